@@ -1,0 +1,38 @@
+"""The way to PostgreSQL: one engine per process, one transaction per ``with database.begin()``.
+
+Sync on purpose: the same queries serve the API's threads and the workers.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+
+def psycopg_url(url: str) -> str:
+    """``postgresql://…`` as users write it, with the driver that this project uses."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        message = f"the clinic stores traces in PostgreSQL; {parsed.drivername!r} cannot be used"
+        raise ValueError(message)
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+class Database:
+    """An engine and its sessions. ``dispose()`` closes every connection."""
+
+    def __init__(self, url: str, *, pool_size: int = 5, max_overflow: int = 10) -> None:
+        self.url = psycopg_url(url)
+        self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=max_overflow, pool_pre_ping=True)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A session in one transaction: committed at the end, rolled back on an error."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def dispose(self) -> None:
+        self.engine.dispose()
