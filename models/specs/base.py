@@ -1,0 +1,41 @@
+"""What every spec shares: frozen, no unknown keys, no NaN; and what the catalogue says of a kind."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Spec(BaseModel):
+    """A part of what a client asks for. Frozen; an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The catalogue's text of one kind. ``treats`` are verdict kinds and causes of the contract."""
+
+    title: str
+    formula: str
+    paper: str
+    fails_when: str
+    treats: tuple[str, ...] = ()
+    applies_to: tuple[str, ...] = ("mlp",)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a spec: where, what was given, why not, and what would be allowed."""
+
+    field: str
+    value: object
+    message: str
+    allowed: object = None
+
+
+class SpecError(ValueError):
+    """A spec that is well formed and cannot be: remedies that contradict, a batch larger than the data."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
+        self.problems = problems

@@ -1,0 +1,123 @@
+"""The experiment as a client asks for it: the contract's spec, with every default filled in."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from models.specs.base import Spec
+from models.specs.dataset import DatasetSpec
+from models.specs.network import NetworkSpec
+from models.specs.optimizer import OptimizerSpec
+from models.specs.remedy import RemedySpec
+
+MAX_SEEDS = 1_000
+MAX_REMEDIES = 64
+MAX_RUNS = 10_000
+MAX_STEPS = 10_000_000
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+SignalName = Literal[
+    "activation_rms",
+    "activation_gradient_rms",
+    "weight_gradient_norm",
+    "weight_gradient_max",
+    "weight_norm",
+    "update_ratio",
+    "dead_fraction",
+    "saturated_fraction",
+    "nonfinite_count",
+]
+
+
+class SeedCount(Spec):
+    """``count`` seeds from ``first`` on."""
+
+    count: int = Field(ge=1, le=MAX_SEEDS)
+    first: Seed = 0
+
+
+class TraceSpec(Spec):
+    """Which steps are recorded: every ``every``-th, beginning with step 0."""
+
+    every: int = Field(default=1, ge=1, le=MAX_STEPS)
+    signals: Literal["all"] = "all"
+    budget: None = None
+
+
+class StopWhenSpec(Spec):
+    """A run ends as diverged after so many non-finite steps in a row, or at a loss above."""
+
+    nonfinite_steps: int | None = Field(default=20, ge=1, le=MAX_STEPS)
+    loss_above: float | None = None
+
+
+class VariantSpec(Spec):
+    name: str = Field(min_length=1, max_length=200)
+    remedies: tuple[RemedySpec, ...] = Field(max_length=MAX_REMEDIES)
+
+
+def _refuse_for_now(value: object) -> object:
+    if value is not None:
+        message = "this part of the contract is not built yet; leave it out or set it to null"
+        raise ValueError(message)
+    return value
+
+
+NotYet = Annotated[None, BeforeValidator(_refuse_for_now)]
+Label = Annotated[str, Field(min_length=1, max_length=200)]
+Design = Literal["one_at_a_time", "add_all", "full_factorial", "leave_one_out"]
+
+
+class ExperimentSpec(Spec):
+    """One network, one data set, one optimiser; some remedies and seeds. See ``contract.md``, Spec."""
+
+    name: str = Field(min_length=1, max_length=200)
+    dataset: DatasetSpec
+    network: NetworkSpec
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    optimizer: OptimizerSpec
+    batch_size: int = Field(default=128, ge=1, le=1_000_000)
+    drop_last: bool = True
+    epochs: int | None = Field(default=None, ge=1, le=100_000)
+    steps: int | None = Field(default=None, ge=0, le=MAX_STEPS)
+    remedies: tuple[RemedySpec, ...] = Field(default=(), max_length=MAX_REMEDIES)
+    design: Design = "one_at_a_time"
+    variants: tuple[VariantSpec, ...] | None = Field(default=None, max_length=1_000)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_SEEDS)] | SeedCount = (0, 1, 2, 3, 4)
+    tune: NotYet = None
+    trace: TraceSpec = TraceSpec()
+    budget: NotYet = None
+    stop_when: StopWhenSpec = StopWhenSpec()
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    priority: int = Field(default=5, ge=0, le=9)
+    not_before: NotYet = None
+    deadline: NotYet = None
+    max_parallel: NotYet = None
+    labels: dict[Label, Label] = Field(default_factory=dict, max_length=64)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            message = "give one of epochs or steps (steps: 0 measures the untrained network only)"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_say_the_variants(self) -> Self:
+        if self.variants is not None and self.remedies:
+            message = "give either remedies with a design, or variants, not both"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _each_seed_once(self) -> Self:
+        seeds = self.seed_list()
+        if len(set(seeds)) != len(seeds):
+            message = "each seed counts once; the list repeats one"
+            raise ValueError(message)
+        return self
+
+    def seed_list(self) -> tuple[int, ...]:
+        if isinstance(self.seeds, SeedCount):
+            return tuple(range(self.seeds.first, self.seeds.first + self.seeds.count))
+        return self.seeds
