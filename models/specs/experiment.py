@@ -16,17 +16,6 @@ MAX_RUNS = 10_000
 MAX_STEPS = 10_000_000
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-SignalName = Literal[
-    "activation_rms",
-    "activation_gradient_rms",
-    "weight_gradient_norm",
-    "weight_gradient_max",
-    "weight_norm",
-    "update_ratio",
-    "dead_fraction",
-    "saturated_fraction",
-    "nonfinite_count",
-]
 
 
 class SeedCount(Spec):

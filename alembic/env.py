@@ -1,0 +1,44 @@
+"""Runs the migrations on ``CLINIC_DATABASE_URL``; ``alembic check`` holds them against ``models.tables``."""
+
+from logging.config import fileConfig
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import create_engine, pool
+
+from models.columns import PydanticColumn
+from models.database import psycopg_url
+from models.settings import Settings
+from models.tables import Base
+
+
+def _url() -> str:
+    given = context.config.attributes.get("url") or context.config.get_main_option("sqlalchemy.url")
+    if given:
+        return psycopg_url(given)
+    url = Settings().database_url
+    if url is None:
+        message = "CLINIC_DATABASE_URL is not set: migrations need to know which database"
+        raise SystemExit(message)
+    return psycopg_url(url.get_secret_value())
+
+
+def _render(kind: str, value: object, _: AutogenContext) -> str | bool:
+    """Migrations never import models: our column type is written as what it is, JSONB."""
+    return "postgresql.JSONB()" if kind == "type" and isinstance(value, PydanticColumn) else False
+
+
+def _run() -> None:
+    if context.config.config_file_name is not None and context.config.attributes.get("configure_logger", True):
+        fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+    engine = create_engine(_url(), poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        context.configure(connection=connection, target_metadata=Base.metadata, render_item=_render)
+        with context.begin_transaction():
+            # Two starts at once (compose, several hosts): the second waits, then finds nothing to do.
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7306917)")
+            context.run_migrations()
+    engine.dispose()
+
+
+_run()

@@ -1,0 +1,19 @@
+"""Which layer-to-layer increments speak for a network's depth. Theory and measurement use the same ones."""
+
+TRANSIENT = 2
+TRANSIENT_BATCH_NORM = 5
+"""The batch's Gram matrix settles more slowly than the length of h (science 3.1: drop 5 with batch norm)."""
+ENOUGH = 8
+
+
+def kept_increments(hidden_layers: int, batch_norm: bool) -> slice:  # noqa: FBT001 -- the contract's two cases
+    """The increments that ``gain_per_layer`` averages (contract, Verdict).
+
+    Increment i is ln rms δ of hidden layer i+1 less that of hidden layer i+2 (layers from 1), so i = 0 … H−2 in
+    forward order. The first 2 (5 with batch norm), nearest the input, are left out where at least 8 remain.
+
+    >>> kept_increments(19, batch_norm=True), kept_increments(10, batch_norm=False)
+    (slice(5, None, None), slice(0, None, None))
+    """
+    transient = TRANSIENT_BATCH_NORM if batch_norm else TRANSIENT
+    return slice(transient if hidden_layers - 1 - transient >= ENOUGH else 0, None)

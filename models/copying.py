@@ -1,0 +1,70 @@
+"""Arrays in and out of PostgreSQL's binary format without a Python number per value.
+
+An array on the wire: int32 dimensions, int32 has-null, int32 element oid, int32 length, int32 lower bound, then
+int32 size and value per element, big-endian (PostgreSQL source, ``array_send``). Used for ``COPY … (FORMAT BINARY)``
+and for reading back what ``array_send`` returns.
+"""
+
+import struct
+import uuid
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import Connection
+from psycopg.sql import SQL, Identifier
+
+Values = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Field = uuid.UUID | str | bool | int | Values | None
+
+_ELEMENT = {
+    4: (700, np.dtype([("size", ">i4"), ("value", ">f4")])),
+    8: (701, np.dtype([("size", ">i4"), ("value", ">f8")])),
+}
+_HEADER = struct.Struct(">iiiii")
+
+
+def array_bytes(values: Values) -> bytes:
+    """One-dimensional real[] (float32) or double precision[] (float64), bit for bit."""
+    oid, layout = _ELEMENT[values.dtype.itemsize]
+    if len(values) == 0:
+        return struct.pack(">iii", 0, 0, oid)
+    elements = np.empty(len(values), dtype=layout)
+    elements["size"] = values.dtype.itemsize
+    elements["value"] = values
+    return _HEADER.pack(1, 0, oid, len(values), 1) + elements.tobytes()
+
+
+def array_values(sent: bytes, dtype: type[np.float32] | type[np.float64]) -> Values:
+    """What ``array_send`` returned, as numbers of the machine's byte order."""
+    layout = _ELEMENT[np.dtype(dtype).itemsize][1]
+    return np.frombuffer(sent[_HEADER.size :], dtype=layout)["value"].astype(dtype)
+
+
+def _field(value: Field) -> bytes:
+    match value:
+        case None:
+            return struct.pack(">i", -1)
+        case uuid.UUID():
+            payload = value.bytes
+        case str():
+            payload = value.encode()
+        case bool():
+            payload = struct.pack(">?", value)
+        case int():
+            payload = struct.pack(">i", value)
+        case _:
+            payload = array_bytes(value)
+    return struct.pack(">i", len(payload)) + payload
+
+
+def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Field]]) -> None:
+    """COPY rows of uuid, text, boolean, integer and array columns; the caller's transaction commits."""
+    statement = SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        Identifier(table), SQL(", ").join(map(Identifier, columns))
+    )
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0))
+        for row in rows:
+            copy.write(struct.pack(">h", len(row)) + b"".join(map(_field, row)))
+        copy.write(struct.pack(">h", -1))

@@ -1,0 +1,46 @@
+"""The life of a run and of an experiment as two enums and the allowed edges. No SQL.
+
+The diagram is in ``docs/run-life.md``; ``models/runs.py`` walks its edges by guarded updates.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Of a run and of an experiment."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_finished(self) -> bool:
+        return self not in {State.QUEUED, State.RUNNING}
+
+
+class Outcome(StrEnum):
+    """How a succeeded run ended: a diverged one is evidence, not a failure."""
+
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+
+
+EDGES: Mapping[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.FAILED}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED}),
+    State.FAILED: frozenset({State.QUEUED}),
+    State.SUCCEEDED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+
+
+def settled(counts: Mapping[State, int], *, cancel_accepted: bool) -> State | None:
+    """The experiment's end state once all its runs have ended, else None (contract, Experiment)."""
+    if counts.get(State.QUEUED, 0) or counts.get(State.RUNNING, 0):
+        return None
+    if cancel_accepted and counts.get(State.CANCELLED, 0):
+        return State.CANCELLED
+    return State.SUCCEEDED if counts.get(State.SUCCEEDED, 0) else State.FAILED

@@ -1,0 +1,195 @@
+"""The rows. Postgres is the truth: a run row is at once record, outbox entry and lease.
+
+Relations are read by explicit joins; nothing here loads lazily.
+"""
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, text
+from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL, TIMESTAMP, UUID
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from models.analysis.summary import RunSummary
+from models.columns import PydanticColumn
+from models.specs.experiment import ExperimentSpec
+
+Instant = TIMESTAMP(timezone=True)
+NOW = text("clock_timestamp()")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy reads this class attribute
+        uuid.UUID: UUID(as_uuid=True),
+        dt.datetime: Instant,
+        dict[str, Any]: JSONB,
+        str: String,
+    }
+
+
+class Experiment(Base):
+    """What was asked, whose it is, and how far it is."""
+
+    __tablename__ = "experiment"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    name: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="queued")
+    priority: Mapped[int]
+    labels: Mapped[dict[str, Any]]
+    spec: Mapped[ExperimentSpec] = mapped_column(PydanticColumn(ExperimentSpec))
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    started_at: Mapped[dt.datetime | None]
+    ended_at: Mapped[dt.datetime | None]
+    cancel_requested_at: Mapped[dt.datetime | None]
+    comparison: Mapped[dict[str, Any] | None]
+
+    __table_args__ = (
+        Index("ix_experiment_owner_id", "owner", "id"),
+        Index("ix_experiment_state_id", "state", "id"),
+    )
+
+
+class Run(Base):
+    """One variant under one seed. ``lease_token`` is held by the attempt that may write."""
+
+    __tablename__ = "run"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    experiment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("experiment.id", ondelete="CASCADE"))
+    variant: Mapped[str]
+    position: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str] = mapped_column(server_default="trained")
+    state: Mapped[str] = mapped_column(server_default="queued")
+    outcome: Mapped[str | None]
+    step: Mapped[int] = mapped_column(server_default="0")
+    steps: Mapped[int]
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    worker: Mapped[str | None]
+    lease_token: Mapped[uuid.UUID | None]
+    lease_until: Mapped[dt.datetime | None]
+    published_at: Mapped[dt.datetime | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    started_at: Mapped[dt.datetime | None]
+    ended_at: Mapped[dt.datetime | None]
+    device: Mapped[str | None]
+    versions: Mapped[dict[str, Any] | None]
+    summary: Mapped[RunSummary | None] = mapped_column(PydanticColumn(RunSummary))
+    error: Mapped[dict[str, Any] | None]
+
+    __table_args__ = (
+        Index("ix_run_experiment_id_position", "experiment_id", "position", unique=True),
+        Index("ix_run_queued", "created_at", postgresql_where=text("state = 'queued'")),
+        Index("ix_run_running", "lease_until", postgresql_where=text("state = 'running'")),
+    )
+
+
+class Attempt(Base):
+    """One try at a run: who, when, and why it ended."""
+
+    __tablename__ = "attempt"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    worker: Mapped[str]
+    started_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    ended_at: Mapped[dt.datetime | None]
+    reason: Mapped[str | None]
+
+
+Reals = ARRAY(REAL, dimensions=1)
+Doubles = ARRAY(DOUBLE_PRECISION, dimensions=1)
+
+
+class TraceChunk(Base):
+    """Up to 200 records of one layer: step of record i = ``first_step + i·stride``; an array per signal.
+
+    The newest chunk of a layer is open (``sealed`` false) and replaced as it grows.
+    """
+
+    __tablename__ = "trace_chunk"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    layer_index: Mapped[int] = mapped_column(primary_key=True)
+    chunk: Mapped[int] = mapped_column(primary_key=True)
+    layer: Mapped[str]
+    first_step: Mapped[int]
+    stride: Mapped[int]
+    sealed: Mapped[bool]
+    activation_rms: Mapped[list[float]] = mapped_column(Reals)
+    activation_gradient_rms: Mapped[list[float]] = mapped_column(Reals)
+    weight_gradient_norm: Mapped[list[float]] = mapped_column(Reals)
+    weight_gradient_max: Mapped[list[float]] = mapped_column(Reals)
+    weight_norm: Mapped[list[float]] = mapped_column(Reals)
+    update_ratio: Mapped[list[float] | None] = mapped_column(Reals)
+    dead_fraction: Mapped[list[float]] = mapped_column(Reals)
+    saturated_fraction: Mapped[list[float]] = mapped_column(Reals)
+    nonfinite_count: Mapped[list[float]] = mapped_column(Reals)
+
+
+class CurveChunk(Base):
+    """Up to 200 records of a run's curves, laid out as a trace chunk."""
+
+    __tablename__ = "curve_chunk"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    chunk: Mapped[int] = mapped_column(primary_key=True)
+    first_step: Mapped[int]
+    stride: Mapped[int]
+    sealed: Mapped[bool]
+    loss: Mapped[list[float]] = mapped_column(Doubles)
+    penalty: Mapped[list[float]] = mapped_column(Doubles)
+    learning_rate: Mapped[list[float]] = mapped_column(Doubles)
+    gradient_norm: Mapped[list[float]] = mapped_column(Doubles)
+    total_gradient_norm: Mapped[list[float]] = mapped_column(Doubles)
+    clipped_gradient_norm: Mapped[list[float]] = mapped_column(Doubles)
+    clipped: Mapped[list[float]] = mapped_column(Doubles)
+    step_seconds: Mapped[list[float]] = mapped_column(Doubles)
+    loss_scale: Mapped[list[float]] = mapped_column(Doubles)
+
+
+class TraceRollup(Base):
+    """Buckets of one layer's signal, for pictures of long runs: extremes and non-finite counts survive.
+
+    ``part`` groups up to 100 buckets of ``bucket_records`` records each (the newest may hold fewer: ``records``
+    counts those of the part). Runs of at most 500 records have none: their trace is its own picture.
+    """
+
+    __tablename__ = "trace_rollup"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    signal: Mapped[str] = mapped_column(primary_key=True)
+    layer_index: Mapped[int] = mapped_column(primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True)
+    first_step: Mapped[int]
+    stride: Mapped[int]
+    bucket_records: Mapped[int]
+    records: Mapped[int]
+    minimum: Mapped[list[float]] = mapped_column(Reals)
+    mean: Mapped[list[float]] = mapped_column(Reals)
+    maximum: Mapped[list[float]] = mapped_column(Reals)
+    last: Mapped[list[float]] = mapped_column(Reals)
+    nonfinite: Mapped[list[float]] = mapped_column(Reals)
+
+
+class EpochValue(Base):
+    """Validation loss and metric at the end of an epoch (from 0)."""
+
+    __tablename__ = "epoch_value"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    validation_loss: Mapped[float] = mapped_column(DOUBLE_PRECISION)
+    validation_metric: Mapped[float] = mapped_column(DOUBLE_PRECISION)

@@ -1,0 +1,87 @@
+"""Fewer points without losing a spike: buckets with min, mean, max, last and a count of what is not finite.
+
+Pure numpy, over the last axis. Used where rollups are written and where pictures are read, so both agree.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Statistics of consecutive records; arrays of shape (…, buckets).
+
+    ``minimum``, ``mean`` and ``maximum`` are over finite values (NaN where a bucket has none), ``last`` is the
+    last record's value as it is, ``nonfinite`` counts NaN and ±Inf; ``records`` has shape (buckets,).
+    """
+
+    minimum: Array
+    mean: Array
+    maximum: Array
+    last: Array
+    nonfinite: Array
+    records: Array
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike, size: int) -> Self:
+        """Buckets of ``size`` consecutive records of ``values`` (…, records); the last one may be shorter."""
+        data = np.asarray(values, dtype=np.float64)
+        starts = np.arange(0, data.shape[-1], size)
+        ends = np.minimum(starts + size, data.shape[-1])
+        finite = np.isfinite(data)
+        count = np.add.reduceat(finite.astype(np.float64), starts, axis=-1)
+        total = np.add.reduceat(np.where(finite, data, 0.0), starts, axis=-1)
+        return cls(
+            minimum=_or_nan(np.minimum.reduceat(np.where(finite, data, np.inf), starts, axis=-1), count),
+            mean=np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0),
+            maximum=_or_nan(np.maximum.reduceat(np.where(finite, data, -np.inf), starts, axis=-1), count),
+            last=data[..., ends - 1],
+            nonfinite=(ends - starts) - count,
+            records=(ends - starts).astype(np.float64),
+        )
+
+    def merged(self, size: int) -> Self:
+        """``size`` neighbouring buckets made one: the same as buckets of the raw values, but for rounding."""
+        starts = np.arange(0, self.records.shape[-1], size)
+        ends = np.minimum(starts + size, self.records.shape[-1])
+        finite = self.records - self.nonfinite
+        count = np.add.reduceat(finite, starts, axis=-1)
+        total = np.add.reduceat(np.where(finite > 0, np.nan_to_num(self.mean) * finite, 0.0), starts, axis=-1)
+        low = np.where(finite > 0, self.minimum, np.inf)
+        high = np.where(finite > 0, self.maximum, -np.inf)
+        return type(self)(
+            minimum=_or_nan(np.minimum.reduceat(low, starts, axis=-1), count),
+            mean=np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0),
+            maximum=_or_nan(np.maximum.reduceat(high, starts, axis=-1), count),
+            last=self.last[..., ends - 1],
+            nonfinite=np.add.reduceat(self.nonfinite, starts, axis=-1),
+            records=np.add.reduceat(self.records, starts, axis=-1),
+        )
+
+
+    @property
+    def arrays(self) -> tuple[Array, Array, Array, Array, Array]:
+        """minimum, mean, maximum, last, nonfinite."""
+        return self.minimum, self.mean, self.maximum, self.last, self.nonfinite
+
+
+def joined(parts: Sequence[Buckets]) -> Buckets:
+    """Buckets that follow one another, as one."""
+    stacked = [np.concatenate(its, axis=-1) for its in zip(*(part.arrays for part in parts), strict=True)]
+    return Buckets(*stacked, records=np.concatenate([part.records for part in parts]))
+
+
+def _or_nan(extreme: Array, count: Array) -> Array:
+    return np.where(count > 0, extreme, np.nan)
+
+
+def bucket_size(records: int, points: int) -> int:
+    """The smallest number of records to a bucket that needs at most ``points`` buckets."""
+    return max(1, math.ceil(records / points))
