@@ -1,6 +1,7 @@
 """Runs the migrations on ``CLINIC_DATABASE_URL``; ``alembic check`` holds them against ``models.tables``."""
 
 from logging.config import fileConfig
+from typing import Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
@@ -23,9 +24,12 @@ def _url() -> str:
     return psycopg_url(url.get_secret_value())
 
 
-def _render(kind: str, value: object, _: AutogenContext) -> str | bool:
+def _render(kind: str, value: object, autogenerate: AutogenContext) -> str | Literal[False]:
     """Migrations never import models: our column type is written as what it is, JSONB."""
-    return "postgresql.JSONB()" if kind == "type" and isinstance(value, PydanticColumn) else False
+    if kind != "type" or not isinstance(value, PydanticColumn):
+        return False
+    autogenerate.imports.add("from sqlalchemy.dialects import postgresql")
+    return "postgresql.JSONB()"
 
 
 def _run() -> None:

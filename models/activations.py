@@ -198,7 +198,7 @@ SHAPES: dict[str, Shape] = {
         "Log-sigmoid", "φ(z) = ln σ(z)", lambda z, _: -_softplus(-z), lambda z, _: _sigmoid(-z)
     ),
     "tanhshrink": Shape(
-        "Tanhshrink", "φ(z) = z − tanh z", lambda z, _: z - np.tanh(z), lambda z, a: 1.0 - _dtanh(z, a)
+        "Tanhshrink", "φ(z) = z − tanh z", lambda z, _: z - np.tanh(z), lambda z, _: np.tanh(z) ** 2
     ),
     "hardtanh": Shape(
         "Hard tanh",

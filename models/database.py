@@ -6,6 +6,8 @@ Sync on purpose: the same queries serve the API's threads and the workers.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
@@ -33,6 +35,15 @@ class Database:
         """A session in one transaction: committed at the end, rolled back on an error."""
         with self._sessions.begin() as session:
             yield session
+
+    @contextmanager
+    def listening(self, *channels: str) -> Iterator[psycopg.Connection]:
+        """A connection of its own, outside the pool, that hears NOTIFY on ``channels``."""
+        url = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as connection:
+            for channel in channels:
+                connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
+            yield connection
 
     def dispose(self) -> None:
         self.engine.dispose()

@@ -1,0 +1,128 @@
+"""Why a run is not healthy: causes that its numbers carry, each with its evidence. A healthy verdict has none."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from models.analysis import evidence
+from models.analysis.gradient import LIMIT, GradientFacts
+from models.analysis.measurements import Measured
+from models.analysis.verdict import CAUSES, FRACTION_LIMIT, Cause, Evidence, RunKind, worst
+from models.plan import LayerPlan
+
+FLAT_SLOPE: Final = 0.5
+"""A bounded φ is called saturating where its rms slope at the measured rms of h is below: each layer then halves δ
+at unit weight variance. A sigmoid never exceeds 0.25; tanh starts at 1 and passes ½ at an rms of h of about 1.9."""
+LARGE_UPDATE: Final = 0.1
+"""‖ΔW‖/‖W‖ of one step; 0.001 is usual (science 5b, rules 30 and 46)."""
+SMALLEST_NORMAL: Final = 1.1754943508222875e-38
+"""float32 below this loses digits, and is zero on devices that flush."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run before the rules: its numbers, its gradients, its headline, and theory's G for its network."""
+
+    measured: Measured
+    at_start: GradientFacts
+    at_end: GradientFacts | None
+    kind: RunKind
+    first_layer: LayerPlan
+    predicted_gain: float | None
+
+    @property
+    def starts_beyond(self) -> bool:
+        return self.at_start.kind in {"vanishing", "exploding"}
+
+    @property
+    def ever_exploding(self) -> bool:
+        return "exploding" in {self.at_start.kind, self.at_end.kind if self.at_end else None}
+
+
+def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
+    """The causes in the contract's order, with what shows them. Empty for ``healthy`` and ``inconclusive``."""
+    if case.kind in {"healthy", "inconclusive"}:
+        return (), []
+    found = {cause: shown for cause, rule in RULES_BY_CAUSE.items() if (shown := rule(case)) is not None}
+    explained = {"initialisation", "saturating_activation", "batch_norm_at_depth"} & set(found)
+    if case.starts_beyond and not explained:
+        found["depth_without_skip"] = []  # the gain at the start, which every verdict shows, is the evidence
+    if not found:
+        found["no_gradient_cause_found"] = []
+    causes = tuple(cause for cause in CAUSES if cause in found)
+    return causes, [shown for cause in causes for shown in found[cause]]
+
+
+def _initialisation(case: Case) -> list[Evidence] | None:
+    """G starts beyond ±3 and theory says so of these weights; under a norm their variance drops out."""
+    theory, measured = case.predicted_gain, case.at_start.kind
+    if case.measured.normalized or theory is None or not math.isfinite(theory):
+        return None
+    if (theory < -LIMIT and measured == "vanishing") or (theory > LIMIT and measured == "exploding"):
+        return [evidence.predicted_gain(case.measured, theory)]
+    return None
+
+
+def _saturating_activation(case: Case) -> list[Evidence] | None:
+    """A bounded φ works where it is flat: so by its rms slope at the start, or by its saturated entries."""
+    activation = case.first_layer.activation
+    if activation is None or not activation.bounded:
+        return None
+    slopes = np.array([slope for slope in case.measured.slope_at_start if not math.isnan(slope)])
+    slope = float(np.median(slopes)) if slopes.size else math.nan
+    if case.at_start.kind == "vanishing" and slope < FLAT_SLOPE:
+        return [evidence.slope(case.measured, slope, FLAT_SLOPE)]
+    shown = evidence.worst_fraction("saturated_fraction", case.measured, case.measured.saturated)
+    return None if shown is None else [shown]
+
+
+def _learning_rate(case: Case) -> list[Evidence] | None:
+    """Healthy before the first step, and training itself broke it."""
+    measured = case.measured
+    if case.at_start.kind != "healthy" or measured.trained is None:
+        return None
+    if shown := evidence.loss_above_chance(measured):
+        return [shown]
+    if measured.diverged or case.ever_exploding:
+        return []
+    if measured.trained == "no" and measured.largest_update > LARGE_UPDATE:
+        return [evidence.large_update(measured, LARGE_UPDATE)]
+    return None
+
+
+def _dead_units(case: Case) -> list[Evidence] | None:
+    shown = evidence.worst_fraction("dead_fraction", case.measured, case.measured.dead)
+    return None if shown is None else [shown]
+
+
+def _batch_norm_at_depth(case: Case) -> list[Evidence] | None:
+    """Batch norm multiplies δ² by χ ≥ 1 per layer whatever the weights are (Yang 2019)."""
+    return [] if case.measured.batch_norm and case.ever_exploding else None
+
+
+def _numeric_range(case: Case) -> list[Evidence] | None:
+    """δ has left float32: underflow in a layer that is not dead, or overflow before anything was trained."""
+    measured = case.measured
+    if measured.first_nonfinite is not None and measured.first_nonfinite.step == 0:
+        return []
+    if worst(measured.dead)[1] > FRACTION_LIMIT:  # a dead layer's zero is exact, not lost
+        return None
+    for levels, steps in ((measured.start, evidence.START), (measured.end, measured.end_steps)):
+        known = [level if not math.isnan(level) else math.inf for level in levels or ()]
+        if known and min(known) < math.log(SMALLEST_NORMAL):
+            layer = int(np.argmin(known))
+            return [evidence.underflow(measured, layer, known[layer], steps, SMALLEST_NORMAL)]
+    return None
+
+
+RULES_BY_CAUSE: Final[dict[Cause, Callable[[Case], list[Evidence] | None]]] = {
+    "initialisation": _initialisation,
+    "saturating_activation": _saturating_activation,
+    "learning_rate": _learning_rate,
+    "dead_units": _dead_units,
+    "batch_norm_at_depth": _batch_norm_at_depth,
+    "numeric_range": _numeric_range,
+}

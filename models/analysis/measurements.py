@@ -1,0 +1,194 @@
+"""From a trace to the few numbers that every rule reads. No rule is applied here but that of ``trained``.
+
+Windows (contract, Verdict): the start is record 0, the untrained network; the end is the last tenth of the steps
+before the first non-finite value, or before the run's end: those recorded among them, at least one.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from models.analysis.quadrature import gaussian_moments
+from models.analysis.statistics import Array
+from models.analysis.trace import Real, RunFacts, RunTrace
+from models.plan import LayerPlan, Plan
+
+NORMAL_QUANTILE: Final = 1.96
+LARGEST_RMS: Final = 1e6
+"""Beyond it every φ is its two asymptotes, and squares stay far from overflow."""
+
+Trained = Literal["yes", "no", "partly"]
+Records = npt.NDArray[np.int64]
+
+
+class FirstNonfinite(BaseModel):
+    """The earliest recorded step with a non-finite value, and the layer where it is first met in that step."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int
+    layer: str
+    where: Literal["forward", "backward"]
+
+
+class Measured(BaseModel):
+    """What one run's trace amounts to. Tuples are over hidden layers in forward order; NaN is "not measured"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden: tuple[str, ...]
+    batch_norm: bool
+    normalized: bool
+    start: tuple[Real, ...]
+    """ln rms δ of the untrained network."""
+    end: tuple[Real, ...] | None
+    """Median ln rms δ over the end window; None where nothing was trained."""
+    end_steps: tuple[int, int] | None
+    slope_at_start: tuple[Real, ...]
+    """√E[φ'(z)²] at the measured rms of h: by how much the activation alone shrinks δ in that layer."""
+    dead: tuple[Real, ...]
+    saturated: tuple[Real, ...]
+    """Medians over the end window, or of the untrained network where nothing was trained."""
+    largest_update: Real
+    """Median over hidden layers of their largest ‖ΔW‖/‖W‖ in one recorded step."""
+    final_loss: Real | None
+    loss_error: Real | None
+    """Mean data loss over the end window and its standard error over the window's batches."""
+    trained: Trained | None
+    first_nonfinite: FirstNonfinite | None
+    last_step: int
+    last_loss: Real
+    facts: RunFacts
+
+    @property
+    def diverged(self) -> bool:
+        """The engine's word, which knows unrecorded steps and those that loss scaling skipped."""
+        return self.facts.outcome == "diverged" or self.facts.stopped_by is not None
+
+    @property
+    def success(self) -> bool:
+        return self.trained == "yes"
+
+
+def measure(plan: Plan, trace: RunTrace, facts: RunFacts) -> Measured:
+    """All that the rules need of one run. Never raises on NaN, ±∞ or zeros in the trace."""
+    rows = np.array([i for i, layer in enumerate(trace.layers) if layer.role == "hidden"])
+    hidden = [trace.layers[row] for row in rows]
+    broken = _nonfinite_records(trace)
+    start = np.array([0])
+    asked = facts.steps_asked > 0
+    window = end_window(trace.steps, _steps_counted(trace, facts, broken)) if asked else start
+    loss, error = _final_loss(trace, window) if asked else (None, None)
+    rms = trace.signals["activation_gradient_rms"]
+    return Measured(
+        hidden=tuple(layer.name for layer in hidden),
+        batch_norm=any(layer.normalization is not None and layer.normalization.kind == "batch_norm" for layer in hidden),
+        normalized=any(layer.normalization is not None for layer in hidden),
+        start=_over(log_median, rms[np.ix_(rows, start)]),
+        end=_over(log_median, rms[np.ix_(rows, window)]) if asked else None,
+        end_steps=(int(trace.steps[window[0]]), int(trace.steps[window[-1]])) if asked and window.size else None,
+        slope_at_start=_slopes(hidden, trace.signals["activation_rms"][rows, 0]),
+        dead=_over(_finite_median, trace.signals["dead_fraction"][np.ix_(rows, window)]),
+        saturated=_over(_finite_median, trace.signals["saturated_fraction"][np.ix_(rows, window)]),
+        largest_update=_finite_median(np.array(_over(_finite_maximum, trace.signals["update_ratio"][rows]))),
+        final_loss=loss,
+        loss_error=error,
+        trained=trained(loss, error, facts, broken) if asked and loss is not None and error is not None else None,
+        first_nonfinite=first_nonfinite(trace),
+        last_step=int(trace.steps[-1]),
+        last_loss=float(trace.curves["loss"][-1]),
+        facts=facts,
+    )
+
+
+def end_window(steps: Records, counted: int) -> Records:
+    """The records in the last ⌊counted/10⌋ steps before step ``counted``; else the last before it, if any."""
+    chosen = np.flatnonzero((steps >= counted - counted // 10) & (steps < counted))
+    return chosen if chosen.size else np.flatnonzero(steps < counted)[-1:]
+
+
+def trained(loss: float, error: float, facts: RunFacts, broken: npt.NDArray[np.bool_]) -> Trained:
+    """The contract's rule. A run whose last step was non-finite is not trained, whatever it was before."""
+    if not math.isfinite(loss) or broken[-1] or facts.stopped_by == "nonfinite_steps":
+        return "no"
+    if loss <= facts.chance_level / 2.0:
+        return "yes"
+    return "partly" if facts.chance_level - loss > NORMAL_QUANTILE * error else "no"
+
+
+def first_nonfinite(trace: RunTrace) -> FirstNonfinite | None:
+    """The earliest record; there the first layer with a non-finite h, else the first from the output down."""
+    broken = np.flatnonzero(_nonfinite_records(trace))
+    if not broken.size:
+        return None
+    record = broken[0]
+    names = [layer.name for layer in trace.layers]
+    forward = np.flatnonzero(~np.isfinite(trace.signals["activation_rms"][:, record]))
+    backward = np.flatnonzero(_nonfinite_layers(trace)[:, record])
+    step = int(trace.steps[record])
+    if forward.size or not backward.size:  # neither: the loss alone, which follows the last layer's h
+        return FirstNonfinite(step=step, layer=names[forward[0] if forward.size else -1], where="forward")
+    return FirstNonfinite(step=step, layer=names[backward[-1]], where="backward")
+
+
+def log_median(rms: Array) -> float:
+    """Median of ln rms over the finite records, 0 counting as −∞. None finite: +∞ where it overflowed, else NaN."""
+    finite = rms[np.isfinite(rms)]
+    if not finite.size:
+        return math.inf if np.isposinf(rms).any() else math.nan
+    with np.errstate(divide="ignore"):
+        return float(np.median(np.log(finite)))
+
+
+def _over(statistic: Callable[[Array], float], rows: Array) -> tuple[float, ...]:
+    return tuple(statistic(row) for row in rows)
+
+
+def _finite_median(values: Array) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else math.nan
+
+
+def _finite_maximum(values: Array) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if finite.size else math.nan
+
+
+def _nonfinite_layers(trace: RunTrace) -> npt.NDArray[np.bool_]:
+    signals = trace.signals
+    # The count is of entries; a root mean square may overflow where every entry is finite.
+    return np.asarray((signals["nonfinite_count"] != 0) | ~np.isfinite(signals["activation_gradient_rms"]))
+
+
+def _nonfinite_records(trace: RunTrace) -> npt.NDArray[np.bool_]:
+    forward = ~np.isfinite(trace.signals["activation_rms"])
+    return np.asarray((_nonfinite_layers(trace) | forward).any(axis=0) | ~np.isfinite(trace.curves["loss"]))
+
+
+def _steps_counted(trace: RunTrace, facts: RunFacts, broken: npt.NDArray[np.bool_]) -> int:
+    """How many steps lie before the first non-finite value (unless it was skipped), or before the end."""
+    if facts.outcome == "diverged" and broken.any():
+        return int(trace.steps[np.flatnonzero(broken)[0]])
+    return facts.steps_asked if facts.stopped_by is None else int(trace.steps[-1]) + 1
+
+
+def _final_loss(trace: RunTrace, window: Records) -> tuple[float, float]:
+    """(mean, standard error). One batch has no error of its own: 0, so that the point value decides."""
+    losses = trace.curves["loss"][window]
+    if not losses.size or not np.isfinite(losses).all():
+        return math.nan, math.nan
+    error = float(losses.std(ddof=1)) / math.sqrt(losses.size) if losses.size > 1 else 0.0
+    return float(losses.mean()), error
+
+
+def _slopes(hidden: list[LayerPlan], rms: Array) -> tuple[float, ...]:
+    return tuple(
+        math.sqrt(gaussian_moments(layer.activation, min(float(value), LARGEST_RMS) ** 2).slope_square)
+        if layer.activation is not None and math.isfinite(value)
+        else math.nan
+        for layer, value in zip(hidden, rms, strict=True)
+    )

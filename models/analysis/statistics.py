@@ -1,0 +1,194 @@
+"""Small-sample statistics of runs: t-intervals, exact and score intervals of successes, paired effects, Holm.
+
+Infinite values are data here (an exactly zero gradient has ln = −∞) and NaN means "not measured": each function says
+what it does with them. Nothing here knows of layers or remedies.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from scipy import special
+
+Array = npt.NDArray[np.float64]
+LEVEL: Final = 0.95
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """What JSON can say of a number: null for NaN and ±∞."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+Number = Annotated[float | None, BeforeValidator(finite_or_none)]
+"""A number of an answer; null where it is not finite or not known."""
+
+
+class Estimate(BaseModel):
+    """The contract's Estimate: a mean with its 95 % interval; ``low`` and ``high`` null where n does not give one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: Number
+    low: Number
+    high: Number
+    n: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean between two bounds, any of them possibly infinite; all NaN where n = 0.
+
+    ``bounded`` is False where n gives no spread: the bounds are then the point itself, which decides.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    bounded: bool = True
+
+    def estimate(self, method: str) -> Estimate:
+        known = self.bounded and math.isfinite(self.mean)
+        return Estimate(
+            mean=self.mean, low=self.low if known else None, high=self.high if known else None, n=self.n, method=method
+        )
+
+    def exp(self) -> "Interval":
+        """The interval of e^value, whose mean is then the geometric one."""
+        with np.errstate(over="ignore"):
+            mean, low, high = (float(np.exp(bound)) for bound in (self.mean, self.low, self.high))
+        return Interval(mean, low, high, self.n, self.bounded)
+
+    def scaled(self, factor: float) -> "Interval":
+        """The interval of factor·value, for a positive factor."""
+        return Interval(factor * self.mean, factor * self.low, factor * self.high, self.n, self.bounded)
+
+
+def t_intervals(values: Array, level: float = LEVEL) -> tuple[Interval, ...]:
+    """mean ± t(n−1)·sd/√n of every column (Student 1908). NaN is left out.
+
+    An infinite value makes the mean infinite and opens the interval on its side; the other bound is that of the
+    finite values, so that −∞ among values far below a limit still lies below it, and beside 0 decides nothing.
+    """
+    finite = np.isfinite(values)
+    k = finite.sum(axis=0)
+    safe = np.maximum(k, 1)
+    mean = np.where(finite, values, 0.0).sum(axis=0) / safe
+    squares = (np.where(finite, values - mean, 0.0) ** 2).sum(axis=0)
+    degrees = np.maximum(k - 1, 1)
+    half = np.where(k > 1, special.stdtrit(degrees, 0.5 + level / 2.0) * np.sqrt(squares / degrees / safe), 0.0)
+    known = (~np.isnan(values)).sum(axis=0)
+    below, above = np.isneginf(values).any(axis=0), np.isposinf(values).any(axis=0)
+    return tuple(
+        _opened(float(mean[i]), float(half[i]), int(k[i]), int(known[i]), bool(below[i]), bool(above[i]))
+        for i in range(values.shape[1])
+    )
+
+
+def _opened(mean: float, half: float, finite: int, known: int, below: bool, above: bool) -> Interval:  # noqa: FBT001
+    if known == 0:
+        return Interval(math.nan, math.nan, math.nan, 0, bounded=False)
+    low, high = (mean - half, mean + half) if finite else (math.inf, -math.inf)
+    if below:
+        low, high = -math.inf, max(high, -math.inf)
+    if above:
+        low, high = min(low, math.inf), math.inf
+    centre = math.nan if below and above else -math.inf if below else math.inf if above else mean
+    return Interval(centre, low, high, known, bounded=known > 1)
+
+
+def t_interval(values: Sequence[float] | Array, level: float = LEVEL) -> Interval:
+    """``t_intervals`` of one column."""
+    return t_intervals(np.asarray(values, dtype=np.float64).reshape(-1, 1), level)[0]
+
+
+def paired_t_p(differences: Sequence[float]) -> float | None:
+    """Two-sided p of a paired t-test. No spread: 1 where all are zero, else None (the test cannot be made)."""
+    d = np.asarray(differences, dtype=np.float64)
+    if d.size > 0 and not d.any():
+        return 1.0
+    if d.size < 2 or (spread := float(d.std(ddof=1))) <= 0.0 or not np.isfinite(d).all():
+        return None
+    t = abs(float(d.mean())) / spread * math.sqrt(d.size)
+    return float(2.0 * special.stdtr(d.size - 1, -t))
+
+
+def hedges_g(differences: Sequence[float]) -> float | None:
+    """Paired Hedges g = J(n−1)·mean(d)/sd(d), J(m) = Γ(m/2)/(√(m/2)·Γ((m−1)/2)) (Hedges 1981). None as above."""
+    d = np.asarray(differences, dtype=np.float64)
+    if d.size < 2 or (spread := float(d.std(ddof=1))) <= 0.0 or not np.isfinite(d).all():
+        return 0.0 if d.size > 1 and not d.any() else None
+    m = d.size - 1
+    if m == 1:  # Γ(0) is infinite, so J(1) = 0 says nothing
+        return None
+    correction = math.exp(math.lgamma(m / 2) - math.lgamma((m - 1) / 2)) / math.sqrt(m / 2)
+    return correction * float(d.mean()) / spread
+
+
+def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Holm's step-down adjustment (Holm 1979); None stays None and does not count in the family."""
+    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, index) in enumerate(known):
+        largest = max(largest, min(1.0, (len(known) - rank) * p))
+        adjusted[index] = largest
+    return tuple(adjusted)
+
+
+def clopper_pearson(count: int, of: int, level: float = LEVEL) -> tuple[float, float] | None:
+    """The exact interval of a probability, by beta quantiles (Clopper & Pearson 1934). None for no trials."""
+    if of == 0:
+        return None
+    tail = (1.0 - level) / 2.0
+    low = 0.0 if count == 0 else float(special.betaincinv(count, of - count + 1, tail))
+    high = 1.0 if count == of else float(special.betaincinv(count + 1, of - count, 1.0 - tail))
+    return low, high
+
+
+def wilson(count: int, of: int, level: float = LEVEL) -> tuple[float, float]:
+    """The score interval of a probability (Wilson 1927)."""
+    z = float(special.ndtri(0.5 + level / 2.0))
+    p = count / of
+    centre = (p + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
+    # At 0 and at ``of`` one bound is the proportion itself; rounding must not put it beside.
+    return min(max(0.0, centre - half), p), max(min(1.0, centre + half), p)
+
+
+def paired_success_difference(first: Sequence[bool], second: Sequence[bool]) -> Interval:
+    """p(first) − p(second) over pairs, with Newcombe's hybrid score interval for paired data.
+
+    Newcombe 1998, Stat. Med. 17:2635, method 10: two Wilson intervals joined through the pairs' φ coefficient with
+    its continuity correction. It stays inside ±1, is antisymmetric, and keeps its width at 0 of n and n of n, where
+    a Wald interval collapses to a point and n = 5 would look certain.
+    """
+    n = len(first)
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, 0, bounded=False)
+    p1, p2 = sum(first) / n, sum(second) / n
+    if n == 1:
+        return Interval(p1 - p2, p1 - p2, p1 - p2, 1, bounded=False)
+    (l1, u1), (l2, u2) = wilson(sum(first), n), wilson(sum(second), n)
+    phi = _phi(first, second)
+    down = math.sqrt(max(0.0, (p1 - l1) ** 2 - 2 * phi * (p1 - l1) * (u2 - p2) + (u2 - p2) ** 2))
+    up = math.sqrt(max(0.0, (u1 - p1) ** 2 - 2 * phi * (u1 - p1) * (p2 - l2) + (p2 - l2) ** 2))
+    return Interval(p1 - p2, max(-1.0, p1 - p2 - down), min(1.0, p1 - p2 + up), n)
+
+
+def _phi(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """The continuity-corrected φ of the paired 2 × 2 table; 0 where a margin is empty."""
+    n = len(first)
+    both = sum(a and b for a, b in zip(first, second, strict=True))
+    ones, twos = sum(first), sum(second)
+    product = ones * (n - ones) * twos * (n - twos)
+    if product == 0:
+        return 0.0
+    neither = n - ones - twos + both
+    excess = both * neither - (ones - both) * (twos - both)
+    return (max(excess - n / 2, 0.0) if excess > 0 else float(excess)) / math.sqrt(product)

@@ -1,0 +1,32 @@
+"""An experiment's comparison: computed from the summaries of its runs, stored once the last run has ended."""
+
+import uuid
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from models.analysis.comparison import Comparison, RunRow, compare
+from models.plan import expand
+from models.tables import Experiment, Run
+
+
+def compute(session: Session, experiment_id: uuid.UUID) -> Comparison:
+    """From what is stored now; honest about runs that are missing. The experiment must exist."""
+    spec = session.execute(select(Experiment.spec).where(Experiment.id == experiment_id)).scalar_one()
+    rows = session.execute(
+        select(Run.variant, Run.seed, Run.state, Run.summary)
+        .where(Run.experiment_id == experiment_id)
+        .order_by(Run.position)
+    )
+    runs = [RunRow(variant=row.variant, seed=row.seed, state=row.state, summary=row.summary) for row in rows]
+    return compare(spec, expand(spec), runs, experiment_id=str(experiment_id))
+
+
+def store(session: Session, experiment_id: uuid.UUID) -> None:
+    """Keep the comparison of an experiment that has ended, so that reading it costs one row."""
+    comparison = compute(session, experiment_id)
+    session.execute(
+        update(Experiment)
+        .where(Experiment.id == experiment_id)
+        .values(comparison=comparison.model_dump(mode="json"))
+    )

@@ -1,0 +1,293 @@
+"""The life of a run on real PostgreSQL: guarded writes, one winner, one order of locks."""
+
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select, update
+
+from models import runs
+from models.database import Database
+from models.plan import expand
+from models.runs import Claim, Lease
+from models.specs.experiment import ExperimentSpec
+from models.status import State
+from models.tables import Attempt, CurveChunk, Experiment, Run
+from models.traces import Block, TraceWriter
+
+LONG_S = 60.0
+
+
+def spec(**changes: Any) -> ExperimentSpec:
+    return ExperimentSpec.model_validate(
+        {
+            "name": "life",
+            "dataset": {"kind": "digits"},
+            "network": {"kind": "mlp", "depth": 3, "width": 4},
+            "optimizer": {"kind": "sgd"},
+            "steps": 10,
+            "seeds": [0],
+            **changes,
+        }
+    )
+
+
+def submit(database: Database, owner: str = "local", **changes: Any) -> uuid.UUID:
+    asked = spec(**changes)
+    with database.begin() as session:
+        return runs.submit(session, asked, expand(asked), owner)
+
+
+def run_ids(database: Database, experiment_id: uuid.UUID) -> list[uuid.UUID]:
+    with database.begin() as session:
+        query = select(Run.id).where(Run.experiment_id == experiment_id).order_by(Run.position)
+        return list(session.execute(query).scalars())
+
+
+def claim(database: Database, run_id: uuid.UUID, lease_s: float = LONG_S) -> Claim | None:
+    with database.begin() as session:
+        return runs.claim(session, run_id, "host:1", lease_s)
+
+
+def claimed(database: Database, run_id: uuid.UUID, lease_s: float = LONG_S) -> Lease:
+    got = claim(database, run_id, lease_s)
+    assert got is not None
+    return got.lease
+
+
+def run(database: Database, run_id: uuid.UUID) -> Run:
+    with database.begin() as session:
+        return session.get_one(Run, run_id)
+
+
+def experiment(database: Database, experiment_id: uuid.UUID) -> Experiment:
+    with database.begin() as session:
+        return session.get_one(Experiment, experiment_id)
+
+
+def reasons(database: Database, run_id: uuid.UUID) -> list[str | None]:
+    with database.begin() as session:
+        query = select(Attempt.reason).where(Attempt.run_id == run_id).order_by(Attempt.number)
+        return list(session.execute(query).scalars())
+
+
+def test_submitting_writes_every_run_as_queued(database: Database) -> None:
+    experiment_id = submit(database, seeds=[3, 5], remedies=[{"kind": "batch_norm"}])
+    with database.begin() as session:
+        rows = session.execute(select(Run.variant, Run.seed, Run.state).order_by(Run.position)).all()
+    assert [tuple(row) for row in rows] == [
+        ("baseline", 3, "queued"),
+        ("batch_norm", 3, "queued"),
+        ("baseline", 5, "queued"),
+        ("batch_norm", 5, "queued"),
+    ]
+    assert experiment(database, experiment_id).spec == spec(seeds=[3, 5], remedies=[{"kind": "batch_norm"}])
+
+
+def test_of_many_claimers_one_wins(database: Database) -> None:
+    (run_id,) = run_ids(database, submit(database))
+    barrier = threading.Barrier(8)
+
+    def race(_: int) -> Claim | None:
+        barrier.wait()
+        return claim(database, run_id)
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [one for one in pool.map(race, range(8)) if one is not None]
+    assert len(won) == 1
+    assert run(database, run_id).attempt == 1
+
+
+def test_a_claim_starts_the_experiment_and_hands_over_all_that_training_needs(database: Database) -> None:
+    experiment_id = submit(database, seeds=[7])
+    got = claim(database, run_ids(database, experiment_id)[0])
+    assert got is not None
+    assert (got.variant, got.seed, got.spec) == ("baseline", 7, spec(seeds=[7]))
+    assert experiment(database, experiment_id).state == State.RUNNING
+
+
+def test_a_void_lease_can_write_nothing(database: Database) -> None:
+    (run_id,) = run_ids(database, submit(database))
+    lease = claimed(database, run_id)
+    stale = Lease(lease.run_id, lease.experiment_id, uuid.uuid4(), lease.attempt)
+    with database.begin() as session:
+        assert not runs.beat(session, stale, LONG_S, step=5)
+        assert not runs.stop(session, stale)
+        assert not runs.fail(session, stale, {"detail": "no"})
+        assert not runs.give_back(session, stale, "no")
+    assert (run(database, run_id).state, run(database, run_id).step) == (State.RUNNING, 0)
+
+
+def test_a_lapsed_lease_is_reaped_and_the_next_attempt_begins_anew(database: Database) -> None:
+    (run_id,) = run_ids(database, submit(database))
+    first = claimed(database, run_id, lease_s=0.0)
+    with database.begin() as session:
+        TraceWriter(run_id, ("hidden.0",), 1, 1).write(session, [_block()])
+    with database.begin() as session:
+        assert runs.reap(session, max_attempts=5) == 1
+    assert run(database, run_id).state == State.QUEUED
+    second = claimed(database, run_id)
+    assert second.attempt == 2
+    with database.begin() as session:
+        assert session.execute(select(CurveChunk.run_id)).first() is None
+        assert not runs.beat(session, first, LONG_S)
+    assert reasons(database, run_id) == ["lease lost", None]
+
+
+def _block() -> Block:
+    return Block(0, np.ones((9, 1, 1)), np.ones((9, 1)))
+
+
+def test_a_live_lease_is_left_alone(database: Database) -> None:
+    (run_id,) = run_ids(database, submit(database))
+    claimed(database, run_id)
+    with database.begin() as session:
+        assert runs.reap(session, max_attempts=5) == 0
+
+
+def test_two_reapers_act_once(database: Database) -> None:
+    experiment_id = submit(database, seeds=list(range(6)))
+    for run_id in run_ids(database, experiment_id):
+        claimed(database, run_id, lease_s=0.0)
+
+    def reap(_: int) -> int:
+        with database.begin() as session:
+            return runs.reap(session, max_attempts=5)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(reap, range(4))) == 6
+
+
+def test_attempts_are_capped_and_the_reason_is_kept(database: Database) -> None:
+    experiment_id = submit(database)
+    (run_id,) = run_ids(database, experiment_id)
+    for _ in range(2):
+        claimed(database, run_id, lease_s=0.0)
+        with database.begin() as session:
+            runs.reap(session, max_attempts=2)
+    lost = run(database, run_id)
+    assert lost.state == State.FAILED
+    assert lost.error is not None
+    assert "2 attempts" in lost.error["detail"]
+    assert experiment(database, experiment_id).state == State.FAILED
+
+
+def test_a_dead_child_gives_back_only_its_own_run(database: Database) -> None:
+    one, other = run_ids(database, submit(database, seeds=[0, 1]))
+    claimed(database, one)
+    with database.begin() as session:
+        runs.claim(session, other, "host:2", LONG_S)
+        assert runs.reap_worker(session, "host:2", max_attempts=5) == 1
+    assert (run(database, one).state, run(database, other).state) == (State.RUNNING, State.QUEUED)
+
+
+def test_cancel_ends_queued_runs_now_and_asks_running_ones(database: Database) -> None:
+    experiment_id = submit(database, seeds=[0, 1])
+    running, queued = run_ids(database, experiment_id)
+    lease = claimed(database, running)
+    with database.begin() as session:
+        assert runs.cancel(session, experiment_id)
+    assert run(database, queued).state == State.CANCELLED
+    assert experiment(database, experiment_id).state == State.RUNNING
+    with database.begin() as session:
+        assert runs.cancel_requested(session, lease)
+        assert runs.stop(session, lease)
+    assert experiment(database, experiment_id).state == State.CANCELLED
+    with database.begin() as session:
+        assert not runs.cancel(session, experiment_id)
+
+
+def test_cancelling_a_queued_experiment_ends_it(database: Database) -> None:
+    experiment_id = submit(database)
+    with database.begin() as session:
+        runs.cancel(session, experiment_id)
+    ended = experiment(database, experiment_id)
+    assert (ended.state, ended.ended_at is not None) == (State.CANCELLED, True)
+    assert claim(database, run_ids(database, experiment_id)[0]) is None
+
+
+def test_a_reaped_run_of_a_cancelled_experiment_is_cancelled(database: Database) -> None:
+    experiment_id = submit(database)
+    claimed(database, run_ids(database, experiment_id)[0], lease_s=0.0)
+    with database.begin() as session:
+        runs.cancel(session, experiment_id)
+    with database.begin() as session:
+        runs.reap(session, max_attempts=5)
+    assert experiment(database, experiment_id).state == State.CANCELLED
+
+
+def test_deleting_while_a_run_trains_voids_its_lease(database: Database) -> None:
+    experiment_id = submit(database)
+    lease = claimed(database, run_ids(database, experiment_id)[0])
+    with database.begin() as session:
+        runs.remove(session, experiment_id)
+    with database.begin() as session:
+        assert not runs.beat(session, lease, LONG_S)
+        assert runs.cancel_requested(session, lease)
+
+
+def publish(database: Database, window: int = 100, republish_after_s: float = LONG_S) -> list[uuid.UUID]:
+    with database.begin() as session:
+        return [queued.run_id for queued in runs.take_unpublished(session, window, republish_after_s)]
+
+
+def test_higher_priority_is_published_first(database: Database) -> None:
+    low = run_ids(database, submit(database, priority=1))
+    high = run_ids(database, submit(database, priority=9))
+    assert publish(database) == [*high, *low]
+
+
+def test_owners_take_turns(database: Database) -> None:
+    many = run_ids(database, submit(database, owner="a", seeds=[0, 1, 2]))
+    few = run_ids(database, submit(database, owner="b", seeds=[0]))
+    assert publish(database) == [many[0], few[0], many[1], many[2]]
+
+
+def test_what_is_published_is_bounded_and_not_published_twice(database: Database) -> None:
+    ids = run_ids(database, submit(database, seeds=[0, 1, 2]))
+    assert publish(database, window=2) == ids[:2]
+    assert publish(database, window=2) == []
+    claimed(database, ids[0])
+    assert publish(database, window=2) == ids[2:]
+
+
+def test_what_nobody_claimed_is_published_again(database: Database) -> None:
+    ids = run_ids(database, submit(database))
+    assert publish(database) == ids
+    assert publish(database) == []
+    with database.begin() as session:
+        session.execute(update(Run).values(published_at=Run.published_at - runs._seconds(120)))  # noqa: SLF001
+    assert publish(database) == ids
+
+
+def test_several_dispatchers_publish_each_run_once(database: Database) -> None:
+    ids = run_ids(database, submit(database, seeds=list(range(40))))
+    with ThreadPoolExecutor(4) as pool:
+        published = [one for batch in pool.map(lambda _: publish(database, window=40), range(8)) for one in batch]
+    assert sorted(published) == sorted(ids)
+
+
+def test_claims_cancels_and_deletes_at_once_do_not_deadlock(database: Database) -> None:
+    experiments = [submit(database, seeds=list(range(5))) for _ in range(6)]
+    everything = [(one, run_id) for one in experiments for run_id in run_ids(database, one)]
+
+    def work(job: tuple[uuid.UUID, uuid.UUID]) -> None:
+        got = claim(database, job[1])
+        if got is not None:
+            with database.begin() as session:
+                runs.give_back(session, got.lease, "again")
+
+    def end(experiment_id: uuid.UUID) -> None:
+        with database.begin() as session:
+            runs.cancel(session, experiment_id)
+        with database.begin() as session:
+            runs.remove(session, experiment_id)
+
+    with ThreadPoolExecutor(8) as pool:
+        jobs = [pool.submit(work, job) for job in everything] + [pool.submit(end, one) for one in experiments]
+        for job in jobs:
+            job.result(timeout=30)
+    with database.begin() as session:
+        assert session.execute(select(Run.id)).first() is None

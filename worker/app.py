@@ -1,0 +1,124 @@
+"""The Celery app: early acknowledgement, nothing prefetched, results ignored, JSON only.
+
+A message carries a run id and is a hint; Postgres is the truth. The parent process never loads torch.
+"""
+
+import mmap
+import os
+import socket
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery import Celery, Task, signals
+from celery.worker.request import Request
+from pydantic import SecretStr
+
+from models import runs
+from models.database import Database
+from models.settings import Settings
+
+RUN_TASK = "clinic.run"
+ANY_QUEUE, CPU_QUEUE, GPU_QUEUE = "clinic.any", "clinic.cpu", "clinic.gpu"
+QUEUE_OF_DEVICE = {"auto": ANY_QUEUE, "cpu": CPU_QUEUE, "gpu": GPU_QUEUE}
+
+_stopping = mmap.mmap(-1, 1)
+"""One byte shared between the parent and the children that it forks: set when the worker is asked to end."""
+
+
+def asked_to_stop() -> bool:
+    """Whether this worker is being shut down: runs are handed back between two steps."""
+    return _stopping[0] == 1
+
+
+def gpu_count() -> int:
+    """How many NVIDIA GPUs this machine has, found without loading torch or CUDA."""
+    folder = Path("/proc/driver/nvidia/gpus")
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def has_gpu(settings: Settings) -> bool:
+    return settings.device == "gpu" or (settings.device == "auto" and gpu_count() > 0)
+
+
+def queues(settings: Settings) -> list[str]:
+    """What this worker takes: anything, and what asks for its kind of device."""
+    return [ANY_QUEUE, GPU_QUEUE] if has_gpu(settings) else [ANY_QUEUE, CPU_QUEUE]
+
+
+def worker_name(pid: int) -> str:
+    """A worker process as run rows know it; unique on a host while the process lives."""
+    return f"{socket.gethostname()}:{pid}"
+
+
+class RunRequest(Request):
+    """Celery's view of one message in the parent: when its child dies, the lease goes back at once."""
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:  # noqa: FBT001, FBT002
+        pid = self.worker_pid
+        answer = super().on_failure(exc_info, send_failed_event, return_ok)
+        if isinstance(exc_info.exception, WorkerLostError) and pid is not None:
+            self.task.app.reap_child(pid)
+        return answer
+
+
+class RunTask(Task):  # type: ignore[misc]
+    Request = RunRequest
+
+
+class ClinicCelery(Celery):  # type: ignore[misc]
+    """Celery with the clinic's settings. Wrong settings end the process with a sentence."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("clinic", include=["worker.tasks"], task_cls=RunTask)
+        self.settings = settings
+        self.database_url = _required(settings.database_url, "CLINIC_DATABASE_URL", "traces are kept in PostgreSQL")
+        self.conf.update(
+            broker_url=_required(settings.redis_url, "CLINIC_REDIS_URL", "workers hear of runs through Redis"),
+            broker_connection_retry_on_startup=True,
+            broker_connection_max_retries=None,
+            accept_content=["json"],
+            task_serializer="json",
+            task_ignore_result=True,
+            task_acks_late=False,
+            task_default_queue=ANY_QUEUE,
+            worker_disable_prefetch=True,
+            worker_prefetch_multiplier=1,
+            worker_concurrency=settings.workers,
+            worker_proc_alive_timeout=120.0,  # a child imports torch before it says that it is up
+            worker_enable_remote_control=False,
+            worker_send_task_events=False,
+            worker_cancel_long_running_tasks_on_connection_loss=False,
+        )
+
+    @cached_property
+    def _parent_database(self) -> Database:
+        """Opened on first use, in the parent: never shared with a child."""
+        return Database(self.database_url, pool_size=1, max_overflow=1)
+
+    def reap_child(self, pid: int) -> None:
+        """Give back what the dead child ``pid`` of this worker was training."""
+        with self._parent_database.begin() as session:
+            runs.reap_worker(session, worker_name(pid), self.settings.max_attempts)
+
+
+def _required(secret: SecretStr | None, name: str, why: str) -> str:
+    if secret is None:
+        message = f"{name} is not set: {why}"
+        raise SystemExit(message)
+    return secret.get_secret_value()
+
+
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _hand_back(**_: object) -> None:
+    _stopping[0] = 1
+
+
+def create_app(settings: Settings) -> ClinicCelery:
+    """The app of a parent or a dispatcher; it becomes Celery's current app, which ``worker.tasks`` reads."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # bit-identical matrix products on CUDA
+    app = ClinicCelery(settings)
+    app.set_current()
+    app.set_default()
+    return app

@@ -1,0 +1,96 @@
+"""Publishes queued runs, publishes again what nobody claimed, and reaps lost leases; a process of its own.
+
+Any number of dispatchers may run side by side. NOTIFY makes it immediate, a slow sweep makes it certain: every
+message may be lost, doubled or late, and nothing changes but the time.
+"""
+
+import signal
+import threading
+import time
+from types import FrameType
+
+import psycopg
+import structlog
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy.exc import DBAPIError
+
+from models import runs
+from models.database import Database
+from models.settings import Settings
+from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
+
+log = structlog.get_logger()
+
+WINDOW = 16
+"""Messages in flight: enough to keep workers busy, few enough that order is decided in SQL, not in Redis."""
+REPUBLISH_S = 10.0
+_RETRY_S = 0.5
+
+
+class Dispatcher:
+    """``sweep`` once does all there is to do now; ``serve`` does it whenever woken, and every ``sweep_s``."""
+
+    def __init__(self, database: Database, celery: ClinicCelery, settings: Settings) -> None:
+        self._database = database
+        self._celery = celery
+        self._settings = settings
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        self._closing.set()
+
+    def serve(self) -> None:
+        """Until ``close``; a database or broker that is away is waited for."""
+        while not self._closing.is_set():
+            try:
+                self._listen()
+            except (psycopg.OperationalError, DBAPIError, BrokerError) as error:
+                log.warning("the dispatcher lost a connection; trying again", error=str(error).splitlines()[0])
+                self._closing.wait(_RETRY_S)
+
+    def _listen(self) -> None:
+        with self._database.listening(runs.QUEUE_CHANNEL) as connection:
+            reaped_at = 0.0
+            while not self._closing.is_set():
+                if time.monotonic() - reaped_at >= self._settings.sweep_s:
+                    self.reap()
+                    reaped_at = time.monotonic()
+                self.publish()
+                # One notice is enough to look again; the rest of a burst is swallowed with it.
+                for _ in connection.notifies(timeout=self._settings.sweep_s, stop_after=1):
+                    pass
+
+    def reap(self) -> int:
+        with self._database.begin() as session:
+            lost = runs.reap(session, self._settings.max_attempts)
+        if lost:
+            log.warning("leases lost, runs queued again", runs=lost)
+        return lost
+
+    def publish(self) -> int:
+        """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run."""
+        with self._database.begin() as session:
+            queued = runs.take_unpublished(session, WINDOW, REPUBLISH_S)
+        for run in queued:
+            queue = QUEUE_OF_DEVICE[run.device]
+            self._celery.send_task(RUN_TASK, args=[str(run.run_id)], queue=queue, retry=False)
+        return len(queued)
+
+
+def main() -> None:
+    app = create_app(Settings())
+    database = Database(app.database_url, pool_size=1, max_overflow=1)
+    dispatcher = Dispatcher(database, app, app.settings)
+
+    def close(_signal: int, _frame: FrameType | None) -> None:
+        dispatcher.close()
+
+    signal.signal(signal.SIGTERM, close)
+    signal.signal(signal.SIGINT, close)
+    log.info("dispatching")
+    dispatcher.serve()
+    database.dispose()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Gathers step records into chunks and writes them, fenced by the lease, while the run goes on.
+
+Memory is bounded: at most the open chunk and what was sealed since the last write is held.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models import runs
+from models.database import Database
+from models.plan import Plan
+from models.runs import Lease
+from models.signals import CURVES, SIGNALS
+from models.traces import CHUNK_RECORDS, Block, TraceWriter, write_epoch
+from sqlalchemy.orm import Session
+from worker.engine import EpochResult
+from worker.probe import StepRecord
+
+FLUSH_S = 1.0
+"""A live view lags behind by this and the time of a write (promise: 2 s)."""
+_MAX_PENDING = 20
+
+
+class LeaseLost(Exception):  # noqa: N818 -- not an error of this worker: another one has the run
+    """The run is no longer ours: stop, and write nothing."""
+
+
+@dataclass(slots=True)
+class Recorder:
+    """``add`` every record; it writes once a second. ``write`` writes what is left in the caller's transaction."""
+
+    database: Database
+    lease: Lease
+    lease_s: float
+    plan: Plan
+    _writer: TraceWriter = field(init=False)
+    _open: list[StepRecord] = field(default_factory=list)
+    _open_first: int = 0
+    _sealed: list[Block] = field(default_factory=list)
+    _epochs: list[EpochResult] = field(default_factory=list)
+    _flushed_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        names = [layer.name for layer in self.plan.layers]
+        stride = self.plan.experiment.trace.every
+        self._writer = TraceWriter(self.lease.run_id, names, stride, self.plan.recorded_steps)
+
+    def add(self, record: StepRecord) -> None:
+        """Keep a record; LeaseLost where a write finds the lease void."""
+        self._open.append(record)
+        if len(self._open) == CHUNK_RECORDS:
+            self._sealed.append(self._block())
+            self._open_first += CHUNK_RECORDS
+            self._open.clear()
+        if time.monotonic() - self._flushed_at >= FLUSH_S or len(self._sealed) >= _MAX_PENDING:
+            self.flush(record.step)
+
+    def add_epoch(self, result: EpochResult) -> None:
+        self._epochs.append(result)
+
+    def flush(self, step: int) -> None:
+        """Write in a transaction of its own, after making sure that the run is still ours."""
+        with self.database.begin() as session:
+            self.write(session, step)
+
+    def write(self, session: Session, step: int) -> None:
+        """Beat and write in the caller's transaction. LeaseLost, and nothing written, where the lease is void."""
+        if not runs.beat(session, self.lease, self.lease_s, step=step + 1):
+            raise LeaseLost
+        blocks = [*self._sealed, self._block()] if self._open else self._sealed
+        if blocks:
+            self._writer.write(session, blocks)
+        for epoch in self._epochs:
+            write_epoch(session, self.lease.run_id, epoch.epoch, epoch.loss, epoch.metric)
+        self._sealed, self._epochs = [], []
+        self._flushed_at = time.monotonic()
+
+    def _block(self) -> Block:
+        signals = np.array([[getattr(record, name) for name in SIGNALS] for record in self._open])
+        curves = np.array([[getattr(record, name) for name in CURVES] for record in self._open])
+        untrained = self.plan.steps == 0
+        return Block(self._open_first, np.ascontiguousarray(signals.transpose(1, 2, 0)), curves.T, untrained)
