@@ -169,9 +169,7 @@ SHAPES: dict[str, Shape] = {
         paper="Klambauer et al. 2017, arXiv:1706.02515",
     ),
     "gelu": Shape("GELU", "φ(z) = z·Φ(z)", _gelu, _dgelu, paper="Hendrycks & Gimpel 2016, arXiv:1606.08415"),
-    "silu": Shape(
-        "SiLU (swish)", "φ(z) = z·σ(z)", lambda z, _: z * _sigmoid(z), _dsilu, paper="Elfwing et al. 2017"
-    ),
+    "silu": Shape("SiLU (swish)", "φ(z) = z·σ(z)", lambda z, _: z * _sigmoid(z), _dsilu, paper="Elfwing et al. 2017"),
     "mish": Shape(
         "Mish", "φ(z) = z·tanh(ln(1 + eᶻ))", lambda z, _: z * np.tanh(_softplus(z)), _dmish, paper="Misra 2019"
     ),
@@ -194,12 +192,8 @@ SHAPES: dict[str, Shape] = {
         paper="Bergstra et al. 2009",
     ),
     "softplus": Shape("Softplus", "φ(z) = ln(1 + eᶻ)", _softplus, _sigmoid, paper="Dugas et al. 2001"),
-    "logsigmoid": Shape(
-        "Log-sigmoid", "φ(z) = ln σ(z)", lambda z, _: -_softplus(-z), lambda z, _: _sigmoid(-z)
-    ),
-    "tanhshrink": Shape(
-        "Tanhshrink", "φ(z) = z − tanh z", lambda z, _: z - np.tanh(z), lambda z, _: np.tanh(z) ** 2
-    ),
+    "logsigmoid": Shape("Log-sigmoid", "φ(z) = ln σ(z)", lambda z, _: -_softplus(-z), lambda z, _: _sigmoid(-z)),
+    "tanhshrink": Shape("Tanhshrink", "φ(z) = z − tanh z", lambda z, _: z - np.tanh(z), lambda z, _: np.tanh(z) ** 2),
     "hardtanh": Shape(
         "Hard tanh",
         "φ(z) = min(1, max(−1, z))",

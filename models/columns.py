@@ -20,8 +20,8 @@ class PydanticColumn(TypeDecorator[Model]):
         super().__init__()
         self.model = model
 
-    def process_bind_param(self, value: Model | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: Model | None, dialect: Dialect) -> Any:  # noqa: ARG002 -- SQLAlchemy's signature
         return None if value is None else value.model_dump(mode="json")
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Model | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> Model | None:  # noqa: ARG002
         return None if value is None else self.model.model_validate(value)

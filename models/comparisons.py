@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from models.analysis.comparison import Comparison, RunRow, compare
 from models.plan import expand
+from models.status import State
 from models.tables import Experiment, Run
 
 
@@ -22,11 +23,13 @@ def compute(session: Session, experiment_id: uuid.UUID) -> Comparison:
     return compare(spec, expand(spec), runs, experiment_id=str(experiment_id))
 
 
-def store(session: Session, experiment_id: uuid.UUID) -> None:
+def store_if_ended(session: Session, experiment_id: uuid.UUID) -> None:
     """Keep the comparison of an experiment that has ended, so that reading it costs one row."""
+    ended = select(Experiment.state).where(Experiment.id == experiment_id, Experiment.comparison.is_(None))
+    state = session.execute(ended).scalar_one_or_none()
+    if state is None or not State(state).is_finished:
+        return
     comparison = compute(session, experiment_id)
     session.execute(
-        update(Experiment)
-        .where(Experiment.id == experiment_id)
-        .values(comparison=comparison.model_dump(mode="json"))
+        update(Experiment).where(Experiment.id == experiment_id).values(comparison=comparison.model_dump(mode="json"))
     )

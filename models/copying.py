@@ -35,10 +35,10 @@ def array_bytes(values: Values) -> bytes:
     return _HEADER.pack(1, 0, oid, len(values), 1) + elements.tobytes()
 
 
-def array_values(sent: bytes, dtype: type[np.float32] | type[np.float64]) -> Values:
-    """What ``array_send`` returned, as numbers of the machine's byte order."""
+def array_values(sent: bytes, dtype: type[np.float32] | type[np.float64]) -> npt.NDArray[np.float64]:
+    """What ``array_send`` returned of a real[] (float32) or double precision[] (float64), as doubles."""
     layout = _ELEMENT[np.dtype(dtype).itemsize][1]
-    return np.frombuffer(sent[_HEADER.size :], dtype=layout)["value"].astype(dtype)
+    return np.asarray(np.frombuffer(sent[_HEADER.size :], dtype=layout)["value"], dtype=np.float64)
 
 
 def _field(value: Field) -> bytes:

@@ -156,9 +156,7 @@ def _layer_norm(draft: _Draft, remedy: LayerNormRemedy) -> _Draft:
 
 
 def _activation(draft: _Draft, remedy: ActivationRemedy) -> _Draft:
-    return draft.with_network(
-        activation=remedy.function, negative_slope=remedy.negative_slope, alpha=remedy.alpha
-    )
+    return draft.with_network(activation=remedy.function, negative_slope=remedy.negative_slope, alpha=remedy.alpha)
 
 
 def _learning_rate(draft: _Draft, remedy: LearningRateRemedy) -> _Draft:
@@ -304,7 +302,7 @@ def _contradiction(name: str, where: str, remedies: Sequence[RemedySpec]) -> Pro
                 f"variant {name!r} holds {by_slot[remedy.slot]} and {shown}, which contradict each other: "
                 f"both set the {remedy.slot.replace('_', ' ')}"
             )
-            return Problem(where, [by_slot[remedy.slot], shown], message, f"one remedy of this kind in a variant")
+            return Problem(where, [by_slot[remedy.slot], shown], message, "one remedy of this kind in a variant")
         by_slot[remedy.slot] = shown
     return None
 

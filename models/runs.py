@@ -57,7 +57,8 @@ class Queued:
     device: str
 
 
-def _seconds(value: float) -> ColumnElement[dt.timedelta]:
+def seconds(value: float) -> ColumnElement[dt.timedelta]:
+    """An interval for arithmetic with the database's clock."""
     return literal(dt.timedelta(seconds=value), Interval)
 
 
@@ -137,7 +138,7 @@ def claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float) -> C
             state=State.RUNNING,
             attempt=Run.attempt + 1,
             lease_token=token,
-            lease_until=func.clock_timestamp() + _seconds(lease_s),
+            lease_until=func.clock_timestamp() + seconds(lease_s),
             worker=worker,
             step=0,
             started_at=func.coalesce(Run.started_at, func.clock_timestamp()),
@@ -174,7 +175,7 @@ def _start(session: Session, experiment_id: uuid.UUID) -> None:
 
 def beat(session: Session, lease: Lease, lease_s: float, step: int | None = None) -> bool:
     """Lengthen the lease, and say how far the run is. False: the lease is void, stop and write nothing."""
-    values: dict[str, Any] = {"lease_until": func.clock_timestamp() + _seconds(lease_s)}
+    values: dict[str, Any] = {"lease_until": func.clock_timestamp() + seconds(lease_s)}
     if step is not None:
         values["step"] = step
     beaten = session.execute(update(Run).where(lease.holds()).values(**values))
@@ -276,7 +277,7 @@ def take_unpublished(session: Session, window: int, republish_after_s: float) ->
     between owners, then oldest first. At most ``window`` published runs are left unclaimed at any time;
     what nobody claimed in ``republish_after_s`` is published again, so a lost message costs time only.
     """
-    stale = func.clock_timestamp() - _seconds(republish_after_s)
+    stale = func.clock_timestamp() - seconds(republish_after_s)
     waiting = session.execute(
         select(func.count()).where(Run.state == State.QUEUED, Run.published_at > stale)
     ).scalar_one()

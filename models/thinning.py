@@ -43,9 +43,15 @@ class Buckets:
             mean=np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0),
             maximum=_or_nan(np.maximum.reduceat(np.where(finite, data, -np.inf), starts, axis=-1), count),
             last=data[..., ends - 1],
-            nonfinite=(ends - starts) - count,
+            nonfinite=(ends - starts).astype(np.float64) - count,
             records=(ends - starts).astype(np.float64),
         )
+
+    @classmethod
+    def from_arrays(cls, arrays: Sequence[Array], records: Array) -> Self:
+        """From what ``arrays`` gives, in its order."""
+        minimum, mean, maximum, last, nonfinite = arrays
+        return cls(minimum, mean, maximum, last, nonfinite, records)
 
     def merged(self, size: int) -> Self:
         """``size`` neighbouring buckets made one: the same as buckets of the raw values, but for rounding."""
@@ -65,7 +71,6 @@ class Buckets:
             records=np.add.reduceat(self.records, starts, axis=-1),
         )
 
-
     @property
     def arrays(self) -> tuple[Array, Array, Array, Array, Array]:
         """minimum, mean, maximum, last, nonfinite."""
@@ -75,7 +80,7 @@ class Buckets:
 def joined(parts: Sequence[Buckets]) -> Buckets:
     """Buckets that follow one another, as one."""
     stacked = [np.concatenate(its, axis=-1) for its in zip(*(part.arrays for part in parts), strict=True)]
-    return Buckets(*stacked, records=np.concatenate([part.records for part in parts]))
+    return Buckets.from_arrays(stacked, np.concatenate([part.records for part in parts]))
 
 
 def _or_nan(extreme: Array, count: Array) -> Array:

@@ -17,7 +17,9 @@ from sqlalchemy import Select, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from models.analysis.trace import RunTrace
 from models.copying import Field, array_values, copy_rows
+from models.plan import Plan
 from models.signals import CURVES, SIGNALS, CurveName, SignalName
 from models.tables import CurveChunk, EpochValue, TraceChunk, TraceRollup
 from models.thinning import Buckets, bucket_size, joined
@@ -47,7 +49,7 @@ class Block:
 
     @property
     def records(self) -> int:
-        return self.curves.shape[-1]
+        return int(self.curves.shape[-1])
 
 
 def rollup_size(expected: int) -> int:
@@ -107,9 +109,7 @@ class TraceWriter:
         for block in blocks:
             self._fine[block.first // CHUNK_RECORDS] = Buckets.of(block.signals, min(size, CHUNK_RECORDS))
         parts = sorted({chunk // per_part for chunk in self._fine})
-        session.execute(
-            delete(TraceRollup).where(TraceRollup.run_id == self.run_id, TraceRollup.part.in_(parts))
-        )
+        session.execute(delete(TraceRollup).where(TraceRollup.run_id == self.run_id, TraceRollup.part.in_(parts)))
         copy_rows(_driver(session), "trace_rollup", _ROLLUP_COLUMNS, self._rollup_rows(parts, per_part, size))
         newest = max(self._fine)
         for chunk in [chunk for chunk in self._fine if chunk // per_part < newest // per_part]:
@@ -218,7 +218,7 @@ def read_curves(session: Session, run_id: uuid.UUID, curves: Sequence[CurveName]
 
 def _overlapping(
     table: type[TraceChunk] | type[CurveChunk], run_id: uuid.UUID, first: int, last: int
-) -> Select[tuple[int, int]]:
+) -> Select[int, int]:
     reach = table.first_step + (CHUNK_RECORDS - 1) * table.stride
     return select(table.first_step, table.stride).where(
         table.run_id == run_id, table.first_step <= last, reach >= first
@@ -228,7 +228,7 @@ def _overlapping(
 def _clip(steps: dict[int, Steps], values: Sequence[Doubles], first: int, last: int) -> Window:
     joined_steps = np.concatenate([steps[begin] for begin in sorted(steps)]) if steps else np.empty(0, dtype=np.int64)
     inside = (joined_steps >= first) & (joined_steps <= last)
-    matrix = np.stack([np.asarray(row, dtype=np.float64) for row in values]) if values else np.empty((0, 0))
+    matrix = np.stack(values) if values else np.empty((0, 0))
     return Window(joined_steps[inside], matrix[:, inside])
 
 
@@ -264,15 +264,28 @@ def read_rollup(
     stride, size = rows[0].stride, rows[0].bucket_records
     by_layer: dict[int, list[Buckets]] = {layer: [] for layer in layers}
     for layer, _, _, records, *sent in rows:
-        arrays = [array_values(one, np.float32).astype(np.float64) for one in sent]
+        arrays = [array_values(one, np.float32) for one in sent]
         filled = np.minimum(size, records - size * np.arange(len(arrays[0])))
-        by_layer[layer].append(Buckets(*arrays, records=filled.astype(np.float64)))
+        by_layer[layer].append(Buckets.from_arrays(arrays, filled.astype(np.float64)))
     whole = [joined(parts) for parts in by_layer.values()]
     stacked = [np.stack(its) for its in zip(*(one.arrays for one in whole), strict=True)]
-    buckets = Buckets(*stacked, records=whole[0].records)
+    buckets = Buckets.from_arrays(stacked, whole[0].records)
     group = bucket_size(len(buckets.records), points)
     steps = stride * np.arange(int(buckets.records.sum()), dtype=np.int64)
     return Picture(_ranges(steps, size * group), buckets.merged(group), raw=False)
+
+
+def read_run(session: Session, run_id: uuid.UUID, plan: Plan) -> RunTrace:
+    """The whole trace of a run, as the analysis reads it."""
+    layers = [layer.index for layer in plan.layers]
+    signals = {name: read_signal(session, run_id, name, layers, 0, max(plan.steps, 1)) for name in SIGNALS}
+    curves = read_curves(session, run_id, CURVES, 0, max(plan.steps, 1))
+    return RunTrace(
+        layers=plan.layers,
+        steps=curves.steps,
+        signals={name: window.values for name, window in signals.items()},
+        curves=dict(zip(CURVES, curves.values, strict=True)),
+    )
 
 
 # --- epochs -----------------------------------------------------------------------------------------------------

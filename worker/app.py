@@ -8,7 +8,7 @@ import os
 import socket
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from billiard.exceptions import WorkerLostError
 from celery import Celery, Task, signals
@@ -59,15 +59,15 @@ class RunRequest(Request):
         pid = self.worker_pid
         answer = super().on_failure(exc_info, send_failed_event, return_ok)
         if isinstance(exc_info.exception, WorkerLostError) and pid is not None:
-            self.task.app.reap_child(pid)
+            cast("ClinicCelery", self.task.app).reap_child(int(pid))
         return answer
 
 
-class RunTask(Task):  # type: ignore[misc]
-    Request = RunRequest
+class RunTask(Task[Any, Any]):
+    Request = "worker.app:RunRequest"
 
 
-class ClinicCelery(Celery):  # type: ignore[misc]
+class ClinicCelery(Celery[Any]):
     """Celery with the clinic's settings. Wrong settings end the process with a sentence."""
 
     def __init__(self, settings: Settings) -> None:
@@ -110,14 +110,15 @@ def _required(secret: SecretStr | None, name: str, why: str) -> str:
     return secret.get_secret_value()
 
 
-@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
+@signals.worker_shutting_down.connect
 def _hand_back(**_: object) -> None:
     _stopping[0] = 1
 
 
 def create_app(settings: Settings) -> ClinicCelery:
     """The app of a parent or a dispatcher; it becomes Celery's current app, which ``worker.tasks`` reads."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # bit-identical matrix products on CUDA
+    # Bit-identical matrix products on CUDA; read by the children when they load torch.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # noqa: TID251
     app = ClinicCelery(settings)
     app.set_current()
     app.set_default()

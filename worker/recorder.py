@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from models import runs
 from models.database import Database
@@ -14,7 +15,6 @@ from models.plan import Plan
 from models.runs import Lease
 from models.signals import CURVES, SIGNALS
 from models.traces import CHUNK_RECORDS, Block, TraceWriter, write_epoch
-from sqlalchemy.orm import Session
 from worker.engine import EpochResult
 from worker.probe import StepRecord
 

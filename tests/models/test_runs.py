@@ -258,7 +258,7 @@ def test_what_nobody_claimed_is_published_again(database: Database) -> None:
     assert publish(database) == ids
     assert publish(database) == []
     with database.begin() as session:
-        session.execute(update(Run).values(published_at=Run.published_at - runs._seconds(120)))  # noqa: SLF001
+        session.execute(update(Run).values(published_at=Run.published_at - runs.seconds(120)))
     assert publish(database) == ids
 
 

@@ -14,6 +14,7 @@ from models.plan import expand
 from models.signals import CURVES, SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.tables import Run, TraceChunk
+from models.thinning import Buckets
 from models.traces import CHUNK_RECORDS, Block, TraceWriter
 
 LAYERS = ("hidden.0", "hidden.1", "output")
@@ -103,7 +104,7 @@ def test_rollups_are_exact_against_the_raw_values(database: Database, run_id: uu
         stored = traces.read_rollup(session, run_id, "weight_norm", [1, 2, 3], 500)
         window = traces.read_signal(session, run_id, "weight_norm", [1, 2, 3], 0, 2 * total)
     assert stored is not None
-    raw = traces.Picture(traces._ranges(window.steps, size), traces.Buckets.of(window.values, size), raw=False)  # noqa: SLF001 -- the oracle cuts at the stored size
+    raw = traces.Picture(traces._ranges(window.steps, size), Buckets.of(window.values, size), raw=False)  # noqa: SLF001 -- the oracle cuts at the stored size
     np.testing.assert_array_equal(stored.steps, raw.steps)
     for ours, expected in zip(stored.buckets.arrays, raw.buckets.arrays, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-6)

@@ -1,0 +1,126 @@
+"""The dispatcher between real PostgreSQL and real Redis: what is lost is sent again, what is doubled is harmless."""
+
+import base64
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import redis
+from pydantic import SecretStr
+from sqlalchemy import select, update
+
+from models import runs
+from models.database import Database
+from models.plan import expand
+from models.settings import Settings
+from models.specs.experiment import ExperimentSpec
+from models.tables import Run
+from worker.app import ANY_QUEUE, GPU_QUEUE, ClinicCelery, create_app
+from worker.dispatcher import REPUBLISH_S, WINDOW, Dispatcher
+
+
+def submit(database: Database, **changes: object) -> uuid.UUID:
+    spec = ExperimentSpec.model_validate(
+        {
+            "name": "dispatch",
+            "dataset": {"kind": "digits"},
+            "network": {"kind": "mlp", "depth": 2, "width": 4},
+            "optimizer": {"kind": "sgd"},
+            "steps": 1,
+            "seeds": [0],
+            **changes,
+        }
+    )
+    with database.begin() as session:
+        return runs.submit(session, spec, expand(spec), owner="local")
+
+
+@pytest.fixture
+def celery(database: Database, redis_url: str) -> ClinicCelery:
+    url = database.url.replace("+psycopg", "")
+    return create_app(Settings(database_url=SecretStr(url), redis_url=SecretStr(redis_url), sweep_s=0.2))
+
+
+@pytest.fixture
+def dispatcher(database: Database, celery: ClinicCelery) -> Dispatcher:
+    return Dispatcher(database, celery, celery.settings)
+
+
+@pytest.fixture
+def broker(redis_url: str) -> Iterator["redis.Redis"]:
+    client = redis.Redis.from_url(redis_url)
+    yield client
+    client.close()
+
+
+def messages(broker: "redis.Redis", queue: str = ANY_QUEUE) -> list[str]:
+    """The run ids in a queue, oldest first."""
+    raw = broker.lrange(queue, 0, -1)
+    bodies = [json.loads(base64.b64decode(json.loads(message)["body"])) for message in reversed(raw)]
+    return [arguments[0] for arguments, *_ in bodies]
+
+
+def run_ids(database: Database) -> list[str]:
+    with database.begin() as session:
+        return [str(one) for one in session.execute(select(Run.id).order_by(Run.created_at, Run.position)).scalars()]
+
+
+def test_a_message_is_a_run_id_and_nothing_else(
+    database: Database, dispatcher: Dispatcher, broker: "redis.Redis"
+) -> None:
+    submit(database, seeds=[0, 1])
+    assert dispatcher.publish() == 2
+    assert messages(broker) == run_ids(database)
+
+
+def test_a_run_that_asks_for_a_gpu_goes_to_workers_that_have_one(
+    database: Database, dispatcher: Dispatcher, broker: "redis.Redis"
+) -> None:
+    submit(database, device="gpu")
+    dispatcher.publish()
+    assert (messages(broker), messages(broker, GPU_QUEUE)) == ([], run_ids(database))
+
+
+def test_messages_in_flight_are_bounded(database: Database, dispatcher: Dispatcher, broker: "redis.Redis") -> None:
+    submit(database, seeds={"count": 3 * WINDOW})
+    dispatcher.publish()
+    dispatcher.publish()
+    assert len(messages(broker)) == WINDOW
+
+
+def test_what_redis_lost_is_published_again(database: Database, dispatcher: Dispatcher, broker: "redis.Redis") -> None:
+    submit(database)
+    dispatcher.publish()
+    broker.flushall()
+    assert dispatcher.publish() == 0
+    with database.begin() as session:
+        session.execute(update(Run).values(published_at=Run.published_at - runs.seconds(REPUBLISH_S + 1)))
+    assert dispatcher.publish() == 1
+    assert messages(broker) == run_ids(database)
+
+
+def test_it_serves_what_is_submitted_and_what_was_lost(
+    database: Database, dispatcher: Dispatcher, broker: "redis.Redis"
+) -> None:
+    thread = threading.Thread(target=dispatcher.serve)
+    thread.start()
+    pause = threading.Event()
+    try:
+        submit(database)
+        for _ in range(500):
+            if messages(broker):
+                break
+            pause.wait(0.01)
+        assert messages(broker) == run_ids(database)
+        with database.begin() as session:
+            runs.claim(session, uuid.UUID(run_ids(database)[0]), "host:1", lease_s=0.0)
+        for _ in range(500):
+            if len(messages(broker)) == 2:
+                break
+            pause.wait(0.01)
+        assert messages(broker) == 2 * run_ids(database)
+    finally:
+        dispatcher.close()
+        thread.join()

@@ -1,0 +1,177 @@
+"""One attempt at a run, from claim to finish: joins the engine, the recorder and the heart.
+
+The only module with torch in it that ``worker.tasks`` imports, and only inside a function.
+"""
+
+import os
+import platform
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import sklearn
+import structlog
+import torch
+from sqlalchemy.exc import DBAPIError
+
+from models import comparisons, runs
+from models.analysis.summary import summarise
+from models.analysis.trace import RunFacts
+from models.database import Database
+from models.plan import Plan, expand
+from models.runs import Claim
+from models.settings import Settings
+from models.specs.base import SpecError
+from models.status import State
+from models.traces import read_run
+from worker import datasets
+from worker.app import asked_to_stop, worker_name
+from worker.engine import EpochResult, RunResult, train
+from worker.heart import Heart, Watch
+from worker.probe import StepRecord
+from worker.recorder import LeaseLost, Recorder
+
+log = structlog.get_logger()
+
+
+class CancelRequested(Exception):  # noqa: N818 -- a wish of the client, no error
+    """The run's experiment was asked to stop."""
+
+
+class HandedBack(Exception):  # noqa: N818 -- a wish of whoever ends this worker, no error
+    """This worker is being shut down: another one shall train the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What one worker process keeps between runs."""
+
+    settings: Settings
+    database: Database
+    heart: Heart
+    device: torch.device
+    name: str
+
+    @classmethod
+    def open(cls, settings: Settings, *, gpu: bool) -> "Workshop":
+        """In the child, after the fork: the same numbers on every attempt, and threads as set."""
+        assert settings.database_url is not None  # noqa: S101 -- the Celery app has seen to it
+        torch.set_num_threads(settings.threads_per_worker)
+        torch.use_deterministic_algorithms(mode=True)
+        database = Database(settings.database_url.get_secret_value(), pool_size=2, max_overflow=1)
+        device = torch.device("cuda" if gpu else "cpu")
+        return cls(settings, database, Heart(database, settings.lease_s), device, worker_name(os.getpid()))
+
+    def close(self) -> None:
+        self.heart.close()
+        self.database.dispose()
+
+    def carry_out(self, run_id: uuid.UUID) -> None:
+        """Claim, train, store. Whatever happens, the run row says so, or its lease lapses and another takes it."""
+        with self.database.begin() as session:
+            claim = runs.claim(session, run_id, self.name, self.settings.lease_s)
+        if claim is None:
+            return
+        with self.heart.watch(claim.lease) as watch:
+            try:
+                self._train(claim, watch)
+            except LeaseLost:
+                log.warning("the lease was lost; another worker has the run", run=str(run_id))
+            except CancelRequested:
+                self._close_run(claim, State.CANCELLED)
+            except HandedBack:
+                self._close_run(claim, State.QUEUED)
+            except DBAPIError:
+                log.exception("the database is away; the lease will lapse", run=str(run_id))
+            except Exception as error:  # the task's edge: the reason must reach the run row
+                log.exception("the run failed", run=str(run_id))
+                self._close_run(claim, State.FAILED, _explained(error))
+        self._settle(claim)
+
+    def _train(self, claim: Claim, watch: Watch) -> None:
+        plan = _plan_of(claim)
+        data = datasets.load(claim.spec.dataset, claim.seed)
+        recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan)
+        result: RunResult | None = None
+        for seen in train(plan, data, seed=claim.seed, device=self.device, between_steps=lambda: _obey(watch)):
+            match seen:
+                case StepRecord():
+                    recorder.add(seen)
+                case EpochResult():
+                    recorder.add_epoch(seen)
+                case RunResult():
+                    result = seen
+        assert result is not None  # noqa: S101 -- the engine's last word
+        self._finish(claim, plan, recorder, result)
+
+    def _finish(self, claim: Claim, plan: Plan, recorder: Recorder, result: RunResult) -> None:
+        """The last rows, the verdict and the end of the run, all or nothing."""
+        with self.database.begin() as session:
+            recorder.write(session, result.steps_done - 1)
+            trace = read_run(session, claim.lease.run_id, plan)
+            summary = summarise(plan, trace, _facts(plan, result))
+            if not runs.finish(session, claim.lease, summary, str(result.device), _versions()):
+                raise LeaseLost
+
+    def _close_run(self, claim: Claim, state: State, error: Mapping[str, str] | None = None) -> None:
+        with self.database.begin() as session:
+            if state is State.CANCELLED:
+                runs.stop(session, claim.lease)
+            elif state is State.QUEUED:
+                runs.give_back(session, claim.lease, "handed back by a worker that was shut down")
+            else:
+                runs.fail(session, claim.lease, error or {})
+
+    def _settle(self, claim: Claim) -> None:
+        """Store the comparison if that was the experiment's last run; whoever ends last does it."""
+        with self.database.begin() as session:
+            comparisons.store_if_ended(session, claim.lease.experiment_id)
+
+
+def _obey(watch: Watch) -> None:
+    if watch.stop == "cancelled":
+        raise CancelRequested
+    if watch.stop == "lost":
+        raise LeaseLost
+    if asked_to_stop():
+        raise HandedBack
+
+
+def _plan_of(claim: Claim) -> Plan:
+    return next(variant.plan for variant in expand(claim.spec) if variant.name == claim.variant)
+
+
+def _facts(plan: Plan, result: RunResult) -> RunFacts:
+    return RunFacts(
+        steps_asked=plan.steps,
+        stopped_by=result.stopped_by,
+        outcome=result.outcome,
+        chance_level=result.chance_level,
+        test_metric=result.test_metric,
+        test_loss=result.test_loss,
+        conditions=plan.conditions,
+        step_seconds=result.step_seconds,
+        device_seconds=result.device_seconds,
+        peak_memory_bytes=result.peak_memory_bytes,
+        parameters=plan.network.parameters,
+        overhead=result.overhead,
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+
+
+def _explained(error: Exception) -> dict[str, str]:
+    """The error as a client reads it: what happened, and what could be changed."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return {"title": "Out of memory", "detail": f"the network and its batch do not fit the device: {error}"}
+    if isinstance(error, SpecError):
+        return {"title": "Spec refused", "detail": str(error)}
+    return {"title": "Run failed", "detail": f"{type(error).__name__}: {error}"}
