@@ -75,8 +75,7 @@ def _saturating_activation(case: Case) -> list[Evidence] | None:
     slope = float(np.median(slopes)) if slopes.size else math.nan
     if case.at_start.kind == "vanishing" and slope < FLAT_SLOPE:
         return [evidence.slope(case.measured, slope, FLAT_SLOPE)]
-    shown = evidence.worst_fraction("saturated_fraction", case.measured, case.measured.saturated)
-    return None if shown is None else [shown]
+    return _most_of_a_layer(case, "saturated_fraction", case.measured.saturated)
 
 
 def _learning_rate(case: Case) -> list[Evidence] | None:
@@ -94,7 +93,13 @@ def _learning_rate(case: Case) -> list[Evidence] | None:
 
 
 def _dead_units(case: Case) -> list[Evidence] | None:
-    shown = evidence.worst_fraction("dead_fraction", case.measured, case.measured.dead)
+    return _most_of_a_layer(case, "dead_fraction", case.measured.dead)
+
+
+def _most_of_a_layer(case: Case, signal: str, fractions: tuple[float, ...]) -> list[Evidence] | None:
+    if case.kind in {"exploding", "diverged"}:  # there it is what the explosion left behind
+        return None
+    shown = evidence.worst_fraction(signal, case.measured, fractions)
     return None if shown is None else [shown]
 
 
@@ -114,7 +119,7 @@ def _numeric_range(case: Case) -> list[Evidence] | None:
         known = [level if not math.isnan(level) else math.inf for level in levels or ()]
         if known and min(known) < math.log(SMALLEST_NORMAL):
             layer = int(np.argmin(known))
-            return [evidence.underflow(measured, layer, known[layer], steps, SMALLEST_NORMAL)]
+            return [evidence.underflow(measured, layer, known[layer], SMALLEST_NORMAL, steps)]
     return None
 
 

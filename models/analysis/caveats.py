@@ -9,13 +9,14 @@ import numpy as np
 from models.activations import Activation
 from models.analysis.batch_statistics import SMALLEST_BATCH
 from models.analysis.meanfield import LayerMap, asymptotic_multiplier, fixed_point
-from models.analysis.propagation import INPUT_MEAN_SQUARE, Propagation, batch_factor
+from models.analysis.propagation import STANDARDISED_MEAN_SQUARE, Propagation, batch_factor, propagate
 from models.plan import NetworkPlan
 
 SCATTER_MATTERS: Final = 0.1
 """Σ 1/width at which one ReLU network's total gain scatters by 0.35, a tenth of the verdict's cut of 3."""
-TRANSIENT_MATTERS: Final = 0.1
-"""In units of the total gain."""
+INPUTS_MATTER: Final = 0.1
+"""A change of the total gain worth a sentence."""
+LOUDER: Final = 1.1
 FLOAT32_RANGE: Final = 80.0
 """ln of the ratio between the largest and the smallest rms δ that float32 holds, with room for the loss's scale."""
 RAGGED_BATCH: Final = 8
@@ -27,6 +28,7 @@ def caveats_of(network: NetworkPlan, batch_size: int, theory: Propagation) -> tu
     return (
         *_of_size(network),
         *_of_batch_norm(network, batch_size),
+        *_of_inputs(network, batch_size, theory),
         *_of_lengths(theory),
         *_of_layers(network),
         *_of_range(theory),
@@ -45,7 +47,7 @@ def _of_size(network: NetworkPlan) -> Iterator[str]:
             f"Theory of infinite width: with Σ 1/width = {inverse_width_sum:.2g} the total gain of a single network "
             f"scatters around it by up to ±{spread:.1g} (ReLU, one input; less over a batch); average over seeds."
         )
-    if len({layer.fan_out for layer in hidden}) > 1:
+    if not _equally_wide(network):
         yield "The widths vary: total_gain and gain_per_layer count √(width ratio) of each step, χ does not."
 
 
@@ -72,19 +74,36 @@ def _of_batch_norm(network: NetworkPlan, batch_size: int) -> Iterator[str]:
     yield "Batch norm: about 16·depth_scale layers, not 6, were reported to train (Yang et al. 2019)."
 
 
+def _of_inputs(network: NetworkPlan, batch_size: int, theory: Propagation) -> Iterator[str]:
+    louder = propagate(network, batch_size, STANDARDISED_MEAN_SQUARE * LOUDER**2).total
+    if math.isfinite(louder) and math.isfinite(theory.total) and abs(louder - theory.total) > INPUTS_MATTER:
+        yield (
+            "Inputs are taken to have mean square 1 (standardised). Here the length of h matters: with inputs "
+            f"{LOUDER - 1.0:.0%} larger total_gain would be {louder:z.2f} instead of {theory.total:z.2f}, and narrow "
+            "networks scatter as much."
+        )
+    repeated = theory.asymptotes[0]
+    if not math.isfinite(theory.total) or repeated.chi <= 0.0 or len({layer.chi for layer in theory.asymptotes}) > 1:
+        return
+    settled = 0.5 * math.log(repeated.chi) * len(theory.increments)
+    if _equally_wide(network) and abs(theory.total - settled) > INPUTS_MATTER:
+        yield (
+            f"At its asymptotic length h would give total_gain {settled:z.2f}; inputs of mean square 1 start elsewhere."
+        )
+
+
+def _equally_wide(network: NetworkPlan) -> bool:
+    return len({layer.fan_out for layer in network.hidden}) == 1
+
+
 def _of_lengths(theory: Propagation) -> Iterator[str]:
     first = theory.asymptotes[0]
-    if abs(theory.transient) > TRANSIENT_MATTERS:
-        yield (
-            "Inputs are taken to have mean square 1 (standardised); until h has its asymptotic length this changes "
-            f"total_gain by {theory.transient:+.2f}."
-        )
     if any(math.isinf(layer.q_star) for layer in theory.asymptotes):
         yield "The length of h grows without bound; χ is its limit for large h."
     if first.layer_map.norm != "none" and first.q_star < EPS_MATTERS:
         yield f"ε = {first.layer_map.eps:g} is not small beside the variance it is added to: h has mean square below 1."
     for factor, size in ((0.1, "smaller"), (10.0, "larger")):
-        other = _chi_from_inputs(first.layer_map, INPUT_MEAN_SQUARE * factor**2)
+        other = _chi_from_inputs(first.layer_map, STANDARDISED_MEAN_SQUARE * factor**2)
         if not math.isclose(other, asymptotic_multiplier(first.layer_map, first.q_star), rel_tol=0.01, abs_tol=1e-9):
             yield f"The length of h has more than one fixed point: with inputs ten times {size} χ is {other:.4g}."
 
@@ -124,8 +143,7 @@ def _jumps(activation: Activation) -> bool:
 
 
 def _of_range(theory: Propagation) -> Iterator[str]:
-    total = sum(theory.increments)
-    if total == -math.inf:
+    if theory.total == -math.inf:
         yield "No gradient reaches the first hidden layers: somewhere φ' is 0 for every unit, or W is 0."
-    elif FLOAT32_RANGE < abs(total) < math.inf:
-        yield f"ln of the gradient's ratio is {total:+.0f}, beyond float32: expect exact zeros or infinities instead."
+    elif FLOAT32_RANGE < abs(theory.total) < math.inf:
+        yield f"The ratio's logarithm is {theory.total:+.0f}, beyond float32: expect exact zeros or infinities."

@@ -1,27 +1,41 @@
 """The numbers behind a verdict, each against its threshold. Every function states one fact of one run."""
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 from models.analysis.gradient import LIMIT, GradientFacts
-from models.analysis.measurements import NORMAL_QUANTILE, Measured
+from models.analysis.measurements import NORMAL_QUANTILE, FirstNonfinite, Measured
 from models.analysis.verdict import FRACTION_LIMIT, Evidence, worst
 
 TOTAL_GAIN: Final = "total_gain"
-HALF_OF_CHANCE: Final = "final loss against half of chance"
-BELOW_CHANCE: Final = "final loss against chance less 1.96 standard errors"
-ABOVE_CHANCE: Final = "final loss against chance plus 1.96 standard errors"
-FIRST_NONFINITE: Final = "first non-finite value"
-STOPPED: Final = "last loss against stop_when.loss_above"
-WORST_LAYER: Final = "worst hidden layer"
-SLOPE: Final = "median over layers of the activation's rms slope"
-PREDICTED: Final = "predicted total_gain"
-LOWEST: Final = "smallest over layers"
-LARGEST_STEP: Final = "median over layers of the largest"
+BELOW_HALF: Final = "loss_below_half_of_chance"
+ABOVE_HALF: Final = "loss_above_half_of_chance"
+AT_CHANCE: Final = "loss_at_chance"
+BROKEN: Final = "loss_before_nonfinite"
+ABOVE_CHANCE: Final = "loss_above_chance"
+FIRST_NONFINITE: Final = "first_nonfinite"
+STOPPED: Final = "last_loss"
+WORST_LAYER: Final = "worst_hidden_layer"
+SLOPE: Final = "median_rms_slope"
+PREDICTED: Final = "predicted_total_gain"
+LOWEST: Final = "smallest_layer"
+LARGEST_STEP: Final = "median_of_largest_steps"
 START: Final = (0, 0)
 
 
-def always(measured: Measured, at_start: GradientFacts, at_end: GradientFacts | None, loss_above: float | None) -> list[Evidence]:
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A signal, the layers it was read in, and the steps."""
+
+    signal: str
+    layers: tuple[str, ...]
+    steps: tuple[int, int] | None
+
+
+def always(
+    measured: Measured, at_start: GradientFacts, at_end: GradientFacts | None, loss_above: float | None
+) -> list[Evidence]:
     """What every verdict rests on: both total gains, the loss rule, and where a diverged run broke."""
     found = [gain(measured, at_start, START)]
     if at_end is not None and measured.end_steps is not None:
@@ -29,48 +43,34 @@ def always(measured: Measured, at_start: GradientFacts, at_end: GradientFacts | 
     if measured.trained is not None:
         found.append(final_loss(measured))
     if measured.diverged and measured.first_nonfinite is not None:
-        place = measured.first_nonfinite
-        found.append(
-            Evidence(
-                signal="nonfinite_count",
-                layers=(place.layer,),
-                steps=(place.step, place.step),
-                statistic=f"{FIRST_NONFINITE} ({place.where})",
-                value=None,
-                threshold=0.0,
-                margin=None,
-            )
-        )
+        found.append(_broken(measured.first_nonfinite))
     if measured.facts.stopped_by == "loss_above" and loss_above is not None:
-        last = (measured.last_step, measured.last_step)
-        found.append(_beyond("loss", (), last, STOPPED, measured.last_loss, loss_above))
+        where = Where("loss", (), (measured.last_step, measured.last_step))
+        found.append(_above(where, STOPPED, measured.last_loss, loss_above))
     return found
 
 
-def gain(measured: Measured, facts: GradientFacts, steps: tuple[int, int]) -> Evidence:
+def gain(measured: Measured, facts: GradientFacts, steps: tuple[int, int] | None) -> Evidence:
     """G against the nearer of ±3."""
-    ends = (measured.hidden[0], measured.hidden[-1])
-    value = facts.total_gain.mean
-    return Evidence(
-        signal="activation_gradient_rms",
-        layers=ends,
-        steps=steps,
-        statistic=TOTAL_GAIN,
-        value=value,
-        threshold=math.copysign(LIMIT, value or 0.0),
-        margin=None if value is None else abs(value) - LIMIT,
-    )
+    return _gain(measured, steps, TOTAL_GAIN, facts.total_gain.mean)
+
+
+def predicted_gain(measured: Measured, value: float) -> Evidence:
+    return _gain(measured, None, PREDICTED, value)
 
 
 def final_loss(measured: Measured) -> Evidence:
-    """The loss against the side of the ``trained`` rule that decided; a margin above 0 says by how much."""
+    """The loss against the side of the ``trained`` rule that decided; the margin says by how much."""
     loss, error, chance = measured.final_loss, measured.loss_error, measured.facts.chance_level
     assert loss is not None and error is not None  # noqa: S101, PT018 -- ``trained`` is known
+    where = Where("loss", (), measured.end_steps)
     if measured.trained == "yes":
-        return _below("loss", (), measured.end_steps, HALF_OF_CHANCE, loss, chance / 2.0)
+        return _below(where, BELOW_HALF, loss, chance / 2.0)
     if measured.trained == "partly":
-        return _beyond("loss", (), measured.end_steps, HALF_OF_CHANCE, loss, chance / 2.0)
-    return _beyond("loss", (), measured.end_steps, BELOW_CHANCE, loss, chance - NORMAL_QUANTILE * error)
+        return _above(where, ABOVE_HALF, loss, chance / 2.0)
+    limit = chance - NORMAL_QUANTILE * error
+    # A run that was learning and then broke is not trained either, but not because of this number.
+    return _above(where, AT_CHANCE if loss >= limit else BROKEN, loss, limit)
 
 
 def loss_above_chance(measured: Measured) -> Evidence | None:
@@ -78,63 +78,60 @@ def loss_above_chance(measured: Measured) -> Evidence | None:
     if measured.final_loss is None or measured.loss_error is None:
         return None
     limit = measured.facts.chance_level + NORMAL_QUANTILE * measured.loss_error
-    if not measured.final_loss > limit:
-        return None
-    return _beyond("loss", (), measured.end_steps, ABOVE_CHANCE, measured.final_loss, limit)
+    where = Where("loss", (), measured.end_steps)
+    return _above(where, ABOVE_CHANCE, measured.final_loss, limit) if measured.final_loss > limit else None
 
 
 def worst_fraction(signal: str, measured: Measured, fractions: tuple[float, ...]) -> Evidence | None:
     """The hidden layer with the largest fraction, where it exceeds one half."""
     index, value = worst(fractions)
-    if value <= FRACTION_LIMIT:
-        return None
-    layers = (measured.hidden[index],)
-    return _beyond(signal, layers, measured.end_steps or START, WORST_LAYER, value, FRACTION_LIMIT)
+    where = Where(signal, (measured.hidden[index],), measured.end_steps or START)
+    return _above(where, WORST_LAYER, value, FRACTION_LIMIT) if value > FRACTION_LIMIT else None
 
 
 def slope(measured: Measured, value: float, limit: float) -> Evidence:
-    return _below("activation_rms", measured.hidden, START, SLOPE, value, limit)
+    return _below(Where("activation_rms", measured.hidden, START), SLOPE, value, limit)
 
 
-def predicted_gain(measured: Measured, value: float) -> Evidence:
-    ends = (measured.hidden[0], measured.hidden[-1])
-    limit = math.copysign(LIMIT, value)
-    return Evidence(
-        signal="activation_gradient_rms",
-        layers=ends,
-        steps=None,
-        statistic=PREDICTED,
-        value=value,
-        threshold=limit,
-        margin=abs(value) - LIMIT,
-    )
-
-
-def underflow(measured: Measured, layer: int, level: float, steps: tuple[int, int] | None, limit: float) -> Evidence:
-    layers = (measured.hidden[layer],)
-    return _below("activation_gradient_rms", layers, steps, LOWEST, math.exp(level), limit)
+def underflow(measured: Measured, layer: int, level: float, limit: float, steps: tuple[int, int] | None) -> Evidence:
+    """The smallest rms δ of a hidden layer, from its logarithm."""
+    where = Where("activation_gradient_rms", (measured.hidden[layer],), steps)
+    return _below(where, LOWEST, math.exp(level), limit)
 
 
 def large_update(measured: Measured, limit: float) -> Evidence:
-    steps = (0, measured.last_step)
-    return _beyond("update_ratio", measured.hidden, steps, LARGEST_STEP, measured.largest_update, limit)
+    where = Where("update_ratio", measured.hidden, (0, measured.last_step))
+    return _above(where, LARGEST_STEP, measured.largest_update, limit)
 
 
-def _beyond(
-    signal: str, layers: tuple[str, ...], steps: tuple[int, int] | None, statistic: str, value: float, threshold: float
-) -> Evidence:
-    """A value that counts when it is above its threshold."""
-    margin = value - threshold
+def _gain(measured: Measured, steps: tuple[int, int] | None, statistic: str, value: float | None) -> Evidence:
+    where = Where("activation_gradient_rms", (measured.hidden[0], measured.hidden[-1]), steps)
+    margin = None if value is None else abs(value) - LIMIT
+    return _evidence(where, statistic, value, math.copysign(LIMIT, value or 0.0), margin)
+
+
+def _broken(place: FirstNonfinite) -> Evidence:
+    where = Where("nonfinite_count", (place.layer,), (place.step, place.step))
+    return _evidence(where, f"{FIRST_NONFINITE}_{place.where}", None, 0.0, None)
+
+
+def _above(where: Where, statistic: str, value: float, threshold: float) -> Evidence:
+    """A value that counts where it is above its threshold."""
+    return _evidence(where, statistic, value, threshold, value - threshold)
+
+
+def _below(where: Where, statistic: str, value: float, threshold: float) -> Evidence:
+    """A value that counts where it is below its threshold."""
+    return _evidence(where, statistic, value, threshold, threshold - value)
+
+
+def _evidence(where: Where, statistic: str, value: float | None, threshold: float, margin: float | None) -> Evidence:
     return Evidence(
-        signal=signal, layers=layers, steps=steps, statistic=statistic, value=value, threshold=threshold, margin=margin
-    )
-
-
-def _below(
-    signal: str, layers: tuple[str, ...], steps: tuple[int, int] | None, statistic: str, value: float, threshold: float
-) -> Evidence:
-    """A value that counts when it is below its threshold."""
-    margin = threshold - value
-    return Evidence(
-        signal=signal, layers=layers, steps=steps, statistic=statistic, value=value, threshold=threshold, margin=margin
+        signal=where.signal,
+        layers=where.layers,
+        steps=where.steps,
+        statistic=statistic,
+        value=value,
+        threshold=threshold,
+        margin=margin,
     )

@@ -42,21 +42,23 @@ def initial_variance(init: InitSpec, fan_in: int, fan_out: int) -> InitialVarian
     Orthogonal: the smaller Gram matrix is gain²·I, so Σ W² = gain²·min(fan_in, fan_out) and an entry has variance
     gain²/max(fan_in, fan_out).
     """
+    bias = 0.0
     match init:
         case TorchDefaultInit():  # both U(±1/√fan_in)
-            return InitialVariance(1.0 / 3.0, 1.0 / (3.0 * fan_in))
+            weight, bias = 1.0 / 3.0, 1.0 / (3.0 * fan_in)
         case XavierNormalInit() | XavierUniformInit():
-            return InitialVariance(init.gain**2 * 2.0 * fan_in / (fan_in + fan_out))
+            weight = init.gain**2 * 2.0 * fan_in / (fan_in + fan_out)
         case KaimingNormalInit() | KaimingUniformInit():
             fan = fan_in if init.mode == "fan_in" else fan_out
-            return InitialVariance(KAIMING_GAIN[init.nonlinearity] ** 2 * fan_in / fan)
+            weight = KAIMING_GAIN[init.nonlinearity] ** 2 * fan_in / fan
         case LecunNormalInit():
-            return InitialVariance(1.0)
+            weight = 1.0
         case OrthogonalInit():
-            return InitialVariance(init.gain**2 * fan_in / max(fan_in, fan_out))
+            weight = init.gain**2 * fan_in / max(fan_in, fan_out)
         case GaussianInit():
-            return InitialVariance(init.weight_variance, init.bias_variance)
+            weight, bias = init.weight_variance, init.bias_variance
         case NormalInit():
-            return InitialVariance(fan_in * init.std**2)
+            weight = fan_in * init.std**2
         case _:
             assert_never(init)
+    return InitialVariance(weight, bias)

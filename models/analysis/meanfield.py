@@ -14,7 +14,7 @@ it is also the slope of the correlation map at c = 1.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -27,10 +27,13 @@ Norm = Literal["none", "batch_norm", "layer_norm"]
 
 VANISHED: Final = 1e-16
 """A length below is zero: no φ bends that early."""
-UNBOUNDED: Final = 1e12
+UNBOUNDED: Final = 1e16
 """A length above is infinite: every φ is by then its two asymptotes."""
 SETTLED: Final = 1e-13
-PLAIN_STEPS: Final = 50
+PLAIN_STEPS: Final = 12
+CRITICAL: Final = 1e-4
+"""|ln χ| below which gradients reach any depth (contract, Prediction)."""
+NO_SLOPE: Final = 1e-100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,10 @@ class LayerMap:
 
     def length_before_norm(self, moments: Moments) -> float:
         """v: the mean square of W·φ(h) + b; under batch norm its variance over the batch, where b cancels."""
-        square = moments.square / (1.0 - self.dropout)
+        noise = moments.square * self.dropout / (1.0 - self.dropout)  # E φ²/(1 − p) = E φ² + noise
         if self.norm == "batch_norm":
-            return self.weight_variance * (square - moments.mean**2)
-        return self.weight_variance * square + self.bias_variance
+            return self.weight_variance * (moments.variance + noise)
+        return self.weight_variance * (moments.square + noise) + self.bias_variance
 
     def normalised(self, before_norm: float) -> float:
         """q from v."""
@@ -98,7 +101,7 @@ def _next_crossing(excess: Callable[[float], float], start: float) -> float:
     while VANISHED < near < UNBOUNDED:
         far = near * 2.0 if rising else near / 2.0
         if (excess(far) > 0.0) != rising:
-            return float(optimize.brentq(excess, *sorted((near, far)), xtol=1e-300, rtol=1e-14))
+            return float(optimize.brentq(excess, near, far, xtol=1e-300, rtol=1e-14))
         near = far
     return math.inf if rising else 0.0
 
@@ -109,23 +112,30 @@ def asymptotic_multiplier(layer: LayerMap, q_star: float) -> float:
 
 
 def critical_weight_variance(activation: Activation, bias_variance: float) -> float | None:
-    """The critical line σw²(σb²), where χ = 1 at q*; None where ``activation`` has no such point.
+    """The critical line σw²(σb²), where χ = 1 at the q* that standardised inputs lead to; None where there is none.
 
-    Along q: σw² = 1/E[φ'²] and σb² = q − E[φ²]/E[φ'²]; the first q that fits ``bias_variance``.
+    Along q: σw² = 1/E[φ'²] and σb² = q − E[φ²]/E[φ'²]. GELU, SiLU and mish meet both at q = 0 only, which repels:
+    q runs away from it, so without bias they have no critical point. ReLU with a bias has χ = 1 at σw² = 2, but no q*.
     """
+    for q in _critical_lengths(activation, bias_variance):
+        layer = LayerMap(activation, 1.0 / gaussian_moments(activation, q).slope_square, bias_variance)
+        q_star = fixed_point(layer, layer.length_of_inputs(1.0))
+        if abs(asymptotic_multiplier(layer, q_star) - 1.0) < CRITICAL:
+            return layer.weight_variance
+    return None
+
+
+def _critical_lengths(activation: Activation, bias_variance: float) -> Iterator[float]:
+    """Every q (one per decade at most) at which σw² = 1/E[φ'²] makes a fixed point of the length map."""
 
     def missing(q: float) -> float:
         moments = gaussian_moments(activation, q)
+        if moments.slope_square < NO_SLOPE:
+            return -math.inf
         return q - moments.square / moments.slope_square - bias_variance
 
-    low = gaussian_moments(activation, 0.0)
-    if low.slope_square == 0.0:
-        return None
-    for exponent in range(-12, 6):
-        q = 10.0**exponent
-        if abs(missing(q)) <= 1e-12 * q:  # φ(az) = a·φ(z): without bias critical at every q
-            return 1.0 / gaussian_moments(activation, q).slope_square
-        if missing(q) <= 0.0 < missing(10.0 * q):
-            q = float(optimize.brentq(missing, q, 10.0 * q, xtol=1e-300, rtol=1e-14))
-            return 1.0 / gaussian_moments(activation, q).slope_square
-    return None
+    for q in (10.0**exponent for exponent in range(-12, 6)):
+        if abs(missing(q)) <= 1e-11 * q:  # q → 0, or φ(az) = a·φ(z), critical at every q
+            yield q
+        elif missing(q) < 0.0 < missing(10.0 * q):
+            yield float(optimize.brentq(missing, q, 10.0 * q, xtol=1e-300, rtol=1e-14))

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from models.analysis.quadrature import gaussian_moments
 from models.analysis.statistics import Array
 from models.analysis.trace import Real, RunFacts, RunTrace
-from models.plan import LayerPlan, Plan
+from models.plan import LayerPlan
 
 NORMAL_QUANTILE: Final = 1.96
 LARGEST_RMS: Final = 1e6
@@ -74,10 +74,11 @@ class Measured(BaseModel):
         return self.trained == "yes"
 
 
-def measure(plan: Plan, trace: RunTrace, facts: RunFacts) -> Measured:
+def measure(trace: RunTrace, facts: RunFacts) -> Measured:
     """All that the rules need of one run. Never raises on NaN, ±∞ or zeros in the trace."""
     rows = np.array([i for i, layer in enumerate(trace.layers) if layer.role == "hidden"])
     hidden = [trace.layers[row] for row in rows]
+    norms = {layer.normalization.kind for layer in hidden if layer.normalization is not None}
     broken = _nonfinite_records(trace)
     start = np.array([0])
     asked = facts.steps_asked > 0
@@ -86,8 +87,8 @@ def measure(plan: Plan, trace: RunTrace, facts: RunFacts) -> Measured:
     rms = trace.signals["activation_gradient_rms"]
     return Measured(
         hidden=tuple(layer.name for layer in hidden),
-        batch_norm=any(layer.normalization is not None and layer.normalization.kind == "batch_norm" for layer in hidden),
-        normalized=any(layer.normalization is not None for layer in hidden),
+        batch_norm="batch_norm" in norms,
+        normalized=bool(norms),
         start=_over(log_median, rms[np.ix_(rows, start)]),
         end=_over(log_median, rms[np.ix_(rows, window)]) if asked else None,
         end_steps=(int(trace.steps[window[0]]), int(trace.steps[window[-1]])) if asked and window.size else None,
@@ -181,8 +182,9 @@ def _final_loss(trace: RunTrace, window: Records) -> tuple[float, float]:
     losses = trace.curves["loss"][window]
     if not losses.size or not np.isfinite(losses).all():
         return math.nan, math.nan
-    error = float(losses.std(ddof=1)) / math.sqrt(losses.size) if losses.size > 1 else 0.0
-    return float(losses.mean()), error
+    with np.errstate(over="ignore"):
+        error = float(losses.std(ddof=1)) / math.sqrt(losses.size) if losses.size > 1 else 0.0
+        return float(losses.mean()), error
 
 
 def _slopes(hidden: list[LayerPlan], rms: Array) -> tuple[float, ...]:

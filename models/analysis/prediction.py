@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.analysis.caveats import caveats_of
 from models.analysis.increments import kept_increments
+from models.analysis.meanfield import CRITICAL
 from models.analysis.propagation import propagate
 from models.plan import NetworkPlan, plan_network
 from models.specs.base import Problem, SpecError
@@ -20,8 +21,6 @@ from models.specs.network import NetworkSpec
 
 Regime = Literal["ordered", "critical", "chaotic", "normalised"]
 
-CRITICAL: Final = 1e-4
-"""|ln χ| below which the depth scale is unbounded (contract)."""
 TRAINABLE: Final = 6.0
 """Trainable up to 6 depth scales, that is to a total gain of ±3 (Schoenholz et al. 2017)."""
 
@@ -65,7 +64,7 @@ def predict(network: NetworkPlan, batch_size: int) -> Prediction:
             for layer, chi in zip(hidden, chis, strict=True)
         ),
         gain_per_layer=_gain_per_layer(theory.increments, _normalised_by_batch(network)),
-        total_gain=_finite(sum(theory.increments)),
+        total_gain=_finite(theory.total),
         depth_scale=depth_scale,
         trainable_depth=None if depth_scale is None else TRAINABLE * depth_scale,
         inverse_width_sum=sum(1.0 / layer.fan_out for layer in hidden),

@@ -17,8 +17,8 @@ from models.analysis.initial_variance import initial_variance
 from models.analysis.meanfield import UNBOUNDED, LayerMap, asymptotic_multiplier, fixed_point
 from models.plan import LayerPlan, NetworkPlan
 
-INPUT_MEAN_SQUARE: Final = 1.0
-"""Standardised inputs."""
+STANDARDISED_MEAN_SQUARE: Final = 1.0
+"""Of inputs; what they are is the data's business, and unknown to a spec of a network."""
 BATCH_MATTERS: Final = 0.01
 """Relative change of the rms ratio from which χ(B) replaces its limit (ReLU: batches of 57 and smaller)."""
 LINEAR: Final = 1e-9
@@ -38,30 +38,33 @@ class Asymptote:
 class Propagation:
     """``lengths`` (q) and ``asymptotes`` per hidden layer; ``increments`` of ln rms δ between them, forward order.
 
-    An increment is −∞ where no slope is left. ``transient``: what the total owes to lengths that are not yet q*.
+    An increment is −∞ where no slope is left.
     """
 
     lengths: tuple[float, ...]
     increments: tuple[float, ...]
     asymptotes: tuple[Asymptote, ...]
-    transient: float
+
+    @property
+    def total(self) -> float:
+        """G: ln(rms δ of the first hidden layer / that of the last)."""
+        return sum(self.increments)
 
 
-def propagate(network: NetworkPlan, batch_size: int) -> Propagation:
+def propagate(
+    network: NetworkPlan, batch_size: int, input_mean_square: float = STANDARDISED_MEAN_SQUARE
+) -> Propagation:
     """Mean-field theory of the untrained ``network``, measured on batches of ``batch_size``."""
     hidden = network.hidden
-    asymptotes = tuple(_asymptote(layer, batch_size) for layer in hidden)
-    lengths = [_layer_map(hidden[0], hidden[0]).length_of_inputs(INPUT_MEAN_SQUARE)]
+    lengths = [_layer_map(hidden[0], hidden[0]).length_of_inputs(input_mean_square)]
     increments: list[float] = []
-    transient = 0.0
-    for (below, layer), settled in zip(itertools.pairwise(hidden), asymptotes[:-1], strict=True):
+    for below, layer in itertools.pairwise(hidden):
         step, q = _layer_map(layer, below), min(lengths[-1], UNBOUNDED)
-        increment = _half_log(step.gradient_multiplier(q))
-        transient += increment - _half_log(asymptotic_multiplier(step, settled.q_star))
-        widths = _half_log(layer.fan_out / layer.fan_in)  # δ below sums over fan_out units, W is scaled by fan_in
-        increments.append(increment + widths + _half_log(_batch_factor(step, batch_size)))
+        widths = layer.fan_out / layer.fan_in  # δ below sums over fan_out units, W is scaled by fan_in
+        multiplier = widths * step.gradient_multiplier(q) * _batch_factor(step, batch_size)
+        increments.append(0.5 * math.log(multiplier) if multiplier > 0.0 else -math.inf)
         lengths.append(step.length(q))
-    return Propagation(tuple(lengths), tuple(increments), asymptotes, transient)
+    return Propagation(tuple(lengths), tuple(increments), tuple(_asymptote(layer, batch_size) for layer in hidden))
 
 
 def _layer_map(layer: LayerPlan, below: LayerPlan, fan_in: int | None = None) -> LayerMap:
@@ -88,7 +91,7 @@ def _asymptote(layer: LayerPlan, batch_size: int) -> Asymptote:
 
 @functools.lru_cache(maxsize=1024)
 def _settled_length(layer_map: LayerMap) -> float:
-    return fixed_point(layer_map, layer_map.length_of_inputs(INPUT_MEAN_SQUARE))
+    return fixed_point(layer_map, layer_map.length_of_inputs(STANDARDISED_MEAN_SQUARE))
 
 
 def _batch_factor(layer_map: LayerMap, batch_size: int) -> float:
@@ -102,8 +105,3 @@ def batch_factor(activation: Activation, dropout: float, batch_size: int) -> flo
     limit = LayerMap(activation, 1.0, dropout=dropout, norm="batch_norm").gradient_multiplier(1.0)
     factor = batch_norm_multiplier(activation, batch_size, dropout) / limit
     return factor if abs(limit - 1.0) < LINEAR or abs(math.sqrt(factor) - 1.0) > BATCH_MATTERS else 1.0
-
-
-def _half_log(multiplier: float) -> float:
-    """Of mean squares, so half of it is of rms."""
-    return 0.5 * math.log(multiplier) if multiplier > 0.0 else -math.inf

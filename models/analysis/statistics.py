@@ -16,6 +16,7 @@ from scipy import special
 
 Array = npt.NDArray[np.float64]
 LEVEL: Final = 0.95
+ROUNDING: Final = 1e-9
 
 
 def finite_or_none(value: float | None) -> float | None:
@@ -77,29 +78,19 @@ def t_intervals(values: Array, level: float = LEVEL) -> tuple[Interval, ...]:
     """
     finite = np.isfinite(values)
     k = finite.sum(axis=0)
-    safe = np.maximum(k, 1)
-    mean = np.where(finite, values, 0.0).sum(axis=0) / safe
-    squares = (np.where(finite, values - mean, 0.0) ** 2).sum(axis=0)
-    degrees = np.maximum(k - 1, 1)
-    half = np.where(k > 1, special.stdtrit(degrees, 0.5 + level / 2.0) * np.sqrt(squares / degrees / safe), 0.0)
+    safe, degrees = np.maximum(k, 1), np.maximum(k - 1, 1)
+    with np.errstate(over="ignore", invalid="ignore"):  # a loss of 1e200 has a spread beyond float64
+        mean = np.where(finite, values, 0.0).sum(axis=0) / safe
+        squares = (np.where(finite, values - mean, 0.0) ** 2).sum(axis=0)
+        half = np.where(k > 1, special.stdtrit(degrees, 0.5 + level / 2.0) * np.sqrt(squares / degrees / safe), 0.0)
+        narrow, wide = mean - half, mean + half
     known = (~np.isnan(values)).sum(axis=0)
-    below, above = np.isneginf(values).any(axis=0), np.isposinf(values).any(axis=0)
-    return tuple(
-        _opened(float(mean[i]), float(half[i]), int(k[i]), int(known[i]), bool(below[i]), bool(above[i]))
-        for i in range(values.shape[1])
-    )
-
-
-def _opened(mean: float, half: float, finite: int, known: int, below: bool, above: bool) -> Interval:  # noqa: FBT001
-    if known == 0:
-        return Interval(math.nan, math.nan, math.nan, 0, bounded=False)
-    low, high = (mean - half, mean + half) if finite else (math.inf, -math.inf)
-    if below:
-        low, high = -math.inf, max(high, -math.inf)
-    if above:
-        low, high = min(low, math.inf), math.inf
-    centre = math.nan if below and above else -math.inf if below else math.inf if above else mean
-    return Interval(centre, low, high, known, bounded=known > 1)
+    below, above = (values == -np.inf).any(axis=0), (values == np.inf).any(axis=0)
+    low = np.select([known == 0, below, k == 0], [np.nan, -np.inf, np.inf], narrow)
+    high = np.select([known == 0, above, k == 0], [np.nan, np.inf, -np.inf], wide)
+    centre = np.select([(known == 0) | (below & above), below, above], [np.nan, -np.inf, np.inf], mean)
+    columns = zip(centre.tolist(), low.tolist(), high.tolist(), known.tolist(), strict=True)
+    return tuple(Interval(middle, least, most, n, bounded=n > 1) for middle, least, most, n in columns)
 
 
 def t_interval(values: Sequence[float] | Array, level: float = LEVEL) -> Interval:
@@ -112,22 +103,34 @@ def paired_t_p(differences: Sequence[float]) -> float | None:
     d = np.asarray(differences, dtype=np.float64)
     if d.size > 0 and not d.any():
         return 1.0
-    if d.size < 2 or (spread := float(d.std(ddof=1))) <= 0.0 or not np.isfinite(d).all():
+    spread = _spread(d)
+    if spread is None:
         return None
     t = abs(float(d.mean())) / spread * math.sqrt(d.size)
     return float(2.0 * special.stdtr(d.size - 1, -t))
 
 
 def hedges_g(differences: Sequence[float]) -> float | None:
-    """Paired Hedges g = J(n−1)·mean(d)/sd(d), J(m) = Γ(m/2)/(√(m/2)·Γ((m−1)/2)) (Hedges 1981). None as above."""
+    """Paired Hedges g = J(m)·mean(d)/sd(d), J(m) = Γ(m/2)/(√(m/2)·Γ((m−1)/2)), m = n − 1 (Hedges 1981).
+
+    0 where all differences are; None where they do not spread, and for 2 of them, where J = 0 says nothing.
+    """
     d = np.asarray(differences, dtype=np.float64)
-    if d.size < 2 or (spread := float(d.std(ddof=1))) <= 0.0 or not np.isfinite(d).all():
-        return 0.0 if d.size > 1 and not d.any() else None
-    m = d.size - 1
-    if m == 1:  # Γ(0) is infinite, so J(1) = 0 says nothing
+    if d.size > 0 and not d.any():
+        return 0.0
+    spread, m = _spread(d), d.size - 1
+    if spread is None or m == 1:
         return None
     correction = math.exp(math.lgamma(m / 2) - math.lgamma((m - 1) / 2)) / math.sqrt(m / 2)
     return correction * float(d.mean()) / spread
+
+
+def _spread(d: Array) -> float | None:
+    """The standard deviation; None where it cannot be had or is what rounding leaves of equal differences."""
+    if d.size < 2 or not np.isfinite(d).all():
+        return None
+    spread = float(d.std(ddof=1))
+    return spread if spread > ROUNDING * float(np.abs(d).max()) else None
 
 
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:

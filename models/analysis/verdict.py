@@ -1,7 +1,7 @@
 """The Verdict of a run, and of a variant over its seeds: its shape, and the precedence of the headline.
 
-``causes.py`` finds causes and evidence, ``answers.py`` remedies, ``sentences.py`` words; ``summary.py`` and
-``variant.py`` join them.
+Findings are elsewhere: ``evidence.py`` and ``causes.py``, ``answers.py`` for remedies, ``sentences.py`` for words;
+``summary.py`` (a run) and ``variant.py`` (its seeds) join them.
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,136 @@
+"""Which remedies answer a verdict. What a remedy treats is in its catalogue text; whether it would here, theory says:
+each structural candidate is put into this very network and its total gain predicted.
+
+An L2 term is never an answer, and clipping never one to vanishing: neither changes the ratios between layers.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from models.activations import Activation
+from models.analysis.causes import Case
+from models.analysis.gradient import LIMIT
+from models.analysis.meanfield import critical_weight_variance
+from models.analysis.prediction import predict
+from models.analysis.verdict import Answer, Cause
+from models.analysis.wording import number
+from models.plan import Plan, expand
+from models.specs.base import SpecError
+from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit
+from models.specs.remedy import (
+    ActivationRemedy,
+    BatchNormRemedy,
+    ClipNormRemedy,
+    InitRemedy,
+    LayerNormRemedy,
+    LearningRateRemedy,
+    OrthogonalInitRemedy,
+    RemedySpec,
+)
+
+WORTH: Final = 0.5
+"""A remedy that leaves G beyond ±3 is named where it takes at least half of it away."""
+LARGEST_VARIANCE: Final = 10.0
+"""A critical σw² above (a sigmoid's is 103) drives φ into its flat ends: no initialisation to recommend."""
+LOWER_RATE: Final = 0.1
+HIGHER_RATE: Final = 3.0
+NAMED_INITS: Final[dict[float, InitSpec]] = {
+    1.0: LecunNormalInit(kind="lecun_normal"),
+    2.0: KaimingNormalInit(kind="kaiming_normal"),
+}
+
+
+def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
+    """The remedies worth trying, those that theory puts inside ±3 first, by |G|. None for a healthy verdict."""
+    if case.kind in {"healthy", "inconclusive"}:
+        return ()
+    found: set[str] = {case.kind, case.at_start.kind, *causes}
+    structural = [answer for remedy in _candidates(case) if (answer := _structural(plan, case, remedy, found))]
+    structural.sort(key=lambda answer: abs(answer.predicted_gain or 0.0))
+    return (*structural, *_at_run_time(plan, case, causes))
+
+
+def _candidates(case: Case) -> Iterator[RemedySpec]:
+    """One remedy of each kind, with the parameter that fits this network's activation."""
+    activation = case.first_layer.activation
+    variance = None if activation is None else critical_weight_variance(activation, 0.0)
+    if variance is not None and variance <= LARGEST_VARIANCE and not case.measured.normalized:
+        yield InitRemedy(kind="init", init=_fitting_init(variance))
+        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=math.sqrt(variance))
+    if not case.measured.batch_norm:
+        yield BatchNormRemedy(kind="batch_norm")
+    if case.measured.batch_norm or not case.measured.normalized:
+        yield LayerNormRemedy(kind="layer_norm")
+    yield ActivationRemedy(kind="activation", function="leaky_relu" if _is_one_sided(activation) else "relu")
+
+
+def _fitting_init(variance: float) -> InitSpec:
+    named = next((init for known, init in NAMED_INITS.items() if math.isclose(variance, known, rel_tol=1e-6)), None)
+    return named or GaussianInit(kind="gaussian", weight_variance=variance)
+
+
+def _is_one_sided(activation: Activation | None) -> bool:
+    return activation is not None and activation.function == "relu"
+
+
+def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> Answer | None:
+    """The remedy if it treats what was found, and theory puts G inside ±3 with it or at least halves it."""
+    about = remedy.about
+    gain = _gain_with(plan, case, remedy) if found & set(about.treats) else None
+    if gain is None:
+        return None
+    now = case.predicted_gain if case.predicted_gain is not None else case.at_start.total_gain.mean
+    worth = abs(now) * WORTH if case.starts_beyond and now is not None else LIMIT
+    if abs(gain) > max(worth, LIMIT):
+        return None
+    change = f"theory puts the total gain of the untrained network at {number(gain, signed=True)}"
+    before = "" if now is None else f" instead of {number(now, signed=True)}"
+    caution = f", which is still beyond ±{LIMIT:g}" if abs(gain) > LIMIT else ""
+    return Answer(
+        remedy=remedy.kind,
+        why=f"{about.title}: {change}{before}{caution}. Fails where: {about.fails_when}.",
+        spec=remedy.model_dump(mode="json", exclude_none=True),
+        predicted_gain=gain,
+    )
+
+
+def _gain_with(plan: Plan, case: Case, remedy: RemedySpec) -> float | None:
+    """Theory's G of this run's network with one remedy more; None where they cannot be together."""
+    layer = case.first_layer
+    activation = layer.activation or Activation("identity")
+    parameters = {"negative_slope": None, "alpha": None, activation.shape.parameter: activation.parameter}
+    network = plan.experiment.network.model_copy(
+        update={
+            "init": layer.init,
+            "normalization": layer.normalization,
+            "activation": activation.function,
+            **{name: value for name, value in parameters.items() if name is not None},
+        }
+    )
+    alone = {"network": network, "remedies": (remedy,), "design": "one_at_a_time", "variants": None, "seeds": (0,)}
+    try:
+        _, with_remedy = expand(plan.experiment.model_copy(update=alone))
+    except SpecError:
+        return None
+    return predict(with_remedy.plan.network, plan.experiment.batch_size).total_gain
+
+
+def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
+    clips = any(remedy.kind == "clip_norm" for remedy in plan.run_time)
+    broke = case.measured.diverged or "learning_rate" in causes
+    # Adam divides by the gradient's own size, so clipping bounds no step of it.
+    if broke and not clips and case.kind != "vanishing" and plan.optimizer.kind == "sgd":
+        why = "bounds the size of a step; all layers shrink by one factor, so the ratios between them stay as they are"
+        yield _answer(ClipNormRemedy(kind="clip_norm"), why)
+    rate = plan.optimizer.learning_rate
+    if "learning_rate" in causes:
+        why = "gradients are in range before the first step, and training at this rate broke them or the loss"
+        yield _answer(LearningRateRemedy(kind="learning_rate", value=rate * LOWER_RATE), why)
+    elif case.kind in {"stalled", "slow"} and "no_gradient_cause_found" in causes:
+        why = "gradients are in range, so the rate and the number of steps are what is left to vary"
+        yield _answer(LearningRateRemedy(kind="learning_rate", value=rate * HIGHER_RATE), why)
+
+
+def _answer(remedy: ClipNormRemedy | LearningRateRemedy, why: str) -> Answer:
+    return Answer(remedy=remedy.kind, why=why, spec=remedy.model_dump(mode="json", exclude_none=True))

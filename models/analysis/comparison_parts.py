@@ -1,0 +1,104 @@
+"""The shape of a Comparison, field for field the contract's. What is not known yet is null."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from models.analysis.factorial import Factorial
+from models.analysis.layers import LayerComparison
+from models.analysis.statistics import Estimate, Number
+from models.analysis.verdict import Verdict
+
+Primary = Literal["success_difference", "metric_difference"]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Success(_Answer):
+    """How many of the runs that trained to their end close half the way from chance, with the exact interval."""
+
+    count: int
+    of: int
+    low: Number
+    high: Number
+    method: Literal["clopper-pearson"] = "clopper-pearson"
+
+
+class Outcomes(_Answer):
+    """``metric`` (test set) and ``loss`` (final training loss) over successes only."""
+
+    success: Success
+    metric: Estimate
+    loss: Estimate
+
+
+class GradientMoment(_Answer):
+    gain_per_layer: Estimate | None
+    total_gain: Estimate
+
+
+class PredictedGradient(_Answer):
+    gain_per_layer: Number
+    total_gain: Number
+    caveats: tuple[str, ...]
+
+
+class ProfileLayer(_Answer):
+    """r = ln(rms δ of the layer / rms δ of the last hidden layer), measured and by theory."""
+
+    layer: str
+    index: int
+    at_start: Estimate | None
+    at_end: Estimate | None
+    predicted: Number
+
+
+class Gradient(_Answer):
+    at_start: GradientMoment | None
+    at_end: GradientMoment | None
+    predicted: PredictedGradient
+    profile: tuple[ProfileLayer, ...]
+
+
+class Cost(_Answer):
+    step_time_ratio: Estimate
+    parameters: int
+    peak_memory_bytes: int | None
+    device_seconds: Number
+
+
+class VersusBaseline(_Answer):
+    """``test``, ``effect_size`` (paired Hedges g) and ``p_holm`` are of the metric; ``primary`` is to be read first."""
+
+    success_difference: Estimate
+    metric_difference: Estimate
+    effect_size: Number
+    test: str
+    p_holm: Number
+    primary: Primary | None
+    layers: tuple[LayerComparison, ...]
+    repaired_layers: tuple[str, ...]
+
+
+class VariantComparison(_Answer):
+    name: str
+    remedies: tuple[Mapping[str, object], ...]
+    runs: Mapping[str, int]
+    tuned: Mapping[str, float] | None
+    verdict: Verdict | None
+    outcomes: Outcomes
+    gradient: Gradient
+    cost: Cost
+    versus_baseline: VersusBaseline | None
+    sentence: str
+
+
+class Comparison(_Answer):
+    experiment_id: str
+    metric: str
+    notes: tuple[str, ...]
+    variants: tuple[VariantComparison, ...]
+    factorial: Factorial | None

@@ -1,0 +1,100 @@
+"""Verdicts in words, made of nothing but their own fields and evidence."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from models.analysis import evidence
+from models.analysis.verdict import Evidence, Verdict
+from models.analysis.wording import gain_words, number, words
+
+NO_REMEDY: Final = "no remedy needed"
+HEADLINES: Final = {
+    "vanishing": "Gradients vanish on their way to the input",
+    "exploding": "Gradients explode on their way to the input",
+    "diverged": "Training diverged, and gradients were not shown to explode before it",
+    "dead": "More than half the units of a hidden layer are dead",
+    "saturated": "More than half the entries of a hidden layer are saturated",
+    "stalled": "Training stays at chance, and gradients were not shown to vanish or explode",
+    "slow": "Training has not closed half the way from chance, and gradients were not shown to vanish or explode",
+}
+KINDS: Final = {"vanishing", "exploding", "healthy", "inconclusive"}
+LOSSES: Final = {
+    evidence.BELOW_HALF: "trained: final loss {value} is at most half of chance ({threshold})",
+    evidence.ABOVE_HALF: "partly trained: final loss {value} is below chance, not below half of it ({threshold})",
+    evidence.AT_CHANCE: "not trained: final loss {value} is not below chance by more than its noise ({threshold})",
+    evidence.BROKEN: "not trained: the run ended non-finite (loss before: {value})",
+}
+
+
+def verdict_sentence(verdict: Verdict) -> str:
+    """The whole verdict in a few plain sentences, conditions included."""
+    parts = [f"{_headline(verdict)}.", f"{_gradients(verdict)}."]
+    parts += [f"{_capital(clause)}." for clause in _facts(verdict)]
+    if verdict.causes == ("no_gradient_cause_found",):
+        parts.append("No gradient cause found.")
+    elif verdict.causes:
+        parts.append(f"Causes: {', '.join(words(cause) for cause in verdict.causes)}.")
+    if verdict.answers:
+        parts.append(f"Worth trying: {', '.join(answer.remedy for answer in verdict.answers)}.")
+    parts.append(f"Conditions: {verdict.conditions}.")
+    return " ".join(parts)
+
+
+def _headline(verdict: Verdict) -> str:
+    if verdict.kind == "mixed":
+        counts = ", ".join(f"{count} {kind}" for kind, count in verdict.seeds.items())
+        return f"The seeds disagree: {counts}"
+    if verdict.trained is None and verdict.kind in KINDS:
+        return _untrained(verdict)
+    if verdict.kind == "healthy":
+        start = verdict.at_start.kind
+        although = f" although its gradients start {start}" if start in {"vanishing", "exploding"} else ""
+        return f"The network trains{although}: {NO_REMEDY} under these conditions"
+    return HEADLINES[verdict.kind]
+
+
+def _untrained(verdict: Verdict) -> str:
+    """Single runs and their mean need not agree: the kind is that of most runs, G's interval is over seeds."""
+    if verdict.at_start.kind not in {verdict.kind, "inconclusive"}:
+        return f"Single runs are {verdict.kind}; over the seeds gradients start {verdict.at_start.kind}"
+    if verdict.kind == "healthy":
+        return f"Gradients are healthy in the untrained network: {NO_REMEDY} against vanishing or exploding"
+    if verdict.kind == "inconclusive":
+        return "Whether gradients vanish or explode is inconclusive: add seeds or depth"
+    return f"{HEADLINES[verdict.kind]} in the untrained network"
+
+
+def _gradients(verdict: Verdict) -> str:
+    """Both moments, so that a headline by training hides no gradient fact."""
+    end = f"; at the end {gain_words(verdict.at_end)}" if verdict.at_end is not None else ""
+    return f"G = ln(rms δ, first / last hidden layer): at the start {gain_words(verdict.at_start)}{end}"
+
+
+def _facts(verdict: Verdict) -> Iterator[str]:
+    if verdict.trained is None:
+        yield "nothing was trained"
+    for item in verdict.evidence:
+        among = f" ({item.seeds} seeds)" if item.seeds > 1 else ""
+        if item.statistic in LOSSES:
+            text = LOSSES[item.statistic].format(value=number(item.value, 4), threshold=number(item.threshold, 4))
+            yield text + among
+        elif item.statistic.startswith(evidence.FIRST_NONFINITE):
+            yield f"the first non-finite value came at {_place(item)}{among}"
+        elif item.statistic == evidence.STOPPED:
+            yield f"stopped at a loss of {number(item.value, 4)}, above {number(item.threshold, 4)}{among}"
+        elif item.statistic == evidence.WORST_LAYER:
+            yield f"{words(item.signal)} is {number(item.value)} in {_one_layer(item)}{among}"
+
+
+def _place(item: Evidence) -> str:
+    first, last = item.steps or (0, 0)
+    steps = f"step {first}" if first == last else f"steps {first} to {last}"
+    return f"{steps} in {_one_layer(item)}"
+
+
+def _one_layer(item: Evidence) -> str:
+    return item.layers[0] if len(item.layers) == 1 else f"one of {len(item.layers)} layers, another by seed"
+
+
+def _capital(clause: str) -> str:
+    return clause[:1].upper() + clause[1:]

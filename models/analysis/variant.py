@@ -1,0 +1,104 @@
+"""The Verdict of a variant over its seeds, from its runs' summaries."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from models.analysis import evidence
+from models.analysis.gradient import GradientFacts, gradient_of_seeds
+from models.analysis.sentences import verdict_sentence
+from models.analysis.statistics import t_interval
+from models.analysis.summary import RunSummary
+from models.analysis.verdict import CAUSES, Answer, Cause, Evidence, Verdict, shared
+
+
+def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
+    """One verdict for all seeds that ended; with one seed the run's own. ValueError for none."""
+    if not summaries:
+        message = "a verdict needs at least one run that ended"
+        raise ValueError(message)
+    if len(summaries) == 1:
+        return summaries[0].verdict
+    at_start, at_end = gradients(summaries)
+    seeds = Counter(run.verdict.kind for run in summaries)
+    kind = shared(seeds)
+    outcomes = Counter(run.trained for run in summaries if run.trained is not None)
+    sick = [run.verdict for run in summaries if run.verdict.kind not in {"healthy", "inconclusive"}]
+    named = sick if kind not in {"healthy", "inconclusive"} else []
+    verdict = Verdict(
+        kind=kind,
+        at_start=at_start,
+        at_end=at_end,
+        trained=shared(outcomes) if outcomes else None,
+        causes=_shared_causes(named),
+        conditions=summaries[0].facts.conditions,
+        sentence="",
+        evidence=tuple(_evidence(summaries, at_start, at_end)),
+        answers=_shared_answers(named),
+        seeds={str(value): count for value, count in seeds.items()},
+    )
+    return verdict.model_copy(update={"sentence": verdict_sentence(verdict)})
+
+
+def gradients(summaries: Sequence[RunSummary]) -> tuple[GradientFacts, GradientFacts | None]:
+    """(at_start, at_end) over seeds; at_end null where nothing was trained."""
+    batch_norm = summaries[0].batch_norm
+    ends = [run.end for run in summaries if run.end is not None]
+    at_start = gradient_of_seeds([run.start for run in summaries], batch_norm=batch_norm)
+    return at_start, gradient_of_seeds(ends, batch_norm=batch_norm) if ends else None
+
+
+def _shared_causes(verdicts: Sequence[Verdict]) -> tuple[Cause, ...]:
+    """Those that at least half of the runs in trouble have."""
+    counts = Counter(cause for verdict in verdicts for cause in verdict.causes)
+    return tuple(cause for cause in CAUSES if 2 * counts[cause] >= len(verdicts) > 0)
+
+
+def _shared_answers(verdicts: Sequence[Verdict]) -> tuple[Answer, ...]:
+    """As causes; theory speaks of the variant, so an answer's words are the same in every seed that has it."""
+    answers = [answer for verdict in verdicts for answer in verdict.answers]
+    counts = Counter(answer.remedy for answer in answers)
+    first: dict[str, Answer] = {}
+    for answer in answers:
+        first.setdefault(answer.remedy, answer)
+    return tuple(answer for remedy, answer in first.items() if 2 * counts[remedy] >= len(verdicts))
+
+
+def _evidence(
+    summaries: Sequence[RunSummary], at_start: GradientFacts, at_end: GradientFacts | None
+) -> Iterator[Evidence]:
+    """The gains over seeds, then the runs' other evidence, that of one kind taken together."""
+    model = summaries[0]
+    yield evidence.gain(model, at_start, evidence.START).model_copy(update={"seeds": at_start.total_gain.n})
+    spans = [run.end_steps for run in summaries if run.end_steps is not None]
+    if at_end is not None and spans:
+        yield evidence.gain(model, at_end, _span(spans)).model_copy(update={"seeds": at_end.total_gain.n})
+    others: dict[tuple[str, str], list[Evidence]] = {}
+    for run in summaries:
+        for item in run.verdict.evidence:
+            if item.statistic != evidence.TOTAL_GAIN:
+                others.setdefault((item.signal, item.statistic), []).append(item)
+    yield from (_together(items) for items in others.values())
+
+
+def _together(items: Sequence[Evidence]) -> Evidence:
+    """Means over the seeds that have it; all layers and steps that any of them names."""
+    spans = [item.steps for item in items if item.steps is not None]
+    return Evidence(
+        signal=items[0].signal,
+        layers=tuple(dict.fromkeys(layer for item in items for layer in item.layers)),
+        steps=_span(spans) if spans else None,
+        statistic=items[0].statistic,
+        value=_mean(item.value for item in items),
+        threshold=_mean(item.threshold for item in items),
+        margin=_mean(item.margin for item in items),
+        seeds=len(items),
+    )
+
+
+def _span(spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return min(first for first, _ in spans), max(last for _, last in spans)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return t_interval(known).mean if known else None

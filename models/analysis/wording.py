@@ -1,0 +1,46 @@
+"""Numbers and names in words: what every sentence of the analysis is built from."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+from models.analysis.gradient import OVER_INCREMENTS, GradientFacts
+from models.analysis.statistics import Estimate
+
+
+def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
+    """Significant digits with a real minus sign; 'not finite' for null."""
+    if value is None or not math.isfinite(value):
+        return "not finite"
+    text = f"{value:+.{digits}g}" if signed and value else f"{value:.{digits}g}"
+    return text.replace("-", "−")
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def estimate_words(estimate: Estimate, *, signed: bool = False) -> str:
+    """'0.91 (95 % 0.88 to 0.94, n = 5)'; the mean alone where there is no interval."""
+    mean = number(estimate.mean, signed=signed)
+    if estimate.low is None or estimate.high is None:
+        return mean
+    source = f"{estimate.n} increments" if estimate.method == OVER_INCREMENTS else f"n = {estimate.n}"
+    return f"{mean} (95 % {number(estimate.low, signed=signed)} to {number(estimate.high, signed=signed)}, {source})"
+
+
+def gain_words(facts: GradientFacts) -> str:
+    """'−26.1 (95 % −26.6 to −25.7, n = 5), vanishing by ×0.236 per layer'."""
+    gain, per_layer = facts.total_gain, facts.gain_per_layer
+    if gain.mean is None:
+        infinite = {"vanishing": "−∞ (an exact zero), vanishing", "exploding": "+∞ (an overflow), exploding"}
+        return infinite.get(facts.kind, "not defined (silent or not finite), inconclusive")
+    each = f", ×{number(per_layer.mean)} per layer" if per_layer is not None and per_layer.mean is not None else ""
+    return f"{estimate_words(gain, signed=True)}, {facts.kind}{each}"
+
+
+def spans(names: Sequence[str], chosen: AbstractSet[str]) -> str:
+    """The chosen of ``names``, neighbours drawn together: 'hidden.0 to hidden.7, hidden.17'."""
+    runs = [list(run) for there, run in itertools.groupby(names, key=lambda name: name in chosen) if there]
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)

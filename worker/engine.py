@@ -1,0 +1,301 @@
+"""Training as a generator: it yields what it sees and knows neither storage nor cancelling. Pure torch.
+
+``train`` runs one plan under one seed; ``measure`` is one forward and backward pass with given input and output
+gradient, for closed forms. Both build the network from the plan and read it through the probe.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.plan import NetworkPlan, Plan
+from models.specs.optimizer import OptimizerSpec
+from worker import networks
+from worker.datasets.split import Part, TrialData
+from worker.networks.mlp import Mlp
+from worker.probe import Probe, StepRecord, attach
+from worker.randomness import generator
+from worker.remedies import at_run_time
+
+StoppedBy = Literal["nonfinite_steps", "loss_above"]
+EVALUATED_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class EpochResult:
+    """Validation at the end of an epoch (from 0)."""
+
+    epoch: int
+    loss: float
+    metric: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The engine's last word. ``step_seconds`` is the median step without recording; ``overhead`` the factor by which
+    recording lengthened training; ``peak_memory_bytes`` is CUDA's count, or on the CPU the sum of parameters, their
+    gradients, the optimiser's state and one batch's activations; ``weights_hash`` covers every entry of the state.
+    """
+
+    steps_done: int
+    outcome: Literal["finished", "diverged"]
+    stopped_by: StoppedBy | None
+    chance_level: float
+    test_loss: float
+    test_metric: float
+    step_seconds: float
+    device_seconds: float
+    overhead: float
+    peak_memory_bytes: int
+    weights_hash: str
+    device: torch.device
+
+
+Seen = StepRecord | EpochResult | RunResult
+
+
+def train(  # noqa: PLR0913 -- the run's whole world, by name
+    plan: Plan,
+    data: TrialData,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    record: bool = True,
+    between_steps: Callable[[], None] = lambda: None,
+) -> Iterator[Seen]:
+    """Yield the record of every recorded step, an EpochResult per epoch where there is a validation part, and at
+    the end the RunResult. ``between_steps`` is called before each step and may raise to end the run.
+    """
+    trainer = Trainer(plan, data, seed=seed, device=torch.device(device), dtype=dtype, record=record)
+    try:
+        yield from trainer.run(between_steps)
+    finally:
+        trainer.probe.detach()
+
+
+def measure(
+    plan: Plan | NetworkPlan,
+    *,
+    input: Tensor,
+    cotangent: Tensor,
+    dtype: torch.dtype,
+    seed: int,  # noqa: A002 -- contract
+) -> StepRecord:
+    """One record of the untrained network. ``input`` (batch, units of layer 1) is the first layer's h; ``cotangent``
+    (batch, outputs) is ∂L/∂(output). The first weight matrix takes no part, so its gradient reads 0.
+    """
+    network = plan.network if isinstance(plan, Plan) else plan
+    model = networks.build(network, seed).to(input.device, dtype)
+    probe = attach(model, points=model.points())
+    h = input.detach().to(dtype).requires_grad_()
+    probe.watch(0, h)
+    model.forward_from(h).backward(cotangent.to(dtype))
+    record = probe.record(step=0)
+    probe.detach()
+    return record
+
+
+class Trainer:
+    """One run in progress: the network, its optimiser, its data on the device."""
+
+    def __init__(  # noqa: PLR0913
+        self, plan: Plan, data: TrialData, *, seed: int, device: torch.device, dtype: torch.dtype, record: bool
+    ) -> None:
+        self.plan = plan
+        self.seed = seed
+        self.device = device
+        self.record = record
+        self.classes = data.classes
+        self.chance_level = data.chance_level(plan.experiment.loss)
+        self.train_part = data.train.to(device, dtype)
+        self.validation_part = data.validation.to(device, dtype)
+        self.test_part = data.test.to(device, dtype)
+        self.model = networks.build(plan.network, seed).to(device, dtype)
+        self.parameters = list(self.model.parameters())
+        self.optimizer = build_optimizer(plan.optimizer, self.parameters)
+        self.remedies = at_run_time(plan.run_time)
+        points = self.model.points()
+        self.hidden, self.output = [point.weight for point in points[:-1]], points[-1].weight
+        self.probe: Probe = attach(self.model, self.optimizer, points)
+        self.nonfinite_in_a_row = 0
+        self.diverged = False
+        self.stopped_by: StoppedBy | None = None
+        self.step_times: list[float] = []
+        self.overhead_seconds = 0.0
+
+    def run(self, between_steps: Callable[[], None]) -> Iterator[Seen]:
+        began = time.perf_counter()
+        steps_done = 0
+        if self.plan.steps == 0:
+            between_steps()
+            yield self._untrained()
+        for step in range(self.plan.steps):
+            between_steps()
+            seen = self._step(step)
+            steps_done = step + 1
+            if seen is not None:
+                yield seen
+                self._judge(seen)
+            if self.stopped_by is not None:
+                break
+            if steps_done % self.plan.steps_per_epoch == 0 and len(self.validation_part):
+                loss, metric = self._evaluate(self.validation_part)
+                yield EpochResult(steps_done // self.plan.steps_per_epoch - 1, loss, metric)
+        yield self._result(steps_done, time.perf_counter() - began)
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """x (batch, features), y (batch,). The order is a function of seed and epoch alone."""
+        epoch, index = divmod(step, self.plan.steps_per_epoch)
+        if index == 0:
+            order = torch.randperm(len(self.train_part), generator=generator(self.seed, "order", epoch))
+            self._order = order.to(self.device)
+        size = self.plan.experiment.batch_size
+        chosen = self._order[index * size : (index + 1) * size]
+        return self.train_part.x.index_select(0, chosen), self.train_part.y.index_select(0, chosen)
+
+    def _step(self, step: int) -> StepRecord | None:
+        began = time.perf_counter()
+        recorded = self.record and step % self.plan.experiment.trace.every == 0
+        self.probe.recording = recorded
+        self.model.train()
+        x, y = self._batch(step)
+        loss = self._loss(self.model(x), y)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if recorded:
+            self.probe.observe()
+        data_norm = self._gradient_norm()
+        penalty = self._penalise()
+        total_norm = data_norm if penalty is None else self._gradient_norm()
+        clipped_norm = self._clip(total_norm)
+        self.optimizer.step()
+        if not recorded:
+            self.step_times.append(time.perf_counter() - began)
+            return None
+        seconds = time.perf_counter() - began - self.probe.overhead_seconds
+        self.step_times.append(seconds)
+        seen = self.probe.record(
+            step,
+            loss=loss.detach(),
+            penalty=0.0 if penalty is None else penalty,
+            learning_rate=self.plan.optimizer.learning_rate,
+            gradient_norm=data_norm,
+            total_gradient_norm=total_norm,
+            clipped_gradient_norm=clipped_norm,
+            clipped=(clipped_norm < total_norm).double(),
+            step_seconds=seconds,
+        )
+        self.overhead_seconds += seen.overhead_seconds
+        return seen
+
+    def _untrained(self) -> StepRecord:
+        """Record 0 of ``steps: 0``: the first batch forward and backward, and no update."""
+        self.model.train()
+        x, y = self._batch(0)
+        loss = self._loss(self.model(x), y)
+        loss.backward()
+        norm = self._gradient_norm()
+        seen = self.probe.record(
+            0, loss=loss.detach(), gradient_norm=norm, total_gradient_norm=norm, clipped_gradient_norm=norm,
+            learning_rate=self.plan.optimizer.learning_rate,
+        )  # fmt: skip
+        self._judge(seen)
+        return seen
+
+    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Mean data loss over the batch; mse is against one-hot labels, over cases and classes."""
+        if self.plan.experiment.loss == "mse":
+            return functional.mse_loss(logits, functional.one_hot(y, self.classes).to(logits.dtype))
+        return functional.cross_entropy(logits, y)
+
+    def _gradient_norm(self) -> Tensor:
+        """‖g‖ over all parameters, float64: no float32 square underflows."""
+        gradients = [its.grad for its in self.parameters if its.grad is not None]
+        norms = torch.stack(torch._foreach_norm(gradients, 2, dtype=torch.float64))
+        return torch.linalg.vector_norm(norms)
+
+    def _penalise(self) -> Tensor | None:
+        penalties = [its for remedy in self.remedies if (its := remedy.penalise(self.hidden, self.output)) is not None]
+        return torch.stack(penalties).sum() if penalties else None
+
+    def _clip(self, norm: Tensor) -> Tensor:
+        for remedy in self.remedies:
+            norm = remedy.clip(self.parameters, norm)
+        return norm
+
+    def _judge(self, seen: StepRecord) -> None:
+        """``stop_when``: so many non-finite steps in a row, or a loss above."""
+        stop_when = self.plan.stop_when
+        finite = seen.finite and math.isfinite(seen.loss)
+        self.diverged = self.diverged or not finite
+        self.nonfinite_in_a_row = 0 if finite else self.nonfinite_in_a_row + self.plan.experiment.trace.every
+        if stop_when.nonfinite_steps is not None and self.nonfinite_in_a_row >= stop_when.nonfinite_steps:
+            self.stopped_by = "nonfinite_steps"
+        elif stop_when.loss_above is not None and seen.loss > stop_when.loss_above:
+            self.stopped_by = "loss_above"
+
+    @torch.no_grad()
+    def _evaluate(self, part: Part) -> tuple[float, float]:
+        """(loss, accuracy) in evaluation mode; NaN for an empty part."""
+        if len(part) == 0:
+            return math.nan, math.nan
+        self.model.eval()
+        chunks = zip(part.x.split(EVALUATED_AT_ONCE), part.y.split(EVALUATED_AT_ONCE), strict=True)
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for x, y in chunks:
+            logits = self.model(x)
+            right = (logits.argmax(dim=1) == y).sum()
+            sums += torch.stack([self._loss(logits, y).double() * len(y), right.double()])
+        loss, metric = (sums / len(part)).tolist()
+        return loss, metric
+
+    def _result(self, steps_done: int, seconds: float) -> RunResult:
+        test_loss, test_metric = self._evaluate(self.test_part)
+        stepping = sum(self.step_times)
+        return RunResult(
+            steps_done=steps_done,
+            outcome="diverged" if self.diverged or self.stopped_by is not None else "finished",
+            stopped_by=self.stopped_by,
+            chance_level=self.chance_level,
+            test_loss=test_loss,
+            test_metric=test_metric,
+            step_seconds=float(torch.tensor(self.step_times).median()) if self.step_times else math.nan,
+            device_seconds=seconds,
+            overhead=(stepping + self.overhead_seconds) / stepping if stepping else math.nan,
+            peak_memory_bytes=self._peak_memory(),
+            weights_hash=weights_hash(self.model),
+            device=self.device,
+        )
+
+    def _peak_memory(self) -> int:
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        held = [*self.parameters, *(its.grad for its in self.parameters if its.grad is not None)]
+        held += [its for state in self.optimizer.state.values() for its in state.values() if isinstance(its, Tensor)]
+        item = self.parameters[0].element_size()
+        activations = sum(2 * layer.fan_out for layer in self.plan.layers) * self.plan.experiment.batch_size * item
+        return sum(its.numel() * its.element_size() for its in held) + activations
+
+
+def build_optimizer(spec: OptimizerSpec, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """torch's own optimiser of that name, in its fused form."""
+    if spec.kind == "adam":
+        return torch.optim.Adam(parameters, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps, fused=True)
+    return torch.optim.SGD(parameters, lr=spec.learning_rate, momentum=spec.momentum, fused=True)
+
+
+def weights_hash(model: Mlp) -> str:
+    """blake2b over every tensor of the state, in order of name."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
