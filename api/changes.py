@@ -1,0 +1,71 @@
+"""Wakes those who wait for an experiment: one LISTEN per process, however many wait."""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import structlog
+
+from models.database import Database
+from models.runs import CHANGED_CHANNEL
+
+log = structlog.get_logger()
+_LISTEN_S = 0.5
+_RETRY_S = 0.5
+
+
+class Changes:
+    """``with changes.watch(id) as changed`` gives an event that is set at every change from then on."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._listen, args=(loop,), name="changes", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    @contextmanager
+    def watch(self, experiment_id: str) -> Iterator[asyncio.Event]:
+        """Enter before reading: a change between the reading and the waiting is then not missed."""
+        changed = asyncio.Event()
+        self._waiting[experiment_id].add(changed)
+        try:
+            yield changed
+        finally:
+            self._waiting[experiment_id].discard(changed)
+            if not self._waiting[experiment_id]:
+                del self._waiting[experiment_id]
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        while not self._closing.is_set():
+            try:
+                with self._database.listening(CHANGED_CHANNEL) as connection:
+                    # Whatever was missed while there was no connection: let everybody look.
+                    loop.call_soon_threadsafe(self._wake_all)
+                    while not self._closing.is_set():
+                        for notice in connection.notifies(timeout=_LISTEN_S):
+                            loop.call_soon_threadsafe(self._wake, notice.payload)
+            except psycopg.OperationalError as error:
+                log.warning("lost the connection that hears of changes; trying again", error=str(error))
+                self._closing.wait(_RETRY_S)
+
+    def _wake(self, experiment_id: str) -> None:
+        for event in self._waiting.get(experiment_id, ()):
+            event.set()
+
+    def _wake_all(self) -> None:
+        for events in self._waiting.values():
+            for event in events:
+                event.set()

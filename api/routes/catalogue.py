@@ -1,0 +1,93 @@
+"""What can be asked for, with formula, paper, what it treats and when it fails."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.dependencies import CallerDep
+from api.errors import ApiError, FieldProblem
+from models.activations import SHAPES
+from models.specs.base import About, Spec
+from models.specs.dataset import DATASETS
+from models.specs.init import INITS
+from models.specs.network import NETWORKS
+from models.specs.optimizer import OPTIMIZERS
+from models.specs.remedy import REMEDIES
+
+router = APIRouter(prefix="/v1/catalogue", tags=["catalogue"])
+
+_SPECS: Mapping[str, Mapping[str, type[Spec]]] = {
+    "networks": NETWORKS,
+    "datasets": DATASETS,
+    "optimizers": OPTIMIZERS,
+    "inits": INITS,
+    "remedies": REMEDIES,
+}
+
+
+class CatalogueItem(BaseModel):
+    """One kind. ``schema`` is its JSON schema; data sets add their sizes, licence, and whether they are real."""
+
+    model_config = ConfigDict(extra="allow", serialize_by_alias=True)
+
+    kind: str
+    title: str
+    formula: str
+    paper: str
+    treats: list[str]
+    fails_when: str
+    json_schema: dict[str, Any] = Field(alias="schema")
+    applies_to: list[str]
+
+
+class Catalogue(BaseModel):
+    items: list[CatalogueItem]
+
+
+@router.get("/{name}")
+def catalogue(name: str, _: CallerDep) -> Catalogue:
+    """One of networks, datasets, optimizers, inits, activations, remedies."""
+    if name == "activations":
+        return Catalogue(items=[_activation(kind) for kind in SHAPES])
+    if name not in _SPECS:
+        allowed = sorted([*_SPECS, "activations"])
+        problem = FieldProblem(field="name", value=name[:100], message="there is no such catalogue", allowed=allowed)
+        raise ApiError(
+            HTTPStatus.NOT_FOUND, f"there is no catalogue of that name; there are {', '.join(allowed)}", [problem]
+        )
+    return Catalogue(items=[_item(kind, spec) for kind, spec in _SPECS[name].items()])
+
+
+def _item(kind: str, spec: type[Spec]) -> CatalogueItem:
+    about: About = spec.about  # type: ignore[attr-defined]  # every kind has one, by test
+    facts = getattr(spec, "facts", None)
+    extra = {} if facts is None else {name: getattr(facts, name) for name in facts.__slots__}
+    return CatalogueItem(
+        kind=kind,
+        title=about.title,
+        formula=about.formula,
+        paper=about.paper,
+        treats=list(about.treats),
+        fails_when=about.fails_when,
+        schema=spec.model_json_schema(),
+        applies_to=list(about.applies_to),
+        **extra,
+    )
+
+
+def _activation(kind: str) -> CatalogueItem:
+    shape = SHAPES[kind]
+    parameters = {} if shape.parameter is None else {shape.parameter: {"type": "number", "default": shape.default}}
+    return CatalogueItem(
+        kind=kind,
+        title=shape.title,
+        formula=shape.formula,
+        paper=shape.paper,
+        treats=[],
+        fails_when="",
+        schema={"type": "object", "properties": parameters},
+        applies_to=list(NETWORKS),
+    )

@@ -1,0 +1,17 @@
+"""What a spec would cost, with nothing stored."""
+
+from fastapi import APIRouter
+
+from api.bodies import StrictRoute
+from api.costs import Cost, estimate
+from api.dependencies import CallerDep, DatabaseDep
+from api.routes.experiments import SpecBody
+
+router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
+
+
+@router.post("/validate")
+def validate(spec: SpecBody, _: CallerDep, database: DatabaseDep) -> Cost:
+    """Variants, runs, parameters, trace size, device time, seeds for an effect, and warnings."""
+    with database.begin() as session:
+        return estimate(session, spec)

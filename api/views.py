@@ -1,0 +1,150 @@
+"""What is answered, built from rows: experiments and runs exactly with the contract's keys."""
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, PlainSerializer
+
+from models.analysis.statistics import Number
+from models.analysis.verdict import Verdict
+from models.specs.experiment import ExperimentSpec
+from models.status import State
+from models.tables import Attempt, Experiment, Run
+
+
+def _rfc3339(value: dt.datetime) -> str:
+    return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+Time = Annotated[dt.datetime, PlainSerializer(_rfc3339, return_type=str)]
+Links = dict[str, str]
+
+
+class RunCounts(BaseModel):
+    queued: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class ExperimentView(BaseModel):
+    """An experiment; ``progress`` is the share of all its runs' steps that are done, 0 to 1."""
+
+    id: str
+    name: str
+    state: State
+    progress: float
+    runs: RunCounts
+    owner: str
+    labels: dict[str, str]
+    spec: ExperimentSpec
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    links: Links
+
+
+class AttemptView(BaseModel):
+    number: int
+    worker: str
+    started_at: Time
+    ended_at: Time | None
+    reason: str | None
+
+
+class RunView(BaseModel):
+    """One variant under one seed. ``overhead``: the factor by which recording lengthened its steps."""
+
+    id: str
+    experiment_id: str
+    variant: str
+    seed: int
+    state: State
+    outcome: Literal["finished", "diverged"] | None
+    progress: float
+    attempts: list[AttemptView]
+    device: str | None
+    versions: dict[str, str] | None
+    overhead: Number
+    verdict: Verdict | None
+    error: dict[str, Any] | None
+    source: str
+    links: Links
+
+
+class ExperimentPage(BaseModel):
+    items: list[ExperimentView]
+    next_page_token: str
+
+
+class RunPage(BaseModel):
+    items: list[RunView]
+    next_page_token: str
+
+
+class Progress(BaseModel):
+    """What a page of experiments needs of their runs: how many in each state, and how far they are."""
+
+    counts: RunCounts = RunCounts()
+    share: float = 0.0
+
+
+def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
+    path = f"/v1/experiments/{row.id}"
+    return ExperimentView(
+        id=str(row.id),
+        name=row.name,
+        state=State(row.state),
+        progress=progress.share,
+        runs=progress.counts,
+        owner=row.owner,
+        labels=row.labels,
+        spec=row.spec,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        links={
+            "self": path,
+            "runs": f"{path}/runs",
+            "comparison": f"{path}/comparison",
+            "cancel": f"{path}/cancel",
+        },
+    )
+
+
+def run_view(row: Run, attempts: list[Attempt]) -> RunView:
+    path = f"/v1/runs/{row.id}"
+    summary = row.summary
+    return RunView(
+        id=str(row.id),
+        experiment_id=str(row.experiment_id),
+        variant=row.variant,
+        seed=row.seed,
+        state=State(row.state),
+        outcome=row.outcome,  # type: ignore[arg-type]  # written from the same two words
+        progress=1.0 if State(row.state) is State.SUCCEEDED else row.step / max(row.steps, 1),
+        attempts=[
+            AttemptView(
+                number=one.number,
+                worker=one.worker,
+                started_at=one.started_at,
+                ended_at=one.ended_at,
+                reason=one.reason,
+            )
+            for one in attempts
+        ],
+        device=row.device,
+        versions=row.versions,
+        overhead=None if summary is None else summary.facts.overhead,
+        verdict=None if summary is None else summary.verdict,
+        error=row.error,
+        source=row.source,
+        links={
+            "self": path,
+            "experiment": f"/v1/experiments/{row.experiment_id}",
+            "trace": f"{path}/trace",
+            "curves": f"{path}/curves",
+            "diagnosis": f"{path}/diagnosis",
+        },
+    )
