@@ -1,0 +1,35 @@
+# Images of the clinic: `api` without torch or a queue, `dispatcher` with the queue, `worker` with torch as well.
+# There is nothing to build: the rooms are run from /app as they are.
+FROM python:3.12-slim AS base
+ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /app
+# One user in every image, so that all of them can write to a shared volume.
+RUN useradd --uid 10001 --no-create-home clinic && install -d -o clinic -g clinic /data
+
+FROM base AS api
+COPY requirements/api.txt requirements/
+RUN pip install --no-deps -r requirements/api.txt
+COPY alembic.ini ./
+COPY alembic alembic
+COPY models models
+COPY api api
+USER clinic
+EXPOSE 8000
+CMD ["python", "-m", "api"]
+
+FROM base AS dispatcher
+COPY requirements/worker.txt requirements/
+RUN pip install --no-deps -r requirements/worker.txt
+COPY models models
+COPY worker worker
+USER clinic
+CMD ["python", "-m", "worker.dispatcher"]
+
+FROM dispatcher AS worker
+# Where torch comes from decides between CPU and CUDA, as in the Makefile.
+ARG TORCH_PIP_ARGS=""
+USER root
+COPY requirements/torch.txt requirements/
+RUN pip install ${TORCH_PIP_ARGS} -r requirements/torch.txt
+USER clinic
+CMD ["python", "-m", "worker"]

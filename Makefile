@@ -1,0 +1,89 @@
+# Gradient Clinic: every target sets up what it needs; `make` alone says what there is.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+# Where torch comes from: `make setup TORCH_PIP_ARGS="--index-url …"` chooses a CPU or CUDA build.
+TORCH_PIP_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+LOCKS := requirements/dev.txt requirements/torch.txt
+# Locks name every package, so pip resolves nothing; twice quiet leaves errors and no notices.
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-input --no-warn-script-location
+
+.PHONY: help
+help: ## what there is to do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: $(READY) ## create .venv and install the locked packages (the other targets do it too)
+
+# A name on PATH may be a shim that fails, so each candidate has to run before it counts.
+$(READY): $(LOCKS)
+	@python="$(PYTHON)"; supported='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'; \
+	if [ -z "$$python" ]; then \
+	  for candidate in python3.12 python3.11 python3; do \
+	    if "$$candidate" -c "$$supported" >/dev/null 2>&1; then python="$$candidate"; break; fi; \
+	  done; \
+	fi; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.11 or 3.12 was not found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	if ! "$$python" -c "$$supported" >/dev/null 2>&1; then \
+	  echo "$$python does not run, or is not Python 3.11 or 3.12; name another: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	if [ -e $(VENV) ] && ! $(BIN)/python -c "$$supported" >/dev/null 2>&1; then rm -rf $(VENV); fi; \
+	echo "setting up $(VENV) (a few minutes the first time)"; \
+	[ -e $(VENV) ] || "$$python" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@$(PIP_INSTALL) --no-deps -r requirements/dev.txt
+	@$(PIP_INSTALL) $(TORCH_PIP_ARGS) -r requirements/torch.txt
+	@touch $@
+
+SPEC ?= examples/deep-sigmoid.json
+
+.PHONY: run
+run: $(READY) ## start everything, run one experiment, print its comparison, stop (SPEC=file.json)
+	@$(BIN)/python -m local run $(SPEC)
+
+.PHONY: up
+up: $(READY) ## start everything and keep it up until Ctrl-C
+	@$(BIN)/python -m local up
+
+.PHONY: test
+test: $(READY) ## all tests, with servers of their own
+	@$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: check
+check: $(READY) ## format, lint, types, contracts between the rooms, migrations in step with the tables
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m local check-migrations
+
+.PHONY: format
+format: $(READY) ## rewrite the code in the one format
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: migration
+migration: $(READY) ## write a migration for what has changed in models/tables.py (MESSAGE="what it does")
+	@$(BIN)/python -m local migration "$(MESSAGE)"
+
+# Universal: one file for Python 3.11 and 3.12, Linux and macOS; lines for other platforms are dropped.
+LOCK_ONE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-build --no-header --no-annotate \
+	--no-config --override requirements/overrides.txt
+LOCK_TIDY = sed -E -e "/sys_platform == '(never|win32|emscripten)'/d" \
+	-e "s/ ; (sys_platform != 'emscripten'|(implementation_name|platform_python_implementation) != '(pypy|PyPy)')$$//"
+
+.PHONY: lock
+lock: $(READY) ## resolve requirements/*.in again into exact pins
+	@$(PIP_INSTALL) --no-deps -r requirements/lock.txt
+	@for name in dev api worker; do \
+	  constraint=$$([ $$name = dev ] || echo "--constraint requirements/dev.txt"); \
+	  $(LOCK_ONE) $$constraint requirements/$$name.in > $(VENV)/$$name.txt || exit 1; \
+	  { echo "# Written by \`make lock\` from $$name.in; install with pip --no-deps."; \
+	    $(LOCK_TIDY) $(VENV)/$$name.txt; } > requirements/$$name.txt || exit 1; \
+	done

@@ -1,0 +1,30 @@
+"""Tells a process from a later one that was given the same id."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def started(pid: int) -> str | None:
+    """When process ``pid`` started, as a mark no other process of this id will have; None where none is running."""
+    if sys.platform != "linux":
+        command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else f"{BOOT.read_text().strip()} {fields[19]}"
+
+
+def program(pid: int) -> str:
+    """The name of the program that process ``pid`` runs; empty where none is running."""
+    if sys.platform != "linux":
+        command = ["/bin/ps", "-o", "comm=", "-p", str(pid)]
+        return Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()).name
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -1,0 +1,146 @@
+"""A comparison as an engineer reads it in a terminal: a table, then one sentence per variant.
+
+Every figure may be missing (too few seeds, nothing learned, nothing trained); then a dash says so.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+Json = dict[str, Any]
+COLOURS = {"healthy": "green", "mixed": "yellow", "inconclusive": "yellow", "slow": "yellow"}
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    title: str
+    cell: Callable[[Json], str]
+    weight: int  # the least weighty ones go first where the terminal is narrow
+
+
+def show(console: Console, comparison: Json) -> None:
+    variants: list[Json] = comparison.get("variants") or []
+    console.print()
+    console.print(_table(console, variants, str(comparison.get("metric") or "metric")))
+    console.print()
+    for variant in variants:
+        console.print(Text(str(variant.get("name")), style="bold"))
+        console.print(Padding(Text(str(variant.get("sentence") or NONE)), (0, 0, 1, 2), expand=False))
+    for note in comparison.get("notes") or []:
+        console.print(Text(f"Note: {note}", style="dim"))
+
+
+def show_refusal(console: Console, problem: Json) -> None:
+    """Problem details as lines that name the field, what it was, and what it may be."""
+    console.print(Text(f"The spec was refused: {problem.get('detail') or problem.get('title')}", style="bold red"))
+    for error in problem.get("errors") or []:
+        line = Text(f"  {error.get('field') or 'spec'}", style="bold")
+        if error.get("value") is not None:
+            line.append(f" = {error['value']}", style="not bold")
+        line.append(f": {error.get('message')}", style="not bold")
+        if error.get("allowed"):
+            line.append(f" (allowed: {_listed(error['allowed'])})", style="not bold")
+        console.print(line)
+
+
+def _table(console: Console, variants: list[Json], metric: str) -> Table:
+    columns = _columns(metric)
+    while True:
+        table = _filled(columns, variants)
+        unlimited = console.options.update(max_width=10_000)
+        if len(columns) <= 2 or Measurement.get(console, unlimited, table).maximum <= console.width:
+            return table
+        columns.remove(min(columns, key=lambda column: column.weight))
+
+
+def _columns(metric: str) -> list[Column]:
+    return [
+        Column("variant", lambda v: str(v.get("name")), weight=9),
+        Column("verdict", lambda v: str(_at(v, "verdict", "kind") or NONE), weight=8),
+        Column("G at\nstart", lambda v: _estimate(_at(v, "verdict", "at_start", "total_gain"), "{:+.1f}"), weight=5),
+        Column("gain per\nlayer", _gain_per_layer, weight=4),
+        Column("in\ntheory", lambda v: _figure(_at(v, "gradient", "predicted", "gain_per_layer"), "{:.3f}"), weight=1),
+        Column("learned", _learned, weight=7),
+        Column(metric, lambda v: _estimate(_at(v, "outcomes", "metric"), "{:.3f}"), weight=6),
+        Column("repaired\nlayers", _repaired, weight=3),
+        Column("step\ntime", lambda v: _figure(_mean(_at(v, "cost", "step_time_ratio")), "{:.2f}×"), weight=2),
+    ]
+
+
+def _filled(columns: list[Column], variants: list[Json]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for column in columns:
+        named = column.title == "variant"
+        table.add_column(
+            column.title,
+            justify="left" if named or column.title == "verdict" else "right",
+            vertical="top",
+            no_wrap=not named,
+            overflow="fold",
+            max_width=28 if named else None,
+        )
+    for variant in variants:
+        kind = str(_at(variant, "verdict", "kind"))
+        style = COLOURS.get(kind, "red")
+        cells = [Text(column.cell(variant), style=style if column.title == "verdict" else "") for column in columns]
+        table.add_row(*cells)
+    return table
+
+
+def _gain_per_layer(variant: Json) -> str:
+    return _figure(_mean(_at(variant, "gradient", "at_start", "gain_per_layer")), "{:.3f}")
+
+
+def _learned(variant: Json) -> str:
+    success = _at(variant, "outcomes", "success") or {}
+    return NONE if success.get("of") is None else f"{success.get('count')}/{success['of']}"
+
+
+def _repaired(variant: Json) -> str:
+    against = variant.get("versus_baseline")
+    if against is None:
+        return NONE
+    return f"{len(against.get('repaired_layers') or [])}/{len(against.get('layers') or [])}"
+
+
+def _estimate(estimate: Json | None, style: str) -> str:
+    """The mean and half its interval, which is nearly symmetric in all that is shown here."""
+    if not estimate or estimate.get("mean") is None:
+        return NONE
+    mean = style.format(estimate["mean"])
+    low, high = estimate.get("low"), estimate.get("high")
+    if low is None or high is None:
+        return mean
+    return f"{mean} ±{style.replace('+', '').format((high - low) / 2)}"
+
+
+def _figure(value: float | None, style: str) -> str:
+    return NONE if value is None else style.format(value)
+
+
+def _mean(estimate: Json | None) -> float | None:
+    mean: float | None = (estimate or {}).get("mean")
+    return mean
+
+
+def _at(value: Any, *names: str) -> Any:
+    """What lies at the end of a path of names; None as soon as a step is missing."""
+    for name in names:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _listed(allowed: Any) -> str:
+    if isinstance(allowed, Iterable) and not isinstance(allowed, str | dict):
+        return ", ".join(str(item) for item in allowed)
+    return str(allowed)

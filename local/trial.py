@@ -1,0 +1,132 @@
+"""`make run`: one experiment through the public API, followed to its comparison."""
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from local import report
+from local.client import FINISHED, Client, RefusedError
+from local.errors import LocalError
+from local.interrupts import InterruptedBySignal
+from local.session import running_clinic
+from models.settings import Settings
+
+REFUSED = 2
+PLAIN_WIDTH = 100
+CANCEL_LOOKS = 10
+"""How often a cancelled experiment is looked at before its end is left to the next start."""
+
+
+def run(spec: Path, settings: Settings) -> int:
+    """0 when the experiment succeeded, 1 when it did not, 2 when the spec was refused."""
+    console = _console()
+    body = _read(spec)
+    console.print("starting PostgreSQL, Redis, the API and the workers …", style="dim")
+    with running_clinic(settings, alone=False) as clinic:
+        client = Client(clinic.address, settings.bootstrap_key())
+        try:
+            return one_experiment(console, client, body, clinic.tend)
+        except RefusedError as refusal:
+            report.show_refusal(console, refusal.problem)
+            return REFUSED
+        except httpx.TransportError as error:
+            message = f"the API stopped answering: {error}"
+            raise LocalError(message) from error
+        finally:
+            client.close()
+
+
+def one_experiment(console: Console, client: Client, body: bytes, tend: Callable[[], None]) -> int:
+    """Submits, follows and shows; ``tend`` is called about once a second meanwhile. The answer is the exit code."""
+    experiment = client.submit(body)
+    try:
+        experiment = _follow(console, client, experiment, tend)
+    except InterruptedBySignal:
+        _cancel(client, experiment)
+        raise
+    if sum(experiment["runs"].values()) > experiment["runs"]["failed"] + experiment["runs"]["cancelled"]:
+        report.show(console, client.comparison(experiment))
+    if experiment["state"] == "succeeded":
+        return 0
+    console.print(f"The experiment {experiment['state']} (runs: {_counts(experiment)}).", style="bold red")
+    return 1
+
+
+def _follow(console: Console, client: Client, experiment: dict[str, Any], tend: Callable[[], None]) -> dict[str, Any]:
+    etag = None
+    with _Shown(console, str(experiment["name"])) as shown:
+        while experiment["state"] not in FINISHED:
+            tend()
+            experiment, etag = client.look(experiment, etag)
+            shown.update(experiment)
+    return experiment
+
+
+def _cancel(client: Client, experiment: dict[str, Any]) -> None:
+    """Asks, and gives the workers a moment to obey, so that nothing of it goes on at the next start."""
+    with suppress(httpx.TransportError, RefusedError):
+        client.cancel(experiment)
+        etag = None
+        for _ in range(CANCEL_LOOKS):
+            experiment, etag = client.look(experiment, etag)
+            if experiment["state"] in FINISHED:
+                break
+    print(f"the experiment was cancelled (runs: {_counts(experiment)})", file=sys.stderr)
+
+
+def _counts(experiment: dict[str, Any]) -> str:
+    return ", ".join(f"{number} {state}" for state, number in experiment["runs"].items() if number)
+
+
+class _Shown:
+    """A bar on a terminal; elsewhere a line for every tenth of the way."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._console = console
+        self._name = name
+        self._tenths = -1
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[counts]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(name, total=1.0, counts="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, experiment: dict[str, Any]) -> None:
+        progress = float(experiment["progress"] or 0.0)
+        self._bar.update(self._task, completed=progress, counts=f"runs: {_counts(experiment)}")
+        if not self._console.is_terminal and int(progress * 10) > self._tenths:
+            self._tenths = int(progress * 10)
+            self._console.print(f"{self._name}: {progress:4.0%}  runs: {_counts(experiment)}")
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    # A pipe has no width of its own.
+    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+def _read(spec: Path) -> bytes:
+    try:
+        return spec.read_bytes()
+    except OSError as error:
+        message = f"the spec {spec} cannot be read: {error.strerror}"
+        raise LocalError(message) from error

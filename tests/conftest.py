@@ -1,0 +1,109 @@
+"""What every test may ask for: a real PostgreSQL and Redis of this session's own, and a database of the test's own.
+
+``CLINIC_TEST_DATABASE_URL`` and ``CLINIC_TEST_REDIS_URL`` name servers to use instead. Everything else that the
+user has set for their own clinic is hidden from the tests.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from sqlalchemy.engine import make_url
+
+from local import migrations
+from local.folder import Folder
+from local.postgres import EmbeddedPostgres
+from local.redis import EmbeddedRedis
+from local.server import Server, start
+from models.database import Database
+
+ROOT = Path(__file__).parent.parent
+# Read before any test, as the user's CLINIC_… variables are removed here for good.
+SERVERS = {name: os.environ.get(f"CLINIC_TEST_{name}") for name in ("DATABASE_URL", "REDIS_URL")}  # noqa: TID251
+for name in [name for name in os.environ if name.startswith("CLINIC_")]:  # noqa: TID251 -- as above
+    del os.environ[name]  # noqa: TID251 -- as above
+
+
+@pytest.fixture(scope="session")
+def session_folder() -> Iterator[Folder]:
+    folder = Folder.temporary(ROOT, ".clinic-test-")
+    yield folder
+    folder.release()
+
+
+@contextmanager
+def running(server: Server) -> Iterator[str]:
+    child = start(server)
+    try:
+        yield server.url
+    finally:
+        child.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(session_folder: Folder) -> Iterator[str]:
+    """The URL of a server on which the tests may make databases."""
+    given = SERVERS["DATABASE_URL"]
+    if given is not None:
+        yield given
+        return
+    with running(EmbeddedPostgres(session_folder, durable=False)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_server(session_folder: Folder) -> Iterator[str]:
+    given = SERVERS["REDIS_URL"]
+    if given is not None:
+        yield given
+        return
+    with running(EmbeddedRedis(session_folder)) as url:
+        yield url
+
+
+@contextmanager
+def scratch_database(server: str, template: str | None = None) -> Iterator[str]:
+    """A database that is dropped afterwards, by force where somebody is still connected."""
+    name = f"clinic_test_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}")
+    try:
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_server: str) -> Iterator[str]:
+    """The name of a database that the real migrations have built; tests get copies."""
+    with scratch_database(postgres_server) as url:
+        migrations.upgrade(url)
+        database = make_url(url).database
+        assert database is not None
+        yield database
+
+
+@pytest.fixture
+def database_url(postgres_server: str, template_database: str) -> Iterator[str]:
+    with scratch_database(postgres_server, template_database) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushdb()
+    return redis_server

@@ -1,0 +1,34 @@
+"""A data folder of the test's own, and a way to wait for processes."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.folder import Folder
+
+ROOT = Path(__file__).parent.parent.parent
+Eventually = Callable[[Callable[[], bool]], bool]
+
+
+@pytest.fixture
+def folder() -> Iterator[Folder]:
+    folder = Folder.temporary(ROOT, ".clinic-test-")
+    yield folder
+    folder.release()
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Whether a condition becomes true within ten seconds."""
+
+    def wait(condition: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + 10.0
+        while time.monotonic() < deadline:
+            if condition():
+                return True
+            time.sleep(0.02)
+        return condition()
+
+    return wait

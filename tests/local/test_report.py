@@ -1,0 +1,86 @@
+"""A comparison in a terminal: complete where there is room, never mangled where there is none."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from local import report
+
+
+def shown(value: dict[str, Any], width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    report.show(console, value)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def variant(name: str, **parts: Any) -> dict[str, Any]:
+    return {"name": name, "sentence": f"What {name} did.", **parts}
+
+
+COMPARISON = {
+    "metric": "accuracy",
+    "notes": ["at this learning rate only"],
+    "variants": [
+        variant(
+            "baseline",
+            verdict={"kind": "vanishing", "at_start": {"total_gain": {"mean": -26.1, "low": -26.6, "high": -25.7}}},
+            outcomes={"success": {"count": 0, "of": 5}, "metric": None},
+            versus_baseline=None,
+        ),
+        variant(
+            "batch_norm",
+            verdict={"kind": "healthy", "at_start": {"total_gain": {"mean": 3.45, "low": None, "high": None}}},
+            outcomes={"success": {"count": 5, "of": 5}, "metric": {"mean": 0.951, "low": 0.94, "high": 0.962}},
+            gradient={"at_start": {"gain_per_layer": {"mean": 1.21}}, "predicted": {"gain_per_layer": 1.2112}},
+            cost={"step_time_ratio": {"mean": 1.42}},
+            versus_baseline={"layers": [{}, {}], "repaired_layers": ["hidden.0"]},
+        ),
+    ],
+}
+
+
+def test_figures_come_with_their_uncertainty_and_what_is_missing_is_a_dash() -> None:
+    lines = [line.split() for line in shown(COMPARISON).splitlines()]
+    assert ["baseline", "vanishing", "-26.1", "±0.5", "–", "–", "0/5", "–", "–", "–"] in lines
+    healthy = ["batch_norm", "healthy", "+3.5", "1.210", "1.211", "5/5", "0.951", "±0.011", "1/2", "1.42×"]
+    assert healthy in lines
+
+
+def test_every_variant_has_its_sentence_and_the_notes_follow() -> None:
+    text = shown(COMPARISON)
+    assert "What baseline did." in text
+    assert text.rstrip().endswith("Note: at this learning rate only")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_a_narrow_terminal_loses_columns_and_no_letters(width: int) -> None:
+    text = shown(COMPARISON, width)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    assert "…" not in text
+    assert "vanishing" in text
+    assert "batch_norm" in text
+
+
+def test_a_variant_of_which_nothing_is_known_is_still_shown() -> None:
+    bare: dict[str, Any] = {
+        "variants": [{"name": "l2", "verdict": None, "outcomes": None, "gradient": {}, "cost": None}]
+    }
+    assert ["l2", "–", "–", "–", "–", "–", "–", "–", "–"] in [line.split() for line in shown(bare).splitlines()]
+
+
+def test_a_refusal_names_field_value_reason_and_what_is_allowed() -> None:
+    console = Console(file=io.StringIO(), width=100, highlight=False)
+    errors = [
+        {"field": "network.depth", "value": 0, "message": "must be at least 2", "allowed": None},
+        {"field": "loss", "value": "l3", "message": "is not known", "allowed": ["cross_entropy", "mse"]},
+    ]
+    report.show_refusal(console, {"title": "Unprocessable", "detail": "two values cannot be", "errors": errors})
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "The spec was refused: two values cannot be",
+        "  network.depth = 0: must be at least 2",
+        "  loss = l3: is not known (allowed: cross_entropy, mse)",
+    ]

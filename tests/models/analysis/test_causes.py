@@ -1,0 +1,76 @@
+"""Why, and what answers it: causes from evidence, remedies that theory lets hope."""
+
+from typing import Any
+
+import pytest
+
+from models.analysis.summary import summarise
+from models.analysis.verdict import Verdict
+from tests.models.analysis.synthetic import DEEP, DEEP_HE, even, facts_of, plan_of, summary_of, trace_of, variants_of
+
+RELU: dict[str, Any] = {**DEEP, "activation": "relu", "init": {"kind": "xavier_normal"}}
+PLAN = plan_of(**DEEP_HE)
+
+
+def verdict(start: float, end: float | None = None, network: dict[str, Any] | None = None, **run: Any) -> Verdict:
+    return summary_of(plan_of(**(network or DEEP_HE)), start, end, **run).verdict
+
+
+def test_batch_norm_at_depth_is_named_and_answered_by_layer_norm() -> None:
+    network = {**RELU, "normalization": {"kind": "batch_norm"}}
+    found = verdict(3.6, 3.5, network, loss=2.0)
+    assert (found.kind, found.causes) == ("exploding", ("batch_norm_at_depth",))
+    assert [answer.remedy for answer in found.answers] == ["layer_norm"]
+
+
+def test_a_rate_that_breaks_a_healthy_network_is_the_cause() -> None:
+    spec, variants = variants_of(network=DEEP_HE, optimizer={"kind": "sgd", "learning_rate": 5.0})
+    found = summary_of(variants[0].plan, 0.0, 0.0, 1e9, outcome="diverged").verdict
+    assert found.causes == ("learning_rate",)
+    assert [answer.remedy for answer in found.answers] == ["clip_norm", "learning_rate"]
+    assert found.answers[1].spec == {"kind": "learning_rate", "value": pytest.approx(0.5)}
+    assert spec.optimizer.learning_rate == 5.0
+
+
+def test_a_fitting_initialisation_is_not_blamed_for_depth() -> None:
+    assert verdict(-4.0).causes == ("depth_without_skip",)
+    assert verdict(-4.0, network=RELU).causes == ("initialisation",)
+
+
+def test_a_stall_with_healthy_gradients_has_no_gradient_cause() -> None:
+    assert verdict(0.0).causes == ("no_gradient_cause_found",)
+
+
+def test_dead_units_are_a_cause_and_another_activation_the_answer() -> None:
+    trace = trace_of(PLAN, even(19, 0.0))
+    trace.signals["dead_fraction"][5, :] = 0.9
+    found = summarise(PLAN, trace, facts_of(PLAN)).verdict
+    assert found.causes == ("dead_units",)
+    assert [answer.spec for answer in found.answers if answer.remedy == "activation"] == [
+        {"kind": "activation", "function": "leaky_relu"}
+    ]
+
+
+def test_gradients_below_float32_are_a_numeric_cause() -> None:
+    plan = plan_of(**RELU)
+    found = summarise(plan, trace_of(plan, even(19, -6.0)), facts_of(plan)).verdict  # e^−108 = 1e−47
+    assert found.causes == ("initialisation", "numeric_range")
+
+
+def test_structural_answers_carry_what_theory_predicts_of_their_very_spec() -> None:
+    answers = verdict(-6.2, network=RELU).answers
+    assert [answer.remedy for answer in answers] == ["init", "orthogonal_init", "layer_norm"]
+    assert all(abs(answer.predicted_gain or 0.0) < 0.1 for answer in answers)
+    assert answers[0].spec == {
+        "kind": "init",
+        "init": {"kind": "kaiming_normal", "nonlinearity": "relu", "mode": "fan_in"},
+    }
+
+
+@pytest.mark.parametrize("function", ["sigmoid", "tanh", "relu", "gelu", "softplus", "hardshrink", "prelu", "elu"])
+@pytest.mark.parametrize("gain", [-9.0, 9.0])
+def test_l2_is_never_an_answer_and_clipping_never_one_to_vanishing(function: str, gain: float) -> None:
+    found = verdict(gain, network={**DEEP, "activation": function})
+    remedies = {answer.remedy for answer in found.answers}
+    assert "l2" not in remedies
+    assert found.kind != "vanishing" or "clip_norm" not in remedies

@@ -1,0 +1,120 @@
+"""Windows, the first non-finite place and the ``trained`` rule, each on a trace made by hand."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from models.analysis.measurements import end_window
+from models.analysis.summary import summarise
+from tests.models.analysis.synthetic import CHANCE, DEEP_HE, LEARNED, even, facts_of, plan_of, summary_of, trace_of
+
+INF = math.inf
+NAN = math.nan
+PLAN = plan_of(**DEEP_HE)
+
+
+# --- windows ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("recorded", "counted", "window"),
+    [
+        (range(110), 110, range(99, 110)),
+        (range(0, 110, 10), 110, [100]),
+        (range(0, 110, 50), 110, [100]),
+        (range(5), 5, [4]),
+        (range(110), 50, range(45, 50)),
+        (range(110), 1, [0]),
+        (range(110), 0, []),
+    ],
+)
+def test_the_end_is_the_last_tenth_of_the_steps_that_count(recorded: Any, counted: int, window: Any) -> None:
+    steps = np.array(recorded)
+    assert steps[end_window(steps, counted)].tolist() == list(window)
+
+
+def test_the_end_of_a_diverged_run_lies_before_its_first_non_finite_value() -> None:
+    trace = trace_of(PLAN, even(19, 0.0))
+    trace.signals["activation_gradient_rms"][0, 36:40] = math.exp(2.0)
+    trace.signals["activation_gradient_rms"][3, 40:] = NAN
+    trace.signals["nonfinite_count"][3, 40:] = 7.0
+    run = summarise(PLAN, trace, facts_of(PLAN, outcome="diverged"))
+    assert run.end_steps == (36, 39)
+    assert run.end is not None
+    assert run.end[0] == pytest.approx(2.0)
+    assert run.first_nonfinite is not None
+    assert (run.first_nonfinite.step, run.first_nonfinite.layer) == (40, "hidden.3")
+
+
+def test_a_skipped_overflow_is_left_out_of_the_median() -> None:
+    trace = trace_of(PLAN, even(19, 0.0), loss=LEARNED)
+    trace.signals["activation_gradient_rms"][:, 105] = INF
+    trace.signals["nonfinite_count"][:, 105] = 64.0
+    run = summarise(PLAN, trace, facts_of(PLAN, outcome="finished"))
+    assert (run.verdict.kind, run.end_steps, run.end) == ("healthy", (99, 109), (0.0,) * 19)
+
+
+def test_a_layer_that_is_silent_in_most_of_the_window_counts_as_silent() -> None:
+    trace = trace_of(PLAN, even(19, 0.0))
+    trace.signals["activation_gradient_rms"][0, 100:107] = 0.0
+    run = summarise(PLAN, trace, facts_of(PLAN))
+    assert run.end is not None
+    assert run.end[0] == -INF
+    assert run.verdict.kind == "vanishing"
+
+
+@pytest.mark.parametrize(
+    ("signal", "rows", "layer", "where"),
+    [
+        ("activation_rms", [4, 6], "hidden.4", "forward"),
+        ("activation_gradient_rms", [4, 6], "hidden.6", "backward"),
+        ("nonfinite_count", [2], "hidden.2", "backward"),
+        ("loss", [], "output", "forward"),
+    ],
+)
+def test_the_first_non_finite_place(signal: str, rows: list[int], layer: str, where: str) -> None:
+    trace = trace_of(PLAN, even(19, 0.0))
+    if signal == "loss":
+        trace.curves["loss"][7:] = INF
+    else:
+        trace.signals[signal][np.ix_(rows, range(7, 110))] = NAN
+    place = summarise(PLAN, trace, facts_of(PLAN, outcome="diverged")).first_nonfinite
+    assert place is not None
+    assert (place.step, place.layer, place.where) == (7, layer, where)
+
+
+# --- trained ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loss", "trained"),
+    [
+        (CHANCE / 2, "yes"),
+        (CHANCE / 2 + 1e-6, "partly"),
+        (CHANCE - 1e-6, "partly"),
+        (CHANCE, "no"),
+        (9.0, "no"),
+        (NAN, "no"),
+        (INF, "no"),
+    ],
+)
+def test_trained_by_the_final_loss(loss: float, trained: str) -> None:
+    assert summary_of(PLAN, 0.0, loss=loss).trained == trained
+
+
+@pytest.mark.parametrize(("errors_below", "trained"), [(1.95, "no"), (1.97, "partly")])
+def test_the_noise_of_the_windows_batches_counts(errors_below: float, trained: str) -> None:
+    noise = np.array([1.0, -1.0] * 5 + [0.0]) * 0.02
+    error = stats.sem(noise)
+    loss = np.concatenate([np.full(99, CHANCE), CHANCE - errors_below * error + noise])
+    assert summary_of(PLAN, 0.0, loss=loss).trained == trained
+
+
+def test_a_run_that_had_learned_and_ended_non_finite_is_not_trained() -> None:
+    loss = np.full(110, LEARNED)
+    loss[80:] = NAN
+    run = summary_of(PLAN, 0.0, loss=loss, outcome="diverged", stopped_by="nonfinite_steps")
+    assert (run.trained, run.verdict.kind, run.final_loss) == ("no", "diverged", LEARNED)
