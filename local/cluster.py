@@ -12,7 +12,7 @@ from pathlib import Path
 from local.binaries import postgres_package
 from local.errors import LocalError
 from local.folder import new_password
-from local.identity import program
+from local.identity import is_taken, program
 from local.outside import outside
 from local.privileges import Account
 
@@ -139,5 +139,5 @@ def _clear_stale_pid(data: Path) -> None:
     if program(pid) == "postgres":
         message = f"a PostgreSQL that this clinic did not start (process {pid}) uses {data}: end it first"
         raise LocalError(message)
-    if program(pid):
+    if is_taken(pid):
         file.unlink()

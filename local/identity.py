@@ -1,5 +1,6 @@
 """Tells a process from a later one that was given the same id."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,17 @@ def program(pid: int) -> str:
         command = ["/bin/ps", "-o", "comm=", "-p", str(pid)]
         return Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()).name
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/comm").read_text().strip() if started(pid) else ""
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def is_taken(pid: int) -> bool:
+    """Whether the number is in use, be it by a process that has ended and that its parent has not noticed yet."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -17,6 +17,7 @@ from rich.text import Text
 Json = dict[str, Any]
 COLOURS = {"healthy": "green", "mixed": "yellow", "inconclusive": "yellow", "slow": "yellow"}
 NONE = "–"
+LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,8 @@ def _at(value: Any, *names: str) -> Any:
 
 
 def _listed(allowed: Any) -> str:
-    if isinstance(allowed, Iterable) and not isinstance(allowed, str | dict):
+    if isinstance(allowed, dict):
+        return ", ".join(f"{LIMITS.get(name, name)} {value}" for name, value in allowed.items())
+    if isinstance(allowed, Iterable) and not isinstance(allowed, str):
         return ", ".join(str(item) for item in allowed)
     return str(allowed)

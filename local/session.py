@@ -39,7 +39,7 @@ def running_clinic(settings: Settings, *, alone: bool) -> Iterator[Clinic]:
                 clinic.start()
                 yield clinic
             except InterruptedBySignal:
-                print("\nending in order; once more ends at once", file=sys.stderr)
+                print("ending in order; once more ends at once", file=sys.stderr)
                 raise
             finally:
                 interrupts.ending()

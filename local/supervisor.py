@@ -36,17 +36,23 @@ class Clinic:
         self._folder = folder
         self._port = port
         self._kept: list[Kept] = []
+        self.database_url = ""
 
     @property
     def address(self) -> str:
         host = EVERYWHERE.get(self._settings.host, self._settings.host)
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
+    def pid(self, name: str) -> int | None:
+        """The process of that name, once it is started."""
+        return next((kept.pid for kept in self._kept if kept.name == name), None)
+
     def start(self) -> None:
         for command in self._commands:
             end_leftover(self._folder.record(command.name), self._program(command, {}).stop_signal)
         self._folder.announce(self.address)
-        environment = self._environment(self._database_url(), self._redis_url())
+        self.database_url = self._database_url()
+        environment = self._environment(self.database_url, self._redis_url())
         self._migrate(environment)
         for command in self._commands:
             self._kept.append(Kept(Child(self._program(command, environment))))

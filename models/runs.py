@@ -324,9 +324,10 @@ def reap(session: Session, max_attempts: int) -> int:
     return _reap_where(session, Run.lease_until < func.clock_timestamp(), "lease lost", max_attempts)
 
 
-def reap_worker(session: Session, worker: str, max_attempts: int) -> int:
-    """Give back at once what a worker process known to be dead was training. How many runs."""
-    return _reap_where(session, Run.worker == worker, "worker process died", max_attempts)
+def reap_worker(session: Session, run_id: uuid.UUID, worker: str, max_attempts: int) -> int:
+    """Give back at once the run of a worker process known to be dead. How many runs: 0 or 1."""
+    held = (Run.id == run_id) & (Run.worker == worker)
+    return _reap_where(session, held, "worker process died", max_attempts)
 
 
 def _reap_where(session: Session, condition: ColumnElement[bool], reason: str, max_attempts: int) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from psycopg import Connection
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import Select, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -275,11 +275,25 @@ def read_rollup(
     return Picture(_ranges(steps, size * group), buckets.merged(group), raw=False)
 
 
-def read_run(session: Session, run_id: uuid.UUID, plan: Plan) -> RunTrace:
-    """The whole trace of a run, as the analysis reads it."""
+def first_broken_chunk(session: Session, run_id: uuid.UUID) -> int | None:
+    """The first step of the earliest chunk that holds a non-finite count or h; None where all is finite."""
+    broken = (
+        "EXISTS (SELECT FROM unnest(nonfinite_count, activation_rms) AS record(count, h) "
+        "WHERE record.count <> 0 OR record.h IN ('NaN', 'Infinity'))"
+    )
+    return session.execute(
+        select(func.min(TraceChunk.first_step)).where(TraceChunk.run_id == run_id, text(broken))
+    ).scalar_one()
+
+
+def read_run(
+    session: Session, run_id: uuid.UUID, plan: Plan, first: int = 0, last: int | None = None
+) -> RunTrace:
+    """The trace of a run as the analysis reads it: of all steps, or of ``first`` … ``last``."""
     layers = [layer.index for layer in plan.layers]
-    signals = {name: read_signal(session, run_id, name, layers, 0, max(plan.steps, 1)) for name in SIGNALS}
-    curves = read_curves(session, run_id, CURVES, 0, max(plan.steps, 1))
+    end = plan.steps if last is None else last
+    signals = {name: read_signal(session, run_id, name, layers, first, end) for name in SIGNALS}
+    curves = read_curves(session, run_id, CURVES, first, end)
     return RunTrace(
         layers=plan.layers,
         steps=curves.steps,
@@ -299,3 +313,13 @@ def write_epoch(session: Session, run_id: uuid.UUID, epoch: int, loss: float, me
         .values(run_id=run_id, epoch=epoch, **values)
         .on_conflict_do_update(index_elements=["run_id", "epoch"], set_=values)
     )
+
+
+def read_epochs(session: Session, run_id: uuid.UUID) -> list[tuple[float, float]]:
+    """(validation loss, validation metric) per epoch."""
+    rows = session.execute(
+        select(EpochValue.validation_loss, EpochValue.validation_metric)
+        .where(EpochValue.run_id == run_id)
+        .order_by(EpochValue.epoch)
+    )
+    return [(row.validation_loss, row.validation_metric) for row in rows]

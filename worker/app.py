@@ -6,18 +6,22 @@ A message carries a run id and is a hint; Postgres is the truth. The parent proc
 import mmap
 import os
 import socket
+import uuid
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from billiard.exceptions import WorkerLostError
+import structlog
 from celery import Celery, Task, signals
 from celery.worker.request import Request
 from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
 
 from models import runs
 from models.database import Database
 from models.settings import Settings
+
+log = structlog.get_logger()
 
 RUN_TASK = "clinic.run"
 ANY_QUEUE, CPU_QUEUE, GPU_QUEUE = "clinic.any", "clinic.cpu", "clinic.gpu"
@@ -56,11 +60,11 @@ class RunRequest(Request):
     """Celery's view of one message in the parent: when its child dies, the lease goes back at once."""
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:  # noqa: FBT001, FBT002
-        pid = self.worker_pid
-        answer = super().on_failure(exc_info, send_failed_event, return_ok)
-        if isinstance(exc_info.exception, WorkerLostError) and pid is not None:
-            cast("ClinicCelery", self.task.app).reap_child(int(pid))
-        return answer
+        # The task itself lets no error out (worker.attempt): here its process has died or been ended.
+        if self.worker_pid is not None:
+            app = cast("ClinicCelery", self.task.app)
+            app.give_back(uuid.UUID(self.args[0]), worker_name(int(self.worker_pid)))
+        return super().on_failure(exc_info, send_failed_event, return_ok)
 
 
 class RunTask(Task[Any, Any]):
@@ -97,10 +101,13 @@ class ClinicCelery(Celery[Any]):
         """Opened on first use, in the parent: never shared with a child."""
         return Database(self.database_url, pool_size=1, max_overflow=1)
 
-    def reap_child(self, pid: int) -> None:
-        """Give back what the dead child ``pid`` of this worker was training."""
-        with self._parent_database.begin() as session:
-            runs.reap_worker(session, worker_name(pid), self.settings.max_attempts)
+    def give_back(self, run_id: uuid.UUID, worker: str) -> None:
+        """Queue again what the dead child was training. Without a database the lease will lapse instead."""
+        try:
+            with self._parent_database.begin() as session:
+                runs.reap_worker(session, run_id, worker, self.settings.max_attempts)
+        except DBAPIError:
+            log.warning("a worker process died while the database was away; its lease will lapse", run=str(run_id))
 
 
 def _required(secret: SecretStr | None, name: str, why: str) -> str:

@@ -41,6 +41,8 @@ from models.analysis.variant import gradients, variant_verdict
 from models.plan import BASELINE, Variant
 from models.specs.experiment import ExperimentSpec
 
+__all__ = ["Comparison", "RunRow", "VariantComparison", "compare"]
+
 METRIC: Final = "accuracy"
 """Every data set so far is a classification; its test metric is accuracy, under either loss."""
 NEWCOMBE: Final = "newcombe paired score"

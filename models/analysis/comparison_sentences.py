@@ -48,7 +48,9 @@ def _layers(layers: Sequence[LayerComparison]) -> str:
     moment = "At the end" if trained else "In the untrained network"
     state_of = {layer.layer: (layer.at_end or layer.at_start).state for layer in layers}
     those_in = {state: {name for name, its in state_of.items() if its == state} for state in LAYERS}
-    said = [text.format(layers=spans(list(state_of), those_in[state])) for state, text in LAYERS.items() if those_in[state]]
+    said = [
+        text.format(layers=spans(list(state_of), those_in[state])) for state, text in LAYERS.items() if those_in[state]
+    ]
     return f"{moment} it {'; it '.join(said)}" if said else f"{moment} every hidden layer lies within ±3, as without it"
 
 

@@ -17,6 +17,8 @@ HEADLINES: Final = {
     "stalled": "Training stays at chance, and gradients were not shown to vanish or explode",
     "slow": "Training has not closed half the way from chance, and gradients were not shown to vanish or explode",
 }
+MOST_NAMED: Final = 4
+"""Layers named in a sentence; the evidence has all of them."""
 KINDS: Final = {"vanishing", "exploding", "healthy", "inconclusive"}
 LOSSES: Final = {
     evidence.BELOW_HALF: "trained: final loss {value} is at most half of chance ({threshold})",
@@ -93,7 +95,13 @@ def _place(item: Evidence) -> str:
 
 
 def _one_layer(item: Evidence) -> str:
-    return item.layers[0] if len(item.layers) == 1 else f"one of {len(item.layers)} layers, another by seed"
+    """The layer, or those of the single seeds."""
+    *others, last = item.layers
+    if not others:
+        return last
+    if len(others) < MOST_NAMED:
+        return f"{', '.join(others)} or {last}, by seed"
+    return f"{', '.join(others[:MOST_NAMED])} or one of {len(others) + 1 - MOST_NAMED} more, by seed"
 
 
 def _capital(clause: str) -> str:

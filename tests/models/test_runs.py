@@ -179,7 +179,8 @@ def test_a_dead_child_gives_back_only_its_own_run(database: Database) -> None:
     claimed(database, one)
     with database.begin() as session:
         runs.claim(session, other, "host:2", LONG_S)
-        assert runs.reap_worker(session, "host:2", max_attempts=5) == 1
+        assert runs.reap_worker(session, other, "host:1", max_attempts=5) == 0
+        assert runs.reap_worker(session, other, "host:2", max_attempts=5) == 1
     assert (run(database, one).state, run(database, other).state) == (State.RUNNING, State.QUEUED)
 
 

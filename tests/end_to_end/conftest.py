@@ -1,0 +1,37 @@
+"""A whole clinic for these tests: its processes are the real ones, started as ``make up`` starts them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.folder import Folder
+from local.ports import free_port
+from local.supervisor import Clinic
+from models.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+LEASE_S = "3"
+
+
+@pytest.fixture(scope="session")
+def clinic() -> Iterator[Clinic]:
+    """With short leases, so that a lost worker's run is taken up while a test watches."""
+    folder = Folder.temporary(ROOT, ".clinic-test-")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLINIC_LEASE_S", LEASE_S)
+        patch.setenv("CLINIC_WORKERS", "2")
+        clinic = Clinic(Settings(), folder, port=free_port("127.0.0.1"))
+        try:
+            clinic.start()
+            yield clinic
+        finally:
+            clinic.stop()
+            folder.release()
+
+
+@pytest.fixture
+def client(clinic: Clinic) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=clinic.address, timeout=90.0, trust_env=False) as client:
+        yield client

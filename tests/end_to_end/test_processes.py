@@ -1,0 +1,135 @@
+"""The processes of a running clinic: what they hold, and what happens to a run when one of them dies."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from local.supervisor import Clinic
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+
+Json = dict[str, Any]
+LONG: Json = {
+    "name": "long",
+    "dataset": {"kind": "digits", "split_seed": 0},
+    "network": {"kind": "mlp", "depth": 10, "width": 64},
+    "optimizer": {"kind": "sgd"},
+    "steps": 600,
+    "seeds": [0],
+}
+
+
+def submitted(client: httpx.Client, **changes: object) -> Json:
+    answer: Json = client.post("/v1/experiments", json=LONG | changes).json()
+    return answer
+
+
+def only_run(client: httpx.Client, experiment: Json) -> Json:
+    run: Json = client.get(experiment["links"]["runs"]).json()["items"][0]
+    return run
+
+
+def training(client: httpx.Client, experiment: Json) -> Json:
+    """The experiment's run, once it has left its first records."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        client.get(experiment["links"]["self"], params={"wait": 1})
+        run = only_run(client, experiment)
+        if run["state"] == "running" and run["progress"] > 0:
+            return run
+    message = f"the run did not start: {run}"
+    raise AssertionError(message)
+
+
+def ended(client: httpx.Client, experiment: Json) -> Json:
+    deadline = time.monotonic() + 60
+    while experiment["state"] not in {"succeeded", "failed", "cancelled"}:
+        assert time.monotonic() < deadline, experiment
+        experiment = client.get(experiment["links"]["self"], params={"wait": 5}).json()
+    return experiment
+
+
+def worker_pids(clinic: Clinic) -> tuple[int, list[int]]:
+    """(the Celery parent, its children that hold torch)."""
+    parent = clinic.pid("worker")
+    assert parent is not None
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return parent, [int(child) for child in children]
+
+
+def maps_torch(pid: int) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_the_celery_parent_has_no_torch_mapped_and_its_children_have(clinic: Clinic, client: httpx.Client) -> None:
+    ended(client, submitted(client, steps=1))
+    parent, children = worker_pids(clinic)
+    assert not maps_torch(parent)
+    assert len(children) == 2
+    assert all(maps_torch(child) for child in children)
+
+
+def values(client: httpx.Client, run: Json) -> Json:
+    """All that a resumed run must have bit for bit."""
+    trace: Json = {
+        signal: client.get(run["links"]["trace"], params={"signal": signal, "points": 5000}).json()["mean"]
+        for signal in ("activation_gradient_rms", "weight_norm", "update_ratio")
+    }
+    trace["loss"] = client.get(run["links"]["curves"], params={"points": 5000}).json()["curves"]["loss"]["mean"]
+    return trace
+
+
+def test_a_killed_worker_child_costs_nothing_but_time(client: httpx.Client) -> None:
+    undisturbed = submitted(client)
+    ended(client, undisturbed)
+    experiment = submitted(client)
+    run = training(client, experiment)
+    host_and_pid = run["attempts"][0]["worker"]
+    os.kill(int(host_and_pid.rpartition(":")[2]), signal.SIGKILL)
+    assert ended(client, experiment)["state"] == "succeeded"
+    again = only_run(client, experiment)
+    assert [attempt["reason"] for attempt in again["attempts"]] == ["worker process died", "finished"]
+    assert values(client, again) == values(client, only_run(client, undisturbed))
+
+
+def test_cancel_stops_training_soon_and_says_so(client: httpx.Client) -> None:
+    experiment = submitted(client, steps=100_000, seeds=[0, 1, 2, 3])
+    training(client, experiment)
+    client.post(experiment["links"]["cancel"])
+    asked_at = time.monotonic()
+    done = ended(client, experiment)
+    assert done["state"] == "cancelled"
+    assert done["runs"]["cancelled"] == 4
+    assert time.monotonic() - asked_at < 10
+
+
+def test_deleting_while_it_trains_leaves_nothing(clinic: Clinic, client: httpx.Client) -> None:
+    experiment = submitted(client, steps=100_000)
+    run = training(client, experiment)
+    assert client.delete(experiment["links"]["self"]).status_code == httpx.codes.NO_CONTENT
+    assert client.get(experiment["links"]["self"]).status_code == httpx.codes.NOT_FOUND
+    ended(client, submitted(client, steps=1))
+    with psycopg.connect(clinic.database_url) as connection:
+        left = connection.execute("SELECT count(*) FROM layer_trace WHERE run_id = %s", [run["id"]]).fetchone()
+    assert left == (0,)
+
+
+def test_sql_reads_the_trace_that_the_api_answers(clinic: Clinic, client: httpx.Client) -> None:
+    experiment = submitted(client, steps=3)
+    ended(client, experiment)
+    run = only_run(client, experiment)
+    answered = client.get(run["links"]["trace"], params={"signal": "weight_norm"}).json()
+    with psycopg.connect(clinic.database_url) as connection:
+        rows = connection.execute(
+            "SELECT layer, step, weight_norm FROM layer_trace WHERE run_id = %s ORDER BY layer_index, step", [run["id"]]
+        ).fetchall()
+    assert [row[0] for row in rows[::3]] == [layer["name"] for layer in answered["layers"]]
+    flat = [value for layer in answered["mean"] for value in layer]
+    assert json.loads(json.dumps([row[2] for row in rows])) == pytest.approx(flat, rel=1e-6)
