@@ -25,8 +25,8 @@ from models.settings import Settings
 from models.specs.base import SpecError
 from models.status import State
 from models.traces import read_run
-from worker import datasets
 from worker.app import asked_to_stop, worker_name
+from worker.datasets import load
 from worker.engine import EpochResult, RunResult, train
 from worker.heart import Heart, Watch
 from worker.probe import StepRecord
@@ -91,7 +91,7 @@ class Workshop:
 
     def _train(self, claim: Claim, watch: Watch) -> None:
         plan = _plan_of(claim)
-        data = datasets.load(claim.spec.dataset, claim.seed)
+        data = load(claim.spec.dataset, claim.seed)
         recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan)
         result: RunResult | None = None
         for seen in train(plan, data, seed=claim.seed, device=self.device, between_steps=lambda: _obey(watch)):

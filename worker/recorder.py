@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from models import runs
 from models.database import Database
 from models.plan import Plan
+from models.recording import CHUNK_RECORDS, Block, TraceWriter, write_epoch
 from models.runs import Lease
 from models.signals import CURVES, SIGNALS
-from models.traces import CHUNK_RECORDS, Block, TraceWriter, write_epoch
 from worker.engine import EpochResult
 from worker.probe import StepRecord
 

@@ -17,10 +17,10 @@ from api.numbers import json_response
 from api.routes.runs import LAST_STEP, FirstStep, LastStep, Points
 from models.analysis.measurements import FirstNonfinite, first_nonfinite
 from models.plan import LayerPlan, Plan, expand
+from models.recording import CHUNK_RECORDS
 from models.signals import SignalName
 from models.tables import Experiment, Run
 from models.traces import (
-    CHUNK_RECORDS,
     Picture,
     first_broken_chunk,
     picture,

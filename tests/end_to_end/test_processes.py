@@ -39,13 +39,12 @@ def only_run(client: httpx.Client, experiment: Json) -> Json:
 def training(client: httpx.Client, experiment: Json) -> Json:
     """The experiment's run, once it has left its first records."""
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    run = only_run(client, experiment)
+    while run["state"] != "running" or run["progress"] == 0:
+        assert time.monotonic() < deadline, run
         client.get(experiment["links"]["self"], params={"wait": 1})
         run = only_run(client, experiment)
-        if run["state"] == "running" and run["progress"] > 0:
-            return run
-    message = f"the run did not start: {run}"
-    raise AssertionError(message)
+    return run
 
 
 def ended(client: httpx.Client, experiment: Json) -> Json:

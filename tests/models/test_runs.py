@@ -11,11 +11,11 @@ from sqlalchemy import select, update
 from models import runs
 from models.database import Database
 from models.plan import expand
+from models.recording import Block, TraceWriter
 from models.runs import Claim, Lease
 from models.specs.experiment import ExperimentSpec
 from models.status import State
 from models.tables import Attempt, CurveChunk, Experiment, Run
-from models.traces import Block, TraceWriter
 
 LONG_S = 60.0
 

@@ -11,11 +11,11 @@ from sqlalchemy import func, select, text
 from models import runs, traces
 from models.database import Database
 from models.plan import expand
+from models.recording import CHUNK_RECORDS, Block, TraceWriter, rollup_size
 from models.signals import CURVES, SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.tables import Run, TraceChunk
 from models.thinning import Buckets
-from models.traces import CHUNK_RECORDS, Block, TraceWriter
 
 LAYERS = ("hidden.0", "hidden.1", "output")
 
@@ -99,7 +99,7 @@ def test_rollups_are_exact_against_the_raw_values(database: Database, run_id: uu
     blocks = [block(first, min(CHUNK_RECORDS, total - first)) for first in range(0, total, CHUNK_RECORDS)]
     for start in range(0, len(blocks), 7):
         write(database, writer, *blocks[start : start + 7])
-    size = traces.rollup_size(total)
+    size = rollup_size(total)
     with database.begin() as session:
         stored = traces.read_rollup(session, run_id, "weight_norm", [1, 2, 3], 500)
         window = traces.read_signal(session, run_id, "weight_norm", [1, 2, 3], 0, 2 * total)
