@@ -137,8 +137,8 @@ def _gradient(variant: Variant, runs: Runs) -> Gradient:
             ProfileLayer(
                 layer=layer.name,
                 index=layer.index,
-                at_start=t_interval(starts[layer.name]).estimate("t") if starts else None,
-                at_end=t_interval(ends[layer.name]).estimate("t") if ends else None,
+                at_start=starts[layer.name].estimate("t") if starts else None,
+                at_end=ends[layer.name].estimate("t") if ends else None,
                 predicted=theory.profile[layer.name],
             )
             for layer in variant.plan.network.hidden

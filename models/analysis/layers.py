@@ -5,7 +5,8 @@ the last at 1 − 0.05/(H−1). It assumes nothing of how layers hang together; 
 estimate that from five numbers. With one seed the point values decide. ``change`` is a plain 95 % Estimate.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.analysis.gradient import Region, log_ratios, region
 from models.analysis.measurements import Measured
-from models.analysis.statistics import LEVEL, Array, Estimate, Interval, t_interval, t_intervals
+from models.analysis.statistics import LEVEL, Estimate, Interval, t_intervals
 
 State = Literal["repaired", "not_repaired", "over_corrected", "harmed", "fine", "unclear", "not_applicable"]
 Moment = Literal["at_start", "at_end"]
@@ -61,11 +62,17 @@ def compare_layers(baseline: Runs, variant: Runs, names: Sequence[str]) -> tuple
     return tuple(LayerComparison(layer=name, at_start=start[name], at_end=end[name]) for name in names)
 
 
-def profile(runs: Runs, moment: Moment) -> dict[str, Array]:
-    """r by layer name, one value per run that was measured then, in the order of ``runs``."""
-    rows = [_ratios(run, moment) for run in runs.values()]
-    measured = [row for row in rows if row]
-    return {name: np.array([row[name] for row in measured]) for name in (measured[0] if measured else {})}
+def profile(runs: Runs, moment: Moment, level: float = LEVEL) -> dict[str, Interval]:
+    """The interval of r by layer name, over the runs that were measured then; empty where none was."""
+    measured = [ratios for run in runs.values() if (ratios := _ratios(run, moment))]
+    return _by_name(measured, measured[0], level) if measured else {}
+
+
+def _by_name(rows: Sequence[Mapping[str, float]], names: Iterable[str], level: float = LEVEL) -> dict[str, Interval]:
+    """One interval per name; a row that lacks it has not measured it."""
+    columns = list(names)
+    values = np.array([[row.get(name, np.nan) for name in columns] for row in rows]).reshape(len(rows), len(columns))
+    return dict(zip(columns, t_intervals(values, level), strict=True))
 
 
 def _ratios(run: Measured, moment: Moment) -> dict[str, float]:
@@ -78,28 +85,28 @@ def _changes(baseline: Runs, variant: Runs, names: Sequence[str], moment: Moment
     pairs = [
         (_ratios(baseline[seed], moment), _ratios(run, moment)) for seed, run in variant.items() if seed in baseline
     ]
-    changes: dict[str, LayerChange] = {}
-    for name in names:
-        both = [(theirs[name], ours[name]) for theirs, ours in pairs if name in theirs and name in ours]
-        changes[name] = LayerChange(
+    differences = [
+        {name: _difference(theirs[name], ours[name]) for name in theirs.keys() & ours.keys()} for theirs, ours in pairs
+    ]
+    changes = _by_name(differences, names)
+    return {
+        name: LayerChange(
             state=_state(before.get(name), after.get(name), known=bool(before and after)),
-            change=t_interval([_difference(*pair) for pair in both]).estimate(PAIRED),
+            change=changes[name].estimate(PAIRED),
         )
-    return changes
+        for name in names
+    }
 
 
 def _difference(before: float, after: float) -> float:
     """NaN for two infinities of one sign: both layers are silent, and by how much they differ is not known."""
-    return after - before if before != after else (0.0 if np.isfinite(after) else np.nan)
+    return after - before if before != after else (0.0 if math.isfinite(after) else math.nan)
 
 
 def _simultaneous(runs: Runs, moment: Moment) -> dict[str, Interval]:
-    ratios = profile(runs, moment)
-    if not ratios:
-        return {}
-    below_last = max(1, len(ratios) - 1)  # the last layer's r is 0 by definition and needs no share of the error
-    level = 1.0 - (1.0 - LEVEL) / below_last
-    return dict(zip(ratios, t_intervals(np.column_stack(list(ratios.values())), level), strict=True))
+    layers = max((len(run.hidden) for run in runs.values()), default=1)
+    below_last = max(1, layers - 1)  # the last layer's r is 0 by definition and needs no share of the error
+    return profile(runs, moment, 1.0 - (1.0 - LEVEL) / below_last)
 
 
 def _state(before: Interval | None, after: Interval | None, *, known: bool) -> State:

@@ -32,6 +32,12 @@ def test_a_rate_that_breaks_a_healthy_network_is_the_cause() -> None:
     assert spec.optimizer.learning_rate == 5.0
 
 
+def test_under_adam_clipping_is_no_answer_to_a_rate() -> None:
+    found = verdict(0.0, 0.0, loss=1e9, outcome="diverged")
+    assert found.causes == ("learning_rate",)
+    assert [answer.remedy for answer in found.answers] == ["learning_rate"]
+
+
 def test_a_fitting_initialisation_is_not_blamed_for_depth() -> None:
     assert verdict(-4.0).causes == ("depth_without_skip",)
     assert verdict(-4.0, network=RELU).causes == ("initialisation",)

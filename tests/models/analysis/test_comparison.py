@@ -74,6 +74,7 @@ def test_successes_carry_exact_intervals_and_a_paired_difference() -> None:
     assert (success.count, success.of, success.method) == (5, 5, "clopper-pearson")
     assert (success.low, success.high) == pytest.approx((0.478, 1.0), abs=5e-4)
     assert found.versus_baseline is not None
+    assert found.versus_baseline.primary == "success_difference"
     difference = found.versus_baseline.success_difference
     assert (difference.mean, difference.low, difference.high) == pytest.approx((1.0, 0.38555, 1.0), abs=1e-5)
 

@@ -69,6 +69,14 @@ def test_intervals_are_simultaneous_over_layers() -> None:
     assert states(gains, [0.0] * 5)[0] == "unclear"
 
 
+@pytest.mark.parametrize(("layers_below", "state"), [(HIDDEN - 1.5, "unclear"), (HIDDEN - 0.5, "repaired")])
+def test_the_last_layer_takes_no_share_of_the_error(layers_below: float, state: str) -> None:
+    # The interval of r at 1 − 0.05/layers_below ends at −3; the one in use is at 1 − 0.05/(HIDDEN − 1).
+    shape = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    half = stats.t.ppf(1 - 0.025 / layers_below, 4) * stats.sem(shape)
+    assert states((shape - 3.0 - half).tolist(), [0.0] * 5)[0] == state
+
+
 def test_with_one_seed_the_points_decide_and_the_notes_say_so() -> None:
     assert states([-26.0], [0.0])[0] == "repaired"
     spec, variants = variants_of(L2, seeds=[3])

@@ -154,6 +154,18 @@ def test_a_well_baseline_is_noted_to_need_no_remedy() -> None:
     assert not any("no remedy needed" in note for note in others)
 
 
+@pytest.mark.parametrize(("change", "word"), [(0.05, "higher"), (-0.05, "lower"), (0.0, "no difference shown")])
+def test_a_metric_is_higher_or_lower_only_where_its_test_says_so(change: float, word: str) -> None:
+    spec, variants = variants_of(L2, network=HE)
+    rows = [
+        RunRow(v.name, seed, "succeeded", summary_of(v.plan, *well(seed), test_metric=0.9 + by * (1 + 0.01 * seed)))
+        for v, by in zip(variants, (0.0, change), strict=True)
+        for seed in range(5)
+    ]
+    sentence = compare(spec, variants, rows, experiment_id="e").variants[1].sentence
+    assert re.search(rf"accuracy differs by .*, paired t, Holm p = .*: {word}\.", sentence)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(gains, losses), min_size=3, max_size=3),
