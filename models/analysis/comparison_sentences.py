@@ -56,9 +56,13 @@ def _layers(layers: Sequence[LayerComparison]) -> str:
 
 def _results(part: VariantComparison, versus: VersusBaseline, metric: str) -> Iterator[str]:
     """The primary result first."""
-    results = [_successes(part.outcomes, versus), _metric(versus, metric)]
-    if part.outcomes.success.of:
-        yield from results if versus.primary == "success_difference" else reversed(results)
+    if part.outcomes.success.of and versus.primary == "success_difference":
+        yield _successes(part.outcomes, versus)
+        if versus.metric_difference.mean is not None:
+            yield _metric(versus, metric)
+    elif part.outcomes.success.of:
+        yield _metric(versus, metric)
+        yield _successes(part.outcomes, versus)
     ratio = part.cost.step_time_ratio
     if ratio.mean is not None:
         yield f"A step takes {estimate_words(ratio)} times the baseline's"
