@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Interval, delete, func, insert, literal, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Interval, delete, func, insert, literal, or_, select, text, tuple_, update
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
@@ -74,7 +74,16 @@ def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], 
     experiment_id = uuid.UUID(int=uuid7().int)
     session.execute(
         insert(Experiment).values(
-            id=experiment_id, owner=owner, name=spec.name, priority=spec.priority, labels=spec.labels, spec=spec
+            id=experiment_id,
+            owner=owner,
+            name=spec.name,
+            priority=spec.priority,
+            labels=spec.labels,
+            spec=spec,
+            not_before=spec.not_before,
+            deadline=spec.deadline,
+            max_parallel=spec.max_parallel,
+            budget_s=None if spec.budget is None else spec.budget.device_seconds,
         )
     )
     # Seeds outermost: every variant has its first seed before any has its second, so a partial answer compares.
@@ -115,6 +124,25 @@ def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
     _notify(session, CANCEL_CHANNEL, experiment_id)
     _settle(session, experiment_id)
     return True
+
+
+def retry(session: Session, experiment_id: uuid.UUID) -> int:
+    """Queue the failed runs again, each with all its attempts before it. How many; 0 changes nothing."""
+    retried = session.execute(
+        update(Run)
+        .where(Run.experiment_id == experiment_id, Run.state == State.FAILED)
+        .values(state=State.QUEUED, error=None, ended_at=None, published_at=None, forgiven=Run.attempt)
+    )
+    if not retried.rowcount:  # type: ignore[attr-defined]
+        return 0
+    session.execute(
+        update(Experiment)
+        .where(Experiment.id == experiment_id)
+        .values(state=State.RUNNING, ended_at=None, cancel_requested_at=None, comparison=None)
+    )
+    _notify(session, QUEUE_CHANNEL)
+    _notify(session, CHANGED_CHANNEL, experiment_id)
+    return int(retried.rowcount)  # type: ignore[attr-defined]
 
 
 def remove(session: Session, experiment_id: uuid.UUID) -> None:
@@ -203,6 +231,7 @@ def finish(session: Session, lease: Lease, summary: RunSummary, device: str, ver
         device=device,
         versions=dict(versions),
         step=Run.steps,
+        device_s=summary.facts.device_seconds,
     )
 
 
@@ -231,6 +260,8 @@ def _end(session: Session, lease: Lease, state: State, reason: str, **values: An
     if not ended.rowcount:  # type: ignore[attr-defined]
         return False
     _end_attempts(session, [(lease.run_id, lease.attempt)], reason)
+    if state is State.SUCCEEDED:
+        _spend(session, lease.experiment_id)
     _settle(session, lease.experiment_id)
     _notify(session, QUEUE_CHANNEL)
     return True
@@ -241,6 +272,21 @@ def _end_attempts(session: Session, attempts: Sequence[tuple[uuid.UUID, int]], r
         update(Attempt)
         .where(tuple_(Attempt.run_id, Attempt.number).in_(attempts))
         .values(ended_at=func.clock_timestamp(), reason=reason)
+    )
+
+
+def _spend(session: Session, experiment_id: uuid.UUID) -> None:
+    """Cancel what has not started once the experiment's budget of device time is spent."""
+    spent = select(func.sum(Run.device_s)).where(Run.experiment_id == experiment_id).scalar_subquery()
+    overdrawn = select(Experiment.id).where(Experiment.id == experiment_id, Experiment.budget_s <= spent)
+    session.execute(
+        update(Run)
+        .where(Run.experiment_id.in_(overdrawn), Run.state == State.QUEUED)
+        .values(
+            state=State.CANCELLED,
+            ended_at=func.clock_timestamp(),
+            error={"title": "Budget spent", "detail": "the experiment's device_seconds were spent before it started"},
+        )
     )
 
 
@@ -288,7 +334,11 @@ def take_unpublished(session: Session, window: int, republish_after_s: float) ->
     chosen = [(row.id, row.device) for row in session.execute(ranked, parameters)]
     marked = session.execute(
         update(Run)
-        .where(Run.id.in_([run_id for run_id, _ in chosen]), Run.state == State.QUEUED)
+        .where(
+            Run.id.in_([run_id for run_id, _ in chosen]),
+            Run.state == State.QUEUED,
+            or_(Run.published_at.is_(None), Run.published_at < stale),
+        )
         .values(published_at=func.clock_timestamp())
         .returning(Run.id)
     ).scalars()
@@ -303,20 +353,53 @@ WITH busy AS (
     SELECT e.owner, count(*) AS n FROM run r JOIN experiment e ON e.id = r.experiment_id
     WHERE r.state = 'running' OR (r.state = 'queued' AND r.published_at IS NOT NULL)
     GROUP BY e.owner
+), parallel AS (
+    SELECT r.experiment_id AS id, count(*) AS n FROM run r
+    WHERE r.state = 'running' OR (
+        r.state = 'queued' AND r.published_at >= clock_timestamp() - make_interval(secs => :stale_s)
+    )
+    GROUP BY r.experiment_id
 ), waiting AS (
     SELECT r.id, e.priority, e.spec ->> 'device' AS device, e.created_at, r.position,
         coalesce(b.n, 0) + row_number() OVER (
             PARTITION BY e.owner ORDER BY e.priority DESC, e.created_at, e.id, r.position
-        ) AS turn
-    FROM run r JOIN experiment e ON e.id = r.experiment_id LEFT JOIN busy b ON b.owner = e.owner
-    WHERE r.state = 'queued'
+        ) AS turn,
+        row_number() OVER (PARTITION BY e.id ORDER BY r.position) + coalesce(p.n, 0) AS abreast,
+        e.max_parallel
+    FROM run r JOIN experiment e ON e.id = r.experiment_id
+        LEFT JOIN busy b ON b.owner = e.owner LEFT JOIN parallel p ON p.id = e.id
+    WHERE r.state = 'queued' AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
         AND (r.published_at IS NULL OR r.published_at < clock_timestamp() - make_interval(secs => :stale_s))
 )
 SELECT r.id, w.device FROM waiting w JOIN run r ON r.id = w.id
+WHERE w.max_parallel IS NULL OR w.abreast <= w.max_parallel
 ORDER BY w.priority DESC, w.turn, w.created_at, w.position
 LIMIT :limit
 FOR UPDATE OF r SKIP LOCKED
 """
+
+
+def expire(session: Session) -> int:
+    """Fail the queued runs of experiments whose deadline has passed. How many."""
+    late = (
+        select(Experiment.id)
+        .where(Experiment.deadline < func.clock_timestamp(), Experiment.state.in_([State.QUEUED, State.RUNNING]))
+        .order_by(Experiment.id)
+    )
+    expired = session.execute(
+        update(Run)
+        .where(Run.experiment_id.in_(late), Run.state == State.QUEUED)
+        .values(
+            state=State.FAILED,
+            ended_at=func.clock_timestamp(),
+            error={"title": "Deadline passed", "detail": "the experiment's deadline passed before the run started"},
+        )
+        .returning(Run.experiment_id)
+    ).scalars()
+    experiments = sorted(expired)
+    for experiment_id in dict.fromkeys(experiments):
+        _settle(session, experiment_id)
+    return len(experiments)
 
 
 def reap(session: Session, max_attempts: int) -> int:
@@ -332,7 +415,14 @@ def reap_worker(session: Session, run_id: uuid.UUID, worker: str, max_attempts: 
 
 def _reap_where(session: Session, condition: ColumnElement[bool], reason: str, max_attempts: int) -> int:
     lost = session.execute(
-        select(Run.id, Run.lease_token, Run.experiment_id, Run.attempt, Experiment.cancel_requested_at)
+        select(
+            Run.id,
+            Run.lease_token,
+            Run.experiment_id,
+            Run.attempt,
+            (Run.attempt - Run.forgiven).label("tried"),
+            Experiment.cancel_requested_at,
+        )
         .join(Experiment, Experiment.id == Run.experiment_id)
         .where(Run.state == State.RUNNING, condition)
         .order_by(Run.experiment_id)
@@ -342,8 +432,8 @@ def _reap_where(session: Session, condition: ColumnElement[bool], reason: str, m
         lease = Lease(row.id, row.experiment_id, row.lease_token, row.attempt)
         if row.cancel_requested_at is not None:
             stop(session, lease)
-        elif row.attempt >= max_attempts:
-            detail = f"{reason} in each of {row.attempt} attempts; no more are made"
+        elif row.tried >= max_attempts:
+            detail = f"{reason} in the last of {row.tried} attempts; no more are made"
             fail(session, lease, {"title": "Worker lost", "detail": detail})
         else:
             give_back(session, lease, reason)

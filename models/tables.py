@@ -49,6 +49,10 @@ class Experiment(Base):
     priority: Mapped[int]
     labels: Mapped[dict[str, Any]]
     spec: Mapped[ExperimentSpec] = mapped_column(PydanticColumn(ExperimentSpec))
+    not_before: Mapped[dt.datetime | None]
+    deadline: Mapped[dt.datetime | None]
+    max_parallel: Mapped[int | None]
+    budget_s: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
     started_at: Mapped[dt.datetime | None]
     ended_at: Mapped[dt.datetime | None]
@@ -58,6 +62,7 @@ class Experiment(Base):
     __table_args__ = (
         Index("ix_experiment_owner_id", "owner", "id"),
         Index("ix_experiment_state_id", "state", "id"),
+        Index("ix_experiment_deadline", "deadline", postgresql_where=text("state IN ('queued', 'running')")),
     )
 
 
@@ -77,6 +82,8 @@ class Run(Base):
     step: Mapped[int] = mapped_column(server_default="0")
     steps: Mapped[int]
     attempt: Mapped[int] = mapped_column(server_default="0")
+    forgiven: Mapped[int] = mapped_column(server_default="0")
+    """Attempts made before the last retry was asked for: they do not count against the cap."""
     worker: Mapped[str | None]
     lease_token: Mapped[uuid.UUID | None]
     lease_until: Mapped[dt.datetime | None]
@@ -85,6 +92,7 @@ class Run(Base):
     started_at: Mapped[dt.datetime | None]
     ended_at: Mapped[dt.datetime | None]
     device: Mapped[str | None]
+    device_s: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
     versions: Mapped[dict[str, Any] | None]
     summary: Mapped[RunSummary | None] = mapped_column(PydanticColumn(RunSummary))
     error: Mapped[dict[str, Any] | None]
@@ -107,6 +115,34 @@ class Attempt(Base):
     started_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
     ended_at: Mapped[dt.datetime | None]
     reason: Mapped[str | None]
+
+
+class Idempotency(Base):
+    """The answer that a client's ``Idempotency-Key`` got, to be given again."""
+
+    __tablename__ = "idempotency"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    answer: Mapped[dict[str, Any]]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (Index("ix_idempotency_created_at", "created_at"),)
+
+
+class Event(Base):
+    """What happened to an experiment, numbered: a reader that was away goes on after the last number it saw."""
+
+    __tablename__ = "event"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    experiment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("experiment.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (Index("ix_event_experiment_id_id", "experiment_id", "id"),)
 
 
 Reals = ARRAY(REAL, dimensions=1)

@@ -63,8 +63,11 @@ class Dispatcher:
     def reap(self) -> int:
         with self._database.begin() as session:
             lost = runs.reap(session, self._settings.max_attempts)
+            late = runs.expire(session)
         if lost:
             log.warning("leases lost, runs queued again", runs=lost)
+        if late:
+            log.warning("deadlines passed, runs failed", runs=late)
         return lost
 
     def publish(self) -> int:

@@ -35,6 +35,10 @@ def upgrade() -> None:
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("labels", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("spec", postgresql.JSONB(), nullable=False),
+        sa.Column("not_before", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("deadline", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("max_parallel", sa.Integer(), nullable=True),
+        sa.Column("budget_s", sa.DOUBLE_PRECISION(), nullable=True),
         sa.Column(
             "created_at",
             postgresql.TIMESTAMP(timezone=True),
@@ -47,8 +51,45 @@ def upgrade() -> None:
         sa.Column("comparison", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_experiment")),
     )
+    op.create_index(
+        "ix_experiment_deadline",
+        "experiment",
+        ["deadline"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('queued', 'running')"),
+    )
     op.create_index("ix_experiment_owner_id", "experiment", ["owner", "id"], unique=False)
     op.create_index("ix_experiment_state_id", "experiment", ["state", "id"], unique=False)
+    op.create_table(
+        "idempotency",
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("answer", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column(
+            "created_at",
+            postgresql.TIMESTAMP(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("owner", "key", name=op.f("pk_idempotency")),
+    )
+    op.create_index("ix_idempotency_created_at", "idempotency", ["created_at"], unique=False)
+    op.create_table(
+        "event",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("experiment_id", sa.UUID(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("data", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column(
+            "at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(
+            ["experiment_id"], ["experiment.id"], name=op.f("fk_event_experiment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
+    )
+    op.create_index("ix_event_experiment_id_id", "event", ["experiment_id", "id"], unique=False)
     op.create_table(
         "run",
         sa.Column("id", sa.UUID(), nullable=False),
@@ -62,6 +103,7 @@ def upgrade() -> None:
         sa.Column("step", sa.Integer(), server_default="0", nullable=False),
         sa.Column("steps", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("forgiven", sa.Integer(), server_default="0", nullable=False),
         sa.Column("worker", sa.String(), nullable=True),
         sa.Column("lease_token", sa.UUID(), nullable=True),
         sa.Column("lease_until", postgresql.TIMESTAMP(timezone=True), nullable=True),
@@ -75,6 +117,7 @@ def upgrade() -> None:
         sa.Column("started_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("ended_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("device", sa.String(), nullable=True),
+        sa.Column("device_s", sa.DOUBLE_PRECISION(), server_default="0", nullable=False),
         sa.Column("versions", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("summary", postgresql.JSONB(), nullable=True),
         sa.Column("error", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
@@ -202,6 +245,13 @@ def downgrade() -> None:
     op.drop_index("ix_run_queued", table_name="run", postgresql_where=sa.text("state = 'queued'"))
     op.drop_index("ix_run_experiment_id_position", table_name="run")
     op.drop_table("run")
+    op.drop_index("ix_event_experiment_id_id", table_name="event")
+    op.drop_table("event")
+    op.drop_index("ix_idempotency_created_at", table_name="idempotency")
+    op.drop_table("idempotency")
     op.drop_index("ix_experiment_state_id", table_name="experiment")
     op.drop_index("ix_experiment_owner_id", table_name="experiment")
+    op.drop_index(
+        "ix_experiment_deadline", table_name="experiment", postgresql_where=sa.text("state IN ('queued', 'running')")
+    )
     op.drop_table("experiment")

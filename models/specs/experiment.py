@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from models.specs.base import Spec
 from models.specs.dataset import DatasetSpec
@@ -40,6 +40,12 @@ class StopWhenSpec(Spec):
     loss_above: float | None = None
 
 
+class BudgetSpec(Spec):
+    """When ``device_seconds`` are spent, what has not started is cancelled and the comparison says what is missing."""
+
+    device_seconds: float = Field(gt=0, le=1e9)
+
+
 class VariantSpec(Spec):
     name: str = Field(min_length=1, max_length=200)
     remedies: tuple[RemedySpec, ...] = Field(max_length=MAX_REMEDIES)
@@ -75,13 +81,13 @@ class ExperimentSpec(Spec):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_SEEDS)] | SeedCount = (0, 1, 2, 3, 4)
     tune: NotYet = None
     trace: TraceSpec = TraceSpec()
-    budget: NotYet = None
+    budget: BudgetSpec | None = None
     stop_when: StopWhenSpec = StopWhenSpec()
     device: Literal["auto", "cpu", "gpu"] = "auto"
     priority: int = Field(default=5, ge=0, le=9)
-    not_before: NotYet = None
-    deadline: NotYet = None
-    max_parallel: NotYet = None
+    not_before: AwareDatetime | None = None
+    deadline: AwareDatetime | None = None
+    max_parallel: int | None = Field(default=None, ge=1, le=MAX_RUNS)
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=64)
 
     @model_validator(mode="after")
@@ -95,6 +101,13 @@ class ExperimentSpec(Spec):
     def _one_way_to_say_the_variants(self) -> Self:
         if self.variants is not None and self.remedies:
             message = "give either remedies with a design, or variants, not both"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _time_to_run(self) -> Self:
+        if self.not_before is not None and self.deadline is not None and self.deadline <= self.not_before:
+            message = "the deadline must lie after not_before"
             raise ValueError(message)
         return self
 

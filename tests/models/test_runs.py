@@ -9,10 +9,13 @@ import numpy as np
 from sqlalchemy import select, update
 
 from models import runs
+from models.analysis.summary import RunSummary, summarise
+from models.analysis.trace import RunFacts, RunTrace
 from models.database import Database
 from models.plan import expand
 from models.recording import Block, TraceWriter
 from models.runs import Claim, Lease
+from models.signals import CURVES, SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.status import State
 from models.tables import Attempt, CurveChunk, Experiment, Run
@@ -292,3 +295,114 @@ def test_claims_cancels_and_deletes_at_once_do_not_deadlock(database: Database) 
             job.result(timeout=30)
     with database.begin() as session:
         assert session.execute(select(Run.id)).first() is None
+
+
+def test_not_before_its_time_nothing_is_published(database: Database) -> None:
+    ids = run_ids(database, submit(database, not_before="2999-01-01T00:00:00Z"))
+    assert publish(database) == []
+    with database.begin() as session:
+        session.execute(update(Experiment).values(not_before=Experiment.created_at))
+    assert publish(database) == ids
+
+
+def test_of_one_experiment_no_more_than_max_parallel_are_under_way(database: Database) -> None:
+    ids = run_ids(database, submit(database, seeds=[0, 1, 2, 3], max_parallel=2))
+    assert publish(database) == ids[:2]
+    assert publish(database) == []
+    lease = claimed(database, ids[0])
+    assert publish(database) == []
+    with database.begin() as session:
+        runs.fail(session, lease, {"detail": "broken"})
+    assert publish(database) == ids[2:3]
+
+
+def test_runs_that_have_not_started_by_the_deadline_fail(database: Database) -> None:
+    experiment_id = submit(database, seeds=[0, 1], deadline="2999-01-01T00:00:00Z")
+    started, waiting = run_ids(database, experiment_id)
+    lease = claimed(database, started)
+    with database.begin() as session:
+        assert runs.expire(session) == 0
+        session.execute(update(Experiment).values(deadline=Experiment.created_at))
+    with database.begin() as session:
+        assert runs.expire(session) == 1
+    late = run(database, waiting)
+    assert (late.state, late.error and late.error["title"]) == (State.FAILED, "Deadline passed")
+    assert experiment(database, experiment_id).state == State.RUNNING
+    with database.begin() as session:
+        runs.fail(session, lease, {"detail": "broken"})
+    assert experiment(database, experiment_id).state == State.FAILED
+
+
+def test_a_spent_budget_cancels_what_has_not_started(database: Database) -> None:
+    experiment_id = submit(database, seeds=[0, 1, 2], budget={"device_seconds": 5.0})
+    first, second, third = run_ids(database, experiment_id)
+    for run_id, spent in ((first, 3.0), (second, 2.5)):
+        lease = claimed(database, run_id)
+        with database.begin() as session:
+            assert runs.finish(session, lease, summary(spent), "cpu", {})
+    assert (run(database, third).state, experiment(database, experiment_id).state) == (
+        State.CANCELLED,
+        State.SUCCEEDED,
+    )
+
+
+def summary(device_seconds: float) -> RunSummary:
+    """A summary as a finished run leaves it, of a network whose gradients are even."""
+    asked = spec()
+    plan = expand(asked)[0].plan
+    ones = np.ones((len(plan.layers), 1))
+    trace = RunTrace(
+        plan.layers,
+        np.zeros(1, dtype=np.int64),
+        {name: ones if name == "activation_gradient_rms" else 0 * ones for name in SIGNALS},
+        {name: np.ones(1) for name in CURVES},
+    )
+    facts = RunFacts(
+        steps_asked=10,
+        stopped_by=None,
+        outcome="finished",
+        chance_level=2.3,
+        test_metric=0.5,
+        test_loss=1.0,
+        conditions=plan.conditions,
+        step_seconds=0.001,
+        device_seconds=device_seconds,
+        peak_memory_bytes=0,
+        parameters=1,
+        overhead=1.0,
+    )
+    return summarise(plan, trace, facts)
+
+
+def test_finishing_stores_the_summary_and_ends_the_experiment(database: Database) -> None:
+    experiment_id = submit(database)
+    (run_id,) = run_ids(database, experiment_id)
+    lease = claimed(database, run_id)
+    with database.begin() as session:
+        assert runs.finish(session, lease, summary(1.0), "cpu", {"torch": "2"})
+        assert not runs.finish(session, lease, summary(1.0), "cpu", {"torch": "2"})
+    done = run(database, run_id)
+    assert (done.state, done.outcome, done.summary) == (State.SUCCEEDED, "finished", summary(1.0))
+    assert experiment(database, experiment_id).state == State.SUCCEEDED
+
+
+def test_retry_queues_only_what_failed_and_forgives_its_attempts(database: Database) -> None:
+    experiment_id = submit(database, seeds=[0, 1])
+    good, bad = run_ids(database, experiment_id)
+    with database.begin() as session:
+        assert runs.retry(session, experiment_id) == 0
+    lease = claimed(database, good)
+    with database.begin() as session:
+        runs.finish(session, lease, summary(1.0), "cpu", {})
+    lease = claimed(database, bad)
+    with database.begin() as session:
+        runs.fail(session, lease, {"detail": "broken"})
+    assert experiment(database, experiment_id).state == State.SUCCEEDED
+    with database.begin() as session:
+        assert runs.retry(session, experiment_id) == 1
+    assert experiment(database, experiment_id).state == State.RUNNING
+    assert (run(database, good).state, run(database, bad).error) == (State.SUCCEEDED, None)
+    claimed(database, bad, lease_s=0.0)
+    with database.begin() as session:
+        runs.reap(session, max_attempts=2)
+    assert run(database, bad).state == State.QUEUED  # one lost attempt since the retry, not two
