@@ -25,6 +25,8 @@ from models.database import Database
 ROOT = Path(__file__).parent.parent
 # Read before any test, as the user's CLINIC_… variables are removed here for good.
 SERVERS = {name: os.environ.get(f"CLINIC_TEST_{name}") for name in ("DATABASE_URL", "REDIS_URL")}  # noqa: TID251
+# torch makes a cache folder when an optimiser is built: inside the project, please.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(ROOT / ".pytest_cache" / "torch"))  # noqa: TID251
 for name in [name for name in os.environ if name.startswith("CLINIC_")]:  # noqa: TID251 -- as above
     del os.environ[name]  # noqa: TID251 -- as above
 

@@ -30,6 +30,8 @@ def open_workshop(**_: object) -> None:
     if gpu and gpu_count() > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = _slot_device()  # noqa: TID251
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads_per_worker))  # noqa: TID251
+    # torch's compiler makes a cache folder when an optimiser is built; outside the data folder nothing may be left.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.data_dir.resolve() / "torch"))  # noqa: TID251
     from worker.attempt import Workshop  # noqa: PLC0415 -- torch must not be loaded before the fork
 
     _workshop = Workshop.open(settings, gpu=gpu)
