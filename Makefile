@@ -80,7 +80,7 @@ LOCK_TIDY = sed -E -e "/sys_platform == '(never|win32|emscripten)'/d" \
 
 .PHONY: lock
 lock: $(READY) ## resolve requirements/*.in again into exact pins
-	@$(PIP_INSTALL) --no-deps -r requirements/lock.txt
+	@$(PIP_INSTALL) --no-deps -r requirements/resolver.txt
 	@for name in dev api worker; do \
 	  constraint=$$([ $$name = dev ] || echo "--constraint requirements/dev.txt"); \
 	  $(LOCK_ONE) $$constraint requirements/$$name.in > $(VENV)/$$name.txt || exit 1; \

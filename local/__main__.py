@@ -71,7 +71,7 @@ def main() -> int:
         return 1
     except InterruptedBySignal as interrupt:
         # An ordered end is a good end; only a trial that was broken off has not done what was asked.
-        return 0 if arguments.command is up else 128 + interrupt.number
+        return 0 if arguments.command is up and not interrupt.again else 128 + interrupt.number
     return code
 
 

@@ -41,6 +41,7 @@ class Child:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self._asked = False
         self._process = _spawn(program)
         mark = identity.started(self._process.pid)
         program.record.write_text(json.dumps({"pid": self._process.pid, "started": mark}))
@@ -58,8 +59,10 @@ class Child:
         return self._process.poll()
 
     def ask_to_stop(self) -> None:
-        if self.running:
+        """Once: many programs take a second request for an order to drop everything."""
+        if self.running and not self._asked:
             self._process.send_signal(self.program.stop_signal)
+        self._asked = True
 
     def stop(self) -> None:
         """Asks, waits, and at last kills the program with all it has started."""

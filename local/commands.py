@@ -17,7 +17,7 @@ class Command:
     stop_timeout_s: float
 
 
-# In the order of starting and of ending: first the door closes, then what was begun is handed back.
+# In the order of starting.
 COMMANDS = (
     Command("api", ("-m", "api"), signal.SIGKILL, stop_timeout_s=10.0),
     Command("dispatcher", ("-m", "worker.dispatcher"), signal.SIGKILL, stop_timeout_s=10.0),

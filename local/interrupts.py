@@ -1,8 +1,6 @@
-"""Ctrl-C and SIGTERM: the first one asks for an orderly end, the second ends at once."""
+"""Ctrl-C and SIGTERM: the first one asks for an orderly end, the second ends at once, more change nothing."""
 
-import os
 import signal
-from collections.abc import Callable
 from types import FrameType
 from typing import Self
 
@@ -12,17 +10,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class InterruptedBySignal(BaseException):
     """A wish of the user and no error: what handles errors must not take it."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, again: bool = False) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number
+        self.again = again
 
 
 class Interrupts:
-    """While entered, the first signal raises InterruptedBySignal in the main thread; ``at_once`` serves the second."""
+    """While entered, signals raise InterruptedBySignal in the main thread, at most twice."""
 
-    def __init__(self, at_once: Callable[[], None]) -> None:
-        self._at_once = at_once
-        self._asked = False
+    def __init__(self) -> None:
+        self._asked = 0
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def __enter__(self) -> Self:
@@ -36,14 +34,14 @@ class Interrupts:
             signal.signal(number, before)
 
     def ending(self) -> None:
-        """From here on the orderly end is under way: one more signal ends at once."""
-        self._asked = True
+        """The orderly end is under way: the next signal is the one that ends at once."""
+        self._asked = max(self._asked, 1)
+
+    def clearing_up(self) -> None:
+        """What is left to do is short and must be done: signals are heard no more."""
+        self._asked = 2
 
     def _hear(self, number: int, _: FrameType | None) -> None:
-        if not self._asked:
-            self._asked = True
-            raise InterruptedBySignal(number)
-        try:
-            self._at_once()
-        finally:
-            os._exit(128 + number)
+        self._asked += 1
+        if self._asked <= 2:
+            raise InterruptedBySignal(number, again=self._asked == 2)

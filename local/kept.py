@@ -39,6 +39,10 @@ class Kept:
         elif not self._child.running:
             self._bury(self._child, now)
 
+    def ask_to_stop(self) -> None:
+        if self._child is not None:
+            self._child.ask_to_stop()
+
     def stop(self) -> None:
         if self._child is not None:
             self._child.stop()

@@ -25,24 +25,34 @@ def any_folder(settings: Settings) -> Folder:
 @contextmanager
 def running_clinic(settings: Settings, *, alone: bool) -> Iterator[Clinic]:
     """A ready clinic. ``alone`` insists on the folder and port of the settings; else others will do."""
-    folder = own_folder(settings) if alone else any_folder(settings)
-    try:
-        port = own_port(settings) if alone else any_port(settings)
-        clinic = Clinic(settings, folder, port=port)
-
-        def end_at_once() -> None:
-            clinic.kill()
-            folder.release()
-
-        with Interrupts(at_once=end_at_once) as interrupts:
-            try:
+    with Interrupts() as interrupts:
+        folder = own_folder(settings) if alone else any_folder(settings)
+        try:
+            clinic = Clinic(settings, folder, port=own_port(settings) if alone else any_port(settings))
+            with _ended(clinic, interrupts):
                 clinic.start()
                 yield clinic
-            except InterruptedBySignal:
-                print("ending in order; once more ends at once", file=sys.stderr)
-                raise
-            finally:
-                interrupts.ending()
-                clinic.stop()
+        finally:
+            interrupts.clearing_up()
+            folder.release()
+
+
+@contextmanager
+def _ended(clinic: Clinic, interrupts: Interrupts) -> Iterator[None]:
+    """Ends the clinic in order, or at once where the user does not want to wait."""
+    try:
+        yield
+    except InterruptedBySignal as interrupt:
+        if interrupt.again:
+            clinic.kill()
+        else:
+            print("ending in order; once more ends at once", file=sys.stderr)
+        raise
     finally:
-        folder.release()
+        interrupts.ending()
+        try:
+            clinic.stop()
+        except InterruptedBySignal:
+            interrupts.clearing_up()
+            clinic.kill()
+            raise

@@ -36,6 +36,7 @@ class Clinic:
         self._folder = folder
         self._port = port
         self._kept: list[Kept] = []
+        self._servers = 0  # so many of them, at the front
         self.database_url = ""
 
     @property
@@ -63,10 +64,10 @@ class Clinic:
             kept.tend()
 
     def stop(self) -> None:
-        """First the clinic's own processes in their order, then the servers that they need to the end."""
-        names = [command.name for command in self._commands]
-        own = [kept for kept in self._kept if kept.name in names]
-        for kept in [*own, *(kept for kept in self._kept if kept not in own)]:
+        """First the clinic's own processes, side by side, then the servers that they need to the end."""
+        for kept in reversed(self._kept[self._servers :]):
+            kept.ask_to_stop()
+        for kept in reversed(self._kept):
             kept.stop()
 
     def kill(self) -> None:
@@ -85,6 +86,7 @@ class Clinic:
 
     def _serve(self, server: Server) -> str:
         self._kept.append(Kept(start(server)))
+        self._servers += 1
         return server.url
 
     def _environment(self, database_url: str, redis_url: str) -> dict[str, str]:

@@ -32,11 +32,8 @@ def run(spec: Path, settings: Settings) -> int:
         client = Client(clinic.address, settings.bootstrap_key())
         try:
             return one_experiment(console, client, body, clinic.tend)
-        except RefusedError as refusal:
-            report.show_refusal(console, refusal.problem)
-            return REFUSED
-        except httpx.TransportError as error:
-            message = f"the API stopped answering: {error}"
+        except (httpx.TransportError, RefusedError) as error:
+            message = f"the API does not answer as it should: {error}"
             raise LocalError(message) from error
         finally:
             client.close()
@@ -44,7 +41,11 @@ def run(spec: Path, settings: Settings) -> int:
 
 def one_experiment(console: Console, client: Client, body: bytes, tend: Callable[[], None]) -> int:
     """Submits, follows and shows; ``tend`` is called about once a second meanwhile. The answer is the exit code."""
-    experiment = client.submit(body)
+    try:
+        experiment = client.submit(body)
+    except RefusedError as refusal:
+        report.show_refusal(console, refusal.problem)
+        return REFUSED
     try:
         experiment = _follow(console, client, experiment, tend)
     except InterruptedBySignal:

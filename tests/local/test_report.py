@@ -74,13 +74,13 @@ def test_a_variant_of_which_nothing_is_known_is_still_shown() -> None:
 def test_a_refusal_names_field_value_reason_and_what_is_allowed() -> None:
     console = Console(file=io.StringIO(), width=100, highlight=False)
     errors = [
-        {"field": "network.depth", "value": 0, "message": "must be at least 2", "allowed": None},
+        {"field": "network.depth", "value": 0, "message": "is too small", "allowed": {"ge": 2}},
         {"field": "loss", "value": "l3", "message": "is not known", "allowed": ["cross_entropy", "mse"]},
     ]
     report.show_refusal(console, {"title": "Unprocessable", "detail": "two values cannot be", "errors": errors})
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
         "The spec was refused: two values cannot be",
-        "  network.depth = 0: must be at least 2",
+        "  network.depth = 0: is too small (allowed: ≥ 2)",
         "  loss = l3: is not known (allowed: cross_entropy, mse)",
     ]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from rich.console import Console
 
-from local.client import Client, RefusedError
+from local.client import Client
 from local.interrupts import InterruptedBySignal
 from local.trial import one_experiment
 
@@ -102,10 +102,9 @@ def test_a_failed_experiment_is_no_success(client: Client, console: Console) -> 
     assert "The experiment failed (runs: 2 failed)." in printed(console)
 
 
-def test_a_refused_spec_carries_the_problem(client: Client, console: Console) -> None:
-    with pytest.raises(RefusedError) as refusal:
-        one_experiment(console, client, b"{}", nothing)
-    assert refusal.value.problem["errors"] == [{"field": "name", "message": "is missing"}]
+def test_a_refused_spec_is_explained(client: Client, console: Console) -> None:
+    assert one_experiment(console, client, b"{}", nothing) == 2
+    assert "  name: is missing" in printed(console).splitlines()
 
 
 def test_an_interrupt_cancels_and_waits_for_the_end(

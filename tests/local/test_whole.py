@@ -34,10 +34,14 @@ class Up:
         }
         self.address = f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> subprocess.Popen[str]:
-        up = subprocess.Popen(self._command("up"), cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True)
+    def start(self, stderr: int | None = None) -> subprocess.Popen[str]:
+        up = subprocess.Popen(
+            self._command("up"), cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
         assert up.stdout is not None
-        assert self.address in up.stdout.readline()
+        if self.address not in up.stdout.readline():
+            up.communicate()
+            pytest.fail("`make up` ended before it was up; its last words are below")
         return up
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,44 +68,36 @@ def up(folder: Folder) -> Iterator[Up]:
     assert left == []
 
 
-def test_a_second_start_says_who_is_in_the_way_and_ctrl_c_ends_the_first(up: Up) -> None:
+def test_beside_a_running_clinic_a_second_one_is_refused_and_a_trial_finds_its_own_place(
+    up: Up, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(SMALL)
     with up.start() as first:
         second = up.call("up")
         assert second.returncode == 1
         assert f"(process {first.pid}, answering at {up.address})" in second.stderr
+        trial = up.call("run", str(spec))
+        assert trial.returncode == 0, trial.stdout + trial.stderr
+        assert re.search(r"(?m)^baseline ", trial.stdout)
         first.send_signal(signal.SIGINT)
         assert first.wait(60) == 0
     assert up.pids() == []
+    assert [path.name for path in up.data_dir.parent.iterdir() if "-run-" in path.name] == []
 
 
-def test_the_start_after_a_kill_of_everything_works(up: Up, eventually: Eventually) -> None:
+def test_after_a_kill_of_everything_it_starts_again_and_two_ctrl_c_end_it_at_once(
+    up: Up, eventually: Eventually
+) -> None:
     with up.start() as first:
         children = up.pids()
         for pid in (first.pid, *children):
             os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: not any(started(pid) for pid in children))
-    with up.start() as second:
+    with up.start(stderr=subprocess.PIPE) as second:
         assert is_ready(up.address)
-        second.send_signal(signal.SIGTERM)
-        assert second.wait(60) == 0
-
-
-def test_a_trial_beside_a_running_clinic_takes_another_place_and_leaves_nothing(up: Up, tmp_path: Path) -> None:
-    spec = tmp_path / "spec.json"
-    spec.write_text(SMALL)
-    with up.start() as first:
-        trial = up.call("run", str(spec))
-        assert trial.returncode == 0, trial.stdout + trial.stderr
-        assert re.search(r"(?m)^baseline ", trial.stdout)
-        assert is_ready(up.address)
-        first.send_signal(signal.SIGINT)
-        assert first.wait(60) == 0
-    assert [path.name for path in up.data_dir.parent.iterdir() if "-run-" in path.name] == []
-
-
-def test_a_refused_spec_is_explained(up: Up, tmp_path: Path) -> None:
-    spec = tmp_path / "spec.json"
-    spec.write_text(SMALL.replace('"depth": 3', '"depth": -3'))
-    trial = up.call("run", str(spec))
-    assert trial.returncode == 2
-    assert "network.depth = -3" in trial.stdout
+        second.send_signal(signal.SIGINT)
+        assert second.stderr is not None
+        assert "once more ends at once" in second.stderr.readline()
+        second.send_signal(signal.SIGINT)
+        assert second.wait(5) == 128 + signal.SIGINT
