@@ -27,6 +27,8 @@ RUN_TASK = "clinic.run"
 ANY_QUEUE, CPU_QUEUE, GPU_QUEUE = "clinic.any", "clinic.cpu", "clinic.gpu"
 QUEUE_OF_DEVICE = {"auto": ANY_QUEUE, "cpu": CPU_QUEUE, "gpu": GPU_QUEUE}
 
+LOOK_S = 0.25
+
 _stopping = mmap.mmap(-1, 1)
 """One byte shared between the parent and the children that it forks: set when the worker is asked to end."""
 
@@ -120,6 +122,14 @@ def _required(secret: SecretStr | None, name: str, why: str) -> str:
 @signals.worker_shutting_down.connect
 def _hand_back(**_: object) -> None:
     _stopping[0] = 1
+
+
+@signals.worker_ready.connect
+def _watch_children(sender: Any, **_: object) -> None:
+    """Look for dead children often. Their end closes a pipe, but children forked later hold a copy of it, and the
+    pool's own look comes every few seconds only.
+    """
+    sender.hub.call_repeatedly(LOOK_S, sender.pool.maintain_pool)
 
 
 def create_app(settings: Settings) -> ClinicCelery:
