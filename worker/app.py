@@ -17,7 +17,7 @@ from celery.worker.request import Request
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
-from models import runs
+from models import queueing
 from models.database import Database
 from models.settings import Settings
 
@@ -107,7 +107,7 @@ class ClinicCelery(Celery[Any]):
         """Queue again what the dead child was training. Without a database the lease will lapse instead."""
         try:
             with self._parent_database.begin() as session:
-                runs.reap_worker(session, run_id, worker, self.settings.max_attempts)
+                queueing.reap_worker(session, run_id, worker, self.settings.max_attempts)
         except DBAPIError:
             log.warning("a worker process died while the database was away; its lease will lapse", run=str(run_id))
 

@@ -14,7 +14,7 @@ import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import DBAPIError
 
-from models import runs
+from models import queueing, runs
 from models.database import Database
 from models.settings import Settings
 from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
@@ -62,8 +62,8 @@ class Dispatcher:
 
     def reap(self) -> int:
         with self._database.begin() as session:
-            lost = runs.reap(session, self._settings.max_attempts)
-            late = runs.expire(session)
+            lost = queueing.reap(session, self._settings.max_attempts)
+            late = queueing.expire(session)
         if lost:
             log.warning("leases lost, runs queued again", runs=lost)
         if late:
@@ -73,7 +73,7 @@ class Dispatcher:
     def publish(self) -> int:
         """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run."""
         with self._database.begin() as session:
-            queued = runs.take_unpublished(session, WINDOW, REPUBLISH_S)
+            queued = queueing.take_unpublished(session, WINDOW, REPUBLISH_S)
         for run in queued:
             queue = QUEUE_OF_DEVICE[run.device]
             self._celery.send_task(RUN_TASK, args=[str(run.run_id)], queue=queue, retry=False)

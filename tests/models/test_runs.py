@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select, update
 
-from models import runs
+from models import queueing, runs
 from models.analysis.summary import RunSummary, summarise
 from models.analysis.trace import RunFacts, RunTrace
 from models.database import Database
@@ -129,7 +129,7 @@ def test_a_lapsed_lease_is_reaped_and_the_next_attempt_begins_anew(database: Dat
     with database.begin() as session:
         TraceWriter(run_id, ("hidden.0",), 1, 1).write(session, [_block()])
     with database.begin() as session:
-        assert runs.reap(session, max_attempts=5) == 1
+        assert queueing.reap(session, max_attempts=5) == 1
     assert run(database, run_id).state == State.QUEUED
     second = claimed(database, run_id)
     assert second.attempt == 2
@@ -147,7 +147,7 @@ def test_a_live_lease_is_left_alone(database: Database) -> None:
     (run_id,) = run_ids(database, submit(database))
     claimed(database, run_id)
     with database.begin() as session:
-        assert runs.reap(session, max_attempts=5) == 0
+        assert queueing.reap(session, max_attempts=5) == 0
 
 
 def test_two_reapers_act_once(database: Database) -> None:
@@ -157,7 +157,7 @@ def test_two_reapers_act_once(database: Database) -> None:
 
     def reap(_: int) -> int:
         with database.begin() as session:
-            return runs.reap(session, max_attempts=5)
+            return queueing.reap(session, max_attempts=5)
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(reap, range(4))) == 6
@@ -169,7 +169,7 @@ def test_attempts_are_capped_and_the_reason_is_kept(database: Database) -> None:
     for _ in range(2):
         claimed(database, run_id, lease_s=0.0)
         with database.begin() as session:
-            runs.reap(session, max_attempts=2)
+            queueing.reap(session, max_attempts=2)
     lost = run(database, run_id)
     assert lost.state == State.FAILED
     assert lost.error is not None
@@ -182,8 +182,8 @@ def test_a_dead_child_gives_back_only_its_own_run(database: Database) -> None:
     claimed(database, one)
     with database.begin() as session:
         runs.claim(session, other, "host:2", LONG_S)
-        assert runs.reap_worker(session, other, "host:1", max_attempts=5) == 0
-        assert runs.reap_worker(session, other, "host:2", max_attempts=5) == 1
+        assert queueing.reap_worker(session, other, "host:1", max_attempts=5) == 0
+        assert queueing.reap_worker(session, other, "host:2", max_attempts=5) == 1
     assert (run(database, one).state, run(database, other).state) == (State.RUNNING, State.QUEUED)
 
 
@@ -218,7 +218,7 @@ def test_a_reaped_run_of_a_cancelled_experiment_is_cancelled(database: Database)
     with database.begin() as session:
         runs.cancel(session, experiment_id)
     with database.begin() as session:
-        runs.reap(session, max_attempts=5)
+        queueing.reap(session, max_attempts=5)
     assert experiment(database, experiment_id).state == State.CANCELLED
 
 
@@ -234,7 +234,7 @@ def test_deleting_while_a_run_trains_voids_its_lease(database: Database) -> None
 
 def publish(database: Database, window: int = 100, republish_after_s: float = LONG_S) -> list[uuid.UUID]:
     with database.begin() as session:
-        return [queued.run_id for queued in runs.take_unpublished(session, window, republish_after_s)]
+        return [queued.run_id for queued in queueing.take_unpublished(session, window, republish_after_s)]
 
 
 def test_higher_priority_is_published_first(database: Database) -> None:
@@ -321,10 +321,10 @@ def test_runs_that_have_not_started_by_the_deadline_fail(database: Database) -> 
     started, waiting = run_ids(database, experiment_id)
     lease = claimed(database, started)
     with database.begin() as session:
-        assert runs.expire(session) == 0
+        assert queueing.expire(session) == 0
         session.execute(update(Experiment).values(deadline=Experiment.created_at))
     with database.begin() as session:
-        assert runs.expire(session) == 1
+        assert queueing.expire(session) == 1
     late = run(database, waiting)
     assert (late.state, late.error and late.error["title"]) == (State.FAILED, "Deadline passed")
     assert experiment(database, experiment_id).state == State.RUNNING
@@ -404,5 +404,5 @@ def test_retry_queues_only_what_failed_and_forgives_its_attempts(database: Datab
     assert (run(database, good).state, run(database, bad).error) == (State.SUCCEEDED, None)
     claimed(database, bad, lease_s=0.0)
     with database.begin() as session:
-        runs.reap(session, max_attempts=2)
+        queueing.reap(session, max_attempts=2)
     assert run(database, bad).state == State.QUEUED  # one lost attempt since the retry, not two

@@ -1,0 +1,144 @@
+"""Which run is next, and which was lost: the dispatcher's questions, each one guarded write.
+
+Order is decided here in SQL, never in Redis. Any number of dispatchers may ask at once.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from models import runs
+from models.status import State
+from models.tables import Experiment, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A run to publish, and the device its experiment asks for."""
+
+    run_id: uuid.UUID
+    device: str
+
+
+def take_unpublished(session: Session, window: int, republish_after_s: float) -> list[Queued]:
+    """Mark as published, and return, the queued runs whose turn it is: highest priority first, then fair
+    between owners, then oldest first. At most ``window`` published runs are left unclaimed at any time;
+    what nobody claimed in ``republish_after_s`` is published again, so a lost message costs time only.
+    """
+    stale = func.clock_timestamp() - runs.seconds(republish_after_s)
+    waiting = session.execute(
+        select(func.count()).where(Run.state == State.QUEUED, Run.published_at > stale)
+    ).scalar_one()
+    if waiting >= window:
+        return []
+    ranked = text(_NEXT_RUNS)
+    parameters = {"stale_s": republish_after_s, "limit": window - waiting}
+    chosen = [(row.id, row.device) for row in session.execute(ranked, parameters)]
+    marked = session.execute(
+        update(Run)
+        .where(
+            Run.id.in_([run_id for run_id, _ in chosen]),
+            Run.state == State.QUEUED,
+            or_(Run.published_at.is_(None), Run.published_at < stale),
+        )
+        .values(published_at=func.clock_timestamp())
+        .returning(Run.id)
+    ).scalars()
+    still_queued = set(marked)
+    return [Queued(run_id, device) for run_id, device in chosen if run_id in still_queued]
+
+
+# Fairness: an owner's k-th waiting run counts behind the runs that the owner has under way already.
+# SKIP LOCKED keeps several dispatchers from publishing one run twice.
+_NEXT_RUNS = """
+WITH busy AS (
+    SELECT e.owner, count(*) AS n FROM run r JOIN experiment e ON e.id = r.experiment_id
+    WHERE r.state = 'running' OR (r.state = 'queued' AND r.published_at IS NOT NULL)
+    GROUP BY e.owner
+), parallel AS (
+    SELECT r.experiment_id AS id, count(*) AS n FROM run r
+    WHERE r.state = 'running' OR (
+        r.state = 'queued' AND r.published_at >= clock_timestamp() - make_interval(secs => :stale_s)
+    )
+    GROUP BY r.experiment_id
+), waiting AS (
+    SELECT r.id, e.priority, e.spec ->> 'device' AS device, e.created_at, r.position,
+        coalesce(b.n, 0) + row_number() OVER (
+            PARTITION BY e.owner ORDER BY e.priority DESC, e.created_at, e.id, r.position
+        ) AS turn,
+        row_number() OVER (PARTITION BY e.id ORDER BY r.position) + coalesce(p.n, 0) AS abreast,
+        e.max_parallel
+    FROM run r JOIN experiment e ON e.id = r.experiment_id
+        LEFT JOIN busy b ON b.owner = e.owner LEFT JOIN parallel p ON p.id = e.id
+    WHERE r.state = 'queued' AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
+        AND (r.published_at IS NULL OR r.published_at < clock_timestamp() - make_interval(secs => :stale_s))
+)
+SELECT r.id, w.device FROM waiting w JOIN run r ON r.id = w.id
+WHERE w.max_parallel IS NULL OR w.abreast <= w.max_parallel
+ORDER BY w.priority DESC, w.turn, w.created_at, w.position
+LIMIT :limit
+FOR UPDATE OF r SKIP LOCKED
+"""
+
+
+def expire(session: Session) -> int:
+    """Fail the queued runs of experiments whose deadline has passed. How many."""
+    late = (
+        select(Experiment.id)
+        .where(Experiment.deadline < func.clock_timestamp(), Experiment.state.in_([State.QUEUED, State.RUNNING]))
+        .order_by(Experiment.id)
+    )
+    expired = session.execute(
+        update(Run)
+        .where(Run.experiment_id.in_(late), Run.state == State.QUEUED)
+        .values(
+            state=State.FAILED,
+            ended_at=func.clock_timestamp(),
+            error={"title": "Deadline passed", "detail": "the experiment's deadline passed before the run started"},
+        )
+        .returning(Run.experiment_id)
+    ).scalars()
+    experiments = sorted(expired)
+    for experiment_id in dict.fromkeys(experiments):
+        runs.settle(session, experiment_id)
+    return len(experiments)
+
+
+def reap(session: Session, max_attempts: int) -> int:
+    """Give back every run whose lease has run out; those tried ``max_attempts`` times fail. How many."""
+    return _reap_where(session, Run.lease_until < func.clock_timestamp(), "lease lost", max_attempts)
+
+
+def reap_worker(session: Session, run_id: uuid.UUID, worker: str, max_attempts: int) -> int:
+    """Give back at once the run of a worker process known to be dead. How many runs: 0 or 1."""
+    held = (Run.id == run_id) & (Run.worker == worker)
+    return _reap_where(session, held, "worker process died", max_attempts)
+
+
+def _reap_where(session: Session, condition: ColumnElement[bool], reason: str, max_attempts: int) -> int:
+    lost = session.execute(
+        select(
+            Run.id,
+            Run.lease_token,
+            Run.experiment_id,
+            Run.attempt,
+            (Run.attempt - Run.forgiven).label("tried"),
+            Experiment.cancel_requested_at,
+        )
+        .join(Experiment, Experiment.id == Run.experiment_id)
+        .where(Run.state == State.RUNNING, condition)
+        .order_by(Run.experiment_id)
+        .with_for_update(of=Run, skip_locked=True)
+    ).all()
+    for row in lost:
+        lease = runs.Lease(row.id, row.experiment_id, row.lease_token, row.attempt)
+        if row.cancel_requested_at is not None:
+            runs.stop(session, lease)
+        elif row.tried >= max_attempts:
+            detail = f"{reason} in the last of {row.tried} attempts; no more are made"
+            runs.fail(session, lease, {"title": "Worker lost", "detail": detail})
+        else:
+            runs.give_back(session, lease, reason)
+    return len(lost)
