@@ -14,7 +14,7 @@ import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import DBAPIError
 
-from models import queueing, runs
+from models import idempotency, queueing, runs
 from models.database import Database
 from models.settings import Settings
 from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
@@ -64,6 +64,7 @@ class Dispatcher:
         with self._database.begin() as session:
             lost = queueing.reap(session, self._settings.max_attempts)
             late = queueing.expire(session)
+            idempotency.forget_old(session)
         if lost:
             log.warning("leases lost, runs queued again", runs=lost)
         if late:
