@@ -1,78 +1,24 @@
-"""What comes in, before anything is made of it: body size, content type, strict JSON, and where it comes from."""
+"""From bytes to a value that can be a spec: content type, strict JSON, text that PostgreSQL can store."""
 
 import json
 import math
-from collections.abc import Callable, Coroutine, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import ApiError, FieldProblem, problem_response
-from models.settings import Settings, is_loopback
+from api.errors import ApiError
+from api.fields import FieldProblem
 
-_WITH_BODY = {"POST", "PUT", "PATCH"}
-_SAFE = {"GET", "HEAD", "OPTIONS"}
-
-
-class Gate:
-    """ASGI middleware: 413 for a body over the limit, of which no more than the limit is ever held; and 403 for a
-    state-changing request that another web page makes through a browser while no key is asked for.
-    """
-
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app = app
-        self._limit = settings.max_body_bytes
-        self._open = settings.bootstrap_key() is None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in _SAFE:
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope)
-        if self._open and _is_foreign(request.headers.get("origin")):
-            detail = "this clinic asks for no key, so web pages of other sites may not change anything in it"
-            await problem_response(403, detail, request.url.path)(scope, receive, send)
-            return
-        messages = await self._within_limit(request, receive)
-        if messages is None:
-            detail = f"a request body may have at most {self._limit:,} bytes"
-            headers = {"Connection": "close"}
-            await problem_response(413, detail, request.url.path, headers=headers)(scope, receive, send)
-            return
-        await self._app(scope, _replay(messages, receive), send)
-
-    async def _within_limit(self, request: Request, receive: Receive) -> list[Message] | None:
-        """The body's messages, or None as soon as they are more than allowed (or are announced to be)."""
-        announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > self._limit:
-            return None
-        messages: list[Message] = []
-        size = 0
-        while True:
-            message = await receive()
-            messages.append(message)
-            size += len(message.get("body", b""))
-            if size > self._limit:
-                return None
-            if message["type"] != "http.request" or not message.get("more_body", False):
-                return messages
-
-
-def _is_foreign(origin: str | None) -> bool:
-    return origin is not None and not is_loopback(urlsplit(origin).hostname or "")
-
-
-def _replay(messages: Sequence[Message], receive: Receive) -> Receive:
-    left = list(messages)
-
-    async def replayed() -> Message:
-        return left.pop(0) if left else await receive()
-
-    return replayed
+MOST_NESTED = 64
+MOST_ENTRIES = 10_000
+_MOST_DIGITS = 4_300
+"""Python reads no longer whole number; the spec has no use for much shorter ones."""
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class StrictRequest(Request):
@@ -106,23 +52,31 @@ def _check_content_type(request: Request) -> None:
 
 
 def strict_json(body: bytes) -> Any:
-    """Parse, or raise a 400 that says what is wrong: broken JSON, NaN or Infinity, a number too large for a double,
-    one key twice, text that is no Unicode or holds NUL (PostgreSQL stores neither).
+    """Parse. 400 for broken JSON, NaN or Infinity, a number beyond a double, one key twice, bytes that are no UTF-8,
+    very deep nesting; 422 for very long lists, and for text with NUL or half a surrogate pair, which JSON has and
+    PostgreSQL cannot store.
     """
     try:
         value = json.loads(
-            body.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique
+            body.decode("utf-8"),
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_int,
+            object_pairs_hook=_unique,
         )
-        _check_text(value)
+        _check_shape(value)
     except json.JSONDecodeError as error:
         detail = f"this is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise ApiError(HTTPStatus.BAD_REQUEST, detail) from error
     except UnicodeDecodeError as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, f"the body is not UTF-8: byte {error.start}") from error
     except RecursionError as error:
-        raise ApiError(HTTPStatus.BAD_REQUEST, "the JSON is nested too deeply") from error
+        raise ApiError(HTTPStatus.BAD_REQUEST, _TOO_DEEP) from error
     except ValueError as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, str(error)) from error
+    # Only an escape brings such characters through UTF-8 and JSON.
+    if b"\\u" in body:
+        _check_text(value)
     return value
 
 
@@ -134,29 +88,60 @@ def _no_constant(name: str) -> Any:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        message = f"the number {text[:40]} is too large"
-        raise ValueError(message)
+        raise ValueError(_too_large(text))
     return value
+
+
+def _int(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(_too_large(text))
+    return int(text)
+
+
+def _too_large(text: str) -> str:
+    return f"the number {text[:40]} is too large"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         message = f"the key {twice[:40]!r} is given twice in one object"
         raise ValueError(message)
     return found
 
 
+_TOO_DEEP = f"the JSON is nested more than {MOST_NESTED} levels deep"
+
+
+def _check_shape(value: Any) -> None:
+    """A million wrong entries would be a million errors to explain; no spec needs as many."""
+    level = [value]
+    for _ in range(MOST_NESTED + 1):
+        containers = [one for one in level if isinstance(one, dict | list)]
+        if any(len(one) > MOST_ENTRIES for one in containers):
+            detail = f"no list or object of a request may have more than {MOST_ENTRIES:,} entries"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+        level = [child for one in containers for child in (one.values() if isinstance(one, dict) else one)]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
 def _check_text(value: Any) -> None:
-    left = [value]
+    left = [("", value)]
     while left:
-        one = left.pop()
+        path, one = left.pop()
         if isinstance(one, dict):
-            left += [*one.keys(), *one.values()]
+            left += [(f"{path}.{key}" if path else key, its) for key, its in one.items()]
+            left += [(path, key) for key in one]
         elif isinstance(one, list):
-            left += one
-        elif isinstance(one, str) and ("\x00" in one or any("\ud800" <= char <= "\udfff" for char in one)):
+            left += [(f"{path}[{index}]", its) for index, its in enumerate(one)]
+        elif isinstance(one, str) and _UNSTORABLE.search(one):
             message = "text may hold neither NUL nor half of a surrogate pair"
-            raise ValueError(message)
+            problem = FieldProblem(field=_printable(path) or "body", value=_printable(one[:100]), message=message)
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{problem.field}: {message}", [problem])
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -13,8 +13,9 @@ from models.database import Database
 from models.runs import CHANGED_CHANNEL
 
 log = structlog.get_logger()
-_LISTEN_S = 0.5
-_RETRY_S = 0.5
+_LISTEN_S = 0.1
+_RETRY_S = 1.0
+_CLOSE_S = 2.0
 
 
 class Changes:
@@ -32,9 +33,15 @@ class Changes:
         self._thread.start()
 
     def close(self) -> None:
+        """Blocks for as long as the thread needs to notice; one that hangs in a connect is left to the process."""
         self._closing.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_CLOSE_S)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait now."""
+        return sum(len(events) for events in self._waiting.values())
 
     @contextmanager
     def watch(self, experiment_id: str) -> Iterator[asyncio.Event]:
@@ -49,16 +56,20 @@ class Changes:
                 del self._waiting[experiment_id]
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        away = False
         while not self._closing.is_set():
             try:
                 with self._database.listening(CHANGED_CHANNEL) as connection:
+                    away = False
                     # Whatever was missed while there was no connection: let everybody look.
                     loop.call_soon_threadsafe(self._wake_all)
                     while not self._closing.is_set():
                         for notice in connection.notifies(timeout=_LISTEN_S):
                             loop.call_soon_threadsafe(self._wake, notice.payload)
-            except psycopg.OperationalError as error:
-                log.warning("lost the connection that hears of changes; trying again", error=str(error))
+            except psycopg.Error as error:
+                if not away:
+                    log.warning("lost the connection that hears of changes; trying again", error=str(error))
+                away = True
                 self._closing.wait(_RETRY_S)
 
     def _wake(self, experiment_id: str) -> None:
@@ -69,3 +80,12 @@ class Changes:
         for events in self._waiting.values():
             for event in events:
                 event.set()
+
+
+async def first_of(changed: asyncio.Event, gone: asyncio.Task[None], timeout_s: float) -> None:
+    """Returns at a change, when the client has gone, or after the time."""
+    change = asyncio.create_task(changed.wait())
+    try:
+        await asyncio.wait({change, gone}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        change.cancel()

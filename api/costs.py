@@ -1,29 +1,20 @@
-"""What an experiment will cost before it runs: runs, steps, trace values, device time, seeds for an effect.
-
-The model of a step's time counts arithmetic and dispatch; finished runs of this installation correct its scale.
-"""
+"""What an experiment will cost before it runs: runs, steps, trace values, device time, seeds for an effect."""
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 from pydantic import BaseModel
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from statsmodels.stats.power import TTestPower
 
-from models.plan import LayerPlan, Plan, Variant, expand, remedy_names
+from api.timing import run_seconds, scale
+from api.trials import planned
+from models.plan import Variant, remedy_names
 from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import RemedySpec
-from models.status import State
-from models.tables import Experiment, Run
 
-SECONDS_PER_LAYER = 60e-6
-SECONDS_PER_NORM = 60e-6
-SECONDS_PER_FLOP = 1 / 40e9
-RECORDING_PER_LAYER = 60e-6
-SECONDS_PER_RUN = 0.05
-RECENT_RUNS = 30
 EFFECT = 0.05
 """Five points of accuracy: what most readers would call a difference."""
 ASSUMED_SD = 0.05
@@ -57,10 +48,10 @@ class Cost(BaseModel):
 
 def estimate(session: Session, spec: ExperimentSpec) -> Cost:
     """Nothing is stored. SpecError where the spec cannot be."""
-    variants = expand(spec)
+    variants = planned(spec)
     seeds = len(spec.seed_list())
     plans = [variant.plan for variant in variants]
-    seconds = sum(run_seconds(plan) for plan in plans) * seeds * _scale(session)
+    seconds = sum(run_seconds(plan) for plan in plans) * seeds * scale(session, spec.device)
     return Cost(
         variants=[
             VariantCost(name=one.name, remedies=list(one.remedies), parameters=one.plan.network.parameters)
@@ -75,42 +66,10 @@ def estimate(session: Session, spec: ExperimentSpec) -> Cost:
     )
 
 
-def run_seconds(plan: Plan) -> float:
-    """Device time of one run: its steps, what is recorded of them, and its beginning and end."""
-    recording = RECORDING_PER_LAYER * len(plan.layers) * plan.recorded_steps
-    return SECONDS_PER_RUN + plan.steps * step_seconds(plan) + recording
-
-
-def step_seconds(plan: Plan) -> float:
-    return sum(_layer_seconds(layer, plan.experiment.batch_size) for layer in plan.layers)
-
-
-def _layer_seconds(layer: LayerPlan, batch: int) -> float:
-    """Forward once, backward twice: 6 flops per weight and case."""
-    arithmetic = 6.0 * batch * layer.fan_in * layer.fan_out * SECONDS_PER_FLOP
-    return SECONDS_PER_LAYER + arithmetic + SECONDS_PER_NORM * (layer.normalization is not None)
-
-
+@cache
 def seeds_needed(effect_size: float) -> int:
-    return math.ceil(TTestPower().solve_power(effect_size=effect_size, alpha=0.05, power=0.8))
-
-
-def _scale(session: Session) -> float:
-    """Measured over modelled step time: the median over recent runs of this installation; 1 without any."""
-    recent = session.execute(
-        select(Experiment.spec, Run.variant, Run.summary)
-        .join(Experiment, Experiment.id == Run.experiment_id)
-        .where(Run.state == State.SUCCEEDED, Run.steps > 0)
-        .order_by(Run.id.desc())
-        .limit(RECENT_RUNS)
-    ).all()
-    ratios = []
-    for row in recent:
-        plan = next(variant.plan for variant in expand(row.spec) if variant.name == row.variant)
-        measured = row.summary.facts.step_seconds
-        if math.isfinite(measured) and measured > 0:
-            ratios.append(measured / step_seconds(plan))
-    return sorted(ratios)[len(ratios) // 2] if ratios else 1.0
+    """``effect_size``: the mean paired difference in its standard deviations."""
+    return math.ceil(float(TTestPower().solve_power(effect_size=effect_size, alpha=0.05, power=0.8)))
 
 
 def _warnings(spec: ExperimentSpec, variants: Sequence[Variant]) -> list[str]:

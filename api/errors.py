@@ -2,30 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from models.specs.base import Problem, SpecError
+from api.fields import FieldProblem, from_pydantic, from_spec
+from models.specs.base import SpecError
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
-_LONGEST_VALUE = 200
-
-
-class FieldProblem(BaseModel):
-    """One field: ``remedies[1].strength``, the value that was given, why not, and what is allowed."""
-
-    field: str
-    value: Any = None
-    message: str
-    allowed: Any = None
 
 
 class ProblemDetails(BaseModel):
@@ -76,108 +68,54 @@ def problem_response(
     return JSONResponse(body.model_dump(mode="json"), status, dict(headers or {}), MEDIA_TYPE)
 
 
+def error_response(error: HTTPException, instance: str) -> JSONResponse:
+    errors = error.errors if isinstance(error, ApiError) else []
+    return problem_response(error.status_code, str(error.detail), instance, errors, error.headers)
+
+
 def install(app: FastAPI) -> None:
     """Every error of the app, FastAPI's own included, answers as problem details."""
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(SpecError, _on_spec_error)
+    app.add_exception_handler(OperationalError, _on_no_database)
+    app.add_exception_handler(PoolTimeoutError, _on_no_database)
     app.add_exception_handler(Exception, _on_crash)
 
 
 def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 -- registered for it
-    errors = error.errors if isinstance(error, ApiError) else []
-    return problem_response(error.status_code, str(error.detail), request.url.path, errors, error.headers)
+    return error_response(error, request.url.path)
 
 
 def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for it
-    errors = [_field_problem(one) for one in error.errors()]
-    if any(one["loc"][0] == "path" for one in error.errors()):
+    found = error.errors()
+    errors = from_pydantic(found, error.body)
+    if any(one["loc"][0] == "path" for one in found):
+        # What is no UUID names nothing that could be here.
         return problem_response(404, "there is nothing at this address", request.url.path, errors)
-    detail = "; ".join(f"{one.field}: {one.message}" for one in errors[:3])
-    return problem_response(422, detail, request.url.path, errors)
+    return problem_response(422, _in_one_line(errors), request.url.path, errors)
 
 
 def _on_spec_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SpecError)  # noqa: S101 -- registered for it
     errors = [from_spec(problem) for problem in error.problems]
-    return problem_response(422, "; ".join(one.message for one in errors), request.url.path, errors)
+    return problem_response(422, _in_one_line(errors), request.url.path, errors)
+
+
+def _in_one_line(errors: Sequence[FieldProblem]) -> str:
+    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return "; ".join(f"{one.field[:100]}: {one.message}" for one in errors[:3]) + more
+
+
+def _on_no_database(request: Request, error: Exception) -> JSONResponse:
+    log.error("the database does not answer", path=request.url.path, error=str(error))
+    detail = "the database does not answer now; try again in a moment"
+    return problem_response(503, detail, request.url.path, headers={"Retry-After": "2"})
 
 
 def _on_crash(request: Request, error: Exception) -> JSONResponse:
     log.error("a request failed", path=request.url.path, exc_info=error)
     detail = "the service made a mistake; the request may be tried again, and the log has the reason"
     return problem_response(500, detail, request.url.path)
-
-
-def from_spec(problem: Problem) -> FieldProblem:
-    return FieldProblem(
-        field=problem.field, value=_short(problem.value), message=problem.message, allowed=problem.allowed
-    )
-
-
-def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
-    """Pydantic's error in the spec's own words: union tags are no fields, limits are what is allowed."""
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return FieldProblem(
-        field=_path(error["loc"][1:]) or str(error["loc"][0]),
-        value=None if error["type"] == "missing" else _short(error.get("input")),
-        message="this field is required" if error["type"] == "missing" else message,
-        allowed=_allowed(error),
-    )
-
-
-# Discriminated unions put the chosen tag into the location, smart unions the name of the branch.
-_BRANCHES = ("tuple[", "list[", "function-", "constrained-", "SeedCount", "lax-or-strict", "dict[")
-
-
-def _path(location: Sequence[int | str]) -> str:
-    text = ""
-    for index, part in enumerate(location):
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif part.startswith(_BRANCHES) or _is_tag(location, index):
-            continue
-        else:
-            text += f".{part}" if text else part
-    return text
-
-
-_UNIONS = {"dataset", "network", "optimizer", "init", "normalization"}
-
-
-def _is_tag(location: Sequence[int | str], index: int) -> bool:
-    """The part after a union's field (``network``), or after an item of ``remedies``, names the kind."""
-    before = location[index - 1] if index else None
-    if isinstance(before, int):
-        return index >= 2 and location[index - 2] == "remedies"
-    return before in _UNIONS
-
-
-def _allowed(error: Mapping[str, Any]) -> Any:
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "literal_error" | "enum":
-            return context.get("expected")
-        case "union_tag_invalid":
-            return context.get("expected_tags")
-        case "extra_forbidden":
-            return "no other keys than those of the schema in /openapi.json"
-        case _:
-            limits = {
-                name: context[name]
-                for name in ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
-                if name in context
-            }
-            return limits or None
-
-
-def _short(value: Any) -> Any:
-    """The value as it was given, if it is small; else how it begins."""
-    if value is None or isinstance(value, bool | int | float):
-        return value if not isinstance(value, int) or abs(value) < 10**18 else f"{str(value)[:20]}…"
-    text = value if isinstance(value, str) else repr(value)
-    if len(text) > _LONGEST_VALUE:
-        return text[:_LONGEST_VALUE] + "…"
-    return value if isinstance(value, str | list) else text

@@ -1,29 +1,81 @@
-"""Counts for Prometheus: requests by route and status, and how long they took."""
+"""Counts for Prometheus: requests by route and status, how long they took, and runs by state."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.rows import runs_by_state
+from models.database import Database
 
 
-def install(app: FastAPI) -> None:
-    """Count every request of this app; a registry of its own, so that two apps in one process do not mix."""
-    registry = CollectorRegistry()
-    requests = Counter("clinic_requests", "Requests answered", ["method", "route", "status"], registry=registry)
-    seconds = Histogram("clinic_request_seconds", "Time to answer", ["method", "route"], registry=registry)
+class RunsByState(Collector):
+    """Counted when they are asked for. Without the database the rest is answered."""
 
-    @app.middleware("http")
-    async def count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        runs = GaugeMetricFamily("clinic_runs", "Runs in each state", labels=["state"])
+        try:
+            with self._database.begin() as session:
+                counts = runs_by_state(session)
+        except SQLAlchemyError:
+            return
+        for state, count in counts.items():
+            runs.add_metric([state], count)
+        yield runs
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Nothing is asked of the database when the collector is registered."""
+        return []
+
+
+class Counting:
+    """ASGI middleware around everything else, so that refusals and mistakes count too."""
+
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._requests = Counter(
+            "clinic_requests", "Requests answered", ["method", "route", "status"], registry=registry
+        )
+        self._seconds = Histogram("clinic_request_seconds", "Time to answer", ["method", "route"], registry=registry)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         began = time.perf_counter()
-        response = await call_next(request)
-        # The template, not the path: ids would make a series each.
-        route = getattr(request.scope.get("route"), "path", "unmatched")
-        requests.labels(request.method, route, str(response.status_code)).inc()
-        seconds.labels(request.method, route).observe(time.perf_counter() - began)
-        return response
+        status = 500
 
-    @app.get("/metrics", tags=["health"], response_class=Response)
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            # The template, not the path: ids would make a series each. Nor a method that a client made up.
+            route = getattr(scope.get("route"), "path", "unmatched")
+            method = scope["method"] if route != "unmatched" else "any"
+            self._requests.labels(method, route, str(status)).inc()
+            self._seconds.labels(method, route).observe(time.perf_counter() - began)
+
+
+def install(app: FastAPI, database: Database) -> None:
+    """Call it last: middleware that is added later stands outside. A registry per app, so that two do not mix."""
+    registry = CollectorRegistry()
+    registry.register(RunsByState(database))
+    app.add_middleware(Counting, registry=registry)
+
+    @app.get("/metrics", tags=["health"], summary="Counts for Prometheus", response_class=Response)
     def metrics() -> Response:
-        """For Prometheus."""
+        """Requests by route and status, the time they took, runs by state; in Prometheus' text format."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -3,50 +3,61 @@
 import base64
 import binascii
 import uuid
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query
 
-from api.errors import ApiError, FieldProblem
+from api.errors import ApiError
+from api.fields import FieldProblem
 
-LARGEST_PAGE = 200
-
-PageSize = Annotated[int, Query(ge=1, description="How many items; more than 200 count as 200.")]
-PageToken = Annotated[str, Query(max_length=200, description="next_page_token of the page before.")]
+LARGEST_PAGE = 100
+_MOST_DIGITS = 9
 
 
-def page_limit(page_size: int) -> int:
-    return min(page_size, LARGEST_PAGE)
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The stretch of a list that is asked for."""
+
+    page_size: Annotated[int, Query(ge=1, description="How many items; more than 100 count as 100.")] = 50
+    page_token: Annotated[str, Query(max_length=200, description="next_page_token of the page before.")] = ""
+
+    @property
+    def limit(self) -> int:
+        return min(self.page_size, LARGEST_PAGE)
+
+    def before(self) -> uuid.UUID | None:
+        """The id that a list of rows by id goes on from."""
+        if not self.page_token:
+            return None
+        try:
+            return uuid.UUID(_decoded(self.page_token))
+        except ValueError as error:
+            raise _bad_token(self.page_token) from error
+
+    def after(self) -> int | None:
+        """The position that a list of numbered rows goes on from."""
+        if not self.page_token:
+            return None
+        text = _decoded(self.page_token)
+        if not text.isdecimal() or len(text) > _MOST_DIGITS:
+            raise _bad_token(self.page_token)
+        return int(text)
+
+
+PageDep = Annotated[Page, Depends()]
 
 
 def encode_token(position: uuid.UUID | int) -> str:
     return base64.urlsafe_b64encode(str(position).encode()).decode().rstrip("=")
 
 
-def _decode(token: str) -> str:
+def _decoded(token: str) -> str:
     try:
         return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (binascii.Error, ValueError) as error:
         raise _bad_token(token) from error
-
-
-def token_uuid(token: str) -> uuid.UUID | None:
-    if not token:
-        return None
-    try:
-        return uuid.UUID(_decode(token))
-    except ValueError as error:
-        raise _bad_token(token) from error
-
-
-def token_int(token: str) -> int | None:
-    if not token:
-        return None
-    text = _decode(token)
-    if not text.isdecimal() or len(text) > 9:
-        raise _bad_token(token)
-    return int(text)
 
 
 def _bad_token(token: str) -> ApiError:

@@ -2,65 +2,82 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import case, func, select
+from sqlalchemy import ColumnElement, case, func, select, true
 from sqlalchemy.orm import Session
 
+from api.callers import Caller
 from api.errors import not_found
-from api.views import Progress, RunCounts
+from api.views import ExperimentView, Progress, RunCounts, experiment_view
 from models.status import State
 from models.tables import Attempt, Experiment, Run
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which experiments a list holds; ``labels`` must all be there."""
+    """Which of the experiments that the caller may see a list holds; ``labels`` must all be there."""
 
     state: State | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str | None = None
+    labels: Sequence[tuple[str, str]] = ()
     created_after: dt.datetime | None = None
     created_before: dt.datetime | None = None
 
 
-def experiment_of(session: Session, owner: str, experiment_id: uuid.UUID) -> Experiment:
-    """The caller's experiment; another owner's does not exist for it (404)."""
+def _visible(caller: Caller) -> ColumnElement[bool]:
+    return true() if caller.sees_all else Experiment.owner == caller.owner
+
+
+def experiment_of(session: Session, caller: Caller, experiment_id: uuid.UUID) -> Experiment:
+    """One that the caller may see; another owner's does not exist for it (404)."""
     row = session.execute(
-        select(Experiment).where(Experiment.id == experiment_id, Experiment.owner == owner)
+        select(Experiment).where(Experiment.id == experiment_id, _visible(caller))
     ).scalar_one_or_none()
     if row is None:
         raise not_found("experiment", experiment_id)
     return row
 
 
-def run_of(session: Session, owner: str, run_id: uuid.UUID) -> tuple[Run, Experiment]:
+def experiment_now(session: Session, caller: Caller, experiment_id: uuid.UUID) -> ExperimentView:
+    """As ``experiment_of``, with the state of its runs, as it is answered."""
+    row = experiment_of(session, caller, experiment_id)
+    return experiment_view(row, progress_of(session, [row.id])[row.id])
+
+
+def run_of(session: Session, caller: Caller, run_id: uuid.UUID) -> tuple[Run, Experiment]:
     row = session.execute(
         select(Run, Experiment)
         .join(Experiment, Experiment.id == Run.experiment_id)
-        .where(Run.id == run_id, Experiment.owner == owner)
+        .where(Run.id == run_id, _visible(caller))
     ).one_or_none()
     if row is None:
         raise not_found("run", run_id)
-    return row.tuple()
+    return row[0], row[1]
 
 
 def experiments(
-    session: Session, owner: str, wanted: Filter, before: uuid.UUID | None, limit: int
+    session: Session, caller: Caller, wanted: Filter, before: uuid.UUID | None, limit: int
 ) -> Sequence[Experiment]:
     """Newest first: ids are in order of time."""
-    query = select(Experiment).where(Experiment.owner == owner).order_by(Experiment.id.desc()).limit(limit)
+    query = select(Experiment).where(_visible(caller), *_conditions(wanted))
     if before is not None:
         query = query.where(Experiment.id < before)
+    return session.execute(query.order_by(Experiment.id.desc()).limit(limit)).scalars().all()
+
+
+def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:
     if wanted.state is not None:
-        query = query.where(Experiment.state == wanted.state)
-    if wanted.labels:
-        query = query.where(Experiment.labels.contains(dict(wanted.labels)))
+        yield Experiment.state == wanted.state
+    if wanted.owner is not None:
+        yield Experiment.owner == wanted.owner
+    for key, value in wanted.labels:
+        yield Experiment.labels.contains({key: value})
     if wanted.created_after is not None:
-        query = query.where(Experiment.created_at > wanted.created_after)
+        yield Experiment.created_at > wanted.created_after
     if wanted.created_before is not None:
-        query = query.where(Experiment.created_at < wanted.created_before)
-    return session.execute(query).scalars().all()
+        yield Experiment.created_at < wanted.created_before
 
 
 def progress_of(session: Session, experiment_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Progress]:
@@ -96,3 +113,9 @@ def attempts_of(session: Session, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUI
     for attempt in session.execute(query).scalars():
         found[attempt.run_id].append(attempt)
     return found
+
+
+def runs_by_state(session: Session) -> dict[State, int]:
+    """Of all owners; a state without runs counts 0."""
+    found = session.execute(select(Run.state, func.count()).group_by(Run.state))
+    return dict.fromkeys(State, 0) | {State(state): count for state, count in found}

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 import torch
@@ -19,10 +20,12 @@ from models.plan import NetworkPlan, Plan
 from models.specs.optimizer import OptimizerSpec
 from worker import networks
 from worker.datasets.split import Part, TrialData
+from worker.measures import Scalar
 from worker.networks.mlp import Mlp
 from worker.probe import Probe, StepRecord, attach
 from worker.randomness import generator
 from worker.remedies import at_run_time
+from worker.remedies.base import Clipping, Penalty
 
 StoppedBy = Literal["nonfinite_steps", "loss_above"]
 EVALUATED_AT_ONCE = 4096
@@ -78,16 +81,16 @@ def train(  # noqa: PLR0913 -- the run's whole world, by name
     try:
         yield from trainer.run(between_steps)
     finally:
-        trainer.probe.detach()
+        trainer.close()
 
 
 def measure(
     plan: Plan | NetworkPlan,
     *,
-    input: Tensor,
+    input: Tensor,  # noqa: A002 -- contract
     cotangent: Tensor,
     dtype: torch.dtype,
-    seed: int,  # noqa: A002 -- contract
+    seed: int,
 ) -> StepRecord:
     """One record of the untrained network. ``input`` (batch, units of layer 1) is the first layer's h; ``cotangent``
     (batch, outputs) is ∂L/∂(output). The first weight matrix takes no part, so its gradient reads 0.
@@ -97,7 +100,7 @@ def measure(
     probe = attach(model, points=model.points())
     h = input.detach().to(dtype).requires_grad_()
     probe.watch(0, h)
-    model.forward_from(h).backward(cotangent.to(dtype))
+    torch.autograd.backward(model.forward_from(h), cotangent.to(dtype))
     record = probe.record(step=0)
     probe.detach()
     return record
@@ -112,7 +115,8 @@ class Trainer:
         self.plan = plan
         self.seed = seed
         self.device = device
-        self.record = record
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         self.classes = data.classes
         self.chance_level = data.chance_level(plan.experiment.loss)
         self.train_part = data.train.to(device, dtype)
@@ -121,25 +125,34 @@ class Trainer:
         self.model = networks.build(plan.network, seed).to(device, dtype)
         self.parameters = list(self.model.parameters())
         self.optimizer = build_optimizer(plan.optimizer, self.parameters)
-        self.remedies = at_run_time(plan.run_time)
+        self.rate = plan.optimizer.learning_rate
+        remedies = at_run_time(plan.run_time)
+        self.penalising = [remedy for remedy in remedies if isinstance(remedy, Penalty)]
+        self.clipping = [remedy for remedy in remedies if isinstance(remedy, Clipping)]
         points = self.model.points()
         self.hidden, self.output = [point.weight for point in points[:-1]], points[-1].weight
-        self.probe: Probe = attach(self.model, self.optimizer, points)
+        self.probe: Probe | None = attach(self.model, self.optimizer, points) if record else None
         self.nonfinite_in_a_row = 0
         self.diverged = False
         self.stopped_by: StoppedBy | None = None
         self.step_times: list[float] = []
         self.overhead_seconds = 0.0
+        self._order: tuple[int, Tensor] | None = None
+
+    def close(self) -> None:
+        if self.probe is not None:
+            self.probe.detach()
 
     def run(self, between_steps: Callable[[], None]) -> Iterator[Seen]:
         began = time.perf_counter()
         steps_done = 0
         if self.plan.steps == 0:
             between_steps()
-            yield self._untrained()
+            if self.probe is not None:
+                yield self._untrained(self.probe)
         for step in range(self.plan.steps):
             between_steps()
-            seen = self._step(step)
+            seen = self.step(step)
             steps_done = step + 1
             if seen is not None:
                 yield seen
@@ -149,87 +162,83 @@ class Trainer:
             if steps_done % self.plan.steps_per_epoch == 0 and len(self.validation_part):
                 loss, metric = self._evaluate(self.validation_part)
                 yield EpochResult(steps_done // self.plan.steps_per_epoch - 1, loss, metric)
-        yield self._result(steps_done, time.perf_counter() - began)
+        yield self.result(steps_done, time.perf_counter() - began)
 
-    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """x (batch, features), y (batch,). The order is a function of seed and epoch alone."""
         epoch, index = divmod(step, self.plan.steps_per_epoch)
-        if index == 0:
+        if self._order is None or self._order[0] != epoch:
             order = torch.randperm(len(self.train_part), generator=generator(self.seed, "order", epoch))
-            self._order = order.to(self.device)
+            self._order = epoch, order.to(self.device)
         size = self.plan.experiment.batch_size
-        chosen = self._order[index * size : (index + 1) * size]
+        chosen = self._order[1][index * size : (index + 1) * size]
         return self.train_part.x.index_select(0, chosen), self.train_part.y.index_select(0, chosen)
 
-    def _step(self, step: int) -> StepRecord | None:
+    def step(self, step: int) -> StepRecord | None:
+        """One update; its record where this step is recorded."""
         began = time.perf_counter()
-        recorded = self.record and step % self.plan.experiment.trace.every == 0
-        self.probe.recording = recorded
-        self.model.train()
-        x, y = self._batch(step)
-        loss = self._loss(self.model(x), y)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if recorded:
-            self.probe.observe()
-        data_norm = self._gradient_norm()
-        penalty = self._penalise()
-        total_norm = data_norm if penalty is None else self._gradient_norm()
-        clipped_norm = self._clip(total_norm)
+        probe = self.probe if step % self.plan.experiment.trace.every == 0 else None
+        if self.probe is not None:
+            self.probe.recording = probe is not None
+        loss = self._backward(step)
+        if probe is not None:
+            probe.observe()
+        curves = self._treat(probe)
         self.optimizer.step()
-        if not recorded:
-            self.step_times.append(time.perf_counter() - began)
-            return None
-        seconds = time.perf_counter() - began - self.probe.overhead_seconds
+        seconds = time.perf_counter() - began - (0.0 if probe is None else probe.overhead_seconds)
         self.step_times.append(seconds)
-        seen = self.probe.record(
-            step,
-            loss=loss.detach(),
-            penalty=0.0 if penalty is None else penalty,
-            learning_rate=self.plan.optimizer.learning_rate,
-            gradient_norm=data_norm,
-            total_gradient_norm=total_norm,
-            clipped_gradient_norm=clipped_norm,
-            clipped=(clipped_norm < total_norm).double(),
-            step_seconds=seconds,
-        )
+        if probe is None:
+            return None
+        seen = probe.record(step, loss=loss, learning_rate=self.rate, step_seconds=seconds, **curves)
         self.overhead_seconds += seen.overhead_seconds
         return seen
 
-    def _untrained(self) -> StepRecord:
+    def _untrained(self, probe: Probe) -> StepRecord:
         """Record 0 of ``steps: 0``: the first batch forward and backward, and no update."""
-        self.model.train()
-        x, y = self._batch(0)
-        loss = self._loss(self.model(x), y)
-        loss.backward()
-        norm = self._gradient_norm()
-        seen = self.probe.record(
-            0, loss=loss.detach(), gradient_norm=norm, total_gradient_norm=norm, clipped_gradient_norm=norm,
-            learning_rate=self.plan.optimizer.learning_rate,
-        )  # fmt: skip
+        seen = probe.record(0, loss=self._backward(0), learning_rate=self.rate)
         self._judge(seen)
         return seen
+
+    def _backward(self, step: int) -> Tensor:
+        """The step's data loss, with its gradients in ``.grad``."""
+        x, y = self.batch(step)
+        loss = self._loss(self.model(x), y)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        return loss.detach()
+
+    def _treat(self, probe: Probe | None) -> dict[str, Scalar]:
+        """Penalty and clipping act on ``.grad``; the curves of it where ``probe`` records. What training does is the
+        same with and without.
+        """
+        curves: dict[str, Scalar] = {}
+        for remedy in self.penalising:
+            remedy.add_gradient(self.hidden, self.output)
+        if self.clipping:
+            norm = clipped = self._gradient_norm()
+            for clipping in self.clipping:
+                clipped = clipping.clip(self.parameters, clipped)
+            curves = {"total_gradient_norm": norm, "clipped_gradient_norm": clipped, "clipped": clipped < norm}
+            if not self.penalising:
+                curves["gradient_norm"] = norm
+        elif self.penalising and probe is not None:
+            curves["total_gradient_norm"] = probe.gradient_norm()
+        if probe is not None and self.penalising:
+            curves["penalty"] = sum(remedy.penalty(self.hidden, self.output) for remedy in self.penalising)
+        return curves
+
+    def _gradient_norm(self) -> Tensor:
+        """‖g‖ over all parameters, float64: no float32 square underflows."""
+        gradients = [its.grad for its in self.parameters if its.grad is not None]
+        norms = torch.stack(torch._foreach_norm(gradients, 2, dtype=torch.float64))  # noqa: SLF001 -- no public name
+        norm: Tensor = torch.linalg.vector_norm(norms)
+        return norm
 
     def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Mean data loss over the batch; mse is against one-hot labels, over cases and classes."""
         if self.plan.experiment.loss == "mse":
             return functional.mse_loss(logits, functional.one_hot(y, self.classes).to(logits.dtype))
         return functional.cross_entropy(logits, y)
-
-    def _gradient_norm(self) -> Tensor:
-        """‖g‖ over all parameters, float64: no float32 square underflows."""
-        gradients = [its.grad for its in self.parameters if its.grad is not None]
-        norms = torch.stack(torch._foreach_norm(gradients, 2, dtype=torch.float64))
-        return torch.linalg.vector_norm(norms)
-
-    def _penalise(self) -> Tensor | None:
-        penalties = [its for remedy in self.remedies if (its := remedy.penalise(self.hidden, self.output)) is not None]
-        return torch.stack(penalties).sum() if penalties else None
-
-    def _clip(self, norm: Tensor) -> Tensor:
-        for remedy in self.remedies:
-            norm = remedy.clip(self.parameters, norm)
-        return norm
 
     def _judge(self, seen: StepRecord) -> None:
         """``stop_when``: so many non-finite steps in a row, or a loss above."""
@@ -248,16 +257,17 @@ class Trainer:
         if len(part) == 0:
             return math.nan, math.nan
         self.model.eval()
-        chunks = zip(part.x.split(EVALUATED_AT_ONCE), part.y.split(EVALUATED_AT_ONCE), strict=True)
+        chunks = zip(torch.split(part.x, EVALUATED_AT_ONCE), torch.split(part.y, EVALUATED_AT_ONCE), strict=True)
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for x, y in chunks:
             logits = self.model(x)
             right = (logits.argmax(dim=1) == y).sum()
             sums += torch.stack([self._loss(logits, y).double() * len(y), right.double()])
+        self.model.train()
         loss, metric = (sums / len(part)).tolist()
         return loss, metric
 
-    def _result(self, steps_done: int, seconds: float) -> RunResult:
+    def result(self, steps_done: int, seconds: float) -> RunResult:
         test_loss, test_metric = self._evaluate(self.test_part)
         stepping = sum(self.step_times)
         return RunResult(
@@ -267,7 +277,7 @@ class Trainer:
             chance_level=self.chance_level,
             test_loss=test_loss,
             test_metric=test_metric,
-            step_seconds=float(torch.tensor(self.step_times).median()) if self.step_times else math.nan,
+            step_seconds=median(self.step_times) if self.step_times else math.nan,
             device_seconds=seconds,
             overhead=(stepping + self.overhead_seconds) / stepping if stepping else math.nan,
             peak_memory_bytes=self._peak_memory(),

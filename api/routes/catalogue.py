@@ -8,7 +8,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import CallerDep
-from api.errors import ApiError, FieldProblem
+from api.errors import ApiError
+from api.fields import FieldProblem
 from models.activations import SHAPES
 from models.specs.base import About, Spec
 from models.specs.dataset import DATASETS
@@ -47,7 +48,7 @@ class Catalogue(BaseModel):
     items: list[CatalogueItem]
 
 
-@router.get("/{name}")
+@router.get("/{name}", summary="What can be asked for")
 def catalogue(name: str, _: CallerDep) -> Catalogue:
     """One of networks, datasets, optimizers, inits, activations, remedies."""
     if name == "activations":

@@ -1,146 +1,102 @@
-"""Experiments: submit, look, wait, cancel, delete, and list their runs."""
+"""Experiments: submit, list, cancel, delete, and list their runs. Looking at one is in ``waiting.py``."""
 
-import asyncio
-import time
 import uuid
-from contextlib import suppress
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from pydantic import AwareDatetime
+from fastapi import APIRouter, Body, Depends, Query, Response
+from pydantic import StringConstraints
 
 from api import rows
 from api.bodies import StrictRoute
-from api.dependencies import CallerDep, ChangesDep, DatabaseDep
-from api.errors import ApiError, FieldProblem
-from api.etags import etag_of, matches, tagged
+from api.dependencies import CallerDep, DatabaseDep
+from api.errors import ApiError
 from api.examples import SPEC_EXAMPLES
-from api.pages import PageSize, PageToken, encode_token, page_limit, token_int, token_uuid
+from api.pages import PageDep, encode_token
+from api.trials import planned
 from api.views import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
 from models import runs
-from models.database import Database
-from models.plan import expand
-from models.specs.experiment import ExperimentSpec
+from models.specs.experiment import ExperimentSpec, Moment
 from models.status import State
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
 
-LONGEST_WAIT_S = 60
 SpecBody = Annotated[ExperimentSpec, Body(openapi_examples=SPEC_EXAMPLES)]
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"headers": {"Location": {"description": "Where the experiment is.", "schema": {"type": "string"}}}}
+}
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED)
+@router.post("", status_code=HTTPStatus.ACCEPTED, summary="Submit an experiment", responses=_ACCEPTED)
 def submit(spec: SpecBody, response: Response, caller: CallerDep, database: DatabaseDep) -> ExperimentView:
     """Start a controlled trial: every variant under every seed. The answer shows every default."""
-    variants = expand(spec)
+    variants = planned(spec)
     with database.begin() as session:
         experiment_id = runs.submit(session, spec, variants, caller.owner)
-    view = _view(database, caller.owner, experiment_id)
+        view = rows.experiment_now(session, caller, experiment_id)
     response.headers["Location"] = view.links["self"]
     return view
 
 
-@router.get("")
-def list_experiments(  # noqa: PLR0913 -- a filter each
-    caller: CallerDep,
-    database: DatabaseDep,
+# PostgreSQL refuses NUL in text.
+Label = Annotated[str, StringConstraints(pattern=r"^[^:\x00]+:[^\x00]+$")]
+Owner = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
+
+
+def _wanted(
     state: State | None = None,
-    label: Annotated[list[str] | None, Query(description="key:value; repeat it to ask for several")] = None,
-    created_after: AwareDatetime | None = None,
-    created_before: AwareDatetime | None = None,
-    page_size: PageSize = 50,
-    page_token: PageToken = "",
+    label: Annotated[list[Label] | None, Query(description="key:value; repeated, all must be there.")] = None,
+    owner: Annotated[Owner | None, Query(description="Of the experiments that the caller may see.")] = None,
+    created_after: Moment | None = None,
+    created_before: Moment | None = None,
+) -> rows.Filter:
+    labels = [one.partition(":") for one in label or []]
+    return rows.Filter(state, owner, [(key, value) for key, _, value in labels], created_after, created_before)
+
+
+@router.get("", summary="List experiments")
+def list_experiments(
+    caller: CallerDep, database: DatabaseDep, page: PageDep, wanted: Annotated[rows.Filter, Depends(_wanted)]
 ) -> ExperimentPage:
-    """The caller's experiments, newest first."""
-    wanted = rows.Filter(state, _labels(label or []), created_after, created_before)
-    limit = page_limit(page_size)
+    """Those that the caller may see, newest first. The last page has an empty ``next_page_token``."""
     with database.begin() as session:
-        found = rows.experiments(session, caller.owner, wanted, token_uuid(page_token), limit + 1)
-        page = found[:limit]
-        progress = rows.progress_of(session, [row.id for row in page])
-    token = encode_token(page[-1].id) if len(found) > limit else ""
-    return ExperimentPage(items=[experiment_view(row, progress[row.id]) for row in page], next_page_token=token)
+        found = rows.experiments(session, caller, wanted, page.before(), page.limit + 1)
+        shown = found[: page.limit]
+        progress = rows.progress_of(session, [row.id for row in shown])
+    token = encode_token(shown[-1].id) if len(found) > page.limit else ""
+    return ExperimentPage(items=[experiment_view(row, progress[row.id]) for row in shown], next_page_token=token)
 
 
-def _labels(given: list[str]) -> dict[str, str]:
-    pairs = [one.partition(":") for one in given]
-    if any(not separator for _, separator, _ in pairs):
-        problem = FieldProblem(field="label", value=given, message="a label is given as key:value")
-        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, problem.message, [problem])
-    return {key: value for key, _, value in pairs}
-
-
-@router.get("/{experiment_id}", response_model=ExperimentView)
-async def read(
-    experiment_id: uuid.UUID,
-    request: Request,
-    caller: CallerDep,
-    database: DatabaseDep,
-    changes: ChangesDep,
-    wait: Annotated[float, Query(ge=0, description="Seconds; more than 60 count as 60.")] = 0.0,
-) -> Response:
-    """The experiment. With ``wait`` and the last ``ETag`` in ``If-None-Match`` it answers when it differs, when the
-    experiment has ended, or after that time; 304 where nothing is new.
-    """
-    deadline = time.monotonic() + min(wait, LONGEST_WAIT_S)
-    seen = request.headers.get("if-none-match", "")
-    with changes.watch(str(experiment_id)) as changed:
-        while True:
-            changed.clear()
-            view = await run_in_threadpool(_view, database, caller.owner, experiment_id)
-            etag = etag_of(view.model_dump_json().encode())
-            # Without a tag to compare with, the first look is what a change is a change from.
-            seen = seen or etag
-            left = deadline - time.monotonic()
-            if not matches(etag, seen) or view.state.is_finished or left <= 0 or await request.is_disconnected():
-                return tagged(request, view)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), left)
-
-
-def _view(database: Database, owner: str, experiment_id: uuid.UUID) -> ExperimentView:
-    with database.begin() as session:
-        row = rows.experiment_of(session, owner, experiment_id)
-        progress = rows.progress_of(session, [row.id])[row.id]
-        return experiment_view(row, progress)
-
-
-@router.post("/{experiment_id}/cancel", status_code=HTTPStatus.ACCEPTED)
+@router.post("/{experiment_id}/cancel", status_code=HTTPStatus.ACCEPTED, summary="Cancel an experiment")
 def cancel(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> ExperimentView:
-    """Ask it to stop: queued runs end now, running ones within a second or one step. Asking twice is harmless."""
+    """Ask it to stop: queued runs end now, running ones within a second or one step. Asking twice is harmless; 409
+    for an experiment that has ended otherwise.
+    """
     with database.begin() as session:
-        rows.experiment_of(session, caller.owner, experiment_id)
+        rows.experiment_of(session, caller, experiment_id)
         accepted = runs.cancel(session, experiment_id)
-    view = _view(database, caller.owner, experiment_id)
+    with database.begin() as session:
+        view = rows.experiment_now(session, caller, experiment_id)
     if not accepted and view.state is not State.CANCELLED:
         raise ApiError(HTTPStatus.CONFLICT, f"the experiment has ended as {view.state}; there is nothing to cancel")
     return view
 
 
-@router.delete("/{experiment_id}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/{experiment_id}", status_code=HTTPStatus.NO_CONTENT, summary="Delete an experiment")
 def delete(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> None:
     """Delete it with its runs and traces. Workers that train one of them stop."""
     with database.begin() as session:
-        rows.experiment_of(session, caller.owner, experiment_id)
+        rows.experiment_of(session, caller, experiment_id)
         runs.remove(session, experiment_id)
 
 
-@router.get("/{experiment_id}/runs")
-def list_runs(
-    experiment_id: uuid.UUID,
-    caller: CallerDep,
-    database: DatabaseDep,
-    page_size: PageSize = 50,
-    page_token: PageToken = "",
-) -> RunPage:
+@router.get("/{experiment_id}/runs", summary="List the runs of an experiment")
+def list_runs(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep, page: PageDep) -> RunPage:
     """Its runs: all variants of the first seed, then of the second, …"""
-    limit = page_limit(page_size)
     with database.begin() as session:
-        rows.experiment_of(session, caller.owner, experiment_id)
-        found = rows.runs(session, experiment_id, token_int(page_token), limit + 1)
-        page = found[:limit]
-        attempts = rows.attempts_of(session, [row.id for row in page])
-    token = encode_token(page[-1].position) if len(found) > limit else ""
-    return RunPage(items=[run_view(row, attempts[row.id]) for row in page], next_page_token=token)
+        rows.experiment_of(session, caller, experiment_id)
+        found = rows.runs(session, experiment_id, page.after(), page.limit + 1)
+        shown = found[: page.limit]
+        attempts = rows.attempts_of(session, [row.id for row in shown])
+    token = encode_token(shown[-1].position) if len(found) > page.limit else ""
+    return RunPage(items=[run_view(row, attempts[row.id]) for row in shown], next_page_token=token)

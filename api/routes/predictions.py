@@ -21,7 +21,7 @@ class PredictionRequest(Spec):
     output_width: int | None = Field(default=None, ge=1, le=MAX_WIDTH)
 
 
-@router.post("")
+@router.post("", summary="What theory predicts")
 def predict(asked: PredictionRequest, _: CallerDep) -> Prediction:
     """χ per layer, gain, trainable depth and where the theory does not hold, in milliseconds."""
     return predict_spec(asked.network, asked.batch_size, asked.input_width, asked.output_width)

@@ -3,58 +3,62 @@
 import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from api import rows
 from api.bodies import StrictRoute
 from api.dependencies import CallerDep, DatabaseDep
-from api.errors import ApiError, FieldProblem
+from api.errors import ApiError
+from api.fields import FieldProblem
 from api.numbers import json_response
-from api.routes.runs import LAST_STEP, FirstStep, LastStep, Points
+from api.pictures import Stretch, StretchDep, TraceView
+from api.trials import plan_of
 from models.analysis.measurements import FirstNonfinite, first_nonfinite
-from models.plan import LayerPlan, Plan, expand
+from models.plan import LayerPlan, Plan
 from models.recording import CHUNK_RECORDS
 from models.signals import SignalName
-from models.tables import Experiment, Run
-from models.traces import (
-    Picture,
-    first_broken_chunk,
-    picture,
-    read_rollup,
-    read_run,
-    read_signal,
-)
+from models.tables import Run
+from models.traces import Picture, first_broken_chunk, picture, read_rollup, read_run, read_signal
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
+Layers = Annotated[list[str] | None, Query(description="Names or indices, repeated or by comma; default all.")]
 
 
-@router.get("/{run_id}/trace")
-def trace(  # noqa: PLR0913
+def _accepts_json(request: Request) -> None:
+    accepted = request.headers.get("accept", "*/*")
+    kinds = {one.split(";")[0].strip().lower() for one in accepted.split(",")}
+    if not kinds & {"*/*", "application/*", "application/json"}:
+        problem = FieldProblem(
+            field="Accept", value=accepted[:200], message="a trace is answered as JSON", allowed=["application/json"]
+        )
+        raise ApiError(HTTPStatus.NOT_ACCEPTABLE, problem.message, [problem])
+
+
+router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute, dependencies=[Depends(_accepts_json)])
+
+
+@router.get("/{run_id}/trace", summary="One signal, layer by layer, over the steps", response_model=TraceView)
+def trace(  # noqa: PLR0913, PLR0917 -- what the contract lets a client choose
     run_id: uuid.UUID,
-    request: Request,
     caller: CallerDep,
     database: DatabaseDep,
     signal: SignalName,
-    layers: Annotated[
-        list[str] | None, Query(description="Names or indices, repeated or by comma; default all")
-    ] = None,
-    first: FirstStep = 0,
-    last: LastStep = LAST_STEP,
-    points: Points = 500,
+    stretch: StretchDep,
+    layers: Layers = None,
 ) -> Response:
     """Matrices are layer × bucket. Every extreme survives thinning; ``nonfinite`` counts what JSON shows as null."""
-    _accepts_json(request)
     with database.begin() as session:
-        run, experiment = rows.run_of(session, caller.owner, run_id)
-        plan = _plan(run, experiment)
+        run, experiment = rows.run_of(session, caller, run_id)
+        plan = plan_of(experiment.spec, run.variant)
         chosen = _chosen(plan, layers)
-        drawn = _draw(session, run, signal, [layer.index for layer in chosen], first, last, points)
+        drawn = _draw(session, run, signal, [layer.index for layer in chosen], stretch)
         broken = _first_nonfinite(session, run, plan)
     minimum, mean, maximum, newest, nonfinite = drawn.buckets.arrays
+    # An untrained network has no update: its null stands for nothing, and nothing is not a non-finite value.
+    counted = np.zeros_like(nonfinite) if signal == "update_ratio" and run.steps == 0 else nonfinite
     return json_response(
         {
             "run_id": str(run_id),
@@ -65,24 +69,11 @@ def trace(  # noqa: PLR0913
             "mean": mean.astype(np.float32),
             "max": maximum.astype(np.float32),
             "last": newest.astype(np.float32),
-            "nonfinite": nonfinite,
+            "nonfinite": counted,
             "first_nonfinite": None if broken is None else broken.model_dump(),
             "raw": drawn.raw,
         }
     )
-
-
-def _accepts_json(request: Request) -> None:
-    accepted = request.headers.get("accept", "*/*")
-    if not any(kind in accepted for kind in ("*/*", "application/json", "application/*")):
-        problem = FieldProblem(
-            field="Accept", value=accepted, message="the trace is answered as JSON", allowed=["application/json"]
-        )
-        raise ApiError(HTTPStatus.NOT_ACCEPTABLE, problem.message, [problem])
-
-
-def _plan(run: Run, experiment: Experiment) -> Plan:
-    return next(variant.plan for variant in expand(experiment.spec) if variant.name == run.variant)
 
 
 def _chosen(plan: Plan, given: list[str] | None) -> Sequence[LayerPlan]:
@@ -93,24 +84,20 @@ def _chosen(plan: Plan, given: list[str] | None) -> Sequence[LayerPlan]:
     known = {name for layer in plan.layers for name in (layer.name, str(layer.index))}
     if unknown := sorted(asked - known):
         message = f"the network has no layer {', '.join(unknown)[:100]}"
-        allowed = [layer.name for layer in plan.layers]
-        raise ApiError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            message,
-            [FieldProblem(field="layers", value=unknown[:10], message=message, allowed=allowed)],
-        )
+        shown = [name[:100] for name in unknown[:10]]
+        names = [layer.name for layer in plan.layers]
+        problem = FieldProblem(field="layers", value=shown, message=message, allowed=names)
+        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, [problem])
     return [layer for layer in plan.layers if asked & {layer.name, str(layer.index)}]
 
 
-def _draw(  # noqa: PLR0913, PLR0917
-    session: Session, run: Run, signal: SignalName, layers: Sequence[int], first: int, last: int, points: int
-) -> Picture:
+def _draw(session: Session, run: Run, signal: SignalName, layers: Sequence[int], stretch: Stretch) -> Picture:
     """The whole run from its rollups where it has some, else from the raw values."""
-    if first == 0 and last >= run.steps - 1:
-        rolled = read_rollup(session, run.id, signal, layers, points)
+    if stretch.first == 0 and stretch.last >= run.steps - 1:
+        rolled = read_rollup(session, run.id, signal, layers, stretch.points)
         if rolled is not None:
             return rolled
-    return picture(read_signal(session, run.id, signal, layers, first, last), points)
+    return picture(read_signal(session, run.id, signal, layers, stretch.first, stretch.last), stretch.points)
 
 
 def _first_nonfinite(session: Session, run: Run, plan: Plan) -> FirstNonfinite | None:
@@ -121,5 +108,4 @@ def _first_nonfinite(session: Session, run: Run, plan: Plan) -> FirstNonfinite |
     if begin is None:
         return None
     reach = begin + CHUNK_RECORDS * plan.experiment.trace.every
-    found: Any = first_nonfinite(read_run(session, run.id, plan, begin, reach))
-    return found
+    return first_nonfinite(read_run(session, run.id, plan, begin, reach))

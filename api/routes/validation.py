@@ -10,7 +10,7 @@ from api.routes.experiments import SpecBody
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
 
 
-@router.post("/validate")
+@router.post("/validate", summary="What a spec would cost")
 def validate(spec: SpecBody, _: CallerDep, database: DatabaseDep) -> Cost:
     """Variants, runs, parameters, trace size, device time, seeds for an effect, and warnings."""
     with database.begin() as session:

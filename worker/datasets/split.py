@@ -1,4 +1,4 @@
-"""From raw arrays to the tensors of a trial: split, standardised by training data, chance level. Exactly the contract's."""
+"""From raw arrays to the tensors of a trial, exactly as the contract says: split, standardised, chance level."""
 
 from dataclasses import dataclass
 
@@ -50,10 +50,10 @@ def split(x: Features, y: Labels, spec: DatasetSpec, seed: int) -> TrialData:
     sizes = split_sizes(len(x), spec.validation_fraction, spec.test_fraction)
     cuts = np.split(order, [sizes.train, sizes.train + sizes.validation])
     mean, sd = _moments(x[cuts[0]], spec.standardise)
-    parts = [
+    train, validation, test = (
         Part(torch.from_numpy(((x[cut] - mean) / sd).astype(np.float32)), torch.from_numpy(y[cut])) for cut in cuts
-    ]
-    return TrialData(*parts, classes=spec.facts.classes)
+    )
+    return TrialData(train, validation, test, classes=spec.facts.classes)
 
 
 def _moments(train: Features, standardise: str) -> tuple[Features, Features]:

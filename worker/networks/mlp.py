@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from models.activations import SHAPES, Activation
 from models.plan import LayerPlan, NetworkPlan
 from models.specs.init import InitSpec
-from worker.probe import Point
+from worker.points import Point
 from worker.randomness import generator
 
 ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
     "identity": lambda _: nn.Identity(),
     "relu": lambda _: nn.ReLU(),
-    "leaky_relu": lambda slope: nn.LeakyReLU(slope),
+    "leaky_relu": nn.LeakyReLU,
     "prelu": lambda slope: nn.PReLU(init=slope),
-    "elu": lambda alpha: nn.ELU(alpha),
-    "celu": lambda alpha: nn.CELU(alpha),
+    "elu": nn.ELU,
+    "celu": nn.CELU,
     "selu": lambda _: nn.SELU(),
     "gelu": lambda _: nn.GELU(),
     "silu": lambda _: nn.SiLU(),
@@ -62,7 +62,8 @@ class Block(nn.Module):
 
     def __init__(self, layer: LayerPlan, seed: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(layer.fan_in, layer.fan_out)
+        # nn.Linear draws weights of its own from the global generator: time, and a side effect.
+        self.linear: nn.Linear = nn.utils.skip_init(nn.Linear, layer.fan_in, layer.fan_out)  # type: ignore[no-untyped-call]
         self.norm = _norm(layer)
         self.activation = _activation(layer.activation)
         self.dropout = Dropout(layer.dropout, seed, layer.name) if layer.dropout > 0 else None
@@ -171,7 +172,7 @@ def _std(init: InitSpec, layer: LayerPlan) -> float:
             variance = init.gain**2 * 2.0 / (layer.fan_in + layer.fan_out)
         case "kaiming_normal" | "kaiming_uniform":
             fan = layer.fan_in if init.mode == "fan_in" else layer.fan_out
-            variance = nn.init.calculate_gain(init.nonlinearity) ** 2 / fan
+            variance = nn.init.calculate_gain(init.nonlinearity, 0) ** 2 / fan
         case "lecun_normal":
             variance = 1.0 / layer.fan_in
         case "gaussian":

@@ -1,16 +1,27 @@
-"""What a remedy that acts while training may do; every hook does nothing unless a remedy overrides it."""
+"""What a remedy that acts while training may do: add a penalty to the loss, or change the gradients in their turn."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 
-class RunTimeRemedy:
-    """One remedy in one run. ``hidden`` and ``output`` are the weights of the layers, biases left out."""
+class Penalty(ABC):
+    """A term of the loss over the weights of the hidden layers and of the output layer, biases left out."""
 
-    def penalise(self, hidden: Sequence[nn.Parameter], output: nn.Parameter) -> Tensor | None:
-        """Add the penalty's gradient to ``.grad``; the penalty itself, or None where there is none."""
+    @abstractmethod
+    def add_gradient(self, hidden: Sequence[Tensor], output: Tensor) -> None:
+        """Add its gradient to ``.grad``, exactly and apart from the data's."""
 
+    @abstractmethod
+    def penalty(self, hidden: Sequence[Tensor], output: Tensor) -> Tensor:
+        """Its value; asked for on recorded steps only."""
+
+
+class Clipping(ABC):
+    @abstractmethod
     def clip(self, parameters: Sequence[nn.Parameter], total_norm: Tensor) -> Tensor:
         """Change ``.grad`` of all parameters, given its norm; the norm after."""
-        return total_norm
+
+
+RunTimeRemedy = Penalty | Clipping

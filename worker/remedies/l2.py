@@ -3,23 +3,27 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.specs.remedy import L2Remedy
-from worker.remedies.base import RunTimeRemedy
+from worker.remedies.base import Penalty
 
 
-class L2(RunTimeRemedy):
+class L2(Penalty):
     def __init__(self, spec: L2Remedy) -> None:
         self._strength = spec.strength
         self._all = spec.layers == "all"
 
     @torch.no_grad()
-    def penalise(self, hidden: Sequence[nn.Parameter], output: nn.Parameter) -> Tensor:
-        weights = [*hidden, output] if self._all else list(hidden)
-        total = torch.zeros((), dtype=torch.float64, device=output.device)
-        for weight in weights:
-            assert weight.grad is not None  # noqa: S101 -- called after backward
-            total += torch.linalg.vector_norm(weight, dtype=torch.float64) ** 2
-            weight.grad.add_(weight, alpha=2.0 * self._strength)
-        return self._strength * total
+    def add_gradient(self, hidden: Sequence[Tensor], output: Tensor) -> None:
+        weights = self._weights(hidden, output)
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        torch._foreach_add_(gradients, weights, alpha=2.0 * self._strength)
+
+    @torch.no_grad()
+    def penalty(self, hidden: Sequence[Tensor], output: Tensor) -> Tensor:
+        norms = torch._foreach_norm(self._weights(hidden, output), 2, dtype=torch.float64)  # noqa: SLF001 -- no public name
+        return self._strength * torch.stack(norms).square().sum()
+
+    def _weights(self, hidden: Sequence[Tensor], output: Tensor) -> list[Tensor]:
+        return [*hidden, output] if self._all else list(hidden)

@@ -1,0 +1,91 @@
+"""What every request passes before anything of it is parsed: where it comes from, whose it is, how large it is."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.callers import identify
+from api.errors import ApiError, error_response
+from models.settings import is_loopback
+
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+
+
+class Gate:
+    """ASGI middleware. 403 for a change that a web page of another site makes through a browser while no key is asked
+    for; 401 without the key that is; 413 for a body over the limit, of which no more than the limit is ever held.
+    """
+
+    def __init__(self, app: ASGIApp, *, key: str | None, limit: int) -> None:
+        self._app = app
+        self._key = key
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        try:
+            self._admit(request)
+            if request.method not in _SAFE:
+                receive = _replay(await self._body_of(request, receive), receive)
+        except ApiError as error:
+            await error_response(error, request.url.path)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _admit(self, request: Request) -> None:
+        if self._key is None and request.method not in _SAFE and _is_foreign(request.headers.get("origin")):
+            detail = "this clinic asks for no key, so web pages of other sites may not change anything in it"
+            raise ApiError(HTTPStatus.FORBIDDEN, detail)
+        if request.url.path.startswith("/v1"):
+            request.state.caller = identify(request.headers, self._key)
+
+    async def _body_of(self, request: Request, receive: Receive) -> list[Message]:
+        """The body's messages; 413 as soon as they are more than allowed, or are announced to be."""
+        if _announced(request) > self._limit:
+            raise self._too_large()
+        messages: list[Message] = []
+        size = 0
+        while True:
+            message = await receive()
+            messages.append(message)
+            size += len(message.get("body", b""))
+            if size > self._limit:
+                raise self._too_large()
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                return messages
+
+    def _too_large(self) -> ApiError:
+        detail = f"a request body may have at most {self._limit:,} bytes"
+        # What is left of the body is not read, so the connection cannot be used again.
+        return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers={"Connection": "close"})
+
+
+def _is_foreign(origin: str | None) -> bool:
+    """Whether a browser says that a page of another machine sends this. Other clients send no ``Origin``."""
+    if origin is None:
+        return False
+    try:
+        return not is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:
+        return True
+
+
+def _announced(request: Request) -> int:
+    length = request.headers.get("content-length", "0")
+    # The server refuses what is no number; the guards are for a length no int can be read from.
+    return int(length[:20]) if length.isdecimal() else 0
+
+
+def _replay(messages: Sequence[Message], receive: Receive) -> Receive:
+    left = list(messages)
+
+    async def replayed() -> Message:
+        return left.pop(0) if left else await receive()
+
+    return replayed

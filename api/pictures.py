@@ -1,0 +1,70 @@
+"""What is answered of traces and curves: the contract's shapes, and how a query says which stretch it wants."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import BaseModel
+
+from models.analysis.measurements import FirstNonfinite
+from models.signals import SignalName
+
+LAST_STEP = 2**31 - 1
+Value = float | None
+"""Null for what is not finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Which steps, in how many points."""
+
+    first: Annotated[int, Query(alias="from", ge=0, le=LAST_STEP, description="First step.")] = 0
+    last: Annotated[int, Query(alias="to", ge=0, le=LAST_STEP, description="Last step, included.")] = LAST_STEP
+    points: Annotated[int, Query(ge=1, le=5000, description="At most so many buckets; each keeps its extremes.")] = 500
+
+
+StretchDep = Annotated[Stretch, Depends()]
+
+
+class LayerView(BaseModel):
+    index: int
+    name: str
+    kind: str
+
+
+class TraceView(BaseModel):
+    """Matrices are layer × bucket; ``steps`` has the first and last step of each bucket; ``raw`` where each is one."""
+
+    run_id: str
+    signal: SignalName
+    layers: list[LayerView]
+    steps: list[tuple[int, int]]
+    min: list[list[Value]]
+    mean: list[list[Value]]
+    max: list[list[Value]]
+    last: list[list[Value]]
+    nonfinite: list[list[int]]
+    first_nonfinite: FirstNonfinite | None
+    raw: bool
+
+
+class Curve(BaseModel):
+    min: list[Value]
+    mean: list[Value]
+    max: list[Value]
+    last: list[Value]
+    nonfinite: list[int]
+
+
+class Epochs(BaseModel):
+    validation_loss: list[Value]
+    validation_metric: list[Value]
+
+
+class CurvesView(BaseModel):
+    """``curves`` by name, as in Signals of the contract; ``epochs`` is empty without a validation part."""
+
+    run_id: str
+    steps: list[tuple[int, int]]
+    curves: dict[str, Curve]
+    epochs: Epochs

@@ -1,0 +1,119 @@
+"""One self-contained HTML page for an experiment: no script, no font, no picture from anywhere else."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from api.report.colours import Array, data_uri, scale_limit
+from api.report.drawings import forest, profile
+from models.analysis.comparison import Comparison
+from models.analysis.comparison_parts import VariantComparison
+from models.analysis.statistics import Estimate
+from models.tables import Experiment
+
+STYLE = (Path(__file__).parent / "page.css").read_text()
+
+EXPLANATION = (
+    "Left: ln ratio of each hidden layer's rms gradient to that of the last hidden layer over training, first seed. "
+    "Right: the same before training over all seeds, beside theory; inside the green band (±3) gradients count as "
+    "preserved."
+)
+
+
+def render(experiment: Experiment, comparison: Comparison, maps: Mapping[str, Array]) -> str:
+    """``maps``: by variant, r (hidden layers × buckets) of its first seed: ln of rms δ over the last hidden layer's."""
+    limit = scale_limit(list(maps.values()))
+    low, high = _profile_range(comparison.variants)
+    sections = "".join(_variant(one, maps.get(one.name), limit, low, high) for one in comparison.variants)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
+    title, drawn = escape(experiment.name), forest(comparison.variants, comparison.metric)
+    parts = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        f'<meta name="viewport" content="width=device-width"><title>{title} – Gradient Clinic</title>',
+        f"<style>{STYLE}</style></head><body><h1>{title}</h1>",
+        f"<p class=dim>Experiment {experiment.id}, {escape(experiment.state)}, ",
+        f"posted {experiment.created_at:%Y-%m-%d %H:%M} UTC</p>{_table(comparison)}",
+        f"<h2>Against the baseline</h2>{drawn or '<p>Nothing to compare yet.</p>'}<h2>Layer by layer</h2>",
+        f"<p class=dim>{EXPLANATION} One scale for all maps; black is not finite.<br>{_scale(limit)}</p>",
+        f"{sections}<h2>Notes</h2><ul>{notes}</ul></body></html>",
+    )
+    return "".join(parts)
+
+
+def _profile_range(variants: Sequence[VariantComparison]) -> tuple[float, float]:
+    """One range for all profiles, the limits ±3 always inside."""
+    values = [-3.5, 3.5]
+    for variant in variants:
+        for layer in variant.gradient.profile:
+            values += [layer.predicted] if layer.predicted is not None else []
+            values += [layer.at_start.mean] if layer.at_start is not None and layer.at_start.mean is not None else []
+    return math.floor(min(values)), math.ceil(max(values))
+
+
+def _scale(limit: float) -> str:
+    """The bar is even in colour, so its quarters stand for a quarter of the limit."""
+    share = np.linspace(-1.0, 1.0, 101)
+    bar = data_uri((np.sign(share) * share**2 * limit)[np.newaxis, :], limit)
+    labels = "".join(f"<span>{value:+.0f}</span>" for value in (-limit, -limit / 4, 0.0, limit / 4, limit))
+    return f'<span class=scale><img class=bar alt="colour scale" src="{bar}"><span>{labels}</span></span>'
+
+
+def _table(comparison: Comparison) -> str:
+    titles = (
+        "variant",
+        "verdict",
+        "G at start",
+        "gain per layer",
+        "in theory",
+        "learned",
+        comparison.metric,
+        "step time",
+    )
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    return f"<table><tr>{head}</tr>{''.join(map(_row, comparison.variants))}</table>"
+
+
+def _row(variant: VariantComparison) -> str:
+    start = variant.gradient.at_start
+    kind = "–" if variant.verdict is None else variant.verdict.kind
+    success = variant.outcomes.success
+    cells = (
+        _estimate(None if start is None else start.total_gain, "+.1f"),
+        _estimate(None if start is None else start.gain_per_layer, ".3f"),
+        "–"
+        if variant.gradient.predicted.gain_per_layer is None
+        else f"{variant.gradient.predicted.gain_per_layer:.3f}",
+        f"{success.count}/{success.of}",
+        _estimate(variant.outcomes.metric, ".3f"),
+        _estimate(variant.cost.step_time_ratio, ".2f", "×"),
+    )
+    figures = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr><td>{escape(variant.name)}</td><td class="kind {kind}">{kind}</td>{figures}</tr>'
+
+
+def _estimate(estimate: Estimate | None, style: str, unit: str = "") -> str:
+    if estimate is None or estimate.mean is None:
+        return "–"
+    mean = f"{estimate.mean:{style}}{unit}"
+    if estimate.low is None or estimate.high is None:
+        return mean
+    return f"{mean} <span class=dim>±{(estimate.high - estimate.low) / 2:{style.replace('+', '')}}</span>"
+
+
+def _variant(variant: VariantComparison, levels: Array | None, limit: float, low: float, high: float) -> str:
+    heat = "<p class=dim>No trace yet.</p>"
+    if levels is not None and levels.size:
+        uri = data_uri(levels[::-1], limit)
+        heat = (
+            f'<figure><img class=map alt="heat map of {escape(variant.name)}: layers by steps" src="{uri}">'
+            f"<figcaption>{levels.shape[0]} hidden layers, first at the bottom; steps from left to right</figcaption>"
+            "</figure>"
+        )
+    return (
+        f"<section class=variant><h3>{escape(variant.name)}</h3><div>{heat}<p>{escape(variant.sentence)}</p></div>"
+        f"<figure>{profile(variant.gradient.profile, low, high)}<figcaption>before training: points measured, "
+        f"line predicted</figcaption></figure></section>"
+    )

@@ -1,0 +1,53 @@
+"""The comparison as a page to look at."""
+
+import uuid
+
+import numpy as np
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api import rows
+from api.dependencies import CallerDep, DatabaseDep
+from api.report.colours import Array
+from api.report.page import render
+from models import comparisons
+from models.analysis.comparison import Comparison
+from models.plan import expand
+from models.tables import Experiment, Run
+from models.traces import picture, read_rollup, read_signal
+
+router = APIRouter(prefix="/v1/experiments", tags=["comparisons"])
+
+POINTS = 200
+
+
+@router.get("/{experiment_id}/report", response_class=HTMLResponse)
+def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> HTMLResponse:
+    """One self-contained page: table, forest plot, heat maps, profiles beside theory, sentences."""
+    with database.begin() as session:
+        experiment = rows.experiment_of(session, caller, experiment_id)
+        comparison = (
+            comparisons.compute(session, experiment_id)
+            if experiment.comparison is None
+            else Comparison.model_validate(experiment.comparison)
+        )
+        return HTMLResponse(render(experiment, comparison, _maps(session, experiment)))
+
+
+def _maps(session: Session, experiment: Experiment) -> dict[str, Array]:
+    """By variant, r of its first seed: ln rms δ of each hidden layer less that of the last one, layers × buckets."""
+    seed = experiment.spec.seed_list()[0]
+    found: dict[str, Array] = {}
+    for variant in expand(experiment.spec):
+        query = select(Run).where(Run.experiment_id == experiment.id, Run.variant == variant.name, Run.seed == seed)
+        run = session.execute(query).scalar_one()
+        layers = [layer.index for layer in variant.plan.network.hidden]
+        drawn = read_rollup(session, run.id, "activation_gradient_rms", layers, POINTS) or picture(
+            read_signal(session, run.id, "activation_gradient_rms", layers, 0, max(run.steps, 1)), POINTS
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            levels = np.log(drawn.buckets.mean)
+            found[variant.name] = levels - levels[-1]
+    return found

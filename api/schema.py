@@ -1,0 +1,54 @@
+"""The app as a contract that machines read: ``/openapi.json``, and ``/docs`` for people, without any script."""
+
+from html import escape
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+
+from api.errors import MEDIA_TYPE, ProblemDetails
+
+_REF = "#/components/schemas/{model}"
+PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Problem details (RFC 9457)",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemDetails")}}},
+    }
+}
+
+# FastAPI's own page loads its scripts from a CDN, which a clinic without internet has not.
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Gradient Clinic API</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}}
+code{{background:#f3f4f6;padding:.1em .3em;border-radius:3px}}td{{padding:.25rem .75rem .25rem 0;vertical-align:top}}
+b{{color:#0b5cad}}</style></head><body><h1>Gradient Clinic</h1><p>{about}</p>
+<p>Machines read <a href="/openapi.json">/openapi.json</a>.</p><table>{rows}</table></body></html>"""
+
+
+class Clinic(FastAPI):
+    """FastAPI, whose schema also knows the shape of errors."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            schema = super().openapi()
+            problem = ProblemDetails.model_json_schema(ref_template=_REF)
+            schema["components"]["schemas"] |= problem.pop("$defs") | {"ProblemDetails": problem}
+        return super().openapi()
+
+
+def operation_id(route: APIRoute) -> str:
+    """What a generated client calls the operation: ``experiments_submit``."""
+    return f"{route.tags[0]}_{route.name}"
+
+
+def add_docs(app: FastAPI) -> None:
+    @app.get("/docs", tags=["docs"], include_in_schema=False)
+    @app.get("/", tags=["docs"], include_in_schema=False)
+    def docs() -> HTMLResponse:
+        rows = [
+            f"<tr><td><b>{method.upper()}</b></td><td><code>{escape(path)}</code></td><td>{escape(its['summary'])}</td>"
+            f"<td>{escape(its.get('description', ''))}</td></tr>"
+            for path, methods in app.openapi()["paths"].items()
+            for method, its in methods.items()
+        ]
+        return HTMLResponse(_PAGE.format(about=escape(app.description), rows="".join(rows)))

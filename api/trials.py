@@ -1,0 +1,29 @@
+"""The variants of a spec as the API needs them: all of a new one, unless they are too many, or one of a stored one."""
+
+from models.plan import Plan, Variant, expand
+from models.specs.base import Problem, SpecError
+from models.specs.experiment import ExperimentSpec
+
+MOST_LAYERS = 100_000
+"""Over all variants; half a second of planning, which holds up every other request."""
+
+
+def planned(spec: ExperimentSpec) -> tuple[Variant, ...]:
+    """Every variant with its plan, the baseline first. SpecError where one cannot be, or where they are too many."""
+    layers = layers_of(spec)
+    if layers > MOST_LAYERS:
+        message = f"the layers of all variants are about {layers:,}"
+        field = "variants" if spec.variants is not None else "remedies"
+        raise SpecError(Problem(field, layers, message, f"at most {MOST_LAYERS:,} layers over all variants"))
+    return expand(spec)
+
+
+def layers_of(spec: ExperimentSpec) -> int:
+    """Of all variants, as far as it can be said without planning them."""
+    variants = 1 + len(spec.variants if spec.variants is not None else spec.remedies)
+    return variants * (len(spec.network.hidden_widths()) + 1)
+
+
+def plan_of(spec: ExperimentSpec, variant: str) -> Plan:
+    """Of one variant of a stored spec."""
+    return next(its.plan for its in expand(spec) if its.name == variant)

@@ -1,0 +1,72 @@
+"""The API in this process, on a database of the test's own, with a client for it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+
+from api.app import create_app
+from models.settings import Settings
+from tests.conftest import scratch_database
+
+ADDRESS = "http://127.0.0.1"
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return Settings(database_url=SecretStr(database_url))
+
+
+@pytest.fixture
+def app(settings: Settings) -> FastAPI:
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    """A mistake of the service answers 500, as it would for a client; it does not end the test."""
+    with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def reader(postgres_server: str, template_database: str) -> Iterator[TestClient]:
+    """For requests that store nothing: one database for all of them, as making one takes most of such a test."""
+    with scratch_database(postgres_server, template_database) as url:
+        app = create_app(Settings(database_url=SecretStr(url)))
+        with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as client:
+            yield client
+            stored = client.get("/v1/experiments").json()["items"]
+        assert stored == []
+
+
+@pytest.fixture
+def address(app: FastAPI) -> Iterator[str]:
+    """Where the app is served by the real server, for what only sockets show."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"{ADDRESS}:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], bool]:
+    """Whether a condition becomes true within ten seconds."""
+
+    def wait(condition: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + 10.0
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return condition()
+
+    return wait

@@ -1,0 +1,195 @@
+"""Keys, origins and sizes: what is refused before anything of a request is parsed."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+
+from api.app import create_app
+from models import runs
+from models.database import Database
+from models.plan import expand
+from models.settings import Settings
+from models.specs.experiment import ExperimentSpec
+from tests.api.conftest import ADDRESS
+from tests.api.made import problem, spec, submit
+
+KEY = "sesame"
+LIMIT = 100_000
+
+
+@pytest.fixture
+def guarded(database_url: str) -> Iterator[TestClient]:
+    """A clinic with a key, and a client without one."""
+    app = create_app(Settings(database_url=SecretStr(database_url), api_key=SecretStr(KEY)))
+    with TestClient(app, base_url=ADDRESS) as client:
+        yield client
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return Settings(database_url=SecretStr(database_url), max_body_bytes=LIMIT)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Bearer {KEY}"},
+        {"Authorization": f"bearer  {KEY}"},
+        {"X-API-Key": KEY},
+        {"X-API-Key": KEY, "Authorization": "Basic abc"},
+    ],
+)
+def test_the_key_opens_and_makes_the_caller_admin(guarded: TestClient, headers: dict[str, str]) -> None:
+    response = guarded.post("/v1/experiments", json=spec(), headers=headers)
+    assert response.status_code == 202
+    assert response.json()["owner"] == "admin"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer sesam"},
+        {"Authorization": f"Bearer {KEY}x"},
+        {"Authorization": f"Basic {KEY}"},
+        {"Authorization": KEY},
+        {"X-API-Key": ""},
+        {"X-API-Key": "ß"},
+        {"Authorization": "Bearer wrong", "X-API-Key": KEY},
+    ],
+)
+def test_without_the_key_every_route_under_v1_is_closed(guarded: TestClient, headers: dict[str, str]) -> None:
+    encoded = {name: value.encode() for name, value in headers.items()}
+    for path in ("/v1/experiments", "/v1/catalogue/remedies", "/v1/runs/x", "/v1/nothing", "/v1"):
+        response = guarded.get(path, headers=encoded)
+        problem(response, 401)
+        assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_body_is_not_looked_at_before_the_key(guarded: TestClient) -> None:
+    for content in (b"{", b"x" * 10_000_000, json.dumps(spec()).encode()):
+        problem(guarded.post("/v1/experiments", content=content), 401)
+
+
+def test_what_tells_nothing_of_experiments_is_open(guarded: TestClient) -> None:
+    for path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"):
+        assert guarded.get(path).status_code == 200, path
+
+
+def test_the_admin_sees_every_owner_and_may_ask_for_one(guarded: TestClient, database: Database) -> None:
+    asked = ExperimentSpec.model_validate(spec())
+    with database.begin() as session:
+        theirs = str(runs.submit(session, asked, expand(asked), "local"))
+    headers = {"X-API-Key": KEY}
+    mine = guarded.post("/v1/experiments", json=spec(), headers=headers).json()["id"]
+
+    def found(**params: str) -> list[str]:
+        answer = guarded.get("/v1/experiments", params=params, headers=headers).json()
+        return [item["id"] for item in answer["items"]]
+
+    assert found() == [mine, theirs]
+    assert found(owner="local") == [theirs]
+    assert found(owner="admin") == [mine]
+    assert guarded.get(f"/v1/experiments/{theirs}", headers=headers).json()["owner"] == "local"
+
+
+def test_a_key_in_a_file_works_as_well(database_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    app = create_app(Settings(database_url=SecretStr(database_url), api_key_file=file))
+    with TestClient(app, base_url=ADDRESS) as client:
+        problem(client.get("/v1/experiments"), 401)
+        assert client.get("/v1/experiments", headers={"X-API-Key": KEY}).status_code == 200
+
+
+FOREIGN = ["https://evil.example", "http://127.0.0.1.evil.example", "null", "http://[::1", "http://10.0.0.7:8000", ""]
+OURS = ["http://127.0.0.1:8000", "http://localhost:5173", "http://[::1]:8000"]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_without_a_key_a_page_of_another_site_changes_nothing(client: TestClient, origin: str) -> None:
+    experiment = submit(client)
+    headers = {"Origin": origin}
+    for path in ("/v1/experiments", "/v1/experiments/validate", "/v1/predictions"):
+        problem(client.post(path, json=spec(), headers=headers), 403)
+    problem(client.post(experiment["links"]["cancel"], headers=headers), 403)
+    problem(client.delete(experiment["links"]["self"], headers=headers), 403)
+    assert [item["state"] for item in client.get("/v1/experiments", headers=headers).json()["items"]] == ["queued"]
+
+
+def test_a_page_of_this_machine_and_a_client_without_a_page_may(client: TestClient) -> None:
+    for origin in OURS:
+        assert client.post("/v1/experiments", json=spec(), headers={"Origin": origin}).status_code == 202
+
+
+def test_with_a_key_the_origin_does_not_count(guarded: TestClient) -> None:
+    headers = {"Origin": FOREIGN[0], "X-API-Key": KEY}
+    assert guarded.post("/v1/experiments", json=spec(), headers=headers).status_code == 202
+
+
+def padded(size: int) -> bytes:
+    """A valid spec of so many bytes."""
+    body = json.dumps(spec()).encode()
+    return body[:-1] + b" " * (size - len(body)) + b"}"
+
+
+def test_a_body_up_to_the_limit_is_taken_and_one_byte_more_is_not(client: TestClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert client.post("/v1/experiments", content=padded(LIMIT), headers=headers).status_code == 202
+    refused = client.post("/v1/experiments", content=padded(LIMIT + 1), headers=headers)
+    assert "100,000" in problem(refused, 413)["detail"]
+    chunks = (padded(LIMIT + 1)[start : start + 999] for start in range(0, LIMIT + 1, 999))
+    problem(client.post("/v1/experiments", content=chunks, headers=headers), 413)
+
+
+def test_a_body_without_an_end_is_read_no_further_than_the_limit(address: str) -> None:
+    host, port = urlsplit(address).hostname, urlsplit(address).port
+    sent = 0
+    with socket.create_connection((host, port), timeout=20) as connection:
+        connection.sendall(
+            f"POST /v1/experiments HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+        try:
+            while sent < 1_000 * len(chunk):
+                connection.sendall(chunk)
+                sent += len(chunk)
+        except OSError:
+            pass  # the server has closed its side, as it should
+    assert sent < 200 * len(chunk)
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_client_that_sends_too_much_gets_its_answer(address: str, *, chunked: bool) -> None:
+    body = b" " * 20_000_000
+    content = (body[start : start + 65_536] for start in range(0, len(body), 65_536)) if chunked else body
+    with httpx2.Client(base_url=address, trust_env=False) as client:
+        response = client.post("/v1/experiments", content=content, headers={"Content-Type": "application/json"})
+        problem(response, 413)
+        assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1" * 30, "²", "+5"])
+def test_a_length_that_is_none_is_refused_by_somebody(address: str, length: str) -> None:
+    host, port = urlsplit(address).hostname, urlsplit(address).port
+    with socket.create_connection((host, port), timeout=20) as connection:
+        head = f"POST /v1/experiments HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n"
+        connection.sendall(head.encode("latin-1"))
+        assert connection.recv(100).split()[1] in {b"400", b"413"}
+
+
+def test_refusals_are_counted(app: FastAPI) -> None:
+    with TestClient(app, base_url=ADDRESS) as client:
+        client.post("/v1/experiments", content=b" " * (LIMIT + 1))
+        assert 'clinic_requests_total{method="any",route="unmatched",status="413"} 1.0' in client.get("/metrics").text

@@ -1,0 +1,168 @@
+"""Both reducers give the same numbers, those of the formula, and the one for devices copies once."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from models.activations import SHAPES, Activation
+from tests.worker.trials import plan_of, trainer_of
+from worker.measures import MEASURED, DeviceReducer, HostReducer, reducer_for
+from worker.probe import attach
+
+SCALES = [1e-38, 1e-30, 1e-16, 1e-3, 1.0, 1e3, 1e18, 1e25]
+SIZES = [(1, 1), (7, 5), (128, 64), (130, 127)]
+
+
+def tensors(dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    random = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(size, generator=random, dtype=torch.float64) * scale for scale in SCALES for size in SIZES]
+    extreme = [torch.zeros(4, 4), torch.full((3, 3), 3e38), torch.full((2, 2), 1e-45)]
+    extreme += [torch.tensor([[1.0, math.nan], [math.inf, 1.0]]), torch.tensor([[1.0, -math.inf]])]
+    transposed = torch.randn(6, 4, generator=random).T
+    return [its.to(dtype) for its in [*drawn, *extreme, transposed]]
+
+
+def both(reducer: HostReducer | DeviceReducer, given: list[Tensor], activation: str) -> dict[str, Any]:
+    anything: Any = reducer
+    held = anything.hold(given)
+    rows = anything.measure(held, held, held, held, [Activation(activation)] * len(given))
+    rows.append(anything.changes(held, anything.keep(anything.hold([0.5 * its for its in given]), None)))
+    matrix, (total, *scalars) = anything.to_host(rows, [anything.total(rows[0][:8], held[8:12]), 2.5, torch.tensor(3)])
+    return {"total": total, "scalars": scalars, **dict(zip([*MEASURED, "change"], matrix, strict=True))}
+
+
+@pytest.mark.parametrize("activation", SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_reducers_of_host_and_device_agree(dtype: torch.dtype, activation: str) -> None:
+    host, device = both(HostReducer(), tensors(dtype), activation), both(DeviceReducer(), tensors(dtype), activation)
+    for name, row in host.items():
+        np.testing.assert_allclose(row, device[name], rtol=1e-6 if dtype == torch.float32 else 1e-12, err_msg=name)
+
+
+def test_the_reducers_agree_on_the_device_at_hand(device: torch.device) -> None:
+    host = both(HostReducer(), tensors(), "hardtanh")
+    there = both(reducer_for(device), [its.to(device) for its in tensors()], "hardtanh")
+    for name, row in host.items():
+        np.testing.assert_allclose(row, there[name], rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("reducer", [HostReducer(), DeviceReducer()], ids=["host", "device"])
+def test_norms_maxima_and_counts_are_those_of_the_formula(reducer: HostReducer | DeviceReducer) -> None:
+    given = tensors()
+    found = both(reducer, given, "relu")
+    wide = [its.double().numpy() for its in given]
+    np.testing.assert_allclose(found["activation_norm"], [math.sqrt((its * its).sum()) for its in wide], rtol=1e-6)
+    np.testing.assert_array_equal(found["weight_gradient_max"], [np.abs(its).max() for its in wide])
+    np.testing.assert_array_equal(found["nonfinite_count"], [3 * (~np.isfinite(its)).sum() for its in wide])
+    assert found["total"] == pytest.approx(math.sqrt(sum((its * its).sum() for its in wide[:12])), rel=1e-6)
+    assert found["scalars"] == [2.5, 3.0]
+
+
+@pytest.mark.parametrize("reducer", [HostReducer(), DeviceReducer()], ids=["host", "device"])
+@pytest.mark.parametrize(
+    ("function", "units", "dead", "saturated"),
+    [
+        ("relu", [[-1.0, 0.0, 1.0, math.nan], [-2.0, 0.0, -1.0, -1.0]], 0.5, 0.0),
+        ("hardtanh", [[-2.0, 1.0, 0.5, math.nan], [2.0, 3.0, 2.0, 2.0]], 0.5, 6 / 8),
+        ("softshrink", [[-0.5, 0.2, 0.6, math.nan], [0.5, 0.0, 0.0, 0.0]], 0.5, 0.0),
+        ("hardswish", [[-4.0, -3.0, -2.0, -math.inf], [-5.0, -3.0, -9.0, math.nan]], 0.5, 0.0),
+        ("tanh", [[-9.0, 0.0, 9.0, math.nan]], 0.0, 0.5),
+        ("gelu", [[-90.0, 90.0]], 0.0, 0.0),
+    ],
+)
+def test_dead_units_and_saturated_entries_are_counted_by_hand(
+    reducer: HostReducer | DeviceReducer, function: str, units: list[list[float]], dead: float, saturated: float
+) -> None:
+    anything: Any = reducer
+    rows = anything.inactive(anything.hold([torch.tensor(units)]), [Activation(function)])
+    assert [float(row[0]) for row in rows] == [dead, saturated]
+
+
+def test_half_precision_is_read_too() -> None:
+    given = [torch.full((40, 40), 100.0, dtype=dtype) for dtype in (torch.float16, torch.bfloat16)]
+    assert HostReducer().norms(HostReducer().hold(given)) == [4000.0, 4000.0]
+
+
+def test_a_channel_is_the_unit_of_a_convolution() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU())
+    convolution = model[0]
+    assert isinstance(convolution, nn.Conv2d)
+    assert convolution.bias is not None
+    with torch.no_grad():
+        convolution.weight.zero_()
+        convolution.bias.copy_(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
+    probe = attach(model)
+    model(torch.randn(3, 1, 5, 5)).sum().backward()
+    assert probe.record().dead_fraction.tolist() == [0.25]
+
+
+# --- what recording costs ---------------------------------------------------------------------------------------
+
+
+class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts what brings numbers from tensors to the host."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.copies: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        keywords = kwargs or {}
+        name = str(function.overloadpacket)
+        to_host = name == "aten._to_copy" and keywords.get("device") == torch.device("cpu")
+        if to_host or name in {"aten._local_scalar_dense", "aten.is_nonzero", "aten.equal", "aten.item"}:
+            self.copies[name] += 1
+        return function(*args, **keywords)
+
+
+REMEDIES = [{"kind": "l2"}, {"kind": "clip_norm", "max_norm": 0.1}]
+
+
+@pytest.mark.parametrize("remedies", [[], REMEDIES[:1], REMEDIES[1:], REMEDIES], ids=["none", "l2", "clip", "both"])
+def test_a_recorded_step_copies_to_the_host_once(remedies: list[dict[str, Any]]) -> None:
+    """By the reducer for devices, whose copy on a CPU is one as well."""
+    network = {"hidden": [12] * 5, "normalization": {"kind": "batch_norm"}}
+    trainer = trainer_of(plan_of(network, remedies=remedies, design="add_all"))
+    assert trainer.probe is not None
+    trainer.probe.reducer = DeviceReducer()
+    trainer.step(0)
+    with Counted() as counted:
+        record = trainer.step(1)
+    assert record is not None
+    assert sum(counted.copies.values()) == 1, counted.copies
+
+
+def test_an_unrecorded_step_copies_nothing() -> None:
+    trainer = trainer_of(plan_of({"hidden": [12] * 5}, trace={"every": 2}, remedies=[REMEDIES[1]]))
+    trainer.step(0)
+    with Counted() as counted:
+        assert trainer.step(1) is None
+    assert not counted.copies
+
+
+def test_the_counter_above_sees_a_copy() -> None:
+    with Counted() as counted:
+        torch.ones(3).sum().item()
+        torch.ones(3).to("cpu", copy=True)
+    assert sum(counted.copies.values()) == 2
+
+
+def test_a_trial_recorded_by_the_reducer_for_devices_is_the_same() -> None:
+    host, device = (trainer_of(plan_of({"activation": "relu6"})) for _ in range(2))
+    assert device.probe is not None
+    device.probe.reducer = DeviceReducer()
+    for step in range(3):
+        one, other = host.step(step), device.step(step)
+        assert one is not None
+        assert other is not None
+        for name in one.__dataclass_fields__:
+            if name not in {"layers", "step_seconds", "overhead_seconds"}:
+                np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6, err_msg=name)

@@ -1,0 +1,338 @@
+"""What the probe reads is true, costs one copy, and changes nothing."""
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.activations import SHAPES
+from models.plan import NetworkPlan
+from models.signals import SIGNALS
+from tests.worker.oracle import tell
+from tests.worker.trials import plan_of, run_of, state_of, trainer_of
+from worker.engine import measure
+from worker.probe import FirstNonfinite, StepRecord, attach
+
+NORMS = [None, "batch_norm", "layer_norm"]
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-4}
+
+
+def normalisation(kind: str | None) -> dict[str, str] | None:
+    return None if kind is None else {"kind": kind}
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("activation", SHAPES)
+def test_every_signal_is_what_its_formula_says(activation: str, norm: str | None, loss: str) -> None:
+    plan = plan_of({"activation": activation, "normalization": normalisation(norm)}, loss=loss)
+    for dtype, tolerance in TOLERANCE.items():
+        trainer = trainer_of(plan, dtype=dtype)
+        for step in range(3):
+            before = state_of(trainer)
+            record = trainer.step(step)
+            assert record is not None
+            told = tell(plan, before, state_of(trainer), *trainer.batch(step))
+            for name in SIGNALS:
+                expected = [getattr(layer, name) for layer in told.layers]
+                np.testing.assert_allclose(getattr(record, name), expected, rtol=tolerance, atol=1e-12, err_msg=name)
+            assert record.loss == pytest.approx(told.loss, rel=tolerance)
+            assert record.gradient_norm == pytest.approx(told.gradient_norm, rel=tolerance)
+        trainer.close()
+
+
+def test_the_small_trials_hold_dead_units_and_saturated_entries() -> None:
+    """Else the test above would compare zeros."""
+    dead = run_of(plan_of({"activation": "relu"}))[0][0].dead_fraction
+    saturated = run_of(plan_of({"activation": "tanh"}))[0][0].saturated_fraction
+    assert (dead[:-1] > 0).all()
+    assert ((saturated[:-1] > 0) & (saturated[:-1] < 1)).all()
+    assert (dead[-1], saturated[-1]) == (0.0, 0.0)
+
+
+def test_a_hidden_layer_of_zeros_is_dead_and_its_norms_are_exactly_zero() -> None:
+    init = {"kind": "normal", "std": 0.0}
+    record = run_of(plan_of({"activation": "relu", "init": init}, steps=0))[0][0]
+    np.testing.assert_array_equal(record.dead_fraction, [1.0, 1.0, 0.0])
+    np.testing.assert_array_equal(record.activation_rms, 0.0)
+
+
+# --- recording changes nothing ----------------------------------------------------------------------------------
+
+TRIALS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    *(({"activation": activation}, {}) for activation in SHAPES),
+    *(({"normalization": normalisation(norm)}, {}) for norm in NORMS[1:]),
+    ({}, {"optimizer": {"kind": "sgd", "learning_rate": 0.1}}),
+    ({}, {"optimizer": {"kind": "sgd", "learning_rate": 0.1, "momentum": 0.9}}),
+    ({"dropout": 0.3}, {}),
+    ({}, {"remedies": [{"kind": "clip_norm", "max_norm": 0.1}]}),
+    ({}, {"remedies": [{"kind": "l2", "strength": 0.1}]}),
+    ({}, {"remedies": [{"kind": "l2", "layers": "all"}, {"kind": "clip_norm"}], "design": "add_all"}),
+    ({}, {"trace": {"every": 2}}),
+    ({}, {"loss": "mse"}),
+]
+
+
+@pytest.mark.parametrize(("network", "changes"), TRIALS, ids=str)
+def test_training_is_the_same_bit_by_bit_with_and_without_recording(
+    network: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    plan = plan_of(network, **changes)
+    records, _, recorded = run_of(plan)
+    silent, _, unrecorded = run_of(plan, record=False)
+    assert (len(records) > 0, silent) == (True, [])
+    assert recorded.weights_hash == unrecorded.weights_hash
+
+
+# --- numbers at the edge of float32 -----------------------------------------------------------------------------
+
+
+def linear_network(layers: int, width: int) -> NetworkPlan:
+    """Orthogonal linear layers: every rms goes through unchanged."""
+    network = {"hidden": [width] * layers, "activation": "identity", "init": {"kind": "orthogonal"}}
+    return plan_of(network).network
+
+
+def measured(scale: float, device: torch.device, dtype: torch.dtype = torch.float32) -> StepRecord:
+    """h of rms ``scale`` in front of two linear layers, and a cotangent of the same size."""
+    random = torch.Generator().manual_seed(0)
+    given, cotangent = torch.randn(2, 8, 16, generator=random, dtype=torch.float64)
+    cotangent = cotangent[:, :10]
+    plan = linear_network(2, 16)
+    return measure(
+        plan, input=(given * scale).to(device, dtype), cotangent=(cotangent * scale).to(device), dtype=dtype, seed=0
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-36, 1e-18, 1e18])
+def test_norms_neither_underflow_nor_overflow_in_float32(scale: float, device: torch.device) -> None:
+    usual, small = measured(1.0, device), measured(scale, device)
+    for name in ("activation_rms", "activation_gradient_rms"):
+        # Entries near 1e-38 are rounded to denormal float32 numbers before anyone could measure them.
+        np.testing.assert_allclose(
+            getattr(small, name), getattr(usual, name) * scale, rtol=1e-5 if scale > 1e-35 else 0.1
+        )
+
+
+def test_large_values_do_not_overflow(device: torch.device) -> None:
+    usual, large = measured(1.0, device), measured(1e25, device)
+    np.testing.assert_allclose(large.activation_gradient_rms, usual.activation_gradient_rms * 1e25, rtol=1e-5)
+    np.testing.assert_allclose(large.activation_rms, usual.activation_rms * 1e25, rtol=1e-5)
+    # ∂L/∂W of layer 2 is a product of both, 1e50: no float32 number.
+    assert large.nonfinite_count[1] > 0
+
+
+def test_the_norm_of_a_float64_tensor_survives_the_square_of_its_entries(device: torch.device) -> None:
+    usual = measured(1.0, device, torch.float64)
+    for scale in (1e-170, 1e150):
+        np.testing.assert_allclose(
+            measured(scale, device, torch.float64).activation_rms, usual.activation_rms * scale, rtol=1e-9
+        )
+
+
+# --- what is not finite -----------------------------------------------------------------------------------------
+
+
+class Spoiled(nn.Module):
+    """Passes x on; writes ``forward`` and ``backward`` values into the first entries of h and of δ before it."""
+
+    def __init__(self, forward: tuple[float, ...] = (), backward: tuple[float, ...] = ()) -> None:
+        super().__init__()
+        self.on_h, self.on_delta = forward, backward
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.on_h:
+            x = x.clone()
+            x[0, : len(self.on_h)] = torch.tensor(self.on_h)
+        if self.on_delta:
+            x = x.clone()
+            x.register_hook(self._spoil)  # type: ignore[no-untyped-call]
+        return x
+
+    def _spoil(self, gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        gradient[0, : len(self.on_delta)] = torch.tensor(self.on_delta)
+        return gradient
+
+
+def spoiled_model(place: int, spoiled: Spoiled) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Linear(4, 4) for _ in range(3)]
+    layers.insert(place, spoiled)
+    return nn.Sequential(*layers)
+
+
+def record_of(model: nn.Module, x: Tensor) -> StepRecord:
+    probe = attach(model)
+    model(x).sum().backward()
+    record = probe.record()
+    probe.detach()
+    return record
+
+
+def test_every_nan_and_infinity_of_delta_and_weight_gradient_is_counted() -> None:
+    # δ of the first layer gets NaN, +Inf and −Inf in 3 units of one case; each spoils a row of 4 in ∂L/∂W.
+    spoiled = Spoiled(backward=(math.nan, math.inf, -math.inf))
+    record = record_of(spoiled_model(1, spoiled), torch.ones(5, 4))
+    np.testing.assert_array_equal(record.nonfinite_count, [3 + 3 * 4, 0, 0])
+    assert record.first_nonfinite == FirstNonfinite("0", "backward")
+
+
+def test_every_nan_and_infinity_of_h_is_counted() -> None:
+    # The input of layer 2 holds a NaN: its h has 4 of them in one case, its ∂L/∂W a column of 4; so has the third.
+    record = record_of(spoiled_model(1, Spoiled(forward=(math.nan,))), torch.ones(5, 4))
+    np.testing.assert_array_equal(record.nonfinite_count, [0, 4 + 4, 4 + 16])
+    assert record.first_nonfinite == FirstNonfinite("2", "forward")
+
+
+def test_backward_names_the_layer_that_backward_meets_first() -> None:
+    spoiled = Spoiled(backward=(math.nan,))
+    record = record_of(spoiled_model(2, spoiled), torch.ones(5, 4))
+    # Layer 2 has the NaN in 1 entry of δ and a row of ∂L/∂W, layer 1 in the 4 of that case and in all 16.
+    np.testing.assert_array_equal(record.nonfinite_count, [4 + 16, 1 + 4, 0])
+    assert record.first_nonfinite == FirstNonfinite("1", "backward")
+
+
+def test_a_finite_step_has_no_first_place() -> None:
+    record = record_of(spoiled_model(1, Spoiled()), torch.ones(5, 4))
+    assert record.first_nonfinite is None
+    assert record.finite
+
+
+# --- other people's models --------------------------------------------------------------------------------------
+
+
+def user_model(*, inplace: bool) -> nn.Sequential:
+    random = torch.Generator().manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(inplace), nn.Linear(8, 7), nn.LeakyReLU(0.1, inplace),
+        nn.Sequential(nn.Linear(7, 5), nn.Hardtanh(inplace=inplace)), nn.Linear(5, 3),
+    )  # fmt: skip
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(generator=random)
+    return model
+
+
+def user_records(model: nn.Module, *, probed: bool = True) -> list[StepRecord]:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    probe = attach(model, optimizer) if probed else None
+    x = torch.randn(9, 6, generator=torch.Generator().manual_seed(1))
+    records = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+        if probe is not None:
+            records.append(probe.record())
+    if probe is not None:
+        probe.detach()
+    return records
+
+
+def test_activations_in_place_give_the_same_records_as_others() -> None:
+    for plain, inplace in zip(
+        user_records(user_model(inplace=False)), user_records(user_model(inplace=True)), strict=True
+    ):
+        for name in SIGNALS:
+            np.testing.assert_array_equal(getattr(plain, name), getattr(inplace, name), err_msg=name)
+
+
+def test_h_is_read_behind_the_norm_and_delta_at_the_same_place() -> None:
+    model = user_model(inplace=False)
+    record = user_records(model)[0]
+    model = user_model(inplace=False)
+    h = model[1](model[0](torch.randn(9, 6, generator=torch.Generator().manual_seed(1))))
+    (delta,) = torch.autograd.grad(model[2:](h).square().mean(), h)
+    assert record.layers == ("0", "3", "5.0", "6")
+    assert record.activation_rms[0] == pytest.approx(h.square().mean().sqrt().item(), rel=1e-6)
+    assert record.activation_gradient_rms[0] == pytest.approx(delta.square().mean().sqrt().item(), rel=1e-6)
+    assert record.dead_fraction[0] == (h <= 0).all(0).double().mean().item()
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_user_model_trains_bit_by_bit_as_without_a_probe(inplace: bool) -> None:  # noqa: FBT001
+    with_probe, without = user_model(inplace=inplace), user_model(inplace=inplace)
+    user_records(with_probe)
+    user_records(without, probed=False)
+    for one, other in zip(with_probe.state_dict().values(), without.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_h_overwritten_behind_the_probe_is_refused_and_never_measured() -> None:
+    class Careless(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu_(self.linear(x))
+
+    model = Careless()
+    probe = attach(model)
+    model(torch.ones(3, 4)).sum().backward()
+    with pytest.raises(RuntimeError, match="linear"):
+        probe.record()
+
+
+def test_a_layer_used_twice_is_read_at_its_last_use() -> None:
+    linear = nn.Linear(4, 4)
+    probe = attach(linear)
+    first = linear(torch.ones(3, 4))
+    last = linear(first)
+    last.sum().backward()
+    record = probe.record()
+    assert record.activation_rms[0] == pytest.approx(last.square().mean().sqrt().item(), rel=1e-6)
+    assert record.activation_gradient_rms[0] == 1.0
+
+
+def test_a_model_without_weight_matrices_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing to measure"):
+        attach(nn.Sequential(nn.ReLU(), nn.BatchNorm1d(3)))
+
+
+def test_a_record_without_a_backward_pass_is_refused() -> None:
+    model = nn.Linear(3, 3)
+    probe = attach(model)
+    model(torch.ones(2, 3))
+    with pytest.raises(RuntimeError, match="no backward pass"):
+        probe.record()
+
+
+def test_without_an_update_the_ratio_is_missing_and_not_zero() -> None:
+    record = record_of(nn.Linear(3, 3), torch.ones(2, 3))
+    assert np.isnan(record.update_ratio).all()
+
+
+def everything_on(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[object]:
+    """What hangs on the modules, the parameters and the optimiser, in comparable form."""
+    modules = [sorted(vars(module)) for module in model.modules()]
+    hooks = [len(module._forward_hooks) + len(module._backward_hooks) for module in model.modules()]  # noqa: SLF001
+    parameters = [(sorted(vars(one)), one._backward_hooks, one.grad) for one in model.parameters()]  # noqa: SLF001
+    return [modules, hooks, parameters, sorted(vars(optimizer)), list(optimizer._optimizer_step_pre_hooks)]  # noqa: SLF001
+
+
+def test_detach_leaves_no_hook_no_attribute_and_no_gradient() -> None:
+    model = user_model(inplace=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = everything_on(model, optimizer)
+    probe = attach(model, optimizer)
+    assert everything_on(model, optimizer) != before
+    probe.detach()
+    assert everything_on(model, optimizer) == before
+
+
+def test_measure_leaves_no_gradient_on_what_it_was_given() -> None:
+    given, cotangent = torch.randn(4, 16), torch.randn(4, 10)
+    measure(linear_network(2, 16), input=given, cotangent=cotangent, dtype=torch.float32, seed=0)
+    assert (given.requires_grad, given.grad, cotangent.grad) == (False, None, None)
+
+
+def test_two_records_of_one_pass_are_equal_in_every_field() -> None:
+    one, other = (measured(1.0, torch.device("cpu")) for _ in range(2))
+    for field in fields(one):
+        if field.name != "overhead_seconds":
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))

@@ -1,0 +1,58 @@
+"""Small trials for the tests of training: a plan with changes, its data, and all that a run yields."""
+
+from typing import Any
+
+import torch
+
+from models.plan import Plan, expand
+from models.specs.experiment import ExperimentSpec
+from worker.datasets import load
+from worker.datasets.split import TrialData
+from worker.engine import EpochResult, RunResult, Trainer, train
+from worker.probe import StepRecord
+
+CPU = torch.device("cpu")
+WIDE = {"kind": "gaussian", "weight_variance": 6.0, "bias_variance": 1.0}
+"""Large enough that some entries saturate and some units die in a batch of a few cases."""
+
+
+def spec_of(network: dict[str, Any] | None = None, **changes: Any) -> ExperimentSpec:
+    """Digits, two hidden layers, Adam, 3 steps in batches of 6, unless changed."""
+    asked: dict[str, Any] = {
+        "name": "small",
+        "dataset": {"kind": "digits"},
+        "network": {"kind": "mlp", "hidden": [12, 9], "init": WIDE, **(network or {})},
+        "optimizer": {"kind": "adam", "learning_rate": 0.01},
+        "batch_size": 6,
+        **changes,
+    }
+    if "epochs" not in asked:
+        asked.setdefault("steps", 3)
+    return ExperimentSpec.model_validate(asked)
+
+
+def plan_of(network: dict[str, Any] | None = None, **changes: Any) -> Plan:
+    """The plan of the last variant: the baseline, or the one with the remedy that is given."""
+    return expand(spec_of(network, **changes))[-1].plan
+
+
+def data_of(plan: Plan, seed: int = 0) -> TrialData:
+    return load(plan.experiment.dataset, seed)
+
+
+def trainer_of(plan: Plan, *, seed: int = 0, dtype: torch.dtype = torch.float32, record: bool = True) -> Trainer:
+    return Trainer(plan, data_of(plan, seed), seed=seed, device=CPU, dtype=dtype, record=record)
+
+
+def run_of(plan: Plan, **changes: Any) -> tuple[list[StepRecord], list[EpochResult], RunResult]:
+    """Everything that one run yields, by kind."""
+    seed = changes.setdefault("seed", 0)
+    seen = list(train(plan, data_of(plan, seed), **changes))
+    result = seen[-1]
+    assert isinstance(result, RunResult)
+    records = [one for one in seen if isinstance(one, StepRecord)]
+    return records, [one for one in seen if isinstance(one, EpochResult)], result
+
+
+def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in trainer.model.state_dict().items()}
