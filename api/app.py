@@ -10,7 +10,19 @@ from sqlalchemy.exc import ArgumentError
 from api import errors, metrics
 from api.changes import Changes
 from api.gate import Gate
-from api.routes import catalogue, comparisons, experiments, health, predictions, runs, traces, validation, waiting
+from api.routes import (
+    catalogue,
+    comparisons,
+    experiments,
+    health,
+    predictions,
+    reports,
+    runs,
+    submission,
+    traces,
+    validation,
+    waiting,
+)
 from api.schema import PROBLEM, Clinic, add_docs, operation_id
 from models.database import Database
 from models.settings import Settings
@@ -47,7 +59,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.database, app.state.changes = database, changes
     errors.install(app)
-    for module in (validation, experiments, waiting, comparisons, runs, traces, predictions, catalogue, health):
+    for module in (
+        validation,
+        submission,
+        experiments,
+        waiting,
+        comparisons,
+        reports,
+        runs,
+        traces,
+        predictions,
+        catalogue,
+        health,
+    ):
         app.include_router(module.router)
     add_docs(app)
     app.add_middleware(Gate, key=key, limit=settings.max_body_bytes)

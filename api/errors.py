@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -49,6 +50,21 @@ def not_found(what: str, identifier: object) -> ApiError:
     return ApiError(HTTPStatus.NOT_FOUND, f"there is no {what} {identifier}")
 
 
+def invalid_spec(error: ValidationError | SpecError, given: Any, instance: str) -> ProblemDetails:
+    """The 422 of a spec that came in among others."""
+    if isinstance(error, SpecError):
+        errors = [from_spec(problem) for problem in error.problems]
+    else:
+        errors = from_pydantic([{**one, "loc": ("body", *one["loc"])} for one in error.errors()], given)
+    return _details(HTTPStatus.UNPROCESSABLE_ENTITY, _in_one_line(errors), instance, errors)
+
+
+def _details(status: int, detail: str, instance: str, errors: Sequence[FieldProblem]) -> ProblemDetails:
+    title = HTTPStatus(status).phrase
+    kind = f"/problems/{title.lower().replace(' ', '-')}"
+    return ProblemDetails(type=kind, title=title, status=status, detail=detail, instance=instance, errors=list(errors))
+
+
 def problem_response(
     status: int,
     detail: str,
@@ -56,15 +72,7 @@ def problem_response(
     errors: Sequence[FieldProblem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    title = HTTPStatus(status).phrase
-    body = ProblemDetails(
-        type=f"/problems/{title.lower().replace(' ', '-')}",
-        title=title,
-        status=status,
-        detail=detail,
-        instance=instance,
-        errors=list(errors),
-    )
+    body = _details(status, detail, instance, errors)
     return JSONResponse(body.model_dump(mode="json"), status, dict(headers or {}), MEDIA_TYPE)
 
 

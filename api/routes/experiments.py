@@ -1,42 +1,23 @@
-"""Experiments: submit, list, cancel, delete, and list their runs. Looking at one is in ``waiting.py``."""
+"""Experiments: list, cancel, delete, and list their runs. They come in by ``submission.py``; ``waiting.py`` looks."""
 
 import uuid
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query
 from pydantic import StringConstraints
 
 from api import rows
 from api.bodies import StrictRoute
 from api.dependencies import CallerDep, DatabaseDep
 from api.errors import ApiError
-from api.examples import SPEC_EXAMPLES
 from api.pages import PageDep, encode_token
-from api.trials import planned
 from api.views import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
 from models import runs
-from models.specs.experiment import ExperimentSpec, Moment
+from models.specs.experiment import Moment
 from models.status import State
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
-
-SpecBody = Annotated[ExperimentSpec, Body(openapi_examples=SPEC_EXAMPLES)]
-_ACCEPTED: dict[int | str, dict[str, Any]] = {
-    202: {"headers": {"Location": {"description": "Where the experiment is.", "schema": {"type": "string"}}}}
-}
-
-
-@router.post("", status_code=HTTPStatus.ACCEPTED, summary="Submit an experiment", responses=_ACCEPTED)
-def submit(spec: SpecBody, response: Response, caller: CallerDep, database: DatabaseDep) -> ExperimentView:
-    """Start a controlled trial: every variant under every seed. The answer shows every default."""
-    variants = planned(spec)
-    with database.begin() as session:
-        experiment_id = runs.submit(session, spec, variants, caller.owner)
-        view = rows.experiment_now(session, caller, experiment_id)
-    response.headers["Location"] = view.links["self"]
-    return view
-
 
 # PostgreSQL refuses NUL in text.
 Label = Annotated[str, StringConstraints(pattern=r"^[^:\x00]+:[^\x00]+$")]

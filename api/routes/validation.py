@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from api.bodies import StrictRoute
 from api.costs import Cost, estimate
 from api.dependencies import CallerDep, DatabaseDep
-from api.routes.experiments import SpecBody
+from api.routes.submission import SpecBody
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
 
