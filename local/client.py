@@ -46,6 +46,11 @@ class Client:
     def comparison(self, experiment: dict[str, Any]) -> dict[str, Any]:
         return self._answer(self._http.get(f"{_path(experiment)}/comparison"))
 
+    def report(self, experiment: dict[str, Any]) -> str:
+        """The experiment as one self-contained HTML page."""
+        response = self._http.get(f"{_path(experiment)}/report")
+        return response.text if response.is_success else str(self._answer(response))
+
     @staticmethod
     def _answer(response: httpx.Response) -> dict[str, Any]:
         try:

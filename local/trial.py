@@ -31,7 +31,7 @@ def run(spec: Path, settings: Settings) -> int:
     with running_clinic(settings, alone=False) as clinic:
         client = Client(clinic.address, settings.bootstrap_key())
         try:
-            return one_experiment(console, client, body, clinic.tend)
+            return one_experiment(console, client, body, clinic.tend, settings.data_dir / "reports")
         except (httpx.TransportError, RefusedError) as error:
             message = f"the API does not answer as it should: {error}"
             raise LocalError(message) from error
@@ -39,8 +39,10 @@ def run(spec: Path, settings: Settings) -> int:
             client.close()
 
 
-def one_experiment(console: Console, client: Client, body: bytes, tend: Callable[[], None]) -> int:
-    """Submits, follows and shows; ``tend`` is called about once a second meanwhile. The answer is the exit code."""
+def one_experiment(console: Console, client: Client, body: bytes, tend: Callable[[], None], reports: Path) -> int:
+    """Submits, follows and shows; ``tend`` is called about once a second meanwhile; a page to look at is left in
+    ``reports``. The answer is the exit code.
+    """
     try:
         experiment = client.submit(body)
     except RefusedError as refusal:
@@ -53,6 +55,10 @@ def one_experiment(console: Console, client: Client, body: bytes, tend: Callable
         raise
     if sum(experiment["runs"].values()) > experiment["runs"]["failed"] + experiment["runs"]["cancelled"]:
         report.show(console, client.comparison(experiment))
+        reports.mkdir(parents=True, exist_ok=True)
+        page = reports / f"{experiment['id']}.html"
+        page.write_text(client.report(experiment), encoding="utf-8")
+        console.print(f"\nThe same with heat maps, as a page: {page}")
     if experiment["state"] == "succeeded":
         return 0
     console.print(f"The experiment {experiment['state']} (runs: {_counts(experiment)}).", style="bold red")

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -85,30 +86,32 @@ def nothing() -> None:
     """There are no processes to tend here."""
 
 
-def test_an_experiment_is_followed_to_its_comparison(client: Client, console: Console) -> None:
+def test_an_experiment_is_followed_to_its_comparison(client: Client, console: Console, tmp_path: Path) -> None:
     SmallApi.states[:] = [
         experiment("queued", 0.0, queued=2),
         experiment("running", 0.5, running=1, succeeded=1),
         experiment("succeeded", 1.0, succeeded=2),
     ]
-    assert one_experiment(console, client, b'{"name": "deep sigmoid"}', nothing) == 0
+    assert one_experiment(console, client, b'{"name": "deep sigmoid"}', nothing, tmp_path) == 0
     assert "deep sigmoid:  50%  runs: 1 running, 1 succeeded" in printed(console)
     assert "It vanished." in printed(console)
+    assert (tmp_path / "0199.html").is_file()
+    assert "0199.html" in printed(console).replace("\n", "")
 
 
-def test_a_failed_experiment_is_no_success(client: Client, console: Console) -> None:
+def test_a_failed_experiment_is_no_success(client: Client, console: Console, tmp_path: Path) -> None:
     SmallApi.states[:] = [experiment("failed", 1.0, failed=2)]
-    assert one_experiment(console, client, b'{"name": "deep sigmoid"}', nothing) == 1
+    assert one_experiment(console, client, b'{"name": "deep sigmoid"}', nothing, tmp_path) == 1
     assert "The experiment failed (runs: 2 failed)." in printed(console)
 
 
-def test_a_refused_spec_is_explained(client: Client, console: Console) -> None:
-    assert one_experiment(console, client, b"{}", nothing) == 2
+def test_a_refused_spec_is_explained(client: Client, console: Console, tmp_path: Path) -> None:
+    assert one_experiment(console, client, b"{}", nothing, tmp_path) == 2
     assert "  name: is missing" in printed(console).splitlines()
 
 
 def test_an_interrupt_cancels_and_waits_for_the_end(
-    client: Client, console: Console, capsys: pytest.CaptureFixture[str]
+    client: Client, console: Console, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     SmallApi.states[:] = [experiment("running", 0.4, running=1, succeeded=1)]
 
@@ -116,6 +119,6 @@ def test_an_interrupt_cancels_and_waits_for_the_end(
         raise InterruptedBySignal(2)
 
     with pytest.raises(InterruptedBySignal):
-        one_experiment(console, client, b'{"name": "deep sigmoid"}', interrupt)
+        one_experiment(console, client, b'{"name": "deep sigmoid"}', interrupt, tmp_path)
     assert SmallApi.asked[-2:] == ["/v1/experiments/0199/cancel", "/v1/experiments/0199?wait=1"]
     assert "the experiment was cancelled (runs: 1 succeeded, 1 cancelled)" in capsys.readouterr().err
