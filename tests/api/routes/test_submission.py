@@ -78,7 +78,8 @@ def test_a_batch_answers_item_by_item(client: TestClient, database: Database) ->
 
 
 def test_a_batch_has_its_limits(client: TestClient) -> None:
-    for items in ([], [{}] * 1_001):
+    sizes: list[list[dict[str, Any]]] = [[], [{}] * 1_001]
+    for items in sizes:
         assert client.post("/v1/experiments/batch", json={"items": items}).status_code == 422
 
 
