@@ -38,10 +38,12 @@ class Buckets:
         finite = np.isfinite(data)
         count = np.add.reduceat(finite.astype(np.float64), starts, axis=-1)
         total = np.add.reduceat(np.where(finite, data, 0.0), starts, axis=-1)
+        minimum = _or_nan(np.minimum.reduceat(np.where(finite, data, np.inf), starts, axis=-1), count)
+        maximum = _or_nan(np.maximum.reduceat(np.where(finite, data, -np.inf), starts, axis=-1), count)
         return cls(
-            minimum=_or_nan(np.minimum.reduceat(np.where(finite, data, np.inf), starts, axis=-1), count),
-            mean=np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0),
-            maximum=_or_nan(np.maximum.reduceat(np.where(finite, data, -np.inf), starts, axis=-1), count),
+            minimum=minimum,
+            mean=_mean(total, count, minimum, maximum),
+            maximum=maximum,
             last=data[..., ends - 1],
             nonfinite=(ends - starts).astype(np.float64) - count,
             records=(ends - starts).astype(np.float64),
@@ -62,10 +64,12 @@ class Buckets:
         total = np.add.reduceat(np.where(finite > 0, np.nan_to_num(self.mean) * finite, 0.0), starts, axis=-1)
         low = np.where(finite > 0, self.minimum, np.inf)
         high = np.where(finite > 0, self.maximum, -np.inf)
+        minimum = _or_nan(np.minimum.reduceat(low, starts, axis=-1), count)
+        maximum = _or_nan(np.maximum.reduceat(high, starts, axis=-1), count)
         return type(self)(
-            minimum=_or_nan(np.minimum.reduceat(low, starts, axis=-1), count),
-            mean=np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0),
-            maximum=_or_nan(np.maximum.reduceat(high, starts, axis=-1), count),
+            minimum=minimum,
+            mean=_mean(total, count, minimum, maximum),
+            maximum=maximum,
             last=self.last[..., ends - 1],
             nonfinite=np.add.reduceat(self.nonfinite, starts, axis=-1),
             records=np.add.reduceat(self.records, starts, axis=-1),
@@ -81,6 +85,12 @@ def joined(parts: Sequence[Buckets]) -> Buckets:
     """Buckets that follow one another, as one."""
     stacked = [np.concatenate(its, axis=-1) for its in zip(*(part.arrays for part in parts), strict=True)]
     return Buckets.from_arrays(stacked, np.concatenate([part.records for part in parts]))
+
+
+def _mean(total: Array, count: Array, minimum: Array, maximum: Array) -> Array:
+    """total/count; NaN for no records. Rounding must not take the mean of equal values beside them."""
+    mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    return np.clip(mean, minimum, maximum)
 
 
 def _or_nan(extreme: Array, count: Array) -> Array:

@@ -53,3 +53,9 @@ def test_joined_parts_read_as_one() -> None:
     values = np.arange(10.0)
     whole = joined([Buckets.of(values[:4], 2), Buckets.of(values[4:], 2)])
     np.testing.assert_array_equal(whole.maximum, Buckets.of(values, 2).maximum)
+
+
+def test_the_mean_of_equal_values_is_that_value() -> None:
+    buckets = Buckets.of(np.full(55, 0.001), 55)
+    assert buckets.mean == buckets.minimum == buckets.maximum
+    assert Buckets.of(np.full(55, 0.001), 5).merged(11).mean == buckets.mean
