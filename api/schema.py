@@ -1,5 +1,6 @@
 """The app as a contract that machines read: ``/openapi.json``, and ``/docs`` for people, without any script."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -47,8 +48,13 @@ def add_docs(app: FastAPI) -> None:
     def docs() -> HTMLResponse:
         rows = [
             f"<tr><td><b>{method.upper()}</b></td><td><code>{escape(path)}</code></td><td>{escape(its['summary'])}</td>"
-            f"<td>{escape(its.get('description', ''))}</td></tr>"
+            f"<td>{_marked(its.get('description', ''))}</td></tr>"
             for path, methods in app.openapi()["paths"].items()
             for method, its in methods.items()
         ]
         return HTMLResponse(_PAGE.format(about=escape(app.description), rows="".join(rows)))
+
+
+def _marked(text: str) -> str:
+    """Docstrings mark code by double backquotes."""
+    return re.sub(r"``(.+?)``", r"<code>\1</code>", escape(text))

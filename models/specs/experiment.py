@@ -1,5 +1,6 @@
 """The experiment as a client asks for it: the contract's spec, with every default filled in."""
 
+import datetime as dt
 from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
@@ -59,6 +60,10 @@ def _refuse_for_now(value: object) -> object:
 
 
 NotYet = Annotated[None, BeforeValidator(_refuse_for_now)]
+# A time zone may carry the ends of Python's calendar beyond it, and a row that holds such a time cannot be read.
+Moment = Annotated[
+    AwareDatetime, Field(ge=dt.datetime(1970, 1, 1, tzinfo=dt.UTC), lt=dt.datetime(9000, 1, 1, tzinfo=dt.UTC))
+]
 Label = Annotated[str, Field(min_length=1, max_length=200)]
 Design = Literal["one_at_a_time", "add_all", "full_factorial", "leave_one_out"]
 
@@ -85,8 +90,8 @@ class ExperimentSpec(Spec):
     stop_when: StopWhenSpec = StopWhenSpec()
     device: Literal["auto", "cpu", "gpu"] = "auto"
     priority: int = Field(default=5, ge=0, le=9)
-    not_before: AwareDatetime | None = None
-    deadline: AwareDatetime | None = None
+    not_before: Moment | None = None
+    deadline: Moment | None = None
     max_parallel: int | None = Field(default=None, ge=1, le=MAX_RUNS)
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=64)
 

@@ -69,7 +69,7 @@ def test_the_key_opens_and_makes_the_caller_admin(guarded: TestClient, headers: 
     ],
 )
 def test_without_the_key_every_route_under_v1_is_closed(guarded: TestClient, headers: dict[str, str]) -> None:
-    encoded = {name: value.encode() for name, value in headers.items()}
+    encoded = {name.encode(): value.encode() for name, value in headers.items()}
     for path in ("/v1/experiments", "/v1/catalogue/remedies", "/v1/runs/x", "/v1/nothing", "/v1"):
         response = guarded.get(path, headers=encoded)
         problem(response, 401)

@@ -1,0 +1,101 @@
+"""A run, its curves and its verdict."""
+
+import math
+
+import numpy as np
+from fastapi.testclient import TestClient
+
+from models import runs
+from models.database import Database
+from models.signals import CURVES
+from tests.api.made import claim, end_epoch, finish, problem, run_ids, submit, train, values, write
+
+KEYS = {
+    "id", "experiment_id", "variant", "seed", "state", "outcome", "progress", "attempts", "device", "versions",
+    "overhead", "verdict", "error", "source", "links",
+}  # fmt: skip
+
+
+def test_a_run_that_waits_has_nothing_to_tell(client: TestClient, database: Database) -> None:
+    experiment = submit(client)
+    run = client.get(f"/v1/runs/{run_ids(database, experiment)[0]}").json()
+    assert set(run) == KEYS
+    assert (run["experiment_id"], run["variant"], run["seed"]) == (experiment["id"], "baseline", 0)
+    assert (run["state"], run["progress"], run["attempts"], run["source"]) == ("queued", 0.0, [], "trained")
+    assert all(run[name] is None for name in ("outcome", "device", "versions", "overhead", "verdict", "error"))
+
+
+def test_a_run_that_has_ended_has_verdict_device_and_attempts(client: TestClient, database: Database) -> None:
+    experiment = submit(client)
+    run_id = run_ids(database, experiment)[0]
+    first, _ = claim(database, run_id)
+    with database.begin() as session:
+        runs.give_back(session, first, "lease lost")
+    train(database, run_id)
+    run = client.get(f"/v1/runs/{run_id}").json()
+    assert (run["state"], run["outcome"], run["progress"], run["device"]) == ("succeeded", "finished", 1.0, "cpu")
+    assert run["versions"] == {"torch": "2.13.0"}
+    assert run["overhead"] == 1.1
+    assert [(one["number"], one["worker"], one["reason"]) for one in run["attempts"]] == [
+        (1, "host:1", "lease lost"),
+        (2, "host:1", "finished"),
+    ]
+    assert all(one["started_at"].endswith("Z") and one["ended_at"].endswith("Z") for one in run["attempts"])
+    assert run["verdict"] == client.get(run["links"]["diagnosis"]).json()
+
+
+def test_a_failed_run_says_why(client: TestClient, database: Database) -> None:
+    experiment = submit(client, seeds=[0])
+    run_id = run_ids(database, experiment)[0]
+    lease, _ = claim(database, run_id)
+    with database.begin() as session:
+        runs.fail(session, lease, {"title": "Out of memory", "detail": "too wide"})
+    run = client.get(f"/v1/runs/{run_id}").json()
+    assert (run["state"], run["outcome"]) == ("failed", None)
+    assert run["error"] == {"title": "Out of memory", "detail": "too wide"}
+    assert client.get(experiment["links"]["self"]).json()["state"] == "failed"
+
+
+def test_there_is_no_verdict_before_the_end(client: TestClient, database: Database) -> None:
+    run_id = run_ids(database, submit(client))[0]
+    assert "queued" in problem(client.get(f"/v1/runs/{run_id}/diagnosis"), 409)["detail"]
+    claim(database, run_id)
+    assert "running" in problem(client.get(f"/v1/runs/{run_id}/diagnosis"), 409)["detail"]
+
+
+def test_a_diverged_run_is_answered_with_null_for_what_is_not_finite(client: TestClient, database: Database) -> None:
+    run_id = run_ids(database, submit(client))[0]
+    lease, plan = claim(database, run_id)
+    signals = values(plan, 0.0)
+    signals[..., 2:] = np.nan
+    write(database, lease, plan, signals)
+    finish(database, lease, plan, outcome="diverged", overhead=math.nan, test_loss=math.inf, test_metric=math.nan)
+    run = client.get(f"/v1/runs/{run_id}").json()
+    assert (run["state"], run["outcome"], run["overhead"]) == ("succeeded", "diverged", None)
+    assert run["verdict"]["kind"] == "diverged"
+
+
+def test_curves_hold_every_name_in_buckets_with_their_extremes(client: TestClient, database: Database) -> None:
+    run_id = run_ids(database, submit(client))[0]
+    lease, plan = claim(database, run_id)
+    write(database, lease, plan, values(plan, 0.0))
+    end_epoch(database, run_id, 0, 1.5, math.nan)
+    end_epoch(database, run_id, 1, 0.5, 0.9)
+    whole = client.get(f"/v1/runs/{run_id}/curves").json()
+    assert set(whole) == {"run_id", "steps", "curves", "epochs"}
+    assert whole["steps"] == [[0, 0], [1, 1], [2, 2], [3, 3]]
+    assert list(whole["curves"]) == list(CURVES)
+    assert whole["curves"]["loss"]["mean"] == [0.0, 1.0, 2.0, 3.0]
+    assert whole["epochs"] == {"validation_loss": [1.5, 0.5], "validation_metric": [None, 0.9]}
+    part = client.get(f"/v1/runs/{run_id}/curves", params={"from": 1, "to": 3, "points": 2}).json()
+    assert part["steps"] == [[1, 2], [3, 3]]
+    assert part["curves"]["penalty"] == {
+        "min": [1.0, 3.0], "mean": [1.5, 3.0], "max": [2.0, 3.0], "last": [2.0, 3.0], "nonfinite": [0, 0]
+    }  # fmt: skip
+
+
+def test_curves_of_a_run_without_records_are_empty(client: TestClient, database: Database) -> None:
+    run_id = run_ids(database, submit(client))[0]
+    empty = client.get(f"/v1/runs/{run_id}/curves").json()
+    assert empty["steps"] == []
+    assert empty["curves"]["loss"] == {"min": [], "mean": [], "max": [], "last": [], "nonfinite": []}

@@ -1,0 +1,124 @@
+"""What a spec would cost: counted by hand here, or held against runs that were measured."""
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from statsmodels.stats.power import TTestPower
+
+from api.costs import ASSUMED_SD, seeds_needed
+from models.database import Database
+from models.signals import SIGNALS
+from tests.api.made import Json, problem, run_ids, spec, submit, train
+
+MLP = {"kind": "mlp", "depth": 4, "width": 8}
+
+
+def cost(client: TestClient, **changes: object) -> Json:
+    response = client.post("/v1/experiments/validate", json=spec(**changes))
+    assert response.status_code == 200, response.text
+    answer: Json = response.json()
+    return answer
+
+
+def test_variants_runs_steps_and_values_are_counted(reader: TestClient) -> None:
+    answer = cost(reader, network=MLP, seeds=[0, 1, 2], steps=10, trace={"every": 4}, remedies=[{"kind": "batch_norm"}])
+    weights = 64 * 8 + 8 * 8 + 8 * 8 + 8 * 10
+    biases = 8 + 8 + 8 + 10
+    assert set(answer) == {
+        "variants", "runs", "steps", "trace_values", "estimated_device_seconds", "warnings", "seeds_needed"
+    }  # fmt: skip
+    assert [(variant["name"], variant["parameters"]) for variant in answer["variants"]] == [
+        ("baseline", weights + biases),
+        ("batch_norm", weights + biases + 2 * (8 + 8 + 8)),
+    ]
+    assert answer["variants"][1]["remedies"][0]["kind"] == "batch_norm"
+    assert (answer["runs"], answer["steps"]) == (6, 10)
+    assert answer["trace_values"] == 4 * len(SIGNALS) * 3 * 6
+
+
+def test_epochs_are_counted_in_steps_of_one_run(reader: TestClient) -> None:
+    answer = cost(reader, steps=None, epochs=10, batch_size=128)
+    assert answer["steps"] == 10 * (1438 // 128)
+
+
+def test_nothing_is_stored(client: TestClient) -> None:
+    cost(client)
+    assert client.get("/v1/experiments").json()["items"] == []
+
+
+def test_the_estimate_grows_with_everything_that_is_done(reader: TestClient) -> None:
+    small = cost(reader, steps=200)["estimated_device_seconds"]
+    assert small > 0
+    more: list[Json] = [
+        {"steps": 400},
+        {"steps": 200, "seeds": [0, 1, 2]},
+        {"steps": 200, "batch_size": 512},
+        {"steps": 200, "remedies": [{"kind": "l2"}]},
+        {"steps": 200, "network": {**MLP, "width": 256}},
+        {"steps": 200, "network": {**MLP, "depth": 8}},
+    ]
+    for changes in more:
+        assert cost(reader, **changes)["estimated_device_seconds"] > small, changes
+    assert cost(reader, steps=200, trace={"every": 10})["estimated_device_seconds"] < small
+    assert 0 < cost(reader, steps=0)["estimated_device_seconds"] < small
+
+
+def test_finished_runs_correct_the_estimate_by_their_median(client: TestClient, database: Database) -> None:
+    before = cost(client, seeds=[0])["estimated_device_seconds"]
+    for run_id, measured in zip(run_ids(database, submit(client, seeds=[0, 1, 2])), (5.0, 7.0, 100.0), strict=True):
+        train(database, run_id, device_seconds=measured)
+    assert cost(client, seeds=[0])["estimated_device_seconds"] == pytest.approx(7.0, rel=1e-3)
+    assert before < 1.0
+
+
+def test_runs_that_ended_early_or_on_another_device_correct_nothing(client: TestClient, database: Database) -> None:
+    before = cost(client, seeds=[0])["estimated_device_seconds"]
+    ended, finished = run_ids(database, submit(client))
+    train(database, ended, device_seconds=50.0, stopped_by="loss_above", outcome="diverged")
+    assert cost(client, seeds=[0])["estimated_device_seconds"] == before
+    train(database, finished, device_seconds=50.0)
+    assert cost(client, seeds=[0], device="gpu")["estimated_device_seconds"] == before
+    assert cost(client, seeds=[0], device="cpu")["estimated_device_seconds"] == pytest.approx(50.0, rel=1e-3)
+
+
+def test_seeds_needed_have_the_power_they_promise(reader: TestClient) -> None:
+    answer = cost(reader)["seeds_needed"]
+    effect = answer["effect"] / ASSUMED_SD
+    power = TTestPower()
+    assert power.power(effect, answer["n"], 0.05) >= 0.8 > power.power(effect, answer["n"] - 1, 0.05)
+
+
+def test_seeds_needed_hold_in_simulated_trials() -> None:
+    random = np.random.default_rng(0)
+    n = seeds_needed(1.0)
+    differences = random.normal(1.0, 1.0, (20_000, n))
+    t = differences.mean(axis=1) / (differences.std(axis=1, ddof=1) / np.sqrt(n))
+    critical = 2.2622  # two-sided, 5 %, 9 degrees of freedom
+    assert n == 10
+    assert np.mean(np.abs(t) > critical) == pytest.approx(0.803, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"network": {**MLP, "activation": "relu"}, "remedies": [{"kind": "activation", "function": "relu"}]},
+         "activation changes nothing"),
+        ({"optimizer": {"kind": "sgd", "learning_rate": 0.1}, "remedies": [{"kind": "learning_rate", "value": 0.1}]},
+         "learning_rate changes nothing"),
+        ({"seeds": [0]}, "one seed"),
+        ({"seeds": [0, 1, 2]}, "3 seeds"),
+        ({"steps": 0}, "untrained"),
+        ({"device": "gpu"}, "gpu"),
+    ],
+)  # fmt: skip
+def test_what_a_client_may_not_have_meant_is_said(reader: TestClient, changes: Json, says: str) -> None:
+    assert any(says in warning for warning in cost(reader, **changes)["warnings"])
+
+
+def test_a_sound_spec_gets_no_warning(reader: TestClient) -> None:
+    assert cost(reader, seeds={"count": 5}, remedies=[{"kind": "batch_norm"}, {"kind": "l2"}])["warnings"] == []
+
+
+def test_a_spec_that_cannot_be_is_refused_as_when_it_is_submitted(reader: TestClient) -> None:
+    refused = problem(reader.post("/v1/experiments/validate", json=spec(batch_size=10_000)), 422)
+    assert refused["errors"][0]["field"] == "batch_size"

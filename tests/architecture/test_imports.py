@@ -1,0 +1,34 @@
+"""What importing a room loads, in a fresh interpreter: import contracts see names, this sees what really happens."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+FORBIDDEN = {"torch", "torchvision", "celery", "kombu", "redis", "valkey", "sklearn", "worker", "local"}
+WEB = {"fastapi", "starlette", "uvicorn", "api"}
+
+
+def modules_of(room: str) -> list[str]:
+    files = sorted((ROOT / room).rglob("*.py"))
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
+    return [name.removesuffix(".__init__") for name in names]
+
+
+def loaded_by(modules: list[str]) -> set[str]:
+    """Top-level packages that are there once all of ``modules`` have been imported."""
+    code = f"import sys; [__import__(name) for name in {modules!r}]; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_the_api_loads_neither_torch_nor_a_queue_nor_the_worker() -> None:
+    loaded = loaded_by(modules_of("api"))
+    assert loaded >= {"api", "models", "fastapi"}
+    assert not loaded & FORBIDDEN
+
+
+def test_models_load_neither_torch_nor_a_queue_nor_the_web() -> None:
+    loaded = loaded_by(modules_of("models"))
+    assert loaded >= {"models", "sqlalchemy"}
+    assert not loaded & (FORBIDDEN | WEB)
