@@ -63,6 +63,11 @@ check: $(READY) ## format, lint, types, contracts between the rooms, migrations 
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m local check-migrations
 
+.PHONY: bench
+bench: $(READY) ## what recording and storing cost, as ratios and rates (a few minutes; tables in benchmarks/results)
+	@$(BIN)/python -m benchmarks.probe
+	@$(BIN)/python -m benchmarks.store
+
 .PHONY: format
 format: $(READY) ## rewrite the code in the one format
 	@$(BIN)/ruff check --quiet --fix-only .

@@ -100,7 +100,7 @@ def main() -> None:
     with scratch() as database:
         result = measure(database, asked.runs)
     for name, value in result.items():
-        print(f"{name:40} {value:>14,.2f}")  # noqa: T201 -- a command line tool
+        print(f"{name:40} {value:>14,.2f}")
     (ROOT / "benchmarks" / "results" / "store.json").write_text(json.dumps(result, indent=2) + "\n")
 
 

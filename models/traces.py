@@ -135,13 +135,24 @@ def read_rollup(
 
 def first_broken_chunk(session: Session, run_id: uuid.UUID) -> int | None:
     """The first step of the earliest chunk that holds a non-finite count or h; None where all is finite."""
-    broken = (
-        "EXISTS (SELECT FROM unnest(nonfinite_count, activation_rms) AS record(count, h) "
-        "WHERE record.count <> 0 OR record.h IN ('NaN', 'Infinity'))"
-    )
+    # Where there are rollups they know it without millions of values being looked at.
+    rolled = session.execute(
+        select(func.count(), func.min(TraceRollup.first_step).filter(text(_BROKEN_BUCKET))).where(
+            TraceRollup.run_id == run_id, TraceRollup.signal.in_(["nonfinite_count", "activation_rms"])
+        )
+    ).one()
+    broken_part: int | None = rolled[1]
+    if rolled[0] and broken_part is None:
+        return None
     return session.execute(
-        select(func.min(TraceChunk.first_step)).where(TraceChunk.run_id == run_id, text(broken))
+        select(func.min(TraceChunk.first_step)).where(
+            TraceChunk.run_id == run_id, TraceChunk.first_step >= (broken_part or 0), text(_BROKEN_CHUNK)
+        )
     ).scalar_one()
+
+
+_BROKEN_CHUNK = "(0 <> ANY (nonfinite_count) OR 'NaN' = ANY (activation_rms) OR 'Infinity' = ANY (activation_rms))"
+_BROKEN_BUCKET = "(0 <> ANY (nonfinite) OR (signal = 'nonfinite_count' AND 0 <> ANY (maximum)))"
 
 
 def read_run(session: Session, run_id: uuid.UUID, plan: Plan, first: int = 0, last: int | None = None) -> RunTrace:

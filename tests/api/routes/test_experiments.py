@@ -101,7 +101,7 @@ def test_a_thousand_variants_of_a_thousand_layers_are_refused_at_once(client: Te
     for path in ("/v1/experiments", "/v1/experiments/validate"):
         refused = problem(client.post(path, json=spec(variants=arms, network=network, seeds=[0])), 422)
         assert refused["errors"][0]["field"] == "variants"
-        assert "100,000" in refused["errors"][0]["allowed"]
+        assert "20,000" in refused["errors"][0]["allowed"]
     assert stored(database) == 0
 
 
