@@ -10,7 +10,8 @@ from statsmodels.stats.power import TTestPower
 
 from api.timing import run_seconds, scale
 from api.trials import planned
-from models.plan import Variant, remedy_names
+from models.designs import remedy_names
+from models.plan import Variant
 from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import RemedySpec

@@ -6,14 +6,15 @@ effect is written twice; a variant whose remedies contradict, or that the data c
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from models.activations import Activation
-from models.specs.base import Problem, Spec, SpecError
+from models.designs import contradiction, named_variants
+from models.specs.base import Problem, SpecError
 from models.specs.dataset import DATASETS, SplitSizes, split_sizes
-from models.specs.experiment import MAX_RUNS, MAX_STEPS, ExperimentSpec, StopWhenSpec, VariantSpec
+from models.specs.experiment import MAX_RUNS, MAX_STEPS, ExperimentSpec, StopWhenSpec
 from models.specs.init import InitSpec, OrthogonalInit
 from models.specs.network import (
     BatchNormSpec,
@@ -36,9 +37,7 @@ from models.specs.remedy import (
     RemedySpec,
 )
 
-BASELINE = "baseline"
 MAX_PARAMETERS = 200_000_000
-MAX_FACTORS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,97 +215,6 @@ def plan_network(network: MlpSpec, input_width: int, output_width: int) -> Netwo
 # --- the variants -----------------------------------------------------------------------------------------------
 
 
-def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value
-
-
-def _parameters(remedy: Spec) -> dict[str, object]:
-    """The remedy's parameters by dotted name, its own kind left out."""
-    return {path: value for path, value in _leaves(remedy.model_dump()) if path != "kind"}
-
-
-def remedy_names(remedies: Sequence[RemedySpec]) -> tuple[str, ...]:
-    """A remedy's kind; where a kind repeats, with the first parameter that differs; if still equal, ``#2``.
-
-    >>> from models.specs.remedy import ClipNormRemedy
-    >>> remedy_names([ClipNormRemedy(kind="clip_norm"), ClipNormRemedy(kind="clip_norm", max_norm=5.0)])
-    ('clip_norm(1.0)', 'clip_norm(5.0)')
-    """
-    names: list[str] = []
-    for remedy in remedies:
-        same_kind = [_parameters(other) for other in remedies if other.kind == remedy.kind]
-        paths = dict.fromkeys(path for parameters in same_kind for path in parameters)
-        differing = next((p for p in paths if len({repr(its.get(p)) for its in same_kind}) > 1), None)
-        name = remedy.kind if differing is None else f"{remedy.kind}({_parameters(remedy).get(differing)})"
-        earlier = sum(taken == name or taken.startswith(f"{name}#") for taken in names)
-        names.append(name if earlier == 0 else f"{name}#{earlier + 1}")
-    return tuple(names)
-
-
-def _arms(spec: ExperimentSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The variants of the spec's design beside the baseline: a name and the indices of its remedies."""
-    names = remedy_names(spec.remedies)
-    everything = tuple(range(len(names)))
-    if not names:
-        return
-    if spec.design in {"one_at_a_time", "add_all"}:
-        yield from ((name, (index,)) for index, name in enumerate(names))
-    if spec.design in {"add_all", "leave_one_out"}:
-        yield "all", everything
-    if spec.design == "leave_one_out":
-        yield from ((f"all-{name}", everything[:i] + everything[i + 1 :]) for i, name in enumerate(names))
-    if spec.design == "full_factorial":
-        for size in range(1, len(names)):
-            yield from (("+".join(names[i] for i in some), some) for some in itertools.combinations(everything, size))
-        yield "all", everything
-
-
-def _named_variants(spec: ExperimentSpec) -> list[tuple[str, str, tuple[RemedySpec, ...]]]:
-    """(name, where in the spec, remedies) of every variant, the baseline first."""
-    baseline: list[tuple[str, str, tuple[RemedySpec, ...]]] = [(BASELINE, "network", ())]
-    if spec.variants is not None:
-        return baseline + [
-            (variant.name, f"variants[{index}]", variant.remedies)
-            for index, variant in enumerate(spec.variants)
-            if not _is_baseline(variant, index)
-        ]
-    if spec.design == "full_factorial" and len(spec.remedies) > MAX_FACTORS:
-        message = f"a full factorial of {len(spec.remedies)} remedies has {2 ** len(spec.remedies)} variants"
-        raise SpecError(Problem("remedies", len(spec.remedies), message, f"at most {MAX_FACTORS} remedies"))
-    if spec.design == "leave_one_out" and len(spec.remedies) == 1:
-        message = "leaving out the only remedy leaves the baseline"
-        raise SpecError(Problem("design", spec.design, message, "at least 2 remedies, or another design"))
-    return baseline + [
-        (name, "remedies", tuple(spec.remedies[index] for index in indices)) for name, indices in _arms(spec)
-    ]
-
-
-def _is_baseline(variant: VariantSpec, index: int) -> bool:
-    if variant.name != BASELINE:
-        return False
-    if variant.remedies:
-        message = "the baseline is the network without remedies; it is always there"
-        raise SpecError(Problem(f"variants[{index}].name", BASELINE, message, "another name"))
-    return True
-
-
-def _contradiction(name: str, where: str, remedies: Sequence[RemedySpec]) -> Problem | None:
-    by_slot: dict[str, str] = {}
-    for remedy, shown in zip(remedies, remedy_names(remedies), strict=True):
-        if remedy.slot in by_slot:
-            message = (
-                f"variant {name!r} holds {by_slot[remedy.slot]} and {shown}, which contradict each other: "
-                f"both set the {remedy.slot.replace('_', ' ')}"
-            )
-            return Problem(where, [by_slot[remedy.slot], shown], message, "one remedy of this kind in a variant")
-        by_slot[remedy.slot] = shown
-    return None
-
-
 def _steps(spec: ExperimentSpec, train_cases: int) -> tuple[int, int]:
     """(steps per epoch, steps of a run)."""
     per_epoch = train_cases // spec.batch_size if spec.drop_last else math.ceil(train_cases / spec.batch_size)
@@ -355,7 +263,7 @@ def _plan(spec: ExperimentSpec, remedies: Sequence[RemedySpec], where: str) -> P
 
 def expand(spec: ExperimentSpec) -> tuple[Variant, ...]:
     """Every variant of the trial with its plan, the baseline first. SpecError where one cannot be."""
-    named = _named_variants(spec)
+    named = named_variants(spec)
     runs = len(named) * len(spec.seed_list())
     if runs > MAX_RUNS:
         message = f"{len(named)} variants × {len(spec.seed_list())} seeds are {runs:,} runs"
@@ -364,7 +272,7 @@ def expand(spec: ExperimentSpec) -> tuple[Variant, ...]:
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise SpecError(Problem("variants", twice, "two variants have one name", "a name of its own for each"))
-    problems = [problem for name, where, remedies in named if (problem := _contradiction(name, where, remedies))]
+    problems = [problem for name, where, remedies in named if (problem := contradiction(name, where, remedies))]
     if problems:
         raise SpecError(*problems)
     return tuple(Variant(name, remedies, _plan(spec, remedies, where)) for name, where, remedies in named)

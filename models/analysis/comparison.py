@@ -38,7 +38,8 @@ from models.analysis.statistics import (
 )
 from models.analysis.summary import RunSummary
 from models.analysis.variant import gradients, variant_verdict
-from models.plan import BASELINE, Variant
+from models.designs import BASELINE
+from models.plan import Variant
 from models.specs.experiment import ExperimentSpec
 
 __all__ = ["Comparison", "RunRow", "VariantComparison", "compare"]

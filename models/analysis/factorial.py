@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from models.analysis.gradient import total_gain
 from models.analysis.measurements import Measured
 from models.analysis.statistics import Array, Estimate, Number, holm, paired_t_p, t_interval
-from models.plan import Variant, remedy_names
+from models.designs import remedy_names
+from models.plan import Variant
 from models.specs.remedy import RemedySpec
 
 WITHIN_SEEDS: Final = "t over seeds, contrast within each"

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models.plan import REWRITES, expand, remedy_names
+from models.designs import remedy_names
+from models.plan import REWRITES, expand
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
 from models.specs.init import INITS

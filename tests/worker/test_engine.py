@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.plan import BASELINE, Plan, expand
+from models.designs import BASELINE
+from models.plan import Plan, expand
 from models.signals import CURVES
 from models.specs.remedy import ClipNormRemedy, L2Remedy
 from tests.worker.oracle import tell
