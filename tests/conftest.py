@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -23,6 +24,10 @@ from local.server import Server, start
 from models.database import Database
 
 ROOT = Path(__file__).parent.parent
+# How long an example takes says something of the machine, not of the code.
+hypothesis.settings.register_profile("clinic", deadline=None)
+hypothesis.settings.load_profile("clinic")
+
 # Read before any test, as the user's CLINIC_… variables are removed here for good.
 SERVERS = {name: os.environ.get(f"CLINIC_TEST_{name}") for name in ("DATABASE_URL", "REDIS_URL")}  # noqa: TID251
 # torch makes a cache folder when an optimiser is built: inside the project, please.
