@@ -1,16 +1,19 @@
 """``python -m api``: serve on ``CLINIC_HOST`` and ``CLINIC_PORT`` until told to stop."""
 
 import sys
+from contextlib import suppress
 
-import uvicorn
 from pydantic import ValidationError
 
 from api import logs
 from api.app import create_app
+from api.server import Server
 from models.settings import Settings
 
 WRONG_SETTINGS = 2
 """The exit code of a start that no restart will mend."""
+NOT_STARTED = 3
+"""Uvicorn's own, where its start failed; its log says why."""
 
 
 def main() -> int:
@@ -21,9 +24,11 @@ def main() -> int:
         print(f"the API cannot start: {_sentence(error)}", file=sys.stderr)  # noqa: T201 -- for whoever starts it
         return WRONG_SETTINGS
     logs.configure()
-    # Those who wait for a change must not hold up the end for longer than this.
-    uvicorn.run(app, host=settings.host, port=settings.port, timeout_graceful_shutdown=5, access_log=False)
-    return 0
+    server = Server(app, settings.host, settings.port)
+    # Uvicorn ends as it was asked to, and then repeats the signal.
+    with suppress(KeyboardInterrupt):
+        server.run()
+    return 0 if server.started else NOT_STARTED
 
 
 def _sentence(error: Exception) -> str:

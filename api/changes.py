@@ -19,11 +19,16 @@ _CLOSE_S = 2.0
 
 
 class Changes:
-    """``with changes.watch(id) as changed`` gives an event that is set at every change from then on."""
+    """``with changes.watch(id) as changed`` gives an event that is set at every change from then on.
+
+    ``listening`` is set while the connection is there, ``released`` once nobody shall wait any longer.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self.released = False
+        self.listening = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -37,6 +42,11 @@ class Changes:
         self._closing.set()
         if self._thread is not None:
             self._thread.join(_CLOSE_S)
+
+    def release(self) -> None:
+        """Nobody shall wait any longer: the server is about to end."""
+        self.released = True
+        self._wake_all()
 
     @property
     def waiting(self) -> int:
@@ -61,12 +71,14 @@ class Changes:
             try:
                 with self._database.listening(CHANGED_CHANNEL) as connection:
                     away = False
+                    self.listening.set()
                     # Whatever was missed while there was no connection: let everybody look.
                     loop.call_soon_threadsafe(self._wake_all)
                     while not self._closing.is_set():
                         for notice in connection.notifies(timeout=_LISTEN_S):
                             loop.call_soon_threadsafe(self._wake, notice.payload)
             except psycopg.Error as error:
+                self.listening.clear()
                 if not away:
                     log.warning("lost the connection that hears of changes; trying again", error=str(error))
                 away = True

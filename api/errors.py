@@ -1,5 +1,6 @@
 """Errors a client can act on, as problem details (RFC 9457): what, where, and what would be allowed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -93,7 +94,19 @@ def install(app: FastAPI) -> None:
 
 def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 -- registered for it
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # Starlette names the methods of the first route at this address, and there may be one for each method.
+        error.headers = {"Allow": ", ".join(_methods_at(request)) or "GET"}
     return error_response(error, request.url.path)
+
+
+def _methods_at(request: Request) -> list[str]:
+    return sorted(
+        method.upper()
+        for template, methods in request.app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), request.url.path)
+        for method in methods
+    )
 
 
 def _on_invalid(request: Request, error: Exception) -> JSONResponse:

@@ -181,8 +181,6 @@ class Trainer:
         if self.probe is not None:
             self.probe.recording = probe is not None
         loss = self._backward(step)
-        if probe is not None:
-            probe.observe()
         curves = self._treat(probe)
         self.optimizer.step()
         seconds = time.perf_counter() - began - (0.0 if probe is None else probe.overhead_seconds)

@@ -1,14 +1,14 @@
-"""The reductions of a recorded step, and how they are computed on the CPU and on a device.
+"""What is measured of the tensors of a recorded step, and how, on the CPU and on a device.
 
-``Reducer.measure`` is the one list of what is measured. ``HostReducer`` reads CPU tensors as numpy views: a torch
-operation costs microseconds before it starts, and a small layer has no more. ``DeviceReducer`` stacks everything
-where it is and copies once. Both give the same numbers up to rounding.
+A meter keeps the h and δ of a step and gives a row per name of ``MEASURED``, one number per layer. ``HostMeter`` reads
+CPU tensors through numpy, ``DeviceMeter`` stacks everything where it is and copies once; both give the same numbers
+up to rounding.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,83 +16,85 @@ import torch
 from torch import Tensor
 
 from models.activations import Activation, Interval
+from worker.points import Point
 
 Array = npt.NDArray[np.float64]
 View = npt.NDArray[Any]
-Held = TypeVar("Held")
-"""A tensor as the reducer reads it."""
-Row = TypeVar("Row")
-"""A number per layer."""
 Scalar = float | Tensor
 
 MEASURED = (
-    "activation_norm",
-    "activation_gradient_norm",
+    "activation_rms",
+    "activation_gradient_rms",
     "weight_gradient_norm",
     "weight_gradient_max",
     "weight_norm",
     "dead_fraction",
     "saturated_fraction",
     "nonfinite_count",
+    "update_norm",
 )
+"""The rows of a step. ``update_norm``, the last, is there where an update followed."""
 
 
-class Reducer(ABC, Generic[Held, Row]):
-    """Reductions of lists of tensors, one tensor per layer, to rows."""
+class Meter(ABC):
+    """Keeps what the layers of ``points`` show in a step, and reduces it when backward is through.
 
-    def measure(
-        self,
-        h: Sequence[Held],
-        delta: Sequence[Held],
-        gradients: Sequence[Held],
-        weights: Sequence[Held],
-        activations: Sequence[Activation | None],
-    ) -> list[Row]:
-        """A row per name of MEASURED."""
-        norms = [self.norms(its) for its in (h, delta, gradients)]
-        return [
-            *norms,
-            self.largest(gradients),
-            self.norms(weights),
-            *self.inactive(h, activations),
-            self.nonfinite((h, delta, gradients), norms),
-        ]
+    Norms are true for every finite tensor: no square under- or overflows. A NaN or Inf makes them NaN or Inf.
+    """
 
-    @abstractmethod
-    def hold(self, tensors: Sequence[Tensor]) -> list[Held]:
-        """The tensors as this reducer reads them, without a copy where there can be none."""
+    def __init__(self, points: Sequence[Point]) -> None:
+        self.points = points
+        self.forget()
 
-    @abstractmethod
-    def norms(self, tensors: Sequence[Held]) -> Row:
-        """‖t‖₂, true for every finite t: no square under- or overflows. NaN or Inf where t holds one."""
+    def forget(self) -> None:
+        """Begin another step."""
+        self._h: list[Tensor | None] = [None] * len(self.points)
+        self._delta: list[Tensor | None] = [None] * len(self.points)
+        self._versions = [0] * len(self.points)
 
-    @abstractmethod
-    def largest(self, tensors: Sequence[Held]) -> Row:
-        """max|t|, NaN where t holds one."""
+    def see_h(self, index: int, h: Tensor) -> Tensor:
+        """Layer ``index`` computed ``h``, detached; what is kept of it."""
+        self._h[index] = h = h.clone() if self.points[index].changed_in_place else h
+        self._delta[index] = None
+        self._versions[index] = h._version  # noqa: SLF001 -- documented under this name
+        return h
 
-    @abstractmethod
-    def inactive(self, h: Sequence[Held], activations: Sequence[Activation | None]) -> tuple[Row, Row]:
-        """(share of dead units, share of saturated entries) of h (batch, …, units). NaN is neither."""
+    def see_delta(self, index: int, h: Tensor, delta: Tensor) -> None:
+        """∂L/∂h of what ``see_h`` gave. A layer used twice in a pass is that of its last use, in h and in δ."""
+        if self._h[index] is h:
+            self._delta[index] = delta
 
-    @abstractmethod
-    def nonfinite(self, operands: Sequence[Sequence[Held]], norms: Sequence[Row]) -> Row:
-        """How many entries of each layer's operands are NaN or ±Inf, together; ``norms`` as of ``norms``."""
+    def missing(self) -> tuple[list[str], list[str]]:
+        """The layers that have shown (no h, no δ)."""
+        kept = ([*zip(its, self.points, strict=True)] for its in (self._h, self._delta))
+        h, delta = ([point.name for one, point in pairs if one is None] for pairs in kept)
+        return h, delta
 
-    @abstractmethod
-    def total(self, norms: Row, others: Sequence[Held]) -> Scalar:
-        """‖·‖₂ over the tensors that have these norms and the others together."""
+    def complete(self) -> bool:
+        return None not in self._delta
+
+    def settle(self, others: Sequence[Tensor]) -> Scalar:
+        """Reduce all that was seen, with ∂L/∂W as it is. The norm over all ∂L/∂W and ``others``."""
+        h = [self._unchanged(index, one) for index, one in enumerate(self._h) if one is not None]
+        return self._reduce(h, [one for one in self._delta if one is not None], others)
 
     @abstractmethod
-    def keep(self, tensors: Sequence[Held], kept: list[Held] | None) -> list[Held]:
-        """Copies, made in ``kept`` where it is given."""
+    def norm(self, tensors: Sequence[Tensor]) -> Scalar:
+        """‖·‖₂ over all of them together."""
 
     @abstractmethod
-    def changes(self, tensors: Sequence[Held], kept: list[Held]) -> Row:
-        """‖t − kept‖₂. ``kept`` may be overwritten."""
+    def read(self, scalars: Sequence[Scalar], *, updated: bool) -> tuple[Array, list[float]]:
+        """(rows × layers, the scalars), with one copy at most. ``updated``: an update followed."""
 
     @abstractmethod
-    def to_host(self, rows: Sequence[Row], scalars: Sequence[Scalar]) -> tuple[Array, list[float]]:
-        """(rows × layers, the scalars), with one copy at most."""
+    def _reduce(self, h: Sequence[Tensor], delta: Sequence[Tensor], others: Sequence[Tensor]) -> Scalar: ...
+
+    def _unchanged(self, index: int, h: Tensor) -> Tensor:
+        point = self.points[index]
+        if h._version != self._versions[index]:  # noqa: SLF001 -- documented under this name
+            message = f"h of layer {point.name} was overwritten in place: give its Point with changed_in_place=True"
+            raise RuntimeError(message)
+        return h if point.unit_axis == -1 else h.movedim(point.unit_axis, -1)
 
 
 # --- the CPU ----------------------------------------------------------------------------------------------------
@@ -103,59 +105,62 @@ _TRUSTED = {np.dtype(one).char: float(np.finfo(one).tiny / np.finfo(one).eps) fo
 """A mean square below this may have lost squares to underflow."""
 
 
-class HostReducer(Reducer[View, list[float]]):
-    """Views of CPU tensors; every row is a list of numbers at once."""
+class HostMeter(Meter):
+    """Reduces CPU tensors layer by layer, so that what one reduction has fetched is in the cache for the next; through
+    numpy views where torch's own operation would take longer.
+    """
 
-    def hold(self, tensors: Sequence[Tensor]) -> list[View]:
-        return [_view(tensor) for tensor in tensors]
-
-    @np.errstate(over="ignore", invalid="ignore")
-    def norms(self, tensors: Sequence[View]) -> list[float]:
-        return [_norm(tensor.ravel()) for tensor in tensors]
-
-    def largest(self, tensors: Sequence[View]) -> list[float]:
-        flat = [tensor.ravel() for tensor in tensors]
-        return [max(float(np.maximum.reduce(its)), -float(np.minimum.reduce(its))) for its in flat]
-
-    def inactive(self, h: Sequence[View], activations: Sequence[Activation | None]) -> tuple[list[float], list[float]]:
-        pairs = list(zip(h, activations, strict=True))
-        return [_dead(*pair) for pair in pairs], [_saturated(*pair) for pair in pairs]
-
-    def nonfinite(self, operands: Sequence[Sequence[View]], norms: Sequence[list[float]]) -> list[float]:
-        counts = [0.0] * len(norms[0])
-        for tensors, row in zip(operands, norms, strict=True):
-            if math.isfinite(sum(row)):
-                continue
-            for index, (tensor, norm) in enumerate(zip(tensors, row, strict=True)):
-                if not math.isfinite(norm):
-                    counts[index] += tensor.size - np.count_nonzero(np.isfinite(tensor))
-        return counts
+    def __init__(self, points: Sequence[Point]) -> None:
+        super().__init__(points)
+        self._before = [torch.empty_like(point.weight, requires_grad=False) for point in points]
+        self._inactive = [_inactive(point.activation) for point in points]
+        self._columns: list[list[float]] = []
 
     @np.errstate(over="ignore", invalid="ignore")
-    def total(self, norms: list[float], others: Sequence[View]) -> float:
-        return _norm(np.array([*norms, *self.norms(others)]))
+    def _reduce(self, h: Sequence[Tensor], delta: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+        torch._foreach_copy_(self._before, [point.weight.detach() for point in self.points])
+        self._columns = [self._column(index, *pair) for index, pair in enumerate(zip(h, delta, strict=True))]
+        norms = [column[2] for column in self._columns]
+        # Biases and the like are small, and one torch call for all of them costs less than views of each.
+        return _norm(np.array(norms + (_norms(others).tolist() if others else [])))
 
-    def keep(self, tensors: Sequence[View], kept: list[View] | None) -> list[View]:
-        if kept is None:
-            return [tensor.copy() for tensor in tensors]
-        for copy, tensor in zip(kept, tensors, strict=True):
-            np.copyto(copy, tensor)
-        return kept
+    def _column(self, index: int, h: Tensor, delta: Tensor) -> list[float]:
+        of_h, of_delta = _flat(h), _flat(delta)
+        norm, delta_norm, weight_norm = _norm(of_h), _norm(of_delta), _norm(_flat(self._before[index]))
+        dead, saturated = self._inactive[index](h)
+        of_gradient, gradient_norm, largest = None, 0.0, 0.0
+        if (gradient := self.points[index].weight.grad) is not None:
+            of_gradient = _flat(gradient)
+            gradient_norm = _norm(of_gradient)
+            least, most = torch.aminmax(gradient)
+            largest = max(most.item(), -least.item())
+        bad = 0 if math.isfinite(norm + delta_norm + gradient_norm) else _nonfinite(of_h, of_delta, of_gradient)
+        root = math.sqrt(of_h.size)
+        return [norm / root, delta_norm / root, gradient_norm, largest, weight_norm, dead, saturated, bad]
 
     @np.errstate(over="ignore", invalid="ignore")
-    def changes(self, tensors: Sequence[View], kept: list[View]) -> list[float]:
-        for copy, tensor in zip(kept, tensors, strict=True):
-            np.subtract(tensor, copy, out=copy)
-        return self.norms(kept)
+    def norm(self, tensors: Sequence[Tensor]) -> float:
+        return _norm(np.array([_norm(_flat(tensor)) for tensor in tensors]))
 
-    def to_host(self, rows: Sequence[list[float]], scalars: Sequence[Scalar]) -> tuple[Array, list[float]]:
+    @np.errstate(over="ignore", invalid="ignore")
+    def read(self, scalars: Sequence[Scalar], *, updated: bool) -> tuple[Array, list[float]]:
+        rows = self._columns
+        if updated:
+            weights = [point.weight for point in self.points]
+            changes = [_distance(_flat(one), _flat(before)) for one, before in zip(weights, self._before, strict=True)]
+            rows = [[*column, change] for column, change in zip(self._columns, changes, strict=True)]
         numbers = [one.item() if isinstance(one, Tensor) else one for one in scalars]
-        return np.array(rows, dtype=np.float64), [float(one) for one in numbers]
+        return np.ascontiguousarray(np.array(rows).T), [float(one) for one in numbers]
+
+
+def _flat(tensor: Tensor) -> View:
+    return _view(tensor).ravel()
 
 
 def _view(tensor: Tensor) -> View:
-    tensor = tensor.detach()
-    if tensor.dtype not in {torch.float32, torch.float64}:
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    if tensor.dtype is not torch.float32 and tensor.dtype is not torch.float64:
         tensor = tensor.float()  # numpy has no bfloat16, and sums of halves overflow
     view: View = tensor.numpy()
     return view
@@ -182,84 +187,118 @@ def _exact_norm(flat: View) -> float:
     return largest * math.sqrt(float(wide.dot(wide)))
 
 
-def _dead(h: View, activation: Activation | None) -> float:
-    """A unit is dead where φ'(h) = 0 for every sample of the batch."""
-    if activation is None or activation.shape.active is None:
-        return 0.0
-    units = h.reshape(-1, h.shape[-1])
-    flats = list(_complement(activation.shape.active))
+def _distance(flat: View, other: View) -> float:
+    """‖flat − other‖, in parts that stay in the cache."""
+    part = np.empty(min(_SPAN, flat.size), dtype=flat.dtype)
+    square = 0.0
+    for at in range(0, flat.size, _SPAN):
+        some = flat[at : at + _SPAN]
+        here = part[: some.size]
+        np.subtract(some, other[at : at + _SPAN], out=here)
+        square += float(here.dot(here))
+    if _TRUSTED[flat.dtype.char] * flat.size <= square < math.inf:
+        return math.sqrt(square)
+    return _exact_norm(np.subtract(flat, other))
+
+
+def _nonfinite(*views: View | None) -> int:
+    """How many entries are NaN or ±Inf."""
+    return sum(view.size - int(np.count_nonzero(np.isfinite(view))) for view in views if view is not None)
+
+
+def _inactive(activation: Activation | None) -> Callable[[Tensor], tuple[float, float]]:
+    """(share of dead units, share of saturated entries) of h (batch, …, units). NaN is neither."""
+    active = None if activation is None else activation.shape.active
+    unsaturated = None if activation is None else activation.shape.unsaturated
+    flats = None if active is None else list(_complement(active))
+
+    def read(h: Tensor) -> tuple[float, float]:
+        dead = 0.0 if flats is None else _dead(h.reshape(-1, h.shape[-1]), flats)
+        if unsaturated is None:
+            return dead, 0.0
+        view, (low, high) = _view(h), unsaturated
+        return dead, int(np.count_nonzero(view <= low) + np.count_nonzero(view >= high)) / view.size
+
+    return read
+
+
+def _dead(units: Tensor, flats: Sequence[Interval]) -> float:
+    """A unit is dead where φ'(h) = 0 for every sample of the batch: each entry lies in one of ``flats``."""
     if len(flats) == 1:
         # All entries lie in one interval where their extremes do; NaN is an extreme, and never inside.
-        (low, high), dead = flats[0], np.ones(1, dtype=np.bool_)
-        if high < math.inf:
-            dead = np.maximum.reduce(units, axis=0) <= high
-        if low > -math.inf and dead.any():
-            dead = dead & (np.minimum.reduce(units, axis=0) >= low)
+        low, high = flats[0]
+        dead = _view(units.amax(0)) <= high
+        if low > -math.inf:
+            dead &= _view(units.amin(0)) >= low
     else:
-        dead = np.logical_or.reduce([(units >= low) & (units <= high) for low, high in flats]).all(axis=0)
-    return np.count_nonzero(dead) / dead.size
-
-
-def _saturated(h: View, activation: Activation | None) -> float:
-    if activation is None or activation.shape.unsaturated is None:
-        return 0.0
-    low, high = activation.shape.unsaturated
-    return (np.count_nonzero(h <= low) + np.count_nonzero(h >= high)) / h.size
+        view = _view(units)
+        dead = np.logical_or.reduce([(view >= low) & (view <= high) for low, high in flats]).all(axis=0)
+    return int(np.count_nonzero(dead)) / len(dead)
 
 
 # --- a device ---------------------------------------------------------------------------------------------------
 
 
-class DeviceReducer(Reducer[Tensor, Tensor]):
-    """Rows of (layers,) float64 on the device. Nothing here waits for it but ``to_host``."""
+class DeviceMeter(Meter):
+    """Rows of (layers,) float64 on the device, all layers together. Nothing here waits for it but ``read``."""
 
-    def hold(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        return [tensor.detach() for tensor in tensors]
+    def __init__(self, points: Sequence[Point]) -> None:
+        super().__init__(points)
+        self._before = [torch.empty_like(point.weight, requires_grad=False) for point in points]
+        self._rows: list[Tensor] = []
 
-    def norms(self, tensors: Sequence[Tensor]) -> Tensor:
-        norms = torch.stack(torch._foreach_norm(list(tensors), 2, dtype=torch.float64))  # noqa: SLF001 -- no public name
-        if tensors[0].dtype != torch.float64:
-            return norms
-        # Squares of float64 entries have no wider type to go to.
-        largest = self.largest(tensors)
-        scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
-        scaled = torch._foreach_div(list(tensors), list(scale.unbind()))  # noqa: SLF001 -- as above
-        return torch.stack(torch._foreach_norm(scaled, 2)) * scale  # noqa: SLF001 -- as above
-
-    def largest(self, tensors: Sequence[Tensor]) -> Tensor:
-        return torch.stack([tensor.abs().amax() for tensor in tensors]).double()
-
-    def inactive(self, h: Sequence[Tensor], activations: Sequence[Activation | None]) -> tuple[Tensor, Tensor]:
-        pairs = list(zip(h, activations, strict=True))
-        return torch.stack([_dead_on_device(*pair) for pair in pairs]), torch.stack(
-            [_saturated_on_device(*pair) for pair in pairs]
-        )
-
-    def nonfinite(self, operands: Sequence[Sequence[Tensor]], norms: Sequence[Tensor]) -> Tensor:
+    def _reduce(self, h: Sequence[Tensor], delta: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+        weights = [point.weight.detach() for point in self.points]
+        gradients = [
+            torch.zeros_like(its) if its.grad is None else its.grad for its in (point.weight for point in self.points)
+        ]
+        activations = [(one, point.activation) for one, point in zip(h, self.points, strict=True)]
+        roots = torch.tensor([math.sqrt(one.numel()) for one in h], dtype=torch.float64)
+        roots = roots.to(h[0].device, non_blocking=True)
         # To ask the norms would cost a synchronisation, so every entry is looked at.
-        counts = [torch.stack([(~tensor.isfinite()).sum() for tensor in tensors]) for tensors in operands]
-        return torch.stack(counts).sum(0).double()
+        counts = [torch.stack([(~one.isfinite()).sum() for one in its]) for its in (h, delta, gradients)]
+        self._rows = [
+            _norms(h) / roots,
+            _norms(delta) / roots,
+            _norms(gradients),
+            _largest(gradients),
+            _norms(weights),
+            torch.stack([_dead_on_device(*pair) for pair in activations]),
+            torch.stack([_saturated_on_device(*pair) for pair in activations]),
+            torch.stack(counts).sum(0).double(),
+        ]
+        torch._foreach_copy_(self._before, weights)
+        return _norms([torch.cat([self._rows[2], _norms(others)]) if others else self._rows[2]])[0]
 
-    def total(self, norms: Tensor, others: Sequence[Tensor]) -> Tensor:
-        every = torch.cat([norms, self.norms(others)]) if others else norms
-        return self.norms([every])[0]
+    def norm(self, tensors: Sequence[Tensor]) -> Tensor:
+        return _norms([_norms(tensors)])[0]
 
-    def keep(self, tensors: Sequence[Tensor], kept: list[Tensor] | None) -> list[Tensor]:
-        if kept is None:
-            return [tensor.clone() for tensor in tensors]
-        torch._foreach_copy_(kept, list(tensors))
-        return kept
+    def read(self, scalars: Sequence[Scalar], *, updated: bool) -> tuple[Array, list[float]]:
+        rows = [*self._rows]
+        if updated:
+            weights = [point.weight.detach() for point in self.points]
+            rows.append(_norms(torch._foreach_sub(weights, self._before)))  # noqa: SLF001 -- no public name
+        on_device = [one.detach().reshape(1).double() for one in scalars if isinstance(one, Tensor)]
+        host: Array = torch.cat([*rows, *on_device]).to("cpu", copy=True).numpy()
+        size = len(rows) * len(self.points)
+        copied = iter(host[size:].tolist())
+        numbers = [next(copied) if isinstance(one, Tensor) else float(one) for one in scalars]
+        return host[:size].reshape(len(rows), -1), numbers
 
-    def changes(self, tensors: Sequence[Tensor], kept: list[Tensor]) -> Tensor:
-        return self.norms(torch._foreach_sub(list(tensors), kept))  # noqa: SLF001 -- as above
 
-    def to_host(self, rows: Sequence[Tensor], scalars: Sequence[Scalar]) -> tuple[Array, list[float]]:
-        on_device = [one for one in scalars if isinstance(one, Tensor)]
-        flat = torch.cat([*rows, *(one.detach().reshape(1).to(rows[0].dtype) for one in on_device)])
-        host: Array = flat.to("cpu", copy=True).numpy()
-        copied = iter(host[len(rows) * len(rows[0]) :].tolist())
-        matrix = host[: len(rows) * len(rows[0])].reshape(len(rows), -1)
-        return matrix, [next(copied) if isinstance(one, Tensor) else float(one) for one in scalars]
+def _norms(tensors: Sequence[Tensor]) -> Tensor:
+    """‖t‖₂ of each, (tensors,)."""
+    if tensors[0].dtype != torch.float64:
+        return torch.stack(torch._foreach_norm(list(tensors), 2, dtype=torch.float64))  # noqa: SLF001 -- no public name
+    # Squares of float64 entries have no wider type to go to.
+    largest = _largest(tensors)
+    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+    scaled = torch._foreach_div(list(tensors), list(scale.unbind()))  # noqa: SLF001 -- no public name
+    return torch.stack(torch._foreach_norm(scaled, 2)) * scale  # noqa: SLF001 -- no public name
+
+
+def _largest(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack([tensor.abs().amax() for tensor in tensors]).double()
 
 
 def _dead_on_device(h: Tensor, activation: Activation | None) -> Tensor:
@@ -284,5 +323,5 @@ def _complement(intervals: Sequence[Interval]) -> Iterator[Interval]:
             yield low, high
 
 
-def reducer_for(device: torch.device) -> HostReducer | DeviceReducer:
-    return HostReducer() if device.type == "cpu" else DeviceReducer()
+def meter_for(points: Sequence[Point]) -> Meter:
+    return (HostMeter if points[0].weight.device.type == "cpu" else DeviceMeter)(points)

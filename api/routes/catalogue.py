@@ -1,15 +1,12 @@
 """What can be asked for, with formula, paper, what it treats and when it fails."""
 
 from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import CallerDep
-from api.errors import ApiError
-from api.fields import FieldProblem
 from models.activations import SHAPES
 from models.specs.base import About, Spec
 from models.specs.dataset import DATASETS
@@ -20,6 +17,7 @@ from models.specs.remedy import REMEDIES
 
 router = APIRouter(prefix="/v1/catalogue", tags=["catalogue"])
 
+CatalogueName = Literal["networks", "datasets", "optimizers", "inits", "activations", "remedies"]
 _SPECS: Mapping[str, Mapping[str, type[Spec]]] = {
     "networks": NETWORKS,
     "datasets": DATASETS,
@@ -49,16 +47,10 @@ class Catalogue(BaseModel):
 
 
 @router.get("/{name}", summary="What can be asked for")
-def catalogue(name: str, _: CallerDep) -> Catalogue:
-    """One of networks, datasets, optimizers, inits, activations, remedies."""
+def catalogue(name: CatalogueName, _: CallerDep) -> Catalogue:
+    """Every kind of it, with formula, paper, what it treats, when it fails, and the JSON schema of its parameters."""
     if name == "activations":
         return Catalogue(items=[_activation(kind) for kind in SHAPES])
-    if name not in _SPECS:
-        allowed = sorted([*_SPECS, "activations"])
-        problem = FieldProblem(field="name", value=name[:100], message="there is no such catalogue", allowed=allowed)
-        raise ApiError(
-            HTTPStatus.NOT_FOUND, f"there is no catalogue of that name; there are {', '.join(allowed)}", [problem]
-        )
     return Catalogue(items=[_item(kind, spec) for kind, spec in _SPECS[name].items()])
 
 

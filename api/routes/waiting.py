@@ -50,7 +50,8 @@ async def read(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
                 # Without a tag to compare with, the first look is what a change is a change from.
                 seen = seen or etag
                 left = deadline - time.monotonic()
-                if not matches(etag, seen) or view.state.is_finished or left <= 0 or gone.done():
+                nobody_waits = left <= 0 or gone.done() or changes.released
+                if nobody_waits or view.state.is_finished or not matches(etag, seen):
                     return tagged(request, view)
                 await first_of(changed, gone, left)
     finally:

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.server import Server
 from models.settings import Settings
 from tests.conftest import scratch_database
 
@@ -48,7 +48,7 @@ def reader(postgres_server: str, template_database: str) -> Iterator[TestClient]
 @pytest.fixture
 def address(app: FastAPI) -> Iterator[str]:
     """Where the app is served by the real server, for what only sockets show."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
+    server = Server(app, "127.0.0.1", 0)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -61,10 +61,10 @@ def address(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], bool]:
-    """Whether a condition becomes true within ten seconds."""
+    """Whether a condition becomes true within half a minute."""
 
     def wait(condition: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 30.0
         while not condition() and time.monotonic() < deadline:
             time.sleep(0.01)
         return condition()

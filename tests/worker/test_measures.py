@@ -1,4 +1,4 @@
-"""Both reducers give the same numbers, those of the formula, and the one for devices copies once."""
+"""Both meters give the same numbers, those of the formula, and the one for devices copies once."""
 
 import math
 from collections import Counter
@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.activations import SHAPES, Activation
 from tests.worker.trials import plan_of, trainer_of
-from worker.measures import MEASURED, DeviceReducer, HostReducer, reducer_for
+from worker.measures import MEASURED, DeviceMeter, HostMeter, Meter, meter_for
+from worker.points import Point
 from worker.probe import attach
 
 SCALES = [1e-38, 1e-30, 1e-16, 1e-3, 1.0, 1e3, 1e18, 1e25]
@@ -28,43 +29,59 @@ def tensors(dtype: torch.dtype = torch.float32) -> list[Tensor]:
     return [its.to(dtype) for its in [*drawn, *extreme, transposed]]
 
 
-def both(reducer: HostReducer | DeviceReducer, given: list[Tensor], activation: str) -> dict[str, Any]:
-    anything: Any = reducer
-    held = anything.hold(given)
-    rows = anything.measure(held, held, held, held, [Activation(activation)] * len(given))
-    rows.append(anything.changes(held, anything.keep(anything.hold([0.5 * its for its in given]), None)))
-    matrix, (total, *scalars) = anything.to_host(rows, [anything.total(rows[0][:8], held[8:12]), 2.5, torch.tensor(3)])
-    return {"total": total, "scalars": scalars, **dict(zip([*MEASURED, "change"], matrix, strict=True))}
+def found_by(kind: type[Meter], given: list[Tensor], activation: str) -> dict[str, Any]:
+    """What a meter says of layers whose h, δ, ∂L/∂W and W are all ``given``, and W is halved by an update."""
+    weights = [its.clone() for its in given]
+    points = [Point(str(at), weight, nn.Identity(), Activation(activation)) for at, weight in enumerate(weights)]
+    meter = kind(points)
+    for index, its in enumerate(given):
+        weights[index].grad = its
+        meter.see_delta(index, meter.see_h(index, its), its)
+    total = meter.settle(given[:3])
+    for weight in weights:
+        weight.mul_(0.5)
+    some = meter.norm(given[:12])
+    matrix, numbers = meter.read([total, some, 2.5, torch.tensor(3)], updated=True)
+    return {"numbers": numbers, **dict(zip(MEASURED, matrix, strict=True))}
 
 
 @pytest.mark.parametrize("activation", SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_reducers_of_host_and_device_agree(dtype: torch.dtype, activation: str) -> None:
-    host, device = both(HostReducer(), tensors(dtype), activation), both(DeviceReducer(), tensors(dtype), activation)
+def test_the_meters_of_host_and_device_agree(dtype: torch.dtype, activation: str) -> None:
+    host, there = (found_by(kind, tensors(dtype), activation) for kind in (HostMeter, DeviceMeter))
     for name, row in host.items():
-        np.testing.assert_allclose(row, device[name], rtol=1e-6 if dtype == torch.float32 else 1e-12, err_msg=name)
+        np.testing.assert_allclose(row, there[name], rtol=1e-6 if dtype == torch.float32 else 1e-12, err_msg=name)
 
 
-def test_the_reducers_agree_on_the_device_at_hand(device: torch.device) -> None:
-    host = both(HostReducer(), tensors(), "hardtanh")
-    there = both(reducer_for(device), [its.to(device) for its in tensors()], "hardtanh")
+def test_the_meters_agree_on_the_device_at_hand(device: torch.device) -> None:
+    host = found_by(HostMeter, tensors(), "hardtanh")
+    given = [its.to(device) for its in tensors()]
+    there = found_by(type(meter_for([Point("", given[0], nn.Identity(), None)])), given, "hardtanh")
     for name, row in host.items():
         np.testing.assert_allclose(row, there[name], rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("reducer", [HostReducer(), DeviceReducer()], ids=["host", "device"])
-def test_norms_maxima_and_counts_are_those_of_the_formula(reducer: HostReducer | DeviceReducer) -> None:
+@pytest.mark.parametrize("kind", [HostMeter, DeviceMeter])
+def test_norms_maxima_and_counts_are_those_of_the_formula(kind: type[Meter]) -> None:
     given = tensors()
-    found = both(reducer, given, "relu")
+    found = found_by(kind, given, "relu")
     wide = [its.double().numpy() for its in given]
-    np.testing.assert_allclose(found["activation_norm"], [math.sqrt((its * its).sum()) for its in wide], rtol=1e-6)
+    norms = [math.sqrt((its * its).sum()) for its in wide]
+    for name in ("weight_gradient_norm", "weight_norm"):
+        np.testing.assert_allclose(found[name], norms, rtol=1e-6)
+    # Halving 1e-45, the smallest number there is, gives 0.
+    change = [float((its - 0.5 * its).double().square().sum().sqrt()) for its in given]
+    np.testing.assert_allclose(found["update_norm"], change, rtol=1e-6)
+    for name in ("activation_rms", "activation_gradient_rms"):
+        np.testing.assert_allclose(found[name], [math.sqrt((its * its).mean()) for its in wide], rtol=1e-6)
     np.testing.assert_array_equal(found["weight_gradient_max"], [np.abs(its).max() for its in wide])
     np.testing.assert_array_equal(found["nonfinite_count"], [3 * (~np.isfinite(its)).sum() for its in wide])
-    assert found["total"] == pytest.approx(math.sqrt(sum((its * its).sum() for its in wide[:12])), rel=1e-6)
-    assert found["scalars"] == [2.5, 3.0]
+    assert math.isnan(found["numbers"][0])
+    expected = [math.sqrt(sum((its * its).sum() for its in wide[:12])), 2.5, 3.0]
+    assert found["numbers"][1:] == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("reducer", [HostReducer(), DeviceReducer()], ids=["host", "device"])
+@pytest.mark.parametrize("kind", [HostMeter, DeviceMeter])
 @pytest.mark.parametrize(
     ("function", "units", "dead", "saturated"),
     [
@@ -77,16 +94,16 @@ def test_norms_maxima_and_counts_are_those_of_the_formula(reducer: HostReducer |
     ],
 )
 def test_dead_units_and_saturated_entries_are_counted_by_hand(
-    reducer: HostReducer | DeviceReducer, function: str, units: list[list[float]], dead: float, saturated: float
+    kind: type[Meter], function: str, units: list[list[float]], dead: float, saturated: float
 ) -> None:
-    anything: Any = reducer
-    rows = anything.inactive(anything.hold([torch.tensor(units)]), [Activation(function)])
-    assert [float(row[0]) for row in rows] == [dead, saturated]
+    found = found_by(kind, [torch.tensor(units)], function)
+    assert (found["dead_fraction"][0], found["saturated_fraction"][0]) == (dead, saturated)
 
 
 def test_half_precision_is_read_too() -> None:
     given = [torch.full((40, 40), 100.0, dtype=dtype) for dtype in (torch.float16, torch.bfloat16)]
-    assert HostReducer().norms(HostReducer().hold(given)) == [4000.0, 4000.0]
+    for kind in (HostMeter, DeviceMeter):
+        np.testing.assert_allclose(found_by(kind, given, "relu")["weight_norm"], 4000.0)
 
 
 def test_a_channel_is_the_unit_of_a_convolution() -> None:
@@ -112,9 +129,7 @@ class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.copies: Counter[str] = Counter()
 
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         keywords = kwargs or {}
         name = str(function.overloadpacket)
         to_host = name == "aten._to_copy" and keywords.get("device") == torch.device("cpu")
@@ -128,11 +143,11 @@ REMEDIES = [{"kind": "l2"}, {"kind": "clip_norm", "max_norm": 0.1}]
 
 @pytest.mark.parametrize("remedies", [[], REMEDIES[:1], REMEDIES[1:], REMEDIES], ids=["none", "l2", "clip", "both"])
 def test_a_recorded_step_copies_to_the_host_once(remedies: list[dict[str, Any]]) -> None:
-    """By the reducer for devices, whose copy on a CPU is one as well."""
+    """By the meter for devices, whose copy on a CPU is one as well."""
     network = {"hidden": [12] * 5, "normalization": {"kind": "batch_norm"}}
     trainer = trainer_of(plan_of(network, remedies=remedies, design="add_all"))
     assert trainer.probe is not None
-    trainer.probe.reducer = DeviceReducer()
+    trainer.probe.meter = DeviceMeter(trainer.probe.points)
     trainer.step(0)
     with Counted() as counted:
         record = trainer.step(1)
@@ -155,10 +170,10 @@ def test_the_counter_above_sees_a_copy() -> None:
     assert sum(counted.copies.values()) == 2
 
 
-def test_a_trial_recorded_by_the_reducer_for_devices_is_the_same() -> None:
+def test_a_trial_recorded_by_the_meter_for_devices_is_the_same() -> None:
     host, device = (trainer_of(plan_of({"activation": "relu6"})) for _ in range(2))
     assert device.probe is not None
-    device.probe.reducer = DeviceReducer()
+    device.probe.meter = DeviceMeter(device.probe.points)
     for step in range(3):
         one, other = host.step(step), device.step(step)
         assert one is not None

@@ -15,6 +15,7 @@ from models.signals import SIGNALS
 from tests.worker.oracle import tell
 from tests.worker.trials import plan_of, run_of, state_of, trainer_of
 from worker.engine import measure
+from worker.measures import DeviceMeter, HostMeter, Meter
 from worker.probe import FirstNonfinite, StepRecord, attach
 
 NORMS = [None, "batch_norm", "layer_norm"]
@@ -262,7 +263,8 @@ def test_a_user_model_trains_bit_by_bit_as_without_a_probe(inplace: bool) -> Non
         assert torch.equal(one, other)
 
 
-def test_h_overwritten_behind_the_probe_is_refused_and_never_measured() -> None:
+@pytest.mark.parametrize("kind", [HostMeter, DeviceMeter])
+def test_h_overwritten_behind_the_probe_is_refused_and_never_measured(kind: type[Meter]) -> None:
     class Careless(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -272,10 +274,10 @@ def test_h_overwritten_behind_the_probe_is_refused_and_never_measured() -> None:
             return torch.relu_(self.linear(x))
 
     model = Careless()
-    probe = attach(model)
-    model(torch.ones(3, 4)).sum().backward()
-    with pytest.raises(RuntimeError, match="linear"):
-        probe.record()
+    probe = attach(model, meter=kind)
+    with pytest.raises(RuntimeError, match="linear was overwritten"):
+        model(torch.ones(3, 4)).sum().backward()
+    probe.detach()
 
 
 def test_a_layer_used_twice_is_read_at_its_last_use() -> None:
@@ -305,6 +307,41 @@ def test_a_record_without_a_backward_pass_is_refused() -> None:
 def test_without_an_update_the_ratio_is_missing_and_not_zero() -> None:
     record = record_of(nn.Linear(3, 3), torch.ones(2, 3))
     assert np.isnan(record.update_ratio).all()
+
+
+def test_gradients_are_read_before_the_user_clips_them() -> None:
+    model = user_model(inplace=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    probe = attach(model, optimizer)
+    model(torch.randn(9, 6, generator=torch.Generator().manual_seed(1))).square().mean().backward()
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3))
+    optimizer.step()
+    record = probe.record()
+    assert norm > 1e-2
+    assert record.gradient_norm == pytest.approx(norm, rel=1e-5)
+
+
+def test_accumulated_gradients_are_read_whole() -> None:
+    model = nn.Linear(4, 3)
+    probe = attach(model)
+    for _ in range(2):
+        model(torch.ones(2, 4)).sum().backward()
+    np.testing.assert_allclose(probe.record().weight_gradient_max, 4.0)
+
+
+def test_a_weight_that_moves_between_steps_is_followed() -> None:
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    probe = attach(model, optimizer)
+    ratios = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(torch.ones(2, 4)).sum().backward()
+        optimizer.step()
+        ratios.append(probe.record())
+        model.weight.data = torch.ones(3, 4)
+    # ∂L/∂W is 2 everywhere, so the update is 1 everywhere, as large as the weight is.
+    np.testing.assert_allclose([record.update_ratio[0] for record in ratios[1:]], 1.0)
 
 
 def everything_on(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[object]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
 from api.routes import waiting
+from api.server import Server
 from models import runs
 from models.database import Database
 from tests.api.made import Json, problem, spec, submit, train_all
@@ -22,16 +24,29 @@ Eventually = Callable[[Callable[[], bool]], bool]
 SOON_S = 20.0
 
 
+@pytest.fixture(autouse=True)
+def listening(request: pytest.FixtureRequest, eventually: Eventually) -> None:
+    """Until the connection is there everybody is woken once, which could hide that nothing else wakes them."""
+    served = {"client", "address"} & set(request.fixturenames)
+    if served:
+        request.getfixturevalue(served.pop())
+        assert eventually(request.getfixturevalue("app").state.changes.listening.is_set)
+
+
 def etag_of(client: TestClient, experiment: Json) -> str:
     return str(client.get(experiment["links"]["self"]).headers["etag"])
 
 
 def waiting_get(client: TestClient, experiment: Json, etag: str, wait: str = "30") -> Future[httpx2.Response]:
     """The answer to come."""
-    pool = ThreadPoolExecutor(1)
     headers = {"If-None-Match": etag} if etag else {}
-    answer = pool.submit(client.get, experiment["links"]["self"], params={"wait": wait}, headers=headers)
-    pool.shutdown(wait=False)
+    answer: Future[httpx2.Response] = Future()
+
+    def ask() -> None:
+        answer.set_result(client.get(experiment["links"]["self"], params={"wait": wait}, headers=headers))
+
+    # A daemon: where a test fails because nothing wakes it, it must not hold up the end of all tests.
+    threading.Thread(target=ask, daemon=True).start()
     return answer
 
 
@@ -70,17 +85,19 @@ def test_a_change_before_the_wait_is_answered_at_once(client: TestClient, databa
 
 
 def test_a_change_between_the_look_and_the_wait_is_not_missed(
-    app: FastAPI, client: TestClient, database: Database
+    app: FastAPI, client: TestClient, database: Database, eventually: Eventually
 ) -> None:
     experiment = submit(client)
     etag = etag_of(client, experiment)
     changed: list[bool] = []
+    waiting_now = app.state.changes._waiting  # noqa: SLF001
 
     def change_once(_: object) -> None:
-        # The look has read its rows and not yet given back its connection: its answer is old when it returns.
+        # The look has read its rows and not yet returned: its answer is old, and the news is there before it.
         if not changed:
             changed.append(True)
             change(database, experiment)
+            assert eventually(lambda: all(event.is_set() for event in waiting_now[experiment["id"]]))
 
     event.listen(app.state.database.engine, "commit", change_once)
     assert waiting_get(client, experiment, etag).result(SOON_S).json()["state"] == "cancelled"
@@ -165,3 +182,18 @@ def test_a_hundred_who_wait_keep_nobody_else_waiting(
             return [answer.json()["state"] for answer in await asyncio.gather(*waiters)]
 
     assert asyncio.run(all_of_it()) == ["cancelled"] * 100
+
+
+def test_a_server_that_ends_sends_home_who_waits(app: FastAPI, eventually: Eventually) -> None:
+    server = Server(app, "127.0.0.1", 0)
+    with ThreadPoolExecutor(2) as pool:
+        served = pool.submit(server.run)
+        assert eventually(lambda: server.started)
+        address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        with httpx2.Client(base_url=address, trust_env=False, timeout=SOON_S) as client:
+            experiment = submit(client)
+            answer = pool.submit(client.get, experiment["links"]["self"], params={"wait": 50})
+            assert eventually(lambda: app.state.changes.waiting == 1)
+            server.should_exit = True
+            assert answer.result(SOON_S).status_code == 200
+        served.result(SOON_S)

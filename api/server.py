@@ -1,0 +1,23 @@
+"""Uvicorn, which sends home those who wait for a change before it ends."""
+
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.changes import Changes
+
+_GRACEFUL_S = 5
+
+
+class Server(uvicorn.Server):
+    """Without this the end would take as long as uvicorn allows, and then cut them off with an error."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        config = uvicorn.Config(app, host, port, timeout_graceful_shutdown=_GRACEFUL_S, access_log=False)
+        super().__init__(config)
+        self._changes: Changes = app.state.changes
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._changes.release()
+        await super().shutdown(sockets)

@@ -1,0 +1,67 @@
+"""One attempt on real PostgreSQL: what ends it, and what it then says of its run."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select, text
+
+from models import queueing, runs
+from models.database import Database
+from models.plan import expand
+from models.settings import Settings
+from models.specs.experiment import ExperimentSpec
+from models.tables import Run
+from worker.attempt import Workshop
+
+LEASE_S = 60.0
+# The server ends the connection in the middle of a COPY, as a restart of the server does.
+CUT_EVERY_COPY = """
+CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+CREATE TRIGGER cut BEFORE INSERT ON trace_chunk FOR EACH STATEMENT EXECUTE FUNCTION cut();
+"""
+
+
+@pytest.fixture
+def workshop(database_url: str) -> Iterator[Workshop]:
+    workshop = Workshop.open(Settings(database_url=SecretStr(database_url), lease_s=LEASE_S), gpu=False)
+    yield workshop
+    workshop.close()
+
+
+def submitted(database: Database) -> uuid.UUID:
+    """The only run there is."""
+    asked = {
+        "name": "attempt",
+        "dataset": {"kind": "digits"},
+        "network": {"kind": "mlp", "depth": 2, "width": 4},
+        "optimizer": {"kind": "sgd"},
+        "steps": 3,
+        "seeds": [0],
+    }
+    spec = ExperimentSpec.model_validate(asked)
+    with database.begin() as session:
+        runs.submit(session, spec, expand(spec), owner="local")
+        return session.execute(select(Run.id)).scalar_one()
+
+
+def state(database: Database, run_id: uuid.UUID) -> str:
+    with database.begin() as session:
+        return session.get_one(Run, run_id).state
+
+
+def test_a_connection_cut_while_traces_are_written_costs_the_attempt_and_not_the_run(
+    database: Database, workshop: Workshop
+) -> None:
+    run_id = submitted(database)
+    with database.begin() as session:
+        session.execute(text(CUT_EVERY_COPY))
+    workshop.carry_out(run_id)
+    assert state(database, run_id) == "running"  # until its lease lapses, or sooner:
+    with database.begin() as session:
+        session.execute(text("DROP TRIGGER cut ON trace_chunk"))
+        assert queueing.reap_worker(session, run_id, workshop.name, max_attempts=5) == 1
+    workshop.carry_out(run_id)
+    assert state(database, run_id) == "succeeded"
