@@ -68,6 +68,13 @@ bench: $(READY) ## what recording and storing cost, as ratios and rates (a few m
 	@$(BIN)/python -m benchmarks.probe
 	@$(BIN)/python -m benchmarks.store
 
+KILLS ?= 20
+SEED ?= 7
+
+.PHONY: chaos
+chaos: $(READY) ## real faults against a clinic of its own; nothing may be lost (minutes; KILLS=20 SEED=7)
+	@$(BIN)/python -m chaos --kills $(KILLS) --seed $(SEED)
+
 .PHONY: format
 format: $(READY) ## rewrite the code in the one format
 	@$(BIN)/ruff check --quiet --fix-only .

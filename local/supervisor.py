@@ -38,6 +38,7 @@ class Clinic:
         self._kept: list[Kept] = []
         self._servers = 0  # so many of them, at the front
         self.database_url = ""
+        self.redis_url = ""
 
     @property
     def address(self) -> str:
@@ -53,7 +54,8 @@ class Clinic:
             end_leftover(self._folder.record(command.name), self._program(command, {}).stop_signal)
         self._folder.announce(self.address)
         self.database_url = self._database_url()
-        environment = self._environment(self.database_url, self._redis_url())
+        self.redis_url = self._redis_url()
+        environment = self._environment(self.database_url, self.redis_url)
         self._migrate(environment)
         for command in self._commands:
             self._kept.append(Kept(Child(self._program(command, environment))))

@@ -13,6 +13,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 
+IDLE_LIMIT_MS = 60_000
+
+
 def psycopg_url(url: str) -> str:
     """``postgresql://…`` as users write it, with the driver that this project uses."""
     parsed = make_url(url)
@@ -27,7 +30,14 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 5, max_overflow: int = 10) -> None:
         self.url = psycopg_url(url)
-        self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=max_overflow, pool_pre_ping=True)
+        self.engine = create_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_pre_ping=True,
+            # A process frozen inside a transaction must not hold its row locks for ever.
+            connect_args={"options": f"-c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"},
+        )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import psycopg
 import sklearn
 import structlog
 import torch
@@ -82,7 +83,7 @@ class Workshop:
                 self._close_run(claim, State.CANCELLED)
             except HandedBack:
                 self._close_run(claim, State.QUEUED)
-            except DBAPIError:
+            except (DBAPIError, psycopg.Error):  # psycopg's own come from COPY
                 log.exception("the database is away; the lease will lapse", run=str(run_id))
             except Exception as error:  # the task's edge: the reason must reach the run row
                 log.exception("the run failed", run=str(run_id))

@@ -14,7 +14,7 @@ from typing import Literal
 
 import psycopg
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from models import runs
 from models.database import Database
@@ -67,7 +67,7 @@ class Heart:
         while not self._closing.is_set():
             try:
                 self._listen()
-            except (psycopg.OperationalError, OperationalError) as error:
+            except (psycopg.Error, DBAPIError) as error:
                 log.warning("the heart lost its database connection; trying again", error=str(error))
                 self._give_up_lapsed()
                 self._closing.wait(_LISTEN_S)

@@ -1,0 +1,92 @@
+"""docs/api.md in step with the API: its addresses exist, its requests are accepted, its limits are the real ones."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.bodies import MOST_ENTRIES, MOST_NESTED
+from api.pages import LARGEST_PAGE
+from api.routes.submission import MOST_ITEMS
+from api.routes.waiting import LONGEST_WAIT_S
+from api.trials import MOST_LAYERS
+from models.designs import MAX_FACTORS
+from models.plan import MAX_PARAMETERS
+from models.settings import Settings
+from models.signals import SIGNALS
+from models.specs.experiment import MAX_REMEDIES, MAX_RUNS, MAX_SEEDS, MAX_STEPS
+from models.specs.network import MAX_DEPTH
+
+ROOT = Path(__file__).parent.parent.parent
+GUIDE = (ROOT / "docs" / "api.md").read_text()
+COMMANDS = [
+    command
+    for block in re.findall(r"^```\n(curl.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    for command in re.split(r"\n(?=curl)", block)
+]
+
+
+def asked(command: str) -> tuple[str, str, str | None]:
+    """Method, path and body of a curl command."""
+    words = shlex.split(command.replace("\\\n", " "))
+    method = words[words.index("-X") + 1] if "-X" in words else "GET"
+    address = next(word for word in words if word.startswith("http"))
+    body = words[words.index("-d") + 1] if "-d" in words else None
+    if body is not None and body.startswith("@"):
+        body = (ROOT / body[1:]).read_text()
+    return method, re.sub(r"^http://127\.0\.0\.1:8000|\?.*$", "", address), body
+
+
+def test_every_address_of_the_guide_exists_and_every_one_that_exists_is_in_it(reader: TestClient) -> None:
+    paths = reader.get("/openapi.json").json()["paths"]
+    known = {
+        f"{method.upper()} {re.sub(r'{experiment_id}', '$E', path).replace('{run_id}', '$R')}"
+        for path, methods in paths.items()
+        for method in methods
+    }
+    for command in COMMANDS:
+        method, path, _ = asked(command)
+        assert f"{method} {re.sub(r'catalogue/.+', 'catalogue/{name}', path)}" in known
+    for path in paths:
+        assert path.split("}")[-1].split("/{")[0] in GUIDE, path
+
+
+def test_the_requests_of_the_guide_are_answered_as_it_says(reader: TestClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    answered = []
+    for command in COMMANDS:
+        method, path, body = asked(command)
+        if body is None or "$(cat" in body:
+            continue
+        path = path if '"strength": -1' in body or path == "/v1/predictions" else "/v1/experiments/validate"
+        response = reader.request(method, path, content=body.encode(), headers=headers)
+        answered.append(response.status_code)
+        if response.status_code == 422:
+            assert json.dumps(response.json()["errors"][0])[:-1] in re.sub(r"\s+", " ", GUIDE)
+    assert answered == [200, 200, 200, 422]
+
+
+def test_the_spec_of_the_guide_is_one(reader: TestClient) -> None:
+    shown = next(block for block in re.findall(r"^```json\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL))
+    assert reader.post("/v1/experiments/validate", json=json.loads(shown)).status_code == 200
+
+
+def test_the_guide_names_every_signal() -> None:
+    for signal in SIGNALS:
+        assert f"`{signal}`" in GUIDE
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        f"{MOST_NESTED} levels", f"{MOST_ENTRIES:,} entries", f"{MAX_RUNS:,}; {MAX_SEEDS:,} seeds",
+        f"{MAX_REMEDIES} remedies, {MAX_FACTORS} for", f"variants | {MOST_LAYERS:,}; {MAX_DEPTH:,} in a network",
+        f"{MAX_PARAMETERS:,} parameters", f"run | {MAX_STEPS:,}", f"batch | {MOST_ITEMS:,}", f"page | {LARGEST_PAGE}",
+        f"wait | {LONGEST_WAIT_S} s", f"{Settings.model_fields['max_body_bytes'].default // 2**20} MiB",
+    ],
+)  # fmt: skip
+def test_the_limits_of_the_guide_are_the_real_ones(limit: str) -> None:
+    assert limit in GUIDE
