@@ -12,7 +12,6 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
-
 IDLE_LIMIT_MS = 60_000
 
 

@@ -20,7 +20,7 @@ from models.plan import NetworkPlan, Plan
 from models.specs.optimizer import OptimizerSpec
 from worker import networks
 from worker.datasets.split import Part, TrialData
-from worker.measures import Scalar
+from worker.measures.base import Scalar
 from worker.networks.mlp import Mlp
 from worker.probe import Probe, StepRecord, attach
 from worker.randomness import generator
@@ -112,16 +112,13 @@ class Trainer:
     def __init__(  # noqa: PLR0913
         self, plan: Plan, data: TrialData, *, seed: int, device: torch.device, dtype: torch.dtype, record: bool
     ) -> None:
-        self.plan = plan
-        self.seed = seed
-        self.device = device
+        self.plan, self.seed, self.device = plan, seed, device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         self.classes = data.classes
         self.chance_level = data.chance_level(plan.experiment.loss)
-        self.train_part = data.train.to(device, dtype)
-        self.validation_part = data.validation.to(device, dtype)
-        self.test_part = data.test.to(device, dtype)
+        parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
+        self.train_part, self.validation_part, self.test_part = parts
         self.model = networks.build(plan.network, seed).to(device, dtype)
         self.parameters = list(self.model.parameters())
         self.optimizer = build_optimizer(plan.optimizer, self.parameters)
@@ -132,11 +129,9 @@ class Trainer:
         points = self.model.points()
         self.hidden, self.output = [point.weight for point in points[:-1]], points[-1].weight
         self.probe: Probe | None = attach(self.model, self.optimizer, points) if record else None
-        self.nonfinite_in_a_row = 0
-        self.diverged = False
+        self.nonfinite_in_a_row, self.diverged = 0, False
         self.stopped_by: StoppedBy | None = None
-        self.step_times: list[float] = []
-        self.overhead_seconds = 0.0
+        self.step_times, self.overhead_seconds = list[float](), 0.0
         self._order: tuple[int, Tensor] | None = None
 
     def close(self) -> None:
@@ -206,9 +201,7 @@ class Trainer:
         return loss.detach()
 
     def _treat(self, probe: Probe | None) -> dict[str, Scalar]:
-        """Penalty and clipping act on ``.grad``; the curves of it where ``probe`` records. What training does is the
-        same with and without.
-        """
+        """Penalty and clipping act on ``.grad``, with ``probe`` as without; the curves of it where it records."""
         curves: dict[str, Scalar] = {}
         for remedy in self.penalising:
             remedy.add_gradient(self.hidden, self.output)
@@ -228,15 +221,14 @@ class Trainer:
     def _gradient_norm(self) -> Tensor:
         """‖g‖ over all parameters, float64: no float32 square underflows."""
         gradients = [its.grad for its in self.parameters if its.grad is not None]
-        norms = torch.stack(torch._foreach_norm(gradients, 2, dtype=torch.float64))  # noqa: SLF001 -- no public name
-        norm: Tensor = torch.linalg.vector_norm(norms)
-        return norm
+        norms = torch._foreach_norm(gradients, 2, dtype=torch.float64)  # noqa: SLF001 -- no public name
+        return torch.stack(norms).square().sum().sqrt()
 
     def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Mean data loss over the batch; mse is against one-hot labels, over cases and classes."""
-        if self.plan.experiment.loss == "mse":
-            return functional.mse_loss(logits, functional.one_hot(y, self.classes).to(logits.dtype))
-        return functional.cross_entropy(logits, y)
+        if self.plan.experiment.loss == "cross_entropy":
+            return functional.cross_entropy(logits, y)
+        return functional.mse_loss(logits, functional.one_hot(y, self.classes).to(logits.dtype))
 
     def _judge(self, seen: StepRecord) -> None:
         """``stop_when``: so many non-finite steps in a row, or a loss above."""

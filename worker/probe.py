@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from models.signals import CURVES
-from worker.measures import MEASURED, Array, Meter, Scalar, meter_for
+from worker.measures import meter_for
+from worker.measures.base import MEASURED, Array, Meter, Scalar
 from worker.points import Point, find_points
 
 Where = Literal["forward", "backward"]
@@ -197,7 +198,7 @@ def attach(
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None = None,
     points: Sequence[Point] | None = None,
-    meter: Callable[[Sequence[Point]], Meter] = meter_for,
+    meter: type[Meter] | None = None,
 ) -> Probe:
     """Measure ``model`` from now on. ``points`` default to what ``find_points`` finds, the meter to that of the device.
     ValueError where there is nothing to measure.
@@ -208,7 +209,8 @@ def attach(
         raise ValueError(message)
     measured = {id(point.weight) for point in found}
     others = tuple(its for its in model.parameters() if id(its) not in measured)
-    return Probe(found, others, optimizer, meter(found))
+    kind = meter or meter_for(found[0].weight.device)
+    return Probe(found, others, optimizer, kind(found))
 
 
 def _at_the_end_of_backward(do: Callable[[], None]) -> None:

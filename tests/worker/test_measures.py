@@ -12,7 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.activations import SHAPES, Activation
 from tests.worker.trials import plan_of, trainer_of
-from worker.measures import MEASURED, DeviceMeter, HostMeter, Meter, meter_for
+from worker.measures import meter_for
+from worker.measures.base import MEASURED, Meter
+from worker.measures.device import DeviceMeter
+from worker.measures.host import HostMeter
 from worker.points import Point
 from worker.probe import attach
 
@@ -56,7 +59,7 @@ def test_the_meters_of_host_and_device_agree(dtype: torch.dtype, activation: str
 def test_the_meters_agree_on_the_device_at_hand(device: torch.device) -> None:
     host = found_by(HostMeter, tensors(), "hardtanh")
     given = [its.to(device) for its in tensors()]
-    there = found_by(type(meter_for([Point("", given[0], nn.Identity(), None)])), given, "hardtanh")
+    there = found_by(meter_for(device), given, "hardtanh")
     for name, row in host.items():
         np.testing.assert_allclose(row, there[name], rtol=1e-5, err_msg=name)
 

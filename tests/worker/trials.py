@@ -3,13 +3,14 @@
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from models.plan import Plan, expand
 from models.specs.experiment import ExperimentSpec
 from worker.datasets import load
 from worker.datasets.split import TrialData
 from worker.engine import EpochResult, RunResult, Trainer, train
-from worker.probe import StepRecord
+from worker.probe import StepRecord, attach
 
 CPU = torch.device("cpu")
 WIDE = {"kind": "gaussian", "weight_variance": 6.0, "bias_variance": 1.0}
@@ -56,3 +57,11 @@ def run_of(plan: Plan, **changes: Any) -> tuple[list[StepRecord], list[EpochResu
 
 def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().clone() for name, tensor in trainer.model.state_dict().items()}
+
+
+def record_of(model: nn.Module, x: Tensor) -> StepRecord:
+    probe = attach(model)
+    model(x).sum().backward()
+    record = probe.record()
+    probe.detach()
+    return record
