@@ -1,12 +1,13 @@
 """What an experiment will cost before it runs: runs, steps, trace values, device time, seeds for an effect."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import cache
 
 from pydantic import BaseModel
+from scipy.stats import nct, t
 from sqlalchemy.orm import Session
-from statsmodels.stats.power import TTestPower
 
 from api.timing import run_seconds, scale
 from api.trials import planned
@@ -16,10 +17,13 @@ from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import RemedySpec
 
+ALPHA = 0.05
+POWER = 0.8
 EFFECT = 0.05
 """Five points of accuracy: what most readers would call a difference."""
 ASSUMED_SD = 0.05
-"""Of the paired difference between two variants, as seen on digits and MNIST at a few hundred steps."""
+"""Of the paired difference. A round figure: over five seeds of ``examples/deep-sigmoid.json`` the standard deviation
+of the accuracy was 0.01 with batch norm and 0.08 with ReLU."""
 
 
 class VariantCost(BaseModel):
@@ -70,7 +74,14 @@ def estimate(session: Session, spec: ExperimentSpec) -> Cost:
 @cache
 def seeds_needed(effect_size: float) -> int:
     """``effect_size``: the mean paired difference in its standard deviations."""
-    return math.ceil(float(TTestPower().solve_power(effect_size=effect_size, alpha=0.05, power=0.8)))
+    return next(n for n in itertools.count(2) if _power(effect_size, n) >= POWER)
+
+
+def _power(effect_size: float, n: int) -> float:
+    """Of the two-sided one-sample t-test at n differences: both tails of the noncentral t beyond its critical value."""
+    critical = t.ppf(1.0 - ALPHA / 2.0, n - 1)
+    shifted = nct(n - 1, effect_size * math.sqrt(n))
+    return float(shifted.sf(critical) + shifted.cdf(-critical))
 
 
 def _warnings(spec: ExperimentSpec, variants: Sequence[Variant]) -> list[str]:

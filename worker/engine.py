@@ -121,13 +121,12 @@ class Trainer:
         self.train_part, self.validation_part, self.test_part = parts
         self.model = networks.build(plan.network, seed).to(device, dtype)
         self.parameters = list(self.model.parameters())
-        self.optimizer = build_optimizer(plan.optimizer, self.parameters)
-        self.rate = plan.optimizer.learning_rate
+        self.optimizer, self.rate = build_optimizer(plan.optimizer, self.parameters), plan.optimizer.learning_rate
         remedies = at_run_time(plan.run_time)
         self.penalising = [remedy for remedy in remedies if isinstance(remedy, Penalty)]
         self.clipping = [remedy for remedy in remedies if isinstance(remedy, Clipping)]
-        points = self.model.points()
-        self.hidden, self.output = [point.weight for point in points[:-1]], points[-1].weight
+        *hidden, output = points = self.model.points()
+        self.hidden, self.output = [point.weight for point in hidden], output.weight
         self.probe: Probe | None = attach(self.model, self.optimizer, points) if record else None
         self.nonfinite_in_a_row, self.diverged = 0, False
         self.stopped_by: StoppedBy | None = None

@@ -81,11 +81,16 @@ def test_runs_that_ended_early_or_on_another_device_correct_nothing(client: Test
     assert cost(client, seeds=[0], device="cpu")["estimated_device_seconds"] == pytest.approx(50.0, rel=1e-3)
 
 
-def test_seeds_needed_have_the_power_they_promise(reader: TestClient) -> None:
+@pytest.mark.parametrize("effect_size", [0.2, 0.5, 1.0, 1.7, 4.0])
+def test_seeds_needed_are_the_fewest_with_the_power_that_statsmodels_finds(effect_size: float) -> None:
+    n, power = seeds_needed(effect_size), TTestPower()
+    assert power.power(effect_size, n, 0.05) >= 0.8
+    assert n == 2 or power.power(effect_size, n - 1, 0.05) < 0.8
+
+
+def test_seeds_needed_are_those_of_the_assumed_scatter(reader: TestClient) -> None:
     answer = cost(reader)["seeds_needed"]
-    effect = answer["effect"] / ASSUMED_SD
-    power = TTestPower()
-    assert power.power(effect, answer["n"], 0.05) >= 0.8 > power.power(effect, answer["n"] - 1, 0.05)
+    assert answer == {"effect": 0.05, "n": seeds_needed(0.05 / ASSUMED_SD)}
 
 
 def test_seeds_needed_hold_in_simulated_trials() -> None:
