@@ -29,7 +29,8 @@ FROM dispatcher AS worker
 # Where torch comes from decides between CPU and CUDA, as in the Makefile.
 ARG TORCH_PIP_ARGS=""
 USER root
-COPY requirements/torch.txt requirements/
+COPY requirements/sdists.txt requirements/torch.txt requirements/
+RUN pip install --no-deps --no-build-isolation --use-pep517 -r requirements/sdists.txt
 RUN pip install ${TORCH_PIP_ARGS} -r requirements/torch.txt
 USER clinic
 CMD ["python", "-m", "worker"]

@@ -9,7 +9,7 @@ TORCH_PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-LOCKS := requirements/dev.txt requirements/torch.txt
+LOCKS := requirements/dev.txt requirements/sdists.txt requirements/torch.txt
 # Locks name every package, so pip resolves nothing; twice quiet leaves errors and no notices.
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-input --no-warn-script-location
 
@@ -38,6 +38,7 @@ $(READY): $(LOCKS)
 	echo "setting up $(VENV) (a few minutes the first time)"; \
 	[ -e $(VENV) ] || "$$python" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	@$(PIP_INSTALL) --no-deps -r requirements/dev.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --use-pep517 -r requirements/sdists.txt
 	@$(PIP_INSTALL) $(TORCH_PIP_ARGS) -r requirements/torch.txt
 	@touch $@
 
@@ -67,6 +68,12 @@ check: $(READY) ## format, lint, types, contracts between the rooms, migrations 
 bench: $(READY) ## what recording and storing cost, as ratios and rates (a few minutes; tables in benchmarks/results)
 	@$(BIN)/python -m benchmarks.probe
 	@$(BIN)/python -m benchmarks.store
+
+CASES ?=
+
+.PHONY: verdicts
+verdicts: $(READY) ## trainings whose outcome is known, and a trial of every remedy (about 15 minutes; CASES="he_30 lstm")
+	@$(BIN)/python -m verdicts $(CASES)
 
 KILLS ?= 20
 SEED ?= 7

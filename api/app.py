@@ -13,6 +13,7 @@ from api.gate import Gate
 from api.routes import (
     catalogue,
     comparisons,
+    datasets,
     experiments,
     health,
     predictions,
@@ -24,8 +25,10 @@ from api.routes import (
     waiting,
 )
 from api.schema import PROBLEM, Clinic, add_docs, operation_id
+from api.uploads.keeping import Shelf
 from models.database import Database
 from models.settings import Settings
+from models.storage import DatasetFiles
 
 _DESCRIPTION = """Controlled trials for gradients that vanish or explode: post a network, a data set, an optimiser,
 remedies and seeds; read which layer is ill, why, which remedy repaired it, with what confidence, at what cost."""
@@ -58,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.database, app.state.changes = database, changes
+    app.state.shelf = _shelf(settings)
     errors.install(app)
     for module in (
         validation,
@@ -70,13 +74,23 @@ def create_app(settings: Settings) -> FastAPI:
         traces,
         predictions,
         catalogue,
+        datasets,
         health,
     ):
         app.include_router(module.router)
     add_docs(app)
-    app.add_middleware(Gate, key=key, limit=settings.max_body_bytes)
+    app.add_middleware(Gate, key=key, limit=settings.max_body_bytes, upload_limit=settings.upload_limit_bytes)
     metrics.install(app, database)
     return app
+
+
+def _shelf(settings: Settings) -> Shelf:
+    try:
+        files = DatasetFiles(settings.files_url())
+    except (ValueError, ImportError) as error:
+        message = f"CLINIC_STORAGE_URL cannot be used: {error}"
+        raise ValueError(message) from error
+    return Shelf(files, settings.upload_limit_bytes)
 
 
 def _database(settings: Settings) -> Database:

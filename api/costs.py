@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from api.timing import run_seconds, scale
 from api.trials import planned
 from models.designs import remedy_names
-from models.plan import Variant
+from models.plan import Plan, Variant
 from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import RemedySpec
@@ -64,11 +64,16 @@ def estimate(session: Session, spec: ExperimentSpec) -> Cost:
         ],
         runs=seeds * len(variants),
         steps=plans[0].steps,
-        trace_values=seeds * sum(len(SIGNALS) * len(plan.layers) * plan.recorded_steps for plan in plans),
+        trace_values=seeds * sum(len(SIGNALS) * len(plan.network.rows) * plan.recorded_steps for plan in plans),
         estimated_device_seconds=round(seconds, 3),
         warnings=_warnings(spec, variants),
         seeds_needed=SeedsNeeded(effect=EFFECT, n=seeds_needed(EFFECT / ASSUMED_SD)),
     )
+
+
+def _asked(plan: Plan) -> tuple[object, ...]:
+    """All that a remedy can change."""
+    return plan.network, plan.dataset, plan.optimizer, plan.run_time
 
 
 @cache
@@ -89,8 +94,7 @@ def _warnings(spec: ExperimentSpec, variants: Sequence[Variant]) -> list[str]:
     said = [
         f"{', '.join(remedy_names(variant.remedies))} changes nothing: the network is so already"
         for variant in variants[1:]
-        if (variant.plan.network, variant.plan.optimizer, variant.plan.run_time)
-        == (baseline.network, baseline.optimizer, baseline.run_time)
+        if _asked(variant.plan) == _asked(baseline)
     ]
     seeds = len(spec.seed_list())
     if seeds == 1:

@@ -7,6 +7,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from api.callers import Caller
 from api.changes import Changes
+from api.uploads.keeping import Shelf
 from models.database import Database
 
 
@@ -16,6 +17,10 @@ def _database(request: Request) -> Database:
 
 def _changes(request: Request) -> Changes:
     return cast("Changes", request.app.state.changes)
+
+
+def _shelf(request: Request) -> Shelf:
+    return cast("Shelf", request.app.state.shelf)
 
 
 # The gate has checked the key before the body was read; these two say so in the schema.
@@ -31,4 +36,5 @@ def _caller(
 
 DatabaseDep = Annotated[Database, Depends(_database)]
 ChangesDep = Annotated[Changes, Depends(_changes)]
+ShelfDep = Annotated[Shelf, Depends(_shelf)]
 CallerDep = Annotated[Caller, Depends(_caller)]

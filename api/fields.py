@@ -51,6 +51,8 @@ def from_pydantic(errors: Sequence[Mapping[str, Any]], body: Any) -> list[FieldP
     problems: list[FieldProblem] = []
     mismatches: list[FieldProblem] = []
     for error in errors[: 4 * MOST_PROBLEMS]:
+        if error["type"] == "default_factory_not_called":
+            continue  # a default that follows from a field which is itself wrong is no mistake of the client's
         path, at_branch = _path(error["loc"], body, missing=error["type"] == "missing")
         is_mismatch = at_branch and error["type"] in _TYPES
         (mismatches if is_mismatch else problems).append(_field_problem(error, path))

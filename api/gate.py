@@ -17,12 +17,14 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}
 class Gate:
     """ASGI middleware. 403 for a change that a web page of another site makes through a browser while no key is asked
     for; 401 without the key that is; 413 for a body over the limit, of which no more than the limit is ever held.
+    An upload has a limit of its own and is not held here: it is counted while the route takes it in.
     """
 
-    def __init__(self, app: ASGIApp, *, key: str | None, limit: int) -> None:
+    def __init__(self, app: ASGIApp, *, key: str | None, limit: int, upload_limit: int) -> None:
         self._app = app
         self._key = key
         self._limit = limit
+        self._upload_limit = upload_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -31,7 +33,9 @@ class Gate:
         request = Request(scope)
         try:
             self._admit(request)
-            if request.method not in _SAFE:
+            if _is_upload(request):
+                receive = self._counted(request, receive)
+            elif request.method not in _SAFE:
                 receive = _replay(await self._body_of(request, receive), receive)
         except ApiError as error:
             await error_response(error, request.url.path)(scope, receive, send)
@@ -48,7 +52,7 @@ class Gate:
     async def _body_of(self, request: Request, receive: Receive) -> list[Message]:
         """The body's messages; 413 as soon as they are more than allowed, or are announced to be."""
         if _announced(request) > self._limit:
-            raise self._too_large()
+            raise _too_large(self._limit)
         messages: list[Message] = []
         size = 0
         while True:
@@ -56,14 +60,35 @@ class Gate:
             messages.append(message)
             size += len(message.get("body", b""))
             if size > self._limit:
-                raise self._too_large()
+                raise _too_large(self._limit)
             if message["type"] != "http.request" or not message.get("more_body", False):
                 return messages
 
-    def _too_large(self) -> ApiError:
-        detail = f"a request body may have at most {self._limit:,} bytes"
-        # What is left of the body is not read, so the connection cannot be used again.
-        return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers={"Connection": "close"})
+    def _counted(self, request: Request, receive: Receive) -> Receive:
+        """413 now for a body that announces too much, or in the middle of one that becomes too much."""
+        if _announced(request) > self._upload_limit:
+            raise _too_large(self._upload_limit)
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._upload_limit:
+                raise _too_large(self._upload_limit)
+            return message
+
+        return counted
+
+
+def _is_upload(request: Request) -> bool:
+    return request.method == "PUT" and request.url.path.startswith("/v1/datasets/")
+
+
+def _too_large(limit: int) -> ApiError:
+    detail = f"a request body may have at most {limit:,} bytes"
+    # What is left of the body is not read, so the connection cannot be used again.
+    return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers={"Connection": "close"})
 
 
 def _is_foreign(origin: str | None) -> bool:

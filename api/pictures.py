@@ -1,7 +1,7 @@
 """What is answered of traces and curves: the contract's shapes, and how a query says which stretch it wants."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 from pydantic import BaseModel
@@ -26,10 +26,16 @@ class Stretch:
 StretchDep = Annotated[Stretch, Depends()]
 
 
-class LayerView(BaseModel):
+class TraceRow(BaseModel):
+    """A layer, or with role ``time`` a state of a recurrent layer: ``recurrent.0@17`` is that after 17 steps.
+
+    ``hidden`` layers are the depth axis of G; ``branch`` layers lie beside it.
+    """
+
     index: int
     name: str
     kind: str
+    role: Literal["hidden", "branch", "output", "time"]
 
 
 class TraceView(BaseModel):
@@ -37,7 +43,7 @@ class TraceView(BaseModel):
 
     run_id: str
     signal: SignalName
-    layers: list[LayerView]
+    layers: list[TraceRow]
     steps: list[tuple[int, int]]
     min: list[list[Value]]
     mean: list[list[Value]]

@@ -21,7 +21,7 @@ def planned(spec: ExperimentSpec) -> tuple[Variant, ...]:
 def layers_of(spec: ExperimentSpec) -> int:
     """Of all variants, as far as it can be said without planning them."""
     variants = 1 + len(spec.variants if spec.variants is not None else spec.remedies)
-    return variants * (len(spec.network.hidden_widths()) + 1)
+    return variants * spec.network.layer_count
 
 
 def plan_of(spec: ExperimentSpec, variant: str) -> Plan:

@@ -105,7 +105,7 @@ def _judge(session: Session, row: _Trained, undisturbed: Undisturbed, findings: 
         return
     plan = _plan(row)
     counted = session.execute(_PLACES, {"run_id": row.id, "steps": plan.steps}).one()
-    lost = plan.recorded_steps * len(plan.layers) - counted.places
+    lost = plan.recorded_steps * len(plan.network.rows) - counted.places
     doubled = counted.held - counted.places
     findings.lost += lost
     findings.doubled += doubled
@@ -169,7 +169,7 @@ def _recorded(trace: RunTrace) -> Left:
 
 
 def _rollups(session: Session, run_id: uuid.UUID, plan: Plan) -> Iterator[tuple[str, bytes]]:
-    layers = [layer.index for layer in plan.layers]
+    layers = list(range(1, len(plan.network.rows) + 1))
     for signal in SIGNALS:
         picture = read_rollup(session, run_id, signal, layers, MOST_POINTS)
         if picture is not None:

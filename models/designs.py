@@ -1,6 +1,6 @@
 """Which variants a spec asks for: the baseline, the arms of its design by name, or its explicit variants.
 
-What a remedy does is in ``models/plan.py``; here it is a name, a place in the spec, and what it sets.
+What a remedy does is in ``models/plan/rewrites.py``; here it is a name, a place in the spec, and what it sets.
 """
 
 import itertools
@@ -55,13 +55,14 @@ def remedy_names(remedies: Sequence[RemedySpec]) -> tuple[str, ...]:
 def contradiction(name: str, where: str, remedies: Sequence[RemedySpec]) -> Problem | None:
     by_slot: dict[str, str] = {}
     for remedy, shown in zip(remedies, remedy_names(remedies), strict=True):
-        if remedy.slot in by_slot:
-            message = (
-                f"variant {name!r} holds {by_slot[remedy.slot]} and {shown}, which contradict each other: "
-                f"both set the {remedy.slot.replace('_', ' ')}"
-            )
-            return Problem(where, [by_slot[remedy.slot], shown], message, "one remedy of this kind in a variant")
-        by_slot[remedy.slot] = shown
+        for slot in remedy.slots:
+            if slot in by_slot:
+                message = (
+                    f"variant {name!r} holds {by_slot[slot]} and {shown}, which contradict each other: "
+                    f"both set the {slot.replace('_', ' ')}"
+                )
+                return Problem(where, [by_slot[slot], shown], message, "one remedy of this kind in a variant")
+            by_slot[slot] = shown
     return None
 
 

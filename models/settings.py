@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     api_key_file: Path | None = None
 
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    upload_limit_bytes: int = Field(default=512 * 1024 * 1024, ge=1024)
     lease_s: float = Field(default=20.0, gt=0.2)
     sweep_s: float = Field(default=2.0, gt=0.0)
     max_attempts: int = Field(default=5, ge=1)
@@ -53,6 +54,10 @@ class Settings(BaseSettings):
             )
             raise ValueError(message)
         return self
+
+    def files_url(self) -> str:
+        """Where files are kept: an fsspec URL, the data folder unless another was named."""
+        return self.storage_url or (self.data_dir.absolute() / "files").as_uri()
 
     def bootstrap_key(self) -> str | None:
         """The key that may do everything, given directly or as a file (a container's secret)."""

@@ -7,13 +7,14 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, text
+from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL, TIMESTAMP, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from models.analysis.summary import RunSummary
 from models.columns import PydanticColumn
 from models.specs.experiment import ExperimentSpec
+from models.specs.uploaded import UploadedFacts
 
 Instant = TIMESTAMP(timezone=True)
 NOW = text("clock_timestamp()")
@@ -143,6 +144,28 @@ class Event(Base):
     at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
 
     __table_args__ = (Index("ix_event_experiment_id_id", "experiment_id", "id"),)
+
+
+class Dataset(Base):
+    """One version of an owner's data set. Its arrays lie in files (``models/storage.py``), named by ``version``."""
+
+    __tablename__ = "dataset"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    name: Mapped[str]
+    version: Mapped[str]
+    facts: Mapped[UploadedFacts] = mapped_column(PydanticColumn(UploadedFacts))
+    class_names: Mapped[list[str] | None] = mapped_column(JSONB)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    put_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    """When this content was last sent under this name: the newest is what the name means."""
+
+    __table_args__ = (
+        UniqueConstraint("owner", "name", "version"),
+        Index("ix_dataset_version", "version"),
+    )
 
 
 Reals = ARRAY(REAL, dimensions=1)

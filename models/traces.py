@@ -161,11 +161,16 @@ def read_run(session: Session, run_id: uuid.UUID, plan: Plan, first: int = 0, la
     end = plan.steps if last is None else last
     signals = {name: read_signal(session, run_id, name, layers, first, end) for name in SIGNALS}
     curves = read_curves(session, run_id, CURVES, first, end)
+    time = plan.network.time
+    states = [len(layers) + 1 + row for row in range(len(time))]
+    of_states = read_signal(session, run_id, "activation_gradient_rms", states, first, end) if time else None
     return RunTrace(
         layers=plan.layers,
         steps=curves.steps,
         signals={name: window.values for name, window in signals.items()},
         curves=dict(zip(CURVES, curves.values, strict=True)),
+        time=time,
+        state_gradient_rms=np.zeros((0, len(curves.steps))) if of_states is None else of_states.values,
     )
 
 

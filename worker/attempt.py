@@ -18,7 +18,6 @@ from sqlalchemy.exc import DBAPIError
 
 from models import comparisons, runs
 from models.analysis.summary import summarise
-from models.analysis.trace import RunFacts
 from models.database import Database
 from models.plan import Plan, expand
 from models.runs import Claim
@@ -92,7 +91,7 @@ class Workshop:
 
     def _train(self, claim: Claim, watch: Watch) -> None:
         plan = _plan_of(claim)
-        data = load(claim.spec.dataset, claim.seed)
+        data = load(claim.spec.dataset, claim.seed, self.settings.files_url())
         recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan)
         result: RunResult | None = None
         for seen in train(plan, data, seed=claim.seed, device=self.device, between_steps=lambda: _obey(watch)):
@@ -111,7 +110,7 @@ class Workshop:
         with self.database.begin() as session:
             recorder.write(session, result.steps_done - 1)
             trace = read_run(session, claim.lease.run_id, plan)
-            summary = summarise(plan, trace, _facts(plan, result))
+            summary = summarise(plan, trace, result.facts(plan))
             if not runs.finish(session, claim.lease, summary, str(result.device), _versions()):
                 raise LeaseLost
 
@@ -141,23 +140,6 @@ def _obey(watch: Watch) -> None:
 
 def _plan_of(claim: Claim) -> Plan:
     return next(variant.plan for variant in expand(claim.spec) if variant.name == claim.variant)
-
-
-def _facts(plan: Plan, result: RunResult) -> RunFacts:
-    return RunFacts(
-        steps_asked=plan.steps,
-        stopped_by=result.stopped_by,
-        outcome=result.outcome,
-        chance_level=result.chance_level,
-        test_metric=result.test_metric,
-        test_loss=result.test_loss,
-        conditions=plan.conditions,
-        step_seconds=result.step_seconds,
-        device_seconds=result.device_seconds,
-        peak_memory_bytes=result.peak_memory_bytes,
-        parameters=plan.network.parameters,
-        overhead=result.overhead,
-    )
 
 
 def _versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -16,16 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.analysis.trace import RunFacts
 from models.plan import NetworkPlan, Plan
-from models.specs.optimizer import OptimizerSpec
 from worker import networks
-from worker.datasets.split import Part, TrialData
+from worker.datasets.split import IGNORED, Part, TrialData
 from worker.measures.base import Scalar
-from worker.networks.mlp import Mlp
+from worker.networks.lsuv import scale_by_data
+from worker.optimizers import build_optimizer, tensors_of
 from worker.probe import Probe, StepRecord, attach
 from worker.randomness import generator
 from worker.remedies import at_run_time
-from worker.remedies.base import Clipping, Penalty
+from worker.remedies.base import Bound, Clipping, Decay, GradientRule, Penalty, Precision, Schedule
+from worker.remedies.norms import norm_of
 
 StoppedBy = Literal["nonfinite_steps", "loss_above"]
 EVALUATED_AT_ONCE = 4096
@@ -60,6 +63,23 @@ class RunResult:
     weights_hash: str
     device: torch.device
 
+    def facts(self, plan: Plan) -> RunFacts:
+        """What analysis wants to know of the run beside its trace."""
+        return RunFacts(
+            steps_asked=plan.steps,
+            stopped_by=self.stopped_by,
+            outcome=self.outcome,
+            chance_level=self.chance_level,
+            test_metric=self.test_metric,
+            test_loss=self.test_loss,
+            conditions=plan.conditions,
+            step_seconds=self.step_seconds,
+            device_seconds=self.device_seconds,
+            peak_memory_bytes=self.peak_memory_bytes,
+            parameters=plan.network.parameters,
+            overhead=self.overhead,
+        )
+
 
 Seen = StepRecord | EpochResult | RunResult
 
@@ -92,8 +112,9 @@ def measure(
     dtype: torch.dtype,
     seed: int,
 ) -> StepRecord:
-    """One record of the untrained network. ``input`` (batch, units of layer 1) is the first layer's h; ``cotangent``
-    (batch, outputs) is ∂L/∂(output). The first weight matrix takes no part, so its gradient reads 0.
+    """One record of the untrained network. ``input`` is the first layer's h, (batch, units) or with steps or pixels
+    (of a recurrent network W_ih·x + b_ih, (batch, steps, gates·units)); ``cotangent``, of the output's shape, is
+    ∂L/∂(output). The first weight matrix takes no part, so its gradient reads 0.
     """
     network = plan.network if isinstance(plan, Plan) else plan
     model = networks.build(network, seed).to(input.device, dtype)
@@ -115,23 +136,30 @@ class Trainer:
         self.plan, self.seed, self.device = plan, seed, device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        self.classes = data.classes
+        self.classes, self.target = data.classes, data.target
         self.chance_level = data.chance_level(plan.experiment.loss)
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
         self.train_part, self.validation_part, self.test_part = parts
         self.model = networks.build(plan.network, seed).to(device, dtype)
+        self._order: tuple[int, Tensor] | None = None
+        scale_by_data(self.model, self.batch(0))
         self.parameters = list(self.model.parameters())
-        self.optimizer, self.rate = build_optimizer(plan.optimizer, self.parameters), plan.optimizer.learning_rate
-        remedies = at_run_time(plan.run_time)
-        self.penalising = [remedy for remedy in remedies if isinstance(remedy, Penalty)]
-        self.clipping = [remedy for remedy in remedies if isinstance(remedy, Clipping)]
         *hidden, output = points = self.model.points()
-        self.hidden, self.output = [point.weight for point in hidden], output.weight
+        self.bound = Bound([point.weight for point in hidden], output.weight, self.parameters)
+        self.optimizer = build_optimizer(plan.optimizer, self.parameters, self.bound.hidden)
+        self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.rate = plan.optimizer.learning_rate
+        self.remedies = at_run_time(plan.run_time)
+        self.penalising = [remedy for remedy in self.remedies if isinstance(remedy, Penalty)]
+        self.changing = [remedy for remedy in self.remedies if isinstance(remedy, GradientRule)]
+        self.clipping = [remedy for remedy in self.remedies if isinstance(remedy, Clipping)]
+        self.decaying = [remedy for remedy in self.remedies if isinstance(remedy, Decay)]
+        self.schedules = [remedy for remedy in self.remedies if isinstance(remedy, Schedule)]
+        self.precision = next((remedy for remedy in self.remedies if isinstance(remedy, Precision)), None)
         self.probe: Probe | None = attach(self.model, self.optimizer, points) if record else None
-        self.nonfinite_in_a_row, self.diverged = 0, False
+        self.nonfinite_in_a_row, self.diverged, self.skipped = 0, False, False
         self.stopped_by: StoppedBy | None = None
         self.step_times, self.overhead_seconds = list[float](), 0.0
-        self._order: tuple[int, Tensor] | None = None
 
     def close(self) -> None:
         if self.probe is not None:
@@ -158,15 +186,14 @@ class Trainer:
                 yield EpochResult(steps_done // self.plan.steps_per_epoch - 1, loss, metric)
         yield self.result(steps_done, time.perf_counter() - began)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """x (batch, features), y (batch,). The order is a function of seed and epoch alone."""
+    def batch(self, step: int) -> Part:
+        """The cases of a step. Their order is a function of seed and epoch alone."""
         epoch, index = divmod(step, self.plan.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             order = torch.randperm(len(self.train_part), generator=generator(self.seed, "order", epoch))
             self._order = epoch, order.to(self.device)
         size = self.plan.experiment.batch_size
-        chosen = self._order[1][index * size : (index + 1) * size]
-        return self.train_part.x.index_select(0, chosen), self.train_part.y.index_select(0, chosen)
+        return self.train_part.take(self._order[1][index * size : (index + 1) * size])
 
     def step(self, step: int) -> StepRecord | None:
         """One update; its record where this step is recorded."""
@@ -174,9 +201,13 @@ class Trainer:
         probe = self.probe if step % self.plan.experiment.trace.every == 0 else None
         if self.probe is not None:
             self.probe.recording = probe is not None
+        self._set_rate(step)
         loss = self._backward(step)
-        curves = self._treat(probe)
-        self.optimizer.step()
+        made, curves = self._treat(probe)
+        if made:
+            for remedy in self.decaying:
+                remedy.shrink(self.bound, self.rate)
+            self.optimizer.step()
         seconds = time.perf_counter() - began - (0.0 if probe is None else probe.overhead_seconds)
         self.step_times.append(seconds)
         if probe is None:
@@ -185,6 +216,14 @@ class Trainer:
         self.overhead_seconds += seen.overhead_seconds
         return seen
 
+    def _set_rate(self, step: int) -> None:
+        """The rate in force; schedules multiply, and every group of the optimiser follows its own."""
+        if self.schedules:
+            factor = math.prod(schedule.factor(step) for schedule in self.schedules)
+            self.rate = self.plan.optimizer.learning_rate * factor
+            for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = rate * factor
+
     def _untrained(self, probe: Probe) -> StepRecord:
         """Record 0 of ``steps: 0``: the first batch forward and backward, and no update."""
         seen = probe.record(0, loss=self._backward(0), learning_rate=self.rate)
@@ -192,47 +231,64 @@ class Trainer:
         return seen
 
     def _backward(self, step: int) -> Tensor:
-        """The step's data loss, with its gradients in ``.grad``."""
-        x, y = self.batch(step)
-        loss = self._loss(self.model(x), y)
+        """The step's data loss, with its gradients in ``.grad``: times the scale, where precision has one."""
+        part, precision = self.batch(step), self.precision
+        with nullcontext() if precision is None else precision.autocast(self.device):
+            loss = self._loss(self.model(part.x, part.lengths), part.y)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        if precision is None or precision.scale == 1.0:
+            torch.autograd.backward(loss)
+        else:
+            if self.probe is not None:
+                self.probe.loss_scale = precision.scale
+            torch.autograd.backward(loss * precision.scale)
         return loss.detach()
 
-    def _treat(self, probe: Probe | None) -> dict[str, Scalar]:
-        """Penalty and clipping act on ``.grad``, with ``probe`` as without; the curves of it where it records."""
+    def _treat(self, probe: Probe | None) -> tuple[bool, dict[str, Scalar]]:
+        """Whether the step may be made, after all that acts on ``.grad``, with ``probe`` as without; its curves."""
         curves: dict[str, Scalar] = {}
-        for remedy in self.penalising:
-            remedy.add_gradient(self.hidden, self.output)
+        if self.precision is not None:
+            curves["loss_scale"] = self.precision.scale
+            if not self.precision.unscale(self.bound):
+                self.skipped = True
+                return False, curves
+        self.skipped = False
+        for penalty in self.penalising:
+            penalty.add_gradient(self.bound)
+        for rule in self.changing:
+            rule.change(self.bound)
         if self.clipping:
-            norm = clipped = self._gradient_norm()
+            norm = clipped = norm_of(self.bound.gradients())
             for clipping in self.clipping:
-                clipped = clipping.clip(self.parameters, clipped)
-            curves = {"total_gradient_norm": norm, "clipped_gradient_norm": clipped, "clipped": clipped < norm}
-            if not self.penalising:
+                clipped = clipping.clip(self.bound, clipped)
+            curves |= {"total_gradient_norm": norm, "clipped_gradient_norm": clipped, "clipped": clipped < norm}
+            if not self.penalising and not self.changing and self.precision is None:
                 curves["gradient_norm"] = norm
-        elif self.penalising and probe is not None:
+        elif (self.penalising or self.changing) and probe is not None:
             curves["total_gradient_norm"] = probe.gradient_norm()
         if probe is not None and self.penalising:
-            curves["penalty"] = sum(remedy.penalty(self.hidden, self.output) for remedy in self.penalising)
-        return curves
+            curves["penalty"] = sum(penalty.penalty(self.bound) for penalty in self.penalising)
+        return True, curves
 
-    def _gradient_norm(self) -> Tensor:
-        """‖g‖ over all parameters, float64: no float32 square underflows."""
-        gradients = [its.grad for its in self.parameters if its.grad is not None]
-        norms = torch._foreach_norm(gradients, 2, dtype=torch.float64)  # noqa: SLF001 -- no public name
-        return torch.stack(norms).square().sum().sqrt()
-
-    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Mean data loss over the batch; mse is against one-hot labels, over cases and classes."""
+    def _loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Mean data loss over the batch; mse of classes is against one-hot labels, over cases and classes."""
+        if self.target == "value":
+            return functional.mse_loss(outputs, y)
         if self.plan.experiment.loss == "cross_entropy":
-            return functional.cross_entropy(logits, y)
-        return functional.mse_loss(logits, functional.one_hot(y, self.classes).to(logits.dtype))
+            return functional.cross_entropy(outputs.flatten(0, -2), y.flatten(), ignore_index=IGNORED)
+        return functional.mse_loss(outputs, functional.one_hot(y, self.classes).to(outputs.dtype))
+
+    def _right(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """(what counts for the metric, out of how much): right labels, or of values the squared error and its count."""
+        if self.target == "value":
+            return torch.stack([(outputs - y).double().square().sum(), outputs.new_tensor(y.numel()).double()])
+        known = y != IGNORED
+        return torch.stack([((outputs.argmax(dim=-1) == y) & known).sum().double(), known.sum().double()])
 
     def _judge(self, seen: StepRecord) -> None:
         """``stop_when``: so many non-finite steps in a row, or a loss above."""
         stop_when = self.plan.stop_when
-        finite = seen.finite and math.isfinite(seen.loss)
+        finite = self.skipped or (seen.finite and math.isfinite(seen.loss))
         self.diverged = self.diverged or not finite
         self.nonfinite_in_a_row = 0 if finite else self.nonfinite_in_a_row + self.plan.experiment.trace.every
         if stop_when.nonfinite_steps is not None and self.nonfinite_in_a_row >= stop_when.nonfinite_steps:
@@ -242,19 +298,26 @@ class Trainer:
 
     @torch.no_grad()
     def _evaluate(self, part: Part) -> tuple[float, float]:
-        """(loss, accuracy) in evaluation mode; NaN for an empty part."""
+        """(loss, metric) in evaluation mode: accuracy, or R² of values; NaN for an empty part."""
         if len(part) == 0:
             return math.nan, math.nan
         self.model.eval()
-        chunks = zip(torch.split(part.x, EVALUATED_AT_ONCE), torch.split(part.y, EVALUATED_AT_ONCE), strict=True)
-        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        for x, y in chunks:
-            logits = self.model(x)
-            right = (logits.argmax(dim=1) == y).sum()
-            sums += torch.stack([self._loss(logits, y).double() * len(y), right.double()])
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        for chosen in torch.split(torch.arange(len(part), device=self.device), EVALUATED_AT_ONCE):
+            some = part.take(chosen)
+            outputs = self.model(some.x, some.lengths)
+            right, counted = self._right(outputs, some.y)
+            sums += torch.stack([self._loss(outputs, some.y).double() * counted, right, counted])
         self.model.train()
-        loss, metric = (sums / len(part)).tolist()
-        return loss, metric
+        loss, right_sum, count = sums.tolist()
+        return loss / count, self._metric(right_sum / count, part)
+
+    def _metric(self, mean: float, part: Part) -> float:
+        """Accuracy is the mean; R² = 1 − squared error / variance of the values, NaN where they do not vary."""
+        if self.target != "value":
+            return mean
+        variance = float((part.y.double() - part.y.double().mean(0)).square().mean())
+        return 1.0 - mean / variance if variance > 0 else math.nan
 
     def result(self, steps_done: int, seconds: float) -> RunResult:
         test_loss, test_metric = self._evaluate(self.test_part)
@@ -278,20 +341,13 @@ class Trainer:
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
         held = [*self.parameters, *(its.grad for its in self.parameters if its.grad is not None)]
-        held += [its for state in self.optimizer.state.values() for its in state.values() if isinstance(its, Tensor)]
+        held += tensors_of(self.optimizer)
         item = self.parameters[0].element_size()
-        activations = sum(2 * layer.fan_out for layer in self.plan.layers) * self.plan.experiment.batch_size * item
-        return sum(its.numel() * its.element_size() for its in held) + activations
+        activations = sum(2 * layer.units * layer.positions for layer in self.plan.layers) * item
+        return sum(its.numel() * its.element_size() for its in held) + activations * self.plan.experiment.batch_size
 
 
-def build_optimizer(spec: OptimizerSpec, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """torch's own optimiser of that name, in its fused form."""
-    if spec.kind == "adam":
-        return torch.optim.Adam(parameters, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps, fused=True)
-    return torch.optim.SGD(parameters, lr=spec.learning_rate, momentum=spec.momentum, fused=True)
-
-
-def weights_hash(model: Mlp) -> str:
+def weights_hash(model: nn.Module) -> str:
     """blake2b over every tensor of the state, in order of name."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(model.state_dict().items()):

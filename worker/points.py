@@ -1,7 +1,8 @@
 """Where a network is measured: a point per weight, found in any ``nn.Module`` or given by who built it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -47,6 +48,22 @@ class Point:
     """The activation overwrites h, so a copy has to be kept."""
     unit_axis: int = -1
     """The axis of h that counts its units: a convolution's channels are axis 1."""
+    loop: "Loop | None" = None
+    """Where h is made step by step inside ``module``: what it keeps of them while it is listened to."""
+
+
+class Loop(Protocol):
+    """A recurrent layer that keeps its steps in a pass while ``listening``."""
+
+    listening: bool
+    entering: list[tuple[Tensor, ...]]
+    """What enters the activations at each step, in parts (batch, …) that lie side by side."""
+    states: list[Tensor]
+    """The state (batch, units) before the first step and after each."""
+    lengths: Tensor | None
+    """Of the cases, (batch,), where they end before the last step."""
+    time_steps: Sequence[int]
+    """Which states are recorded."""
 
 
 def find_points(model: nn.Module) -> list[Point]:

@@ -5,6 +5,7 @@ A layer is one weight tensor with the normalisation and activation that follow i
 accumulation h and δ are those of the last pass. What is computed of them, and how, is in ``worker.measures``.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +20,16 @@ from torch.utils.hooks import RemovableHandle
 from models.signals import CURVES
 from worker.measures import meter_for
 from worker.measures.base import MEASURED, Array, Meter, Scalar
-from worker.points import Point, find_points
+from worker.points import Loop, Point, find_points
+from worker.states import gradient_of, over_steps, state_norms
 
 Where = Literal["forward", "backward"]
+SCALED = ("activation_gradient_rms", "weight_gradient_norm", "weight_gradient_max")
+"""What a factor of the loss multiplies."""
+
+
+def _nothing() -> Array:
+    return np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,10 @@ class StepRecord:
     dead_fraction: Array
     saturated_fraction: Array
     nonfinite_count: Array
+    times: tuple[str, ...] = ()
+    """The recorded states of recurrent layers, as ``NetworkPlan.time`` names them; the two arrays are over these."""
+    state_rms: Array = field(default_factory=_nothing)
+    state_gradient_rms: Array = field(default_factory=_nothing)
     loss: float = math.nan
     penalty: float = 0.0
     learning_rate: float = math.nan
@@ -84,10 +96,16 @@ class Probe:
     """The parameters that no point measures; their gradients count in ``gradient_norm``."""
     optimizer: torch.optim.Optimizer | None
     meter: Meter
+    lengths: Callable[[], Tensor | None] = lambda: None
+    """Of the cases in the pass that runs, where the model knows some that end early."""
+    loss_scale: float = 1.0
+    """What the loss was multiplied by before backward; records are without it."""
     recording: bool = True
     overhead_seconds: float = 0.0
     """What reading took since the last record, the hooks' own calls left out."""
     _handles: list[RemovableHandle] = field(default_factory=list)
+    _loops: dict[int, tuple[Loop, Tensor]] = field(default_factory=dict)
+    _times: tuple[str, ...] = ()
     _gradient_norm: Scalar | None = None
     _queued: bool = False
     _updated: bool = False
@@ -95,7 +113,13 @@ class Probe:
 
     def __post_init__(self) -> None:
         for index, point in enumerate(self.points):
-            self._handles.append(point.module.register_forward_hook(self._forward_hook(index)))
+            if point.loop is not None:
+                self._handles.append(point.module.register_forward_pre_hook(self._listen(point.loop)))
+                self._handles.append(point.module.register_forward_hook(self._loop_hook(index, point.loop)))
+            else:
+                self._handles.append(point.module.register_forward_hook(self._forward_hook(index)))
+        loops = [point for point in self.points if point.loop is not None]
+        self._times = tuple(f"{its.name}@{step}" for its in loops if its.loop for step in its.loop.time_steps)
         if self.optimizer is not None:
             self._handles.append(self.optimizer.register_step_pre_hook(self._before_step))
 
@@ -105,13 +129,17 @@ class Probe:
             handle.remove()
         self._handles.clear()
         self._forget()
+        for point in self.points:
+            if point.loop is not None:
+                point.loop.listening = False
 
     def watch(self, index: int, h: Tensor) -> None:
         """Take ``h`` (batch × units, requiring a gradient) as what enters layer ``index``'s activation."""
-        kept = self.meter.see_h(index, h.detach())
+        inside = self._inside(h)
+        kept = self.meter.see_h(index, h.detach() if inside is None else h.detach()[inside])
 
         def see_delta(delta: Tensor) -> None:
-            self.meter.see_delta(index, kept, delta)
+            self.meter.see_delta(index, kept, delta if inside is None else delta[inside])
             if not self._queued:
                 self._queued = True
                 _at_the_end_of_backward(self._after_backward)
@@ -133,9 +161,9 @@ class Probe:
         norm = self._settled()
         began = time.perf_counter()
         named = {"gradient_norm": norm, **{name: curves[name] for name in CURVES if name in curves}}
-        matrix, numbers = self.meter.read(list(named.values()), updated=self._updated)
+        matrix, numbers, states = self.meter.read(list(named.values()), self._states(), updated=self._updated)
         self._step = self._step + 1 if step is None else step + 1
-        record = self._assemble(matrix, dict(zip(named, numbers, strict=True)), began)
+        record = self._assemble(matrix, dict(zip(named, numbers, strict=True)), states, began)
         self._forget()
         return record
 
@@ -148,10 +176,40 @@ class Probe:
 
         return hook
 
+    def _listen(self, loop: Loop) -> Callable[[nn.Module, object], None]:
+        def hook(_module: nn.Module, _inputs: object) -> None:
+            loop.listening = self.recording and torch.is_grad_enabled()
+
+        return hook
+
+    def _loop_hook(self, index: int, loop: Loop) -> Callable[[nn.Module, object, Tensor], None]:
+        """Of a recurrent layer: every step's h and every state keep the gradient that reaches them."""
+
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            if not (loop.listening and output.requires_grad):
+                return
+            for tensor in (*itertools.chain(*loop.entering), *loop.states):
+                if tensor.requires_grad:
+                    tensor.retain_grad()
+            steps = over_steps([torch.cat(parts, dim=1).detach() for parts in loop.entering], loop.lengths)
+            self._loops[index] = loop, self.meter.see_h(index, steps)
+
+        return hook
+
+    def _inside(self, h: Tensor) -> Tensor | None:
+        """Which steps (batch, steps) lie before the cases' ends; None where all do."""
+        lengths = self.lengths()
+        if lengths is None or h.dim() != 3:
+            return None
+        return torch.arange(h.shape[1], device=h.device) < lengths[:, None]
+
     def _after_backward(self) -> None:
         """Gradients are read now, before a penalty or clipping changes them."""
         self._queued = False
         self._gradient_norm = None
+        for index, (loop, kept) in self._loops.items():
+            gradients = [torch.cat([gradient_of(its) for its in parts], dim=1) for parts in loop.entering]
+            self.meter.see_delta(index, kept, over_steps(gradients, loop.lengths))
         if self.meter.complete():
             self._settled()
 
@@ -172,8 +230,19 @@ class Probe:
             self.overhead_seconds += time.perf_counter() - began
         return self._gradient_norm
 
-    def _assemble(self, matrix: Array, curves: dict[str, float], began: float) -> StepRecord:
+    def _states(self) -> Tensor | None:
+        """(2, states) of rms and gradient rms over all recurrent layers, on the device; None without any."""
+        if not self._loops:
+            return None
+        return torch.cat([state_norms(loop) for loop, _ in self._loops.values()], dim=1)
+
+    def _assemble(self, matrix: Array, curves: dict[str, float], states: Array, began: float) -> StepRecord:
         signals: dict[str, Any] = dict(zip(MEASURED, matrix, strict=False))
+        if self.loss_scale != 1.0:
+            states = states / [[1.0], [self.loss_scale]]
+            for name in SCALED:
+                signals[name] = signals[name] / self.loss_scale
+            curves["gradient_norm"] /= self.loss_scale
         with np.errstate(divide="ignore", invalid="ignore"):
             update = signals.pop("update_norm", None)
             ratio = np.full(len(self.points), np.nan) if update is None else update / signals["weight_norm"]
@@ -183,6 +252,9 @@ class Probe:
             step=self._step - 1,
             layers=tuple([point.name for point in self.points]),
             update_ratio=ratio,
+            times=self._times,
+            state_rms=states[0],
+            state_gradient_rms=states[1],
             overhead_seconds=self.overhead_seconds + time.perf_counter() - began,
             **{**signals, **curves},
         )
@@ -192,6 +264,9 @@ class Probe:
         self._gradient_norm = None
         self._updated = False
         self.overhead_seconds = 0.0
+        for loop, _ in self._loops.values():
+            loop.entering, loop.states = [], []
+        self._loops.clear()
 
 
 def attach(
@@ -210,7 +285,7 @@ def attach(
     measured = {id(point.weight) for point in found}
     others = tuple(its for its in model.parameters() if id(its) not in measured)
     kind = meter or meter_for(found[0].weight.device)
-    return Probe(found, others, optimizer, kind(found))
+    return Probe(found, others, optimizer, kind(found), lengths=lambda: getattr(model, "lengths", None))
 
 
 def _at_the_end_of_backward(do: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from models import runs
 from models.database import Database
 from models.plan import Plan
-from models.recording import CHUNK_RECORDS, Block, TraceWriter, write_epoch
+from models.recording import CHUNK_RECORDS, Block, Doubles, TraceWriter, write_epoch
 from models.runs import Lease
 from models.signals import CURVES, SIGNALS
 from worker.engine import EpochResult
@@ -43,7 +43,7 @@ class Recorder:
     _flushed_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        names = [layer.name for layer in self.plan.layers]
+        names = self.plan.network.rows
         stride = self.plan.experiment.trace.every
         self._writer = TraceWriter(self.lease.run_id, names, stride, self.plan.recorded_steps)
 
@@ -79,6 +79,17 @@ class Recorder:
 
     def _block(self) -> Block:
         signals = np.array([[getattr(record, name) for name in SIGNALS] for record in self._open])
+        if self.plan.network.time:
+            signals = np.concatenate([signals, np.array([_of_states(record) for record in self._open])], axis=2)
         curves = np.array([[getattr(record, name) for name in CURVES] for record in self._open])
         untrained = self.plan.steps == 0
         return Block(self._open_first, np.ascontiguousarray(signals.transpose(1, 2, 0)), curves.T, untrained)
+
+
+def _of_states(record: StepRecord) -> Doubles:
+    """(signals, states): a state has two of the signals; of those that weights and activations have it shows 0."""
+    rows = np.zeros((len(SIGNALS), len(record.times)))
+    # A state that no case of the batch reaches back to is no non-finite value, but has no gradient either.
+    rows[SIGNALS.index("activation_rms")] = np.where(np.isnan(record.state_rms), 0.0, record.state_rms)
+    rows[SIGNALS.index("activation_gradient_rms")] = record.state_gradient_rms
+    return rows

@@ -1,6 +1,7 @@
 """What can be asked for, with formula, paper, what it treats and when it fails."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Literal
 
 from fastapi import APIRouter
@@ -9,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.dependencies import CallerDep
 from models.activations import SHAPES
 from models.specs.base import About, Spec
-from models.specs.dataset import DATASETS
+from models.specs.dataset import DATASETS, Facts
 from models.specs.init import INITS
-from models.specs.network import NETWORKS
+from models.specs.networks import NETWORKS
 from models.specs.optimizer import OPTIMIZERS
 from models.specs.remedy import REMEDIES
 
@@ -56,8 +57,7 @@ def catalogue(name: CatalogueName, _: CallerDep) -> Catalogue:
 
 def _item(kind: str, spec: type[Spec]) -> CatalogueItem:
     about: About = spec.about  # type: ignore[attr-defined]  # every kind has one, by test
-    facts = getattr(spec, "facts", None)
-    extra = {} if facts is None else {name: getattr(facts, name) for name in facts.__slots__}
+    extra = _facts(spec) if kind in DATASETS and kind != "uploaded" else {}
     return CatalogueItem(
         kind=kind,
         title=about.title,
@@ -69,6 +69,12 @@ def _item(kind: str, spec: type[Spec]) -> CatalogueItem:
         applies_to=list(about.applies_to),
         **extra,
     )
+
+
+def _facts(spec: type[Spec]) -> dict[str, Any]:
+    """Sizes and licence of a data set as its defaults make it."""
+    facts: Facts = spec().facts  # type: ignore[attr-defined]  # every data set has them
+    return {**{field.name: getattr(facts, field.name) for field in fields(facts)}, "features": facts.features}
 
 
 def _activation(kind: str) -> CatalogueItem:

@@ -1,27 +1,46 @@
 """What theory says before anything is trained. No torch, no database."""
 
+from typing import Annotated
+
 from fastapi import APIRouter
 from pydantic import Field
 
 from api.bodies import StrictRoute
 from api.dependencies import CallerDep
 from models.analysis.prediction import Prediction, predict_spec
+from models.plan import Shape
 from models.specs.base import Spec
-from models.specs.network import MAX_WIDTH, NetworkSpec
+from models.specs.facts import Form
+from models.specs.network import MAX_WIDTH
+from models.specs.networks import NetworkSpec
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=StrictRoute)
 
 
+class InputRequest(Spec):
+    """One case: vector [units], image [channels, height, width], sequence [steps, features], or tokens [steps] below
+    ``vocabulary``.
+    """
+
+    form: Form
+    size: tuple[Annotated[int, Field(ge=1, le=MAX_WIDTH)], ...] = Field(min_length=1, max_length=3)
+    vocabulary: int = Field(default=0, ge=0, le=1_000_000)
+
+
 class PredictionRequest(Spec):
-    """A network; the batch size counts under batch normalisation. Widths default to those of the hidden layers."""
+    """A network; the batch size counts under batch normalisation. Widths default to those of the hidden layers, other
+    inputs to a shape that a caveat states.
+    """
 
     network: NetworkSpec
     batch_size: int = Field(default=128, ge=1, le=1_000_000)
     input_width: int | None = Field(default=None, ge=1, le=MAX_WIDTH)
     output_width: int | None = Field(default=None, ge=1, le=MAX_WIDTH)
+    input: InputRequest | None = None
 
 
 @router.post("", summary="What theory predicts")
 def predict(asked: PredictionRequest, _: CallerDep) -> Prediction:
     """χ per layer, gain, trainable depth and where the theory does not hold, in milliseconds."""
-    return predict_spec(asked.network, asked.batch_size, asked.input_width, asked.output_width)
+    given = None if asked.input is None else Shape(asked.input.form, asked.input.size, asked.input.vocabulary)
+    return predict_spec(asked.network, asked.batch_size, asked.input_width, asked.output_width, given)

@@ -16,6 +16,7 @@ from api.errors import ApiError, ProblemDetails, invalid_spec
 from api.examples import SPEC_EXAMPLES
 from api.fields import FieldProblem
 from api.trials import planned
+from api.uploads.resolution import resolved
 from api.views import ExperimentView
 from models import runs
 from models.database import Database
@@ -61,20 +62,23 @@ def submit(
 
 
 def _submitted(database: Database, caller: Caller, spec: ExperimentSpec) -> ExperimentView:
-    variants = planned(spec)
     with database.begin() as session:
-        experiment_id = runs.submit(session, spec, variants, caller.owner)
-        return rows.experiment_now(session, caller, experiment_id)
+        return _stored(session, caller, spec)
+
+
+def _stored(session: Session, caller: Caller, spec: ExperimentSpec) -> ExperimentView:
+    """Uploaded data are found in the transaction that stores the experiment: they cannot be deleted in between."""
+    spec = resolved(session, caller, spec)
+    experiment_id = runs.submit(session, spec, planned(spec), caller.owner)
+    return rows.experiment_now(session, caller, experiment_id)
 
 
 def _submitted_once(database: Database, caller: Caller, spec: ExperimentSpec, key: str) -> ExperimentView:
     """409 while the first request with this key is under way, 422 for another spec under it."""
-    variants = planned(spec)
     once = Once.of(caller.owner, key, spec.model_dump_json().encode())
 
     def make(session: Session) -> dict[str, Any]:
-        experiment_id = runs.submit(session, spec, variants, caller.owner)
-        return rows.experiment_now(session, caller, experiment_id).model_dump(mode="json")
+        return _stored(session, caller, spec).model_dump(mode="json")
 
     try:
         with database.begin() as session:

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -15,15 +15,16 @@ from api.dependencies import CallerDep, DatabaseDep
 from api.errors import ApiError
 from api.fields import FieldProblem
 from api.numbers import json_response
-from api.pictures import Stretch, StretchDep, TraceView
+from api.pictures import Stretch, StretchDep, TraceRow, TraceView
 from api.trials import plan_of
 from models.analysis.measurements import FirstNonfinite, first_nonfinite
-from models.plan import LayerPlan, Plan
+from models.plan import Plan
 from models.recording import CHUNK_RECORDS
 from models.signals import SignalName
 from models.tables import Run
 from models.traces import Picture, first_broken_chunk, picture, read_rollup, read_run, read_signal
 
+Axis = Literal["depth", "time"]
 Layers = Annotated[list[str] | None, Query(description="Names or indices, repeated or by comma; default all.")]
 
 
@@ -48,12 +49,17 @@ def trace(  # noqa: PLR0913, PLR0917 -- what the contract lets a client choose
     signal: SignalName,
     stretch: StretchDep,
     layers: Layers = None,
+    axis: Axis = "depth",
 ) -> Response:
-    """Matrices are layer × bucket. Every extreme survives thinning; ``nonfinite`` counts what JSON shows as null."""
+    """Matrices are layer × bucket. Every extreme survives thinning; ``nonfinite`` counts what JSON shows as null.
+
+    ``axis=time`` shows the states of recurrent layers instead of the layers: ``activation_rms`` of the state, and as
+    ``activation_gradient_rms`` ∂L/∂state.
+    """
     with database.begin() as session:
         run, experiment = rows.run_of(session, caller, run_id)
         plan = plan_of(experiment.spec, run.variant)
-        chosen = _chosen(plan, layers)
+        chosen = _chosen(plan, layers, axis)
         drawn = _draw(session, run, signal, [layer.index for layer in chosen], stretch)
         broken = _first_nonfinite(session, run, plan)
     minimum, mean, maximum, newest, nonfinite = drawn.buckets.arrays
@@ -63,7 +69,7 @@ def trace(  # noqa: PLR0913, PLR0917 -- what the contract lets a client choose
         {
             "run_id": str(run_id),
             "signal": signal,
-            "layers": [{"index": layer.index, "name": layer.name, "kind": layer.kind} for layer in chosen],
+            "layers": [row.model_dump() for row in chosen],
             "steps": drawn.steps,
             "min": minimum.astype(np.float32),
             "mean": mean.astype(np.float32),
@@ -76,19 +82,27 @@ def trace(  # noqa: PLR0913, PLR0917 -- what the contract lets a client choose
     )
 
 
-def _chosen(plan: Plan, given: list[str] | None) -> Sequence[LayerPlan]:
-    """The layers asked for, in forward order, each once. 422 for a name that the network does not have."""
+def _rows(plan: Plan) -> list[TraceRow]:
+    """All that the run's trace has: its layers, then the states of recurrent ones along time."""
+    layers = [TraceRow(index=its.index, name=its.name, kind=its.kind, role=its.role) for its in plan.layers]
+    states = enumerate(plan.network.time, start=len(layers) + 1)
+    return layers + [TraceRow(index=index, name=its.name, kind="state", role="time") for index, its in states]
+
+
+def _chosen(plan: Plan, given: list[str] | None, axis: Axis) -> list[TraceRow]:
+    """The rows asked for, in forward order, each once. 422 for a name that the network does not have."""
+    every = _rows(plan)
     asked = {one.strip() for text in given or [] for one in text.split(",") if one.strip()}
     if not asked:
-        return plan.layers
-    known = {name for layer in plan.layers for name in (layer.name, str(layer.index))}
+        return [row for row in every if (row.role == "time") == (axis == "time")]
+    known = {name for row in every for name in (row.name, str(row.index))}
     if unknown := sorted(asked - known):
         message = f"the network has no layer {', '.join(unknown)[:100]}"
         shown = [name[:100] for name in unknown[:10]]
         names = [layer.name for layer in plan.layers]
         problem = FieldProblem(field="layers", value=shown, message=message, allowed=names)
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, [problem])
-    return [layer for layer in plan.layers if asked & {layer.name, str(layer.index)}]
+    return [row for row in every if asked & {row.name, str(row.index)}]
 
 
 def _draw(session: Session, run: Run, signal: SignalName, layers: Sequence[int], stretch: Stretch) -> Picture:

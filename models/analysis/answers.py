@@ -1,5 +1,6 @@
 """Which remedies answer a verdict. What a remedy treats is in its catalogue text; whether it would here, theory says:
-each structural candidate is put into this very network and its total gain predicted.
+each structural candidate is put into this very network and its total gain predicted, over depth or, where it is a
+recurrent network that is sick over time, over its steps. Only remedies that apply to the network's kind are named.
 
 An L2 term is never an answer, and clipping never one to vanishing: neither changes the ratios between layers.
 """
@@ -12,22 +13,27 @@ from models.activations import Activation
 from models.analysis.causes import Case
 from models.analysis.gradient import LIMIT
 from models.analysis.meanfield import critical_weight_variance
-from models.analysis.prediction import predict
 from models.analysis.verdict import Answer, Cause
+from models.analysis.what_if import gain_with, own_remedies
 from models.analysis.wording import number
-from models.plan import Plan, expand
-from models.specs.base import SpecError
+from models.plan import Plan
 from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit
-from models.specs.remedy import (
+from models.specs.remedy import REMEDIES, RemedySpec
+from models.specs.structural_remedies import (
     ActivationRemedy,
     BatchNormRemedy,
-    ClipNormRemedy,
+    ForgetBiasRemedy,
     InitRemedy,
+    IrnnRemedy,
     LayerNormRemedy,
-    LearningRateRemedy,
+    LstmRemedy,
     OrthogonalInitRemedy,
-    RemedySpec,
+    PreNormRemedy,
+    ResidualRemedy,
+    ReZeroRemedy,
+    ScaledRemedy,
 )
+from models.specs.training_remedies import ClipNormRemedy, LearningRateRemedy
 
 WORTH: Final = 0.5
 """A remedy that leaves G beyond ±3 is named where it takes at least half of it away."""
@@ -46,13 +52,28 @@ def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Ans
     if case.kind in {"healthy", "inconclusive"}:
         return ()
     found: set[str] = {case.kind, case.at_start.kind, *causes}
-    structural = [answer for remedy in _candidates(case) if (answer := _structural(plan, case, remedy, found))]
+    own = own_remedies(plan)
+    candidates = (remedy for remedy in _candidates(plan, case, causes) if _applies(plan, remedy))
+    structural = [answer for remedy in candidates if (answer := _structural(plan, case, remedy, found, own))]
     structural.sort(key=lambda answer: abs(answer.predicted_gain or 0.0))
-    return (*structural, *_at_run_time(plan, case, causes))
+    at_run_time = (answer for answer in _at_run_time(plan, case, causes) if answer.remedy in _applying(plan))
+    return (*structural, *at_run_time)
 
 
-def _candidates(case: Case) -> Iterator[RemedySpec]:
+def _applying(plan: Plan) -> set[str]:
+    kind = plan.experiment.network.kind
+    return {name for name, remedy in REMEDIES.items() if kind in remedy.about.applies_to}  # type: ignore[attr-defined]
+
+
+def _applies(plan: Plan, remedy: RemedySpec) -> bool:
+    return remedy.kind in _applying(plan)
+
+
+def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[RemedySpec]:
     """One remedy of each kind, with the parameter that fits this network's activation."""
+    if plan.network.recurrent:
+        yield from _over_time(plan)
+        return
     activation = case.first_layer.activation
     variance = None if activation is None else critical_weight_variance(activation, 0.0)
     if variance is not None and variance <= LARGEST_VARIANCE and not case.measured.normalized:
@@ -63,6 +84,34 @@ def _candidates(case: Case) -> Iterator[RemedySpec]:
     if case.measured.batch_norm or not case.measured.normalized:
         yield LayerNormRemedy(kind="layer_norm")
     yield ActivationRemedy(kind="activation", function="leaky_relu" if _is_one_sided(activation) else "relu")
+    if case.has_skips or "depth_without_skip" in causes:
+        yield from _skips(case)
+
+
+def _skips(case: Case) -> Iterator[RemedySpec]:
+    if not case.has_skips:
+        yield ResidualRemedy(kind="residual")
+    yield ScaledRemedy(kind="scaled")
+    yield ReZeroRemedy(kind="rezero")
+    yield PreNormRemedy(kind="pre_norm")
+
+
+def _over_time(plan: Plan) -> Iterator[RemedySpec]:
+    """What changes ∂L/∂state per step; a gated cell keeps its gates."""
+    cells = {node.cell for node in plan.network.recurrent}
+    if getattr(plan.experiment.network, "cell", None) == "lstm":
+        yield ForgetBiasRemedy(kind="forget_bias", value=_forget_bias(plan))
+    else:
+        yield LstmRemedy(kind="lstm", forget_bias=_forget_bias(plan))
+    if not cells & {"lstm", "gru"}:
+        yield IrnnRemedy(kind="irnn")
+        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=math.sqrt(2.0) if "relu" in cells else 1.0)
+
+
+def _forget_bias(plan: Plan) -> float:
+    """Such that σ(b)^T = 1/e over T steps; 1, as is usual, where they are few."""
+    steps = max(node.steps for node in plan.network.recurrent)
+    return max(1.0, round(math.log(steps), 1))
 
 
 def _fitting_init(variance: float) -> InitSpec:
@@ -74,17 +123,20 @@ def _is_one_sided(activation: Activation | None) -> bool:
     return activation is not None and activation.function == "relu"
 
 
-def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> Answer | None:
+def _structural(
+    plan: Plan, case: Case, remedy: RemedySpec, found: set[str], own: tuple[RemedySpec, ...]
+) -> Answer | None:
     """The remedy if it treats what was found, and theory puts G inside ±3 with it or at least halves it."""
     about = remedy.about
-    gain = _gain_with(plan, case, remedy) if found & set(about.treats) else None
+    gain = gain_with(plan, remedy, own) if found & set(about.treats) else None
     if gain is None:
         return None
     now = case.predicted_gain if case.predicted_gain is not None else case.at_start.total_gain.mean
     worth = abs(now) * WORTH if case.starts_beyond and now is not None else LIMIT
     if abs(gain) > max(worth, LIMIT):
         return None
-    change = f"theory puts the total gain of the untrained network at {number(gain, signed=True)}"
+    axis = " over time" if plan.network.recurrent else ""
+    change = f"theory puts the total gain{axis} of the untrained network at {number(gain, signed=True)}"
     before = "" if now is None else f" instead of {number(now, signed=True)}"
     caution = f", which is still beyond ±{LIMIT:g}" if abs(gain) > LIMIT else ""
     return Answer(
@@ -95,32 +147,14 @@ def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> 
     )
 
 
-def _gain_with(plan: Plan, case: Case, remedy: RemedySpec) -> float | None:
-    """Theory's G of this run's network with one remedy more; None where they cannot be together."""
-    layer = case.first_layer
-    activation = layer.activation or Activation("identity")
-    parameters = {"negative_slope": None, "alpha": None, activation.shape.parameter: activation.parameter}
-    network = plan.experiment.network.model_copy(
-        update={
-            "init": layer.init,
-            "normalization": layer.normalization,
-            "activation": activation.function,
-            **{name: value for name, value in parameters.items() if name is not None},
-        }
-    )
-    alone = {"network": network, "remedies": (remedy,), "design": "one_at_a_time", "variants": None, "seeds": (0,)}
-    try:
-        _, with_remedy = expand(plan.experiment.model_copy(update=alone))
-    except SpecError:
-        return None
-    return predict(with_remedy.plan.network, plan.experiment.batch_size).total_gain
-
-
 def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
     clips = any(remedy.kind == "clip_norm" for remedy in plan.run_time)
     broke = case.measured.diverged or "learning_rate" in causes
     # Adam divides by the gradient's own size, so clipping bounds no step of it.
-    if broke and not clips and case.kind != "vanishing" and plan.optimizer.kind == "sgd":
+    if case.over_time == "exploding" and not clips:
+        why = "bounds a step where gradients explode over time; the ratios between steps stay as they are"
+        yield _answer(ClipNormRemedy(kind="clip_norm"), why)
+    elif broke and not clips and case.kind != "vanishing" and plan.optimizer.kind == "sgd":
         why = "bounds the size of a step; all layers shrink by one factor, so the ratios between them stay as they are"
         yield _answer(ClipNormRemedy(kind="clip_norm"), why)
     rate = plan.optimizer.learning_rate

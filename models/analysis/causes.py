@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from models.analysis import evidence
-from models.analysis.gradient import LIMIT, GradientFacts
+from models.analysis.gradient import LIMIT, GradientFacts, GradientKind
 from models.analysis.measurements import Measured
 from models.analysis.verdict import CAUSES, FRACTION_LIMIT, Cause, Evidence, RunKind, worst
 from models.plan import LayerPlan
@@ -24,7 +24,9 @@ SMALLEST_NORMAL: Final = 1.1754943508222875e-38
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One run before the rules: its numbers, its gradients, its headline, and theory's G for its network."""
+    """One run before the rules: its numbers, its gradients, its headline, and theory's G for its network (of the axis,
+    depth or time, where it is furthest from 0). ``first_layer`` is the first with an activation, where there is one.
+    """
 
     measured: Measured
     at_start: GradientFacts
@@ -32,10 +34,24 @@ class Case:
     kind: RunKind
     first_layer: LayerPlan
     predicted_gain: float | None
+    has_skips: bool = False
 
     @property
     def starts_beyond(self) -> bool:
         return self.at_start.kind in {"vanishing", "exploding"}
+
+    @property
+    def starts_beyond_over_depth(self) -> bool:
+        """A recurrent network may be sick over time alone, which no skip over depth treats."""
+        gain = self.at_start.total_gain.mean
+        return self.starts_beyond and (not self.at_start.time or gain is None or abs(gain) > LIMIT)
+
+    @property
+    def over_time(self) -> GradientKind | None:
+        """What the time axis of a recurrent layer shows at the start, where it is beyond the cut."""
+        sick = [its for its in self.at_start.time if its.kind in {"vanishing", "exploding"}]
+        worst_axis = max(sick, key=lambda its: abs(its.total_gain.mean or math.inf), default=None)
+        return None if worst_axis is None else worst_axis.kind
 
     @property
     def ever_exploding(self) -> bool:
@@ -48,7 +64,7 @@ def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
         return (), []
     found = {cause: shown for cause, rule in RULES_BY_CAUSE.items() if (shown := rule(case)) is not None}
     explained = {"initialisation", "saturating_activation", "batch_norm_at_depth"} & set(found)
-    if case.starts_beyond and not explained:
+    if case.starts_beyond_over_depth and not explained and not case.has_skips:
         found["depth_without_skip"] = []  # the gain at the start, which every verdict shows, is the evidence
     if not found:
         found["no_gradient_cause_found"] = []

@@ -8,9 +8,12 @@ import numpy as np
 
 from models.activations import Activation
 from models.analysis.batch_statistics import SMALLEST_BATCH
+from models.analysis.caveats_of_kinds import caveats_of_kinds
+from models.analysis.finite_norms import batch_factor
 from models.analysis.meanfield import LayerMap, asymptotic_multiplier, fixed_point
-from models.analysis.propagation import STANDARDISED_MEAN_SQUARE, Propagation, batch_factor, propagate
-from models.plan import NetworkPlan
+from models.analysis.propagation import STANDARDISED_MEAN_SQUARE, Propagation, propagate
+from models.plan import LayerPlan, NetworkPlan
+from models.plan.layers import Activate
 
 SCATTER_MATTERS: Final = 0.1
 """Σ 1/width at which one ReLU network's total gain scatters by 0.35, a tenth of the verdict's cut of 3."""
@@ -31,29 +34,37 @@ def caveats_of(network: NetworkPlan, batch_size: int, theory: Propagation) -> tu
         *_of_inputs(network, batch_size, theory),
         *_of_lengths(theory),
         *_of_layers(network),
+        *caveats_of_kinds(network, theory),
         *_of_range(theory),
     )
 
 
 def _of_size(network: NetworkPlan) -> Iterator[str]:
     hidden = network.hidden
-    inverse_width_sum = sum(1.0 / layer.fan_out for layer in hidden)
+    inverse_width_sum = sum(1.0 / _width(layer) for layer in hidden)
     batch_norm = hidden[0].normalization is not None and hidden[0].normalization.kind == "batch_norm"
-    if len(hidden) == 1:
+    if len(hidden) == 1 and not _only_over_time(network):
         yield "One hidden layer: there is nothing between hidden layers to gain or lose, so total_gain is 0."
-    if inverse_width_sum > SCATTER_MATTERS and not batch_norm:
+    if inverse_width_sum > SCATTER_MATTERS and not batch_norm and not _only_over_time(network):
         spread = math.sqrt(5.0 * inverse_width_sum) / 2.0
         yield (
             f"Theory of infinite width: with Σ 1/width = {inverse_width_sum:.2g} the total gain of a single network "
             f"scatters around it by up to ±{spread:.1g} (ReLU, one input; less over a batch); average over seeds."
         )
-    if not _equally_wide(network):
+    if network.kind == "mlp" and not _equally_wide(network):
         yield "The widths vary: total_gain and gain_per_layer count √(width ratio) of each step, χ does not."
+
+
+def _only_over_time(network: NetworkPlan) -> bool:
+    return len(network.hidden) == 1 and bool(network.recurrent)
 
 
 def _of_batch_norm(network: NetworkPlan, batch_size: int) -> Iterator[str]:
     layer = network.hidden[0]
     if layer.normalization is None or layer.normalization.kind != "batch_norm" or layer.activation is None:
+        return
+    if layer.kind == "conv2d":
+        yield "Batch norm: every pixel of a batch counts as a case, though neighbouring pixels are alike."
         return
     if batch_size < SMALLEST_BATCH:
         yield (
@@ -61,11 +72,11 @@ def _of_batch_norm(network: NetworkPlan, batch_size: int) -> Iterator[str]:
             "±1 and the gradient is of the order of ε), so theory gives no number."
         )
         return
-    if batch_factor(layer.activation, layer.dropout, batch_size) != 1.0:
+    if batch_factor(Activate(layer.name, layer.activation, layer.dropout), batch_size) != 1.0:
         yield f"χ is that of batches of {batch_size}; batch norm explodes less with larger ones."
     if batch_size < RAGGED_BATCH:
         yield f"With {batch_size} cases few units carry most of the gradient: networks differ widely from the mean."
-    narrowest = min(layer.fan_out for layer in network.hidden)
+    narrowest = min(_width(layer) for layer in network.hidden)
     if narrowest < 2 * batch_size:
         yield (
             f"A width of {narrowest} is narrow for batches of {batch_size}: the cases are not as independent as theory "
@@ -82,6 +93,8 @@ def _of_inputs(network: NetworkPlan, batch_size: int, theory: Propagation) -> It
             f"{LOUDER - 1.0:.0%} larger total_gain would be {louder:z.2f} instead of {theory.total:z.2f}, and narrow "
             "networks scatter as much."
         )
+    if not theory.asymptotes:
+        return
     repeated = theory.asymptotes[0]
     if not math.isfinite(theory.total) or repeated.chi <= 0.0 or len({layer.chi for layer in theory.asymptotes}) > 1:
         return
@@ -93,10 +106,16 @@ def _of_inputs(network: NetworkPlan, batch_size: int, theory: Propagation) -> It
 
 
 def _equally_wide(network: NetworkPlan) -> bool:
-    return len({layer.fan_out for layer in network.hidden}) == 1
+    return len({(_width(layer), layer.resized) for layer in network.hidden}) == 1
+
+
+def _width(layer: LayerPlan) -> int:
+    return layer.units // layer.gates
 
 
 def _of_lengths(theory: Propagation) -> Iterator[str]:
+    if not theory.asymptotes:
+        return
     first = theory.asymptotes[0]
     if any(math.isinf(layer.q_star) for layer in theory.asymptotes):
         yield "The length of h grows without bound; χ is its limit for large h."

@@ -23,14 +23,29 @@ GradientKind = Literal["vanishing", "exploding", "healthy", "inconclusive"]
 Region = Literal["below", "above", "inside", "across"]
 
 
+class TimeFacts(BaseModel):
+    """One recurrent layer's time axis: ln(rms ∂L/∂state before the first step / after the last), and per step back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layer: str
+    kind: GradientKind
+    total_gain: Estimate
+    gain_per_step: Estimate
+
+
 class GradientFacts(BaseModel):
-    """One moment's gradients: how G lies to ±3, and per layer e^(mean increment) = √χ toward the input."""
+    """One moment's gradients: how G lies to ±3, and per layer e^(mean increment) = √χ toward the input.
+
+    ``kind`` is that of the depth axis, or of the time axis of a recurrent layer where that one is the worse.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: GradientKind
     total_gain: Estimate
     gain_per_layer: Estimate | None
+    time: tuple[TimeFacts, ...] = ()
 
 
 def log_ratios(levels: Sequence[float]) -> Array:
@@ -61,10 +76,13 @@ KIND_OF: Final[dict[Region, GradientKind]] = {
 }
 
 
-def gradient_of_run(levels: Sequence[float], *, batch_norm: bool) -> GradientFacts:
-    """The facts of one run. The interval of G is that of the mean of its H−1 increments, times H−1."""
+def gradient_of_run(levels: Sequence[float], *, batch_norm: bool, resized: Sequence[bool] = ()) -> GradientFacts:
+    """The facts of one run. The interval of G is that of the mean of its H−1 increments, times H−1.
+
+    ``resized`` layers differ in channels or resolution from the one before: they count in G alone.
+    """
     gain = _gain_over_increments(levels)
-    per_layer = _kept_mean(levels, batch_norm=batch_norm)
+    per_layer = _kept_mean(levels, batch_norm=batch_norm, resized=resized)
     return GradientFacts(
         kind=KIND_OF[region(gain)],
         total_gain=gain.estimate(OVER_INCREMENTS),
@@ -72,18 +90,21 @@ def gradient_of_run(levels: Sequence[float], *, batch_norm: bool) -> GradientFac
     )
 
 
-def gradient_of_seeds(runs: Sequence[Sequence[float]], *, batch_norm: bool) -> GradientFacts:
+def gradient_of_seeds(
+    runs: Sequence[Sequence[float]], *, batch_norm: bool, resized: Sequence[bool] = ()
+) -> GradientFacts:
     """The facts of a variant: t over its runs' G, and over their mean increments; one run speaks for itself."""
     measured = [levels for levels in runs if not math.isnan(total_gain(levels))]
     if len(measured) == 1 or len(runs) == 1:
-        return gradient_of_run((measured or runs)[0], batch_norm=batch_norm)
+        return gradient_of_run((measured or runs)[0], batch_norm=batch_norm, resized=resized)
     gain = t_interval([total_gain(levels) for levels in measured])
-    means = [mean.mean for levels in measured if (mean := _kept_mean(levels, batch_norm=batch_norm)) is not None]
-    one_hidden_layer = any(len(levels) == 1 for levels in runs)
+    kept = [_kept_mean(levels, batch_norm=batch_norm, resized=resized) for levels in measured]
+    means = [mean.mean for mean in kept if mean is not None]
+    no_increment = (not means and any(mean is None for mean in kept)) or any(len(levels) == 1 for levels in runs)
     return GradientFacts(
         kind=KIND_OF[region(gain)],
         total_gain=gain.estimate(OVER_SEEDS),
-        gain_per_layer=None if one_hidden_layer else t_interval(means).exp().estimate(OVER_SEEDS),
+        gain_per_layer=None if no_increment else t_interval(means).exp().estimate(OVER_SEEDS),
     )
 
 
@@ -105,9 +126,11 @@ def _gain_over_increments(levels: Sequence[float]) -> Interval:
     return t_interval(increments).scaled(len(increments))
 
 
-def _kept_mean(levels: Sequence[float], *, batch_norm: bool) -> Interval | None:
-    """The interval of the mean kept increment, which is ln √χ; None for one hidden layer."""
-    kept = _increments(levels)[kept_increments(len(levels), batch_norm)]
+def _kept_mean(levels: Sequence[float], *, batch_norm: bool, resized: Sequence[bool]) -> Interval | None:
+    """The interval of the mean kept increment, which is ln √χ; None where there is none, as for one hidden layer."""
+    alike = ~np.asarray(resized[1:], dtype=bool) if resized else np.ones(len(levels) - 1, dtype=bool)
+    increments = _increments(levels)[alike]
+    kept = increments[kept_increments(len(increments) + 1, batch_norm)]
     if len(kept) == 0:
         return None
     if not np.isfinite(kept).all():

@@ -7,6 +7,7 @@ arXiv:1902.08129 (batch norm). Infinite width throughout; what a batch of finite
     h^l = norm(W^l·dropout(φ(h^{l−1})) + b^l),   σw² = fan_in·Var W,  σb² = Var b,  γ = 1, β = 0 of the norm
     no norm     v = σw²·E[φ²]/(1 − p) + σb²,            q = v,            χ = σw²·E[φ'²]/(1 − p)
     layer norm  v = σw²·E[φ²]/(1 − p) + σb²,            q = v/(v + ε),    χ = σw²·E[φ'²]/(1 − p)/(v + ε)
+    (so root mean square and group norm: the mean over many units of a linear map's h is 0)
     batch norm  v = σw²·(E[φ²]/(1 − p) − E[φ]²),        q = v/(v + ε),    χ = σw²·E[φ'²]/(1 − p)/(v + ε)
 
 E over h ~ N(0, q) of the layer below. χ multiplies E[δ²] from one hidden layer to the one below it; without a norm
@@ -23,7 +24,7 @@ from scipy import optimize
 from models.activations import Activation
 from models.analysis.quadrature import Moments, gaussian_moments
 
-Norm = Literal["none", "batch_norm", "layer_norm"]
+Norm = Literal["none", "batch_norm", "layer_norm", "rms_norm", "group_norm"]
 
 VANISHED: Final = 1e-16
 """A length below is zero: no φ bends that early."""

@@ -35,6 +35,17 @@ class FirstNonfinite(BaseModel):
     where: Literal["forward", "backward"]
 
 
+class TimeLevels(BaseModel):
+    """One recurrent layer's ln rms ∂L/∂state at its recorded steps; ``end`` None where nothing was trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layer: str
+    steps: tuple[int, ...]
+    start: tuple[Real, ...]
+    end: tuple[Real, ...] | None
+
+
 class Measured(BaseModel):
     """What one run's trace amounts to. Tuples are over hidden layers in forward order; NaN is "not measured"."""
 
@@ -48,6 +59,9 @@ class Measured(BaseModel):
     end: tuple[Real, ...] | None
     """Median ln rms δ over the end window; None where nothing was trained."""
     end_steps: tuple[int, int] | None
+    resized: tuple[bool, ...] = ()
+    """Hidden layers whose channels or resolution differ from the one before."""
+    recurrent: tuple["TimeLevels", ...] = ()
     slope_at_start: tuple[Real, ...]
     """√E[φ'(z)²] at the measured rms of h: by how much the activation alone shrinks δ in that layer."""
     dead: tuple[Real, ...]
@@ -92,6 +106,8 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
         start=_over(log_median, rms[np.ix_(rows, start)]),
         end=_over(log_median, rms[np.ix_(rows, window)]) if asked else None,
         end_steps=(int(trace.steps[window[0]]), int(trace.steps[window[-1]])) if asked and window.size else None,
+        resized=tuple(layer.resized for layer in hidden),
+        recurrent=_time_levels(trace, start, window if asked else None),
         slope_at_start=_slopes(hidden, trace.signals["activation_rms"][rows, 0]),
         dead=_over(_finite_median, trace.signals["dead_fraction"][np.ix_(rows, window)]),
         saturated=_over(_finite_median, trace.signals["saturated_fraction"][np.ix_(rows, window)]),
@@ -143,6 +159,21 @@ def log_median(rms: Array) -> float:
         return math.inf if np.isposinf(rms).any() else math.nan
     with np.errstate(divide="ignore"):
         return float(np.median(np.log(finite)))
+
+
+def _time_levels(trace: RunTrace, start: Records, window: Records | None) -> tuple[TimeLevels, ...]:
+    found = []
+    for layer in dict.fromkeys(point.layer for point in trace.time):
+        rows = np.array([row for row, point in enumerate(trace.time) if point.layer == layer])
+        found.append(
+            TimeLevels(
+                layer=layer,
+                steps=tuple(trace.time[row].step for row in rows),
+                start=_over(log_median, trace.state_gradient_rms[np.ix_(rows, start)]),
+                end=None if window is None else _over(log_median, trace.state_gradient_rms[np.ix_(rows, window)]),
+            )
+        )
+    return tuple(found)
 
 
 def _over(statistic: Callable[[Array], float], rows: Array) -> tuple[float, ...]:

@@ -11,18 +11,21 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from models.analysis.assumed_inputs import assumed_input
 from models.analysis.caveats import caveats_of
-from models.analysis.increments import kept_increments
 from models.analysis.meanfield import CRITICAL
-from models.analysis.propagation import propagate
-from models.plan import NetworkPlan, plan_network
+from models.analysis.propagation import Propagation, has_skips, kept, norms_of, propagate
+from models.plan import NetworkPlan, Shape, plan_network
 from models.specs.base import Problem, SpecError
-from models.specs.network import NetworkSpec
+from models.specs.networks import NetworkSpec
 
-Regime = Literal["ordered", "critical", "chaotic", "normalised"]
+Regime = Literal["ordered", "critical", "chaotic", "normalised", "residual"]
 
 TRAINABLE: Final = 6.0
 """Trainable up to 6 depth scales, that is to a total gain of ±3 (Schoenholz et al. 2017)."""
+
+LARGEST_LOG: Final = 350.0
+"""Of a ratio whose square is still a float."""
 
 
 class _Answer(BaseModel):
@@ -30,12 +33,25 @@ class _Answer(BaseModel):
 
 
 class LayerPrediction(_Answer):
-    """χ of a hidden layer repeated at its own width, and √χ; null where theory has no finite number."""
+    """χ of a hidden layer and √χ; null where theory has no finite number.
+
+    In a stack it is asymptotic: the layer repeated at its own width. In streams with skips, and where layers are of
+    different kinds, it is that of the step from the hidden layer before, at this network's own lengths.
+    """
 
     index: int
     name: str
     chi: float | None
     rms_ratio: float | None
+
+
+class TimePrediction(_Answer):
+    """One recurrent layer's time axis: ln(rms ∂L/∂state before the first step / after the last), and per step back."""
+
+    layer: str
+    gain_per_step: float | None
+    total_gain: float | None
+    steps: int
 
 
 class Prediction(_Answer):
@@ -50,52 +66,86 @@ class Prediction(_Answer):
     regime: Regime
     caveats: tuple[str, ...]
     profile: dict[str, float | None]
+    time: tuple[TimePrediction, ...] = ()
+
+    @property
+    def worst_gain(self) -> float | None:
+        """Of all axes the total gain furthest from 0; where a resized step is unknown, that of the others for all."""
+        depth = self.total_gain
+        if depth is None and self.gain_per_layer is not None and not self.time:
+            depth = (len(self.layers) - 1) * math.log(self.gain_per_layer)
+        axes = [depth, *(axis.total_gain for axis in self.time)]
+        known = [gain for gain in axes if gain is not None]
+        return max(known, key=abs) if known else None
 
 
 def predict(network: NetworkPlan, batch_size: int) -> Prediction:
     """Mean-field theory of ``network`` as initialised; ``batch_size`` counts under batch norm only."""
     theory = propagate(network, batch_size)
     hidden = network.hidden
-    chis = [_finite(asymptote.chi) for asymptote in theory.asymptotes]
+    chis = _chis(network, theory)
+    time = _time(theory)
     depth_scale = _depth_scale(chis)
     return Prediction(
         layers=tuple(
             LayerPrediction(index=layer.index, name=layer.name, chi=chi, rms_ratio=None if chi is None else chi**0.5)
             for layer, chi in zip(hidden, chis, strict=True)
         ),
-        gain_per_layer=_gain_per_layer(theory.increments, _normalised_by_batch(network)),
+        gain_per_layer=_gain_per_layer(kept(network, theory.increments)),
         total_gain=_finite(theory.total),
         depth_scale=depth_scale,
         trainable_depth=None if depth_scale is None else TRAINABLE * depth_scale,
-        inverse_width_sum=sum(1.0 / layer.fan_out for layer in hidden),
-        regime=_regime(network, chis),
+        inverse_width_sum=sum(layer.gates / layer.units for layer in hidden),
+        regime=_regime(network, chis, time),
         caveats=caveats_of(network, batch_size, theory),
         profile=dict(zip((layer.name for layer in hidden), _profile(theory.increments), strict=True)),
+        time=time,
     )
 
 
 def predict_spec(
-    network: NetworkSpec, batch_size: int, input_width: int | None = None, output_width: int | None = None
+    network: NetworkSpec,
+    batch_size: int,
+    input_width: int | None = None,
+    output_width: int | None = None,
+    given: Shape | None = None,
 ) -> Prediction:
-    """As ``predict``, from the spec alone; data that is not named is as wide as the hidden layer beside it.
+    """As ``predict``, from the spec alone; data that is not named is as wide as the hidden layer beside it, or of the
+    shape that a caveat states.
 
-    SpecError for batch norm over one case, which has no variance.
+    SpecError for batch norm over one case, which has no variance, and for cases that the network cannot take.
     """
-    if network.normalization is not None and network.normalization.kind == "batch_norm" and batch_size == 1:
+    assumed = assumed_input(network, input_width, given)
+    planned = plan_network(network, assumed.shape, output_width or assumed.outputs)
+    if "batch_norm" in norms_of(planned) and batch_size == 1:
         message = "batch normalisation needs more than one case in every batch"
         raise SpecError(Problem("batch_size", batch_size, message, "at least 2"))
-    widths = network.hidden_widths()
-    return predict(plan_network(network, input_width or widths[0], output_width or widths[-1]), batch_size)
+    answer = predict(planned, batch_size)
+    return answer.model_copy(update={"caveats": (*answer.caveats, *assumed.caveats)})
 
 
-def _normalised_by_batch(network: NetworkPlan) -> bool:
-    return any(layer.normalization is not None and layer.normalization.kind == "batch_norm" for layer in network.hidden)
+def _chis(network: NetworkPlan, theory: Propagation) -> list[float | None]:
+    if theory.asymptotes:
+        return [_finite(asymptote.chi) for asymptote in theory.asymptotes]
+    steps = zip(network.hidden[1:], theory.increments, strict=True)
+    return [None, *(None if layer.resized else _squared_ratio(increment) for layer, increment in steps)]
 
 
-def _gain_per_layer(increments: Sequence[float], batch_norm: bool) -> float | None:  # noqa: FBT001 -- as in increments
-    kept = increments[kept_increments(len(increments) + 1, batch_norm)]
-    mean = _finite(sum(kept) / len(kept)) if kept else None
-    return None if mean is None else math.exp(mean)
+def _squared_ratio(increment: float) -> float | None:
+    return None if math.isnan(increment) or increment > LARGEST_LOG else math.exp(2.0 * increment)
+
+
+def _time(theory: Propagation) -> tuple[TimePrediction, ...]:
+    return tuple(
+        TimePrediction(layer=its.node.layer.name, gain_per_step=rate, total_gain=total, steps=its.node.steps)
+        for its in theory.states
+        for rate, total in [its.gains()]
+    )
+
+
+def _gain_per_layer(increments: Sequence[float]) -> float | None:
+    mean = sum(increments) / len(increments) if increments else math.nan
+    return None if not math.isfinite(mean) or mean > LARGEST_LOG else math.exp(mean)
 
 
 def _profile(increments: Sequence[float]) -> list[float | None]:
@@ -105,10 +155,9 @@ def _profile(increments: Sequence[float]) -> list[float | None]:
 
 
 def _mean_log(chis: Sequence[float | None]) -> float | None:
-    """ln χ of the network: the mean over its hidden layers. −∞ where a layer passes nothing."""
-    logs = [None if chi is None else math.log(chi) if chi > 0.0 else -math.inf for chi in chis]
-    known = [log for log in logs if log is not None]
-    return sum(known) / len(known) if len(known) == len(logs) else None
+    """ln χ of the network: the mean over the hidden layers that have one. −∞ where a layer passes nothing."""
+    logs = [math.log(chi) if chi > 0.0 else -math.inf for chi in chis if chi is not None]
+    return sum(logs) / len(logs) if logs else None
 
 
 def _depth_scale(chis: Sequence[float | None]) -> float | None:
@@ -116,10 +165,14 @@ def _depth_scale(chis: Sequence[float | None]) -> float | None:
     return None if log is None or abs(log) < CRITICAL else 1.0 / abs(log)
 
 
-def _regime(network: NetworkPlan, chis: Sequence[float | None]) -> Regime:
-    log = _mean_log(chis)
-    if log is None or any(layer.normalization is not None for layer in network.hidden):
+def _regime(network: NetworkPlan, chis: Sequence[float | None], time: Sequence[TimePrediction]) -> Regime:
+    """What holds for the whole network; a recurrent one is called by its steps."""
+    if has_skips(network):
+        return "residual"
+    if norms_of(network):
         return "normalised"
+    rates = [axis.gain_per_step**2 for axis in time if axis.gain_per_step is not None]
+    log = _mean_log(rates or chis) or 0.0
     if abs(log) < CRITICAL:
         return "critical"
     return "ordered" if log < 0.0 else "chaotic"

@@ -1,28 +1,29 @@
-"""A planned network under mean-field theory: the length of h in every hidden layer, and how δ shrinks between them.
+"""A planned network under mean-field theory: how δ shrinks between its hidden layers, and back through time.
 
 Two views, deliberately apart. A layer's *asymptote* is χ at q* of that layer repeated at its own width: what its kind
-does. The *increments* are what a measurement of this network should find: they start from standardised inputs, follow
-q from layer to layer and count every change of width.
+does; only stacks of weights and activations have one. The *increments* are what a measurement of this network should
+find: they start from standardised inputs, follow lengths through the tree and count every change of width.
 """
 
 import functools
 import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from models.activations import Activation
-from models.analysis.batch_statistics import batch_norm_multiplier
-from models.analysis.initial_variance import initial_variance
-from models.analysis.meanfield import UNBOUNDED, LayerMap, asymptotic_multiplier, fixed_point
+from models.analysis.finite_norms import batch_factor, group_factor
+from models.analysis.increments import kept_increments
+from models.analysis.initial_variance import layer_variance
+from models.analysis.meanfield import LayerMap, asymptotic_multiplier, fixed_point
+from models.analysis.passes import Pass
+from models.analysis.quadrature import gaussian_moments
+from models.analysis.states import StateLevels
 from models.plan import LayerPlan, NetworkPlan
+from models.plan.layers import Activate, Normalise, Residual, walk
 
 STANDARDISED_MEAN_SQUARE: Final = 1.0
 """Of inputs; what they are is the data's business, and unknown to a spec of a network."""
-BATCH_MATTERS: Final = 0.01
-"""Relative change of the rms ratio from which χ(B) replaces its limit (ReLU: batches of 57 and smaller)."""
-LINEAR: Final = 1e-9
-"""The limit of χ under batch norm is 1 for linear φ only; then (B − 2)/(B − 3) is all there is, at any B."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,14 @@ class Asymptote:
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """``lengths`` (q) and ``asymptotes`` per hidden layer; ``increments`` of ln rms δ between them, forward order.
+    """``increments`` of ln rms δ between hidden layers, forward order; ``asymptotes`` per hidden layer of a stack.
 
-    An increment is −∞ where no slope is left.
+    An increment is −∞ where no slope is left, ∞ where the mean has no finite value, and NaN where theory has none.
     """
 
-    lengths: tuple[float, ...]
     increments: tuple[float, ...]
     asymptotes: tuple[Asymptote, ...]
+    states: tuple[StateLevels, ...]
 
     @property
     def total(self) -> float:
@@ -55,38 +56,71 @@ def propagate(
     network: NetworkPlan, batch_size: int, input_mean_square: float = STANDARDISED_MEAN_SQUARE
 ) -> Propagation:
     """Mean-field theory of the untrained ``network``, measured on batches of ``batch_size``."""
-    hidden = network.hidden
-    lengths = [_layer_map(hidden[0], hidden[0]).length_of_inputs(input_mean_square)]
-    increments: list[float] = []
-    for below, layer in itertools.pairwise(hidden):
-        step, q = _layer_map(layer, below), min(lengths[-1], UNBOUNDED)
-        widths = layer.fan_out / layer.fan_in  # δ below sums over fan_out units, W is scaled by fan_in
-        multiplier = widths * step.gradient_multiplier(q) * _batch_factor(step, batch_size)
-        increments.append(0.5 * math.log(multiplier) if multiplier > 0.0 else -math.inf)
-        lengths.append(step.length(q))
-    return Propagation(tuple(lengths), tuple(increments), tuple(_asymptote(layer, batch_size) for layer in hidden))
+    found = Pass(network, batch_size)
+    found.run(input_mean_square)
+    levels = [found.levels[layer.name] for layer in network.hidden]
+    increments = [_increment(below, above) for below, above in itertools.pairwise(levels)]
+    asymptotes = [_asymptote(layer, batch_size) for layer in network.hidden] if is_stack(network) else []
+    states = (found.states[node.layer.name] for node in network.recurrent)
+    return Propagation(tuple(increments), tuple(asymptotes), tuple(states))
 
 
-def _layer_map(layer: LayerPlan, below: LayerPlan, fan_in: int | None = None) -> LayerMap:
-    """From φ and dropout of ``below`` through the weights and norm of ``layer``."""
-    assert below.activation is not None  # noqa: S101 -- ``below`` is a hidden layer
-    drawn = initial_variance(layer.init, fan_in or layer.fan_in, layer.fan_out)
-    norm = layer.normalization
-    return LayerMap(
-        below.activation,
+def is_stack(network: NetworkPlan) -> bool:
+    """Whether every hidden layer is W, a norm and φ, one on another: then each has an asymptote of its own."""
+    plain = not has_skips(network) and not any(isinstance(node, Normalise) for node in network.body)
+    return plain and all(its.activation is not None and its.kind in {"linear", "conv2d"} for its in network.hidden)
+
+
+def has_skips(network: NetworkPlan) -> bool:
+    return any(isinstance(node, Residual) for node in walk(network.body))
+
+
+def norms_of(network: NetworkPlan) -> set[str]:
+    """The kinds of norm anywhere in the network."""
+    alone = [node.norm for node in walk(network.body) if isinstance(node, Normalise)]
+    return {norm.kind for norm in (*alone, *(layer.normalization for layer in network.layers)) if norm is not None}
+
+
+def kept(network: NetworkPlan, increments: Sequence[float]) -> list[float]:
+    """The increments that ``gain_per_layer`` averages, as for a measured run: none of a ``resized`` layer.
+
+    In an ``mlp`` widths count: the contract leaves out resized layers of its other kinds.
+    """
+    resized = [layer.resized and network.kind != "mlp" for layer in network.hidden[1:]]
+    alike = [increment for increment, differs in zip(increments, resized, strict=True) if not differs]
+    norms = {layer.normalization.kind for layer in network.hidden if layer.normalization is not None}
+    return alike[kept_increments(len(alike) + 1, "batch_norm" in norms)]
+
+
+def _increment(below: tuple[float, int], above: tuple[float, int]) -> float:
+    """Of two levels with the breaks above them. Below a layer that passes nothing (or everything) that one counts."""
+    if below[1] != above[1]:
+        return math.nan
+    return below[0] - above[0] if math.isfinite(above[0]) else above[0]
+
+
+def _layer_map(layer: LayerPlan) -> LayerMap:
+    """The layer on top of its like: φ and dropout, then weights and norm."""
+    assert layer.activation is not None  # noqa: S101 -- it is one of a stack
+    drawn, norm = layer_variance(layer, fan_in=layer.fan_out), layer.normalization
+    made = LayerMap(
+        layer.activation,
         drawn.weight,
         drawn.bias,
-        below.dropout,
+        layer.dropout,
         "none" if norm is None else norm.kind,
         0.0 if norm is None else norm.eps,
     )
+    if layer.init.kind != "lsuv" or norm is not None:
+        return made
+    square = gaussian_moments(layer.activation, 1.0).square / (1.0 - layer.dropout)
+    return replace(made, weight_variance=1.0 / square)  # what makes Var h = 1
 
 
 def _asymptote(layer: LayerPlan, batch_size: int) -> Asymptote:
-    layer_map = _layer_map(layer, layer, fan_in=layer.fan_out)
+    layer_map = _layer_map(layer)
     q_star = _settled_length(layer_map)
-    chi = asymptotic_multiplier(layer_map, q_star) * _batch_factor(layer_map, batch_size)
-    return Asymptote(layer_map, q_star, chi)
+    return Asymptote(layer_map, q_star, asymptotic_multiplier(layer_map, q_star) * _finite_factor(layer, batch_size))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -94,14 +128,9 @@ def _settled_length(layer_map: LayerMap) -> float:
     return fixed_point(layer_map, layer_map.length_of_inputs(STANDARDISED_MEAN_SQUARE))
 
 
-def _batch_factor(layer_map: LayerMap, batch_size: int) -> float:
-    if layer_map.norm != "batch_norm":
-        return 1.0
-    return batch_factor(layer_map.activation, layer_map.dropout, batch_size)
-
-
-def batch_factor(activation: Activation, dropout: float, batch_size: int) -> float:
-    """χ(B)/χ(∞) under batch norm where that matters, else 1, so that common batches read the published limit."""
-    limit = LayerMap(activation, 1.0, dropout=dropout, norm="batch_norm").gradient_multiplier(1.0)
-    factor = batch_norm_multiplier(activation, batch_size, dropout) / limit
-    return factor if abs(limit - 1.0) < LINEAR or abs(math.sqrt(factor) - 1.0) > BATCH_MATTERS else 1.0
+def _finite_factor(layer: LayerPlan, batch_size: int) -> float:
+    """What a batch or a group of finite size makes of χ."""
+    norm, places = layer.normalization, layer.positions if layer.kind == "conv2d" else 1
+    if norm is None or norm.kind != "batch_norm" or layer.activation is None:
+        return group_factor(norm, layer.units, places)
+    return batch_factor(Activate(layer.name, layer.activation, layer.dropout), batch_size * places)

@@ -5,7 +5,7 @@ from typing import Final
 
 from models.analysis import evidence
 from models.analysis.verdict import Evidence, Verdict
-from models.analysis.wording import gain_words, number, words
+from models.analysis.wording import gain_words, number, time_words, words
 
 NO_REMEDY: Final = "no remedy needed"
 HEADLINES: Final = {
@@ -31,6 +31,7 @@ LOSSES: Final = {
 def verdict_sentence(verdict: Verdict) -> str:
     """The whole verdict in a few plain sentences, conditions included."""
     parts = [f"{_headline(verdict)}.", f"{_gradients(verdict)}."]
+    parts += [f"{clause}." for clause in _over_time(verdict)]
     parts += [f"{_capital(clause)}." for clause in _facts(verdict)]
     if verdict.causes == ("no_gradient_cause_found",):
         parts.append("No gradient cause found.")
@@ -70,6 +71,13 @@ def _gradients(verdict: Verdict) -> str:
     """Both moments, so that a headline by training hides no gradient fact."""
     end = f"; at the end {gain_words(verdict.at_end)}" if verdict.at_end is not None else ""
     return f"G = ln(rms δ, first / last hidden layer): at the start {gain_words(verdict.at_start)}{end}"
+
+
+def _over_time(verdict: Verdict) -> Iterator[str]:
+    ends = {} if verdict.at_end is None else {its.layer: its for its in verdict.at_end.time}
+    for its in verdict.at_start.time:
+        end = f"; at the end {time_words(ends[its.layer])}" if its.layer in ends else ""
+        yield f"Back through time in {its.layer}, ln(rms ∂L/∂state, first / last): at the start {time_words(its)}{end}"
 
 
 def _facts(verdict: Verdict) -> Iterator[str]:

@@ -3,13 +3,15 @@
 from models.analysis import evidence
 from models.analysis.answers import find_answers
 from models.analysis.causes import Case, find_causes
-from models.analysis.gradient import gradient_of_run
+from models.analysis.gradient import GradientFacts, gradient_of_run
 from models.analysis.measurements import Measured, measure
 from models.analysis.prediction import predict
+from models.analysis.propagation import has_skips
 from models.analysis.sentences import verdict_sentence
+from models.analysis.time_axis import time_of_run, with_time
 from models.analysis.trace import RunFacts, RunTrace
 from models.analysis.verdict import Evidence, Verdict, headline
-from models.plan import Plan
+from models.plan import LayerPlan, NetworkPlan, Plan
 
 
 class RunSummary(Measured):
@@ -26,11 +28,11 @@ def summarise(plan: Plan, trace: RunTrace, facts: RunFacts) -> RunSummary:
 
 def judge(plan: Plan, measured: Measured) -> Verdict:
     """The verdict of one run by the rules of this version."""
-    at_start = gradient_of_run(measured.start, batch_norm=measured.batch_norm)
-    at_end = None if measured.end is None else gradient_of_run(measured.end, batch_norm=measured.batch_norm)
+    at_start, at_end = moments(measured)
     kind = headline(measured, at_start, at_end)
-    theory = predict(plan.network, plan.experiment.batch_size).total_gain
-    case = Case(measured, at_start, at_end, kind, plan.network.hidden[0], theory)
+    network = plan.network
+    theory = predict(network, plan.experiment.batch_size).worst_gain
+    case = Case(measured, at_start, at_end, kind, _first_activated(network), theory, has_skips(network))
     causes, shown = find_causes(case)
     verdict = Verdict(
         kind=kind,
@@ -50,6 +52,25 @@ def judge(plan: Plan, measured: Measured) -> Verdict:
         seeds={kind: 1},
     )
     return verdict.model_copy(update={"sentence": verdict_sentence(verdict)})
+
+
+def _first_activated(network: NetworkPlan) -> LayerPlan:
+    """Embeddings, gated cells and ends of branches have no activation of their own."""
+    inner = (layer for layer in network.layers if layer.role != "output" and layer.activation is not None)
+    return next(inner, network.hidden[0])
+
+
+def moments(measured: Measured) -> tuple[GradientFacts, GradientFacts | None]:
+    """The gradients of one run at its start and at its end, over depth and over time."""
+    start = with_time(
+        gradient_of_run(measured.start, batch_norm=measured.batch_norm, resized=measured.resized),
+        [time_of_run(its.layer, its.start, its.steps) for its in measured.recurrent],
+    )
+    if measured.end is None:
+        return start, None
+    at_end = gradient_of_run(measured.end, batch_norm=measured.batch_norm, resized=measured.resized)
+    ends = [time_of_run(its.layer, its.end, its.steps) for its in measured.recurrent if its.end is not None]
+    return start, with_time(at_end, ends)
 
 
 def _distinct(*found: Evidence | None) -> tuple[Evidence, ...]:

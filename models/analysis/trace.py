@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import PlainSerializer
 
 from models.analysis.statistics import Array
-from models.plan import LayerPlan
+from models.plan import LayerPlan, TimePoint
 
 
 def _json_number(value: float) -> float | str:
@@ -35,6 +35,9 @@ class RunTrace:
     steps: npt.NDArray[np.int64]
     signals: Mapping[str, Array]
     curves: Mapping[str, Array]
+    time: tuple[TimePoint, ...] = ()
+    state_gradient_rms: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """(recorded states, R): rms ∂L/∂state of the recurrent layers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from models.analysis import evidence
-from models.analysis.gradient import GradientFacts, gradient_of_seeds
+from models.analysis.gradient import GradientFacts, TimeFacts, gradient_of_seeds
+from models.analysis.measurements import TimeLevels
 from models.analysis.sentences import verdict_sentence
 from models.analysis.statistics import t_interval
 from models.analysis.summary import RunSummary
+from models.analysis.time_axis import time_of_seeds, with_time
 from models.analysis.verdict import CAUSES, Answer, Cause, Evidence, Verdict, shared
 
 
@@ -41,10 +43,23 @@ def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
 
 def gradients(summaries: Sequence[RunSummary]) -> tuple[GradientFacts, GradientFacts | None]:
     """(at_start, at_end) over seeds; at_end null where nothing was trained."""
-    batch_norm = summaries[0].batch_norm
+    batch_norm, resized = summaries[0].batch_norm, summaries[0].resized
     ends = [run.end for run in summaries if run.end is not None]
-    at_start = gradient_of_seeds([run.start for run in summaries], batch_norm=batch_norm)
-    return at_start, gradient_of_seeds(ends, batch_norm=batch_norm) if ends else None
+    at_start = with_time(
+        gradient_of_seeds([run.start for run in summaries], batch_norm=batch_norm, resized=resized),
+        _times([[(its, its.start) for its in run.recurrent] for run in summaries]),
+    )
+    if not ends:
+        return at_start, None
+    at_end = gradient_of_seeds(ends, batch_norm=batch_norm, resized=resized)
+    trained = [[(its, its.end) for its in run.recurrent if its.end is not None] for run in summaries]
+    return at_start, with_time(at_end, _times([its for its in trained if its]))
+
+
+def _times(runs: Sequence[Sequence[tuple[TimeLevels, tuple[float, ...]]]]) -> list[TimeFacts]:
+    """The facts of every recurrent layer over the runs that have measured it."""
+    layers = [its for its, _ in runs[0]] if runs else []
+    return [time_of_seeds(its.layer, [run[index][1] for run in runs], its.steps) for index, its in enumerate(layers)]
 
 
 def _shared_causes(verdicts: Sequence[Verdict]) -> tuple[Cause, ...]:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-from models.analysis.gradient import OVER_INCREMENTS, GradientFacts
+from models.analysis.gradient import OVER_INCREMENTS, GradientFacts, GradientKind, TimeFacts
 from models.analysis.statistics import Estimate
 
 
@@ -31,13 +31,21 @@ def estimate_words(estimate: Estimate, *, signed: bool = False) -> str:
 
 
 def gain_words(facts: GradientFacts) -> str:
-    """'−26.1 (95 % −26.6 to −25.7, n = 5), vanishing by ×0.236 per layer'."""
-    gain, per_layer = facts.total_gain, facts.gain_per_layer
+    """'−26.1 (95 % −26.6 to −25.7, n = 5), vanishing, ×0.236 per layer'; beside time axes the kind is said there."""
+    return _gain_words(facts.total_gain, None if facts.time else facts.kind, facts.gain_per_layer, "layer")
+
+
+def time_words(facts: TimeFacts) -> str:
+    return _gain_words(facts.total_gain, facts.kind, facts.gain_per_step, "step")
+
+
+def _gain_words(gain: Estimate, kind: GradientKind | None, each: Estimate | None, unit: str) -> str:
     if gain.mean is None:
         infinite = {"vanishing": "−∞ (an exact zero), vanishing", "exploding": "+∞ (an overflow), exploding"}
-        return infinite.get(facts.kind, "not defined (silent or not finite), inconclusive")
-    each = f", ×{number(per_layer.mean)} per layer" if per_layer is not None and per_layer.mean is not None else ""
-    return f"{estimate_words(gain, signed=True)}, {facts.kind}{each}"
+        return infinite.get(kind or "", "not defined (silent or not finite), inconclusive")
+    called = "" if kind is None else f", {kind}"
+    rate = f", ×{number(each.mean)} per {unit}" if each is not None and each.mean is not None else ""
+    return f"{estimate_words(gain, signed=True)}{called}{rate}"
 
 
 def spans(names: Sequence[str], chosen: AbstractSet[str]) -> str:

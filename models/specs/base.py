@@ -11,6 +11,9 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+EVERY_NETWORK = ("mlp", "residual_mlp", "cnn", "residual_cnn", "rnn", "transformer", "sequential")
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """The catalogue's text of one kind. ``treats`` are verdict kinds and causes of the contract."""
@@ -20,7 +23,7 @@ class About:
     paper: str
     fails_when: str
     treats: tuple[str, ...] = ()
-    applies_to: tuple[str, ...] = ("mlp",)
+    applies_to: tuple[str, ...] = EVERY_NETWORK
 
 
 @dataclass(frozen=True, slots=True)

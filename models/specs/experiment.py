@@ -1,13 +1,13 @@
 """The experiment as a client asks for it: the contract's spec, with every default filled in."""
 
 import datetime as dt
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from models.specs.base import Spec
 from models.specs.dataset import DatasetSpec
-from models.specs.network import NetworkSpec
+from models.specs.networks import NetworkSpec
 from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
 
@@ -16,7 +16,17 @@ MAX_REMEDIES = 64
 MAX_RUNS = 10_000
 MAX_STEPS = 10_000_000
 
+Loss = Literal["cross_entropy", "mse"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+_LOSS_OF: dict[str, Loss] = {"value": "mse", "class_per_step": "cross_entropy"}
+
+
+def _usual_loss(given: dict[str, Any]) -> Loss:
+    """Of the data set, which is validated before."""
+    dataset = given.get("dataset")
+    return "mse" if dataset is not None and dataset.facts.target == "value" else "cross_entropy"
 
 
 class SeedCount(Spec):
@@ -74,7 +84,13 @@ class ExperimentSpec(Spec):
     name: str = Field(min_length=1, max_length=200)
     dataset: DatasetSpec
     network: NetworkSpec
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    loss: Annotated[
+        Loss,
+        Field(
+            default_factory=_usual_loss,
+            description="By default cross_entropy, and mse where the data set's target is a value.",
+        ),
+    ]
     optimizer: OptimizerSpec
     batch_size: int = Field(default=128, ge=1, le=1_000_000)
     drop_last: bool = True
@@ -99,6 +115,16 @@ class ExperimentSpec(Spec):
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             message = "give one of epochs or steps (steps: 0 measures the untrained network only)"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _loss_fits_the_target(self) -> Self:
+        target = self.dataset.facts.target
+        if (target == "value" and self.loss != "mse") or (target == "class_per_step" and self.loss != "cross_entropy"):
+            message = (
+                f"the data set's target is a {target.replace('_', ' ')}; leave loss out, or give {_LOSS_OF[target]}"
+            )
             raise ValueError(message)
         return self
 

@@ -123,6 +123,68 @@ class NormalInit(Spec):
     )
 
 
+class IdentityInit(Spec):
+    kind: Literal["identity"]
+    gain: Positive = 1.0
+    about: ClassVar = About(
+        "Identity",
+        "W = gain·I, as far as W is square; a convolution passes each channel through its centre (Dirac); b = 0",
+        "Le et al. 2015, arXiv:1504.00941",
+        "units stay alike: what enters two of them equally never differs",
+        ("initialisation", "vanishing"),
+    )
+
+
+class DeltaOrthogonalInit(Spec):
+    kind: Literal["delta_orthogonal"]
+    gain: Positive = 1.0
+    about: ClassVar = About(
+        "Delta-orthogonal",
+        "a convolution's kernel is 0 but at its centre, which is orthogonal; other weights are orthogonal; b = 0",
+        "Xiao et al. 2018, arXiv:1806.05393",
+        "ReLU; a gain that does not fit the activation; channels that shrink",
+        ("initialisation", "vanishing", "exploding"),
+    )
+
+
+class LsuvInit(Spec):
+    kind: Literal["lsuv"]
+    tolerance: float = Field(default=0.1, gt=0, lt=1)
+    max_iterations: int = Field(default=10, ge=1, le=100)
+    about: ClassVar = About(
+        "Layer-sequential unit variance",
+        "orthonormal W, then W ← W/√Var(h) on the first training batch, layer by layer; b = 0",
+        "Mishkin & Matas 2015, arXiv:1511.06422",
+        "forward only: δ is not looked at; depends on one batch",
+        ("initialisation", "vanishing", "exploding"),
+    )
+
+
+class FixupInit(Spec):
+    kind: Literal["fixup"]
+    about: ClassVar = About(
+        "Fixup",
+        "He; in each of the L branches of m layers the last W = 0, the others · L^(−1/(2m − 2)); output W = 0; b = 0",
+        "Zhang et al. 2019, arXiv:1901.09321",
+        "networks without residual branches; the paper's scalar biases and multipliers are left out",
+        ("initialisation", "exploding"),
+        ("residual_mlp", "residual_cnn", "transformer"),
+    )
+
+
+class Gpt2Init(Spec):
+    kind: Literal["gpt2"]
+    std: Positive = 0.02
+    about: ClassVar = About(
+        "GPT-2",
+        "W ~ N(0, std²); the last W of each of the N residual branches · 1/√N; b = 0",
+        "Radford et al. 2019",
+        "post-norm; blind to width",
+        ("initialisation", "exploding"),
+        ("residual_mlp", "residual_cnn", "transformer"),
+    )
+
+
 InitSpec = Annotated[
     TorchDefaultInit
     | XavierNormalInit
@@ -132,7 +194,12 @@ InitSpec = Annotated[
     | LecunNormalInit
     | OrthogonalInit
     | GaussianInit
-    | NormalInit,
+    | NormalInit
+    | IdentityInit
+    | DeltaOrthogonalInit
+    | LsuvInit
+    | FixupInit
+    | Gpt2Init,
     Field(discriminator="kind"),
 ]
 INITS: dict[str, type[Spec]] = {
@@ -145,4 +212,9 @@ INITS: dict[str, type[Spec]] = {
     "orthogonal": OrthogonalInit,
     "gaussian": GaussianInit,
     "normal": NormalInit,
+    "identity": IdentityInit,
+    "delta_orthogonal": DeltaOrthogonalInit,
+    "lsuv": LsuvInit,
+    "fixup": FixupInit,
+    "gpt2": Gpt2Init,
 }

@@ -1,88 +1,61 @@
-"""The network that is asked for. A closed union by ``kind``; today: ``mlp``."""
+"""The networks that can be asked for: a closed union by ``kind``. ``sequential`` has a file of its own."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.activations import SHAPES, Activation
+from models.specs.activation import Alpha, Function, Slope, activation_of
 from models.specs.base import About, Spec
 from models.specs.init import InitSpec, TorchDefaultInit
+from models.specs.normalization import LayerNormSpec, NormalizationSpec, ResidualSkip, SkipSpec
 
 MAX_DEPTH = 1_000
 MAX_WIDTH = 16_384
 
-Function = Literal[
-    "identity",
-    "relu",
-    "leaky_relu",
-    "prelu",
-    "elu",
-    "celu",
-    "selu",
-    "gelu",
-    "silu",
-    "mish",
-    "tanh",
-    "sigmoid",
-    "softsign",
-    "softplus",
-    "logsigmoid",
-    "tanhshrink",
-    "hardtanh",
-    "hardsigmoid",
-    "hardswish",
-    "relu6",
-    "softshrink",
-    "hardshrink",
-]
 Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
-Slope = Annotated[float, Field(ge=-10, le=10)]
-Alpha = Annotated[float, Field(gt=0, le=100)]
+Depth = Annotated[int, Field(ge=1, le=MAX_DEPTH)]
+Cell = Literal["tanh", "relu", "identity", "lstm", "gru"]
+WeightRule = Literal["weight_norm", "spectral_norm"]
 
 
-class BatchNormSpec(Spec):
-    kind: Literal["batch_norm"]
-    eps: float = Field(default=1e-5, gt=0, le=1)
-    momentum: float = Field(default=0.1, gt=0, le=1)
-    affine: bool = True
+class Network(Spec):
+    """What every kind has: how weights start, and a rule that they are trained under."""
+
+    init: InitSpec = TorchDefaultInit()
+    weight_rule: WeightRule | None = None
+    """Weight or spectral normalisation of every hidden weight."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def layer_count(self) -> int:
+        """About how many weight layers there will be: cheap to say before anything is planned."""
+        raise NotImplementedError
 
 
-class LayerNormSpec(Spec):
-    kind: Literal["layer_norm"]
-    eps: float = Field(default=1e-5, gt=0, le=1)
-    affine: bool = True
+class Activated(Network):
+    """Weight layers with a norm and an activation behind each."""
+
+    activation: Function = "relu"
+    negative_slope: Slope | None = None
+    alpha: Alpha | None = None
+    normalization: NormalizationSpec | None = None
+    alpha_dropout: bool = False
+    """Dropout that keeps mean and variance under SELU (Klambauer 2017)."""
+
+    @model_validator(mode="after")
+    def _parameter_fits(self) -> Self:
+        activation_of(self.activation, self.negative_slope, self.alpha)
+        return self
 
 
-NormalizationSpec = Annotated[BatchNormSpec | LayerNormSpec, Field(discriminator="kind")]
-
-
-def activation_of(function: str, negative_slope: float | None, alpha: float | None) -> Activation:
-    """The function with its parameter. ValueError where a parameter is given that it does not have."""
-    shape = SHAPES[function]
-    given = {"negative_slope": negative_slope, "alpha": alpha}
-    for name, value in given.items():
-        if value is not None and name != shape.parameter:
-            owners = [other for other, its in SHAPES.items() if its.parameter == name]
-            message = f"{name} belongs to {', '.join(owners)}, not to {function}"
-            raise ValueError(message)
-    parameter = given.get(shape.parameter or "")
-    return Activation(function, shape.default if parameter is None else parameter)
-
-
-class MlpSpec(Spec):
+class MlpSpec(Activated):
     """``depth`` weight layers of ``width`` units (the output layer included), or ``hidden`` widths."""
 
     kind: Literal["mlp"]
     depth: int | None = Field(default=None, ge=2, le=MAX_DEPTH)
     width: Width | None = None
     hidden: tuple[Width, ...] | None = Field(default=None, min_length=1, max_length=MAX_DEPTH)
-    activation: Function = "relu"
-    negative_slope: Slope | None = None
-    alpha: Alpha | None = None
-    init: InitSpec = TorchDefaultInit()
-    normalization: NormalizationSpec | None = None
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    skip: None = None
+    skip: SkipSpec | None = None
 
     about: ClassVar = About(
         "Multilayer perceptron",
@@ -99,7 +72,6 @@ class MlpSpec(Spec):
         if self.hidden is None and (self.depth is None or self.width is None):
             message = "give depth with width, or hidden"
             raise ValueError(message)
-        activation_of(self.activation, self.negative_slope, self.alpha)
         return self
 
     def hidden_widths(self) -> tuple[int, ...]:
@@ -108,6 +80,147 @@ class MlpSpec(Spec):
         assert self.depth is not None and self.width is not None  # noqa: S101, PT018 -- validated above
         return (self.width,) * (self.depth - 1)
 
+    @property
+    def layer_count(self) -> int:
+        return len(self.hidden_widths()) + 1
 
-NetworkSpec = Annotated[MlpSpec, Field()]
-NETWORKS: dict[str, type[Spec]] = {"mlp": MlpSpec}
+
+class ResidualMlpSpec(Activated):
+    """A linear stem, then ``blocks`` branches of ``layers_per_block`` times φ → linear → norm, added to the stream."""
+
+    kind: Literal["residual_mlp"]
+    blocks: Depth
+    width: Width
+    layers_per_block: int = Field(default=2, ge=1, le=8)
+    skip: SkipSpec = ResidualSkip(kind="residual")
+
+    about: ClassVar = About(
+        "Residual multilayer perceptron",
+        "x ← x + s·F(x), F = (norm ∘ W ∘ φ) repeated; logits = W·φ(x) + b",
+        "He et al. 2016, arXiv:1603.05027",
+        "deep with s = 1 and no norm: gradients double per block",
+    )
+
+    @property
+    def layer_count(self) -> int:
+        return self.blocks * self.layers_per_block + 2
+
+
+class CnnSpec(Activated):
+    """Stages of ``layers_per_stage`` convolutions with ``channels`` each, halved in size between stages."""
+
+    kind: Literal["cnn"]
+    channels: tuple[Width, ...] = Field(default=(16, 32, 64), min_length=1, max_length=100)
+    layers_per_stage: Depth = 1
+    kernel_size: Literal[1, 3, 5, 7] = 3
+    pool: Literal["max", "average", "stride"] | None = "max"
+    skip: SkipSpec | None = None
+
+    about: ClassVar = About(
+        "Convolutional network",
+        "h = norm(W ∗ φ(h_previous) + b); mean over pixels; logits = W·φ(h) + b",
+        "LeCun et al. 1998",
+        "deep without the right initialisation, normalisation or skips",
+    )
+
+    @property
+    def layer_count(self) -> int:
+        return len(self.channels) * self.layers_per_stage + 1
+
+
+class ResidualCnnSpec(Activated):
+    """A convolution as stem, then stages of ``blocks_per_stage`` residual blocks of two convolutions."""
+
+    kind: Literal["residual_cnn"]
+    channels: tuple[Width, ...] = Field(default=(16, 32, 64), min_length=1, max_length=100)
+    blocks_per_stage: Depth = 2
+    layers_per_block: int = Field(default=2, ge=1, le=8)
+    kernel_size: Literal[1, 3, 5, 7] = 3
+    skip: SkipSpec = ResidualSkip(kind="residual")
+
+    about: ClassVar = About(
+        "Residual convolutional network",
+        "x ← x + s·F(x), F = (norm ∘ W∗ ∘ φ) repeated; 1×1 shortcut where channels or size change",
+        "He et al. 2016, arXiv:1603.05027",
+        "deep with s = 1 and no norm: gradients double per block",
+    )
+
+    @property
+    def layer_count(self) -> int:
+        return len(self.channels) * (self.blocks_per_stage * self.layers_per_block + 1) + 2
+
+
+class RnnSpec(Network):
+    """``layers`` recurrent layers of ``width`` units; the last step is read out, or all where each is labelled."""
+
+    kind: Literal["rnn"]
+    cell: Cell = "tanh"
+    width: Width
+    layers: int = Field(default=1, ge=1, le=64)
+    input_init: InitSpec | None = None
+    """Of W_ih, where it differs from ``init``."""
+    recurrent_init: InitSpec | None = None
+    """Of W_hh alone, every gate's square matrix for itself; both biases follow the input's."""
+    forget_bias: float = Field(default=0.0, ge=-100, le=100)
+    """Added to b_f of an LSTM, in one of its two biases."""
+    truncate: int | None = Field(default=None, ge=1, le=100_000)
+    """Gradients stop after so many steps (truncated backpropagation through time)."""
+
+    about: ClassVar = About(
+        "Recurrent network",
+        "h_t = φ(W_ih·x_t + b_ih + W_hh·h_(t−1) + b_hh), or an LSTM or GRU cell",
+        "Elman 1990; Hochreiter & Schmidhuber 1997; Cho et al. 2014",
+        "long sequences with tanh: gradients shrink at every step back in time",
+    )
+
+    @model_validator(mode="after")
+    def _forget_bias_has_a_gate(self) -> Self:
+        if self.forget_bias != 0.0 and self.cell != "lstm":
+            message = "forget_bias belongs to the lstm cell"
+            raise ValueError(message)
+        return self
+
+    @property
+    def layer_count(self) -> int:
+        return 2 * self.layers + 2
+
+
+class TransformerSpec(Network):
+    """``blocks`` of attention and a two-layer perceptron over the steps of a sequence or of tokens."""
+
+    kind: Literal["transformer"]
+    blocks: Depth
+    width: Width = 64
+    heads: int = Field(default=4, ge=1, le=256)
+    mlp_ratio: int = Field(default=4, ge=1, le=16)
+    activation: Function = "gelu"
+    negative_slope: Slope | None = None
+    alpha: Alpha | None = None
+    norm_position: Literal["pre", "post"] = "pre"
+    normalization: NormalizationSpec | None = LayerNormSpec(kind="layer_norm")
+    skip: SkipSpec = ResidualSkip(kind="residual")
+
+    about: ClassVar = About(
+        "Transformer encoder (a decoder where every step is labelled)",
+        "pre: x ← x + attention(norm x), x ← x + mlp(norm x); post: x ← norm(x + …)",
+        "Vaswani et al. 2017, arXiv:1706.03762; Xiong et al. 2020, arXiv:2002.04745",
+        "post-norm and deep: needs a warm-up",
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        activation_of(self.activation, self.negative_slope, self.alpha)
+        if self.width % self.heads:
+            message = f"width {self.width} cannot be shared by {self.heads} heads; let heads divide it"
+            raise ValueError(message)
+        if self.normalization is not None and self.normalization.kind not in {"layer_norm", "rms_norm"}:
+            message = "a transformer is normalised over the units of each step: layer_norm or rms_norm"
+            raise ValueError(message)
+        if self.skip.kind == "highway":
+            message = "a transformer's branches are added: residual, scaled, rezero, skip_init or layer_scale"
+            raise ValueError(message)
+        return self
+
+    @property
+    def layer_count(self) -> int:
+        return 4 * self.blocks + 2

@@ -1,24 +1,49 @@
-"""Optimisers by name, with the parameters that torch gives them."""
+"""Optimisers by name, with the parameters and defaults that torch gives them."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from models.specs.base import About, Spec
 
 LearningRate = Annotated[float, Field(gt=0, le=1e3)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Eps = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(ge=0, le=1e3)]
 
 
 class SgdSpec(Spec):
     kind: Literal["sgd"]
     learning_rate: LearningRate = 0.01
     momentum: float = Field(default=0.0, ge=0, lt=1)
+    nesterov: bool = False
     about: ClassVar = About(
         "Stochastic gradient descent",
         "v ← μ·v + g; W ← W − lr·v",
-        "Robbins & Monro 1951; Polyak 1964",
+        "Robbins & Monro 1951; Polyak 1964; Nesterov 1983",
         "vanishing gradients: the update is as small as the gradient",
+    )
+
+    @model_validator(mode="after")
+    def _nesterov_looks_ahead_by_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0.0:
+            message = "nesterov needs a momentum above 0"
+            raise ValueError(message)
+        return self
+
+
+class RmspropSpec(Spec):
+    kind: Literal["rmsprop"]
+    learning_rate: LearningRate = 0.01
+    alpha: Beta = 0.99
+    eps: Eps = 1e-8
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    about: ClassVar = About(
+        "RMSprop",
+        "v ← α·v + (1 − α)·g²; W ← W − lr·g/(√v + ε)",
+        "Tieleman & Hinton 2012",
+        "gradients far below ε; the first steps are too long",
+        ("vanishing",),
     )
 
 
@@ -26,7 +51,7 @@ class AdamSpec(Spec):
     kind: Literal["adam"]
     learning_rate: LearningRate = 0.001
     betas: tuple[Beta, Beta] = (0.9, 0.999)
-    eps: float = Field(default=1e-8, gt=0, le=1)
+    eps: Eps = 1e-8
     about: ClassVar = About(
         "Adam",
         "W ← W − lr·m̂/(√v̂ + ε)",
@@ -36,5 +61,75 @@ class AdamSpec(Spec):
     )
 
 
-OptimizerSpec = Annotated[SgdSpec | AdamSpec, Field(discriminator="kind")]
-OPTIMIZERS: dict[str, type[Spec]] = {"sgd": SgdSpec, "adam": AdamSpec}
+class AdamWSpec(Spec):
+    kind: Literal["adamw"]
+    learning_rate: LearningRate = 0.001
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    eps: Eps = 1e-8
+    weight_decay: Decay = 0.01
+    about: ClassVar = About(
+        "AdamW",
+        "W ← W − lr·(m̂/(√v̂ + ε) + λ·W), over all parameters",
+        "Loshchilov & Hutter 2017, arXiv:1711.05101",
+        "as Adam; a λ that pulls a deep network's weights below their critical variance",
+        ("vanishing",),
+    )
+
+
+class NadamSpec(Spec):
+    kind: Literal["nadam"]
+    learning_rate: LearningRate = 0.002
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    eps: Eps = 1e-8
+    about: ClassVar = About(
+        "NAdam",
+        "Adam with Nesterov's look ahead",
+        "Dozat 2016",
+        "as Adam",
+        ("vanishing",),
+    )
+
+
+class RadamSpec(Spec):
+    kind: Literal["radam"]
+    learning_rate: LearningRate = 0.001
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    eps: Eps = 1e-8
+    about: ClassVar = About(
+        "RAdam",
+        "Adam whose rate is rectified while the variance of v̂ is unknown: plain momentum in the first steps",
+        "Liu et al. 2019, arXiv:1908.03265",
+        "vanishing gradients in the first steps, which are plain momentum",
+        ("learning_rate",),
+    )
+
+
+class MuonSpec(Spec):
+    """Hidden weight matrices take orthogonalised steps; biases, norms, embeddings, kernels, output take AdamW's."""
+
+    kind: Literal["muon"]
+    learning_rate: LearningRate = 0.02
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    weight_decay: Decay = 0.0
+    adamw_learning_rate: LearningRate = 0.001
+    about: ClassVar = About(
+        "Muon",
+        "W ← W − lr·√max(1, rows/columns)·U·Vᵀ of the momentum's U·S·Vᵀ (Newton–Schulz)",
+        "Jordan et al. 2024",
+        "noise in layers that get no gradient is amplified like any other",
+        ("vanishing", "exploding"),
+    )
+
+
+OptimizerSpec = Annotated[
+    SgdSpec | RmspropSpec | AdamSpec | AdamWSpec | NadamSpec | RadamSpec | MuonSpec, Field(discriminator="kind")
+]
+OPTIMIZERS: dict[str, type[Spec]] = {
+    "sgd": SgdSpec,
+    "rmsprop": RmspropSpec,
+    "adam": AdamSpec,
+    "adamw": AdamWSpec,
+    "nadam": NadamSpec,
+    "radam": RadamSpec,
+    "muon": MuonSpec,
+}

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from models.specs.dataset import DATASETS
 from models.specs.init import INITS
 from models.specs.optimizer import OPTIMIZERS
+from models.specs.networks import NETWORKS
 from models.specs.remedy import REMEDIES
 from tests.api.made import Json, problem, spec
 
@@ -41,7 +42,7 @@ def errors_of(client: TestClient, body: Any, path: str = "/v1/experiments") -> l
             {"gt": 0},
         ),
         ({"network": {**MLP, "depth": -20}}, "network.depth", -20, {"ge": 2}),
-        ({"network": {**MLP, "kind": "magic"}}, "network.kind", "magic", ["mlp"]),
+        ({"network": {**MLP, "kind": "magic"}}, "network.kind", "magic", list(NETWORKS)),
         ({"network": {**MLP, "hiden": [4]}}, "network.hiden", [4], None),
         ({"network": []}, "network", [], None),
         ({"dataset": {"kind": "cifar"}}, "dataset.kind", "cifar", list(DATASETS)),

@@ -14,7 +14,7 @@ from api.routes.submission import MOST_ITEMS
 from api.routes.waiting import LONGEST_WAIT_S
 from api.trials import MOST_LAYERS
 from models.designs import MAX_FACTORS
-from models.plan import MAX_PARAMETERS
+from models.plan.trial import MAX_PARAMETERS
 from models.settings import Settings
 from models.signals import SIGNALS
 from models.specs.experiment import MAX_REMEDIES, MAX_RUNS, MAX_SEEDS, MAX_STEPS

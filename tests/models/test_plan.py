@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from models.designs import remedy_names
-from models.plan import REWRITES, expand
+from models.plan import Plan, expand
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
 from models.specs.init import INITS
@@ -208,21 +208,121 @@ def test_a_remedy_rewrites_the_network_and_nothing_else() -> None:
     assert relu.plan.optimizer == baseline.plan.optimizer
 
 
-def test_every_remedy_of_the_catalogue_has_an_effect_in_the_plan() -> None:
-    assert set(REWRITES) == set(REMEDIES)
-    minimal: dict[str, dict[str, Any]] = {
-        "init": {"init": {"kind": "xavier_normal"}},
-        "activation": {"function": "tanh"},
-        "learning_rate": {"value": 0.5},
-    }
-    for kind in REMEDIES:
-        baseline, variant = expand(spec(remedies=[{"kind": kind, **minimal.get(kind, {})}]))
-        same = (variant.plan.network, variant.plan.optimizer, variant.plan.run_time) == (
-            baseline.plan.network,
-            baseline.plan.optimizer,
-            baseline.plan.run_time,
+NEEDED: dict[str, dict[str, Any]] = {
+    "init": {"init": {"kind": "xavier_normal"}},
+    "activation": {"function": "tanh"},
+    "learning_rate": {"value": 0.5},
+    "optimizer": {"optimizer": {"kind": "sgd"}},
+}
+"""The parameters that a remedy cannot do without."""
+ILL: dict[str, dict[str, Any]] = {
+    "mlp": {"kind": "mlp", "depth": 20, "width": 64, "activation": "sigmoid"},
+    "rnn": {"kind": "rnn", "width": 8},
+    "transformer": {"kind": "transformer", "blocks": 2, "width": 8, "norm_position": "post"},
+}
+"""A network for every remedy to change."""
+
+
+def two_plans(kind: str, network: dict[str, Any]) -> tuple[Plan, Plan]:
+    changes: dict[str, Any] = {"network": network}
+    if kind == "forget_bias" and network["kind"] == "rnn":
+        changes["network"] = {**network, "cell": "lstm"}
+    if kind == "momentum":
+        changes["optimizer"] = {"kind": "sgd"}
+    if kind == "standardise":
+        changes["dataset"] = {"kind": "digits", "standardise": "none"}
+    baseline, variant = expand(spec(remedies=[{"kind": kind, **NEEDED.get(kind, {})}], **changes))
+    return baseline.plan, variant.plan
+
+
+@pytest.mark.parametrize("kind", REMEDIES)
+def test_every_remedy_of_the_catalogue_has_an_effect_in_the_plan(kind: str) -> None:
+    takes = REMEDIES[kind].about.applies_to  # type: ignore[attr-defined]
+    baseline, variant = two_plans(kind, next(network for name, network in ILL.items() if name in takes))
+    assert (variant.network, variant.dataset, variant.optimizer, variant.run_time) != (
+        baseline.network,
+        baseline.dataset,
+        baseline.optimizer,
+        baseline.run_time,
+    )
+
+
+@pytest.mark.parametrize("kind", REMEDIES)
+def test_a_remedy_is_refused_where_it_does_not_apply_and_the_networks_it_is_for_are_named(kind: str) -> None:
+    takes = REMEDIES[kind].about.applies_to  # type: ignore[attr-defined]
+    for name in ILL.keys() - set(takes):
+        with pytest.raises(SpecError) as caught:
+            two_plans(kind, ILL[name])
+        (problem,) = caught.value.problems
+        assert problem.value == kind
+        assert takes[0] in str(problem.allowed)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "expected"),
+    [
+        ({"kind": "lstm"}, {"cell": "lstm", "forget_bias": 1.0, "gates": 4}),
+        ({"kind": "gru"}, {"cell": "gru", "forget_bias": 0.0, "gates": 3}),
+        ({"kind": "irnn"}, {"cell": "relu", "forget_bias": 0.0, "gates": 1}),
+        ({"kind": "truncated_bptt", "steps": 3}, {"cell": "tanh", "truncate": 3}),
+        ({"kind": "orthogonal_init", "gain": 1.1}, {"cell": "tanh", "truncate": None}),
+    ],
+)
+def test_recurrent_remedies_change_the_loop(remedy: dict[str, Any], expected: dict[str, Any]) -> None:
+    (loop,) = expand(spec(network=ILL["rnn"], remedies=[remedy]))[1].plan.network.recurrent
+    found = {"cell": loop.cell, "forget_bias": loop.forget_bias, "gates": loop.layer.gates, "truncate": loop.truncate}
+    assert expected.items() <= found.items()
+    if remedy["kind"] == "irnn":
+        assert loop.layer.init.kind == "identity"
+    if remedy["kind"] == "orthogonal_init":
+        assert (loop.layer.init.kind, loop.layer.bias_init and loop.layer.bias_init.kind) == (
+            "orthogonal",
+            "torch_default",
         )
-        assert not same, kind
+
+
+@pytest.mark.parametrize(
+    ("layers", "where", "said"),
+    [
+        ([{"kind": "conv", "channels": 4}, {"kind": "linear", "units": 5}], "network.layers[1]", "image (4, 8, 8)"),
+        ([{"kind": "linear", "units": 5}], "network.layers[0]", "image (1, 8, 8)"),
+        ([{"kind": "flatten"}, {"kind": "conv", "channels": 4}], "network.layers[1]", "vector (64)"),
+        ([{"kind": "conv", "channels": 4, "kernel_size": 11, "padding": 0}], "network.layers[0]", "image (1, 8, 8)"),
+        (
+            [{"kind": "conv", "channels": 4}, {"kind": "residual", "layers": [{"kind": "conv", "channels": 5}]}],
+            "network.layers[1]",
+            "image (5, 8, 8)",
+        ),
+        ([{"kind": "conv", "channels": 4}, {"kind": "group_norm", "groups": 3}], "network.layers[0]", "3 groups"),
+        ([{"kind": "flatten"}], "network.layers", "no layer with weights"),
+        ([{"kind": "recurrent", "width": 4}], "network.layers[0]", "a sequence"),
+        ([{"kind": "max_pool", "size": 9}], "network.layers[0]", "image (1, 8, 8)"),
+        (
+            [{"kind": "conv", "channels": 4, "name": "a"}, {"kind": "conv", "channels": 4, "name": "a"}],
+            "network.layers[1]",
+            "two layers",
+        ),
+    ],
+)
+def test_a_list_that_does_not_fit_is_refused_at_the_layer_with_its_shape(
+    layers: list[dict[str, Any]], where: str, said: str
+) -> None:
+    assert problem(network={"kind": "sequential", "layers": layers}).startswith(f"{where}: ")
+    assert said in problem(network={"kind": "sequential", "layers": layers})
+
+
+def test_networks_are_refused_data_that_they_cannot_take() -> None:
+    tokens = {"kind": "names", "standardise": "none"}
+    assert "takes numbers, and the data are tokens" in problem(dataset=tokens)
+    assert "needs an image" in problem(network={"kind": "cnn"}, dataset={"kind": "japanese_vowels"})
+    labelled = {"kind": "python_docs", "standardise": "none"}
+    assert "every step is labelled" in problem(
+        network={
+            "kind": "sequential",
+            "layers": [{"kind": "embedding", "width": 4}, {"kind": "recurrent", "width": 4}, {"kind": "readout"}],
+        },
+        dataset=labelled,
+    )
 
 
 def test_every_kind_of_the_catalogue_has_its_text() -> None:

@@ -10,11 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from models.activations import SHAPES
-from models.plan import NetworkPlan
+from models.plan import NetworkPlan, expand
 from models.signals import SIGNALS
-from tests.worker.oracle import tell
-from tests.worker.trials import plan_of, record_of, run_of, state_of, trainer_of
-from worker.engine import measure
+from models.specs.experiment import ExperimentSpec
+from models.specs.networks import NETWORKS
+from models.specs.remedy import REMEDIES
+from tests.worker.oracle import Oracle, tell
+from tests.worker.trials import (
+    EVERY_KIND,
+    MORE_KINDS,
+    plan_of,
+    record_of,
+    run_of,
+    spec_of_kind,
+    state_of,
+    trainer_of,
+)
+from verdicts.trials import TRIALS as TRIALS_OF_REMEDIES
+from worker.engine import Trainer, measure
 from worker.probe import FirstNonfinite, StepRecord
 
 NORMS = [None, "batch_norm", "layer_norm"]
@@ -36,13 +49,59 @@ def test_every_signal_is_what_its_formula_says(activation: str, norm: str | None
             before = state_of(trainer)
             record = trainer.step(step)
             assert record is not None
-            told = tell(plan, before, state_of(trainer), *trainer.batch(step))
+            told = tell(plan, before, state_of(trainer), trainer.batch(step))
             for name in SIGNALS:
                 expected = [getattr(layer, name) for layer in told.layers]
                 np.testing.assert_allclose(getattr(record, name), expected, rtol=tolerance, atol=1e-12, err_msg=name)
             assert record.loss == pytest.approx(told.loss, rel=tolerance)
             assert record.gradient_norm == pytest.approx(told.gradient_norm, rel=tolerance)
         trainer.close()
+
+
+def told_and_recorded(trainer: Trainer, step: int) -> tuple[Oracle, StepRecord]:
+    before = state_of(trainer)
+    record = trainer.step(step)
+    assert record is not None
+    return tell(trainer.plan, before, state_of(trainer), trainer.batch(step)), record
+
+
+def test_every_kind_of_network_is_tried() -> None:
+    assert EVERY_KIND.keys() == NETWORKS.keys()
+
+
+@pytest.mark.parametrize("asked", [*EVERY_KIND.values(), *MORE_KINDS.values()], ids=[*EVERY_KIND, *MORE_KINDS])
+def test_every_signal_of_every_kind_of_network_is_what_its_formula_says(asked: dict[str, Any]) -> None:
+    plan = expand(spec_of_kind(asked))[0].plan
+    trainer = trainer_of(plan, dtype=torch.float64)
+    for step in range(2):
+        told, record = told_and_recorded(trainer, step)
+        for name in SIGNALS:
+            expected = [getattr(layer, name) for layer in told.layers]
+            np.testing.assert_allclose(getattr(record, name), expected, rtol=1e-8, atol=1e-13, err_msg=name)
+        assert record.times == tuple(point.name for point in plan.network.time) == tuple(told.states)
+        states = np.array(list(told.states.values())).reshape(-1, 2).T
+        np.testing.assert_allclose(
+            np.array([record.state_rms, record.state_gradient_rms]), states, rtol=1e-8, atol=1e-13
+        )
+        assert record.loss == pytest.approx(told.loss, rel=1e-9)
+        assert record.gradient_norm == pytest.approx(told.gradient_norm, rel=1e-9)
+
+
+@pytest.mark.parametrize("asked", [*EVERY_KIND.values(), *MORE_KINDS.values()], ids=[*EVERY_KIND, *MORE_KINDS])
+def test_no_kind_of_network_trains_otherwise_when_it_is_recorded(asked: dict[str, Any]) -> None:
+    dropout = {"network": {**asked["network"], "dropout": 0.3}}
+    plan = expand(spec_of_kind({**asked, **dropout}))[0].plan
+    assert run_of(plan)[2].weights_hash == run_of(plan, record=False)[2].weights_hash
+
+
+@pytest.mark.parametrize("kind", REMEDIES)
+def test_no_remedy_trains_otherwise_when_it_is_recorded(kind: str) -> None:
+    trial = min(TRIALS_OF_REMEDIES[kind], key=lambda its: its.spec.get("steps", 100))
+    body = {**trial.spec, "epochs": None, "steps": 2, "batch_size": 4}
+    if body["dataset"]["kind"] == "adding":
+        body["dataset"] = {"kind": "adding", "length": 5, "cases": 64}
+    plan = expand(ExperimentSpec.model_validate({"name": kind, **body}))[1].plan
+    assert run_of(plan)[2].weights_hash == run_of(plan, record=False)[2].weights_hash
 
 
 def test_the_small_trials_hold_dead_units_and_saturated_entries() -> None:

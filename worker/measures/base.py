@@ -33,6 +33,9 @@ MEASURED = (
 """The rows of a step. ``update_norm``, the last, is there where an update followed."""
 
 
+NO_STATES: Array = np.zeros((2, 0))
+
+
 class Meter(ABC):
     """Keeps what the layers of ``points`` show in a step, and reduces it when backward is through.
 
@@ -80,8 +83,10 @@ class Meter(ABC):
         """‖·‖₂ over all of them together."""
 
     @abstractmethod
-    def read(self, scalars: Sequence[Scalar], *, updated: bool) -> tuple[Array, list[float]]:
-        """(rows × layers, the scalars), with one copy at most. ``updated``: an update followed."""
+    def read(
+        self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
+    ) -> tuple[Array, list[float], Array]:
+        """(rows × layers, the scalars, ``states`` (2, n)), with one copy at most. ``updated``: an update followed."""
 
     @abstractmethod
     def _reduce(self, h: Sequence[Tensor], delta: Sequence[Tensor], others: Sequence[Tensor]) -> Scalar: ...

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.activations import Activation
-from worker.measures.base import Array, Meter, Scalar, flat_intervals
+from worker.measures.base import NO_STATES, Array, Meter, Scalar, flat_intervals
 from worker.points import Point
 
 
@@ -45,17 +45,21 @@ class DeviceMeter(Meter):
     def norm(self, tensors: Sequence[Tensor]) -> Tensor:
         return _norms([_norms(tensors)])[0]
 
-    def read(self, scalars: Sequence[Scalar], *, updated: bool) -> tuple[Array, list[float]]:
+    def read(
+        self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
+    ) -> tuple[Array, list[float], Array]:
         rows = [*self._rows]
         if updated:
             weights = [point.weight.detach() for point in self.points]
             rows.append(_norms(torch._foreach_sub(weights, self._before)))  # noqa: SLF001 -- no public name
         on_device = [one.detach().reshape(1).double() for one in scalars if isinstance(one, Tensor)]
-        host: Array = torch.cat([*rows, *on_device]).to("cpu", copy=True).numpy()
+        with_states = [] if states is None else [states.flatten()]
+        host: Array = torch.cat([*rows, *on_device, *with_states]).to("cpu", copy=True).numpy()
         size = len(rows) * len(self.points)
-        copied = iter(host[size:].tolist())
+        copied = iter(host[size : size + len(on_device)].tolist())
         numbers = [next(copied) if isinstance(one, Tensor) else float(one) for one in scalars]
-        return host[:size].reshape(len(rows), -1), numbers
+        of_states = NO_STATES if states is None else host[size + len(on_device) :].reshape(2, -1)
+        return host[:size].reshape(len(rows), -1), numbers, of_states
 
 
 def _norms(tensors: Sequence[Tensor]) -> Tensor:

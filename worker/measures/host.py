@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.activations import Activation, Interval
-from worker.measures.base import Array, Meter, Scalar, flat_intervals
+from worker.measures.base import NO_STATES, Array, Meter, Scalar, flat_intervals
 from worker.points import Point
 
 View = npt.NDArray[Any]
@@ -58,14 +58,17 @@ class HostMeter(Meter):
         return _norm(np.array([_norm(_flat(tensor)) for tensor in tensors]))
 
     @np.errstate(over="ignore", invalid="ignore")
-    def read(self, scalars: Sequence[Scalar], *, updated: bool) -> tuple[Array, list[float]]:
+    def read(
+        self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
+    ) -> tuple[Array, list[float], Array]:
         rows = self._columns
         if updated:
             weights = [point.weight for point in self.points]
             changes = [_distance(_flat(one), _flat(before)) for one, before in zip(weights, self._before, strict=True)]
             rows = [[*column, change] for column, change in zip(self._columns, changes, strict=True)]
         numbers = [one.item() if isinstance(one, Tensor) else one for one in scalars]
-        return np.ascontiguousarray(np.array(rows).T), [float(one) for one in numbers]
+        of_states = NO_STATES if states is None else states.numpy()
+        return np.ascontiguousarray(np.array(rows).T), [float(one) for one in numbers], of_states
 
 
 def _norms_of_small(tensors: Sequence[Tensor]) -> list[float]:

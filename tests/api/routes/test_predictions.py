@@ -6,6 +6,8 @@ from fastapi.testclient import TestClient
 from tests.api.made import problem
 
 SIGMOID = {"kind": "mlp", "depth": 20, "width": 64, "activation": "sigmoid", "init": {"kind": "xavier_normal"}}
+CNN = {"kind": "cnn", "channels": [8, 8], "pool": None}
+LSTM = {"kind": "rnn", "width": 16, "cell": "lstm"}
 KEYS = {
     "layers", "gain_per_layer", "total_gain", "depth_scale", "trainable_depth", "inverse_width_sum", "regime", "caveats"
 }  # fmt: skip
@@ -29,6 +31,24 @@ def test_the_widths_of_the_data_may_be_given(reader: TestClient) -> None:
     assert given["total_gain"] != plain["total_gain"]
 
 
+def test_a_convolutional_network_is_predicted_for_its_images(reader: TestClient) -> None:
+    assumed = reader.post("/v1/predictions", json={"network": CNN}).json()
+    assert any("image (1, 28, 28)" in caveat for caveat in assumed["caveats"])
+    image = {"form": "image", "size": [3, 6, 6]}
+    given = reader.post("/v1/predictions", json={"network": CNN, "input": image}).json()
+    assert given["total_gain"] < assumed["total_gain"]
+    assert not any("28" in caveat for caveat in given["caveats"])
+
+
+def test_a_recurrent_network_is_predicted_over_its_steps(reader: TestClient) -> None:
+    sequence = {"form": "sequence", "size": [50, 4]}
+    body = reader.post("/v1/predictions", json={"network": LSTM, "input": sequence}).json()
+    (axis,) = body["time"]
+    assert set(axis) == {"layer", "gain_per_step", "total_gain", "steps"}
+    assert (axis["layer"], axis["steps"]) == ("recurrent.0", 50)
+    assert 0.5 < axis["gain_per_step"] < 0.7
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -37,6 +57,12 @@ def test_the_widths_of_the_data_may_be_given(reader: TestClient) -> None:
         ({"network": SIGMOID, "batch_size": 0}, "batch_size"),
         ({"network": SIGMOID, "width": 3}, "width"),
         ({"network": {**SIGMOID, "normalization": {"kind": "batch_norm"}}, "batch_size": 1}, "batch_size"),
+        ({"network": CNN, "input": {"form": "vector", "size": [64]}}, "input.form"),
+        ({"network": CNN, "input": {"form": "image", "size": [28, 28]}}, "input.size"),
+        ({"network": CNN, "input": {"form": "image", "size": [0, 28, 28]}}, "input.size[0]"),
+        ({"network": CNN, "input": {"form": "picture", "size": [1, 28, 28]}}, "input.form"),
+        ({"network": LSTM, "input": {"form": "tokens", "size": [20]}}, "input.vocabulary"),
+        ({"network": LSTM, "input": {"form": "sequence", "size": [9, 2]}, "input_width": 2}, "input_width"),
     ],
 )
 def test_what_cannot_be_predicted_is_named(reader: TestClient, body: object, field: str) -> None:

@@ -54,10 +54,10 @@ def test_a_short_run_is_answered_as_it_was_recorded(client: TestClient, database
     assert set(trace) == KEYS
     assert (trace["run_id"], trace["signal"], trace["raw"]) == (run_id, "weight_norm", True)
     assert trace["layers"] == [
-        {"index": 1, "name": "hidden.0", "kind": "linear"},
-        {"index": 2, "name": "hidden.1", "kind": "linear"},
-        {"index": 3, "name": "hidden.2", "kind": "linear"},
-        {"index": 4, "name": "output", "kind": "linear"},
+        {"index": 1, "name": "hidden.0", "kind": "linear", "role": "hidden"},
+        {"index": 2, "name": "hidden.1", "kind": "linear", "role": "hidden"},
+        {"index": 3, "name": "hidden.2", "kind": "linear", "role": "hidden"},
+        {"index": 4, "name": "output", "kind": "linear", "role": "output"},
     ]
     assert trace["steps"] == [[step, step] for step in range(4)]
     for name in ("min", "mean", "max", "last"):

@@ -1,0 +1,138 @@
+"""Users' own data: sent, looked at, removed. What is checked and how it is kept is in ``api/uploads``."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel
+
+from api.dependencies import CallerDep, DatabaseDep, ShelfDep
+from api.errors import not_found
+from api.pages import PageDep, encode_token
+from api.uploads.body import UploadDep
+from api.uploads.keeping import forget, keep
+from api.uploads.recognise import read
+from api.views import Links, Time
+from models import uploads
+from models.specs.uploaded import NAME, UploadedFacts
+from models.tables import Dataset
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+Name = Annotated[str, Path(pattern=NAME)]
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {
+    "schema": {
+        "type": "object",
+        "properties": {"features": {"type": "string"}, "form": {"type": "string"}},
+        "additionalProperties": {"type": "string", "format": "binary"},
+    }
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": _BINARY, "application/zip": _BINARY, "multipart/form-data": _FORM},
+    }
+}
+
+
+class VersionView(BaseModel):
+    """One content of a data set; ``bytes`` as it is kept."""
+
+    version: str
+    facts: UploadedFacts
+    class_names: list[str] | None
+    bytes: int
+    created_at: Time
+
+
+class DatasetView(VersionView):
+    """The current version, and all versions with it in front."""
+
+    name: str
+    owner: str
+    spec: dict[str, Any]
+    """What names it in an experiment."""
+    versions: list[VersionView]
+    links: Links
+
+
+class DatasetItem(VersionView):
+    name: str
+    owner: str
+    links: Links
+
+
+class DatasetPage(BaseModel):
+    items: list[DatasetItem]
+    next_page_token: str
+
+
+_CREATED: dict[int | str, dict[str, Any]] = {
+    201: {"description": "A new version.", "model": DatasetView},
+}
+
+
+@router.put("/{name}", summary="Send a data set", responses=_CREATED, openapi_extra=_BODY)
+def put(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
+    name: str, upload: UploadDep, response: Response, caller: CallerDep, database: DatabaseDep, shelf: ShelfDep
+) -> DatasetView:
+    """IDX, npz, Parquet, Arrow or a zip of WAV, recognised by content and checked before any of it is kept. 201 for a
+    new version, 200 where this content was there.
+    """
+    with shelf.turn():
+        found = read(upload.parts, shelf.limit, upload.features, upload.form)
+        is_new = keep(database, shelf, caller.owner, name, found)
+    view = look(name, caller, database)
+    response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+    response.headers["Location"] = view.links["self"]
+    return view
+
+
+@router.get("/{name}", summary="Look at a data set")
+def look(name: Name, caller: CallerDep, database: DatabaseDep) -> DatasetView:
+    """Its facts, and every version with the current one in front."""
+    with database.begin() as session:
+        rows = uploads.versions(session, caller.owner, name)
+    if not rows:
+        raise not_found("data set", name)
+    current = rows[0]
+    return DatasetView(
+        **_shown(current),
+        name=current.name,
+        owner=current.owner,
+        spec={"kind": "uploaded", "name": current.name, "version": current.version},
+        versions=[VersionView(**_shown(row)) for row in rows],
+        links=_links(current),
+    )
+
+
+@router.get("", summary="List data sets")
+def list_datasets(caller: CallerDep, database: DatabaseDep, page: PageDep) -> DatasetPage:
+    """The caller's own, each in its current version, newest first."""
+    with database.begin() as session:
+        found = uploads.newest(session, caller.owner, page.before(), page.limit + 1)
+    shown = found[: page.limit]
+    token = encode_token(shown[-1].id) if len(found) > page.limit else ""
+    items = [DatasetItem(**_shown(row), name=row.name, owner=row.owner, links=_links(row)) for row in shown]
+    return DatasetPage(items=items, next_page_token=token)
+
+
+@router.delete("/{name}", status_code=HTTPStatus.NO_CONTENT, summary="Delete a data set")
+def delete(name: Name, caller: CallerDep, database: DatabaseDep, shelf: ShelfDep) -> None:
+    """Every version of it. 409 while an unfinished experiment trains on one."""
+    forget(database, shelf, caller.owner, name)
+
+
+def _shown(row: Dataset) -> dict[str, Any]:
+    return {
+        "version": row.version,
+        "facts": row.facts,
+        "class_names": row.class_names,
+        "bytes": row.bytes,
+        "created_at": row.created_at,
+    }
+
+
+def _links(row: Dataset) -> Links:
+    return {"self": f"/v1/datasets/{row.name}"}

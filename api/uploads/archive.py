@@ -1,0 +1,100 @@
+"""Zips: what may be opened at all, and whether one holds npz arrays, recordings or IDX files.
+
+Names inside are only names: nothing is ever written under one.
+"""
+
+import zipfile
+import zlib
+
+from api.uploads import idx, npz, sound
+from api.uploads.parts import Allowance, Part, RawSet
+from api.uploads.refusals import invalid, too_large, unknown
+
+MAGIC = b"PK"
+MOST_MEMBERS = 65_535
+_LARGEST_DIRECTORY = 8 * 1024 * 1024
+_END, _END_64_LOCATOR = b"PK\x05\x06", b"PK\x06\x07"
+_END_SIZE, _LONGEST_COMMENT = 22, 65_535
+# The other methods of zipfile unpack a block at once, however large it becomes.
+_METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
+_HIDDEN = ("__MACOSX/", ".")
+
+
+def read_zip(part: Part, features: str, allowance: Allowance) -> RawSet:
+    _check_directory(part)
+    try:
+        with zipfile.ZipFile(part.file) as archive:
+            return _read(archive, part.name, features, allowance)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+        raise invalid(part.name, f"the zip is broken: {error}") from error
+
+
+def _read(archive: zipfile.ZipFile, name: str, features: str, allowance: Allowance) -> RawSet:
+    members = [its for its in archive.infolist() if not its.is_dir() and not _is_hidden(its.filename)]
+    _check_members(members, allowance)
+    names = [its.filename.lower() for its in members]
+    if any(its.endswith(".npy") for its in names):
+        return npz.read_npz(archive, allowance)
+    if any(its.endswith(".wav") for its in names):
+        return sound.read_recordings(archive, members, features, allowance)
+    if 2 <= len(members) <= idx.MOST_FILES:
+        return _read_idx(archive, members, name, allowance)
+    message = f"the zip holds {len(members)} files, and neither arrays, recordings nor IDX files"
+    raise unknown(name, message)
+
+
+def _read_idx(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], name: str, allowance: Allowance) -> RawSet:
+    for member in members:
+        with archive.open(member) as file:
+            if not idx.is_idx(file.read(2)):
+                where = f"{name}: {member.filename}"
+                raise unknown(where, "this file of the zip is no IDX file")
+    files = [(member, archive.open(member)) for member in members]
+    try:
+        parts = [Part(member.filename, file) for member, file in files]  # type: ignore[arg-type]  # reads and seeks
+        return idx.read_pairs(parts, allowance)
+    finally:
+        for _, file in files:
+            file.close()
+
+
+def _check_members(members: list[zipfile.ZipInfo], allowance: Allowance) -> None:
+    """Before anything is unpacked: by the sizes that the directory announces, beyond which zipfile does not read."""
+    if len(members) > MOST_MEMBERS:
+        raise too_large("zip", f"it holds {len(members):,} files", MOST_MEMBERS)
+    announced = sum(its.file_size for its in members)
+    if announced > allowance.limit:
+        raise too_large("zip", f"unpacked it would have {announced:,} bytes", allowance.limit)
+    for its in members:
+        if its.flag_bits & 0x1:
+            raise invalid(its.filename, "this file is encrypted", allowed="files without a password")
+        if its.compress_type not in _METHODS:
+            method = zipfile.compressor_names.get(its.compress_type, its.compress_type)  # type: ignore[attr-defined]
+            raise invalid(its.filename, "files packed like this are not read", method, list(_METHODS.values()))
+    twice = len(members) - len({its.filename for its in members})
+    if twice:
+        raise invalid("zip", f"{twice} files have the name of another one")
+
+
+def _is_hidden(name: str) -> bool:
+    """What systems leave behind: ``__MACOSX/``, ``.DS_Store``, ``a/._b.wav``."""
+    return name.startswith(_HIDDEN[0]) or name.rsplit("/", 1)[-1].startswith(_HIDDEN[1])
+
+
+def _check_directory(part: Part) -> None:
+    """zipfile makes an object of every entry as it opens: look at the directory's size before it does."""
+    part.file.seek(0, 2)
+    size = part.file.tell()
+    part.file.seek(max(0, size - _END_SIZE - _LONGEST_COMMENT - 20))
+    tail = part.file.read()
+    part.file.seek(0)
+    # As zipfile looks for it: at the very end without a comment, else the last mark there is.
+    plain = len(tail) >= _END_SIZE and tail[-_END_SIZE:].startswith(_END) and tail.endswith(b"\0\0")
+    at = len(tail) - _END_SIZE if plain else tail.rfind(_END)
+    if at < 0:
+        raise invalid(part.name, "the zip is broken: its directory is missing; it may have been cut off")
+    if tail[max(0, at - 20) : at].startswith(_END_64_LOCATOR):
+        raise too_large(part.name, "the zip is a large one (zip64)", MOST_MEMBERS)
+    directory = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if directory > _LARGEST_DIRECTORY:
+        raise too_large(part.name, f"the zip's directory has {directory:,} bytes", _LARGEST_DIRECTORY)

@@ -1,0 +1,34 @@
+"""Which format data have, by their first bytes: names and content types say nothing here."""
+
+from collections.abc import Sequence
+
+from api.uploads import archive, columns, idx
+from api.uploads.checks import CheckedSet, checked
+from api.uploads.parts import Allowance, Form, Part, RawSet
+from api.uploads.refusals import invalid, unknown
+
+
+def read(parts: Sequence[Part], limit: int, features: str, form: Form | None) -> CheckedSet:
+    """The data set, checked. ``limit``: bytes that all of it may have, packed and unpacked."""
+    return checked(_raw(parts, Allowance(limit), features), form)
+
+
+def _raw(parts: Sequence[Part], allowance: Allowance, features: str) -> RawSet:
+    heads = [(part, part.head()) for part in parts]
+    empty = next((part for part, head in heads if not head), None)
+    if empty is not None or not parts:
+        raise invalid("body" if empty is None else empty.name, "there is nothing in it")
+    if all(idx.is_idx(head) for _, head in heads):
+        if len(parts) == 1:
+            message = "this IDX file is one of a pair: images and labels come together"
+            raise invalid(parts[0].name, message, allowed="-F images=@… -F labels=@…, or a zip of both")
+        return idx.read_pairs(parts, allowance)
+    if len(parts) > 1:
+        odd = next(part for part, head in heads if not idx.is_idx(head))
+        raise unknown(odd.name, "of several files each must be IDX, packed by gzip or not; this one is not")
+    part, head = heads[0]
+    if head.startswith(archive.MAGIC):
+        return archive.read_zip(part, features, allowance)
+    if columns.is_columns(head):
+        return columns.read_columns(part, allowance)
+    raise unknown(part.name, f"nothing here reads what begins with {head[:4].hex(' ')}")

@@ -1,0 +1,201 @@
+"""Mean-field theory through the tree of a network: lengths of h forward, and back the mean square of δ.
+
+Each step of the plan has a rule that gives its output's lengths and the way back. Weights are independent of each
+other and of what they meet, so mean squares multiply along a path and add where paths meet:
+
+    W, stride, borders  E h² = σw²·E x² over the kernel's taps + σb²,    E δ² ← fan_out·Var W over the taps that read it
+    φ, dropout p        E φ(h)²/(1 − p) over h ~ N(0, q),                E δ² ← E φ'²/(1 − p)
+    norm                v/(v + ε),                                        E δ² ← 1/(v + ε)
+    x + s·F(x)          q + s²·q_F,                                       E δ² ← 1 + s²·χ_F
+    T·F + (1 − T)·x     E(1 − T)²·q + E T²·q_F,            E δ² ← E(1 − T)² + E T²·χ_F + σ_T²·E T'²·(q + q_F)
+
+A factor without a closed form (which pixel wins a max pool) is a ``break``: levels on its two sides do not compare.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+
+from models.activations import Array
+from models.analysis.between_layers import BETWEEN, Back, Step
+from models.analysis.cell_steps import gate_moments
+from models.analysis.cells import recur
+from models.analysis.finite_norms import batch_factor, group_factor
+from models.analysis.initial_variance import layer_variance
+from models.analysis.states import StateLevels
+from models.analysis.taps import inputs_of, taps_of
+from models.analysis.variances import Delta, Signal, places_of, row_per_token
+from models.plan import LayerPlan, NetworkPlan
+from models.plan import layers as plan
+from models.specs.normalization import NormalizationSpec
+
+
+@dataclass(slots=True)
+class Pass:
+    """One pass through a network; what it found on the way back is in ``levels`` and ``states``."""
+
+    network: NetworkPlan
+    batch_size: int
+    levels: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """ln rms δ by layer with the number of breaks above it."""
+    states: dict[str, StateLevels] = field(default_factory=dict)
+    shown: frozenset[str] = frozenset()
+    """Layers whose h is a sum, or a norm that stands alone."""
+
+    def run(self, mean_square: float) -> None:
+        """Forward from inputs of that mean square, and back from independent entries of δ at the output."""
+        shows = [
+            node.shows for node in plan.walk(self.network.body) if isinstance(node, plan.Residual | plan.Normalise)
+        ]
+        self.shown = frozenset(layer.name for layer in shows if layer is not None)
+        inputs = np.full(places_of(self.network.input), mean_square)
+        nothing = np.zeros_like(inputs)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # an infinite χ is an answer
+            out, back = self.chain(self.network.body, Signal(inputs, nothing, nothing))
+            back(Delta(np.ones_like(out.spread)))
+
+    def chain(self, nodes: tuple[plan.Node, ...], signal: Signal) -> Step:
+        backs: list[Back] = []
+        for node in nodes:
+            of_layers = OF_LAYERS.get(type(node))
+            signal, back = of_layers(self, node, signal) if of_layers else BETWEEN[type(node)](node, signal)
+            backs.append(back)
+        return signal, lambda delta: functools.reduce(lambda its, back: back(its), reversed(backs), delta)
+
+    def record(self, layer: LayerPlan, delta: Delta) -> Delta:
+        """δ as it is here. The way back meets a sum, or a norm behind it, before the weights inside: the first counts.
+
+        All gains are to the last hidden layer, so its δ is the unit: what lies above it leaves no digit behind.
+        """
+        if layer.name in self.levels:
+            return delta
+        if layer is self.network.hidden[-1]:
+            delta = replace(delta.with_square(delta.square), log=0.0)
+        self.levels[layer.name] = (delta.level, delta.breaks)
+        return delta
+
+    # --- weights and norms --------------------------------------------------------------------------------------
+
+    def weigh(self, node: plan.Weigh, signal: Signal) -> Step:
+        layer = node.layer
+        drawn = layer_variance(layer)
+        if layer.kind == "embedding":
+            signal = row_per_token(signal, drawn.weight / layer.fan_in)
+            return signal, lambda delta: self.record(layer, delta)
+        read, send = taps_of(layer, signal.spread.shape)
+        weight, lost = drawn.weight, 0
+        if layer.init.kind == "lsuv" and layer.normalization is None and layer.scale > 0.0:
+            weight = _unit_variance(read(signal.square))
+            lost = int(layer.name in self.shown)  # scaled by Var of a sum, which it is only a part of
+        out = Signal(
+            weight * read(signal.spread),
+            weight * read(signal.common) + drawn.bias,
+            np.zeros_like(read(signal.spread)),
+            gaussian=layer.init.kind != "identity" or signal.gaussian,
+            known=signal.known,
+            below=signal.below,
+        )
+        out, through = self.normalise(layer.normalization, out, layer.units)
+        backward = weight * layer.units / inputs_of(layer)
+        if layer.role == "output" and backward == 0.0:
+            backward = 1.0  # it never counts; gains are those from when it has moved
+
+        def back(delta: Delta) -> Delta:
+            delta = through(self.record(layer, delta))
+            return delta.with_square(backward * send(delta.square), lost)
+
+        return out, back
+
+    def normalise(self, norm: NormalizationSpec | None, signal: Signal, units: int) -> Step:
+        if norm is None:
+            return signal, lambda delta: delta
+        by_batch = norm.kind == "batch_norm"
+        length = signal.spread if by_batch else signal.square
+        if norm.kind == "layer_norm":
+            length = length - signal.offset
+        image = length.ndim == 2  # of images the mean runs over the pixels too, of sequences over each step
+        scale = (np.full_like(length, length.mean()) if image else length) + norm.eps
+        factor = self._finite_batch(signal) if by_batch else group_factor(norm, units, length.size if image else 1)
+        normal, through = length / scale, factor / scale
+        nothing = np.zeros_like(normal)
+        out = replace(signal, spread=normal, common=nothing, offset=nothing, known=True, below=None)
+        return out, lambda delta: delta.with_square(delta.square * through)
+
+    def _finite_batch(self, signal: Signal) -> float:
+        """Of images every pixel counts as a case."""
+        return 1.0 if signal.below is None else batch_factor(signal.below, self.batch_size * signal.spread.size)
+
+    def normalise_alone(self, node: plan.Normalise, signal: Signal) -> Step:
+        out, through = self.normalise(node.norm, signal, node.units)
+
+        def back(delta: Delta) -> Delta:
+            return through(delta if node.shows is None else self.record(node.shows, delta))
+
+        return out, back
+
+    # --- sums ---------------------------------------------------------------------------------------------------
+
+    def residual(self, node: plan.Residual, signal: Signal) -> Step:
+        body, into_body = self.chain(node.body, signal)
+        beside, into_shortcut = self.chain(node.shortcut, signal)
+        kept, added, gated = _shares(node, beside.square, body.square)
+        out = Signal(
+            kept * beside.spread + added * body.spread,
+            kept * beside.common + added * body.common,
+            kept * beside.offset + added * body.offset,
+            beside.gaussian and body.gaussian,
+            beside.known and body.known,
+        )
+
+        def back(delta: Delta) -> Delta:
+            delta = self.record(node.shows, delta)
+            through = into_body(delta.with_square(added * delta.square))
+            return into_shortcut(delta.with_square((kept + gated) * delta.square)).plus(through)
+
+        return out, back
+
+    def recurrence(self, node: plan.Recur, signal: Signal) -> Step:
+        out, way_back = recur(node, signal)
+
+        def back(delta: Delta) -> Delta:
+            self.states[node.layer.name], entering = way_back(delta)
+            return self.record(node.layer, entering)
+
+        return out, back
+
+    def one_by_one(self, _: plan.Steps, signal: Signal) -> Step:
+        """The units of a vector, which were one place, become steps."""
+        count = self.network.input.flat
+        spread, common, offset = (np.repeat(part, count) for part in (signal.spread, signal.common, signal.offset))
+        out = replace(signal, spread=spread, common=common, offset=offset)
+        return out, lambda delta: replace(delta, square=delta.square.mean(keepdims=True))
+
+
+OF_LAYERS: Final[dict[type, Callable[[Pass, Any, Signal], Step]]] = {
+    plan.Weigh: Pass.weigh,
+    plan.Normalise: Pass.normalise_alone,
+    plan.Residual: Pass.residual,
+    plan.Recur: Pass.recurrence,
+    plan.Steps: Pass.one_by_one,
+}
+
+
+def _unit_variance(square: Array) -> float:
+    mean = float(square.mean())
+    return 1.0 / mean if mean > 0.0 else 0.0
+
+
+def _shares(node: plan.Residual, beside: Array, body: Array) -> tuple[float, float, Array]:
+    """What stream, branch and a gate's own weights contribute to mean squares on the way back; the first two forward.
+
+    A gate's argument is N(b_T, σ_T²·q), apart from the branch: (1 − T)² and T² are means over it.
+    """
+    if node.gate is None:
+        return 1.0, node.scale**2, np.zeros_like(beside)
+    assert node.skip.kind == "highway"  # noqa: S101 -- no other skip has a gate
+    weight = layer_variance(node.gate).weight
+    gate = gate_moments(float(f"{weight * beside.mean():.12g}"), node.skip.bias)
+    return 1.0 - 2.0 * gate.mean + gate.square, gate.square, gate.slope * weight * (beside + body)

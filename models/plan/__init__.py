@@ -1,0 +1,8 @@
+"""From spec to plan: plain records that the worker builds, theory walks and ``validate`` counts."""
+
+from models.plan.layers import LayerPlan, NetworkPlan, Shape, TimePoint
+from models.plan.networks import plan_network
+from models.plan.rewrites import REWRITES
+from models.plan.trial import Plan, Variant, expand
+
+__all__ = ["REWRITES", "LayerPlan", "NetworkPlan", "Plan", "Shape", "TimePoint", "Variant", "expand", "plan_network"]

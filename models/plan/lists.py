@@ -1,0 +1,183 @@
+"""``sequential``: a user's list of layers and residual blocks, its shapes checked step by step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from models.activations import Activation
+from models.plan.layers import Activate, LayerPlan, NetworkPlan, Residual, Role, Shape
+from models.plan.layout import Layout
+from models.plan.sequences import recur
+from models.plan.stacks import skip_scale
+from models.specs.activation import activation_of
+from models.specs.dataset import Target
+from models.specs.normalization import BatchNormSpec, GroupNormSpec, LayerNormSpec, NormalizationSpec, RmsNormSpec
+from models.specs.sequential import (
+    ActivationItem,
+    ConvItem,
+    DropoutItem,
+    EmbeddingItem,
+    FlattenItem,
+    GlobalPoolItem,
+    Item,
+    LinearItem,
+    PoolItem,
+    ReadoutItem,
+    RecurrentItem,
+    ResidualItem,
+    SequentialSpec,
+)
+
+NORMS = BatchNormSpec | LayerNormSpec | RmsNormSpec | GroupNormSpec
+WEIGHTS = LinearItem | ConvItem | RecurrentItem | EmbeddingItem
+
+
+def plan_sequential(spec: SequentialSpec, given: Shape, outputs: int, target: Target) -> NetworkPlan:
+    layout = Layout(given, spec.init, spec.weight_rule)
+    _List(spec, layout, _branches(spec.layers)).place(spec.layers, "network.layers", "layer")
+    layout.where = "network.layers"
+    if target != "class_per_step" and layout.shape.form == "sequence":
+        layout.read_out("last")
+    if not any(layer.role == "hidden" for layer in layout.layers):
+        raise layout.refusal("the list holds no layer with weights", "linear, conv, recurrent or embedding")
+    layout.output(outputs, target)
+    return NetworkPlan("sequential", tuple(layout.layers), layout.input, tuple(layout.nodes))
+
+
+def _branches(items: Sequence[Item]) -> int:
+    return sum(1 + _branches(item.layers) for item in items if isinstance(item, ResidualItem))
+
+
+class _List:
+    def __init__(self, spec: SequentialSpec, layout: Layout, branches: int) -> None:
+        self.spec, self.layout, self.branches = spec, layout, branches
+        self.taken: set[str] = {"output"}
+
+    def place(self, items: Sequence[Item], where: str, prefix: str, *, branch: bool = False) -> None:
+        """Every item in order; norms and the activation behind weights belong to them."""
+        last = max((index for index, item in enumerate(items) if isinstance(item, WEIGHTS)), default=-1)
+        index = 0
+        while index < len(items):
+            item = items[index]
+            self.layout.where = f"{where}[{index}]"
+            if isinstance(item, WEIGHTS):
+                ends = branch and index == last
+                role: Role = "branch" if branch and not ends else "hidden"
+                index = self.weights(items, index, prefix, role, ends=ends)
+            else:
+                self.between(item, f"{prefix}.{index}", f"{where}[{index}]")
+                index += 1
+
+    def weights(self, items: Sequence[Item], index: int, prefix: str, role: Role, *, ends: bool) -> int:
+        """The weights at ``index`` with the norm, activation and dropout behind them; the index of what follows.
+
+        Where they end a branch, h is its sum, and what follows does not belong to them.
+        """
+        item = items[index]
+        rest = iter(items[index + 1 :])
+        after, follower = index + 1, next(rest, None)
+        norm = activation = None
+        if isinstance(follower, NORMS):
+            norm, after, follower = follower, after + 1, next(rest, None)
+        dropout = 0.0
+        if isinstance(follower, ActivationItem) and not ends:
+            activation, norm = self.activation(follower), self.spec.normalization or norm
+            after, follower, dropout = after + 1, next(rest, None), self.spec.dropout
+            if isinstance(follower, DropoutItem):
+                dropout, after = max(dropout, follower.p), after + 1
+        name = self.named(item, f"{prefix}.{index}")
+        layer = self.weighed(item, name, role, norm, activation, dropout)
+        self.layout.activate(layer, alpha_dropout=self.spec.alpha_dropout)
+        return after
+
+    def weighed(  # noqa: PLR0913, PLR0917 -- a layer has these sides
+        self,
+        item: Item,
+        name: str,
+        role: Role,
+        norm: NormalizationSpec | None,
+        activation: Activation | None,
+        dropout: float,
+    ) -> LayerPlan:
+        layout = self.layout
+        sides: dict[str, Any] = {
+            "role": role,
+            "normalization": norm,
+            "activation": activation,
+            "dropout": dropout,
+            "init": getattr(item, "init", None),
+        }
+        match item:
+            case LinearItem() if layout.shape.form in {"vector", "sequence"}:
+                return layout.weigh(name, item.units, **sides)
+            case LinearItem():
+                message = f"the linear layer {name!r} needs a vector or a sequence, and gets {layout.shape}"
+                raise layout.refusal(message, "flatten or global_average_pool before it (an embedding for tokens)")
+            case ConvItem():
+                kernel, stride = item.kernel_size, item.stride
+                return layout.convolve(name, item.channels, kernel, stride=stride, padding=item.padding, **sides)
+        self.unactivated(name, norm, activation)
+        if isinstance(item, EmbeddingItem):
+            return layout.embed(name, item.width, role, item.init)
+        assert isinstance(item, RecurrentItem)  # noqa: S101 -- the last kind that has weights
+        layout.need("sequence", f"the recurrent layer {name!r}", "a sequence, or an embedding before it")
+        if role == "branch":
+            message = f"the recurrent layer {name!r} stands inside a branch"
+            raise layout.refusal(message, "recurrent layers outside of branches")
+        return recur(layout, name, item.cell, item.width, recurrent_init=item.init)
+
+    def unactivated(self, name: str, norm: NormalizationSpec | None, activation: Activation | None) -> None:
+        if norm is not None or activation is not None:
+            message = f"{name!r} has no norm or activation of its own behind it"
+            raise self.layout.refusal(message, "a linear layer between them")
+
+    def activation(self, item: ActivationItem) -> Activation:
+        if self.spec.activation is not None:
+            return activation_of(self.spec.activation, self.spec.negative_slope, self.spec.alpha)
+        return activation_of(item.function, item.negative_slope, item.alpha)
+
+    def named(self, item: Item, fallback: str) -> str:
+        name = getattr(item, "name", None) or fallback
+        if name in self.taken:
+            message = f"two layers are named {name!r}"
+            raise self.layout.refusal(message, "a name of its own for each", name)
+        self.taken.add(name)
+        return name
+
+    def between(self, item: Item, name: str, where: str) -> None:
+        """What holds no weights of its own layer."""
+        layout = self.layout
+        match item:
+            case ActivationItem():
+                layout.nodes.append(Activate(name, self.activation(item)))
+            case DropoutItem():
+                layout.drop(item.p, name)
+            case PoolItem():
+                layout.pool("max" if item.kind == "max_pool" else "average", item.size)
+            case GlobalPoolItem():
+                layout.average_pixels()
+            case FlattenItem():
+                layout.flatten()
+            case ReadoutItem():
+                layout.read_out(item.how)
+            case ResidualItem():
+                self.residual(item, name, where)
+            case BatchNormSpec() | LayerNormSpec() | RmsNormSpec() | GroupNormSpec():
+                layout.normalise(item, name)
+
+    def residual(self, item: ResidualItem, name: str, where: str) -> None:
+        layout, stream = self.layout, self.layout.shape
+        known = len(layout.layers)
+        with layout.aside() as body:
+            self.place(item.layers, f"{where}.layers", name, branch=True)
+        layout.where = where
+        ends = [layer for layer in layout.layers[known:] if layer.role == "hidden"]
+        if not ends:
+            raise layout.refusal("a residual block without weights changes nothing", "a linear or conv layer in it")
+        if layout.shape.size != stream.size:
+            message = f"the block is added to its input, but takes {stream} and gives {layout.shape}"
+            raise layout.refusal(message, f"layers that end in {stream}")
+        if item.skip.kind == "highway":
+            raise layout.refusal(
+                "a highway gate is not built for lists", "residual, scaled, rezero, skip_init, layer_scale"
+            )
+        layout.nodes.append(Residual(tuple(body), item.skip, ends[-1], skip_scale(item.skip, self.branches)))

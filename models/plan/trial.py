@@ -1,0 +1,129 @@
+"""From an experiment's spec to the plan of every variant. A variant whose remedies contradict, or that the data cannot
+feed, is refused here.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.designs import contradiction, named_variants
+from models.plan.layers import LayerPlan, NetworkPlan, Normalise, Shape, walk
+from models.plan.networks import plan_network
+from models.plan.rewrites import Draft, rewrite
+from models.specs.base import Problem, SpecError
+from models.specs.dataset import DatasetSpec, SplitSizes, split_sizes
+from models.specs.experiment import MAX_RUNS, MAX_STEPS, ExperimentSpec, StopWhenSpec
+from models.specs.optimizer import OptimizerSpec
+from models.specs.remedy import RemedySpec
+
+MAX_PARAMETERS = 200_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that one run needs but its seed: the network, the data's sizes, how it is trained, what is recorded."""
+
+    network: NetworkPlan
+    dataset: DatasetSpec
+    experiment: ExperimentSpec
+    optimizer: OptimizerSpec
+    run_time: tuple[RemedySpec, ...]
+    sizes: SplitSizes
+    steps_per_epoch: int
+    steps: int
+
+    @property
+    def layers(self) -> tuple[LayerPlan, ...]:
+        return self.network.layers
+
+    @property
+    def stop_when(self) -> StopWhenSpec:
+        return self.experiment.stop_when
+
+    @property
+    def recorded_steps(self) -> int:
+        """How many records the run leaves: every ``every``-th step from 0, and one for ``steps: 0``."""
+        return max(1, math.ceil(self.steps / self.experiment.trace.every))
+
+    @property
+    def conditions(self) -> str:
+        """What every verdict on training holds for, in words: 'adam 0.001, batch 128, 110 steps'."""
+        rate = f"{self.optimizer.kind} {self.optimizer.learning_rate:g}"
+        return f"{rate}, batch {self.experiment.batch_size}, {self.steps} steps"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One arm of the trial: the baseline or a set of remedies, with its plan."""
+
+    name: str
+    remedies: tuple[RemedySpec, ...]
+    plan: Plan
+
+
+def _steps(spec: ExperimentSpec, train_cases: int) -> tuple[int, int]:
+    """(steps per epoch, steps of a run)."""
+    per_epoch = train_cases // spec.batch_size if spec.drop_last else math.ceil(train_cases / spec.batch_size)
+    if per_epoch == 0:
+        message = f"a batch of {spec.batch_size} is larger than the training set"
+        raise SpecError(Problem("batch_size", spec.batch_size, message, f"at most {train_cases}"))
+    steps = spec.steps if spec.steps is not None else per_epoch * (spec.epochs or 0)
+    if steps > MAX_STEPS:
+        message = f"{spec.epochs} epochs of {per_epoch} steps are {steps:,} steps"
+        raise SpecError(Problem("epochs", spec.epochs, message, f"at most {MAX_STEPS:,} steps"))
+    return per_epoch, steps
+
+
+def _training_sizes(spec: ExperimentSpec) -> SplitSizes:
+    dataset = spec.dataset
+    sizes = split_sizes(dataset.facts.cases, dataset.validation_fraction, dataset.test_fraction)
+    if sizes.train < 1:
+        message = "validation and test leave no training cases"
+        given = [dataset.validation_fraction, dataset.test_fraction]
+        raise SpecError(Problem("dataset", given, message, "validation_fraction + test_fraction below 1"))
+    return sizes
+
+
+def _smallest_batch(spec: ExperimentSpec, train_cases: int) -> int:
+    rest = train_cases % spec.batch_size
+    return spec.batch_size if spec.drop_last or rest == 0 else rest
+
+
+def _normalised_by_batch(network: NetworkPlan) -> bool:
+    alone = [node.norm for node in walk(network.body) if isinstance(node, Normalise)]
+    norms = [*alone, *(layer.normalization for layer in network.layers)]
+    return any(norm is not None and norm.kind == "batch_norm" for norm in norms)
+
+
+def _plan(spec: ExperimentSpec, remedies: Sequence[RemedySpec], where: str) -> Plan:
+    draft = Draft(spec.network, spec.dataset, spec.optimizer)
+    for remedy in remedies:
+        draft = rewrite(draft, remedy, where)
+    facts = spec.dataset.facts
+    network = plan_network(draft.network, Shape(facts.form, facts.shape, facts.vocabulary), facts.classes, facts.target)
+    if network.parameters > MAX_PARAMETERS:
+        message = f"the network has {network.parameters:,} parameters"
+        raise SpecError(Problem("network", network.parameters, message, f"at most {MAX_PARAMETERS:,}"))
+    sizes = _training_sizes(spec)
+    per_epoch, steps = _steps(spec, sizes.train)
+    if _normalised_by_batch(network) and _smallest_batch(spec, sizes.train) == 1:
+        message = "batch normalisation needs more than one case in every batch"
+        raise SpecError(Problem(where, "batch_norm", message, "batch_size of at least 2, drop_last true"))
+    return Plan(network, draft.dataset, spec, draft.optimizer, draft.run_time, sizes, per_epoch, steps)
+
+
+def expand(spec: ExperimentSpec) -> tuple[Variant, ...]:
+    """Every variant of the trial with its plan, the baseline first. SpecError where one cannot be."""
+    named = named_variants(spec)
+    runs = len(named) * len(spec.seed_list())
+    if runs > MAX_RUNS:
+        message = f"{len(named)} variants × {len(spec.seed_list())} seeds are {runs:,} runs"
+        raise SpecError(Problem("seeds", len(spec.seed_list()), message, f"at most {MAX_RUNS:,} runs"))
+    names = [name for name, _, _ in named]
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise SpecError(Problem("variants", twice, "two variants have one name", "a name of its own for each"))
+    problems = [problem for name, where, remedies in named if (problem := contradiction(name, where, remedies))]
+    if problems:
+        raise SpecError(*problems)
+    return tuple(Variant(name, remedies, _plan(spec, remedies, where)) for name, where, remedies in named)

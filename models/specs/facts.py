@@ -1,0 +1,85 @@
+"""What every data set's spec shares: its split, and the facts that need no loading. The sets are in dataset.py."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from models.specs.base import Spec
+
+Form = Literal["vector", "image", "sequence", "tokens"]
+Target = Literal["class", "value", "class_per_step"]
+
+MAX_NUMBERS = 32_000_000
+"""Inputs and labels of a whole set. Reading, splitting and scaling so many was measured to stay below 1 GB."""
+
+FOR_VECTORS = ("mlp", "residual_mlp", "sequential")
+FOR_IMAGES = ("mlp", "cnn", "residual_mlp", "residual_cnn", "rnn", "transformer", "sequential")
+FOR_SEQUENCES = ("rnn", "transformer", "sequential")
+FOR_TOKENS = ("rnn", "transformer")
+"""The network kinds that can take each form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a data set before it is read: enough for shapes, steps and refusals.
+
+    ``shape`` of one case: a vector (features,), an image (channels, height, width), a sequence (steps, features), or
+    tokens (steps,) below ``vocabulary``; where the length varies, ``steps`` is the longest. ``classes`` are those of
+    the labels, or the number of outputs where the target is a value.
+    """
+
+    cases: int
+    shape: tuple[int, ...]
+    classes: int
+    real: bool
+    licence: str
+    source: str
+    form: Form = "vector"
+    target: Target = "class"
+    vocabulary: int = 0
+    varying_length: bool = False
+
+    @property
+    def features(self) -> int:
+        """Numbers in one case."""
+        return math.prod(self.shape)
+
+
+class Split(Spec):
+    """How a set is cut and scaled. Its own class adds ``kind``, ``about``, ``facts`` and parameters with defaults."""
+
+    split_seed: int | None = Field(default=None, ge=0, lt=2**63)
+    validation_fraction: float = Field(default=0.0, ge=0, lt=1)
+    test_fraction: float = Field(default=0.2, ge=0, lt=1)
+    standardise: Literal["scalar", "feature", "none"] = "scalar"
+
+    @property
+    def facts(self) -> Facts:
+        """A property, since parameters may change them."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSizes:
+    train: int
+    validation: int
+    test: int
+
+
+def split_sizes(cases: int, validation_fraction: float, test_fraction: float) -> SplitSizes:
+    """The first round(n·(1 − test)) cases are training, their tail validation (contract, Spec)."""
+    front = round(cases * (1.0 - test_fraction))
+    validation = round(cases * validation_fraction)
+    return SplitSizes(front - validation, validation, cases - front)
+
+
+def check_numbers(cases: int, per_case: int) -> None:
+    """ValueError where a generated set would not fit in memory."""
+    if cases * per_case > MAX_NUMBERS:
+        message = (
+            f"{cases} cases of {per_case} numbers each, labels counted, are more than {MAX_NUMBERS}; "
+            f"at most {MAX_NUMBERS // per_case} cases of this size are allowed"
+        )
+        raise ValueError(message)

@@ -1,0 +1,186 @@
+"""Remedies that change how a network is trained: penalties, clipping, rates, optimisers, precision."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from models.specs.base import About, Spec
+from models.specs.init import Positive
+from models.specs.optimizer import LearningRate, OptimizerSpec
+from models.specs.slots import Slot
+
+
+class L2Remedy(Spec):
+    kind: Literal["l2"]
+    strength: float = Field(default=1e-4, ge=0, le=1e3)
+    layers: Literal["hidden", "all"] = "hidden"
+    slots: ClassVar[tuple[Slot, ...]] = ("penalty",)
+    about: ClassVar = About(
+        "L2 term in the loss",
+        "L + λ·Σ‖W‖²; adds 2·λ·W to the gradient",
+        "Krogh & Hertz 1991",
+        "as a cure of vanishing gradients: it fills ∂L/∂W with 2·λ·W and leaves δ as small as it was",
+        (),
+    )
+
+
+class ClipNormRemedy(Spec):
+    kind: Literal["clip_norm"]
+    max_norm: Positive = 1.0
+    slots: ClassVar[tuple[Slot, ...]] = ("clipping",)
+    about: ClassVar = About(
+        "Gradient clipping by norm",
+        "g ← g·min(1, max_norm/(‖g‖ + 1e-6)), ‖g‖ over all parameters",
+        "Pascanu et al. 2013, arXiv:1211.5063",
+        "as a cure: it scales all layers by one factor and leaves their ratios; it passes NaN and Inf on",
+        ("exploding", "learning_rate"),
+    )
+
+
+class LearningRateRemedy(Spec):
+    kind: Literal["learning_rate"]
+    value: LearningRate
+    slots: ClassVar[tuple[Slot, ...]] = ("learning_rate",)
+    about: ClassVar = About(
+        "Another learning rate",
+        "lr ← value",
+        "Bengio 2012, arXiv:1206.5533",
+        "gradients vanish or explode at the start: the rate does not change their ratios",
+        ("learning_rate", "diverged"),
+    )
+
+
+class WeightDecayRemedy(Spec):
+    kind: Literal["weight_decay"]
+    strength: float = Field(default=1e-2, ge=0, le=1e3)
+    layers: Literal["hidden", "all"] = "hidden"
+    slots: ClassVar[tuple[Slot, ...]] = ("weight_decay",)
+    about: ClassVar = About(
+        "Decoupled weight decay",
+        "W ← W − lr·λ·W beside the update; not a term of the loss",
+        "Loshchilov & Hutter 2017, arXiv:1711.05101",
+        "as a cure of vanishing gradients: smaller weights shrink δ further; under a norm it only changes the rate",
+        (),
+    )
+
+
+class OrthogonalPenaltyRemedy(Spec):
+    kind: Literal["orthogonal_penalty"]
+    strength: float = Field(default=1e-3, ge=0, le=1e3)
+    slots: ClassVar[tuple[Slot, ...]] = ("penalty",)
+    about: ClassVar = About(
+        "Orthogonality penalty",
+        "L + λ·Σ‖WᵀW − I‖²_F over hidden weights (the smaller Gram matrix)",
+        "Brock et al. 2016, arXiv:1609.07093",
+        "ReLU, which wants a gain of √2; a rate at which the penalty's own gradient diverges",
+        ("vanishing", "exploding", "initialisation"),
+    )
+
+
+class ClipValueRemedy(Spec):
+    kind: Literal["clip_value"]
+    max_value: Positive = 0.1
+    slots: ClassVar[tuple[Slot, ...]] = ("clipping",)
+    about: ClassVar = About(
+        "Gradient clipping by value",
+        "every entry of g into [−max_value, max_value]",
+        "Mikolov 2012",
+        "as a cure: it turns the direction and leaves δ as it is; vanishing gradients",
+        ("exploding", "learning_rate"),
+    )
+
+
+class AgcRemedy(Spec):
+    kind: Literal["agc"]
+    clipping: Positive = 0.01
+    eps: float = Field(default=1e-3, gt=0, le=1)
+    slots: ClassVar[tuple[Slot, ...]] = ("clipping",)
+    about: ClassVar = About(
+        "Adaptive gradient clipping",
+        "‖g_i‖ ≤ λ·max(‖w_i‖, ε) per unit, the output layer left out",
+        "Brock et al. 2021, arXiv:2102.06171",
+        "vanishing gradients; a λ that does not fit the batch size",
+        ("exploding", "learning_rate"),
+    )
+
+
+class EmaClipRemedy(Spec):
+    kind: Literal["ema_clip"]
+    z: float = Field(default=2.5, gt=0, le=100)
+    decay: float = Field(default=0.97, gt=0, lt=1)
+    warm_up: int = Field(default=25, ge=2, le=100_000)
+    slots: ClassVar[tuple[Slot, ...]] = ("clipping",)
+    about: ClassVar = About(
+        "Clipping against the norm's running mean (ZClip)",
+        "z = (‖g‖ − μ)/σ above z*: ‖g‖ ← μ + z*²·σ/z",
+        "Kumar et al. 2025, arXiv:2504.02507",
+        "in its first steps, which only measure: a network that explodes at once",
+        ("exploding", "learning_rate"),
+    )
+
+
+class GradientCentralizationRemedy(Spec):
+    kind: Literal["gradient_centralization"]
+    slots: ClassVar[tuple[Slot, ...]] = ("gradient",)
+    about: ClassVar = About(
+        "Gradient centralisation",
+        "g ← g − mean(g) over the inputs of each unit",
+        "Yong et al. 2020, arXiv:2004.01461",
+        "vanishing gradients: what is too small stays too small",
+        (),
+    )
+
+
+class WarmUpRemedy(Spec):
+    kind: Literal["warm_up"]
+    steps: int = Field(default=100, ge=1, le=1_000_000)
+    start_factor: float = Field(default=0.0, ge=0, le=1)
+    slots: ClassVar[tuple[Slot, ...]] = ("schedule",)
+    about: ClassVar = About(
+        "Learning-rate warm-up",
+        "lr·(s + (1 − s)·(t + 1)/steps) in the first steps, then lr",
+        "Goyal et al. 2017, arXiv:1706.02677",
+        "vanishing gradients: it hides a bad start and makes the first steps smaller still",
+        ("learning_rate", "exploding"),
+    )
+
+
+class OptimizerRemedy(Spec):
+    kind: Literal["optimizer"]
+    optimizer: OptimizerSpec
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "learning_rate")
+    about: ClassVar = About(
+        "Another optimiser",
+        "as the optimiser of that name",
+        "see /v1/catalogue/optimizers",
+        "gradients that are lost on the way down: no rule of update brings them back",
+        ("vanishing", "learning_rate"),
+    )
+
+
+class MomentumRemedy(Spec):
+    kind: Literal["momentum"]
+    value: float = Field(default=0.9, gt=0, lt=1)
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer",)
+    about: ClassVar = About(
+        "Momentum",
+        "v ← μ·v + g; W ← W − lr·v",
+        "Polyak 1964; Sutskever et al. 2013",
+        "vanishing gradients; a rate that is at its limit without it",
+        ("learning_rate",),
+    )
+
+
+class MixedPrecisionRemedy(Spec):
+    kind: Literal["mixed_precision"]
+    dtype: Literal["bfloat16", "float16"] = "bfloat16"
+    initial_scale: float = Field(default=65536.0, gt=0, le=2.0**40)
+    growth_interval: int = Field(default=2000, ge=1, le=1_000_000)
+    slots: ClassVar[tuple[Slot, ...]] = ("precision",)
+    about: ClassVar = About(
+        "Mixed precision",
+        "forward in bfloat16, or in float16 with the loss scaled: δ·scale/scale, overflowing steps skipped",
+        "Micikevicius et al. 2017, arXiv:1710.03740",
+        "small networks on a CPU: nothing is gained; float16 loses δ below 6e-8 where the scale is too small",
+        ("numeric_range",),
+    )

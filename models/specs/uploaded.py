@@ -1,0 +1,66 @@
+"""A client's own data by name. Which version is meant and what it holds is filled in when the spec is accepted, so that
+planning needs no database and a stored experiment keeps its data whatever the name means later.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from models.specs.base import About, Spec
+from models.specs.facts import FOR_IMAGES, Facts, Split
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+MOST_CLASSES = 10_000
+Name = Annotated[str, Field(pattern=NAME)]
+Version = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Size = Annotated[int, Field(ge=1, le=2**31)]
+
+
+class UploadedFacts(Spec):
+    """What was found in the data when they came in; see ``Facts``."""
+
+    cases: Size
+    shape: tuple[Size, ...] = Field(min_length=1, max_length=3)
+    classes: int = Field(ge=2, le=MOST_CLASSES)
+    form: Literal["vector", "image", "sequence"]
+    varying_length: bool = False
+    format: str = Field(default="", max_length=100)
+    """What they came as: ``IDX``, ``npz``, ``Parquet``, …"""
+
+
+class UploadedSpec(Split):
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    kind: Literal["uploaded"] = "uploaded"
+    name: Name
+    version: Version | None = None
+    """null is the newest; the answer shows which that was."""
+    known: UploadedFacts | None = Field(
+        default=None,
+        alias="facts",
+        description="Filled in by the clinic from what it stored; whatever a request says here is replaced.",
+    )
+    about: ClassVar = About(
+        "Your own data, sent by PUT /v1/datasets/{name}",
+        "as they were sent, bytes of images divided by 255, then standardised",
+        "",
+        "labels are wrong, or the cases of one source fall on both sides of the split",
+        applies_to=FOR_IMAGES,
+    )
+
+    @property
+    def facts(self) -> Facts:
+        """Of the version. Before it is known there are no cases, so that nothing can be planned on them."""
+        licence, source = "the uploader's", f"upload {self.name}"
+        if self.known is None:
+            return Facts(0, (1,), 2, real=True, licence=licence, source=source)
+        return Facts(
+            self.known.cases,
+            self.known.shape,
+            self.known.classes,
+            real=True,
+            licence=licence,
+            source=source,
+            form=self.known.form,
+            varying_length=self.known.varying_length,
+        )

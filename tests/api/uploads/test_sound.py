@@ -1,0 +1,139 @@
+"""Recordings become frames: every PCM width, labels by folder or table, and the mel bands where the tone is."""
+
+import io
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from api.uploads import mel
+from tests.api.uploads.samples import packed, refusal, taken, tone, wav
+
+LOW, HIGH = tone(300.0, 0.2), tone(2000.0, 0.3)
+
+
+def test_folders_are_labels_and_lengths_are_kept() -> None:
+    found = taken(packed({"high/a.wav": wav(HIGH), "low/b.wav": wav(LOW), "data/low/c.wav": wav(LOW)}))
+    assert (found.class_names, found.y.tolist()) == (["high", "low"], [1, 0, 1])
+    assert (found.facts.form, found.facts.shape, found.facts.varying_length) == ("sequence", (28, 40), True)
+    assert found.lengths is not None
+    assert found.lengths.tolist() == [18, 28, 18]
+    assert (found.x[0, 18:] == 0).all()
+    assert found.facts.format == "WAV, log_mel, 8000 Hz"
+
+
+def test_the_loudest_band_is_that_of_the_tone() -> None:
+    bands = [mel.log_mel(np.array(sound, np.float32), 8000).mean(axis=0).argmax() for sound in (LOW, HIGH)]
+    top = 2595 * np.log10(1 + 4000 / 700)
+    expected = [round(41 * 2595 * np.log10(1 + hertz / 700) / top) - 1 for hertz in (300.0, 2000.0)]
+    assert bands == expected
+
+
+def test_log_mel_is_what_the_formula_says_frame_by_frame() -> None:
+    rate, sound = 8000, np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    frames = mel.log_mel(sound, rate)
+    assert frames.shape == (mel.frames_in(1000, rate, "log_mel"), 40)
+    window = sound[3 * 80 : 3 * 80 + 200] * np.hanning(200)
+    power = np.abs(np.fft.fft(window, 256)[:129]) ** 2
+    corners = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 4000 / 700), 42) / 2595) - 1)
+    for band in (0, 7, 39):
+        low, middle, high = corners[band : band + 3]
+        weights = [
+            max(0.0, min((f - low) / (middle - low), (high - f) / (high - middle))) for f in np.arange(129) * 31.25
+        ]
+        assert frames[3, band] == pytest.approx(np.log(np.dot(power, weights) + 1e-10), rel=1e-4)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_every_width_of_pcm_is_the_same_sound(width: int) -> None:
+    sound = [*LOW[:240], *([0.0] * 240)]
+    found = taken(packed({"a/1.wav": wav(sound, width=width), "b/2.wav": wav(LOW, width=width)}), features="raw")
+    assert found.facts.shape == (20, 80)
+    np.testing.assert_allclose(found.x[0, :6].ravel(), sound[:480], atol=1.5 / 2 ** (8 * width - 1) + 1e-6)
+
+
+def test_channels_are_averaged() -> None:
+    one = taken(packed({"a/1.wav": wav(LOW), "b/2.wav": wav(HIGH)}))
+    two = taken(packed({"a/1.wav": wav(LOW, channels=2), "b/2.wav": wav(HIGH, channels=2)}))
+    np.testing.assert_allclose(one.x, two.x, atol=1e-4)
+
+
+def test_a_recording_shorter_than_a_window_is_one_frame() -> None:
+    found = taken(packed({"a/1.wav": wav([0.1] * 10), "b/2.wav": wav([0.2] * 10)}))
+    assert found.facts.shape == (1, 40)
+    assert taken(packed({"a/1.wav": wav([0.1] * 10), "b/2.wav": wav([0.2] * 10)}), features="raw").facts.shape == (
+        1,
+        80,
+    )
+
+
+@pytest.mark.parametrize("header", ["", "file,label\n"])
+def test_a_table_names_the_labels(header: str) -> None:
+    table = f"{header}1.wav,no\n\n2.wav, yes\n".encode()
+    found = taken(packed({"set/1.wav": wav(LOW), "set/2.wav": wav(HIGH), "set/labels.csv": table}))
+    assert (found.class_names, found.y.tolist()) == (["no", "yes"], [0, 1])
+
+
+def test_what_systems_leave_behind_is_passed_over() -> None:
+    rest = {"__MACOSX/a/._1.wav": b"x", "a/.DS_Store": b"x"}
+    assert taken(packed({"a/1.wav": wav(LOW), "b/2.wav": wav(LOW)} | rest)).facts.cases == 2
+
+
+def test_the_order_in_the_zip_is_no_part_of_the_content() -> None:
+    files = {"a/1.wav": wav(LOW), "b/2.wav": wav(HIGH)}
+    np.testing.assert_array_equal(taken(packed(files)).x, taken(packed(dict(reversed(files.items())))).x)
+
+
+def float_wav() -> bytes:
+    content = bytearray(wav(LOW))
+    content[20] = 3
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"1.wav": wav(LOW), "b/2.wav": wav(LOW)}, "1.wav: this file has no label"),
+        ({"a/1.wav": wav(LOW), "b/2.wav": b"RIFFnonsense"}, "b/2.wav: this WAV cannot be read"),
+        ({"a/1.wav": wav(LOW), "b/2.wav": float_wav()}, "unknown format"),
+        ({"a/1.wav": wav(LOW), "b/2.wav": wav(LOW, rate=16000)}, "16000 samples a second, and 8000 in a/1.wav"),
+        ({"a/1.wav": wav(LOW, rate=100), "b/2.wav": wav(LOW)}, "sound of this rate"),
+        ({"a/1.wav": wav([]), "b/2.wav": wav(LOW)}, "0 bytes of sound"),
+        ({"a/1.wav": wav(LOW), "a/2.wav": wav(LOW)}, "one label"),
+        ({"1.wav": wav(LOW), "2.wav": wav(LOW), "labels.csv": b"1.wav,a\n"}, "first 2.wav"),
+        ({"1.wav": wav(LOW), "labels.csv": b"1.wav,a,b\n"}, "line 1 has 3 columns"),
+        ({"1.wav": wav(LOW), "labels.csv": b"\xff\xfe1"}, "no CSV in UTF-8"),
+    ],
+)
+def test_what_is_no_set_of_recordings_is_refused_with_the_reason(members: dict[str, bytes], said: str) -> None:
+    assert said in refusal(422, packed(members))
+
+
+def test_a_bomb_of_silence_is_a_413_before_it_is_unpacked() -> None:
+    assert "unpacked it would have" in refusal(413, packed({"a/1.wav": wav([0.0] * 600_000), "b/2.wav": wav(LOW)}))
+
+
+def test_padding_counts_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The real limit takes hundreds of megabytes to reach.
+    monkeypatch.setattr("api.uploads.parts.MOST_NUMBERS", 2_500)
+    short = {f"a/{number}.wav": wav(LOW[:200]) for number in range(4)}
+    assert taken(packed(short | {"b/1.wav": wav(LOW[:400])})).facts.cases == 5
+    assert "each padded to 18 steps" in refusal(413, packed(short | {"b/1.wav": wav(LOW)}))
+
+
+def test_names_that_point_elsewhere_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = taken(packed({"../a/1.wav": wav(LOW), "/tmp/b/2.wav": wav(HIGH)}))
+    assert found.class_names == ["a", "b"]
+    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.parent.glob("a")) == []
+
+
+def test_a_header_that_announces_more_sound_than_there_is_gives_what_there_is() -> None:
+    content = bytearray(wav(LOW))
+    content[40:44] = (2**31).to_bytes(4, "little")
+    with wave.open(io.BytesIO(bytes(content))) as file:
+        assert file.getnframes() > 10**9
+    found = taken(packed({"a/1.wav": bytes(content), "b/2.wav": wav(LOW)}))
+    assert found.facts.shape == (18, 40)

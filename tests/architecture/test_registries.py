@@ -1,0 +1,57 @@
+"""Kinds are complete: what one table names, the others know; no remedy is without text, effect and trials."""
+
+import pytest
+
+from models.activations import SHAPES
+from models.plan import REWRITES
+from models.plan.networks import PLANNERS
+from models.plan.rewrites import at_run_time
+from models.specs.base import EVERY_NETWORK, About, Spec
+from models.specs.dataset import DATASETS
+from models.specs.init import INITS
+from models.specs.networks import NETWORKS
+from models.specs.optimizer import OPTIMIZERS
+from models.specs.remedy import REMEDIES
+from verdicts.trials import TRIALS
+from worker.datasets import LOADERS
+from worker.networks.parts import ACTIVATIONS
+from worker.remedies import RUN_TIME
+
+TABLES: list[dict[str, type[Spec]]] = [REMEDIES, INITS, OPTIMIZERS, NETWORKS, dict(DATASETS)]
+KINDS = [pytest.param(kind, spec, id=kind) for table in TABLES for kind, spec in table.items()]
+
+
+def about(spec: type[Spec]) -> About:
+    said = spec.about  # type: ignore[attr-defined]  # what this test is about
+    assert isinstance(said, About)
+    return said
+
+
+def test_every_remedy_has_one_effect() -> None:
+    assert REWRITES.keys() == REMEDIES.keys()
+    assert {kind for kind, effect in REWRITES.items() if effect is at_run_time} == RUN_TIME.keys()
+
+
+def test_every_remedy_has_a_trial_where_it_helps_and_one_where_it_fails() -> None:
+    assert TRIALS.keys() == REMEDIES.keys()
+    for kind, trials in TRIALS.items():
+        assert [trial.expect for trial in trials] == ["helps", "fails"], kind
+        for trial in trials:
+            tried = trial.spec["remedies"] if "remedies" in trial.spec else trial.spec["variants"][-1]["remedies"]
+            assert tried[0]["kind"] == kind
+
+
+def test_networks_data_and_activations_are_known_on_both_sides() -> None:
+    assert set(EVERY_NETWORK) == NETWORKS.keys() == PLANNERS.keys()
+    assert LOADERS.keys() == DATASETS.keys()
+    assert ACTIVATIONS.keys() == SHAPES.keys()
+
+
+@pytest.mark.parametrize(("kind", "spec"), KINDS)
+def test_the_catalogue_says_what_it_is_and_when_it_fails(kind: str, spec: type[Spec]) -> None:
+    text = about(spec)
+    assert text.title
+    assert text.formula
+    assert text.fails_when
+    assert set(text.applies_to) <= set(EVERY_NETWORK)
+    assert spec.model_json_schema()["properties"]["kind"]["const"] == kind

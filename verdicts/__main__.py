@@ -1,0 +1,55 @@
+"""``make verdicts``: trainings with a known outcome, and trials of every remedy where it helps and where it fails."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from rich.console import Console
+from rich.table import Table
+
+from verdicts.cases import CASES, Line
+from verdicts.trials import TRIALS
+from verdicts.trials.judging import lines_of
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m verdicts", description=__doc__)
+    parser.add_argument("names", nargs="*", help="cases or remedies; by default all of them")
+    parser.add_argument("--processes", type=int, default=2)
+    asked = parser.parse_args()
+    known = [*(case.name for case in CASES), *TRIALS]
+    if unknown := [name for name in asked.names if name not in known]:
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
+    began = time.monotonic()
+    lines = _all(asked.names or known, asked.processes, _shown(Console(width=160)))
+    broken = [line for line in lines if not line.held]
+    seconds = time.monotonic() - began
+    print(f"verdicts={len(lines)} held={len(lines) - len(broken)} broken={len(broken)} seconds={seconds:.0f}")
+    return 1 if broken else 0
+
+
+def _all(names: list[str], processes: int, show: Callable[[list[Line]], None]) -> list[Line]:
+    found: list[Line] = []
+    # Spawned: a forked child would share torch's thread pools with its parent.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for lines in pool.map(lines_of, names):
+            show(lines)
+            found += lines
+    return found
+
+
+def _shown(console: Console) -> Callable[[list[Line]], None]:
+    def show(lines: list[Line]) -> None:
+        table = Table(show_header=False, box=None, padding=(0, 1))
+        for line in lines:
+            table.add_row("held  " if line.held else "[bold red]BROKEN[/]", line.case, line.required, line.seen)
+        console.print(table)
+
+    return show
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Trains every variant and seed of a spec without a service, and judges each run as the service would."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.analysis.summary import RunSummary, summarise
+from models.analysis.trace import RunTrace
+from models.plan import Plan, expand
+from models.signals import CURVES, SIGNALS
+from models.specs.experiment import ExperimentSpec
+from worker.datasets import load
+from worker.engine import EpochResult, RunResult, train
+from worker.probe import StepRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One run: its summary, the losses of its recorded steps, and its first record's ‖∂L/∂W‖ per layer."""
+
+    variant: str
+    seed: int
+    summary: RunSummary
+    losses: tuple[float, ...]
+    first_gradient_norms: tuple[float, ...]
+    seconds: float
+
+
+def run_all(body: Mapping[str, Any], *, every: int = 1) -> list[Ran]:
+    """Every run of a spec's body, in order of variants and seeds."""
+    torch.set_num_threads(1)
+    spec = ExperimentSpec.model_validate({"name": "verdict", "trace": {"every": every}, **body})
+    return [_run(its.name, its.plan, seed) for its in expand(spec) for seed in spec.seed_list()]
+
+
+def by_variant(runs: Sequence[Ran]) -> dict[str, list[Ran]]:
+    return {name: [run for run in runs if run.variant == name] for name in dict.fromkeys(run.variant for run in runs)}
+
+
+def _run(variant: str, plan: Plan, seed: int) -> Ran:
+    began = time.perf_counter()
+    records: list[StepRecord] = []
+    result: RunResult | None = None
+    for seen in train(plan, load(plan.dataset, seed), seed=seed):
+        match seen:
+            case StepRecord():
+                records.append(seen)
+            case RunResult():
+                result = seen
+            case EpochResult():
+                pass
+    assert result is not None  # noqa: S101 -- the engine's last word
+    summary = summarise(plan, _trace(plan, records), result.facts(plan))
+    return Ran(
+        variant,
+        seed,
+        summary,
+        tuple(record.loss for record in records),
+        tuple(records[0].weight_gradient_norm.tolist()),
+        time.perf_counter() - began,
+    )
+
+
+def _trace(plan: Plan, records: Sequence[StepRecord]) -> RunTrace:
+    signals = np.array([[getattr(record, name) for name in SIGNALS] for record in records]).transpose(1, 2, 0)
+    states = np.array([record.state_gradient_rms for record in records]).T
+    return RunTrace(
+        layers=plan.layers,
+        steps=np.array([record.step for record in records]),
+        signals=dict(zip(SIGNALS, signals, strict=True)),
+        curves={name: np.array([getattr(record, name) for record in records]) for name in CURVES},
+        time=plan.network.time,
+        state_gradient_rms=states,
+    )
