@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 Json = dict[str, Any]
+OVER_TIME = "G over\ntime"
 COLOURS = {"healthy": "green", "mixed": "yellow", "inconclusive": "yellow", "slow": "yellow"}
 NONE = "–"
 LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -53,7 +54,7 @@ def show_refusal(console: Console, problem: Json) -> None:
 
 
 def _table(console: Console, variants: list[Json], metric: str) -> Table:
-    columns = _columns(metric)
+    columns = [its for its in _columns(metric) if its.title != OVER_TIME or any(map(_states, variants))]
     while True:
         table = _filled(columns, variants)
         unlimited = console.options.update(max_width=10_000)
@@ -67,6 +68,7 @@ def _columns(metric: str) -> list[Column]:
         Column("variant", lambda v: str(v.get("name")), weight=9),
         Column("verdict", lambda v: str(_at(v, "verdict", "kind") or NONE), weight=8),
         Column("G at\nstart", lambda v: _estimate(_at(v, "verdict", "at_start", "total_gain"), "{:+.1f}"), weight=5),
+        Column(OVER_TIME, _over_time, weight=6),
         Column("gain per\nlayer", _gain_per_layer, weight=4),
         Column("in\ntheory", lambda v: _figure(_at(v, "gradient", "predicted", "gain_per_layer"), "{:.3f}"), weight=1),
         Column("learned", _learned, weight=7),
@@ -98,6 +100,16 @@ def _filled(columns: list[Column], variants: list[Json]) -> Table:
 
 def _gain_per_layer(variant: Json) -> str:
     return _figure(_mean(_at(variant, "gradient", "at_start", "gain_per_layer")), "{:.3f}")
+
+
+def _states(variant: Json) -> list[Json]:
+    return _at(variant, "gradient", "at_start", "time") or []
+
+
+def _over_time(variant: Json) -> str:
+    """Of the recurrent layer whose gradient changes most on its way back."""
+    gains = [its["total_gain"] for its in _states(variant) if _mean(its["total_gain"]) is not None]
+    return _estimate(max(gains, key=lambda gain: abs(gain["mean"]), default=None), "{:+.1f}")
 
 
 def _learned(variant: Json) -> str:

@@ -96,7 +96,7 @@ def he_30() -> Iterator[Line]:
 
 def ioffe() -> Iterator[Line]:
     body: Json = {
-        "dataset": {"kind": "mnist_5k", "split_seed": 0, "standardise": "none"},
+        "dataset": {"kind": "mnist_5k", "split_seed": 0},
         "network": {
             "kind": "mlp",
             "hidden": [100, 100, 100],

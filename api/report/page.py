@@ -10,7 +10,7 @@ import numpy as np
 from api.report.colours import Array, data_uri, scale_limit
 from api.report.drawings import forest, profile
 from models.analysis.comparison import Comparison
-from models.analysis.comparison_parts import VariantComparison
+from models.analysis.comparison_parts import GradientMoment, VariantComparison
 from models.analysis.statistics import Estimate
 from models.tables import Experiment
 
@@ -66,6 +66,7 @@ def _table(comparison: Comparison) -> str:
         "variant",
         "verdict",
         "G at start",
+        *(["G over time"] if _has_time(comparison) else []),
         "gain per layer",
         "in theory",
         "learned",
@@ -73,15 +74,27 @@ def _table(comparison: Comparison) -> str:
         "step time",
     )
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    return f"<table><tr>{head}</tr>{''.join(map(_row, comparison.variants))}</table>"
+    rows = [_row(variant, time=_has_time(comparison)) for variant in comparison.variants]
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
-def _row(variant: VariantComparison) -> str:
+def _has_time(comparison: Comparison) -> bool:
+    return any(its.gradient.at_start is not None and its.gradient.at_start.time for its in comparison.variants)
+
+
+def _over_time(start: GradientMoment | None) -> str:
+    """Of the recurrent layer whose gradient changes most on its way back."""
+    gains = [] if start is None else [its.total_gain for its in start.time if its.total_gain.mean is not None]
+    return _estimate(max(gains, key=lambda gain: abs(gain.mean or 0.0), default=None), "+.1f")
+
+
+def _row(variant: VariantComparison, *, time: bool) -> str:
     start = variant.gradient.at_start
     kind = "–" if variant.verdict is None else variant.verdict.kind
     success = variant.outcomes.success
     cells = (
         _estimate(None if start is None else start.total_gain, "+.1f"),
+        *([_over_time(start)] if time else []),
         _estimate(None if start is None else start.gain_per_layer, ".3f"),
         "–"
         if variant.gradient.predicted.gain_per_layer is None

@@ -44,8 +44,6 @@ from models.specs.experiment import ExperimentSpec
 
 __all__ = ["Comparison", "RunRow", "VariantComparison", "compare"]
 
-METRIC: Final = "accuracy"
-"""Every data set so far is a classification; its test metric is accuracy, under either loss."""
 NEWCOMBE: Final = "newcombe paired score"
 GEOMETRIC: Final = "t on ln ratios, paired by seed"
 
@@ -80,15 +78,21 @@ def compare(
         _variant(v, ended[v.name], states[v.name], baseline, None if v.name == BASELINE else next(adjusted))
         for v in variants
     ]
+    metric = metric_of(spec)
     missing = [(row.variant, row.seed, row.state) for row in runs if row.state != "succeeded"]
     factorial = spec.design == "full_factorial" and spec.variants is None and len(spec.remedies) > 0
     return Comparison(
         experiment_id=experiment_id,
-        metric=METRIC,
+        metric=metric,
         notes=comparison_notes(parts, missing, seeds=len(spec.seed_list()), untrained=variants[0].plan.steps == 0),
         variants=tuple(parts),
-        factorial=analyse(spec.remedies, variants, ended, METRIC) if factorial else None,
+        factorial=analyse(spec.remedies, variants, ended, metric) if factorial else None,
     )
+
+
+def metric_of(spec: ExperimentSpec) -> str:
+    """Of the test part: the share of right labels, or R² = 1 − squared error / variance where the target is a value."""
+    return "r2" if spec.dataset.facts.target == "value" else "accuracy"
 
 
 def _variant(
@@ -109,7 +113,7 @@ def _variant(
         versus_baseline=None if variant.name == BASELINE else _versus(variant, runs, baseline, p_holm),
         sentence="",
     )
-    return part.model_copy(update={"sentence": variant_sentence(part, METRIC)})
+    return part.model_copy(update={"sentence": variant_sentence(part, metric_of(variant.plan.experiment))})
 
 
 def _outcomes(runs: Runs) -> Outcomes:
@@ -148,7 +152,9 @@ def _gradient(variant: Variant, runs: Runs) -> Gradient:
 
 
 def _moment(facts: GradientFacts | None) -> GradientMoment | None:
-    return None if facts is None else GradientMoment(gain_per_layer=facts.gain_per_layer, total_gain=facts.total_gain)
+    if facts is None:
+        return None
+    return GradientMoment(gain_per_layer=facts.gain_per_layer, total_gain=facts.total_gain, time=facts.time)
 
 
 def _cost(variant: Variant, runs: Runs, baseline: Runs) -> Cost:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from models.analysis.factorial import Factorial
+from models.analysis.gradient import TimeFacts
 from models.analysis.layers import LayerComparison
 from models.analysis.statistics import Estimate, Number
 from models.analysis.verdict import Verdict
@@ -38,6 +39,8 @@ class Outcomes(_Answer):
 class GradientMoment(_Answer):
     gain_per_layer: Estimate | None
     total_gain: Estimate
+    time: tuple[TimeFacts, ...] = ()
+    """Of recurrent layers, back through the steps."""
 
 
 class PredictedGradient(_Answer):

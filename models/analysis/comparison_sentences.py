@@ -38,7 +38,8 @@ def variant_sentence(part: VariantComparison, metric: str) -> str:
 def _kind(part: VariantComparison) -> str:
     assert part.verdict is not None  # noqa: S101 -- asked only of variants with runs
     verdict = part.verdict
-    start = f"{verdict.kind}; gradients start {verdict.at_start.kind}"
+    back = " (over depth or back through time)" if verdict.at_start.time else ""
+    start = f"{verdict.kind}; gradients{back} start {verdict.at_start.kind}"
     return start if verdict.at_end is None else f"{start} and end {verdict.at_end.kind}"
 
 

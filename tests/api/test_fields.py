@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 
 from models.specs.dataset import DATASETS
 from models.specs.init import INITS
-from models.specs.optimizer import OPTIMIZERS
 from models.specs.networks import NETWORKS
+from models.specs.optimizer import OPTIMIZERS
 from models.specs.remedy import REMEDIES
 from tests.api.made import Json, problem, spec
 
