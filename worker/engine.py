@@ -146,7 +146,10 @@ class Trainer:
         self.parameters = list(self.model.parameters())
         *hidden, output = points = self.model.points()
         self.bound = Bound([point.weight for point in hidden], output.weight, self.parameters)
-        self.optimizer = build_optimizer(plan.optimizer, self.parameters, self.bound.hidden)
+        # An embedding is a table of rows, no map from layer to layer.
+        layers = zip(plan.layers, hidden, strict=False)
+        matrices = [point.weight for layer, point in layers if layer.kind != "embedding"]
+        self.optimizer = build_optimizer(plan.optimizer, self.parameters, matrices)
         self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.rate = plan.optimizer.learning_rate
         self.remedies = at_run_time(plan.run_time)
@@ -208,6 +211,8 @@ class Trainer:
             for remedy in self.decaying:
                 remedy.shrink(self.bound, self.rate)
             self.optimizer.step()
+        elif probe is not None:
+            probe.skipped()
         seconds = time.perf_counter() - began - (0.0 if probe is None else probe.overhead_seconds)
         self.step_times.append(seconds)
         if probe is None:
@@ -236,12 +241,10 @@ class Trainer:
         with nullcontext() if precision is None else precision.autocast(self.device):
             loss = self._loss(self.model(part.x, part.lengths), part.y)
         self.optimizer.zero_grad(set_to_none=True)
-        if precision is None or precision.scale == 1.0:
-            torch.autograd.backward(loss)
-        else:
-            if self.probe is not None:
-                self.probe.loss_scale = precision.scale
-            torch.autograd.backward(loss * precision.scale)
+        scale = 1.0 if precision is None else precision.scale
+        if self.probe is not None:
+            self.probe.loss_scale = scale
+        torch.autograd.backward(loss if scale == 1.0 else loss * scale)
         return loss.detach()
 
     def _treat(self, probe: Probe | None) -> tuple[bool, dict[str, Scalar]]:

@@ -25,7 +25,7 @@ def build_optimizer(  # noqa: PLR0911 -- one per kind
         case "adamw":
             return torch.optim.AdamW(held, rate, spec.betas, spec.eps, spec.weight_decay, fused=True)
         case "nadam":
-            return torch.optim.NAdam(held, rate, spec.betas, spec.eps, foreach=True)
+            return torch.optim.NAdam(held, rate, spec.betas, spec.eps, momentum_decay=spec.momentum_decay, foreach=True)
         case "radam":
             return torch.optim.RAdam(held, rate, spec.betas, spec.eps, foreach=True)
         case "muon":
@@ -47,12 +47,17 @@ class MuonBesideAdamW(torch.optim.Optimizer):
                 spec.learning_rate,
                 spec.weight_decay,
                 spec.momentum,
+                nesterov=spec.nesterov,
+                ns_steps=spec.ns_steps,
                 adjust_lr_fn="original",
             )
             self.parts.append(muon)
         if others:
             self.parts.append(torch.optim.AdamW(others, spec.adamw_learning_rate, weight_decay=0.0, fused=True))
-        # The groups themselves, so that a schedule that sets their rates is heard.
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        """The parts' groups themselves, so that a schedule that sets their rates is heard."""
         self.param_groups = list(itertools.chain.from_iterable(part.param_groups for part in self.parts))
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # noqa: ARG002 -- torch's signature
@@ -65,6 +70,7 @@ class MuonBesideAdamW(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
+        self._share_groups()  # each part has made new ones
 
 
 def tensors_of(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:

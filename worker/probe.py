@@ -167,6 +167,10 @@ class Probe:
         self._forget()
         return record
 
+    def skipped(self) -> None:
+        """The optimiser's step was left out on purpose: its update is 0, and not unknown."""
+        self._before_step()
+
     # --- hooks ------------------------------------------------------------------------------------------------
 
     def _forward_hook(self, index: int) -> Callable[[nn.Module, object, Tensor], None]:

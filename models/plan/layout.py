@@ -183,6 +183,9 @@ class Layout:
         if normalization is not None:
             self._check_norm(normalization, units, name, image=kind == "conv2d")
         shape = resized_to or Shape(self.shape.form, (*self.shape.size[:-1], units))
+        if self.weight_rule is not None and (more.get("scale", 1.0) == 0.0 or _silent(init or self.init)):
+            message = f"the weights of {name!r} start at zero, and {self.weight_rule} divides by their norm"
+            raise self.refusal(message, "another initialisation, or no weight rule", self.weight_rule)
         before = self._last_hidden
         resized = role == "hidden" and before is not None and shape.form == "image" and shape.size != before.size
         if role == "hidden":
@@ -264,6 +267,11 @@ class Layout:
             yield self.nodes
         finally:
             self.nodes = outside
+
+
+def _silent(init: InitSpec) -> bool:
+    """Whether it draws zeros only."""
+    return (init.kind == "normal" and init.std == 0.0) or (init.kind == "gaussian" and init.weight_variance == 0.0)
 
 
 def _article(form: str) -> str:

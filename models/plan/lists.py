@@ -1,6 +1,7 @@
 """``sequential``: a user's list of layers and residual blocks, its shapes checked step by step."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from models.activations import Activation
@@ -47,46 +48,72 @@ def _branches(items: Sequence[Item]) -> int:
     return sum(1 + _branches(item.layers) for item in items if isinstance(item, ResidualItem))
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What the sum is whose branch ends here: on the depth ``axis``, and followed by the activation ``then``."""
+
+    axis: bool
+    then: Activation | None
+
+
 class _List:
     def __init__(self, spec: SequentialSpec, layout: Layout, branches: int) -> None:
         self.spec, self.layout, self.branches = spec, layout, branches
         self.taken: set[str] = {"output"}
 
-    def place(self, items: Sequence[Item], where: str, prefix: str, *, branch: bool = False) -> None:
+    def place(self, items: Sequence[Item], where: str, prefix: str, branch: _End | None = None) -> None:
         """Every item in order; norms and the activation behind weights belong to them."""
-        last = max((index for index, item in enumerate(items) if isinstance(item, WEIGHTS)), default=-1)
+        last = max((at for at, item in enumerate(items) if isinstance(item, WEIGHTS | ResidualItem)), default=-1)
         index = 0
         while index < len(items):
-            item = items[index]
+            item, end = items[index], branch if index == last else None
             self.layout.where = f"{where}[{index}]"
             if isinstance(item, WEIGHTS):
-                ends = branch and index == last
-                role: Role = "branch" if branch and not ends else "hidden"
-                index = self.weights(items, index, prefix, role, ends=ends)
+                on_axis = branch is None or (end is not None and end.axis)
+                role: Role = "hidden" if on_axis else "branch"
+                index = self.weights(items, index, prefix, role, end, inside=branch is not None)
+                continue
+            if isinstance(item, ResidualItem):
+                axis = branch is None or (end is not None and end.axis)
+                block = _End(axis, self.behind(items, index, end))
+                self.residual(item, f"{prefix}.{index}", f"{where}[{index}]", block)
             else:
-                self.between(item, f"{prefix}.{index}", f"{where}[{index}]")
-                index += 1
+                self.between(item, f"{prefix}.{index}")
+            index += 1
 
-    def weights(self, items: Sequence[Item], index: int, prefix: str, role: Role, *, ends: bool) -> int:
+    def behind(self, items: Sequence[Item], index: int, end: _End | None) -> Activation | None:
+        """The activation that the sum of the block at ``index`` enters."""
+        follower = items[index + 1] if index + 1 < len(items) else None
+        if isinstance(follower, ActivationItem):
+            return self.activation(follower)
+        return end.then if follower is None and end is not None else None
+
+    def weights(  # noqa: PLR0913 -- a place in a list has these sides
+        self, items: Sequence[Item], index: int, prefix: str, role: Role, end: _End | None, *, inside: bool
+    ) -> int:
         """The weights at ``index`` with the norm, activation and dropout behind them; the index of what follows.
 
-        Where they end a branch, h is its sum, and what follows does not belong to them.
+        Where they ``end`` a branch, h is its sum, and what follows them in the branch does not belong to them.
         """
         item = items[index]
         rest = iter(items[index + 1 :])
         after, follower = index + 1, next(rest, None)
-        norm = activation = None
+        norm, activation, dropout = None, None, 0.0
         if isinstance(follower, NORMS):
             norm, after, follower = follower, after + 1, next(rest, None)
-        dropout = 0.0
-        if isinstance(follower, ActivationItem) and not ends:
+        if isinstance(follower, ActivationItem) and end is None:
             activation, norm = self.activation(follower), self.spec.normalization or norm
             after, follower, dropout = after + 1, next(rest, None), self.spec.dropout
             if isinstance(follower, DropoutItem):
                 dropout, after = max(dropout, follower.p), after + 1
         name = self.named(item, f"{prefix}.{index}")
-        layer = self.weighed(item, name, role, norm, activation, dropout)
-        self.layout.activate(layer, alpha_dropout=self.spec.alpha_dropout)
+        if isinstance(item, RecurrentItem) and inside:
+            message = f"the recurrent layer {name!r} stands inside a branch"
+            raise self.layout.refusal(message, "recurrent layers outside of branches")
+        shown = activation if end is None else end.then
+        layer = self.weighed(item, name, role, norm, shown, dropout)
+        if end is None:
+            self.layout.activate(layer, alpha_dropout=self.spec.alpha_dropout)
         return after
 
     def weighed(  # noqa: PLR0913, PLR0917 -- a layer has these sides
@@ -120,9 +147,6 @@ class _List:
             return layout.embed(name, item.width, role, item.init)
         assert isinstance(item, RecurrentItem)  # noqa: S101 -- the last kind that has weights
         layout.need("sequence", f"the recurrent layer {name!r}", "a sequence, or an embedding before it")
-        if role == "branch":
-            message = f"the recurrent layer {name!r} stands inside a branch"
-            raise layout.refusal(message, "recurrent layers outside of branches")
         return recur(layout, name, item.cell, item.width, recurrent_init=item.init)
 
     def unactivated(self, name: str, norm: NormalizationSpec | None, activation: Activation | None) -> None:
@@ -137,15 +161,19 @@ class _List:
 
     def named(self, item: Item, fallback: str) -> str:
         name = getattr(item, "name", None) or fallback
-        if name in self.taken:
-            message = f"two layers are named {name!r}"
+        names = [name, f"{name}.input"] if isinstance(item, RecurrentItem) else [name]
+        if twice := self.taken.intersection(names):
+            message = f"two layers are named {twice.pop()!r}"
             raise self.layout.refusal(message, "a name of its own for each", name)
-        self.taken.add(name)
+        self.taken.update(names)
         return name
 
-    def between(self, item: Item, name: str, where: str) -> None:
+    def between(self, item: Item, name: str) -> None:
         """What holds no weights of its own layer."""
         layout = self.layout
+        if layout.shape.form == "tokens":
+            message = f"{item.kind} needs numbers, and gets {layout.shape}"
+            raise layout.refusal(message, "an embedding before it")
         match item:
             case ActivationItem():
                 layout.nodes.append(Activate(name, self.activation(item)))
@@ -159,19 +187,16 @@ class _List:
                 layout.flatten()
             case ReadoutItem():
                 layout.read_out(item.how)
-            case ResidualItem():
-                self.residual(item, name, where)
             case BatchNormSpec() | LayerNormSpec() | RmsNormSpec() | GroupNormSpec():
                 layout.normalise(item, name)
 
-    def residual(self, item: ResidualItem, name: str, where: str) -> None:
+    def residual(self, item: ResidualItem, name: str, where: str, end: _End) -> None:
         layout, stream = self.layout, self.layout.shape
         known = len(layout.layers)
         with layout.aside() as body:
-            self.place(item.layers, f"{where}.layers", name, branch=True)
+            self.place(item.layers, f"{where}.layers", name, end)
         layout.where = where
-        ends = [layer for layer in layout.layers[known:] if layer.role == "hidden"]
-        if not ends:
+        if len(layout.layers) == known:
             raise layout.refusal("a residual block without weights changes nothing", "a linear or conv layer in it")
         if layout.shape.size != stream.size:
             message = f"the block is added to its input, but takes {stream} and gives {layout.shape}"
@@ -180,4 +205,4 @@ class _List:
             raise layout.refusal(
                 "a highway gate is not built for lists", "residual, scaled, rezero, skip_init, layer_scale"
             )
-        layout.nodes.append(Residual(tuple(body), item.skip, ends[-1], skip_scale(item.skip, self.branches)))
+        layout.nodes.append(Residual(tuple(body), item.skip, layout.layers[-1], skip_scale(item.skip, self.branches)))

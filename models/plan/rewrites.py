@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from models.specs.base import Problem, Spec, SpecError
 from models.specs.dataset import DatasetSpec
 from models.specs.init import IdentityInit, InitSpec, LecunNormalInit, NormalInit, OrthogonalInit
@@ -32,6 +34,7 @@ from models.specs.structural_remedies import (
 )
 from models.specs.training_remedies import LearningRateRemedy, MomentumRemedy, OptimizerRemedy
 
+FOR_WHICH = "what /v1/catalogue/remedies says it is for"
 SMALL_INPUT_STD = 0.001
 """Of an IRNN's W_ih (Le et al. 2015)."""
 
@@ -57,10 +60,11 @@ def rewrite(draft: Draft, remedy: RemedySpec, where: str) -> Draft:
         raise SpecError(Problem(where, remedy.kind, message, f"a network of kind {', '.join(kinds)}"))
     try:
         return REWRITES[remedy.kind](draft, remedy)
+    except ValidationError as error:
+        said = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise SpecError(Problem(where, remedy.kind, said, FOR_WHICH)) from error
     except ValueError as error:
-        raise SpecError(
-            Problem(where, remedy.kind, str(error).splitlines()[0], "see /v1/catalogue/remedies")
-        ) from error
+        raise SpecError(Problem(where, remedy.kind, str(error), FOR_WHICH)) from error
 
 
 def _changed(spec: Any, **changes: object) -> Any:
@@ -155,8 +159,8 @@ def _optimizer(draft: Draft, remedy: OptimizerRemedy) -> Draft:
 
 
 def _momentum(draft: Draft, remedy: MomentumRemedy) -> Draft:
-    if draft.optimizer.kind not in {"sgd", "rmsprop"}:
-        message = f"{draft.optimizer.kind} has a momentum of its own; this remedy is for sgd and rmsprop"
+    if draft.optimizer.kind != "sgd":
+        message = f"this remedy changes sgd; {draft.optimizer.kind} takes its momentum from its own parameters"
         raise ValueError(message)
     return replace(draft, optimizer=_changed(draft.optimizer, momentum=remedy.value))
 

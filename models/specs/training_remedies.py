@@ -164,7 +164,7 @@ class MomentumRemedy(Spec):
     slots: ClassVar[tuple[Slot, ...]] = ("optimizer",)
     about: ClassVar = About(
         "Momentum",
-        "v ← μ·v + g; W ← W − lr·v",
+        "of sgd: v ← μ·v + g; W ← W − lr·v",
         "Polyak 1964; Sutskever et al. 2013",
         "vanishing gradients; a rate that is at its limit without it",
         ("learning_rate",),

@@ -1,16 +1,24 @@
 """From spec to plan: names of variants, what contradicts, what cannot be, what layers a network has."""
 
-from typing import Any
+import itertools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 from pydantic import ValidationError
 
-from models.designs import remedy_names
-from models.plan import Plan, expand
+from models.activations import Activation
+from models.designs import contradiction, remedy_names
+from models.plan import REWRITES, Plan, expand, rewrites
+from models.plan.layers import Activate, Dropout, Normalise, Residual, walk
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
-from models.specs.init import INITS
+from models.specs.init import INITS, NormalInit, OrthogonalInit
+from models.specs.networks import NETWORKS
+from models.specs.optimizer import RmspropSpec, SgdSpec
 from models.specs.remedy import REMEDIES
+
+N = TypeVar("N")
 
 FOUR = [
     {"kind": "orthogonal_init"},
@@ -208,54 +216,192 @@ def test_a_remedy_rewrites_the_network_and_nothing_else() -> None:
     assert relu.plan.optimizer == baseline.plan.optimizer
 
 
-NEEDED: dict[str, dict[str, Any]] = {
+# --- what each remedy does to the plan --------------------------------------------------------------------------------
+
+SMALL: dict[str, dict[str, Any]] = {
+    "mlp": {"kind": "mlp", "hidden": [16] * 5},
+    "residual_mlp": {"kind": "residual_mlp", "blocks": 4, "width": 16},
+    "cnn": {"kind": "cnn", "channels": [8, 8], "layers_per_stage": 3},
+    "residual_cnn": {"kind": "residual_cnn", "channels": [8], "blocks_per_stage": 2},
+    "rnn": {"kind": "rnn", "cell": "lstm", "width": 8, "layers": 2},
+    "transformer": {"kind": "transformer", "blocks": 2, "width": 8, "heads": 2, "norm_position": "post"},
+    "sequential": {
+        "kind": "sequential",
+        "layers": [
+            {"kind": "flatten"},
+            {"kind": "linear", "units": 16},
+            {"kind": "activation", "function": "tanh"},
+            {"kind": "linear", "units": 16},
+            {"kind": "activation", "function": "tanh"},
+        ],
+    },
+}
+"""A network of every kind, on digits, that every remedy for its kind can treat."""
+REQUIRED: dict[str, dict[str, Any]] = {
     "init": {"init": {"kind": "xavier_normal"}},
-    "activation": {"function": "tanh"},
+    "activation": {"function": "leaky_relu", "negative_slope": 0.25},
     "learning_rate": {"value": 0.5},
-    "optimizer": {"optimizer": {"kind": "sgd"}},
+    "optimizer": {"optimizer": {"kind": "rmsprop"}},
 }
-"""The parameters that a remedy cannot do without."""
-ILL: dict[str, dict[str, Any]] = {
-    "mlp": {"kind": "mlp", "depth": 20, "width": 64, "activation": "sigmoid"},
-    "rnn": {"kind": "rnn", "width": 8},
-    "transformer": {"kind": "transformer", "blocks": 2, "width": 8, "norm_position": "post"},
-}
-"""A network for every remedy to change."""
+SGD = {"kind": "sgd", "learning_rate": 0.1}
 
 
-def two_plans(kind: str, network: dict[str, Any]) -> tuple[Plan, Plan]:
-    changes: dict[str, Any] = {"network": network}
-    if kind == "forget_bias" and network["kind"] == "rnn":
-        changes["network"] = {**network, "cell": "lstm"}
-    if kind == "momentum":
-        changes["optimizer"] = {"kind": "sgd"}
-    if kind == "standardise":
-        changes["dataset"] = {"kind": "digits", "standardise": "none"}
-    baseline, variant = expand(spec(remedies=[{"kind": kind, **NEEDED.get(kind, {})}], **changes))
+def treated(remedy: str, network: dict[str, Any], **parameters: Any) -> tuple[Plan, Plan]:
+    """(the baseline's plan, the remedy's)."""
+    remedies = [{"kind": remedy, **REQUIRED.get(remedy, {}), **parameters}]
+    baseline, variant = expand(spec(network=network, remedies=remedies, optimizer=SGD))
     return baseline.plan, variant.plan
 
 
-@pytest.mark.parametrize("kind", REMEDIES)
-def test_every_remedy_of_the_catalogue_has_an_effect_in_the_plan(kind: str) -> None:
-    takes = REMEDIES[kind].about.applies_to  # type: ignore[attr-defined]
-    baseline, variant = two_plans(kind, next(network for name, network in ILL.items() if name in takes))
-    assert (variant.network, variant.dataset, variant.optimizer, variant.run_time) != (
-        baseline.network,
-        baseline.dataset,
-        baseline.optimizer,
-        baseline.run_time,
-    )
+def inits(plan: Plan) -> dict[str, str]:
+    return {layer.name: layer.init.kind for layer in plan.layers}
 
 
-@pytest.mark.parametrize("kind", REMEDIES)
-def test_a_remedy_is_refused_where_it_does_not_apply_and_the_networks_it_is_for_are_named(kind: str) -> None:
-    takes = REMEDIES[kind].about.applies_to  # type: ignore[attr-defined]
-    for name in ILL.keys() - set(takes):
-        with pytest.raises(SpecError) as caught:
-            two_plans(kind, ILL[name])
-        (problem,) = caught.value.problems
-        assert problem.value == kind
-        assert takes[0] in str(problem.allowed)
+def nodes(plan: Plan, kind: type[N]) -> list[N]:
+    return [its for its in walk(plan.network.body) if isinstance(its, kind)]
+
+
+def scales(plan: Plan) -> list[float]:
+    return [its.scale for its in nodes(plan, Residual)]
+
+
+def norms(plan: Plan) -> set[str | None]:
+    return {None if its.normalization is None else its.normalization.kind for its in plan.network.hidden}
+
+
+Sees = Callable[[Plan], object]
+MLP, RNN, TRANSFORMER = SMALL["mlp"], SMALL["rnn"], SMALL["transformer"]
+CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
+    ("orthogonal_init", MLP, {"gain": 1.5}, lambda p: {its.init for its in p.layers},
+     {OrthogonalInit(kind="orthogonal", gain=1.5)}),
+    ("orthogonal_init", RNN, {}, inits,
+     {"recurrent.0.input": "torch_default", "recurrent.0": "orthogonal", "recurrent.1.input": "torch_default",
+      "recurrent.1": "orthogonal", "output": "torch_default"}),
+    ("init", MLP, {}, lambda p: {its.init.kind for its in p.layers}, {"xavier_normal"}),
+    *((norm, MLP, {}, norms, {norm}) for norm in ("batch_norm", "layer_norm", "rms_norm", "group_norm")),
+    *((norm, SMALL["cnn"], {}, norms, {norm}) for norm in ("batch_norm", "layer_norm", "group_norm")),
+    ("batch_norm", MLP, {}, lambda p: p.layers[-1].normalization, None),
+    ("rms_norm", TRANSFORMER, {}, lambda p: {its.norm.kind for its in nodes(p, Normalise)}, {"rms_norm"}),
+    *((rule, network, {}, lambda p: [its.weight_rule for its in p.layers], [rule] * hidden + [None])
+      for rule in ("weight_norm", "spectral_norm") for network, hidden in ((MLP, 5), (RNN, 4))),
+    ("activation", MLP, {}, lambda p: {its.activation for its in p.network.hidden}, {Activation("leaky_relu", 0.25)}),
+    ("activation", SMALL["sequential"], {}, lambda p: {its.activation for its in nodes(p, Activate)},
+     {Activation("leaky_relu", 0.25)}),
+    ("selu", MLP, {}, lambda p: {(its.activation.function, its.alpha_dropout) for its in nodes(p, Activate)},
+     {("selu", True)}),
+    ("selu", MLP, {}, lambda p: {its.init.kind for its in p.layers}, {"lecun_normal"}),
+    ("residual", MLP, {}, lambda p: [(len(its.body), its.shows.name, its.scale) for its in nodes(p, Residual)],
+     [(4, "hidden.2", 1.0), (4, "hidden.4", 1.0)]),
+    ("residual", MLP, {"every": 1}, scales, [1.0] * 4),
+    ("scaled", SMALL["residual_mlp"], {}, scales, [0.5] * 4),
+    ("scaled", TRANSFORMER, {}, scales, [0.5] * 4),
+    ("scaled", MLP, {"factor": 0.1}, scales, [0.1, 0.1]),
+    ("rezero", SMALL["residual_mlp"], {}, scales, [0.0] * 4),
+    ("skip_init", TRANSFORMER, {"alpha": 0.25}, scales, [0.25] * 4),
+    ("layer_scale", SMALL["residual_cnn"], {"value": 0.01}, scales, [0.01, 0.01]),
+    ("highway", MLP, {}, lambda p: [its.gate.name for its in nodes(p, Residual) if its.gate],
+     [f"hidden.{index}.gate" for index in range(1, 5)]),
+    ("pre_norm", TRANSFORMER, {}, lambda p: [type(its.body[0]) for its in nodes(p, Residual)], [Normalise] * 4),
+    ("pre_norm", TRANSFORMER, {}, lambda p: {its.shows for its in nodes(p, Normalise)}, {None}),
+    ("dropout", MLP, {"p": 0.3}, lambda p: {its.dropout for its in nodes(p, Activate)}, {0.3}),
+    ("dropout", RNN, {"p": 0.3}, lambda p: [its.p for its in nodes(p, Dropout)], [0.3]),
+    ("dropout", TRANSFORMER, {"p": 0.3}, lambda p: [its.p for its in nodes(p, Dropout)], [0.3] * 4),
+    ("lstm", {**RNN, "cell": "tanh"}, {}, lambda p: {(its.cell, its.forget_bias) for its in p.network.recurrent},
+     {("lstm", 1.0)}),
+    ("gru", RNN, {}, lambda p: {(its.cell, its.layer.gates) for its in p.network.recurrent}, {("gru", 3)}),
+    ("irnn", RNN, {}, lambda p: {(its.cell, its.layer.init.kind, its.layer.gates) for its in p.network.recurrent},
+     {("relu", "identity", 1)}),
+    ("irnn", RNN, {}, lambda p: p.layers[0].init, NormalInit(kind="normal", std=0.001)),
+    ("irnn", RNN, {}, lambda p: p.layers[1].bias_init, NormalInit(kind="normal", std=0.001)),
+    ("forget_bias", RNN, {"value": 3.0}, lambda p: {its.forget_bias for its in p.network.recurrent}, {3.0}),
+    ("truncated_bptt", RNN, {"steps": 5}, lambda p: {its.truncate for its in p.network.recurrent}, {5}),
+    ("standardise", MLP, {}, lambda p: p.dataset.standardise, "feature"),
+    ("learning_rate", MLP, {}, lambda p: p.optimizer, SgdSpec(kind="sgd", learning_rate=0.5)),
+    ("optimizer", MLP, {}, lambda p: p.optimizer, RmspropSpec(kind="rmsprop")),
+    ("momentum", MLP, {}, lambda p: p.optimizer, SgdSpec(kind="sgd", learning_rate=0.1, momentum=0.9)),
+]  # fmt: skip
+
+
+def test_every_remedy_has_its_effect_tested() -> None:
+    assert SMALL.keys() == NETWORKS.keys()
+    at_run_time = {kind for kind, effect in REWRITES.items() if effect is rewrites.at_run_time}
+    assert {kind for kind, *_ in CHANGES} | at_run_time == REMEDIES.keys() == REWRITES.keys()
+
+
+@pytest.mark.parametrize(
+    ("remedy", "network", "parameters", "sees", "expected"), CHANGES, ids=[f"{it[0]} {it[1]['kind']}" for it in CHANGES]
+)
+def test_a_remedy_changes_the_plan_as_its_text_says(
+    remedy: str, network: dict[str, Any], parameters: dict[str, Any], sees: Sees, expected: object
+) -> None:
+    baseline, variant = treated(remedy, network, **parameters)
+    assert sees(variant) == expected
+    assert variant != baseline
+
+
+STRUCTURAL = [kind for kind, remedy in REMEDIES.items() if remedy.__module__.endswith("structural_remedies")]
+
+
+@pytest.mark.parametrize("remedy", REMEDIES)
+def test_a_remedy_changes_its_own_part_of_the_plan_alone(remedy: str) -> None:
+    kinds: tuple[str, ...] = REMEDIES[remedy].about.applies_to  # type: ignore[attr-defined]  # every kind has one
+    for kind in kinds:
+        baseline, variant = treated(remedy, SMALL[kind])
+        differing = {
+            name for name in ("network", "dataset", "optimizer", "run_time")
+            if getattr(baseline, name) != getattr(variant, name)
+        }  # fmt: skip
+        expected = (
+            {"dataset"} if remedy == "standardise" else {"network"} if remedy in STRUCTURAL
+            else {"optimizer"} if remedy in {"learning_rate", "optimizer", "momentum"} else {"run_time"}
+        )  # fmt: skip
+        assert differing <= expected, kind
+        assert differing == expected or (remedy, kind) in WITHOUT_EFFECT, kind
+
+
+WITHOUT_EFFECT = {("residual", "residual_mlp"), ("residual", "residual_cnn"), ("residual", "transformer"),
+                  ("layer_norm", "transformer"), ("lstm", "rnn")}  # fmt: skip
+"""The network is so already."""
+
+
+@pytest.mark.parametrize("remedy", REMEDIES)
+def test_a_remedy_for_other_networks_is_refused_with_the_kinds_that_would_do(remedy: str) -> None:
+    kinds: tuple[str, ...] = REMEDIES[remedy].about.applies_to  # type: ignore[attr-defined]  # as above
+    for kind in SMALL.keys() - set(kinds):
+        with pytest.raises(SpecError) as refused:
+            treated(remedy, SMALL[kind])
+        (said,) = refused.value.problems
+        assert (said.field, said.value) == ("remedies", remedy)
+        assert said.message == f"{remedy} does not apply to the network kind {kind}"
+        assert said.allowed == f"a network of kind {', '.join(kinds)}"
+
+
+def test_a_remedy_in_a_variant_of_its_own_is_refused_at_that_variant() -> None:
+    variants = [{"name": "a", "remedies": []}, {"name": "b", "remedies": [{"kind": "irnn"}]}]
+    assert problem(variants=variants) == "variants[1]: irnn does not apply to the network kind mlp"
+
+
+def test_momentum_is_refused_where_the_optimiser_has_its_own() -> None:
+    said = problem(remedies=[{"kind": "momentum"}])
+    assert said.startswith("remedies: ")
+    assert "sgd" in said
+    assert "adam" in said
+
+
+def test_a_forget_bias_is_refused_where_there_is_no_gate_with_the_reason() -> None:
+    said = problem(network={"kind": "rnn", "width": 8}, remedies=[{"kind": "forget_bias"}])
+    assert said == "remedies: forget_bias belongs to the lstm cell"
+
+
+def test_two_remedies_contradict_each_other_where_they_share_a_slot_and_nowhere_else() -> None:
+    asked = [REMEDIES[kind].model_validate({"kind": kind, **REQUIRED.get(kind, {})}) for kind in REMEDIES]
+    for one, other in itertools.combinations(asked, 2):
+        shared = set(one.slots) & set(other.slots)  # type: ignore[attr-defined]  # every remedy has some
+        said = contradiction("both", "remedies", [one, other])  # type: ignore[list-item]  # of the union
+        assert (said is not None) == bool(shared), (one, other)
+        if said is not None:
+            assert said.field == "remedies"
+            assert any(slot.replace("_", " ") in said.message for slot in shared)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +415,7 @@ def test_a_remedy_is_refused_where_it_does_not_apply_and_the_networks_it_is_for_
     ],
 )
 def test_recurrent_remedies_change_the_loop(remedy: dict[str, Any], expected: dict[str, Any]) -> None:
-    (loop,) = expand(spec(network=ILL["rnn"], remedies=[remedy]))[1].plan.network.recurrent
+    (loop,) = expand(spec(network={"kind": "rnn", "width": 8}, remedies=[remedy]))[1].plan.network.recurrent
     found = {"cell": loop.cell, "forget_bias": loop.forget_bias, "gates": loop.layer.gates, "truncate": loop.truncate}
     assert expected.items() <= found.items()
     if remedy["kind"] == "irnn":
@@ -279,6 +425,9 @@ def test_recurrent_remedies_change_the_loop(remedy: dict[str, Any], expected: di
             "orthogonal",
             "torch_default",
         )
+
+
+# --- lists and data that do not fit ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

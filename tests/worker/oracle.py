@@ -1,7 +1,9 @@
-"""Every signal by its formula, slowly: one more pass in float64 with hooks of its own, autograd for each h, state and
-W, plain loops for the rest. Shares the network with what it judges, and neither probe nor meters.
+"""Every signal by its formula, slowly: one more pass in float64 with hooks of its own, loops over steps of its own,
+autograd for each h, state and W, and plain sums for the rest. Shares the linear maps and norms with what it judges, and
+neither probe nor meters.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -56,10 +58,8 @@ def tell(plan: Plan, before: State, after: State, part: Part, seed: int = 0) -> 
     x = part.x.double() if part.x.is_floating_point() else part.x
     loss = loss_of(plan, model(x, part.lengths), part.y)
     learned = dict(model.named_parameters())
-    entering = {name: [torch.cat(step, 1) for step in loop.entering] for name, loop in loops.items()}
-    parts = {name: [its for step in loop.entering for its in step] for name, loop in loops.items()}
-    states = {name: loop.states for name, loop in loops.items()}
-    asked = [*hs.values(), *learned.values(), *flat(parts), *flat(states)]
+    of_loops = [its for loop in loops.values() for its in (*loop.states, *itertools.chain(*loop.entering))]
+    asked = [*hs.values(), *learned.values(), *of_loops]
     gradients = torch.autograd.grad(loss, asked, allow_unused=True, materialize_grads=True)
     of = {id(tensor): gradient for tensor, gradient in zip(asked, gradients, strict=True)}
     told = []
@@ -67,10 +67,9 @@ def tell(plan: Plan, before: State, after: State, part: Part, seed: int = 0) -> 
     for layer, point in zip(plan.layers, model.points(), strict=True):
         if layer.name in loops:
             steps = loops[layer.name].entering
-            h = inside(torch.stack(entering[layer.name], 1), part.lengths)
-            delta = inside(
-                torch.stack([torch.cat([of[id(its)] for its in step], 1) for step in steps], 1), part.lengths
-            )
+            h = inside(torch.stack([torch.cat(step, 1) for step in steps], 1), part.lengths)
+            deltas = [torch.cat([of[id(its)] for its in step], 1) for step in steps]
+            delta = inside(torch.stack(deltas, 1), part.lengths)
         else:
             h, delta = (inside(its, part.lengths) for its in (hs[layer.name], of[id(hs[layer.name])]))
         if layer.kind == "conv2d":
@@ -80,24 +79,56 @@ def tell(plan: Plan, before: State, after: State, part: Part, seed: int = 0) -> 
         slope = before.get(f"{slope_name(model, layer)}.weight")
         told.append(signals(layer, h.detach(), delta, of[id(point.weight)], weight, change, slope))
     norm = math.sqrt(sum(square(of[id(its)]) for its in learned.values()))
-    return Oracle(told, loss.detach().item(), norm, told_states(plan, states, of, part.lengths))
+    return Oracle(told, loss.detach().item(), norm, told_states(plan, loops, of, part.lengths))
 
 
-def listened(model: Network) -> tuple[dict[str, Tensor], dict[str, Recurrence]]:
-    """(h by layer, filled by the next pass; the recurrent layers, which keep their steps)."""
+class Loop:
+    """A recurrent layer once more, by its formulas: what enters each gate and each state are tensors of their own."""
+
+    def __init__(self, loop: Recurrence) -> None:
+        self.linear, self.recur = loop.linear, loop.recur
+        self.entering: list[list[Tensor]] = []
+        self.states: list[Tensor] = []
+        loop.forward = self.run  # type: ignore[method-assign,assignment]  # what this is for
+
+    def run(self, given: Tensor, _lengths: Tensor | None = None) -> Tensor:
+        weight, bias = self.linear.weight, self.linear.bias
+        h, c = (torch.zeros(len(given), self.recur.units, dtype=given.dtype, requires_grad=True) for _ in range(2))
+        self.states = [c if self.recur.cell == "lstm" else h]
+        shown = []
+        for step in range(given.shape[1]):
+            if self.recur.truncate and step > 0 and step % self.recur.truncate == 0:
+                h, c = h.detach(), c.detach()
+            x, back = (its.chunk(self.recur.layer.gates, 1) for its in (given[:, step], h @ weight.T + bias))
+            if self.recur.cell == "gru":
+                r, z = x[0] + back[0], x[1] + back[1]
+                n = x[2] + torch.sigmoid(r) * back[2]
+                h = n.tanh() + torch.sigmoid(z) * (h - n.tanh())
+                gates = [r, z, n]
+            else:
+                gates = [one + other for one, other in zip(x, back, strict=True)]
+                if self.recur.cell == "lstm":
+                    i, f, g, o = gates
+                    c = torch.sigmoid(f) * c + torch.sigmoid(i) * g.tanh()
+                    h = torch.sigmoid(o) * c.tanh()
+                else:
+                    h = gates[0] if self.recur.cell == "identity" else getattr(gates[0], self.recur.cell)()
+            self.entering.append(gates)
+            self.states.append(c if self.recur.cell == "lstm" else h)
+            shown.append(h)
+        return torch.stack(shown, 1)
+
+
+def listened(model: Network) -> tuple[dict[str, Tensor], dict[str, Loop]]:
+    """(h by layer, and the recurrent layers with their steps, both filled by the next pass)."""
     hs: dict[str, Tensor] = {}
-    loops: dict[str, Recurrence] = {}
+    loops: dict[str, Loop] = {}
     for layer, point in zip(model.network.layers, model.points(), strict=True):
         if isinstance(point.module, Recurrence):
-            loops[layer.name] = point.module
-            point.module.listening = True
+            loops[layer.name] = Loop(point.module)
         else:
             point.module.register_forward_hook(lambda _module, _inputs, h, name=layer.name: hs.__setitem__(name, h))
     return hs, loops
-
-
-def flat(lists: dict[str, list[Tensor]]) -> list[Tensor]:
-    return [its for some in lists.values() for its in some if its.requires_grad]
 
 
 def inside(h: Tensor, lengths: Tensor | None) -> Tensor:
@@ -108,12 +139,11 @@ def inside(h: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def told_states(
-    plan: Plan, states: dict[str, list[Tensor]], of: dict[int, Tensor], lengths: Tensor | None
+    plan: Plan, loops: dict[str, Loop], of: dict[int, Tensor], lengths: Tensor | None
 ) -> dict[str, tuple[float, float]]:
     told = {}
     for point in plan.network.time:
-        every = states[point.layer]
-        zero = torch.zeros_like(every[0])
+        every = loops[point.layer].states
         values, gradients = [], []
         cases = range(len(every[0]))
         for case in cases:
@@ -121,7 +151,7 @@ def told_states(
             at = point.step if lengths is None else int(lengths[case]) - back
             if at >= 0:
                 values.append(every[at][case].detach())
-                gradients.append(of.get(id(every[at]), zero)[case])
+                gradients.append(of[id(every[at])][case])
         both = (torch.stack(its) if its else torch.full((1, 1), math.nan) for its in (values, gradients))
         rms, gradient_rms = (math.sqrt(square(its.double()) / its.numel()) for its in both)
         told[point.name] = rms, gradient_rms

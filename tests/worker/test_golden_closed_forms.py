@@ -6,14 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from models.analysis.gradient import gradient_of_run
-from models.analysis.time_axis import time_of_run
-from models.plan import NetworkPlan, Shape, plan_network
+from models.analysis.time_axis import time_of_run, time_of_seeds
+from models.plan import NetworkPlan, Shape, expand, plan_network
 from models.specs.network import ResidualMlpSpec, RnnSpec
-from verdicts.running import run_all
+from models.specs.training_remedies import ClipNormRemedy
+from tests.worker.trials import plan_of, run_of, spec_of_kind
 from worker.engine import measure
 from worker.probe import StepRecord
+from worker.remedies.base import Bound
+from worker.remedies.clip_norm import ClipNorm
+from worker.remedies.norms import norm_of
 
 STEPS = 100
 
@@ -32,10 +37,17 @@ def recorded(plan: NetworkPlan, gates: int, seed: int = 0, batch: int = 4) -> St
     return measure(plan, input=given, cotangent=cotangent, dtype=torch.float64, seed=seed)
 
 
-def time_kind(record: StepRecord) -> str:
-    steps = [int(name.split("@")[1]) for name in record.times]
+def levels_of(record: StepRecord) -> list[float]:
     with np.errstate(divide="ignore"):
-        return time_of_run("recurrent.0", np.log(record.state_gradient_rms).tolist(), steps).kind
+        return list(np.log(record.state_gradient_rms))
+
+
+def steps_of(record: StepRecord) -> list[int]:
+    return [int(name.split("@")[1]) for name in record.times]
+
+
+def time_kind(record: StepRecord) -> str:
+    return time_of_run("recurrent.0", levels_of(record), steps_of(record)).kind
 
 
 # --- RNN: a linear loop with an orthogonal matrix scales every gradient by ρ per step -------------------------------
@@ -91,18 +103,16 @@ TIME = [
 def test_the_gradient_of_the_adding_problem_shrinks_or_grows_per_step_as_known(
     changes: dict[str, Any], rate: float, kind: str
 ) -> None:
-    body = {
-        "dataset": {"kind": "adding", "length": STEPS, "cases": 100},
-        "network": {"kind": "rnn", "cell": "tanh", "width": 64, **changes},
-        "optimizer": {"kind": "adam"},
-        "batch_size": 32,
-        "steps": 0,
-    }
-    starts = [run.summary.verdict.at_start for run in run_all(body)]
-    assert len(starts) == 5
-    rates = [start.time[0].gain_per_step.mean or math.nan for start in starts]
-    assert math.exp(float(np.mean(np.log(rates)))) == pytest.approx(rate, abs=0.03)
-    assert {start.kind for start in starts} == {kind}
+    network = {"kind": "rnn", "cell": "tanh", "width": 64, **changes}
+    adding = {"kind": "adding", "length": STEPS, "cases": 100}
+    spec = spec_of_kind({"network": network, "dataset": adding}, batch_size=32, steps=0)
+    (variant,) = expand(spec)
+    runs = [run_of(variant.plan, seed=seed, dtype=torch.float64)[0][0] for seed in range(5)]
+    facts = time_of_seeds("recurrent.0", [levels_of(record) for record in runs], steps_of(runs[0]))
+    assert facts.gain_per_step.n == 5
+    assert facts.gain_per_step.mean == pytest.approx(rate, abs=0.03)
+    assert facts.kind == kind
+    assert {time_kind(record) for record in runs} == {kind}
 
 
 # --- RES: twenty He-ReLU blocks of one layer ------------------------------------------------------------------------
@@ -127,3 +137,41 @@ def test_twenty_residual_blocks_grow_as_one_plus_alpha_squared(skip: str, chi: f
         assert gradient_of_run(levels.tolist(), batch_norm=False).kind == kind
     assert len(rows) == 21
     assert math.exp(float(np.mean(gains))) == pytest.approx(chi, rel=0.06 if chi > 1.0 else 1e-12)
+
+
+# --- CLIP and CHANCE ------------------------------------------------------------------------------------------
+
+
+def test_clipping_scales_every_layer_by_one_factor_and_says_the_norm_before() -> None:
+    gradients = [torch.full((3,), 3.0**0.5), torch.full((4,), 2.0)]  # norms 3 and 4: together 5
+    weights = [nn.Parameter(torch.zeros_like(its)) for its in gradients]
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = gradient.clone()
+    remedy = ClipNorm(ClipNormRemedy(kind="clip_norm", max_norm=1.0))
+    bound = Bound(weights[:1], weights[1], weights)
+    before = norm_of(bound.gradients())
+    after = remedy.clip(bound, before)
+    assert float(before) == pytest.approx(5.0, rel=1e-6)
+    assert float(after) == pytest.approx(5.0 / (5.0 + 1e-6), rel=1e-6)
+    for weight, gradient in zip(weights, gradients, strict=True):
+        assert weight.grad is not None
+        torch.testing.assert_close(weight.grad, gradient / (5.0 + 1e-6), rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("max_norm", [1e-3, 1e3])
+def test_clipping_leaves_the_recorded_layers_and_their_ratios_as_they_were(max_norm: float) -> None:
+    plans = plan_of(remedies=[{"kind": "clip_norm", "max_norm": max_norm}]), plan_of()
+    clipped, free = (run_of(plan, dtype=torch.float64)[0][0] for plan in plans)
+    for name in ("weight_gradient_norm", "activation_gradient_rms"):
+        np.testing.assert_array_equal(getattr(clipped, name), getattr(free, name))
+    norm = free.gradient_norm
+    assert clipped.total_gradient_norm == pytest.approx(norm, rel=1e-12)
+    expected = max_norm * norm / (norm + 1e-6) if max_norm < norm else norm
+    assert clipped.clipped_gradient_norm == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_loss_of_a_network_that_knows_nothing_is_ln_10() -> None:
+    plan = plan_of({"init": {"kind": "normal", "std": 0.0}}, steps=0)
+    (record,), _, result = run_of(plan, dtype=torch.float64)
+    assert record.loss == pytest.approx(2.302585092994046, rel=1e-14)
+    assert result.chance_level == pytest.approx(2.302585, abs=0.01)  # of the labels' frequencies, which are not equal

@@ -10,24 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from models.activations import SHAPES
-from models.plan import NetworkPlan, expand
+from models.plan import NetworkPlan, Plan, Shape, expand, plan_network
 from models.signals import SIGNALS
-from models.specs.experiment import ExperimentSpec
+from models.specs.network import RnnSpec
 from models.specs.networks import NETWORKS
 from models.specs.remedy import REMEDIES
 from tests.worker.oracle import Oracle, tell
 from tests.worker.trials import (
+    CPU,
     EVERY_KIND,
     MORE_KINDS,
+    TREATABLE,
+    data_of,
     plan_of,
     record_of,
     run_of,
     spec_of_kind,
     state_of,
     trainer_of,
+    treated,
 )
-from verdicts.trials import TRIALS as TRIALS_OF_REMEDIES
-from worker.engine import Trainer, measure
+from worker.engine import RunResult, Trainer, measure
 from worker.probe import FirstNonfinite, StepRecord
 
 NORMS = [None, "batch_norm", "layer_norm"]
@@ -87,23 +90,6 @@ def test_every_signal_of_every_kind_of_network_is_what_its_formula_says(asked: d
         assert record.gradient_norm == pytest.approx(told.gradient_norm, rel=1e-9)
 
 
-@pytest.mark.parametrize("asked", [*EVERY_KIND.values(), *MORE_KINDS.values()], ids=[*EVERY_KIND, *MORE_KINDS])
-def test_no_kind_of_network_trains_otherwise_when_it_is_recorded(asked: dict[str, Any]) -> None:
-    dropout = {"network": {**asked["network"], "dropout": 0.3}}
-    plan = expand(spec_of_kind({**asked, **dropout}))[0].plan
-    assert run_of(plan)[2].weights_hash == run_of(plan, record=False)[2].weights_hash
-
-
-@pytest.mark.parametrize("kind", REMEDIES)
-def test_no_remedy_trains_otherwise_when_it_is_recorded(kind: str) -> None:
-    trial = min(TRIALS_OF_REMEDIES[kind], key=lambda its: its.spec.get("steps", 100))
-    body = {**trial.spec, "epochs": None, "steps": 2, "batch_size": 4}
-    if body["dataset"]["kind"] == "adding":
-        body["dataset"] = {"kind": "adding", "length": 5, "cases": 64}
-    plan = expand(ExperimentSpec.model_validate({"name": kind, **body}))[1].plan
-    assert run_of(plan)[2].weights_hash == run_of(plan, record=False)[2].weights_hash
-
-
 def test_the_small_trials_hold_dead_units_and_saturated_entries() -> None:
     """Else the test above would compare zeros."""
     dead = run_of(plan_of({"activation": "relu"}))[0][0].dead_fraction
@@ -136,15 +122,61 @@ TRIALS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+class Watched(Trainer):
+    """Keeps the loss of every step, recorded or not."""
+
+    losses: tuple[float, ...] = ()
+
+    def _backward(self, step: int) -> Tensor:
+        loss = super()._backward(step)
+        self.losses += (loss.item(),)
+        return loss
+
+
+def trained(plan: Plan, *, record: bool, seed: int = 0) -> tuple[Any, ...]:
+    """(what a run leaves that recording may not change, how many steps it recorded)."""
+    trainer = Watched(plan, data_of(plan, seed), seed=seed, device=CPU, dtype=torch.float32, record=record)
+    *records, result = trainer.run(lambda: None)
+    trainer.close()
+    assert isinstance(result, RunResult)
+    assert len(trainer.losses) == plan.steps
+    return (result.weights_hash, trainer.losses, str(result.test_loss), str(result.test_metric)), len(records)
+
+
+def assert_the_same_without_recording(plan: Plan, seed: int = 0) -> None:
+    recorded, records = trained(plan, record=True, seed=seed)
+    unrecorded, none = trained(plan, record=False, seed=seed)
+    assert recorded == unrecorded
+    assert (records, none) == (plan.recorded_steps, 0)
+
+
 @pytest.mark.parametrize(("network", "changes"), TRIALS, ids=str)
 def test_training_is_the_same_bit_by_bit_with_and_without_recording(
     network: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    plan = plan_of(network, **changes)
-    records, _, recorded = run_of(plan)
-    silent, _, unrecorded = run_of(plan, record=False)
-    assert (len(records) > 0, silent) == (True, [])
-    assert recorded.weights_hash == unrecorded.weights_hash
+    assert_the_same_without_recording(plan_of(network, **changes))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_no_kind_of_network_trains_otherwise_when_it_is_recorded(kind: str, seed: int) -> None:
+    network = {**EVERY_KIND[kind]["network"], "dropout": 0.3}
+    plan = expand(spec_of_kind({**EVERY_KIND[kind], "network": network}))[0].plan
+    assert_the_same_without_recording(plan, seed)
+
+
+@pytest.mark.parametrize("asked", MORE_KINDS.values(), ids=MORE_KINDS)
+def test_nor_does_any_other_network_of_these_tests(asked: dict[str, Any]) -> None:
+    assert_the_same_without_recording(expand(spec_of_kind(asked))[0].plan)
+
+
+@pytest.mark.parametrize("kind", REMEDIES)
+def test_no_remedy_trains_otherwise_when_it_is_recorded(kind: str) -> None:
+    """On one kind of network that it is for; another one for the next remedy."""
+    kinds: tuple[str, ...] = REMEDIES[kind].about.applies_to  # type: ignore[attr-defined]  # every kind has one
+    network = TREATABLE[kinds[list(REMEDIES).index(kind) % len(kinds)]]
+    _, variant = expand(treated(kind, network))
+    assert_the_same_without_recording(variant.plan)
 
 
 # --- numbers at the edge of float32 -----------------------------------------------------------------------------
@@ -175,6 +207,22 @@ def test_norms_neither_underflow_nor_overflow_in_float32(scale: float, device: t
         np.testing.assert_allclose(
             getattr(small, name), getattr(usual, name) * scale, rtol=1e-5 if scale > 1e-35 else 0.1
         )
+
+
+def measured_states(scale: float, device: torch.device) -> StepRecord:
+    """A linear loop that keeps norms, with what comes in and the cotangent of rms ``scale``, in float32."""
+    spec = {"kind": "rnn", "cell": "identity", "width": 8, "init": {"kind": "orthogonal"}}
+    plan = plan_network(RnnSpec.model_validate(spec), Shape("sequence", (5, 8)), 8)
+    random = torch.Generator().manual_seed(0)
+    given, cotangent = torch.randn(4, 5, 8, generator=random) * scale, torch.randn(4, 8, generator=random) * scale
+    return measure(plan, input=given.to(device), cotangent=cotangent.to(device), dtype=torch.float32, seed=0)
+
+
+def test_the_norms_of_states_do_not_underflow_in_float32(device: torch.device) -> None:
+    usual, small = measured_states(1.0, device), measured_states(1e-30, device)
+    assert (small.state_rms[1:] > 0).all()
+    np.testing.assert_allclose(small.state_rms, usual.state_rms * 1e-30, rtol=1e-5)
+    np.testing.assert_allclose(small.state_gradient_rms, usual.state_gradient_rms * 1e-30, rtol=1e-5)
 
 
 def test_large_values_do_not_overflow(device: torch.device) -> None:

@@ -1,11 +1,13 @@
 """Small trials for the tests of training: a plan with changes, its data, and all that a run yields."""
 
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.plan import Plan, expand
+from models.specs.dataset import DatasetSpec
 from models.specs.experiment import ExperimentSpec
 from worker.datasets import load
 from worker.datasets.split import TrialData
@@ -96,6 +98,31 @@ MORE_KINDS: dict[str, dict[str, Any]] = {
         "network": {"kind": "rnn", "cell": "gru", "width": 7},
         "dataset": {"kind": "python_docs", "length": 8, "standardise": "none"},
     },
+    "rnn tokens of varying length, cut": {
+        "network": {"kind": "rnn", "cell": "lstm", "width": 7, "layers": 2, "truncate": 4},
+        "dataset": {"kind": "names", "standardise": "none"},
+    },
+    "rnn normed weights": {
+        "network": {"kind": "rnn", "cell": "gru", "width": 7, "weight_rule": "spectral_norm"},
+        "dataset": {"kind": "japanese_vowels", "standardise": "feature"},
+    },
+    "transformer, pre, varying length": {
+        "network": {"kind": "transformer", "blocks": 1, "width": 8, "heads": 2, "normalization": {"kind": "rms_norm"}},
+        "dataset": {"kind": "japanese_vowels", "standardise": "feature"},
+    },
+    "sequential over steps": {
+        "network": {
+            "kind": "sequential",
+            "layers": [
+                {"kind": "linear", "units": 6},
+                {"kind": "layer_norm"},
+                {"kind": "activation", "function": "relu"},
+                {"kind": "recurrent", "cell": "identity", "width": 5},
+                {"kind": "readout", "how": "mean"},
+            ],
+        },
+        "dataset": {"kind": "japanese_vowels", "standardise": "feature"},
+    },
     "transformer, causal": {
         "network": {"kind": "transformer", "blocks": 1, "width": 8, "heads": 2},
         "dataset": {"kind": "python_docs", "length": 8, "standardise": "none"},
@@ -118,8 +145,50 @@ def spec_of_kind(asked: dict[str, Any], **changes: Any) -> ExperimentSpec:
     return ExperimentSpec.model_validate({**usual, **asked, **changes})
 
 
+TREATABLE: dict[str, dict[str, Any]] = {
+    "mlp": {"kind": "mlp", "hidden": [16, 16, 16]},
+    "residual_mlp": {"kind": "residual_mlp", "blocks": 2, "width": 16},
+    "cnn": {"kind": "cnn", "channels": [8, 8], "layers_per_stage": 2},
+    "residual_cnn": {"kind": "residual_cnn", "channels": [8, 8], "blocks_per_stage": 1},
+    "rnn": {"kind": "rnn", "cell": "lstm", "width": 8},
+    "transformer": {"kind": "transformer", "blocks": 1, "width": 8, "heads": 2, "norm_position": "post"},
+    "sequential": {
+        "kind": "sequential",
+        "layers": [
+            {"kind": "flatten"},
+            {"kind": "linear", "units": 16},
+            {"kind": "activation", "function": "tanh"},
+            {"kind": "linear", "units": 16},
+            {"kind": "activation", "function": "tanh"},
+        ],
+    },
+}
+"""A network of every kind that every remedy for its kind can treat, on digits."""
+
+REQUIRED: dict[str, dict[str, Any]] = {
+    "init": {"init": {"kind": "xavier_normal"}},
+    "activation": {"function": "softsign"},
+    "learning_rate": {"value": 0.5},
+    "optimizer": {"optimizer": {"kind": "rmsprop"}},
+}
+"""What a remedy cannot be asked for without."""
+
+
+def treated(remedy: str, network: dict[str, Any], **changes: Any) -> ExperimentSpec:
+    """A small trial of a remedy by its kind, under plain SGD."""
+    remedies = [{"kind": remedy, **REQUIRED.get(remedy, {})}]
+    sgd = {"kind": "sgd", "learning_rate": 0.1}
+    return spec_of_kind({"network": network, "remedies": remedies, "optimizer": sgd}, **changes)
+
+
+@functools.lru_cache(maxsize=64)
+def loaded(dataset: DatasetSpec, seed: int) -> TrialData:
+    """Read once: no run changes its data."""
+    return load(dataset, seed)
+
+
 def data_of(plan: Plan, seed: int = 0) -> TrialData:
-    return load(plan.dataset, seed)
+    return loaded(plan.dataset, seed)
 
 
 def trainer_of(plan: Plan, *, seed: int = 0, dtype: torch.dtype = torch.float32, record: bool = True) -> Trainer:

@@ -1,7 +1,9 @@
 """Clipping against the norm's own history: ZClip (Kumar et al. 2025, arXiv:2504.02507).
 
-With μ and σ running over ‖g‖, a step with z = (‖g‖ − μ)/σ above z* is scaled down to the norm μ + z*²·σ/z. The first
-``warm_up`` steps only measure; a norm that is not finite neither counts nor is scaled.
+With μ and σ² running over ‖g‖, a step with z = (‖g‖ − μ)/σ above z* is scaled down to the norm μ + z*²·σ/z, and that
+norm is remembered: μ ← α·μ + (1 − α)·‖g‖, then σ² ← α·σ² + (1 − α)·(‖g‖ − μ)². The first ``warm_up`` norms are only
+measured, by their plain mean and variance. A norm that is not finite neither counts nor is scaled. Left out: the
+paper's fixed ``max_grad_norm`` beside it, which is ``clip_norm``, and the 1e-6 beside σ, which small norms drown in.
 """
 
 from typing import Any
@@ -14,35 +16,38 @@ from worker.remedies.base import Bound, Clipping
 
 
 class EmaClip(Clipping):
+    """Its memory is on the gradients' device: nothing waits for it."""
+
     def __init__(self, spec: EmaClipRemedy) -> None:
         self._z, self._decay, self._warm_up = spec.z, spec.decay, spec.warm_up
-        self._steps = 0
-        self._mean = self._square = torch.zeros((), dtype=torch.float64)
+        self._count = self._mean = self._variance = torch.zeros((), dtype=torch.float64)
 
     @torch.no_grad()
     def clip(self, bound: Bound, total_norm: Tensor) -> Tensor:
-        self._mean, self._square = self._mean.to(total_norm.device), self._square.to(total_norm.device)
-        self._steps += 1
-        if self._steps <= self._warm_up:
-            self._remember(total_norm, 1.0 / self._steps)
-            return total_norm
-        deviation = (self._square - self._mean.square()).clamp(min=0.0).sqrt()
+        self.load_state_dict({name: its.to(total_norm.device) for name, its in self.state_dict().items()})
+        deviation = self._variance.sqrt()
         z = (total_norm - self._mean) / deviation
-        wanted = torch.where(z > self._z, self._mean + self._z**2 * deviation / z, total_norm)
-        factor = torch.where(total_norm.isfinite() & (z > self._z), wanted / total_norm, 1.0)
+        spike = total_norm.isfinite() & (self._count >= self._warm_up) & (z > self._z)
+        after = torch.where(spike, self._mean + self._z**2 * deviation / z, total_norm)
         gradients = bound.gradients()
-        torch._foreach_mul_(gradients, factor.to(gradients[0].dtype))
-        self._remember(total_norm * factor, 1.0 - self._decay)
-        return total_norm * factor
+        torch._foreach_mul_(gradients, torch.where(spike, after / total_norm, 1.0).to(gradients[0].dtype))
+        self._remember(after)
+        return after
 
-    def _remember(self, norm: Tensor, share: float) -> None:
-        seen = torch.where(norm.isfinite(), norm, self._mean)
-        squared = torch.where(norm.isfinite(), norm.square(), self._square)
-        self._mean = self._mean + share * (seen - self._mean)
-        self._square = self._square + share * (squared - self._square)
+    def _remember(self, norm: Tensor) -> None:
+        known, warming = norm.isfinite(), self._count < self._warm_up
+        count = self._count + known
+        share = torch.where(warming, 1.0 / count, 1.0 - self._decay)
+        mean = self._mean + share * (norm - self._mean)
+        # Welford's update makes the plain variance of all norms so far.
+        square = (norm - mean) * (norm - torch.where(warming, self._mean, mean))
+        variance = self._variance + share * (square - self._variance)
+        self._count = count
+        self._mean = torch.where(known, mean, self._mean)
+        self._variance = torch.where(known, variance, self._variance)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"steps": self._steps, "mean": self._mean, "square": self._square}
+        return {"count": self._count, "mean": self._mean, "variance": self._variance}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._steps, self._mean, self._square = state["steps"], state["mean"], state["square"]
+        self._count, self._mean, self._variance = state["count"], state["mean"], state["variance"]

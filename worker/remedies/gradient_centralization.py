@@ -13,5 +13,6 @@ class GradientCentralization(GradientRule):
     @torch.no_grad()
     def change(self, bound: Bound) -> None:
         for gradient in bound.gradients():
-            if gradient.dim() > 1:
+            # A unit with one entry, as in a convolution's layer scale, is its own mean: it would never train.
+            if gradient.dim() > 1 and gradient[0].numel() > 1:
                 gradient.sub_(gradient.mean(dim=tuple(range(1, gradient.dim())), keepdim=True))

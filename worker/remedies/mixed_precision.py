@@ -2,6 +2,8 @@
 
 bfloat16 has float32's range and needs no scale. For float16 the rule is that of torch's GradScaler: a step whose
 gradients overflow is skipped and the scale halved; after ``growth_interval`` good steps in a row it is doubled.
+``.grad`` is unscaled here, before penalties and clipping; δ and ∂L/∂W are recorded as backward left them, divided by
+the scale by the probe. Evaluation is in full precision.
 """
 
 from contextlib import AbstractContextManager
@@ -14,6 +16,8 @@ from worker.remedies.base import Bound, Precision
 from worker.remedies.norms import norm_of
 
 BACKOFF, GROWTH = 0.5, 2.0
+SMALLEST, LARGEST = 2.0**-126, 2.0**127
+"""Of a scale: float32's normal powers of two. Where every step overflows it would halve to a zero to divide by."""
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -36,9 +40,9 @@ class MixedPrecision(Precision):
         torch._foreach_mul_(gradients, 1.0 / self.scale)
         self._good_steps = self._good_steps + 1 if fine else 0
         if not fine:
-            self.scale *= BACKOFF
+            self.scale = max(self.scale * BACKOFF, SMALLEST)
         elif self._good_steps == self._interval:
-            self.scale, self._good_steps = self.scale * GROWTH, 0
+            self.scale, self._good_steps = min(self.scale * GROWTH, LARGEST), 0
         return fine
 
     def state_dict(self) -> dict[str, Any]:

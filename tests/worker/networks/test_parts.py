@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.activations import SHAPES, Activation
 from models.specs.normalization import GroupNormSpec, LayerNormSpec, RmsNormSpec
 from worker.networks.parts import ACTIVATIONS, Dropout, norm_module
 
 PARAMETERS = {"leaky_relu": 0.2, "prelu": 0.3, "elu": 0.7, "celu": 1.4}
+
+
+def random(*size: int) -> Tensor:
+    return torch.randn(*size, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("function", SHAPES)
@@ -39,18 +43,18 @@ def test_dropout_is_inverted_and_acts_in_training_only() -> None:
 
 def test_alpha_dropout_keeps_mean_and_variance_of_self_normalised_units() -> None:
     dropout = Dropout(0.3, 0, "hidden.0", alpha=True)
-    values = dropout(torch.nn.functional.selu(torch.randn(400, 400)))
+    values = dropout(torch.nn.functional.selu(random(400, 400)))
     assert float(values.mean()) == pytest.approx(0.0, abs=0.02)
     assert float(values.var()) == pytest.approx(1.0, abs=0.03)
     assert float(values.min()) == pytest.approx(float(values[values < 0].mode().values), abs=1e-6)
 
 
 def test_norms_of_vectors_steps_and_images_are_torchs() -> None:
-    image = torch.randn(3, 8, 4, 4)
+    image = random(3, 8, 4, 4)
     layer, group = LayerNormSpec(kind="layer_norm"), GroupNormSpec(kind="group_norm", groups=2)
     torch.testing.assert_close(norm_module(layer, 8, image=True)(image), nn.functional.layer_norm(image, (8, 4, 4)))
     torch.testing.assert_close(norm_module(group, 8, image=True)(image), nn.functional.group_norm(image, 2))
-    steps = torch.randn(3, 5, 8)
+    steps = random(3, 5, 8)
     expected = nn.functional.layer_norm(steps.view(3, 5, 2, 4), (4,)).view(3, 5, 8)
     torch.testing.assert_close(norm_module(group, 8)(steps), expected)
     torch.testing.assert_close(norm_module(layer, 8)(steps), nn.functional.layer_norm(steps, (8,)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from torch import Tensor
@@ -222,6 +222,8 @@ def test_a_network_is_what_its_plan_says(kind: str, data: st.DataObject) -> None
     shapes, specs = SPECS[kind]
     shape, body, outputs = data.draw(shapes), data.draw(specs), data.draw(small(4))
     per_step = kind in PER_STEP and data.draw(st.booleans())
+    # A weight that starts at zero has no norm to divide by; refusing it has a test of its own.
+    assume(not (body.get("weight_rule") and (body.get("init") or {}).get("kind") == "fixup"))
     plan = plan_network(SPEC.validate_python(body), shape, outputs, "class_per_step" if per_step else "class")
     run_as_planned(plan, shape, outputs, per_step=per_step)
 
@@ -400,8 +402,7 @@ def refused_or_planned(items: list[Body], shape: Shape, target: Target, **more: 
         return refused
 
 
-# The same examples every time, until lists.py refuses what UNFINISHED below names.
-@settings(max_examples=200, derandomize=True)
+@settings(max_examples=200)
 @given(
     shape=VECTORS | SEQUENCES | TOKENS | IMAGES,
     items=st.lists(ANY, min_size=1, max_size=5),
@@ -420,7 +421,6 @@ def test_any_list_is_built_as_planned_or_refused_at_a_place(
 
 # --- lists that once slipped through ----------------------------------------------------------------------------------
 
-UNFINISHED = pytest.mark.xfail(reason="models/plan has yet to see to it", raises=AssertionError)
 REFUSED = [
     pytest.param(
         [{"kind": kind, **more}, {"kind": "embedding", "width": 4}],
@@ -452,7 +452,6 @@ REFUSED += [
 ]
 
 
-@UNFINISHED
 @pytest.mark.parametrize(("items", "shape", "field"), REFUSED)
 def test_a_list_that_could_not_be_recorded_or_run_is_refused(items: list[Body], shape: Shape, field: str) -> None:
     refused = refused_or_planned(items, shape, "class")
@@ -460,7 +459,6 @@ def test_a_list_that_could_not_be_recorded_or_run_is_refused(items: list[Body], 
     assert refused.problems[0].field == field
 
 
-@UNFINISHED
 def test_what_lies_inside_a_branch_is_no_part_of_the_depth_axis() -> None:
     linear, relu = {"kind": "linear", "units": 4}, {"kind": "activation", "function": "relu"}
     nested = {"kind": "residual", "layers": [linear, relu, {"kind": "residual", "layers": [linear]}]}
@@ -470,7 +468,6 @@ def test_what_lies_inside_a_branch_is_no_part_of_the_depth_axis() -> None:
     assert [layer.role for layer in plan.layers] == ["branch", "hidden", "branch", "hidden", "output"]
 
 
-@UNFINISHED
 def test_the_activation_behind_a_block_belongs_to_the_layer_that_shows_its_sum() -> None:
     block = {"kind": "residual", "layers": [{"kind": "linear", "units": 4}]}
     plan = refused_or_planned([block, {"kind": "activation", "function": "relu"}], Shape("vector", (4,)), "class")
@@ -480,7 +477,6 @@ def test_the_activation_behind_a_block_belongs_to_the_layer_that_shows_its_sum()
     assert activation.function == "relu"
 
 
-@UNFINISHED
 @pytest.mark.parametrize("rule", ["weight_norm", "spectral_norm"])
 def test_a_network_that_begins_at_zero_is_finite_or_refused_under_a_weight_rule(rule: str) -> None:
     body = {"kind": "residual_mlp", "blocks": 2, "width": 4, "init": {"kind": "fixup"}, "weight_rule": rule}
