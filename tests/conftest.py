@@ -31,6 +31,7 @@ hypothesis.settings.load_profile("clinic")
 # Read before any test, as the user's CLINIC_… variables are removed here for good.
 SERVERS = {name: os.environ.get(f"CLINIC_TEST_{name}") for name in ("DATABASE_URL", "REDIS_URL")}  # noqa: TID251
 # torch makes a cache folder when an optimiser is built: inside the project, please.
+os.environ["OMP_NUM_THREADS"] = "1"  # noqa: TID251 -- two processes of tests share two cores
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(ROOT / ".pytest_cache" / "torch"))  # noqa: TID251
 for name in [name for name in os.environ if name.startswith("CLINIC_")]:  # noqa: TID251 -- as above
     del os.environ[name]  # noqa: TID251 -- as above
@@ -67,7 +68,9 @@ def postgres_server(session_folder: Folder) -> Iterator[str]:
 def redis_server(session_folder: Folder) -> Iterator[str]:
     given = SERVERS["REDIS_URL"]
     if given is not None:
-        yield given
+        # Tests empty their database, so processes that run side by side each have one of their own.
+        number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")  # noqa: TID251
+        yield make_url(given).set(database=number).render_as_string(hide_password=False)
         return
     with running(EmbeddedRedis(session_folder)) as url:
         yield url

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -17,15 +18,24 @@ from models.tables import Experiment
 STYLE = (Path(__file__).parent / "page.css").read_text()
 
 EXPLANATION = (
-    "Left: ln ratio of each hidden layer's rms gradient to that of the last hidden layer over training, first seed. "
+    "Left: ln ratio of each hidden layer's rms gradient to that of the last hidden layer over training, first seed; of "
+    "a recurrent network, of each state along time to the last. "
     "Right: the same before training over all seeds, beside theory; inside the green band (±3) gradients count as "
     "preserved."
 )
 
 
-def render(experiment: Experiment, comparison: Comparison, maps: Mapping[str, Array]) -> str:
-    """``maps``: by variant, r (hidden layers × buckets) of its first seed: ln of rms δ over the last hidden layer's."""
-    limit = scale_limit(list(maps.values()))
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """r of one run, rows × buckets: ln of each row's rms gradient over the last row's; ``caption`` names the rows."""
+
+    levels: Array
+    caption: str
+
+
+def render(experiment: Experiment, comparison: Comparison, maps: Mapping[str, HeatMap]) -> str:
+    """``maps``: by variant, that of its first seed."""
+    limit = scale_limit([heat.levels for heat in maps.values()])
     low, high = _profile_range(comparison.variants)
     sections = "".join(_variant(one, maps.get(one.name), limit, low, high) for one in comparison.variants)
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
@@ -116,17 +126,17 @@ def _estimate(estimate: Estimate | None, style: str, unit: str = "") -> str:
     return f"{mean} <span class=dim>±{(estimate.high - estimate.low) / 2:{style.replace('+', '')}}</span>"
 
 
-def _variant(variant: VariantComparison, levels: Array | None, limit: float, low: float, high: float) -> str:
-    heat = "<p class=dim>No trace yet.</p>"
-    if levels is not None and levels.size:
-        uri = data_uri(levels[::-1], limit)
-        heat = (
+def _variant(variant: VariantComparison, heat: HeatMap | None, limit: float, low: float, high: float) -> str:
+    drawn = "<p class=dim>No trace yet.</p>"
+    if heat is not None and heat.levels.size:
+        uri = data_uri(heat.levels[::-1], limit)
+        drawn = (
             f'<figure><img class=map alt="heat map of {escape(variant.name)}: layers by steps" src="{uri}">'
-            f"<figcaption>{levels.shape[0]} hidden layers, first at the bottom; steps from left to right</figcaption>"
+            f"<figcaption>{escape(heat.caption)}, first at the bottom; training steps from left to right</figcaption>"
             "</figure>"
         )
     return (
-        f"<section class=variant><h3>{escape(variant.name)}</h3><div>{heat}<p>{escape(variant.sentence)}</p></div>"
+        f"<section class=variant><h3>{escape(variant.name)}</h3><div>{drawn}<p>{escape(variant.sentence)}</p></div>"
         f"<figure>{profile(variant.gradient.profile, low, high)}<figcaption>before training: points measured, "
         f"line predicted</figcaption></figure></section>"
     )

@@ -10,11 +10,10 @@ from sqlalchemy.orm import Session
 
 from api import rows
 from api.dependencies import CallerDep, DatabaseDep
-from api.report.colours import Array
-from api.report.page import render
+from api.report.page import HeatMap, render
 from models import comparisons
 from models.analysis.comparison import Comparison
-from models.plan import expand
+from models.plan import NetworkPlan, expand
 from models.tables import Experiment, Run
 from models.traces import picture, read_rollup, read_signal
 
@@ -36,18 +35,27 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
         return HTMLResponse(render(experiment, comparison, _maps(session, experiment)))
 
 
-def _maps(session: Session, experiment: Experiment) -> dict[str, Array]:
-    """By variant, r of its first seed: ln rms δ of each hidden layer less that of the last one, layers × buckets."""
+def _maps(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
+    """By variant, r of its first seed: of hidden layers over depth, or of a recurrent layer's states over time."""
     seed = experiment.spec.seed_list()[0]
-    found: dict[str, Array] = {}
+    found: dict[str, HeatMap] = {}
     for variant in expand(experiment.spec):
         query = select(Run).where(Run.experiment_id == experiment.id, Run.variant == variant.name, Run.seed == seed)
         run = session.execute(query).scalar_one()
-        layers = [layer.index for layer in variant.plan.network.hidden]
-        drawn = read_rollup(session, run.id, "activation_gradient_rms", layers, POINTS) or picture(
-            read_signal(session, run.id, "activation_gradient_rms", layers, 0, max(run.steps, 1)), POINTS
+        numbers, caption = _rows_of(variant.plan.network)
+        drawn = read_rollup(session, run.id, "activation_gradient_rms", numbers, POINTS) or picture(
+            read_signal(session, run.id, "activation_gradient_rms", numbers, 0, max(run.steps, 1)), POINTS
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             levels = np.log(drawn.buckets.mean)
-            found[variant.name] = levels - levels[-1]
+            found[variant.name] = HeatMap(levels - levels[-1], caption)
     return found
+
+
+def _rows_of(network: NetworkPlan) -> tuple[list[int], str]:
+    """Which rows of the trace are drawn, and what they are."""
+    if not network.time:
+        return [layer.index for layer in network.hidden], f"{len(network.hidden)} hidden layers"
+    first = network.time[0].layer
+    numbers = [at for at, its in enumerate(network.time, start=len(network.layers) + 1) if its.layer == first]
+    return numbers, f"{len(numbers)} states of {first} along time"

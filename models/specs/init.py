@@ -168,7 +168,7 @@ class FixupInit(Spec):
         "Zhang et al. 2019, arXiv:1901.09321",
         "networks without residual branches; the paper's scalar biases and multipliers are left out",
         ("initialisation", "exploding"),
-        ("residual_mlp", "residual_cnn", "transformer"),
+        ("mlp", "residual_mlp", "cnn", "residual_cnn", "transformer"),
     )
 
 
@@ -179,9 +179,9 @@ class Gpt2Init(Spec):
         "GPT-2",
         "W ~ N(0, std²); the last W of each of the N residual branches · 1/√N; b = 0",
         "Radford et al. 2019",
-        "post-norm; blind to width",
+        "post-norm; blind to width; without residual branches it is a fixed deviation",
         ("initialisation", "exploding"),
-        ("residual_mlp", "residual_cnn", "transformer"),
+        ("mlp", "residual_mlp", "cnn", "residual_cnn", "transformer"),
     )
 
 

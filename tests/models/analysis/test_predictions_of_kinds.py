@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -337,6 +337,8 @@ def test_every_network_gets_an_answer_that_json_can_hold(data: st.DataObject) ->
     own = data.draw(st.sampled_from(OWN.get(kind["kind"], OF_STACKS)))
     init = data.draw(st.sampled_from(INITS))
     spec = {**kind, "init": {"kind": init}, **own, **data.draw(st.sampled_from(SIDES))}
+    # Refused, with a test of its own: weights that start at zero have no norm to divide by.
+    assume(not (spec["init"]["kind"] == "fixup" and "weight_rule" in spec))
     answer = prediction(spec, batch_size=data.draw(st.sampled_from([2, 100])))
     decoded = json.loads(answer.model_dump_json(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
     assert Prediction.model_validate(decoded) == answer

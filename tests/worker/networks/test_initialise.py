@@ -308,10 +308,12 @@ def test_every_gate_is_an_orthogonal_matrix_of_its_own() -> None:
 
 
 def test_both_biases_of_a_loop_follow_the_init_of_its_input() -> None:
-    weights = rnn(input_init={"kind": "normal", "std": 0.001}, recurrent_init={"kind": "identity"})
-    assert not any(weights[name][1].any() for name in ("recurrent.0", "recurrent.0.input"))
-    assert float(weights["recurrent.0.input"][0].std()) == pytest.approx(0.001, rel=0.1)
-    assert torch.equal(weights["recurrent.0"][0], torch.eye(120, dtype=torch.float64).repeat(4, 1))
+    small = rnn(input_init={"kind": "normal", "std": 0.001}, recurrent_init={"kind": "torch_default"})
+    assert not any(small[name][1].any() for name in ("recurrent.0", "recurrent.0.input"))
+    assert_drawn(small["recurrent.0.input"][0], 1e-6, "normal")
+    usual = rnn(recurrent_init={"kind": "identity"})
+    assert torch.equal(usual["recurrent.0"][0], torch.eye(120, dtype=torch.float64).repeat(4, 1))
+    assert_drawn(usual["recurrent.0"][1], 1 / (3 * 120), "uniform")
 
 
 def test_the_forget_bias_is_in_one_of_the_two_biases() -> None:

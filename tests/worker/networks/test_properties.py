@@ -347,7 +347,7 @@ def unfit(shape: Shape) -> st.SearchStrategy[Body]:
         "pool": {"kind": "max_pool"},
         "mean": {"kind": "global_average_pool"},
         "readout": {"kind": "readout"},
-        "large pool": {"kind": "max_pool", "size": 32},
+        "large pool": {"kind": "average_pool", "size": min(32, max(2, min(shape.size[-2:]) + 1))},
         "large kernel": too_wide,
         "other shape": {"kind": "residual", "layers": [{"kind": "linear", "units": shape.size[-1] + 1}]},
     }
