@@ -12,7 +12,7 @@ from models.specs.init import INITS
 from models.specs.networks import NETWORKS
 from models.specs.optimizer import OPTIMIZERS
 from models.specs.remedy import REMEDIES
-from verdicts.trials import TRIALS
+from verdicts.trials import REMEDY_TRIALS, TRIALS
 from worker.datasets import LOADERS
 from worker.networks.parts import ACTIVATIONS
 from worker.remedies import RUN_TIME
@@ -33,12 +33,22 @@ def test_every_remedy_has_one_effect() -> None:
 
 
 def test_every_remedy_has_a_trial_where_it_helps_and_one_where_it_fails() -> None:
-    assert TRIALS.keys() == REMEDIES.keys()
-    for kind, trials in TRIALS.items():
+    assert REMEDY_TRIALS.keys() == REMEDIES.keys()
+    for kind, trials in REMEDY_TRIALS.items():
         assert [trial.expect for trial in trials] == ["helps", "fails"], kind
         for trial in trials:
             tried = trial.spec["remedies"] if "remedies" in trial.spec else trial.spec["variants"][-1]["remedies"]
             assert tried[0]["kind"] == kind
+
+
+def test_what_init_and_activation_can_set_is_tried_by_name() -> None:
+    tried = {
+        trial.spec["remedies"][0]["init"]["kind"]
+        for name in TRIALS
+        if name.startswith("init")
+        for trial in TRIALS[name]
+    }
+    assert {"lecun_normal", "identity", "delta_orthogonal", "lsuv", "fixup", "gpt2", "kaiming_normal"} <= tried
 
 
 def test_networks_data_and_activations_are_known_on_both_sides() -> None:

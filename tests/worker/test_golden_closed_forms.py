@@ -1,4 +1,6 @@
-"""Closed forms on the engine's records in float64, before any storage: time, and sums of residual branches."""
+"""Closed forms on the engine's records in float64, before any storage: time, sums of residual branches, deep linear
+learning.
+"""
 
 import math
 from typing import Any
@@ -11,9 +13,10 @@ from torch import nn
 from models.analysis.gradient import gradient_of_run
 from models.analysis.time_axis import time_of_run, time_of_seeds
 from models.plan import NetworkPlan, Shape, expand, plan_network
+from models.specs.experiment import ExperimentSpec
 from models.specs.network import ResidualMlpSpec, RnnSpec
 from models.specs.training_remedies import ClipNormRemedy
-from tests.worker.trials import plan_of, run_of, spec_of_kind
+from tests.worker.trials import plan_of, run_of, spec_of_kind, trainer_of
 from worker.engine import measure
 from worker.probe import StepRecord
 from worker.remedies.base import Bound
@@ -175,3 +178,41 @@ def test_the_loss_of_a_network_that_knows_nothing_is_ln_10() -> None:
     (record,), _, result = run_of(plan, dtype=torch.float64)
     assert record.loss == pytest.approx(2.302585092994046, rel=1e-14)
     assert result.chance_level == pytest.approx(2.302585, abs=0.01)  # of the labels' frequencies, which are not equal
+
+
+# --- SAXE: two linear layers learn every mode of their teacher along a known curve ------------------------------------
+
+
+def test_two_linear_layers_learn_as_saxe_says() -> None:
+    """Balanced weights a0 on each mode, full batches of white inputs, a step of 1e-3 in units of τ: at t = 1."""
+    start, modes, outputs = 0.001, (3.0, 2.0, 1.0), 8
+    body = {
+        "name": "saxe",
+        "dataset": {
+            "kind": "teacher_student",
+            "singular_values": list(modes),
+            "standardise": "none",
+            "test_fraction": 0.0,
+        },
+        "network": {"kind": "mlp", "hidden": [3], "activation": "identity", "init": {"kind": "normal", "std": 0.0}},
+        # The loss is a mean over outputs: its gradient is 2/outputs times that of half the summed square.
+        "optimizer": {"kind": "sgd", "learning_rate": 1e-3 * outputs / 2},
+        "steps": 1000,
+    }
+    cases = ExperimentSpec.model_validate(body).dataset.facts.cases
+    plan = expand(ExperimentSpec.model_validate({**body, "batch_size": cases}))[0].plan
+    trainer = trainer_of(plan, dtype=torch.float64, record=False)
+    part = trainer.train_part
+    teacher = part.y.T @ part.x / cases
+    left, strengths, right = torch.linalg.svd(teacher)
+    torch.testing.assert_close(strengths[:3], torch.tensor(modes, dtype=torch.float64), rtol=1e-6, atol=0)
+    first, second = (point.weight for point in trainer.model.points())
+    with torch.no_grad():
+        first.copy_(math.sqrt(start) * right[:3])
+        second.copy_(math.sqrt(start) * left[:, :3])
+    for step in range(plan.steps):
+        trainer.step(step)
+    learned = (left[:, :3].T @ second @ first @ right[:3].T).diagonal().tolist()
+    curve = [s * math.exp(2 * s) / (math.exp(2 * s) - 1 + s / start) for s in modes]
+    assert curve == pytest.approx([0.3557, 0.0532, 0.0073], rel=0.01)
+    assert learned == pytest.approx(curve, rel=0.01)

@@ -61,6 +61,13 @@ def deep_residual(remedy: Json, skip: Json | None = None, blocks: int = 40, **ch
     return mlp(remedy, 2, "relu", "kaiming_normal", **changes) | {"network": network}
 
 
+def deep_cnn(remedy: Json, activation: str = "tanh") -> Json:
+    """20 convolutions of 16 channels without a pool."""
+    network: Json = {"kind": "cnn", "channels": [16], "layers_per_stage": 20, "activation": activation}
+    rate: Json = {"optimizer": {"kind": "sgd", "learning_rate": 0.05, "momentum": 0.9}}
+    return mlp(remedy, 2, "relu", "torch_default", **rate) | {"network": network}
+
+
 def few_cases(remedy: Json, **changes: Any) -> Json:
     """A wide network with large weights on a tenth of the digits: it learns them by heart."""
     return mlp(
