@@ -59,7 +59,9 @@ class Folder:
 
     def release(self) -> None:
         if not self.kept:
-            _remove(self.path)
+            # The lock file goes with the folder: whoever came now would take what is left of it for a dead one's.
+            with _held(self.path.parent):
+                _remove(self.path)
         os.close(self._lock)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,20 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_is_not(tmp_path:
     assert {path.name for path in tmp_path.iterdir()} == {living.path.name, second.path.name}
     living.release()
     second.release()
+
+
+def test_folders_come_and_go_side_by_side(tmp_path: Path) -> None:
+    """One that is being removed has lost its lock file already, and is not taken for a dead one's."""
+
+    def come_and_go(_: int) -> None:
+        folder = Folder.temporary(tmp_path, "trial-")
+        for name in range(50):
+            (folder.path / str(name)).touch()
+        folder.release()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(come_and_go, range(80)))) == 80
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_the_owner_reads_what_is_inside(tmp_path: Path) -> None:

@@ -100,4 +100,4 @@ def test_after_a_kill_of_everything_it_starts_again_and_two_ctrl_c_end_it_at_onc
         assert second.stderr is not None
         assert "once more ends at once" in second.stderr.readline()
         second.send_signal(signal.SIGINT)
-        assert second.wait(5) == 128 + signal.SIGINT
+        assert second.wait(20) == 128 + signal.SIGINT
