@@ -72,7 +72,7 @@ bench: $(READY) ## what recording and storing cost, as ratios and rates (a few m
 CASES ?=
 
 .PHONY: verdicts
-verdicts: $(READY) ## trainings whose outcome is known, and a trial of every remedy (about 15 minutes; CASES="he_30 lstm")
+verdicts: $(READY) ## trainings whose outcome is known, and trials of every remedy (about 10 minutes; CASES="he_30 lstm")
 	@$(BIN)/python -m verdicts $(CASES)
 
 KILLS ?= 20
