@@ -229,6 +229,9 @@ class Layout:
         if norm.kind == "group_norm" and units % norm.groups:
             message = f"{norm.groups} groups do not divide the {units} units of {name!r}"
             raise self.refusal(message, "a number of groups that divides them", norm.groups)
+        if norm.kind == "group_norm" and norm.groups == units and not image:
+            message = f"every group of {name!r} would hold one unit, and a single number has no variance"
+            raise self.refusal(message, "fewer groups", norm.groups)
         if norm.kind == "rms_norm" and image:
             message = f"rms_norm is over the units of a vector or step, and {name!r} makes images"
             raise self.refusal(message, "batch_norm, layer_norm or group_norm", norm.kind)

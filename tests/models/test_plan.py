@@ -460,6 +460,11 @@ def test_a_list_that_does_not_fit_is_refused_at_the_layer_with_its_shape(
     assert said in problem(network={"kind": "sequential", "layers": layers})
 
 
+def test_a_group_of_one_unit_has_nothing_to_be_normalised_by() -> None:
+    network = {"kind": "mlp", "hidden": [8], "normalization": {"kind": "group_norm", "groups": 8}}
+    assert "a single number has no variance" in problem(network=network)
+
+
 def test_networks_are_refused_data_that_they_cannot_take() -> None:
     tokens = {"kind": "names", "standardise": "none"}
     assert "takes numbers, and the data are tokens" in problem(dataset=tokens)

@@ -64,8 +64,8 @@ NORMS = {
     for kind in ("batch_norm", "layer_norm", "rms_norm", "group_norm")
 } | {"group_norm": of_kind("group_norm", groups=st.sampled_from([1, 2]))}
 SKIP_KINDS = ["residual", "scaled", "rezero", "skip_init", "layer_scale", "highway"]
-EVEN = small(4).map(lambda half: 2 * half)
-"""Widths that both numbers of groups divide."""
+EVEN = small(5, 2).map(lambda half: 2 * half)
+"""Widths that both numbers of groups divide, into groups of more than one unit."""
 
 
 def skips(*, but: str = "") -> st.SearchStrategy[Body]:
