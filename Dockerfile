@@ -32,5 +32,7 @@ USER root
 COPY requirements/sdists.txt requirements/torch.txt requirements/
 RUN pip install --no-deps --no-build-isolation --use-pep517 -r requirements/sdists.txt
 RUN pip install ${TORCH_PIP_ARGS} -r requirements/torch.txt
+# Where the reductions of worker/measures/kernels.py are kept once compiled, for this machine's processor.
+ENV NUMBA_CACHE_DIR=/tmp/numba
 USER clinic
 CMD ["python", "-m", "worker"]

@@ -8,24 +8,28 @@ accumulation h and δ are those of the last pass. What is computed of them, and 
 import itertools
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from models.signals import CURVES
+from models.signals import CURVES, SIGNALS
 from worker.measures import meter_for
-from worker.measures.base import MEASURED, Array, Meter, Scalar
+from worker.measures.base import Array, Meter, Scalar
 from worker.points import Loop, Point, find_points
 from worker.states import gradient_of, over_steps, state_norms
 
 Where = Literal["forward", "backward"]
-SCALED = ("activation_gradient_rms", "weight_gradient_norm", "weight_gradient_max")
+_SCALED = [SIGNALS.index(one) for one in ("activation_gradient_rms", "weight_gradient_norm", "weight_gradient_max")]
 """What a factor of the loss multiplies."""
+LARGE = 2**14
+"""Entries of a weight that is read as soon as its gradient is there: later, both would have left the cache."""
 
 
 def _nothing() -> Array:
@@ -40,7 +44,7 @@ class FirstNonfinite:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step: an array per signal (layers in forward order, the output last), and the curves.
+    """One step: an array per signal in ``SIGNALS``' order (layers in forward order, the output last), and the curves.
 
     ``update_ratio`` is NaN where no update followed. ``gradient_norm`` is over all parameters of the model; the total
     and the clipped one equal it unless the caller says otherwise. Other curves that the caller did not give are NaN.
@@ -104,7 +108,8 @@ class Probe:
     overhead_seconds: float = 0.0
     """What reading took since the last record, the hooks' own calls left out."""
     _handles: list[RemovableHandle] = field(default_factory=list)
-    _loops: dict[int, tuple[Loop, Tensor]] = field(default_factory=dict)
+    _loops: dict[int, tuple[Loop, int]] = field(default_factory=dict)
+    _layers: tuple[str, ...] = ()
     _times: tuple[str, ...] = ()
     _gradient_norm: Scalar | None = None
     _queued: bool = False
@@ -118,6 +123,10 @@ class Probe:
                 self._handles.append(point.module.register_forward_hook(self._loop_hook(index, point.loop)))
             else:
                 self._handles.append(point.module.register_forward_hook(self._forward_hook(index)))
+            if point.weight.requires_grad and point.weight.numel() >= LARGE:
+                at_weight = partial(self._see_gradient, index)
+                self._handles.append(point.weight.register_post_accumulate_grad_hook(at_weight))  # type: ignore[no-untyped-call]
+        self._layers = tuple(point.name for point in self.points)
         loops = [point for point in self.points if point.loop is not None]
         self._times = tuple(f"{its.name}@{step}" for its in loops if its.loop for step in its.loop.time_steps)
         if self.optimizer is not None:
@@ -135,16 +144,11 @@ class Probe:
 
     def watch(self, index: int, h: Tensor) -> None:
         """Take ``h`` (batch × units, requiring a gradient) as what enters layer ``index``'s activation."""
-        inside = self._inside(h)
-        kept = self.meter.see_h(index, h.detach() if inside is None else h.detach()[inside])
-
-        def see_delta(delta: Tensor) -> None:
-            self.meter.see_delta(index, kept, delta if inside is None else delta[inside])
-            if not self._queued:
-                self._queued = True
-                _at_the_end_of_backward(self._after_backward)
-
-        h.register_hook(see_delta)  # type: ignore[no-untyped-call]
+        began = time.perf_counter()
+        inside = self._inside(h) if h.dim() == 3 else None
+        use = self.meter.see_h(index, h if inside is None else h.detach()[inside])
+        _on_gradient(h, partial(self._see_delta, index, use, inside))
+        self.overhead_seconds += time.perf_counter() - began
 
     def gradient_norm(self) -> Scalar:
         """‖g‖ over all parameters as it is now, for what came after backward."""
@@ -200,10 +204,24 @@ class Probe:
 
         return hook
 
+    def _see_delta(self, index: int, use: int, inside: Tensor | None, delta: Tensor) -> None:
+        began = time.perf_counter()
+        self.meter.see_delta(index, use, delta if inside is None else delta[inside])
+        if not self._queued:
+            self._queued = True
+            _at_the_end_of_backward(self._after_backward)
+        self.overhead_seconds += time.perf_counter() - began
+
+    def _see_gradient(self, index: int, _weight: Tensor) -> None:
+        if self.recording:
+            began = time.perf_counter()
+            self.meter.see_gradient(index)
+            self.overhead_seconds += time.perf_counter() - began
+
     def _inside(self, h: Tensor) -> Tensor | None:
-        """Which steps (batch, steps) lie before the cases' ends; None where all do."""
+        """Which steps (batch, steps) of h (batch, steps, units) lie before the cases' ends; None where all do."""
         lengths = self.lengths()
-        if lengths is None or h.dim() != 3:
+        if lengths is None:
             return None
         return torch.arange(h.shape[1], device=h.device) < lengths[:, None]
 
@@ -211,9 +229,9 @@ class Probe:
         """Gradients are read now, before a penalty or clipping changes them."""
         self._queued = False
         self._gradient_norm = None
-        for index, (loop, kept) in self._loops.items():
+        for index, (loop, use) in self._loops.items():
             gradients = [torch.cat([gradient_of(its) for its in parts], dim=1) for parts in loop.entering]
-            self.meter.see_delta(index, kept, over_steps(gradients, loop.lengths))
+            self.meter.see_delta(index, use, over_steps(gradients, loop.lengths))
         if self.meter.complete():
             self._settled()
 
@@ -225,14 +243,18 @@ class Probe:
     def _settled(self) -> Scalar:
         """The gradient norm, with every other number reduced. RuntimeError where a layer took no part."""
         if self._gradient_norm is None:
-            for layers, what in zip(self.meter.missing(), ("forward", "backward"), strict=True):
-                if layers:
-                    message = f"no {what} pass went through {', '.join(layers)} since the last record"
-                    raise RuntimeError(message)
+            if not self.meter.complete():
+                self._refuse()
             began = time.perf_counter()
             self._gradient_norm = self.meter.settle(_gradients(self.others))
             self.overhead_seconds += time.perf_counter() - began
         return self._gradient_norm
+
+    def _refuse(self) -> NoReturn:
+        no_h, no_delta = self.meter.missing()
+        which = "forward" if no_h else "backward"
+        message = f"no {which} pass went through {', '.join(no_h or no_delta)} since the last record"
+        raise RuntimeError(message)
 
     def _states(self) -> Tensor | None:
         """(2, states) of rms and gradient rms over all recurrent layers, on the device; None without any."""
@@ -240,28 +262,16 @@ class Probe:
             return None
         return torch.cat([state_norms(loop) for loop, _ in self._loops.values()], dim=1)
 
-    def _assemble(self, matrix: Array, curves: dict[str, float], states: Array, began: float) -> StepRecord:
-        signals: dict[str, Any] = dict(zip(MEASURED, matrix, strict=False))
+    def _assemble(self, matrix: Array, curves: dict[str, Any], states: Array, began: float) -> StepRecord:
         if self.loss_scale != 1.0:
             states = states / [[1.0], [self.loss_scale]]
-            for name in SCALED:
-                signals[name] = signals[name] / self.loss_scale
+            matrix[_SCALED] /= self.loss_scale
             curves["gradient_norm"] /= self.loss_scale
-        with np.errstate(divide="ignore", invalid="ignore"):
-            update = signals.pop("update_norm", None)
-            ratio = np.full(len(self.points), np.nan) if update is None else update / signals["weight_norm"]
         curves.setdefault("total_gradient_norm", curves["gradient_norm"])
         curves.setdefault("clipped_gradient_norm", curves["total_gradient_norm"])
-        return StepRecord(
-            step=self._step - 1,
-            layers=tuple([point.name for point in self.points]),
-            update_ratio=ratio,
-            times=self._times,
-            state_rms=states[0],
-            state_gradient_rms=states[1],
-            overhead_seconds=self.overhead_seconds + time.perf_counter() - began,
-            **{**signals, **curves},
-        )
+        fields: tuple[Any, ...] = (self._step - 1, self._layers, *matrix, self._times, *states)
+        curves["overhead_seconds"] = self.overhead_seconds + time.perf_counter() - began
+        return StepRecord(*fields, **curves)
 
     def _forget(self) -> None:
         self.meter.forget()
@@ -295,6 +305,15 @@ def attach(
 def _at_the_end_of_backward(do: Callable[[], None]) -> None:
     """Of the backward pass that is running. The engine's own name is private; torch's DDP and FSDP stand on it too."""
     torch.autograd.Variable._execution_engine.queue_callback(do)  # noqa: SLF001 -- as said
+
+
+def _on_gradient(h: Tensor, do: Callable[[Tensor], None]) -> None:
+    """``h.register_hook(do)`` without a handle to remove it, which takes three times as long."""
+    if h._backward_hooks is None and h.grad_fn is not None:  # noqa: SLF001 -- as torch.Tensor.register_hook does
+        h._backward_hooks = OrderedDict({0: do})  # noqa: SLF001 -- as above
+        h.grad_fn._register_hook_dict(h)  # noqa: SLF001 -- as above
+    else:
+        h.register_hook(do)  # type: ignore[no-untyped-call]
 
 
 def _gradients(tensors: Sequence[Tensor]) -> list[Tensor]:

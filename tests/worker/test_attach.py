@@ -7,10 +7,8 @@ from torch import Tensor, nn
 
 from models.signals import SIGNALS
 from tests.worker.trials import record_of
-from worker.measures.base import Meter
 from worker.measures.device import DeviceMeter
-from worker.measures.host import HostMeter
-from worker.probe import StepRecord, attach
+from worker.probe import LARGE, StepRecord, attach
 
 
 def user_model(*, inplace: bool) -> nn.Sequential:
@@ -70,21 +68,66 @@ def test_a_user_model_trains_bit_by_bit_as_without_a_probe(inplace: bool) -> Non
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("kind", [HostMeter, DeviceMeter])
-def test_h_overwritten_behind_the_probe_is_refused_and_never_measured(kind: type[Meter]) -> None:
-    class Careless(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.linear = nn.Linear(4, 4)
+class Careless(nn.Module):
+    """Overwrites h by a function that no probe can find."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.relu_(self.linear(x))
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
 
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu_(self.linear(x))
+
+
+def test_h_is_measured_on_the_host_before_anything_can_overwrite_it() -> None:
+    model, x = Careless(), torch.randn(3, 4)
+    h = model.linear(x).detach()
+    record = record_of(model, x)
+    assert record.activation_rms[0] == pytest.approx(h.square().mean().sqrt().item(), rel=1e-6)
+    assert record.activation_gradient_rms[0] == pytest.approx((h > 0).double().mean().sqrt().item(), rel=1e-6)
+
+
+def test_h_that_a_device_would_measure_too_late_is_refused() -> None:
     model = Careless()
-    probe = attach(model, meter=kind)
+    probe = attach(model, meter=DeviceMeter)
     with pytest.raises(RuntimeError, match="linear was overwritten"):
         model(torch.ones(3, 4)).sum().backward()
     probe.detach()
+
+
+def test_a_model_that_changes_its_type_or_size_is_measured_as_it_is_now() -> None:
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    probe = attach(model, optimizer)
+    for kind, units in ((torch.float32, 3), (torch.float64, 3), (torch.float32, 5)):
+        model.weight.data, model.bias.data = torch.ones(units, 4, dtype=kind), torch.zeros(units, dtype=kind)
+        optimizer.zero_grad()
+        model(torch.ones(2, 4, dtype=model.weight.dtype)).sum().backward()
+        before = model.weight.detach().clone()
+        optimizer.step()
+        record = probe.record()
+        assert record.weight_norm[0] == pytest.approx(before.norm().item(), rel=1e-6)
+        assert record.update_ratio[0] == pytest.approx(1.0 / before.square().mean().sqrt().item(), rel=1e-6)
+
+
+def test_large_weights_are_read_as_small_ones_are() -> None:
+    """Theirs is another path: as soon as the gradient is there."""
+    large, small = nn.Linear(200, 200), nn.Linear(200, 3)
+    assert [its.weight.numel() >= LARGE for its in (large, small)] == [True, False]
+    model = nn.Sequential(large, nn.ReLU(), small)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    probe = attach(model, optimizer)
+    weights = [its.weight.detach().clone() for its in (large, small)]
+    for _ in range(2):  # what is recorded is the sum of both passes
+        model(torch.ones(2, 200)).sum().backward()
+    gradients = [its.weight.grad.clone() for its in (large, small) if its.weight.grad is not None]
+    optimizer.step()
+    record = probe.record()
+    np.testing.assert_allclose(record.weight_norm, [its.double().norm() for its in weights], rtol=1e-6)
+    np.testing.assert_allclose(record.weight_gradient_norm, [its.double().norm() for its in gradients], rtol=1e-6)
+    np.testing.assert_array_equal(record.weight_gradient_max, [its.abs().max() for its in gradients])
+    ratios = [0.1 * float(one.norm() / other.norm()) for one, other in zip(gradients, weights, strict=True)]
+    np.testing.assert_allclose(record.update_ratio, ratios, rtol=1e-5)
 
 
 def test_a_layer_used_twice_is_read_at_its_last_use() -> None:
@@ -167,3 +210,19 @@ def test_detach_leaves_no_hook_no_attribute_and_no_gradient() -> None:
     assert everything_on(model, optimizer) != before
     probe.detach()
     assert everything_on(model, optimizer) == before
+
+
+@pytest.mark.parametrize("units", [4, 200])  # read at the end of backward, and as soon as the gradient is there
+def test_a_weight_that_two_layers_share_has_the_gradient_of_both(units: int) -> None:
+    first, second = nn.Linear(units, units), nn.Linear(units, units)
+    second.weight = first.weight
+    model = nn.Sequential(first, nn.Tanh(), second)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    probe = attach(model, optimizer)
+    model(torch.ones(3, units)).square().mean().backward()
+    assert first.weight.grad is not None
+    norm = float(first.weight.grad.double().norm())
+    optimizer.step()
+    record = probe.record()
+    np.testing.assert_allclose(record.weight_gradient_norm, [norm, norm], rtol=1e-6)
+    assert record.update_ratio[0] == record.update_ratio[1] > 0

@@ -1,5 +1,6 @@
 """Both meters give the same numbers, those of the formula, and the one for devices copies once."""
 
+import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.activations import SHAPES, Activation
+from models.plan import Plan
+from models.signals import SIGNALS
 from tests.worker.trials import plan_of, trainer_of
 from worker.measures import meter_for
-from worker.measures.base import MEASURED, Meter
+from worker.measures.base import Meter
 from worker.measures.device import DeviceMeter
 from worker.measures.host import HostMeter
 from worker.points import Point
@@ -45,7 +48,7 @@ def found_by(kind: type[Meter], given: list[Tensor], activation: str) -> dict[st
         weight.mul_(0.5)
     some = meter.norm(given[:12])
     matrix, numbers, _ = meter.read([total, some, 2.5, torch.tensor(3)], updated=True)
-    return {"numbers": numbers, **dict(zip(MEASURED, matrix, strict=True))}
+    return {"numbers": numbers, **dict(zip(SIGNALS, matrix, strict=True))}
 
 
 @pytest.mark.parametrize("activation", SHAPES)
@@ -74,7 +77,8 @@ def test_norms_maxima_and_counts_are_those_of_the_formula(kind: type[Meter]) -> 
         np.testing.assert_allclose(found[name], norms, rtol=1e-6)
     # Halving 1e-45, the smallest number there is, gives 0.
     change = [float((its - 0.5 * its).double().square().sum().sqrt()) for its in given]
-    np.testing.assert_allclose(found["update_norm"], change, rtol=1e-6)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(found["update_ratio"], np.array(change) / norms, rtol=1e-6)
     for name in ("activation_rms", "activation_gradient_rms"):
         np.testing.assert_allclose(found[name], [math.sqrt((its * its).mean()) for its in wide], rtol=1e-6)
     np.testing.assert_array_equal(found["weight_gradient_max"], [np.abs(its).max() for its in wide])
@@ -109,6 +113,25 @@ def test_half_precision_is_read_too() -> None:
         np.testing.assert_allclose(found_by(kind, given, "relu")["weight_norm"], 4000.0)
 
 
+def test_weights_of_two_types_in_one_model_lose_nothing() -> None:
+    given = [torch.full((3, 3), 1e-30), torch.full((2, 2), 1e-170, dtype=torch.float64)]
+    found = found_by(HostMeter, given, "identity")
+    np.testing.assert_allclose(found["weight_norm"], [3e-30, 2e-170], rtol=1e-6)
+    np.testing.assert_allclose(found["update_ratio"], 0.5, rtol=1e-6)
+
+
+def test_an_update_of_nothing_is_exactly_zero() -> None:
+    for kind, dtype in itertools.product((HostMeter, DeviceMeter), (torch.float32, torch.float64)):
+        weight = torch.ones(4, 4, dtype=dtype)
+        weight.grad = torch.zeros_like(weight)
+        meter = kind([Point("0", weight, nn.Identity(), None)])
+        meter.see_delta(0, meter.see_h(0, weight), weight)
+        meter.settle([])
+        matrix, _, _ = meter.read([], updated=True)
+        found = dict(zip(SIGNALS, matrix[:, 0], strict=True))
+        assert (found["update_ratio"], found["weight_gradient_norm"], found["weight_gradient_max"]) == (0.0, 0.0, 0.0)
+
+
 def test_a_channel_is_the_unit_of_a_convolution() -> None:
     model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU())
     convolution = model[0]
@@ -126,15 +149,17 @@ def test_a_channel_is_the_unit_of_a_convolution() -> None:
 
 
 class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts what brings numbers from tensors to the host."""
+    """Counts operations on tensors, and those among them that bring numbers to the host."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: Counter[str] = Counter()
         self.copies: Counter[str] = Counter()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         keywords = kwargs or {}
         name = str(function.overloadpacket)
+        self.operations[name] += 1
         to_host = name == "aten._to_copy" and keywords.get("device") == torch.device("cpu")
         if to_host or name in {"aten._local_scalar_dense", "aten.is_nonzero", "aten.equal", "aten.item"}:
             self.copies[name] += 1
@@ -144,33 +169,55 @@ class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
 REMEDIES = [{"kind": "l2"}, {"kind": "clip_norm", "max_norm": 0.1}]
 
 
+def counted(kind: type[Meter] | None, plan: Plan) -> Counted:
+    """What the second step does, measured by a meter, or by none."""
+    trainer = trainer_of(plan, record=kind is not None)
+    if kind is not None:
+        assert trainer.probe is not None
+        trainer.probe.meter = kind(trainer.probe.points)
+    trainer.step(0)
+    step = Counted()
+    with step:
+        trainer.step(1)
+    return step
+
+
 @pytest.mark.parametrize("remedies", [[], REMEDIES[:1], REMEDIES[1:], REMEDIES], ids=["none", "l2", "clip", "both"])
 def test_a_recorded_step_copies_to_the_host_once(remedies: list[dict[str, Any]]) -> None:
     """By the meter for devices, whose copy on a CPU is one as well."""
     network = {"hidden": [12] * 5, "normalization": {"kind": "batch_norm"}}
-    trainer = trainer_of(plan_of(network, remedies=remedies, design="add_all"))
-    assert trainer.probe is not None
-    trainer.probe.meter = DeviceMeter(trainer.probe.points)
-    trainer.step(0)
-    with Counted() as counted:
-        record = trainer.step(1)
-    assert record is not None
-    assert sum(counted.copies.values()) == 1, counted.copies
+    step = counted(DeviceMeter, plan_of(network, remedies=remedies, design="add_all"))
+    assert sum(step.copies.values()) == 1, step.copies
 
 
-def test_an_unrecorded_step_copies_nothing() -> None:
-    trainer = trainer_of(plan_of({"hidden": [12] * 5}, trace={"every": 2}, remedies=[REMEDIES[1]]))
-    trainer.step(0)
-    with Counted() as counted:
-        assert trainer.step(1) is None
-    assert not counted.copies
+MOST_OPERATIONS = {"relu": 9, "tanh": 9, "hardtanh": 21}
+"""Per layer: views of h, W and δ, one count of ∂L/∂W's non-finite entries, and what dead and saturated units take."""
+
+
+@pytest.mark.parametrize("activation", MOST_OPERATIONS)
+def test_a_recorded_step_takes_few_operations_a_layer_on_a_device_and_none_on_the_host(activation: str) -> None:
+    added = {}
+    for depth in (5, 10):
+        plan = plan_of({"hidden": [12] * depth, "activation": activation})
+        plain = counted(None, plan).operations
+        added[depth] = [counted(kind, plan).operations.total() - plain.total() for kind in (DeviceMeter, HostMeter)]
+    (few, one), (more, still_one) = added[5], added[10]
+    assert (more - few) / 5 <= MOST_OPERATIONS[activation]
+    assert (one, still_one) == (1, 1)  # the loss, as a number
+
+
+def test_an_unrecorded_step_copies_nothing_and_does_nothing_else() -> None:
+    plans = [plan_of({"hidden": [12] * 5}, trace={"every": 2}, remedies=[REMEDIES[1]]) for _ in range(2)]
+    recorded_elsewhere, never_recorded = counted(HostMeter, plans[0]), counted(None, plans[1])
+    assert not recorded_elsewhere.copies
+    assert recorded_elsewhere.operations == never_recorded.operations
 
 
 def test_the_counter_above_sees_a_copy() -> None:
-    with Counted() as counted:
+    with Counted() as seen:
         torch.ones(3).sum().item()
         torch.ones(3).to("cpu", copy=True)
-    assert sum(counted.copies.values()) == 2
+    assert sum(seen.copies.values()) == 2
 
 
 def test_a_trial_recorded_by_the_meter_for_devices_is_the_same() -> None:

@@ -90,6 +90,16 @@ def test_every_signal_of_every_kind_of_network_is_what_its_formula_says(asked: d
         assert record.gradient_norm == pytest.approx(told.gradient_norm, rel=1e-9)
 
 
+@pytest.mark.parametrize("kind", [*EVERY_KIND])
+def test_signals_behind_dropout_are_those_of_its_masks(kind: str) -> None:
+    """In the first step, where the oracle's network draws the same ones."""
+    asked = {**EVERY_KIND[kind], "network": {**EVERY_KIND[kind]["network"], "dropout": 0.4}}
+    told, record = told_and_recorded(trainer_of(expand(spec_of_kind(asked))[0].plan, dtype=torch.float64), 0)
+    for name in SIGNALS:
+        expected = [getattr(layer, name) for layer in told.layers]
+        np.testing.assert_allclose(getattr(record, name), expected, rtol=1e-8, atol=1e-13, err_msg=name)
+
+
 def test_the_small_trials_hold_dead_units_and_saturated_entries() -> None:
     """Else the test above would compare zeros."""
     dead = run_of(plan_of({"activation": "relu"}))[0][0].dead_fraction

@@ -1,7 +1,7 @@
 """What is measured of the tensors of a recorded step, whatever computes it.
 
-A meter keeps the h and δ of a step and gives a row per name of ``MEASURED``, one number per layer. ``host`` reads CPU
-tensors as they come, ``device`` stacks everything where it is and copies once; both give the same numbers up to
+A meter is shown the h and δ of a step and gives a row per name of ``SIGNALS``, one number per layer. ``host`` reduces
+CPU tensors as they come, ``device`` stacks everything where it is and copies once; both give the same numbers up to
 rounding.
 """
 
@@ -19,25 +19,11 @@ from worker.points import Point
 Array = npt.NDArray[np.float64]
 Scalar = float | Tensor
 
-MEASURED = (
-    "activation_rms",
-    "activation_gradient_rms",
-    "weight_gradient_norm",
-    "weight_gradient_max",
-    "weight_norm",
-    "dead_fraction",
-    "saturated_fraction",
-    "nonfinite_count",
-    "update_norm",
-)
-"""The rows of a step. ``update_norm``, the last, is there where an update followed."""
-
-
 NO_STATES: Array = np.zeros((2, 0))
 
 
 class Meter(ABC):
-    """Keeps what the layers of ``points`` show in a step, and reduces it when backward is through.
+    """Is shown what the layers of ``points`` compute in a step, and reduces it.
 
     Norms are true for every finite tensor: no square under- or overflows. A NaN or Inf makes them NaN or Inf.
     """
@@ -48,35 +34,37 @@ class Meter(ABC):
 
     def forget(self) -> None:
         """Begin another step."""
-        self._h: list[Tensor | None] = [None] * len(self.points)
-        self._delta: list[Tensor | None] = [None] * len(self.points)
-        self._versions = [0] * len(self.points)
+        self._uses = [0] * len(self.points)
+        self._waiting = set(range(len(self.points)))
 
-    def see_h(self, index: int, h: Tensor) -> Tensor:
-        """Layer ``index`` computed ``h``, detached; what is kept of it."""
-        self._h[index] = h = h.clone() if self.points[index].changed_in_place else h
-        self._delta[index] = None
-        self._versions[index] = h._version  # noqa: SLF001 -- documented under this name
-        return h
+    def see_h(self, index: int, h: Tensor) -> int:
+        """Layer ``index`` computed ``h``. Which use of the layer this was: ``see_delta`` wants to know."""
+        self._take_h(index, h)
+        self._waiting.add(index)
+        self._uses[index] += 1
+        return self._uses[index]
 
-    def see_delta(self, index: int, h: Tensor, delta: Tensor) -> None:
-        """∂L/∂h of what ``see_h`` gave. A layer used twice in a pass is that of its last use, in h and in δ."""
-        if self._h[index] is h:
-            self._delta[index] = delta
+    def see_delta(self, index: int, use: int, delta: Tensor) -> None:
+        """∂L/∂h of a use. A layer used twice in a pass is that of its last use, in h and in δ."""
+        if self._uses[index] == use:
+            self._take_delta(index, delta)
+            self._waiting.discard(index)
+
+    @abstractmethod
+    def see_gradient(self, index: int) -> None:
+        """Backward has written ∂L/∂W of the layer: a chance to reduce it that ``settle`` does not need."""
 
     def missing(self) -> tuple[list[str], list[str]]:
         """The layers that have shown (no h, no δ)."""
-        kept = ([*zip(its, self.points, strict=True)] for its in (self._h, self._delta))
-        h, delta = ([point.name for one, point in pairs if one is None] for pairs in kept)
-        return h, delta
+        no_h = [point.name for point, uses in zip(self.points, self._uses, strict=True) if uses == 0]
+        return no_h, [self.points[index].name for index in sorted(self._waiting)]
 
     def complete(self) -> bool:
-        return None not in self._delta
+        return not self._waiting
 
+    @abstractmethod
     def settle(self, others: Sequence[Tensor]) -> Scalar:
         """Reduce all that was seen, with ∂L/∂W as it is. The norm over all ∂L/∂W and ``others``."""
-        h = [self._unchanged(index, one) for index, one in enumerate(self._h) if one is not None]
-        return self._reduce(h, [one for one in self._delta if one is not None], others)
 
     @abstractmethod
     def norm(self, tensors: Sequence[Tensor]) -> Scalar:
@@ -86,17 +74,16 @@ class Meter(ABC):
     def read(
         self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
     ) -> tuple[Array, list[float], Array]:
-        """(rows × layers, the scalars, ``states`` (2, n)), with one copy at most. ``updated``: an update followed."""
+        """(signals × layers, the scalars, ``states`` (2, n)), with one copy unless something is not finite.
+
+        ``updated``: an update followed; the update ratios are NaN otherwise.
+        """
 
     @abstractmethod
-    def _reduce(self, h: Sequence[Tensor], delta: Sequence[Tensor], others: Sequence[Tensor]) -> Scalar: ...
+    def _take_h(self, index: int, h: Tensor) -> None: ...
 
-    def _unchanged(self, index: int, h: Tensor) -> Tensor:
-        point = self.points[index]
-        if h._version != self._versions[index]:  # noqa: SLF001 -- documented under this name
-            message = f"h of layer {point.name} was overwritten in place: give its Point with changed_in_place=True"
-            raise RuntimeError(message)
-        return h if point.unit_axis == -1 else h.movedim(point.unit_axis, -1)
+    @abstractmethod
+    def _take_delta(self, index: int, delta: Tensor) -> None: ...
 
 
 def flat_intervals(activation: Activation | None) -> list[Interval] | None:

@@ -1,160 +1,159 @@
-"""Reduces the tensors of a step on the CPU, one number after another; see ``base``."""
+"""Reduces CPU tensors at once, while they are in the cache, so that none has to be kept; see ``base``."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.activations import Activation, Interval
+from models.activations import Activation
+from worker.measures import kernels
 from worker.measures.base import NO_STATES, Array, Meter, Scalar, flat_intervals
+from worker.measures.kernels import Integers, Reals
 from worker.points import Point
 
-View = npt.NDArray[Any]
-_SPAN = 8192
-"""Entries in one dot product. Above 10,000 OpenBLAS would start threads; shorter sums also round less."""
-_TRUSTED = {np.dtype(one).char: float(np.finfo(one).tiny / np.finfo(one).eps) for one in (np.float32, np.float64)}
-"""A mean square below this may have lost squares to underflow."""
+_ZEROS: dict[torch.dtype, Reals] = {
+    torch.float32: np.zeros(1, dtype=np.float32),
+    torch.float64: np.zeros(1, dtype=np.float64),
+}
+"""Types that are read as they are. Others are read as float32: numpy has no bfloat16, and sums of halves overflow."""
 
 
 class HostMeter(Meter):
-    """Reduces CPU tensors layer by layer, so that what one reduction has fetched is in the cache for the next; through
-    numpy views where torch's own operation would take longer.
-    """
+    """A row of ``kernels`` per layer, filled as the step goes on."""
 
     def __init__(self, points: Sequence[Point]) -> None:
         super().__init__(points)
-        self._before = [torch.empty_like(point.weight, requires_grad=False) for point in points]
-        self._inactive = [_inactive(point.activation) for point in points]
-        self._columns: list[list[float]] = []
+        self._table = np.zeros((len(points), kernels.COLUMNS))
+        self._rows = list(self._table)
+        self._limits: list[dict[torch.dtype, Reals]] = [
+            {torch.float32: limits.astype(np.float32), torch.float64: limits}
+            for limits in (_limits(point.activation) for point in points)
+        ]
+        self._weights = [point.weight for point in points]
+        self._before = _Before([], torch.float32)
 
-    @np.errstate(over="ignore", invalid="ignore")
-    def _reduce(self, h: Sequence[Tensor], delta: Sequence[Tensor], others: Sequence[Tensor]) -> float:
-        torch._foreach_copy_(self._before, [point.weight.detach() for point in self.points])
-        self._columns = [self._column(index, *pair) for index, pair in enumerate(zip(h, delta, strict=True))]
-        norms = [column[2] for column in self._columns]
-        # Biases and the like are small, and one torch call for all of them costs less than views of each.
-        return _norm(np.array(norms + _norms_of_small(others)))
+    def forget(self) -> None:
+        super().forget()
+        self._seen = np.zeros(len(self.points), dtype=np.int32)
 
-    def _column(self, index: int, h: Tensor, delta: Tensor) -> list[float]:
-        of_h, of_delta = _flat(h), _flat(delta)
-        norm, delta_norm, weight_norm = _norm(of_h), _norm(of_delta), _norm(_flat(self._before[index]))
-        dead, saturated = self._inactive[index](h)
-        of_gradient, gradient_norm, largest = None, 0.0, 0.0
-        if (gradient := self.points[index].weight.grad) is not None:
-            of_gradient = _flat(gradient)
-            gradient_norm = _norm(of_gradient)
-            least, most = torch.aminmax(gradient)
-            largest = max(most.item(), -least.item())
-        bad = 0 if math.isfinite(norm + delta_norm + gradient_norm) else _nonfinite(of_h, of_delta, of_gradient)
-        root = math.sqrt(of_h.size)
-        return [norm / root, delta_norm / root, gradient_norm, largest, weight_norm, dead, saturated, bad]
+    def see_gradient(self, index: int) -> None:
+        self._fit()
+        weight, gradient, before = self._weights[index], self._weights[index].grad, self._before
+        if gradient is not None:
+            weight, gradient = _readable(weight, before.kind), _readable(gradient, before.kind)
+            addresses = weight.data_ptr(), gradient.data_ptr()
+            kernels.see_weight(*addresses, before.parts[index], before.sign_off, self._rows[index])
+            self._seen[index] = 1
 
-    @np.errstate(over="ignore", invalid="ignore")
+    def settle(self, others: Sequence[Tensor]) -> float:
+        self._fit()
+        before = self._before
+        weights = [_readable(its, before.kind) for its in self._weights]
+        gradients = [None if its.grad is None else _readable(its.grad, before.kind) for its in self._weights]
+        of_gradients = np.array([0 if its is None else its.data_ptr() for its in gradients])
+        norm = kernels.settle(
+            _addresses(weights),
+            of_gradients,
+            before.ends,
+            before.values,
+            before.sign_off,
+            self._seen,
+            self._table,
+            _norms(others),
+        )
+        return float(norm)
+
     def norm(self, tensors: Sequence[Tensor]) -> float:
-        return _norm(np.array([_norm(_flat(tensor)) for tensor in tensors]))
+        return float(kernels.norm_of(_norms(tensors)))
 
-    @np.errstate(over="ignore", invalid="ignore")
     def read(
         self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
     ) -> tuple[Array, list[float], Array]:
-        rows = self._columns
         if updated:
-            weights = [point.weight for point in self.points]
-            changes = [_distance(_flat(one), _flat(before)) for one, before in zip(weights, self._before, strict=True)]
-            rows = [[*column, change] for column, change in zip(self._columns, changes, strict=True)]
-        numbers = [one.item() if isinstance(one, Tensor) else one for one in scalars]
-        of_states = NO_STATES if states is None else states.numpy()
-        return np.ascontiguousarray(np.array(rows).T), [float(one) for one in numbers], of_states
+            weights = [_readable(its, self._before.kind) for its in self._weights]
+            kernels.see_changes(_addresses(weights), self._before.ends, self._before.values, self._table)
+        else:
+            self._table[:, kernels.UPDATE] = math.nan
+        rows = kernels.signals(self._table)
+        return rows, [float(one) for one in scalars], NO_STATES if states is None else states.numpy()
+
+    def _fit(self) -> None:
+        """Room for the weights as they are now: a user may have given the model another type."""
+        sizes = [its.numel() for its in self._weights]
+        wide = any(its.dtype is torch.float64 for its in self._weights)
+        kind = torch.float64 if wide else torch.float32
+        if (self._before.sizes, self._before.kind) != (sizes, kind):
+            self._before = _Before(sizes, kind)
+
+    def _take_h(self, index: int, h: Tensor) -> None:
+        h = _readable(h)
+        sizes = h.shape
+        if self.points[index].unit_axis == -1:
+            shape = (h.numel() // sizes[-1], sizes[-1], 1)
+        else:
+            shape = (sizes[0], sizes[1], math.prod(sizes[2:]))
+        kernels.see_h(h.data_ptr(), shape, self._limits[index][h.dtype], self._rows[index])
+
+    def _take_delta(self, index: int, delta: Tensor) -> None:
+        delta = _readable(delta)
+        kernels.see_delta(delta.data_ptr(), delta.numel(), _ZEROS[delta.dtype], self._rows[index])
 
 
-def _norms_of_small(tensors: Sequence[Tensor]) -> list[float]:
-    if not tensors:
-        return []
-    norms: list[float] = torch.stack(torch._foreach_norm(list(tensors), 2, dtype=torch.float64)).tolist()  # noqa: SLF001 -- no public name
-    return norms
+def warm_up() -> None:
+    """Compile the kernels, or load them, before a step has to wait for it."""
+    weight = torch.ones(1, 1)
+    weight.grad = weight
+    meter = HostMeter([Point("", weight, nn.Identity(), None)])
+    meter.see_delta(0, meter.see_h(0, weight), weight)
+    meter.see_gradient(0)
+    meter.settle([weight])
+    meter.read([], updated=True)
 
 
-def _flat(tensor: Tensor) -> View:
-    return _view(tensor).ravel()
+class _Before:
+    """Every weight as it was before an update, one after another."""
+
+    def __init__(self, sizes: list[int], kind: torch.dtype) -> None:
+        self.sizes, self.kind = sizes, kind
+        self.values: Reals = np.zeros(sum(sizes), dtype=_ZEROS[kind].dtype)
+        self.ends = np.cumsum(sizes, dtype=np.int64)
+        self.parts = [self.values[end - size : end] for end, size in zip(self.ends, sizes, strict=True)]
+        self.sign_off = kernels.SIGN_OFF[self.values.itemsize]
 
 
-def _view(tensor: Tensor) -> View:
-    if tensor.requires_grad:
-        tensor = tensor.detach()
-    if tensor.dtype is not torch.float32 and tensor.dtype is not torch.float64:
-        tensor = tensor.float()  # numpy has no bfloat16, and sums of halves overflow
-    view: View = tensor.numpy()
-    return view
+def _readable(tensor: Tensor, kind: torch.dtype | None = None) -> Tensor:
+    """One whose memory a kernel can read, of type ``kind``."""
+    own = tensor.dtype
+    if own is not kind:
+        if kind is not None:
+            tensor = tensor.to(kind)
+        elif own is not torch.float32 and own is not torch.float64:
+            tensor = tensor.float()
+    return tensor if tensor.is_contiguous() else tensor.contiguous()
 
 
-def _norm(flat: View) -> float:
-    """One dot product, and its square root where the sum can be trusted."""
-    size = flat.size
-    if size <= _SPAN:
-        square = float(flat.dot(flat))
-    else:
-        square = sum(float(part.dot(part)) for part in (flat[at : at + _SPAN] for at in range(0, size, _SPAN)))
-    if _TRUSTED[flat.dtype.char] * size <= square < math.inf:
-        return math.sqrt(square)
-    return _exact_norm(flat)
+def _addresses(tensors: Sequence[Tensor]) -> Integers:
+    """The caller keeps the tensors for as long as the addresses are used."""
+    return np.array([its.data_ptr() for its in tensors])
 
 
-def _exact_norm(flat: View) -> float:
-    wide = np.abs(flat, dtype=np.float64)
-    largest = float(wide.max(initial=0.0))
-    if largest == 0.0 or not math.isfinite(largest):
-        return largest
-    wide /= largest
-    return largest * math.sqrt(float(wide.dot(wide)))
+def _norms(tensors: Sequence[Tensor]) -> Array:
+    """‖·‖₂ of each, in any order."""
+    read = [_readable(its) for its in tensors]
+    by_type = [[its for its in read if its.dtype is kind] for kind in {its.dtype for its in read}]
+    norms = [
+        kernels.norms_of(_addresses(some), np.array([its.numel() for its in some]), _ZEROS[some[0].dtype])
+        for some in by_type
+    ]
+    return norms[0] if len(norms) == 1 else np.concatenate([*norms, np.zeros(0)])
 
 
-def _distance(flat: View, other: View) -> float:
-    """‖flat − other‖, in parts that stay in the cache."""
-    part = np.empty(min(_SPAN, flat.size), dtype=flat.dtype)
-    square = 0.0
-    for at in range(0, flat.size, _SPAN):
-        some = flat[at : at + _SPAN]
-        here = part[: some.size]
-        np.subtract(some, other[at : at + _SPAN], out=here)
-        square += float(here.dot(here))
-    if _TRUSTED[flat.dtype.char] * flat.size <= square < math.inf:
-        return math.sqrt(square)
-    return _exact_norm(np.subtract(flat, other))
-
-
-def _nonfinite(*views: View | None) -> int:
-    """How many entries are NaN or ±Inf."""
-    return sum(view.size - int(np.count_nonzero(np.isfinite(view))) for view in views if view is not None)
-
-
-def _inactive(activation: Activation | None) -> Callable[[Tensor], tuple[float, float]]:
-    """(share of dead units, share of saturated entries) of h (batch, …, units). NaN is neither."""
-    unsaturated = None if activation is None else activation.shape.unsaturated
+def _limits(activation: Activation | None) -> Array:
+    """Of ``kernels``: where φ' = 0, and where φ is saturated; NaN in place of what the activation has not."""
     flats = flat_intervals(activation)
-
-    def read(h: Tensor) -> tuple[float, float]:
-        dead = 0.0 if flats is None else _dead(h.reshape(-1, h.shape[-1]), flats)
-        if unsaturated is None:
-            return dead, 0.0
-        view, (low, high) = _view(h), unsaturated
-        return dead, int(np.count_nonzero(view <= low) + np.count_nonzero(view >= high)) / view.size
-
-    return read
-
-
-def _dead(units: Tensor, flats: Sequence[Interval]) -> float:
-    """A unit is dead where φ'(h) = 0 for every sample of the batch: each entry lies in one of ``flats``."""
-    if len(flats) == 1:
-        # All entries lie in one interval where their extremes do; NaN is an extreme, and never inside.
-        low, high = flats[0]
-        dead = _view(units.amax(0)) <= high
-        if low > -math.inf:
-            dead &= _view(units.amin(0)) >= low
-    else:
-        view = _view(units)
-        dead = np.logical_or.reduce([(view >= low) & (view <= high) for low, high in flats]).all(axis=0)
-    return int(np.count_nonzero(dead)) / len(dead)
+    ends = [math.nan, 0.0] if flats is None else [end for interval in flats for end in interval]
+    unsaturated = None if activation is None else activation.shape.unsaturated
+    nowhere = [math.inf, -math.inf]
+    return np.array([*(ends + nowhere)[:4], *((math.nan, 0.0) if unsaturated is None else unsaturated)])

@@ -183,7 +183,7 @@ def cases_of(shape: Shape) -> Tensor:
 class Sized(HostMeter):
     """Keeps how many numbers each layer showed."""
 
-    def see_h(self, index: int, h: Tensor) -> Tensor:
+    def see_h(self, index: int, h: Tensor) -> int:
         self.sizes[self.points[index].name] = h.numel()
         return super().see_h(index, h)
 
