@@ -1,10 +1,15 @@
-"""Entity tags: a hash of the answer, so that an unchanged one need not be sent again."""
+"""Entity tags: of an answer, so that it need not be sent again, or of a run's state, so that it need not be made."""
 
 import hashlib
 from http import HTTPStatus
 
 from fastapi import Request, Response
 from pydantic import BaseModel
+
+from models.tables import Run
+
+RUN_FORMAT = 1
+"""To be counted up when what is answered of a run changes in form, so that no client goes on with an older one."""
 
 
 def etag_of(body: bytes) -> str:
@@ -19,8 +24,22 @@ def matches(etag: str, if_none_match: str) -> bool:
 def tagged(request: Request, body: BaseModel | bytes, status: int = HTTPStatus.OK) -> Response:
     """The answer with its tag, or 304 where the client has it already."""
     content = body if isinstance(body, bytes) else body.model_dump_json().encode()
-    etag = etag_of(content)
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if matches(etag, request.headers.get("if-none-match", "")):
+    headers = {"ETag": etag_of(content), "Cache-Control": "no-cache"}
+    return not_modified(request, headers) or Response(content, status, headers, media_type="application/json")
+
+
+def not_modified(request: Request, headers: dict[str, str]) -> Response | None:
+    """304 where the client has what these headers tag."""
+    if matches(headers["ETag"], request.headers.get("if-none-match", "")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(content, status, headers, media_type="application/json")
+    return None
+
+
+def run_headers(run: Run, *asked: object) -> dict[str, str]:
+    """Those of what is answered of a run's records: the tag changes when what is stored of them does.
+
+    A worker says in every write how far it is, so the step stands for the records; a new attempt begins them anew.
+    """
+    state = (run.id, run.attempt, run.state, run.step, run.ended_at, run.raw_dropped_at)
+    etag = etag_of(repr((RUN_FORMAT, *state, *asked)).encode())
+    return {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept"}

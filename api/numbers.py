@@ -21,6 +21,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def json_response(body: dict[str, Any]) -> Response:
+def json_response(body: dict[str, Any], headers: dict[str, str]) -> Response:
     content = orjson.dumps(_plain(body), option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(content, media_type="application/json")
+    return Response(content, headers=headers, media_type="application/json")

@@ -74,3 +74,4 @@ class CurvesView(BaseModel):
     steps: list[tuple[int, int]]
     curves: dict[str, Curve]
     epochs: Epochs
+    first_nonfinite: FirstNonfinite | None

@@ -10,7 +10,10 @@ from sqlalchemy.orm import Session
 
 from api.callers import Caller
 from api.errors import not_found
+from api.trials import plan_of
 from api.views import ExperimentView, Progress, RunCounts, experiment_view
+from models.analysis.measurements import FirstNonfinite
+from models.broken import first_broken
 from models.status import State
 from models.tables import Attempt, Experiment, Run
 
@@ -55,6 +58,14 @@ def run_of(session: Session, caller: Caller, run_id: uuid.UUID) -> tuple[Run, Ex
     if row is None:
         raise not_found("run", run_id)
     return row[0], row[1]
+
+
+def first_nonfinite_of(session: Session, run: Run, experiment: Experiment) -> FirstNonfinite | None:
+    """From the summary where the run has one, else from what is stored so far."""
+    if run.summary is not None:
+        return run.summary.first_nonfinite
+    plan = plan_of(experiment.spec, run.variant)
+    return first_broken(session, run.id, plan, kept=run.raw_dropped_at is None)
 
 
 def experiments(

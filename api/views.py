@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, PlainSerializer
 
+from models.analysis.measurements import FirstNonfinite
 from models.analysis.statistics import Number
 from models.analysis.verdict import Verdict
 from models.specs.experiment import ExperimentSpec
@@ -71,6 +72,18 @@ class RunView(BaseModel):
     error: dict[str, Any] | None
     source: str
     links: Links
+
+
+class RunDetail(RunView):
+    """A run looked at by itself: also the first non-finite place that is stored of it, while it goes on as well."""
+
+    first_nonfinite: FirstNonfinite | None
+
+
+class Diagnosis(Verdict):
+    """A run's verdict, and the first non-finite place of all that was recorded (skipped steps too)."""
+
+    first_nonfinite: FirstNonfinite | None
 
 
 class ExperimentPage(BaseModel):

@@ -35,10 +35,11 @@ def array_bytes(values: Values) -> bytes:
     return _HEADER.pack(1, 0, oid, len(values), 1) + elements.tobytes()
 
 
-def array_values(sent: bytes, dtype: type[np.float32] | type[np.float64]) -> npt.NDArray[np.float64]:
-    """What ``array_send`` returned of a real[] (float32) or double precision[] (float64), as doubles."""
+def array_values(sent: Sequence[bytes], dtype: type[np.float32] | type[np.float64]) -> npt.NDArray[np.float64]:
+    """What ``array_send`` returned of some real[] (float32) or double precision[] (float64), end to end, as doubles."""
     layout = _ELEMENT[np.dtype(dtype).itemsize][1]
-    return np.asarray(np.frombuffer(sent[_HEADER.size :], dtype=layout)["value"], dtype=np.float64)
+    elements = b"".join([one[_HEADER.size :] for one in sent])
+    return np.frombuffer(elements, dtype=layout)["value"].astype(np.float64)
 
 
 def _field(value: Field) -> bytes:

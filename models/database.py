@@ -46,6 +46,13 @@ class Database:
             yield session
 
     @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A session for reading that sees one moment, however many statements it takes while a run goes on."""
+        with self.begin() as session:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+
+    @contextmanager
     def listening(self, *channels: str) -> Iterator[psycopg.Connection]:
         """A connection of its own, outside the pool, that hears NOTIFY on ``channels``."""
         url = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)

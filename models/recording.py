@@ -5,28 +5,24 @@ step ``i · stride``. Chunk k holds records 200·k … 200·k + 199; the newest 
 grows. Not-a-number and infinities are data and are stored bit for bit.
 """
 
-import math
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from psycopg import Connection
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from models.copying import Field, copy_rows
+from models.rollups import CHUNK_RECORDS, ROLLUP_BUCKETS, Rollups, driver, rollup_size
 from models.signals import CURVES, SIGNALS
-from models.tables import CurveChunk, EpochValue, TraceChunk, TraceRollup
-from models.thinning import Buckets, bucket_size, joined
+from models.tables import CurveChunk, EpochValue, TraceChunk
 
-CHUNK_RECORDS = 200
-ROLLUP_BUCKETS = 500
-PART_BUCKETS = 100
-_SIZES_IN_A_CHUNK = (2, 4, 8, 10, 20, 40, 50, 100, 200)
+__all__ = ["CHUNK_RECORDS", "Block", "Doubles", "TraceWriter", "rollup_size", "write_epoch"]
 
+Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 
@@ -48,14 +44,6 @@ class Block:
         return int(self.curves.shape[-1])
 
 
-def rollup_size(expected: int) -> int:
-    """Records to a rollup bucket: at most 500 buckets a run, and a size that fits chunks of 200 evenly."""
-    needed = bucket_size(expected, ROLLUP_BUCKETS)
-    if needed <= CHUNK_RECORDS:
-        return next(size for size in _SIZES_IN_A_CHUNK if size >= needed)
-    return math.ceil(needed / CHUNK_RECORDS) * CHUNK_RECORDS
-
-
 @dataclass(slots=True)
 class TraceWriter:
     """Writes blocks of one run and keeps its rollups. Writes nothing twice: a chunk that grows is replaced.
@@ -67,23 +55,40 @@ class TraceWriter:
     layers: Sequence[str]
     stride: int
     expected: int
-    _fine: dict[int, Buckets] = field(default_factory=dict)
+    _rollups: Rollups | None = field(init=False)
 
-    def write(self, session: Session, blocks: Sequence[Block]) -> None:
-        """Replace the chunks that ``blocks`` hold. The caller has made sure that the run is still its own."""
+    def __post_init__(self) -> None:
+        known = (self.run_id, len(self.layers), self.stride, self.expected)
+        self._rollups = Rollups(*known) if self.expected > ROLLUP_BUCKETS else None
+
+    def write(self, session: Session, blocks: Sequence[Block], *, ended: bool = False) -> None:
+        """Replace the chunks that ``blocks`` hold. The caller has made sure that the run is still its own.
+
+        ``ended``: no more will come, so the rollups take in what is left.
+        """
+        # Beyond float32 becomes ±inf, which reads as non-finite: rollups must see what the chunks will hold.
+        with np.errstate(over="ignore"):
+            stored = [block.signals.astype(np.float32) for block in blocks]
+        if blocks:
+            self._replace(session, blocks, stored)
+        if self._rollups is not None:
+            full = [
+                (block.first // CHUNK_RECORDS, _rows(values, block.curves))
+                for block, values in zip(blocks, stored, strict=True)
+                if ended or block.records == CHUNK_RECORDS
+            ]
+            self._rollups.write(session, full, ended=ended)
+
+    def _replace(self, session: Session, blocks: Sequence[Block], stored: Sequence[Singles]) -> None:
         chunks = [block.first // CHUNK_RECORDS for block in blocks]
         for table in (TraceChunk, CurveChunk):
             session.execute(delete(table).where(table.run_id == self.run_id, table.chunk.in_(chunks)))
-        connection = _driver(session)
-        copy_rows(connection, "trace_chunk", _TRACE_COLUMNS, self._trace_rows(blocks))
+        connection = driver(session)
+        copy_rows(connection, "trace_chunk", _TRACE_COLUMNS, self._trace_rows(blocks, stored))
         copy_rows(connection, "curve_chunk", _CURVE_COLUMNS, self._curve_rows(blocks))
-        if self.expected > ROLLUP_BUCKETS:
-            self._write_rollups(session, blocks)
 
-    def _trace_rows(self, blocks: Sequence[Block]) -> Iterator[Sequence[Field]]:
-        for block in blocks:
-            with np.errstate(over="ignore"):  # beyond float32 becomes ±inf, which reads as non-finite
-                values = block.signals.astype(np.float32)
+    def _trace_rows(self, blocks: Sequence[Block], stored: Sequence[Singles]) -> Iterator[Sequence[Field]]:
+        for block, values in zip(blocks, stored, strict=True):
             for layer, name in enumerate(self.layers):
                 arrays = {signal: values[index, layer] for index, signal in enumerate(SIGNALS)}
                 ratio = None if block.untrained else arrays.pop("update_ratio")
@@ -98,50 +103,13 @@ class TraceWriter:
         """(first step, stride, sealed)."""
         return block.first * self.stride, self.stride, block.records == CHUNK_RECORDS
 
-    def _write_rollups(self, session: Session, blocks: Sequence[Block]) -> None:
-        """Replace the parts that the blocks touch; chunks of parts that are full are kept no longer."""
-        size = rollup_size(self.expected)
-        per_part = PART_BUCKETS * size // CHUNK_RECORDS
-        for block in blocks:
-            self._fine[block.first // CHUNK_RECORDS] = Buckets.of(block.signals, min(size, CHUNK_RECORDS))
-        parts = sorted({chunk // per_part for chunk in self._fine})
-        session.execute(delete(TraceRollup).where(TraceRollup.run_id == self.run_id, TraceRollup.part.in_(parts)))
-        copy_rows(_driver(session), "trace_rollup", _ROLLUP_COLUMNS, self._rollup_rows(parts, per_part, size))
-        newest = max(self._fine)
-        for chunk in [chunk for chunk in self._fine if chunk // per_part < newest // per_part]:
-            del self._fine[chunk]
 
-    def _rollup_rows(self, parts: Sequence[int], per_part: int, size: int) -> Iterator[Sequence[Field]]:
-        for part in parts:
-            fine = joined([its for chunk, its in sorted(self._fine.items()) if chunk // per_part == part])
-            buckets = fine.merged(max(1, size // CHUNK_RECORDS))
-            place = (part * PART_BUCKETS * size * self.stride, self.stride, size, int(fine.records.sum()))
-            for index, signal in enumerate(SIGNALS):
-                for layer in range(len(self.layers)):
-                    arrays = [its[index, layer].astype(np.float32) for its in buckets.arrays]
-                    yield [self.run_id, signal, layer + 1, part, *place, *arrays]
-
-
-def _driver(session: Session) -> Connection:
-    """psycopg's own connection below the session, in the session's transaction."""
-    connection = session.connection().connection.driver_connection
-    assert isinstance(connection, Connection)  # noqa: S101 -- the only driver this project uses
-    return connection
+def _rows(signals: Singles, curves: Doubles) -> Doubles:
+    """(signals · layers + curves, records)."""
+    return np.concatenate([signals.reshape(-1, signals.shape[-1]), curves])
 
 
 _TRACE_COLUMNS = ("run_id", "layer_index", "chunk", "layer", "first_step", "stride", "sealed", *SIGNALS)
-ROLLUP_ARRAYS = ("minimum", "mean", "maximum", "last", "nonfinite")
-_ROLLUP_COLUMNS = (
-    "run_id",
-    "signal",
-    "layer_index",
-    "part",
-    "first_step",
-    "stride",
-    "bucket_records",
-    "records",
-    *ROLLUP_ARRAYS,
-)
 _CURVE_COLUMNS = ("run_id", "chunk", "first_step", "stride", "sealed", *CURVES)
 
 

@@ -19,7 +19,7 @@ from models.analysis.summary import RunSummary
 from models.plan import Variant
 from models.specs.experiment import ExperimentSpec
 from models.status import State, settled
-from models.tables import Attempt, CurveChunk, EpochValue, Experiment, Run, TraceChunk, TraceRollup
+from models.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experiment, Run, TraceChunk, TraceRollup
 
 QUEUE_CHANNEL = "clinic_queue"
 CHANGED_CHANNEL = "clinic_changed"
@@ -161,6 +161,7 @@ def claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float) -> C
             lease_until=func.clock_timestamp() + seconds(lease_s),
             worker=worker,
             step=0,
+            raw_dropped_at=None,
             started_at=func.coalesce(Run.started_at, func.clock_timestamp()),
         )
         .returning(Run.experiment_id, Run.variant, Run.seed, Run.attempt)
@@ -179,7 +180,7 @@ def claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float) -> C
 
 def _erase_trace(session: Session, run_id: uuid.UUID) -> None:
     """A new attempt starts from step 0: nothing of an earlier one may stand beside it."""
-    for table in (TraceChunk, CurveChunk, TraceRollup, EpochValue):
+    for table in (TraceChunk, CurveChunk, TraceRollup, CurveRollup, EpochValue):
         session.execute(delete(table).where(table.run_id == run_id))
 
 

@@ -97,6 +97,10 @@ class Run(Base):
     versions: Mapped[dict[str, Any] | None]
     summary: Mapped[RunSummary | None] = mapped_column(PydanticColumn(RunSummary))
     error: Mapped[dict[str, Any] | None]
+    trace_every: Mapped[int | None]
+    """The cadence that a recording budget chose."""
+    raw_dropped_at: Mapped[dt.datetime | None]
+    """When retention took the raw chunks, of which the rollups are left."""
 
     __table_args__ = (
         Index("ix_run_experiment_id_position", "experiment_id", "position", unique=True),
@@ -222,8 +226,8 @@ class CurveChunk(Base):
 class TraceRollup(Base):
     """Buckets of one layer's signal, for pictures of long runs: extremes and non-finite counts survive.
 
-    ``part`` groups up to 100 buckets of ``bucket_records`` records each (the newest may hold fewer: ``records``
-    counts those of the part). Runs of at most 500 records have none: their trace is its own picture.
+    ``part`` groups some buckets of ``bucket_records`` records each (the newest may hold fewer: ``records`` counts
+    those of the part). Runs of at most 500 records have none: their trace is its own picture.
     """
 
     __tablename__ = "trace_rollup"
@@ -241,6 +245,25 @@ class TraceRollup(Base):
     maximum: Mapped[list[float]] = mapped_column(Reals)
     last: Mapped[list[float]] = mapped_column(Reals)
     nonfinite: Mapped[list[float]] = mapped_column(Reals)
+
+
+class CurveRollup(Base):
+    """Buckets of one curve, laid out as those of a signal."""
+
+    __tablename__ = "curve_rollup"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    curve: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True)
+    first_step: Mapped[int]
+    stride: Mapped[int]
+    bucket_records: Mapped[int]
+    records: Mapped[int]
+    minimum: Mapped[list[float]] = mapped_column(Doubles)
+    mean: Mapped[list[float]] = mapped_column(Doubles)
+    maximum: Mapped[list[float]] = mapped_column(Doubles)
+    last: Mapped[list[float]] = mapped_column(Doubles)
+    nonfinite: Mapped[list[float]] = mapped_column(Doubles)
 
 
 class EpochValue(Base):

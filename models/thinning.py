@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,13 @@ class Buckets:
     @classmethod
     def of(cls, values: npt.ArrayLike, size: int) -> Self:
         """Buckets of ``size`` consecutive records of ``values`` (…, records); the last one may be shorter."""
+        return cls.beginning_at(values, np.arange(0, np.shape(values)[-1], size))
+
+    @classmethod
+    def beginning_at(cls, values: npt.ArrayLike, starts: Places) -> Self:
+        """Buckets of ``values`` (…, records) that begin at these records, the first of which is record 0."""
         data = np.asarray(values, dtype=np.float64)
-        starts = np.arange(0, data.shape[-1], size)
-        ends = np.minimum(starts + size, data.shape[-1])
+        ends = np.append(starts[1:], data.shape[-1])[: len(starts)]
         finite = np.isfinite(data)
         count = np.add.reduceat(finite.astype(np.float64), starts, axis=-1)
         total = np.add.reduceat(np.where(finite, data, 0.0), starts, axis=-1)
@@ -57,8 +62,11 @@ class Buckets:
 
     def merged(self, size: int) -> Self:
         """``size`` neighbouring buckets made one: the same as buckets of the raw values, but for rounding."""
-        starts = np.arange(0, self.records.shape[-1], size)
-        ends = np.minimum(starts + size, self.records.shape[-1])
+        return self.merged_at(np.arange(0, self.records.shape[-1], size))
+
+    def merged_at(self, starts: Places) -> Self:
+        """Neighbouring buckets made one, each beginning with one of these, the first of which is bucket 0."""
+        ends = np.append(starts[1:], self.records.shape[-1])[: len(starts)]
         finite = self.records - self.nonfinite
         count = np.add.reduceat(finite, starts, axis=-1)
         total = np.add.reduceat(np.where(finite > 0, np.nan_to_num(self.mean) * finite, 0.0), starts, axis=-1)

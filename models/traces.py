@@ -1,32 +1,38 @@
-"""Traces out of PostgreSQL, by window: raw, in buckets, or from rollups. Written by ``models/recording.py``."""
+"""Pictures of traces: any stretch of a run in a bounded number of buckets, each with its extremes.
+
+A stretch of few values is read raw. A longer one takes the rollup buckets that lie wholly inside it, and raw values
+at its two ends, so that it costs the picture and not the history. Where retention has dropped the raw values, the
+stretch is widened to the borders of its buckets, and the picture's ``steps`` say so.
+"""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import ColumnElement, ColumnExpressionArgument, case, func, select
 from sqlalchemy.orm import Session
 
-from models.analysis.trace import RunTrace
+from models.chunks import Extent, Steps, Window, extent, read_curves, read_epochs, read_run, read_signal
 from models.copying import array_values
-from models.plan import Plan
-from models.recording import CHUNK_RECORDS, ROLLUP_ARRAYS
-from models.signals import CURVES, SIGNALS, CurveName, SignalName
-from models.tables import CurveChunk, EpochValue, TraceChunk, TraceRollup
+from models.rollups import RAW_VALUES, ROLLUP_ARRAYS
+from models.signals import CurveName, SignalName
+from models.tables import CurveRollup, TraceRollup
 from models.thinning import Buckets, bucket_size, joined
 
-Doubles = npt.NDArray[np.float64]
-Steps = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Values of a stretch of records, raw. ``values``: (rows, records), a row per layer or per curve."""
-
-    steps: Steps
-    values: Doubles
+__all__ = [
+    "Curves",
+    "Picture",
+    "Signal",
+    "draw",
+    "picture",
+    "read_curves",
+    "read_epochs",
+    "read_rollup",
+    "read_run",
+    "read_signal",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,56 +44,216 @@ class Picture:
     raw: bool
 
 
-def read_signal(  # noqa: PLR0913, PLR0917 -- a window has these sides
-    session: Session, run_id: uuid.UUID, signal: SignalName, layers: Sequence[int], first: int, last: int
-) -> Window:
-    """The raw values of one signal in steps ``first`` … ``last`` (both included), layers by index from 1."""
-    column = getattr(TraceChunk, signal)
-    rows = session.execute(
-        _overlapping(TraceChunk, run_id, first, last)
-        .add_columns(TraceChunk.layer_index, func.array_send(column), func.cardinality(TraceChunk.weight_norm))
-        .where(TraceChunk.layer_index.in_(layers))
-        .order_by(TraceChunk.layer_index, TraceChunk.chunk)
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """What a run's rollups hold: its first ``records`` records, in buckets of ``size``."""
+
+    stride: int
+    size: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Consecutive buckets; ``starts`` has the number of each one's first record."""
+
+    starts: Steps
+    buckets: Buckets
+
+
+# --- what pictures are drawn of ----------------------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """Rows of values: the layers of a signal, or curves."""
+
+    @property
+    def session(self) -> Session: ...
+
+    @property
+    def run_id(self) -> uuid.UUID: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    def raw(self, first: int, last: int) -> Window:
+        """The values of steps ``first`` … ``last``."""
+
+    def rolled(self) -> Rolled | None: ...
+
+    def stored(self, first: int, last: int) -> Piece:
+        """The buckets of all parts of the rollups that reach into steps ``first`` … ``last``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One signal of some layers, by index from 1 and in order."""
+
+    session: Session
+    run_id: uuid.UUID
+    name: SignalName
+    layers: Sequence[int]
+
+    @property
+    def rows(self) -> int:
+        return len(self.layers)
+
+    def raw(self, first: int, last: int) -> Window:
+        return read_signal(self.session, self.run_id, self.name, self.layers, first, last)
+
+    def rolled(self) -> Rolled | None:
+        if not self.layers:
+            return None
+        one = (TraceRollup.signal == self.name) & (TraceRollup.layer_index == self.layers[0])
+        return _rolled(self, TraceRollup, one)
+
+    def stored(self, first: int, last: int) -> Piece:
+        these = (TraceRollup.signal == self.name) & TraceRollup.layer_index.in_(self.layers)
+        return _stored(self, TraceRollup, these, TraceRollup.layer_index, first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Some curves of a run."""
+
+    session: Session
+    run_id: uuid.UUID
+    names: Sequence[CurveName]
+
+    @property
+    def rows(self) -> int:
+        return len(self.names)
+
+    def raw(self, first: int, last: int) -> Window:
+        return read_curves(self.session, self.run_id, self.names, first, last)
+
+    def rolled(self) -> Rolled | None:
+        return _rolled(self, CurveRollup, CurveRollup.curve == self.names[0])
+
+    def stored(self, first: int, last: int) -> Piece:
+        order = case({name: at for at, name in enumerate(self.names)}, value=CurveRollup.curve)
+        return _stored(self, CurveRollup, CurveRollup.curve.in_(self.names), order, first, last)
+
+
+_Table = type[TraceRollup] | type[CurveRollup]
+
+
+def _rolled(source: Source, table: _Table, one: ColumnElement[bool]) -> Rolled | None:
+    found = source.session.execute(
+        select(table.stride, table.bucket_records, func.sum(table.records))
+        .where(table.run_id == source.run_id, one)
+        .group_by(table.stride, table.bucket_records)
+    ).one_or_none()
+    return None if found is None else Rolled(*found)
+
+
+def _stored(  # noqa: PLR0913, PLR0917 -- a window of a table has these sides
+    source: Source,
+    table: _Table,
+    these: ColumnElement[bool],
+    order: ColumnExpressionArgument[int],
+    first: int,
+    last: int,
+) -> Piece:
+    found = source.session.execute(
+        select(
+            table.first_step // table.stride,
+            table.bucket_records,
+            table.records,
+            *(func.array_send(getattr(table, name)) for name in ROLLUP_ARRAYS),
+        )
+        .where(
+            table.run_id == source.run_id,
+            these,
+            table.first_step <= last,
+            table.first_step + table.records * table.stride > first,
+        )
+        .order_by(order, table.part)
     ).all()
-    by_layer: dict[int, list[Doubles]] = {layer: [] for layer in layers}
-    steps: dict[int, Steps] = {}
-    for begin, stride, layer, sent, length in rows:
-        steps[begin] = begin + stride * np.arange(length, dtype=np.int64)
-        by_layer[layer].append(np.full(length, np.nan) if sent is None else array_values(sent, np.float32))
-    return _clip(steps, [np.concatenate(its) if its else np.empty(0) for its in by_layer.values()], first, last)
+    parts = [_offsets(*row[:3]) for row in found[: len(found) // source.rows]]
+    starts, counts = (np.concatenate(its) for its in zip(*parts, strict=True))
+    dtype = np.float32 if table is TraceRollup else np.float64
+    arrays = [array_values([row[at] for row in found], dtype).reshape(source.rows, -1) for at in range(3, 8)]
+    return Piece(starts, Buckets.from_arrays(arrays, counts.astype(np.float64)))
 
 
-def read_curves(session: Session, run_id: uuid.UUID, curves: Sequence[CurveName], first: int, last: int) -> Window:
-    """The raw values of some curves in steps ``first`` … ``last``, a row per curve."""
-    rows = session.execute(
-        _overlapping(CurveChunk, run_id, first, last)
-        .add_columns(*(func.array_send(getattr(CurveChunk, curve)) for curve in curves))
-        .order_by(CurveChunk.chunk)
-    ).all()
-    steps: dict[int, Steps] = {}
-    parts: list[list[Doubles]] = [[] for _ in curves]
-    for begin, stride, *sent in rows:
-        values = [array_values(one, np.float64) for one in sent]
-        steps[begin] = begin + stride * np.arange(len(values[0]), dtype=np.int64)
-        for part, its in zip(parts, values, strict=True):
-            part.append(its)
-    return _clip(steps, [np.concatenate(part) if part else np.empty(0) for part in parts], first, last)
+def _offsets(begin: int, size: int, records: int) -> tuple[Steps, Steps]:
+    """Of a part's buckets: the number of the first record, and how many there are."""
+    starts = np.arange(0, records, size, dtype=np.int64)
+    return begin + starts, np.minimum(size, records - starts)
 
 
-def _overlapping(
-    table: type[TraceChunk] | type[CurveChunk], run_id: uuid.UUID, first: int, last: int
-) -> Select[int, int]:
-    reach = table.first_step + (CHUNK_RECORDS - 1) * table.stride
-    return select(table.first_step, table.stride).where(
-        table.run_id == run_id, table.first_step <= last, reach >= first
-    )
+# --- pictures ----------------------------------------------------------------------------------------------------
 
 
-def _clip(steps: dict[int, Steps], values: Sequence[Doubles], first: int, last: int) -> Window:
-    joined_steps = np.concatenate([steps[begin] for begin in sorted(steps)]) if steps else np.empty(0, dtype=np.int64)
-    inside = (joined_steps >= first) & (joined_steps <= last)
-    matrix = np.stack(values) if values else np.empty((0, 0))
-    return Window(joined_steps[inside], matrix[:, inside])
+def draw(source: Source, first: int, last: int, points: int, *, kept: bool = True) -> Picture:
+    """Steps ``first`` … ``last`` in at most ``points`` buckets. ``kept``: retention has not dropped raw values.
+
+    The session has to see one moment: a run goes on while it is drawn.
+    """
+    rolled = source.rolled()
+    there = extent(source.session, source.run_id)
+    if rolled is not None and rolled.records > there.records:
+        there = Extent(rolled.stride, rolled.records)
+    begin, end = there.between(first, last)
+    few = (end - begin) * source.rows <= RAW_VALUES
+    if rolled is None or begin == end or (kept and few and bucket_size(end - begin, points) < rolled.size):
+        return picture(source.raw(first, last), points)
+    low, high = _inside(rolled, begin, end, kept=kept)
+    begin = min(begin, low)
+    width = bucket_size(max(end, high) - begin, points)
+    return _assembled(list(_pieces(source, there.stride, (begin, low, high, end), width)), width, there.stride)
+
+
+def _inside(rolled: Rolled, begin: int, end: int, *, kept: bool) -> tuple[int, int]:
+    """The records whose buckets lie wholly between, or where the raw values are gone those that reach into it."""
+    size = rolled.size
+    if kept:
+        low = min(-(-begin // size) * size, rolled.records)
+        high = rolled.records if end >= rolled.records else end // size * size
+    else:
+        low = begin // size * size if begin < rolled.records else begin
+        high = min(-(-end // size) * size, rolled.records)
+    return low, max(low, high)
+
+
+def _pieces(source: Source, stride: int, cuts: tuple[int, int, int, int], width: int) -> Iterator[Piece]:
+    """Raw, stored, raw, between four record numbers; raw values are bucketed at once, as they are many."""
+    begin, low, high, end = cuts
+    if begin < low:
+        yield _of_raw(source, stride, (begin, min(low, end)), begin, width)
+    if low < high:
+        piece = source.stored(low * stride, (high - 1) * stride)
+        inside = (piece.starts >= low) & (piece.starts < high)
+        kept = Buckets.from_arrays([its[:, inside] for its in piece.buckets.arrays], piece.buckets.records[inside])
+        yield Piece(piece.starts[inside], kept)
+    if high < end and low < end:
+        yield _of_raw(source, stride, (high, end), begin, width)
+
+
+def _of_raw(source: Source, stride: int, records: tuple[int, int], origin: int, width: int) -> Piece:
+    first, end = records
+    window = source.raw(first * stride, (end - 1) * stride)
+    numbers = window.steps // stride
+    starts = _group_starts(numbers, origin, width)
+    return Piece(numbers[starts], Buckets.beginning_at(window.values, starts))
+
+
+def _group_starts(numbers: Steps, origin: int, width: int) -> Steps:
+    """Where the groups of ``width`` records from ``origin`` on begin; what begins in a group belongs to it whole."""
+    groups = (numbers - origin) // width
+    return np.flatnonzero(np.diff(groups, prepend=-1))
+
+
+def _assembled(pieces: Sequence[Piece], width: int, stride: int) -> Picture:
+    numbers = np.concatenate([piece.starts for piece in pieces])
+    buckets = joined([piece.buckets for piece in pieces])
+    end = int(numbers[-1] + buckets.records[-1])
+    starts = _group_starts(numbers, int(numbers[0]), width)
+    borders = np.append(numbers[starts], end)
+    steps = np.stack([borders[:-1], borders[1:] - 1], axis=1) * stride
+    merged = buckets.merged_at(starts)
+    return Picture(steps, merged, raw=bool((merged.records == 1).all()))
 
 
 def picture(window: Window, points: int) -> Picture:
@@ -105,80 +271,12 @@ def _ranges(steps: Steps, size: int) -> Steps:
 def read_rollup(
     session: Session, run_id: uuid.UUID, signal: SignalName, layers: Sequence[int], points: int
 ) -> Picture | None:
-    """The whole run in at most ``points`` buckets, from stored ones; None where the run is too short to have any."""
-    rows = session.execute(
-        select(
-            TraceRollup.layer_index,
-            TraceRollup.stride,
-            TraceRollup.bucket_records,
-            TraceRollup.records,
-            *(func.array_send(getattr(TraceRollup, name)) for name in ROLLUP_ARRAYS),
-        )
-        .where(TraceRollup.run_id == run_id, TraceRollup.signal == signal, TraceRollup.layer_index.in_(layers))
-        .order_by(TraceRollup.layer_index, TraceRollup.part)
-    ).all()
-    if not rows:
+    """What the rollups hold in at most ``points`` buckets; None where the run is too short to have any."""
+    source = Signal(session, run_id, signal, layers)
+    rolled = source.rolled()
+    if rolled is None:
         return None
-    stride, size = rows[0].stride, rows[0].bucket_records
-    by_layer: dict[int, list[Buckets]] = {layer: [] for layer in layers}
-    for layer, _, _, records, *sent in rows:
-        arrays = [array_values(one, np.float32) for one in sent]
-        filled = np.minimum(size, records - size * np.arange(len(arrays[0])))
-        by_layer[layer].append(Buckets.from_arrays(arrays, filled.astype(np.float64)))
-    whole = [joined(parts) for parts in by_layer.values()]
-    stacked = [np.stack(its) for its in zip(*(one.arrays for one in whole), strict=True)]
-    buckets = Buckets.from_arrays(stacked, whole[0].records)
+    buckets = source.stored(0, rolled.records * rolled.stride).buckets
     group = bucket_size(len(buckets.records), points)
-    steps = stride * np.arange(int(buckets.records.sum()), dtype=np.int64)
-    return Picture(_ranges(steps, size * group), buckets.merged(group), raw=False)
-
-
-def first_broken_chunk(session: Session, run_id: uuid.UUID) -> int | None:
-    """The first step of the earliest chunk that holds a non-finite count or h; None where all is finite."""
-    # Where there are rollups they know it without millions of values being looked at.
-    rolled = session.execute(
-        select(func.count(), func.min(TraceRollup.first_step).filter(text(_BROKEN_BUCKET))).where(
-            TraceRollup.run_id == run_id, TraceRollup.signal.in_(["nonfinite_count", "activation_rms"])
-        )
-    ).one()
-    broken_part: int | None = rolled[1]
-    if rolled[0] and broken_part is None:
-        return None
-    return session.execute(
-        select(func.min(TraceChunk.first_step)).where(
-            TraceChunk.run_id == run_id, TraceChunk.first_step >= (broken_part or 0), text(_BROKEN_CHUNK)
-        )
-    ).scalar_one()
-
-
-_BROKEN_CHUNK = "(0 <> ANY (nonfinite_count) OR 'NaN' = ANY (activation_rms) OR 'Infinity' = ANY (activation_rms))"
-_BROKEN_BUCKET = "(0 <> ANY (nonfinite) OR (signal = 'nonfinite_count' AND 0 <> ANY (maximum)))"
-
-
-def read_run(session: Session, run_id: uuid.UUID, plan: Plan, first: int = 0, last: int | None = None) -> RunTrace:
-    """The trace of a run as the analysis reads it: of all steps, or of ``first`` … ``last``."""
-    layers = [layer.index for layer in plan.layers]
-    end = plan.steps if last is None else last
-    signals = {name: read_signal(session, run_id, name, layers, first, end) for name in SIGNALS}
-    curves = read_curves(session, run_id, CURVES, first, end)
-    time = plan.network.time
-    states = [len(layers) + 1 + row for row in range(len(time))]
-    of_states = read_signal(session, run_id, "activation_gradient_rms", states, first, end) if time else None
-    return RunTrace(
-        layers=plan.layers,
-        steps=curves.steps,
-        signals={name: window.values for name, window in signals.items()},
-        curves=dict(zip(CURVES, curves.values, strict=True)),
-        time=time,
-        state_gradient_rms=np.zeros((0, len(curves.steps))) if of_states is None else of_states.values,
-    )
-
-
-def read_epochs(session: Session, run_id: uuid.UUID) -> list[tuple[float, float]]:
-    """(validation loss, validation metric) per epoch."""
-    rows = session.execute(
-        select(EpochValue.validation_loss, EpochValue.validation_metric)
-        .where(EpochValue.run_id == run_id)
-        .order_by(EpochValue.epoch)
-    )
-    return [(row.validation_loss, row.validation_metric) for row in rows]
+    steps = rolled.stride * np.arange(rolled.records, dtype=np.int64)
+    return Picture(_ranges(steps, rolled.size * group), buckets.merged(group), raw=False)

@@ -19,12 +19,12 @@ from sqlalchemy.exc import DBAPIError
 from models import comparisons, runs
 from models.analysis.summary import summarise
 from models.database import Database
+from models.endings import read_ending
 from models.plan import Plan, expand
 from models.runs import Claim
 from models.settings import Settings
 from models.specs.base import SpecError
 from models.status import State
-from models.traces import read_run
 from worker.app import asked_to_stop, worker_name
 from worker.datasets import load
 from worker.engine import EpochResult, RunResult, train
@@ -108,9 +108,9 @@ class Workshop:
     def _finish(self, claim: Claim, plan: Plan, recorder: Recorder, result: RunResult) -> None:
         """The last rows, the verdict and the end of the run, all or nothing."""
         with self.database.begin() as session:
-            recorder.write(session, result.steps_done - 1)
-            trace = read_run(session, claim.lease.run_id, plan)
-            summary = summarise(plan, trace, result.facts(plan))
+            recorder.write(session, result.steps_done - 1, ended=True)
+            facts = result.facts(plan)
+            summary = summarise(plan, read_ending(session, claim.lease.run_id, plan, facts), facts)
             if not runs.finish(session, claim.lease, summary, str(result.device), _versions()):
                 raise LeaseLost
 

@@ -1,6 +1,7 @@
 """Gathers step records into chunks and writes them, fenced by the lease, while the run goes on.
 
-Memory is bounded: at most the open chunk and what was sealed since the last write is held.
+Memory is bounded: at most the open chunk and what was sealed since the last write is held. ``add`` returns when a
+write that is due has been made: where PostgreSQL is slow, training waits.
 """
 
 import time
@@ -65,15 +66,21 @@ class Recorder:
         with self.database.begin() as session:
             self.write(session, step)
 
-    def write(self, session: Session, step: int) -> None:
-        """Beat and write in the caller's transaction. LeaseLost, and nothing written, where the lease is void."""
+    def write(self, session: Session, step: int, *, ended: bool = False) -> None:
+        """Beat and write in the caller's transaction. LeaseLost, and nothing written, where the lease is void.
+
+        ``ended``: these are the run's last records.
+        """
+        began = time.monotonic()
         if not runs.beat(session, self.lease, self.lease_s, step=step + 1):
             raise LeaseLost
         blocks = [*self._sealed, self._block()] if self._open else self._sealed
-        if blocks:
-            self._writer.write(session, blocks)
+        self._writer.write(session, blocks, ended=ended)
         for epoch in self._epochs:
             write_epoch(session, self.lease.run_id, epoch.epoch, epoch.loss, epoch.metric)
+        if time.monotonic() - began > self.lease_s / 3:
+            # The heart waits for the row that this transaction holds, so nobody else has lengthened the lease.
+            runs.beat(session, self.lease, self.lease_s)
         self._sealed, self._epochs = [], []
         self._flushed_at = time.monotonic()
 

@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from api import rows
 from api.dependencies import CallerDep, DatabaseDep
+from api.pictures import LAST_STEP
 from api.report.page import HeatMap, render
 from models import comparisons
 from models.analysis.comparison import Comparison
 from models.plan import NetworkPlan, expand
 from models.tables import Experiment, Run
-from models.traces import picture, read_rollup, read_signal
+from models.traces import Signal, draw
 
 router = APIRouter(prefix="/v1/experiments", tags=["comparisons"])
 
@@ -25,7 +26,7 @@ POINTS = 200
 @router.get("/{experiment_id}/report", response_class=HTMLResponse)
 def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> HTMLResponse:
     """One self-contained page: table, forest plot, heat maps, profiles beside theory, sentences."""
-    with database.begin() as session:
+    with database.snapshot() as session:
         experiment = rows.experiment_of(session, caller, experiment_id)
         comparison = (
             comparisons.compute(session, experiment_id)
@@ -43,9 +44,8 @@ def _maps(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
         query = select(Run).where(Run.experiment_id == experiment.id, Run.variant == variant.name, Run.seed == seed)
         run = session.execute(query).scalar_one()
         numbers, caption = _rows_of(variant.plan.network)
-        drawn = read_rollup(session, run.id, "activation_gradient_rms", numbers, POINTS) or picture(
-            read_signal(session, run.id, "activation_gradient_rms", numbers, 0, max(run.steps, 1)), POINTS
-        )
+        source = Signal(session, run.id, "activation_gradient_rms", numbers)
+        drawn = draw(source, 0, LAST_STEP, POINTS, kept=run.raw_dropped_at is None)
         with np.errstate(divide="ignore", invalid="ignore"):
             levels = np.log(drawn.buckets.mean)
             found[variant.name] = HeatMap(levels - levels[-1], caption)

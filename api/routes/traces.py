@@ -1,52 +1,51 @@
-"""The trace of a run: one signal, some layers, a stretch of steps, in as many points as a picture needs."""
+"""The records of a run: its trace, signal by signal and layer by layer, and its curves; as pictures or as tables."""
 
 import uuid
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from api import rows
 from api.bodies import StrictRoute
 from api.dependencies import CallerDep, DatabaseDep
 from api.errors import ApiError
+from api.etags import not_modified, run_headers
 from api.fields import FieldProblem
+from api.formats import JSON, TABLES, FormatDep
 from api.numbers import json_response
-from api.pictures import Stretch, StretchDep, TraceRow, TraceView
+from api.pictures import CurvesView, Stretch, StretchDep, TraceRow, TraceView
+from api.tables import CurveTable, Reading, TraceTable, streamed
 from api.trials import plan_of
-from models.analysis.measurements import FirstNonfinite, first_nonfinite
+from models.chunks import extent
+from models.database import Database
 from models.plan import Plan
-from models.recording import CHUNK_RECORDS
-from models.signals import SignalName
-from models.tables import Run
-from models.traces import Picture, first_broken_chunk, picture, read_rollup, read_run, read_signal
+from models.signals import CURVES, SIGNALS, SignalName
+from models.tables import Experiment, Run
+from models.traces import Curves, Signal, draw, read_epochs
 
 Axis = Literal["depth", "time"]
+Asked = Literal[SignalName, "all"]
 Layers = Annotated[list[str] | None, Query(description="Names or indices, repeated or by comma; default all.")]
 
-
-def _accepts_json(request: Request) -> None:
-    accepted = request.headers.get("accept", "*/*")
-    kinds = {one.split(";")[0].strip().lower() for one in accepted.split(",")}
-    if not kinds & {"*/*", "application/*", "application/json"}:
-        problem = FieldProblem(
-            field="Accept", value=accepted[:200], message="a trace is answered as JSON", allowed=["application/json"]
-        )
-        raise ApiError(HTTPStatus.NOT_ACCEPTABLE, problem.message, [problem])
+router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
 
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute, dependencies=[Depends(_accepts_json)])
-
-
-@router.get("/{run_id}/trace", summary="One signal, layer by layer, over the steps", response_model=TraceView)
+@router.get(
+    "/{run_id}/trace",
+    summary="One signal, layer by layer, over the steps",
+    response_model=TraceView,
+    responses=TABLES,
+)
 def trace(  # noqa: PLR0913, PLR0917 -- what the contract lets a client choose
     run_id: uuid.UUID,
+    request: Request,
     caller: CallerDep,
     database: DatabaseDep,
-    signal: SignalName,
+    kind: FormatDep,
+    signal: Asked,
     stretch: StretchDep,
     layers: Layers = None,
     axis: Axis = "depth",
@@ -55,31 +54,111 @@ def trace(  # noqa: PLR0913, PLR0917 -- what the contract lets a client choose
 
     ``axis=time`` shows the states of recurrent layers instead of the layers: ``activation_rms`` of the state, and as
     ``activation_gradient_rms`` ∂L/∂state.
+
+    CSV, Arrow and Parquet, by ``Accept``, have a row per step and layer with the values as they are; ``points`` does
+    not apply, and ``signal=all`` gives a column for each. 410 where retention has dropped the values.
     """
-    with database.begin() as session:
+    if signal == "all" and kind == JSON:
+        message = "only tables hold all signals: ask for one, or Accept another type"
+        problem = FieldProblem(field="signal", value="all", message=message, allowed=list(SIGNALS))
+        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, [problem])
+    with database.snapshot() as session:
         run, experiment = rows.run_of(session, caller, run_id)
-        plan = plan_of(experiment.spec, run.variant)
-        chosen = _chosen(plan, layers, axis)
-        drawn = _draw(session, run, signal, [layer.index for layer in chosen], stretch)
-        broken = _first_nonfinite(session, run, plan)
+        headers = run_headers(run, kind, signal, stretch, layers, axis)
+        if (known := not_modified(request, headers)) is not None:
+            return known
+        chosen = _chosen(plan_of(experiment.spec, run.variant), layers, axis)
+        if signal == "all" or kind != JSON:
+            reading = _reading(session, database, run, stretch)
+            signals = SIGNALS if signal == "all" else (signal,)
+            table = TraceTable(reading, chosen, signals, untrained=run.steps == 0)
+            return streamed(table, kind, f"run-{run_id}-{signal}", headers)
+        return json_response(_picture(session, run, experiment, signal, chosen, stretch), headers)
+
+
+@router.get(
+    "/{run_id}/curves",
+    summary="Loss, gradient norms and times per step",
+    response_model=CurvesView,
+    responses=TABLES,
+)
+def curves(  # noqa: PLR0913, PLR0917 -- as above
+    run_id: uuid.UUID,
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    kind: FormatDep,
+    stretch: StretchDep,
+) -> Response:
+    """Curves in buckets that keep their extremes; validation per epoch.
+
+    CSV, Arrow and Parquet, by ``Accept``, have a row per step and a column per curve.
+    """
+    with database.snapshot() as session:
+        run, experiment = rows.run_of(session, caller, run_id)
+        headers = run_headers(run, kind, stretch)
+        if (known := not_modified(request, headers)) is not None:
+            return known
+        if kind != JSON:
+            table = CurveTable(_reading(session, database, run, stretch))
+            return streamed(table, kind, f"run-{run_id}-curves", headers)
+        return json_response(_curves(session, run, experiment, stretch), headers)
+
+
+def _picture(  # noqa: PLR0913, PLR0917 -- as above
+    session: Session, run: Run, experiment: Experiment, signal: SignalName, chosen: list[TraceRow], stretch: Stretch
+) -> dict[str, object]:
+    source = Signal(session, run.id, signal, [row.index for row in chosen])
+    drawn = draw(source, stretch.first, stretch.last, stretch.points, kept=run.raw_dropped_at is None)
     minimum, mean, maximum, newest, nonfinite = drawn.buckets.arrays
     # An untrained network has no update: its null stands for nothing, and nothing is not a non-finite value.
     counted = np.zeros_like(nonfinite) if signal == "update_ratio" and run.steps == 0 else nonfinite
-    return json_response(
-        {
-            "run_id": str(run_id),
-            "signal": signal,
-            "layers": [row.model_dump() for row in chosen],
-            "steps": drawn.steps,
-            "min": minimum.astype(np.float32),
-            "mean": mean.astype(np.float32),
-            "max": maximum.astype(np.float32),
-            "last": newest.astype(np.float32),
-            "nonfinite": counted,
-            "first_nonfinite": None if broken is None else broken.model_dump(),
-            "raw": drawn.raw,
-        }
-    )
+    broken = rows.first_nonfinite_of(session, run, experiment)
+    return {
+        "run_id": str(run.id),
+        "signal": signal,
+        "layers": [row.model_dump() for row in chosen],
+        "steps": drawn.steps,
+        "min": minimum.astype(np.float32),
+        "mean": mean.astype(np.float32),
+        "max": maximum.astype(np.float32),
+        "last": newest.astype(np.float32),
+        "nonfinite": counted,
+        "first_nonfinite": None if broken is None else broken.model_dump(),
+        "raw": drawn.raw,
+    }
+
+
+def _curves(session: Session, run: Run, experiment: Experiment, stretch: Stretch) -> dict[str, object]:
+    source = Curves(session, run.id, CURVES)
+    drawn = draw(source, stretch.first, stretch.last, stretch.points, kept=run.raw_dropped_at is None)
+    epochs = read_epochs(session, run.id)
+    broken = rows.first_nonfinite_of(session, run, experiment)
+    names = ("min", "mean", "max", "last", "nonfinite")
+    return {
+        "run_id": str(run.id),
+        "steps": drawn.steps,
+        "curves": {
+            curve: {name: array[index] for name, array in zip(names, drawn.buckets.arrays, strict=True)}
+            for index, curve in enumerate(CURVES)
+        },
+        "epochs": {
+            "validation_loss": [loss for loss, _ in epochs],
+            "validation_metric": [metric for _, metric in epochs],
+        },
+        "first_nonfinite": None if broken is None else broken.model_dump(),
+    }
+
+
+def _reading(session: Session, database: Database, run: Run, stretch: Stretch) -> Reading:
+    """410 where the values are gone."""
+    if run.raw_dropped_at is not None:
+        detail = (
+            f"retention dropped the values of this run at {run.raw_dropped_at.isoformat()}; "
+            "as JSON its trace and curves are still answered, from its rollups"
+        )
+        raise ApiError(HTTPStatus.GONE, detail)
+    return Reading(database, run.id, run.attempt, extent(session, run.id), stretch.first, stretch.last)
 
 
 def _rows(plan: Plan) -> list[TraceRow]:
@@ -103,23 +182,3 @@ def _chosen(plan: Plan, given: list[str] | None, axis: Axis) -> list[TraceRow]:
         problem = FieldProblem(field="layers", value=shown, message=message, allowed=names)
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, [problem])
     return [row for row in every if asked & {row.name, str(row.index)}]
-
-
-def _draw(session: Session, run: Run, signal: SignalName, layers: Sequence[int], stretch: Stretch) -> Picture:
-    """The whole run from its rollups where it has some, else from the raw values."""
-    if stretch.first == 0 and stretch.last >= run.steps - 1:
-        rolled = read_rollup(session, run.id, signal, layers, stretch.points)
-        if rolled is not None:
-            return rolled
-    return picture(read_signal(session, run.id, signal, layers, stretch.first, stretch.last), stretch.points)
-
-
-def _first_nonfinite(session: Session, run: Run, plan: Plan) -> FirstNonfinite | None:
-    """From the summary where the run has ended, else from what is stored so far."""
-    if run.summary is not None:
-        return run.summary.first_nonfinite
-    begin = first_broken_chunk(session, run.id)
-    if begin is None:
-        return None
-    reach = begin + CHUNK_RECORDS * plan.experiment.trace.every
-    return first_nonfinite(read_run(session, run.id, plan, begin, reach))

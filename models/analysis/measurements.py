@@ -88,35 +88,50 @@ class Measured(BaseModel):
         return self.trained == "yes"
 
 
+def steps_read(facts: RunFacts, every: int, broken: int | None, last: int) -> list[tuple[int, int]]:
+    """The steps that ``measure`` looks at, as stretches (first, last) that may overlap; it needs no others.
+
+    ``every``: each so many steps one was recorded; ``broken``: the first non-finite one; ``last``: the last one.
+    """
+    counted = _steps_counted(facts, broken, last)
+    nearest = (counted - 1) // every * every
+    window = (min(counted - counted // 10, nearest), counted - 1)
+    stretches = [(0, 0), window, (last, last), *([] if broken is None else [(broken, broken)])]
+    return [(max(first, 0), end) for first, end in stretches if end >= 0]
+
+
 def measure(trace: RunTrace, facts: RunFacts) -> Measured:
-    """All that the rules need of one run. Never raises on NaN, ±∞ or zeros in the trace."""
+    """All that the rules need of one run. Never raises on NaN, ±∞ or zeros in the trace.
+
+    A trace of the steps that ``steps_read`` names, with ``largest_update``, measures the same as the whole.
+    """
     rows = np.array([i for i, layer in enumerate(trace.layers) if layer.role == "hidden"])
     hidden = [trace.layers[row] for row in rows]
     norms = {layer.normalization.kind for layer in hidden if layer.normalization is not None}
     broken = _nonfinite_records(trace)
-    start = np.array([0])
+    start, last_step = np.array([0]), int(trace.steps[-1])
     asked = facts.steps_asked > 0
-    window = end_window(trace.steps, _steps_counted(trace, facts, broken)) if asked else start
+    window = end_window(trace.steps, _steps_counted(facts, _first_step(trace, broken), last_step)) if asked else start
     loss, error = _final_loss(trace, window) if asked else (None, None)
     rms = trace.signals["activation_gradient_rms"]
     return Measured(
         hidden=tuple(layer.name for layer in hidden),
         batch_norm="batch_norm" in norms,
         normalized=bool(norms),
-        start=_over(log_median, rms[np.ix_(rows, start)]),
-        end=_over(log_median, rms[np.ix_(rows, window)]) if asked else None,
+        start=_over(log_median, rms, rows, start),
+        end=_over(log_median, rms, rows, window) if asked else None,
         end_steps=(int(trace.steps[window[0]]), int(trace.steps[window[-1]])) if asked and window.size else None,
         resized=tuple(layer.resized for layer in hidden),
         recurrent=_time_levels(trace, start, window if asked else None),
         slope_at_start=_slopes(hidden, trace.signals["activation_rms"][rows, 0]),
-        dead=_over(_finite_median, trace.signals["dead_fraction"][np.ix_(rows, window)]),
-        saturated=_over(_finite_median, trace.signals["saturated_fraction"][np.ix_(rows, window)]),
-        largest_update=_finite_median(np.array(_over(_finite_maximum, trace.signals["update_ratio"][rows]))),
+        dead=_over(_finite_median, trace.signals["dead_fraction"], rows, window),
+        saturated=_over(_finite_median, trace.signals["saturated_fraction"], rows, window),
+        largest_update=_finite_median(_largest_updates(trace)[rows]),
         final_loss=loss,
         loss_error=error,
         trained=trained(loss, error, facts, broken) if asked and loss is not None and error is not None else None,
         first_nonfinite=first_nonfinite(trace),
-        last_step=int(trace.steps[-1]),
+        last_step=last_step,
         last_loss=float(trace.curves["loss"][-1]),
         facts=facts,
     )
@@ -169,15 +184,16 @@ def _time_levels(trace: RunTrace, start: Records, window: Records | None) -> tup
             TimeLevels(
                 layer=layer,
                 steps=tuple(trace.time[row].step for row in rows),
-                start=_over(log_median, trace.state_gradient_rms[np.ix_(rows, start)]),
-                end=None if window is None else _over(log_median, trace.state_gradient_rms[np.ix_(rows, window)]),
+                start=_over(log_median, trace.state_gradient_rms, rows, start),
+                end=None if window is None else _over(log_median, trace.state_gradient_rms, rows, window),
             )
         )
     return tuple(found)
 
 
-def _over(statistic: Callable[[Array], float], rows: Array) -> tuple[float, ...]:
-    return tuple(statistic(row) for row in rows)
+def _over(statistic: Callable[[Array], float], values: Array, rows: Records, records: Records) -> tuple[float, ...]:
+    """Row by row: a window of a long run is copied for one layer at a time."""
+    return tuple(statistic(values[row, records]) for row in rows)
 
 
 def _finite_median(values: Array) -> float:
@@ -185,9 +201,15 @@ def _finite_median(values: Array) -> float:
     return float(np.median(finite)) if finite.size else math.nan
 
 
-def _finite_maximum(values: Array) -> float:
+def finite_maximum(values: Array) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.max()) if finite.size else math.nan
+
+
+def _largest_updates(trace: RunTrace) -> Array:
+    if trace.largest_update is not None:
+        return trace.largest_update
+    return np.array([finite_maximum(row) for row in trace.signals["update_ratio"]])
 
 
 def _nonfinite_layers(trace: RunTrace) -> npt.NDArray[np.bool_]:
@@ -201,11 +223,15 @@ def _nonfinite_records(trace: RunTrace) -> npt.NDArray[np.bool_]:
     return np.asarray((_nonfinite_layers(trace) | forward).any(axis=0) | ~np.isfinite(trace.curves["loss"]))
 
 
-def _steps_counted(trace: RunTrace, facts: RunFacts, broken: npt.NDArray[np.bool_]) -> int:
+def _first_step(trace: RunTrace, broken: npt.NDArray[np.bool_]) -> int | None:
+    return int(trace.steps[np.flatnonzero(broken)[0]]) if broken.any() else None
+
+
+def _steps_counted(facts: RunFacts, broken: int | None, last: int) -> int:
     """How many steps lie before the first non-finite value (unless it was skipped), or before the end."""
-    if facts.outcome == "diverged" and broken.any():
-        return int(trace.steps[np.flatnonzero(broken)[0]])
-    return facts.steps_asked if facts.stopped_by is None else int(trace.steps[-1]) + 1
+    if facts.outcome == "diverged" and broken is not None:
+        return broken
+    return facts.steps_asked if facts.stopped_by is None else last + 1
 
 
 def _final_loss(trace: RunTrace, window: Records) -> tuple[float, float]:

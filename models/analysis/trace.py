@@ -38,6 +38,8 @@ class RunTrace:
     time: tuple[TimePoint, ...] = ()
     state_gradient_rms: Array = field(default_factory=lambda: np.zeros((0, 0)))
     """(recorded states, R): rms ∂L/∂state of the recurrent layers."""
+    largest_update: Array | None = None
+    """(L,): the largest finite ‖ΔW‖/‖W‖ of all the run's records; needed where ``steps`` are only some of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from models import comparisons, runs
 from models.analysis.statistics import Array
 from models.analysis.summary import summarise
 from models.database import Database
+from models.endings import read_ending
 from models.plan import Plan, expand
 from models.recording import CHUNK_RECORDS, Block, TraceWriter, write_epoch
 from models.runs import Lease
 from models.signals import CURVES, SIGNALS
 from models.tables import Run
-from models.traces import read_run
 from tests.models.analysis.synthetic import even, facts_of, trace_of
 
 Json = dict[str, Any]
@@ -76,22 +76,32 @@ def values(plan: Plan, gain: float) -> Array:
     return np.stack([trace.signals[signal] for signal in SIGNALS])
 
 
-def write(database: Database, lease: Lease, plan: Plan, signals: Array) -> None:
-    """Store records from step 0 on; the curves all hold the number of their record."""
+def write(
+    database: Database,
+    lease: Lease,
+    plan: Plan,
+    signals: Array,
+    curves: Array | None = None,
+    *,
+    ended: bool = False,
+) -> None:
+    """Store records from step 0 on; the curves all hold the number of their record unless they are given."""
     records = signals.shape[-1]
-    curves = np.broadcast_to(np.arange(records, dtype=float), (len(CURVES), records))
-    names = [layer.name for layer in plan.layers]
+    if curves is None:
+        curves = np.broadcast_to(np.arange(records, dtype=float), (len(CURVES), records))
+    names = plan.network.rows
     writer = TraceWriter(lease.run_id, names, plan.experiment.trace.every, plan.recorded_steps)
     cuts = [slice(first, first + CHUNK_RECORDS) for first in range(0, records, CHUNK_RECORDS)]
     with database.begin() as session:
         blocks = [Block(cut.start, signals[..., cut], curves[..., cut], untrained=plan.steps == 0) for cut in cuts]
-        writer.write(session, blocks)
+        writer.write(session, blocks, ended=ended)
         runs.beat(session, lease, 60.0, step=(records - 1) * plan.experiment.trace.every + 1)
 
 
 def finish(database: Database, lease: Lease, plan: Plan, **facts: Any) -> None:
     with database.begin() as session:
-        summary = summarise(plan, read_run(session, lease.run_id, plan), facts_of(plan, **facts))
+        known = facts_of(plan, **facts)
+        summary = summarise(plan, read_ending(session, lease.run_id, plan, known), known)
         assert runs.finish(session, lease, summary, "cpu", VERSIONS)
         comparisons.store_if_ended(session, lease.experiment_id)
 
@@ -99,7 +109,7 @@ def finish(database: Database, lease: Lease, plan: Plan, **facts: Any) -> None:
 def train(database: Database, run_id: uuid.UUID, gain: float = 0.0, **facts: Any) -> None:
     """One run from claim to finish."""
     lease, plan = claim(database, run_id)
-    write(database, lease, plan, values(plan, gain))
+    write(database, lease, plan, values(plan, gain), ended=True)
     finish(database, lease, plan, **facts)
 
 

@@ -8,10 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
+from api.formats import OFFERED
 from api.pictures import CurvesView, TraceView
-from api.views import ExperimentPage, ExperimentView, RunPage, RunView
+from api.views import Diagnosis, ExperimentPage, ExperimentView, RunDetail, RunPage
 from models.analysis.comparison import Comparison
-from models.analysis.verdict import Verdict
 from models.database import Database
 from tests.api.made import problem, run_ids, submit, train_all
 
@@ -61,6 +61,13 @@ def test_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
             place = place[part]
 
 
+def test_traces_and_curves_name_every_media_type(schema: dict[str, Any]) -> None:
+    for path in ("/v1/runs/{run_id}/trace", "/v1/runs/{run_id}/curves"):
+        answers = schema["paths"][path]["get"]["responses"]
+        assert set(answers["200"]["content"]) == set(OFFERED)
+        assert "304" in answers
+
+
 def test_the_spec_is_shown_with_examples(schema: dict[str, Any]) -> None:
     body = schema["paths"]["/v1/experiments"]["post"]["requestBody"]["content"]["application/json"]
     assert body["examples"]["deep sigmoid"]["value"]["network"]["depth"] == 20
@@ -82,7 +89,7 @@ def test_every_answer_fits_the_shape_that_the_schema_gives_it(client: TestClient
         experiment["links"]["self"]: ExperimentView,
         "/v1/experiments": ExperimentPage,
         experiment["links"]["runs"]: RunPage,
-        f"/v1/runs/{run_id}": RunView,
+        f"/v1/runs/{run_id}": RunDetail,
         f"/v1/runs/{run_id}/curves": CurvesView,
         f"/v1/runs/{run_id}/trace?signal=weight_norm": TraceView,
         experiment["links"]["comparison"]: Comparison,
@@ -90,7 +97,7 @@ def test_every_answer_fits_the_shape_that_the_schema_gives_it(client: TestClient
     for path, shape in shapes.items():
         shape.model_validate_json(client.get(path).content)
     train_all(database, experiment)
-    for path, shape in (shapes | {f"/v1/runs/{run_id}/diagnosis": Verdict}).items():
+    for path, shape in (shapes | {f"/v1/runs/{run_id}/diagnosis": Diagnosis}).items():
         shape.model_validate_json(client.get(path).content)
 
 

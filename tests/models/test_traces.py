@@ -46,9 +46,9 @@ def block(first: int, records: int, seed: int = 0, *, untrained: bool = False) -
     return Block(first, signals, random.standard_normal((len(CURVES), records)), untrained)
 
 
-def write(database: Database, writer: TraceWriter, *blocks: Block) -> None:
+def write(database: Database, writer: TraceWriter, *blocks: Block, ended: bool = False) -> None:
     with database.begin() as session:
-        writer.write(session, blocks)
+        writer.write(session, blocks, ended=ended)
 
 
 def test_values_return_bit_for_bit(database: Database, run_id: uuid.UUID) -> None:
@@ -98,7 +98,7 @@ def test_rollups_are_exact_against_the_raw_values(database: Database, run_id: uu
     writer = TraceWriter(run_id, LAYERS, 2, total)
     blocks = [block(first, min(CHUNK_RECORDS, total - first)) for first in range(0, total, CHUNK_RECORDS)]
     for start in range(0, len(blocks), 7):
-        write(database, writer, *blocks[start : start + 7])
+        write(database, writer, *blocks[start : start + 7], ended=start + 7 >= len(blocks))
     size = rollup_size(total)
     with database.begin() as session:
         stored = traces.read_rollup(session, run_id, "weight_norm", [1, 2, 3], 500)

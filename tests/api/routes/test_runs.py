@@ -12,7 +12,7 @@ from tests.api.made import claim, end_epoch, finish, problem, run_ids, submit, t
 
 KEYS = {
     "id", "experiment_id", "variant", "seed", "state", "outcome", "progress", "attempts", "device", "versions",
-    "overhead", "verdict", "error", "source", "links",
+    "overhead", "verdict", "error", "source", "links", "first_nonfinite",
 }  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_a_run_that_has_ended_has_verdict_device_and_attempts(client: TestClient
         (2, "host:1", "finished"),
     ]
     assert all(one["started_at"].endswith("Z") and one["ended_at"].endswith("Z") for one in run["attempts"])
-    assert run["verdict"] == client.get(run["links"]["diagnosis"]).json()
+    assert run["verdict"] | {"first_nonfinite": None} == client.get(run["links"]["diagnosis"]).json()
 
 
 def test_a_failed_run_says_why(client: TestClient, database: Database) -> None:
@@ -73,6 +73,9 @@ def test_a_diverged_run_is_answered_with_null_for_what_is_not_finite(client: Tes
     run = client.get(f"/v1/runs/{run_id}").json()
     assert (run["state"], run["outcome"], run["overhead"]) == ("succeeded", "diverged", None)
     assert run["verdict"]["kind"] == "diverged"
+    place = {"step": 2, "layer": "hidden.0", "where": "forward"}
+    for answer in ("", "/diagnosis", "/curves", "/trace?signal=weight_norm"):
+        assert client.get(f"/v1/runs/{run_id}{answer}").json()["first_nonfinite"] == place
 
 
 def test_curves_hold_every_name_in_buckets_with_their_extremes(client: TestClient, database: Database) -> None:
@@ -82,7 +85,7 @@ def test_curves_hold_every_name_in_buckets_with_their_extremes(client: TestClien
     end_epoch(database, run_id, 0, 1.5, math.nan)
     end_epoch(database, run_id, 1, 0.5, 0.9)
     whole = client.get(f"/v1/runs/{run_id}/curves").json()
-    assert set(whole) == {"run_id", "steps", "curves", "epochs"}
+    assert set(whole) == {"run_id", "steps", "curves", "epochs", "first_nonfinite"}
     assert whole["steps"] == [[0, 0], [1, 1], [2, 2], [3, 3]]
     assert list(whole["curves"]) == list(CURVES)
     assert whole["curves"]["loss"]["mean"] == [0.0, 1.0, 2.0, 3.0]

@@ -5,10 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from models.analysis.measurements import end_window
+from models.analysis.measurements import end_window, finite_maximum, measure, steps_read
+from models.analysis.statistics import Array
 from models.analysis.summary import summarise
+from models.analysis.trace import RunTrace
+from models.signals import SIGNALS
 from tests.models.analysis.synthetic import CHANCE, DEEP_HE, LEARNED, even, facts_of, plan_of, summary_of, trace_of
 
 INF = math.inf
@@ -84,6 +89,47 @@ def test_the_first_non_finite_place(signal: str, rows: list[int], layer: str, wh
     place = summarise(PLAN, trace, facts_of(PLAN, outcome="diverged")).first_nonfinite
     assert place is not None
     assert (place.step, place.layer, place.where) == (7, layer, where)
+
+
+# --- some of the records ------------------------------------------------------------------------------------------
+
+
+@given(
+    asked=st.integers(1, 120),
+    every=st.integers(1, 50),
+    share=st.floats(0.01, 1.0),
+    ended=st.sampled_from([("finished", None), ("diverged", None), ("finished", "loss_above")]),
+    broken=st.sampled_from([0.0, 0.001, 0.02, 0.5]),
+    seed=st.integers(0, 10_000),
+)
+def test_the_steps_that_are_read_measure_as_the_whole_trace(
+    asked: int, every: int, share: float, ended: Any, broken: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    steps = np.arange(0, asked, every)
+    steps = steps if ended[1] is None else steps[: max(1, int(share * len(steps)))]
+    shape = (len(PLAN.layers), len(steps))
+    signals: dict[str, Array] = {name: np.exp(random.standard_normal(shape)) for name in SIGNALS}
+    signals["nonfinite_count"] = np.zeros(shape)
+    curves = {"loss": random.random(len(steps))}
+    for values in (*signals.values(), curves["loss"]):
+        values[random.random(values.shape) < broken / 100] = random.choice([NAN, INF])
+    whole = RunTrace(PLAN.layers, steps, signals, curves)
+    facts = facts_of(PLAN, steps_asked=asked, outcome=ended[0], stopped_by=ended[1])
+    measured = measure(whole, facts)
+    place = measured.first_nonfinite
+    found = steps_read(facts, every, None if place is None else place.step, int(steps[-1]))
+    chosen = np.zeros(len(steps), dtype=bool)
+    for first, last in found:
+        chosen |= (steps >= first) & (steps <= last)
+    part = RunTrace(
+        PLAN.layers,
+        steps[chosen],
+        {name: values[:, chosen] for name, values in signals.items() if name != "update_ratio"},
+        {"loss": curves["loss"][chosen]},
+        largest_update=np.array([finite_maximum(row) for row in signals["update_ratio"]]),
+    )
+    assert measure(part, facts).model_dump_json() == measured.model_dump_json()
 
 
 # --- trained ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,73 @@
+"""Which media type an ``Accept`` header asks for, of those that a route can give (RFC 9110, 12.5.1)."""
+
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request
+
+from api.errors import ApiError
+from api.fields import FieldProblem
+
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
+ARROW: Final = "application/vnd.apache.arrow.stream"
+PARQUET: Final = "application/vnd.apache.parquet"
+OFFERED: Final = (JSON, CSV, ARROW, PARQUET)
+"""The one that a client gets which has no wish is the first."""
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+TABLES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "As `Accept` asks: JSON, in buckets, or a table of every value (CSV, Arrow, Parquet).",
+        "content": {CSV: {"schema": {"type": "string"}}, ARROW: _BINARY, PARQUET: _BINARY},
+        "headers": {
+            "ETag": {"description": "Changes when the answer does.", "schema": {"type": "string"}},
+            "Vary": {"description": "`Accept`.", "schema": {"type": "string"}},
+        },
+    },
+    304: {"description": "The client has this answer: its `If-None-Match` names it."},
+}
+_WEIGHT = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)")
+
+
+def negotiated(accept: str, offered: Sequence[str]) -> str | None:
+    """The offered type that is wanted most, the earlier of equals; None where none is acceptable."""
+    ranges = [one for one in map(_range, accept.split(",")) if one is not None]
+    if not accept.strip():
+        ranges = [("*/*", 1.0)]
+    weights = [_weight(kind, ranges) for kind in offered]
+    best = max(weights)
+    return offered[weights.index(best)] if best > 0.0 else None
+
+
+def _range(text: str) -> tuple[str, float] | None:
+    """(type/subtype or with stars, weight); None for what is none, or has a weight that is no number of 0 to 1."""
+    kind, *parameters = (part.strip().lower() for part in text.split(";"))
+    given = [part.split("=", 1)[1].strip() for part in parameters if re.match(r"q\s*=", part)]
+    weight = given[0] if given else "1"
+    return (kind, float(weight)) if "/" in kind and _WEIGHT.fullmatch(weight) else None
+
+
+def _weight(kind: str, ranges: Sequence[tuple[str, float]]) -> float:
+    """What the most specific range that covers ``kind`` gives it."""
+    for pattern in (kind, f"{kind.split('/', maxsplit=1)[0]}/*", "*/*"):
+        found = [weight for one, weight in ranges if one == pattern]
+        if found:
+            return max(found)
+    return 0.0
+
+
+def _format(request: Request) -> str:
+    accept = ",".join(request.headers.getlist("accept"))
+    kind = negotiated(accept, OFFERED)
+    if kind is None:
+        message = f"answered as {', '.join(OFFERED[:-1])} or {OFFERED[-1]}"
+        problem = FieldProblem(field="Accept", value=accept[:200], message=message, allowed=list(OFFERED))
+        raise ApiError(HTTPStatus.NOT_ACCEPTABLE, f"this is {message}", [problem])
+    return kind
+
+
+FormatDep = Annotated[str, Depends(_format)]
+"""406 where the client takes none of ``OFFERED``."""

@@ -1,0 +1,192 @@
+"""Traces and curves as tables of every value, streamed: memory for one batch, whatever the length of the run.
+
+Each batch is read in a short transaction of its own, so that a slow client holds none. Values are as they are stored,
+NaN and ±∞ included. Where the run begins anew meanwhile, or its raw values go, the stream breaks: it has no proper end.
+"""
+
+import io
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import structlog
+from fastapi.responses import StreamingResponse
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.types import Send
+
+from api.formats import ARROW, CSV, PARQUET
+from api.pictures import TraceRow
+from models.chunks import Extent, Window, read_curves, read_signals
+from models.database import Database
+from models.rollups import CHUNK_RECORDS
+from models.signals import CURVES, SignalName
+from models.tables import Run
+
+log = structlog.get_logger()
+
+BATCH_VALUES = 200_000
+"""In one batch at most, as long as one chunk of every layer is no more."""
+
+_SUFFIXES = {CSV: "csv", ARROW: "arrows", PARQUET: "parquet"}
+_WRITERS: dict[str, Callable[[Any, Any], Any]] = {
+    CSV: pyarrow.csv.CSVWriter,
+    ARROW: pa.ipc.new_stream,
+    PARQUET: pyarrow.parquet.ParquetWriter,
+}
+
+
+class TraceChanged(Exception):  # noqa: N818 -- no mistake of the service: the run began anew, or is gone
+    """What was sent is of an attempt that is no more, or was dropped: the stream has to break."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Whose records: those of an attempt at a run that are in steps ``first`` … ``last`` of what was there."""
+
+    database: Database
+    run_id: uuid.UUID
+    attempt: int
+    there: Extent
+    first: int
+    last: int
+
+    def windows(self, values_per_record: int, read: Callable[[Session, int, int], Window]) -> Iterator[Window]:
+        """Chunk borders cut them, so that no chunk is read twice."""
+        begin, end = self.there.between(self.first, self.last)
+        size = max(1, BATCH_VALUES // max(1, values_per_record) // CHUNK_RECORDS) * CHUNK_RECORDS
+        while begin < end:
+            until = min(end, begin // size * size + size)
+            with self.database.snapshot() as session:
+                self._check(session)
+                window = read(session, begin * self.there.stride, (until - 1) * self.there.stride)
+            yield window
+            begin = until
+
+    def _check(self, session: Session) -> None:
+        now = session.execute(select(Run.attempt, Run.raw_dropped_at).where(Run.id == self.run_id)).one_or_none()
+        if now is None or now.attempt != self.attempt or now.raw_dropped_at is not None:
+            message = f"run {self.run_id} began anew, or its values were dropped, while they were sent"
+            raise TraceChanged(message)
+
+
+class Table(Protocol):
+    """Columns, and batches of rows."""
+
+    @property
+    def schema(self) -> Any: ...
+
+    def batches(self) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TraceTable:
+    """One row per (step, layer), a column per signal; of an untrained network there is no update: null."""
+
+    reading: Reading
+    layers: Sequence[TraceRow]
+    signals: Sequence[SignalName]
+    untrained: bool
+
+    @property
+    def schema(self) -> Any:
+        named = [("step", pa.int32()), ("layer_index", pa.int32()), ("layer", pa.dictionary(pa.int32(), pa.string()))]
+        return pa.schema([*named, *((signal, pa.float32()) for signal in self.signals)])
+
+    def batches(self) -> Iterator[Any]:
+        indices = [layer.index for layer in self.layers]
+
+        def read(session: Session, first: int, last: int) -> Window:
+            return read_signals(session, self.reading.run_id, self.signals, indices, first, last)
+
+        for window in self.reading.windows(len(self.layers) * len(self.signals), read):
+            yield self._batch(window)
+
+    def _batch(self, window: Window) -> Any:
+        records, count = len(window.steps), len(self.layers)
+        layer = np.tile(np.arange(count, dtype=np.int32), records)
+        columns = [
+            pa.array(np.repeat(window.steps.astype(np.int32), count)),
+            pa.array(np.array([its.index for its in self.layers], dtype=np.int32)[layer]),
+            pa.DictionaryArray.from_arrays(layer, pa.array([its.name for its in self.layers], pa.string())),
+        ]
+        for signal, values in zip(self.signals, window.values, strict=True):
+            absent = signal == "update_ratio" and self.untrained
+            by_step = values.T.astype(np.float32).reshape(-1)
+            columns.append(pa.nulls(len(by_step), pa.float32()) if absent else pa.array(by_step))
+        return pa.record_batch(columns, schema=self.schema)
+
+
+@dataclass(frozen=True, slots=True)
+class CurveTable:
+    """One row per step, a column per curve."""
+
+    reading: Reading
+
+    @property
+    def schema(self) -> Any:
+        return pa.schema([("step", pa.int32()), *((curve, pa.float64()) for curve in CURVES)])
+
+    def batches(self) -> Iterator[Any]:
+        def read(session: Session, first: int, last: int) -> Window:
+            return read_curves(session, self.reading.run_id, CURVES, first, last)
+
+        for window in self.reading.windows(len(CURVES), read):
+            columns = [pa.array(window.steps.astype(np.int32)), *(pa.array(its.copy()) for its in window.values)]
+            yield pa.record_batch(columns, schema=self.schema)
+
+
+def streamed(table: Table, media_type: str, name: str, headers: dict[str, str]) -> StreamingResponse:
+    """The table as a file called ``name``, sent while it is read."""
+    disposition = {"Content-Disposition": f'attachment; filename="{name}.{_SUFFIXES[media_type]}"'}
+    return _Stream(_encoded(table, media_type), headers=headers | disposition, media_type=media_type)
+
+
+class _Stream(StreamingResponse):
+    """A response that can end without its proper end, which closes the connection: the client sees that it broke."""
+
+    async def stream_response(self, send: Send) -> None:
+        try:
+            await super().stream_response(send)
+        except TraceChanged as error:
+            log.warning("a table broke off", reason=str(error))
+
+
+def _encoded(table: Table, media_type: str) -> Iterator[bytes]:
+    sink = _Sink()
+    writer = _WRITERS[media_type](sink, table.schema)
+    for batch in table.batches():
+        writer.write_batch(batch)
+        yield sink.taken()
+    writer.close()
+    yield sink.taken()
+
+
+class _Sink(io.RawIOBase):
+    """A file to write into, out of which what was written can be taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        self._position += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        return self._position
+
+    def taken(self) -> bytes:
+        found, self._parts = b"".join(self._parts), []
+        return found
