@@ -1,9 +1,11 @@
-"""Publishes queued runs, publishes again what nobody claimed, and reaps lost leases; a process of its own.
+"""Publishes queued runs, publishes again what nobody claimed, reaps lost leases, and drops traces that retention lets
+go; a process of its own.
 
 Any number of dispatchers may run side by side. NOTIFY makes it immediate, a slow sweep makes it certain: every
 message may be lost, doubled or late, and nothing changes but the time.
 """
 
+import math
 import signal
 import threading
 import time
@@ -14,7 +16,7 @@ import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import DBAPIError
 
-from models import idempotency, queueing, runs
+from models import idempotency, queueing, retention, runs
 from models.database import Database
 from models.settings import Settings
 from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 WINDOW = 16
 """Messages in flight: enough to keep workers busy, few enough that order is decided in SQL, not in Redis."""
 REPUBLISH_S = 10.0
+RETENTION_S = 60.0
+"""Between two looks for traces that are too old, once none was left."""
 _RETRY_S = 0.5
 
 
@@ -50,11 +54,14 @@ class Dispatcher:
 
     def _listen(self) -> None:
         with self._database.listening(runs.QUEUE_CHANNEL) as connection:
-            reaped_at = 0.0
+            reaped_at = retained_at = -math.inf
             while not self._closing.is_set():
                 if time.monotonic() - reaped_at >= self._settings.sweep_s:
                     self.reap()
                     reaped_at = time.monotonic()
+                    # A batch with each sweep: deleting a long run takes minutes, and nobody waits for it.
+                    if reaped_at - retained_at >= RETENTION_S and not self.retain():
+                        retained_at = reaped_at
                 self.publish()
                 # One notice is enough to look again; the rest of a burst is swallowed with it.
                 for _ in connection.notifies(timeout=self._settings.sweep_s, stop_after=1):
@@ -70,6 +77,13 @@ class Dispatcher:
         if late:
             log.warning("deadlines passed, runs failed", runs=late)
         return lost
+
+    def retain(self) -> int:
+        """Delete one batch of what is older than ``trace_retention_days``, if that is set. How many rows."""
+        if self._settings.trace_retention_days is None:
+            return 0
+        with self._database.begin() as session:
+            return retention.drop_raw(session, self._settings.trace_retention_days)
 
     def publish(self) -> int:
         """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run."""

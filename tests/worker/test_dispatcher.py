@@ -9,14 +9,15 @@ from collections.abc import Iterator
 import pytest
 import redis
 from pydantic import SecretStr
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from models import runs
 from models.database import Database
 from models.plan import expand
 from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
-from models.tables import Run
+from models.tables import CurveChunk, Run
+from tests.models.stored import new_run, some_values, write_all, writer_of
 from worker.app import ANY_QUEUE, GPU_QUEUE, ClinicCelery, create_app
 from worker.dispatcher import REPUBLISH_S, WINDOW, Dispatcher
 
@@ -123,4 +124,29 @@ def test_it_serves_what_is_submitted_and_what_was_lost(
         assert messages(broker) == 2 * run_ids(database)
     finally:
         dispatcher.close()
+        thread.join()
+
+
+def test_old_traces_go_only_where_a_setting_says_so(database: Database, celery: ClinicCelery) -> None:
+    run_id, plan = new_run(database, steps=600)
+    write_all(database, writer_of(run_id, plan), *some_values(3, 600, seed=0))
+    long_ago = func.clock_timestamp() - runs.seconds(90_000.0)
+    with database.begin() as session:
+        session.execute(update(Run).values(state="cancelled", ended_at=long_ago))
+    keeping = Dispatcher(database, celery, celery.settings)
+    assert keeping.retain() == 0
+    forgetting = Dispatcher(database, celery, celery.settings.model_copy(update={"trace_retention_days": 1.0}))
+    thread = threading.Thread(target=forgetting.serve)
+    thread.start()
+    try:
+        pause, left = threading.Event(), 1
+        for _ in range(500):
+            with database.begin() as session:
+                left = session.execute(select(func.count()).select_from(CurveChunk)).scalar_one()
+            if not left:
+                break
+            pause.wait(0.01)
+        assert left == 0
+    finally:
+        forgetting.close()
         thread.join()
