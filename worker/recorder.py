@@ -21,7 +21,7 @@ from worker.probe import StepRecord
 
 FLUSH_S = 1.0
 """A live view lags behind by this and the time of a write (promise: 2 s)."""
-_MAX_PENDING = 20
+MAX_PENDING = 20
 
 
 class LeaseLost(Exception):  # noqa: N818 -- not an error of this worker: another one has the run
@@ -55,7 +55,7 @@ class Recorder:
             self._sealed.append(self._block())
             self._open_first += CHUNK_RECORDS
             self._open.clear()
-        if time.monotonic() - self._flushed_at >= FLUSH_S or len(self._sealed) >= _MAX_PENDING:
+        if time.monotonic() - self._flushed_at >= FLUSH_S or len(self._sealed) >= MAX_PENDING:
             self.flush(record.step)
 
     def add_epoch(self, result: EpochResult) -> None:

@@ -1,0 +1,184 @@
+"""The recorder on real PostgreSQL, slow and blocked: training waits, memory is bounded, nothing is lost or doubled."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select, text, update
+
+from models import queueing, runs
+from models.analysis.statistics import Array
+from models.database import Database
+from models.plan import Plan
+from models.recording import CHUNK_RECORDS
+from models.runs import Lease
+from models.signals import CURVES, SIGNALS
+from models.tables import CurveChunk, Run, TraceChunk
+from models.traces import read_curves, read_signal
+from tests.models.stored import new_run, some_values
+from worker.heart import Heart
+from worker.probe import StepRecord
+from worker.recorder import MAX_PENDING, LeaseLost, Recorder
+
+RECORDS = 9_000
+LAYERS = 3
+LONG_S = 60.0
+
+
+class Trial:
+    """A claimed run, what there is to record of it, and its recorder; the recording goes on in a thread."""
+
+    def __init__(self, database: Database, lease_s: float) -> None:
+        self.database = database
+        run_id, self.plan = new_run(database, steps=RECORDS)
+        with database.begin() as session:
+            claim = runs.claim(session, run_id, "host:1", lease_s)
+        assert claim is not None
+        self.lease: Lease = claim.lease
+        self.signals, self.curves = some_values(LAYERS, RECORDS, seed=0)
+        self.recorder = Recorder(database, self.lease, lease_s, self.plan)
+        self.added = 0
+        self.lost = False
+        self.thread = threading.Thread(target=self._record)
+
+    def _record(self) -> None:
+        try:
+            for record in records(self.plan, self.signals, self.curves):
+                self.recorder.add(record)
+                self.added += 1
+            with self.database.begin() as session:
+                self.recorder.write(session, RECORDS - 1, ended=True)
+        except LeaseLost:
+            self.lost = True
+
+    @property
+    def pending(self) -> int:
+        return sum(block.records for block in self.recorder._sealed) + len(self.recorder._open)  # noqa: SLF001 -- what is bounded
+
+
+def records(plan: Plan, signals: Array, curves: Array) -> Iterator[StepRecord]:
+    for step in range(curves.shape[1]):
+        values: dict[str, Any] = {name: signals[row, :, step] for row, name in enumerate(SIGNALS)}
+        values |= {name: float(curves[row, step]) for row, name in enumerate(CURVES)}
+        yield StepRecord(step=step, layers=plan.network.rows, **values)
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    pause = threading.Event()
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        pause.wait(0.01)
+    return holds()
+
+
+@contextmanager
+def blocked(database: Database) -> Iterator[None]:
+    """Nobody can write traces meanwhile."""
+    with database.begin() as session:
+        session.execute(text("LOCK TABLE trace_chunk IN ACCESS EXCLUSIVE MODE"))
+        yield
+
+
+def waits(database: Database) -> bool:
+    """Whether a flush stands before the lock."""
+    with database.begin() as session:
+        query = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'trace_chunk'::regclass")
+        return bool(session.execute(query).scalar_one())
+
+
+def assert_all_is_there_once(trial: Trial) -> None:
+    with trial.database.begin() as session:
+        for row, name in enumerate(SIGNALS):
+            window = read_signal(session, trial.lease.run_id, name, range(1, LAYERS + 1), 0, RECORDS)
+            np.testing.assert_array_equal(window.values, trial.signals[row])
+        curves = read_curves(session, trial.lease.run_id, CURVES, 0, RECORDS)
+        np.testing.assert_array_equal(curves.values, trial.curves)
+        rows = session.execute(select(func.count()).select_from(TraceChunk)).scalar_one()
+        assert rows == LAYERS * RECORDS // CHUNK_RECORDS
+        assert session.execute(select(func.count()).select_from(CurveChunk)).scalar_one() == RECORDS // CHUNK_RECORDS
+
+
+def test_training_waits_for_a_blocked_database_and_then_all_is_written_once(database: Database) -> None:
+    trial = Trial(database, LONG_S)
+    with blocked(database):
+        trial.thread.start()
+        assert within(30.0, lambda: waits(database))
+        added = trial.added
+        assert not within(1.0, lambda: trial.added > added)
+        assert trial.pending <= MAX_PENDING * CHUNK_RECORDS
+    trial.thread.join()
+    assert (trial.added, trial.pending, trial.lost) == (RECORDS, 0, False)
+    assert_all_is_there_once(trial)
+
+
+def test_a_slow_database_slows_training_and_nothing_else(database: Database) -> None:
+    with database.begin() as session:
+        session.execute(
+            text(
+                "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$; "
+                "CREATE TRIGGER slow BEFORE INSERT ON trace_chunk FOR EACH STATEMENT EXECUTE FUNCTION slow();"
+            )
+        )
+    trial = Trial(database, LONG_S)
+    trial.thread.start()
+    most = 0
+    while trial.thread.is_alive():
+        most = max(most, trial.pending)
+    trial.thread.join()
+    assert CHUNK_RECORDS < most <= MAX_PENDING * CHUNK_RECORDS
+    assert_all_is_there_once(trial)
+
+
+def test_a_write_that_takes_longer_than_the_lease_keeps_it(database: Database) -> None:
+    lease_s = 0.9
+    trial = Trial(database, lease_s)
+    heart = Heart(database, lease_s)
+    try:
+        with heart.watch(trial.lease) as watch:
+            with blocked(database):
+                trial.thread.start()
+                assert within(30.0, lambda: waits(database))
+                assert not within(2 * lease_s, lambda: reap(database) > 0)
+            # From here on the write goes through; whoever looks now finds a lease that is good again.
+            while trial.thread.is_alive():
+                assert reap(database) == 0
+            assert watch.stop is None
+    finally:
+        trial.thread.join()
+        heart.close()
+    assert not trial.lost
+    assert_all_is_there_once(trial)
+
+
+def reap(database: Database) -> int:
+    with database.begin() as session:
+        return queueing.reap(session, max_attempts=5)
+
+
+def test_a_lease_that_another_has_taken_meanwhile_stops_the_recording(database: Database) -> None:
+    trial = Trial(database, LONG_S)
+    with database.begin() as session:
+        session.execute(update(Run).values(lease_token=uuid.uuid4()))
+    trial.thread.start()
+    trial.thread.join()
+    assert trial.lost
+    with database.begin() as session:
+        assert session.execute(select(func.count()).select_from(TraceChunk)).scalar_one() == 0
+
+
+@pytest.mark.parametrize("flush_at", [[1], [200], [199, 200, 201, 400], list(range(50, 4_000, 450))])
+def test_records_are_one_trace_however_often_they_are_flushed(database: Database, flush_at: list[int]) -> None:
+    trial = Trial(database, LONG_S)
+    for record in records(trial.plan, trial.signals, trial.curves):
+        trial.recorder.add(record)
+        if record.step + 1 in flush_at:
+            trial.recorder.flush(record.step)
+    with database.begin() as session:
+        trial.recorder.write(session, RECORDS - 1, ended=True)
+    assert_all_is_there_once(trial)
