@@ -1,0 +1,61 @@
+"""Migrations on databases with data in them: up, and down again."""
+
+import uuid
+
+import numpy as np
+import pytest
+from alembic import command
+from sqlalchemy import inspect, select, text
+
+from local import migrations
+from models.analysis.statistics import Array
+from models.database import Database
+from models.signals import CURVES
+from models.tables import CurveRollup
+from models.thinning import Buckets
+from models.traces import Curves, draw
+from tests.models.stored import new_run, some_values, write_all, writer_of
+
+RECORDS = 1_300
+
+
+@pytest.fixture
+def old(database: Database) -> tuple[uuid.UUID, Array]:
+    """A database as it was before rollups of curves, with a long run and a short one; the long one's curves."""
+    short, plan = new_run(database, steps=300)
+    write_all(database, writer_of(short, plan), *some_values(3, 300, seed=1))
+    run_id, plan = new_run(database, steps=2 * RECORDS, trace={"every": 2})
+    signals, curves = some_values(3, RECORDS, seed=0, broken=0.3)
+    write_all(database, writer_of(run_id, plan), signals, curves, [333])
+    command.downgrade(migrations._config(database.url), "0002")  # noqa: SLF001 -- nobody else goes down
+    return run_id, curves
+
+
+def test_curves_that_were_stored_before_get_rollups(database: Database, old: tuple[uuid.UUID, Array]) -> None:
+    run_id, curves = old
+    migrations.upgrade(database.url)
+    with database.begin() as session:
+        found = session.execute(select(CurveRollup).order_by(CurveRollup.part)).scalars().all()
+        for row, curve in enumerate(CURVES):
+            parts = [its for its in found if its.curve == curve]
+            assert {its.run_id for its in parts} == {run_id}
+            truth = Buckets.of(curves[row], 4)
+            for name in ("minimum", "mean", "maximum", "last", "nonfinite"):
+                stored = np.concatenate([getattr(its, name) for its in parts])
+                np.testing.assert_allclose(stored, getattr(truth, name), rtol=1e-12)
+            assert [its.records for its in parts] == [200] * 6 + [100]
+            assert [its.first_step for its in parts] == [400 * part for part in range(7)]
+    with database.snapshot() as session:
+        picture = draw(Curves(session, run_id, CURVES), 0, 2**31 - 1, 100)
+    assert picture.buckets.records.sum() == RECORDS
+    np.testing.assert_array_equal(picture.buckets.last[:, -1], curves[:, -1])
+
+
+def test_going_down_leaves_what_was_there_before(database: Database, old: tuple[uuid.UUID, Array]) -> None:
+    tables = inspect(database.engine).get_table_names()
+    assert "curve_rollup" not in tables
+    assert "trace_rollup" in tables
+    assert not {"trace_every", "raw_dropped_at"} & {its["name"] for its in inspect(database.engine).get_columns("run")}
+    with database.begin() as session:
+        rows = session.execute(text("SELECT count(*) FROM curve_chunk WHERE run_id = :run"), {"run": old[0]})
+        assert rows.scalar_one() == 7
