@@ -103,6 +103,8 @@ def _warnings(spec: ExperimentSpec, variants: Sequence[Variant]) -> list[str]:
         said.append(f"{seeds} seeds give wide intervals; 5 or more are usual")
     if baseline.steps == 0:
         said.append("steps: 0 measures the untrained network; nothing is said about whether it trains")
+    if spec.trace.budget is not None:
+        said.append("trace.budget: every run chooses its cadence as it begins; trace_values is the most there can be")
     if spec.device == "gpu":
         said.append("device gpu: the runs wait until a worker with a GPU takes them")
     return said

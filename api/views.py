@@ -68,6 +68,8 @@ class RunView(BaseModel):
     device: str | None
     versions: dict[str, str] | None
     overhead: Number
+    trace_every: int | None
+    """The cadence that a recording budget chose; null without one, and until the run has begun."""
     verdict: Verdict | None
     error: dict[str, Any] | None
     source: str
@@ -149,6 +151,7 @@ def run_view(row: Run, attempts: list[Attempt]) -> RunView:
         ],
         device=row.device,
         versions=row.versions,
+        trace_every=row.trace_every,
         overhead=None if summary is None else summary.facts.overhead,
         verdict=None if summary is None else summary.verdict,
         error=row.error,

@@ -47,6 +47,8 @@ class Claim:
     spec: ExperimentSpec
     variant: str
     seed: int
+    trace_every: int | None = None
+    """The cadence that an earlier attempt's recording budget chose."""
 
 
 def seconds(value: float) -> ColumnElement[dt.timedelta]:
@@ -164,7 +166,7 @@ def claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float) -> C
             raw_dropped_at=None,
             started_at=func.coalesce(Run.started_at, func.clock_timestamp()),
         )
-        .returning(Run.experiment_id, Run.variant, Run.seed, Run.attempt)
+        .returning(Run.experiment_id, Run.variant, Run.seed, Run.attempt, Run.trace_every)
     ).one_or_none()
     if row is None:
         return None
@@ -175,7 +177,7 @@ def claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float) -> C
     _start(session, row.experiment_id)
     _notify(session, QUEUE_CHANNEL)
     spec = session.execute(select(Experiment.spec).where(Experiment.id == row.experiment_id)).scalar_one()
-    return Claim(lease, spec, row.variant, row.seed)
+    return Claim(lease, spec, row.variant, row.seed, row.trace_every)
 
 
 def _erase_trace(session: Session, run_id: uuid.UUID) -> None:
@@ -203,6 +205,12 @@ def beat(session: Session, lease: Lease, lease_s: float, step: int | None = None
     if step is not None:
         _notify(session, CHANGED_CHANNEL, lease.experiment_id)
     return bool(beaten.rowcount)  # type: ignore[attr-defined]
+
+
+def keep_cadence(session: Session, lease: Lease, every: int) -> bool:
+    """Store what the recording budget chose, for this attempt and later ones. False: the lease is void."""
+    kept = session.execute(update(Run).where(lease.holds()).values(trace_every=every))
+    return bool(kept.rowcount)  # type: ignore[attr-defined]
 
 
 def cancel_requested(session: Session, lease: Lease) -> bool:

@@ -26,9 +26,12 @@ from models.settings import Settings
 from models.specs.base import SpecError
 from models.status import State
 from worker.app import asked_to_stop, worker_name
+from worker.cadence import cadence
 from worker.datasets import load
+from worker.datasets.split import TrialData
 from worker.engine import EpochResult, RunResult, train
 from worker.heart import Heart, Watch
+from worker.measures.host import warm_up
 from worker.probe import StepRecord
 from worker.recorder import LeaseLost, Recorder
 
@@ -59,6 +62,8 @@ class Workshop:
         assert settings.database_url is not None  # noqa: S101 -- the Celery app has seen to it
         torch.set_num_threads(settings.threads_per_worker)
         torch.use_deterministic_algorithms(mode=True)
+        if not gpu:
+            warm_up()
         database = Database(settings.database_url.get_secret_value(), pool_size=2, max_overflow=1)
         device = torch.device("cuda" if gpu else "cpu")
         return cls(settings, database, Heart(database, settings.lease_s), device, worker_name(os.getpid()))
@@ -92,6 +97,8 @@ class Workshop:
     def _train(self, claim: Claim, watch: Watch) -> None:
         plan = _plan_of(claim)
         data = load(claim.spec.dataset, claim.seed, self.settings.files_url())
+        if plan.experiment.trace.budget is not None:
+            plan = self._within_budget(claim, plan, data)
         recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan)
         result: RunResult | None = None
         for seen in train(plan, data, seed=claim.seed, device=self.device, between_steps=lambda: _obey(watch)):
@@ -104,6 +111,16 @@ class Workshop:
                     result = seen
         assert result is not None  # noqa: S101 -- the engine's last word
         self._finish(claim, plan, recorder, result)
+
+    def _within_budget(self, claim: Claim, plan: Plan, data: TrialData) -> Plan:
+        """With the cadence that keeps the recording budget: measured by the first attempt, kept for later ones."""
+        every = claim.trace_every
+        if every is None:
+            every = cadence(plan, data, seed=claim.seed, device=self.device)
+            with self.database.begin() as session:
+                if not runs.keep_cadence(session, claim.lease, every):
+                    raise LeaseLost
+        return plan.recording_every(every)
 
     def _finish(self, claim: Claim, plan: Plan, recorder: Recorder, result: RunResult) -> None:
         """The last rows, the verdict and the end of the run, all or nothing."""

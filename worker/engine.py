@@ -7,6 +7,7 @@ gradient, for closed forms. Both build the network from the plan and read it thr
 import hashlib
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from worker.remedies.norms import norm_of
 
 StoppedBy = Literal["nonfinite_steps", "loss_above"]
 EVALUATED_AT_ONCE = 4096
+TIMES_KEPT = 10_000
+"""A long run's memory must not grow with its steps: their median time is that of the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,10 @@ class EpochResult:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The engine's last word. ``step_seconds`` is the median step without recording; ``overhead`` the factor by which
-    recording lengthened training; ``peak_memory_bytes`` is CUDA's count, or on the CPU the sum of parameters, their
-    gradients, the optimiser's state and one batch's activations; ``weights_hash`` covers every entry of the state.
+    """The engine's last word. ``step_seconds`` is the median step without recording (of the last 10,000);
+    ``overhead`` the factor by which recording lengthened training; ``peak_memory_bytes`` is CUDA's count, or on the
+    CPU the sum of parameters, their gradients, the optimiser's state and one batch's activations; ``weights_hash``
+    covers every entry of the state.
     """
 
     steps_done: int
@@ -162,7 +166,8 @@ class Trainer:
         self.probe: Probe | None = attach(self.model, self.optimizer, points) if record else None
         self.nonfinite_in_a_row, self.diverged, self.skipped = 0, False, False
         self.stopped_by: StoppedBy | None = None
-        self.step_times, self.overhead_seconds = list[float](), 0.0
+        self.step_times = deque[float](maxlen=TIMES_KEPT)
+        self.stepping_seconds, self.overhead_seconds = 0.0, 0.0
 
     def close(self) -> None:
         if self.probe is not None:
@@ -215,6 +220,7 @@ class Trainer:
             probe.skipped()
         seconds = time.perf_counter() - began - (0.0 if probe is None else probe.overhead_seconds)
         self.step_times.append(seconds)
+        self.stepping_seconds += seconds
         if probe is None:
             return None
         seen = probe.record(step, loss=loss, learning_rate=self.rate, step_seconds=seconds, **curves)
@@ -324,7 +330,7 @@ class Trainer:
 
     def result(self, steps_done: int, seconds: float) -> RunResult:
         test_loss, test_metric = self._evaluate(self.test_part)
-        stepping = sum(self.step_times)
+        stepping = self.stepping_seconds
         return RunResult(
             steps_done=steps_done,
             outcome="diverged" if self.diverged or self.stopped_by is not None else "finished",

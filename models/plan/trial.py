@@ -4,7 +4,7 @@ feed, is refused here.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.designs import contradiction, named_variants
 from models.plan.layers import LayerPlan, NetworkPlan, Normalise, Shape, walk
@@ -44,6 +44,11 @@ class Plan:
     def recorded_steps(self) -> int:
         """How many records the run leaves: every ``every``-th step from 0, and one for ``steps: 0``."""
         return max(1, math.ceil(self.steps / self.experiment.trace.every))
+
+    def recording_every(self, every: int) -> "Plan":
+        """The same with another cadence, which a budget has chosen."""
+        trace = self.experiment.trace.model_copy(update={"every": every})
+        return replace(self, experiment=self.experiment.model_copy(update={"trace": trace}))
 
     @property
     def conditions(self) -> str:

@@ -37,11 +37,15 @@ class SeedCount(Spec):
 
 
 class TraceSpec(Spec):
-    """Which steps are recorded: every ``every``-th, beginning with step 0."""
+    """Which steps are recorded: every ``every``-th, beginning with step 0; or as many as a budget allows.
+
+    ``budget``: the share by which recording may lengthen a step on average, 0.05 for 5 %. It is measured as a run's
+    first attempt begins, and the cadence that keeps it (``every`` at least) is stored with the run.
+    """
 
     every: int = Field(default=1, ge=1, le=MAX_STEPS)
     signals: Literal["all"] = "all"
-    budget: None = None
+    budget: float | None = Field(default=None, ge=0.0001, le=10.0)
 
 
 class StopWhenSpec(Spec):

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -11,8 +12,10 @@ from models import queueing, runs
 from models.database import Database
 from models.plan import expand
 from models.settings import Settings
+from models.signals import CURVES
 from models.specs.experiment import ExperimentSpec
 from models.tables import Run
+from models.traces import read_curves
 from worker.attempt import Workshop
 
 LEASE_S = 60.0
@@ -31,7 +34,7 @@ def workshop(database_url: str) -> Iterator[Workshop]:
     workshop.close()
 
 
-def submitted(database: Database) -> uuid.UUID:
+def submitted(database: Database, **changes: Any) -> uuid.UUID:
     """The only run there is."""
     asked = {
         "name": "attempt",
@@ -40,6 +43,7 @@ def submitted(database: Database) -> uuid.UUID:
         "optimizer": {"kind": "sgd"},
         "steps": 3,
         "seeds": [0],
+        **changes,
     }
     spec = ExperimentSpec.model_validate(asked)
     with database.begin() as session:
@@ -65,3 +69,25 @@ def test_a_connection_cut_while_traces_are_written_costs_the_attempt_and_not_the
         assert queueing.reap_worker(session, run_id, workshop.name, max_attempts=5) == 1
     workshop.carry_out(run_id)
     assert state(database, run_id) == "succeeded"
+
+
+def test_a_later_attempt_records_as_often_as_the_first_one_found_right(database: Database, workshop: Workshop) -> None:
+    run_id = submitted(database, trace={"budget": 0.0001})
+    with database.begin() as session:
+        first = runs.claim(session, run_id, workshop.name, LEASE_S)
+        assert first is not None
+        assert first.trace_every is None
+        assert runs.keep_cadence(session, first.lease, 2)
+        runs.give_back(session, first.lease, "lease lost")
+        assert not runs.keep_cadence(session, first.lease, 7)  # the lease is void
+    workshop.carry_out(run_id)
+    with database.begin() as session:
+        assert session.get_one(Run, run_id).trace_every == 2
+        assert read_curves(session, run_id, CURVES, 0, 100).steps.tolist() == [0, 2]
+
+
+def test_the_first_attempt_stores_the_cadence_that_it_found(database: Database, workshop: Workshop) -> None:
+    run_id = submitted(database, trace={"budget": 10.0})
+    workshop.carry_out(run_id)
+    with database.begin() as session:
+        assert session.get_one(Run, run_id).trace_every == 1

@@ -104,7 +104,7 @@ class HostMeter(Meter):
 def warm_up() -> None:
     """Compile the kernels, or load them, before a step has to wait for it."""
     weight = torch.ones(1, 1)
-    weight.grad = weight
+    weight.grad = weight.clone()
     meter = HostMeter([Point("", weight, nn.Identity(), None)])
     meter.see_delta(0, meter.see_h(0, weight), weight)
     meter.see_gradient(0)

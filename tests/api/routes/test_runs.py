@@ -12,7 +12,7 @@ from tests.api.made import claim, end_epoch, finish, problem, run_ids, submit, t
 
 KEYS = {
     "id", "experiment_id", "variant", "seed", "state", "outcome", "progress", "attempts", "device", "versions",
-    "overhead", "verdict", "error", "source", "links", "first_nonfinite",
+    "overhead", "verdict", "error", "source", "links", "first_nonfinite", "trace_every",
 }  # fmt: skip
 
 
@@ -22,7 +22,9 @@ def test_a_run_that_waits_has_nothing_to_tell(client: TestClient, database: Data
     assert set(run) == KEYS
     assert (run["experiment_id"], run["variant"], run["seed"]) == (experiment["id"], "baseline", 0)
     assert (run["state"], run["progress"], run["attempts"], run["source"]) == ("queued", 0.0, [], "trained")
-    assert all(run[name] is None for name in ("outcome", "device", "versions", "overhead", "verdict", "error"))
+    assert all(
+        run[name] is None for name in ("outcome", "device", "versions", "overhead", "trace_every", "verdict", "error")
+    )
 
 
 def test_a_run_that_has_ended_has_verdict_device_and_attempts(client: TestClient, database: Database) -> None:

@@ -1,0 +1,58 @@
+"""How often a run may be recorded within a budget: measured once, before the run, on a copy that is thrown away."""
+
+import math
+import time
+from itertools import count
+from statistics import median
+
+import torch
+
+from models.plan import Plan
+from worker.datasets.split import TrialData
+from worker.engine import Trainer
+
+PAIRS = 25
+WARM_UP = 5
+"""Pairs of an unrecorded and a recorded step: those that are timed, and those before, which compile and allocate."""
+LONGEST_S = 5.0
+"""Steps that take longer than a few hundredths of a second are judged by fewer pairs, but by one at least."""
+
+
+def cadence(plan: Plan, data: TrialData, *, seed: int, device: torch.device) -> int:
+    """The smallest ``every``, not below the spec's own, with which recording stays within the spec's budget: it adds
+    at most that share to the time of a step, on average. The spec's own where there is no budget.
+
+    A trial of a few steps on weights of its own: the run itself begins as if there had been none.
+    """
+    asked = plan.experiment.trace
+    if asked.budget is None or plan.steps == 0:
+        return asked.every
+    return max(asked.every, math.ceil(_share(plan.recording_every(2), data, seed, device) / asked.budget))
+
+
+def _share(plan: Plan, data: TrialData, seed: int, device: torch.device) -> float:
+    """What recording adds to a step, over the step; ``plan`` records every other one."""
+    trainer = Trainer(plan, data, seed=seed, device=device, dtype=torch.float32, record=True)
+    began = time.perf_counter()
+    recorded, plain = [], []
+    for step in count(step=2):
+        recorded.append(_seconds(trainer, step, device))
+        plain.append(_seconds(trainer, step + 1, device))
+        late = time.perf_counter() - began > LONGEST_S
+        if len(plain) == WARM_UP + PAIRS or (late and len(plain) > 1):
+            break
+    trainer.close()
+    kept = WARM_UP if len(plain) > WARM_UP else 1
+    return max(0.0, median(recorded[kept:]) / median(plain[kept:]) - 1.0)
+
+
+def _seconds(trainer: Trainer, step: int, device: torch.device) -> float:
+    """Of a step: this process's own time on the CPU, whatever else the machine does; by the clock on a GPU."""
+    if device.type != "cuda":
+        began = time.process_time()
+        trainer.step(step)
+        return time.process_time() - began
+    began = time.perf_counter()
+    trainer.step(step)
+    torch.cuda.synchronize(device)
+    return time.perf_counter() - began
