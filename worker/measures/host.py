@@ -37,6 +37,7 @@ class HostMeter(Meter):
     def forget(self) -> None:
         super().forget()
         self._seen = np.zeros(len(self.points), dtype=np.int32)
+        self._fitted = False
 
     def see_gradient(self, index: int) -> None:
         self._fit()
@@ -80,7 +81,10 @@ class HostMeter(Meter):
         return rows, [float(one) for one in scalars], NO_STATES if states is None else states.numpy()
 
     def _fit(self) -> None:
-        """Room for the weights as they are now: a user may have given the model another type."""
+        """Room for the weights as they are in this step: a user may have given the model another type."""
+        if self._fitted:
+            return
+        self._fitted = True
         sizes = [its.numel() for its in self._weights]
         wide = any(its.dtype is torch.float64 for its in self._weights)
         kind = torch.float64 if wide else torch.float32
