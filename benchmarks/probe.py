@@ -1,68 +1,143 @@
-"""What recording costs: the time of a traced step over that of an untraced one, in one process, taking turns.
+"""``python -m benchmarks.probe``: what recording costs, as the time of a watched step over that of an unwatched one.
 
-    python -m benchmarks.probe [--rounds N]
-
-Both networks start alike and train on alike batches with Adam in its fused form; the traced one records every signal
-in every step. One thread, its CPU time, medians: others may use the machine. Prints a table and writes
-``benchmarks/results/probe.json``.
+All arms train the same network on the same batches with Adam in its fused form, in one process and on one thread, in
+turns: the machine's moods hit all alike. Times are of the thread's CPU; a ratio is the median over rounds of an arm's
+median step over the untraced one's in the same round. Peers are looked at for MLPs; networks of other kinds show ours
+beside untraced alone.
 """
 
 import argparse
 import itertools
-import json
-import platform
 import statistics
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
 
 import torch
 
+from benchmarks import arms, peers, report
+from benchmarks.arms import Arm, Look
 from models.plan import Plan, expand
 from models.specs.experiment import ExperimentSpec
 from worker.datasets import load
 from worker.engine import Trainer
 
 DEPTHS, WIDTHS, BATCH = (3, 20, 50), (64, 256), 128
-RESULTS = Path(__file__).parent / "results" / "probe.json"
+UNTRACED, OURS = "untraced", "ours: 9 signals"
+OWN: Mapping[str, Arm] = {"foreach norm of gradients": arms.foreach_norm, ".item() loop": arms.item_loop}
 TURN = 5
-"""Steps in a row of one kind; the first of them finds the other's data in the caches and is left out."""
+"""Steps in a row of one kind; the first of them finds the others' data in the caches and is left out."""
+FEWEST_ROUNDS = 5
+
+Spec = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    depth: int
-    width: int
-    activation: str
-    untraced_us: float
-    traced_us: float
-    ratio: float
-    """The median over rounds of the traced turn's median step over the untraced turn's."""
-    us_per_layer: float
-    rounds: int
+def mlp(depth: int, width: int, activation: str = "relu") -> Spec:
+    init = {"kind": "kaiming_normal" if activation == "relu" else "xavier_normal"}
+    network = {"kind": "mlp", "depth": depth, "width": width, "activation": activation, "init": init}
+    return {"dataset": {"kind": "digits"}, "network": network, "batch_size": BATCH}
 
 
-def plan_of(depth: int, width: int, activation: str) -> Plan:
-    init = {"kind": "kaiming_normal"} if activation == "relu" else {"kind": "xavier_normal"}
-    asked = {
-        "name": "what recording costs",
+def rnn(cell: str) -> Spec:
+    network = {"kind": "rnn", "cell": cell, "width": 64}
+    return {"dataset": {"kind": "sequential_digits"}, "network": network, "batch_size": BATCH}
+
+
+MLPS = {f"mlp {depth} × {width}": mlp(depth, width) for width, depth in itertools.product(WIDTHS, DEPTHS)}
+OTHERS = {
+    "mlp 20 × 64, sigmoid": mlp(20, 64, "sigmoid"),
+    "mlp 20 × 256, sigmoid": mlp(20, 256, "sigmoid"),
+    "cnn, 3 stages × 2": {
         "dataset": {"kind": "digits"},
-        "network": {"kind": "mlp", "depth": depth, "width": width, "activation": activation, "init": init},
-        "optimizer": {"kind": "adam", "learning_rate": 1e-4},
+        "network": {"kind": "cnn", "channels": [8, 16, 32], "layers_per_stage": 2},
         "batch_size": BATCH,
-        "steps": 1_000_000,
+    },
+    "rnn tanh, 64": rnn("tanh"),
+    "lstm, 64": rnn("lstm"),
+    "transformer, 4 blocks × 48": {
+        "dataset": {"kind": "python_docs", "length": 48},
+        "network": {"kind": "transformer", "blocks": 4, "width": 48, "heads": 4},
+        "batch_size": 32,
+    },
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each MLP; other networks get half of it")
+    parser.add_argument("--cases", nargs="*", default=[*MLPS, *OTHERS], choices=[*MLPS, *OTHERS], metavar="CASE")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    figures: dict[str, Any] = {}
+    with ExitStack() as open_runs:
+        groups = [OWN]
+        if peers.installed():
+            groups.append({"wandb.watch, offline": open_runs.enter_context(arms.wandb_watch())})
+        for name in asked.cases:
+            beside = groups if name in MLPS else [{}]
+            figures[name] = measure(plan_of((MLPS | OTHERS)[name]), beside, asked.seconds / 2)
+            show(name, figures[name])
+    specs = {name: (MLPS | OTHERS)[name] for name in asked.cases}
+    report.save("probe", {"cases": specs, "optimizer": "adam, fused", "threads": 1, "turn": TURN}, figures)
+
+
+def plan_of(spec: Spec) -> Plan:
+    rest = {"name": "what recording costs", "optimizer": {"kind": "adam", "learning_rate": 1e-4}, "steps": 1_000_000}
+    return expand(ExperimentSpec.model_validate(rest | spec))[0].plan
+
+
+def measure(plan: Plan, groups: Sequence[Mapping[str, Arm]], seconds: float) -> dict[str, Any]:
+    """Every arm's step, ratio and µs per layer. A group takes its turns for so many seconds, beside an untraced
+    trainer of its own: what leaves the caches as full as wandb does must not stand between the others.
+    """
+    layers, found, rounds = len(plan.layers), dict[str, dict[str, float]](), 0
+    for number, group in enumerate(groups):
+        steps = {UNTRACED: steps_of(plan, arms.nothing)}
+        if number == 0:
+            steps[OURS] = steps_of(plan, arms.nothing, record=True)
+        steps |= {name: steps_of(plan, arm) for name, arm in group.items()}
+        taken = list(turns(steps, seconds))
+        found = {name: _figures(taken, name, layers) for name in steps} | found
+        rounds = rounds or len(taken)
+    return {"layers": layers, "rounds": rounds, "arms": found}
+
+
+def _figures(rounds: list[dict[str, float]], name: str, layers: int) -> dict[str, float]:
+    over = statistics.median(times[name] - times[UNTRACED] for times in rounds)
+    return {
+        "step_us": round(1e6 * statistics.median(times[name] for times in rounds), 1),
+        "ratio": round(statistics.median(times[name] / times[UNTRACED] for times in rounds), 3),
+        "us_per_layer": round(1e6 * over / layers, 2),
     }
-    return expand(ExperimentSpec.model_validate(asked))[0].plan
 
 
-def steps_of(plan: Plan, *, record: bool) -> Iterator[float]:
+def turns(steps: Mapping[str, Iterator[float]], seconds: float) -> Iterator[dict[str, float]]:
+    """One round after another; each begins with another arm, so that none always follows the same one."""
+    names = list(steps)
+    for its in steps.values():
+        turn(its)
+    began = time.perf_counter()
+    for number in itertools.count():
+        if number >= FEWEST_ROUNDS and time.perf_counter() - began >= seconds:
+            return
+        first = number % len(names)
+        yield {name: turn(steps[name]) for name in names[first:] + names[:first]}
+
+
+def steps_of(plan: Plan, arm: Arm, *, record: bool = False) -> Iterator[float]:
     """CPU seconds of one step after another, without end."""
-    data = load(plan.experiment.dataset, 0)
-    trainer = Trainer(plan, data, seed=0, device=torch.device("cpu"), dtype=torch.float32, record=record)
+    data = load(plan.experiment.dataset, report.SEED)
+    device = torch.device("cpu")
+    trainer = Trainer(plan, data, seed=report.SEED, device=device, dtype=torch.float32, record=record)
+    yield from timed(trainer, arm(trainer))
+
+
+def timed(trainer: Trainer, look: Look) -> Iterator[float]:
     for step in itertools.count():
         began = time.thread_time()
         trainer.step(step)
+        look(step)
         yield time.thread_time() - began
 
 
@@ -71,42 +146,15 @@ def turn(steps: Iterator[float]) -> float:
     return statistics.median(list(itertools.islice(steps, TURN))[1:])
 
 
-def measure(depth: int, width: int, activation: str, rounds: int) -> Measured:
-    plan = plan_of(depth, width, activation)
-    untraced, traced = steps_of(plan, record=False), steps_of(plan, record=True)
-    for steps in (untraced, traced):
-        turn(steps)
-    pairs = [(turn(untraced), turn(traced)) for _ in range(rounds)]
-    plain, recorded = (statistics.median(times) * 1e6 for times in zip(*pairs, strict=True))
-    return Measured(
-        depth=depth,
-        width=width,
-        activation=activation,
-        untraced_us=round(plain, 1),
-        traced_us=round(recorded, 1),
-        ratio=round(statistics.median(with_probe / without for without, with_probe in pairs), 3),
-        us_per_layer=round((recorded - plain) / depth, 1),
-        rounds=rounds,
+def show(name: str, figures: dict[str, Any]) -> None:
+    report.show(
+        f"{name}: {figures['layers']} layers, {figures['rounds']} rounds",
+        ("", "µs/step", "ratio", "µs/layer"),
+        [
+            (arm, its["step_us"], its["ratio"], its["us_per_layer"] if arm != UNTRACED else None)
+            for arm, its in sorted(figures["arms"].items(), key=lambda one: one[1]["ratio"])
+        ],
     )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="what recording costs")
-    parser.add_argument("--rounds", type=int, default=60)
-    rounds: int = parser.parse_args().rounds
-    torch.set_num_threads(1)
-    print(
-        f"{'depth':>5} {'width':>5} {'activation':>10} {'untraced':>10} {'traced':>10} {'ratio':>6} {'per layer':>10}"
-    )
-    found = []
-    for activation, width, depth in itertools.product(("relu", "sigmoid"), WIDTHS, DEPTHS):
-        one = measure(depth, width, activation, rounds)
-        found.append(one)
-        times = f"{one.untraced_us:>7.0f} µs {one.traced_us:>7.0f} µs"
-        print(f"{depth:>5} {width:>5} {activation:>10} {times} {one.ratio:>6.2f} {one.us_per_layer:>7.1f} µs")
-    about = {"torch": torch.__version__, "machine": platform.machine(), "batch": BATCH, "threads": 1}
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps({"about": about, "cases": [asdict(one) for one in found]}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
