@@ -1,137 +1,164 @@
-"""``python -m benchmarks.store``: how fast traces go into PostgreSQL, how large they are, how fast they come out.
+"""``python -m benchmarks.store``: how fast traces go into PostgreSQL, and how large they are there.
 
-Values of one worker's connection, through the same code that workers and the API use, into a server of its own.
+One worker's connection into a durable server of its own, through the code that workers use: the ``TraceWriter`` alone,
+and the whole ``Recorder`` from step records on. Beside them MLflow's server and a table with a row per point, each
+filled for a bounded time into the same server. Also what writing a chunk again costs, as after a lost answer.
 """
 
 import argparse
-import json
-import statistics
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from local import migrations
-from local.folder import Folder
-from local.postgres import EmbeddedPostgres
-from local.server import start
-from models import runs
+from benchmarks import made, mlflow, peers, report, rows
+from benchmarks.servers import Scratch, scratch
 from models.database import Database
-from models.plan import expand
-from models.recording import CHUNK_RECORDS, Block, TraceWriter
+from models.recording import CHUNK_RECORDS
 from models.signals import CURVES, SIGNALS
-from models.specs.experiment import ExperimentSpec
-from models.tables import Run
-from models.traces import picture, read_rollup, read_signal
+from worker.probe import StepRecord
+from worker.recorder import Recorder
 
-ROOT = Path(__file__).parent.parent
 LAYERS = 50
-LONG_STEPS = 100_000
-CHUNKS_A_WRITE = 5
-READS = 40
-
-
-@contextmanager
-def scratch() -> Iterator[Database]:
-    """A migrated database on a durable server of its own, as ``make up`` starts it."""
-    folder = Folder.temporary(ROOT, ".clinic-bench-")
-    child = start(server := EmbeddedPostgres(folder, durable=True))
-    try:
-        migrations.upgrade(server.url)
-        database = Database(server.url)
-        yield database
-        database.dispose()
-    finally:
-        child.stop()
-        folder.release()
-
-
-def new_runs(database: Database, count: int) -> list[uuid.UUID]:
-    spec = ExperimentSpec.model_validate(
-        {
-            "name": "store",
-            "dataset": {"kind": "digits"},
-            "network": {"kind": "mlp", "depth": LAYERS, "width": 8},
-            "optimizer": {"kind": "sgd"},
-            "steps": LONG_STEPS,
-            "seeds": {"count": count},
-        }
-    )
-    with database.begin() as session:
-        runs.submit(session, spec, expand(spec), "local")
-        return list(session.execute(select(Run.id).order_by(Run.position)).scalars())
-
-
-def write_run(database: Database, run_id: uuid.UUID, steps: int) -> float:
-    """Seconds to write one run, a few chunks in a transaction."""
-    writer = TraceWriter(run_id, [f"hidden.{index}" for index in range(LAYERS)], 1, steps)
-    random = np.random.default_rng(0)
-    signals = np.exp(random.standard_normal((len(SIGNALS), LAYERS, CHUNK_RECORDS)))
-    curves = np.exp(random.standard_normal((len(CURVES), CHUNK_RECORDS)))
-    began = time.perf_counter()
-    for first in range(0, steps, CHUNK_RECORDS * CHUNKS_A_WRITE):
-        blocks = [
-            Block(begin, signals, curves)
-            for begin in range(first, min(first + CHUNK_RECORDS * CHUNKS_A_WRITE, steps), CHUNK_RECORDS)
-        ]
-        with database.begin() as session:
-            writer.write(session, blocks)
-    return time.perf_counter() - began
-
-
-def p95_ms(read: Callable[[], object]) -> float:
-    read()
-    times = []
-    for _ in range(READS):
-        began = time.perf_counter()
-        read()
-        times.append(1000 * (time.perf_counter() - began))
-    return statistics.quantiles(times, n=20)[-1]
+REPLAYS = 9
+SPEC = {
+    "name": "store",
+    "dataset": {"kind": "digits"},
+    "network": {"kind": "mlp", "depth": LAYERS, "width": 8},
+    "optimizer": {"kind": "sgd"},
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=1, help=f"runs of {LONG_STEPS} steps × {LAYERS} layers to write")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=100_000, help=f"records × {LAYERS} layers × 9 signals to write")
+    parser.add_argument("--recorder-steps", type=int, default=10_000)
+    parser.add_argument("--row-seconds", type=float, default=10.0)
+    parser.add_argument("--mlflow-seconds", type=float, default=60.0)
     asked = parser.parse_args()
-    with scratch() as database:
-        result = measure(database, asked.runs)
-    for name, value in result.items():
-        print(f"{name:40} {value:>14,.2f}")
-    (ROOT / "benchmarks" / "results" / "store.json").write_text(json.dumps(result, indent=2) + "\n")
+    with scratch() as on:
+        figures = measure(on, asked)
+    report.save("store", {"experiment": SPEC, **vars(asked)}, figures)
+    show(figures, asked)
 
 
-def measure(database: Database, count: int) -> dict[str, float]:
-    ids = new_runs(database, count)
-    values = count * LONG_STEPS * LAYERS * len(SIGNALS)
-    seconds = sum(write_run(database, run_id, LONG_STEPS) for run_id in ids)
-    with database.begin() as session:
-        session.execute(text("ANALYZE"))
-        size = session.execute(text("SELECT pg_total_relation_size('trace_chunk')")).scalar_one()
-        rollups = session.execute(text("SELECT pg_total_relation_size('trace_rollup')")).scalar_one()
-    every = list(range(1, LAYERS + 1))
-
-    def from_rollup(layers: list[int]) -> object:
-        with database.begin() as session:
-            return read_rollup(session, ids[-1], "weight_norm", layers, 500)
-
-    def raw(layers: list[int], first: int, last: int) -> object:
-        with database.begin() as session:
-            return picture(read_signal(session, ids[-1], "weight_norm", layers, first, last), 500)
-
-    return {
-        "values written": float(values),
-        "values per second": values / seconds,
-        "bytes per value (chunks)": size / values,
-        "bytes per value (rollups beside them)": rollups / values,
-        "p95 ms, one layer, 100,000 steps, rollup": p95_ms(lambda: from_rollup([25])),
-        "p95 ms, 50 layers, 100,000 steps, rollup": p95_ms(lambda: from_rollup(every)),
-        "p95 ms, one layer, 100,000 steps, raw": p95_ms(lambda: raw([25], 0, LONG_STEPS)),
-        "p95 ms, 50 layers, 2,000 steps, raw": p95_ms(lambda: raw(every, 50_000, 51_999)),
+def measure(on: Scratch, asked: argparse.Namespace) -> dict[str, Any]:
+    writer = through_the_writer(on.database, asked.steps)
+    recorder = through_the_recorder(on.database, asked.recorder_steps)
+    replay = replayed(on.database)
+    by_row = rows.fill(on.url, SIGNALS, LAYERS, asked.row_seconds)
+    figures: dict[str, Any] = {
+        "writer": writer,
+        "recorder": recorder,
+        "replay": replay,
+        "row_per_point": _filled(by_row.values, by_row.seconds, by_row.bytes),
+        "mlflow": None,
     }
+    if peers.installed():
+        with mlflow.running(on) as peer:
+            keys = [f"{signal}/hidden.{layer}" for layer in range(LAYERS) for signal in SIGNALS]
+            done = mlflow.fill(peer, keys, asked.mlflow_seconds)
+            figures["mlflow"] = _filled(done.values, done.seconds, peer.stored_bytes())
+    return figures
+
+
+def _filled(values: int, seconds: float, size: int) -> dict[str, float]:
+    return {
+        "values": values,
+        "seconds": round(seconds, 2),
+        "values_per_second": round(values / seconds),
+        "bytes_per_value": round(size / values, 2),
+    }
+
+
+def through_the_writer(database: Database, steps: int) -> dict[str, float]:
+    """Five chunks to a transaction. The values are ready; what is timed turns them into rows, and commits."""
+    _, [run_id] = made.submit(database, made.spec(**SPEC, steps=steps))
+    lease, plan = made.claim(database, run_id)
+    signals, curves = made.values(LAYERS, CHUNK_RECORDS, seed=report.SEED)
+    began = time.perf_counter()
+    made.write(database, lease, plan, signals, curves)
+    seconds = time.perf_counter() - began
+    values = steps * LAYERS * len(SIGNALS)
+    chunks, rollups = (_size(database, table) for table in ("trace_chunk", "trace_rollup"))
+    return _filled(values, seconds, chunks) | {"rollup_bytes_per_value": round(rollups / values, 2)}
+
+
+def _size(database: Database, table: str) -> int:
+    with database.begin() as session:
+        size: int = session.execute(text(f"SELECT pg_total_relation_size('{table}')")).scalar_one()
+    return size
+
+
+def through_the_recorder(database: Database, steps: int) -> dict[str, float]:
+    """From one ``StepRecord`` after another, as the engine yields them, to the last commit."""
+    _, [run_id] = made.submit(database, made.spec(**SPEC, steps=steps))
+    lease, plan = made.claim(database, run_id)
+    recorder = Recorder(database, lease, made.LEASE_S, plan)
+    seen = records(steps)
+    began = time.perf_counter()
+    for record in seen:
+        recorder.add(record)
+    recorder.flush(steps - 1)
+    seconds = time.perf_counter() - began
+    values = steps * LAYERS * len(SIGNALS)
+    return {"values": values, "seconds": round(seconds, 2), "values_per_second": round(values / seconds)}
+
+
+def records(steps: int) -> list[StepRecord]:
+    signals, curves = made.values(LAYERS, CHUNK_RECORDS, seed=report.SEED)
+    names = tuple(f"hidden.{layer}" for layer in range(LAYERS))
+    return [
+        _record(step, names, signals[..., step % CHUNK_RECORDS], curves[:, step % CHUNK_RECORDS])
+        for step in range(steps)
+    ]
+
+
+def _record(step: int, names: tuple[str, ...], signals: made.Doubles, curves: made.Doubles) -> StepRecord:
+    of_layers: dict[str, Any] = dict(zip(SIGNALS, np.ascontiguousarray(signals), strict=True))
+    of_step: dict[str, Any] = dict(zip(CURVES, curves.tolist(), strict=True))
+    return StepRecord(step, names, **of_layers, **of_step)
+
+
+def replayed(database: Database) -> dict[str, float]:
+    """Median time of a full write of five chunks, and of the same write again, which replaces them."""
+    steps = CHUNK_RECORDS * made.CHUNKS_A_WRITE
+    signals, curves = made.values(LAYERS, CHUNK_RECORDS, seed=report.SEED)
+    firsts, again = list[float](), list[float]()
+    for _ in range(REPLAYS):
+        _, [run_id] = made.submit(database, made.spec(**SPEC, steps=steps))
+        lease, plan = made.claim(database, run_id)
+        for times in (firsts, again):
+            began = time.perf_counter()
+            made.write(database, lease, plan, signals, curves)
+            times.append(1000.0 * (time.perf_counter() - began))
+    first, second = report.spread(firsts)["p50"], report.spread(again)["p50"]
+    return {"first_ms": first, "again_ms": second, "ratio": round(second / first, 2)}
+
+
+def show(figures: dict[str, Any], asked: argparse.Namespace) -> None:
+    report.show(
+        f"Writing traces: {LAYERS} layers × {len(SIGNALS)} signals, one connection, commits wait for the disk",
+        ("", "values", "seconds", "values/s", "bytes/value"),
+        list(_lines(figures, asked)),
+    )
+    replay = figures["replay"]
+    print(f"five chunks again after a lost answer: {replay['again_ms']:.0f} ms, {replay['ratio']:.2f}× the first time")
+    print(f"rollups beside the chunks: {figures['writer']['rollup_bytes_per_value']:.2f} bytes per value")
+
+
+def _lines(figures: dict[str, Any], asked: argparse.Namespace) -> Iterator[tuple[object, ...]]:
+    named = {
+        "TraceWriter": figures["writer"],
+        "Recorder, from step records": figures["recorder"],
+        f"a row per point, COPY, {asked.row_seconds:.0f} s": figures["row_per_point"],
+        f"MLflow's server, log-batch of 1000, {asked.mlflow_seconds:.0f} s": figures["mlflow"],
+    }
+    for name, its in named.items():
+        if its is not None:
+            yield name, its["values"], its["seconds"], its["values_per_second"], its.get("bytes_per_value")
 
 
 if __name__ == "__main__":
