@@ -64,10 +64,30 @@ check: $(READY) ## format, lint, types, contracts between the rooms, migrations 
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m local check-migrations
 
+# What is measured beside the clinic has an environment of its own, with versions of its own and without torch.
+PEERS := benchmarks/.venv
+
+$(PEERS)/ready: requirements/bench.txt | $(READY)
+	@echo "setting up $(PEERS): MLflow and wandb, to be measured beside the clinic (1 GB, once)"
+	@rm -rf $(PEERS)
+	@$(BIN)/python -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install -qq --no-input --no-warn-script-location \
+	  --no-deps -r requirements/bench.txt
+	@touch $@
+
+BENCHMARKS ?=
+
 .PHONY: bench
-bench: $(READY) ## what recording and storing cost, as ratios and rates (a few minutes; tables in benchmarks/results)
-	@$(BIN)/python -m benchmarks.probe
-	@$(BIN)/python -m benchmarks.store
+bench: $(READY) $(PEERS)/ready ## promises of speed beside MLflow, wandb and plain scripts (about 15 minutes; BENCHMARKS="probe store")
+	@$(BIN)/python -m benchmarks $(BENCHMARKS)
+
+.PHONY: lock-bench
+lock-bench: $(READY) ## resolve requirements/bench.in again: apart from the others, whose overrides would break the peers
+	@$(PIP_INSTALL) --no-deps -r requirements/resolver.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-build --no-header --no-annotate --no-config \
+	  requirements/bench.in > $(VENV)/bench.txt
+	@{ echo "# Written by \`make lock-bench\` from bench.in; install with pip --no-deps."; \
+	  $(LOCK_TIDY) $(VENV)/bench.txt; } > requirements/bench.txt
 
 CASES ?=
 

@@ -1,0 +1,121 @@
+"""What the clinic promises of its speed, and what the last run of each benchmark found: one line per promise.
+
+A figure that does not hold stands here as it is. A line without a promised figure is for knowing only.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import report
+from benchmarks.matrix import GOOD, USUAL, USUAL_ONE
+from benchmarks.probe import MLPS, OURS, WIDTHS
+
+Figures = Mapping[str, Any]
+BENCHMARKS = ("probe", "store", "reads", "matrix", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    promise: str
+    promised: str
+    measured: str
+    held: bool | None
+
+
+def lines() -> Iterator[Line]:
+    """Of every benchmark whose results are there."""
+    for name, of in LINES.items():
+        figures = report.load(name)
+        if figures is not None:
+            yield from of(figures)
+
+
+def most(promise: str, limit: float, measured: float, unit: str) -> Line:
+    """A promise to stay at or below a figure."""
+    return Line(promise, f"≤ {limit:,g}{unit}", f"{measured:,.4g}{unit}", measured <= limit)
+
+
+def least(promise: str, limit: float, measured: float, unit: str) -> Line:
+    return Line(promise, f"≥ {limit:,g}{unit}", f"{measured:,.0f}{unit}", measured >= limit)
+
+
+def known(what: str, measured: str) -> Line:
+    return Line(what, "", measured, None)
+
+
+def of_probe(figures: Figures) -> Iterator[Line]:
+    for width, promised, aim in zip(WIDTHS, (1.5, 1.25), (1.25, 1.10), strict=True):
+        ratios = [
+            figures[name]["arms"][OURS]["ratio"] for name in MLPS if name.endswith(f"× {width}") and name in figures
+        ]
+        if ratios:
+            worst = max(ratios)
+            yield most(f"recorded step, width {width}, worst depth", promised, worst, "×")
+            yield most(f"recorded step, width {width}, the aim", aim, worst, "×")
+
+
+def of_store(figures: Figures) -> Iterator[Line]:
+    yield least("writing through the TraceWriter", 1_000_000, figures["writer"]["values_per_second"], " values/s")
+    yield least("writing through the Recorder", 1_000_000, figures["recorder"]["values_per_second"], " values/s")
+    yield most("size in sealed chunks", 5.5, figures["writer"]["bytes_per_value"], " bytes/value")
+    yield most("a write again, over the first", 2.0, figures["replay"]["ratio"], "×")
+    if figures["mlflow"] is not None:
+        over = figures["writer"]["values_per_second"] / figures["mlflow"]["values_per_second"]
+        yield known("writing, TraceWriter over MLflow's server", f"{over:,.0f}×")
+
+
+def of_reads(figures: Figures) -> Iterator[Line]:
+    answers = figures["clinic"]
+    yield least("trace values stored meanwhile", 75_000_000, figures["stored"]["trace_values"], "")
+    yield least("experiments stored meanwhile", 12_500, figures["stored"]["experiments"], "")
+    for name, limit in READ_LIMITS.items():
+        yield most(f"{name}, p95", limit, answers[name]["p95"], " ms")
+    if figures["mlflow"] is not None:
+        over = (
+            figures["mlflow"]["50 histories, get-history"]["p50"]
+            / figures["mlflow"]["our heat map of as many steps"]["p50"]
+        )
+        yield known("50 histories, MLflow's get-history over our heat map", f"{over:,.0f}×")
+
+
+READ_LIMITS = {
+    "one signal, one layer": 100.0,
+    "heat map, 50 layers": 100.0,
+    "heat map, 50 layers, a tenth": 100.0,
+    "stored comparison, 200 runs × 50 layers": 500.0,
+    "list page": 100.0,
+    "list page, the 20th": 100.0,
+    "list page, by label": 100.0,
+}
+
+
+def of_matrix(figures: Figures) -> Iterator[Line]:
+    ratios = {name: its["service_over"] for name, its in figures["matrix"].items()}
+    yield most("the matrix over a good plain script", 1.15, ratios[GOOD], "×")
+    # The usual script's threads are a matter of its machine: the faster of the two is what counts.
+    yield most("the matrix over the usual script, the faster one", 0.6, max(ratios[USUAL], ratios[USUAL_ONE]), "×")
+    yield most("submission to the end of a one-step run, p95", 150.0, figures["start"]["ended_ms"]["p95"], " ms")
+
+
+def of_memory(figures: Figures) -> Iterator[Line]:
+    held = ", ".join(f"{megabytes:.0f}" for megabytes in figures["mb_at"].values())
+    yield known("a worker's memory at 10, 50, 100 % of a long run", f"{held} MB")
+    yield known("its slope per 100,000 recorded steps", f"{figures['mb_per_100000_steps']:.1f} MB")
+
+
+LINES: dict[str, Callable[[Figures], Iterator[Line]]] = {
+    "probe": of_probe,
+    "store": of_store,
+    "reads": of_reads,
+    "matrix": of_matrix,
+    "memory": of_memory,
+}
+
+
+def show() -> None:
+    said = {True: "held", False: "NOT HELD", None: ""}
+    rows = [(line.promise, line.promised, line.measured, said[line.held]) for line in lines()]
+    report.show(
+        "Promises of speed (docs/benchmarks.md says what each figure means)", ("", "promised", "measured", ""), rows
+    )
