@@ -180,7 +180,7 @@ def beside(on: Scratch, asking: Asking, asked: argparse.Namespace) -> dict[str, 
     keys = [f"activation_gradient_rms/hidden.{layer}" for layer in range(LAYERS)]
     with mlflow.running(on) as peer:
         filled = mlflow.fill(peer, keys, asked.mlflow_seconds)
-        times = max(3, asked.requests // 10)
+        times = max(3, asked.requests // 20)
         return {
             "values": filled.values,
             "steps": filled.steps,
