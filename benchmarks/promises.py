@@ -37,7 +37,7 @@ def most(promise: str, limit: float, measured: float, unit: str) -> Line:
 
 
 def least(promise: str, limit: float, measured: float, unit: str) -> Line:
-    return Line(promise, f"≥ {limit:,g}{unit}", f"{measured:,.0f}{unit}", measured >= limit)
+    return Line(promise, f"≥ {limit:,.0f}{unit}", f"{measured:,.0f}{unit}", measured >= limit)
 
 
 def known(what: str, measured: str) -> Line:
