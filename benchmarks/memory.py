@@ -32,6 +32,7 @@ SPEC: dict[str, Any] = {
     "seeds": [0],
 }
 LOOK_S = 0.5
+SAMPLES_TOLD = 100
 MOMENTS = (0.1, 0.5, 1.0)
 SETTLED = 0.1
 """The slope is taken from here on: before it buffers, caches and the allocator find their sizes."""
@@ -49,7 +50,8 @@ def main() -> None:
     steps: int = parser.parse_args().steps
     with scratch() as on, clinic(on, workers=1) as running:
         samples, peak = watched(on.database, running.address, steps)
-    figures = told(samples, steps) | {"peak_mb": peak, "samples": [asdict(one) for one in samples]}
+    shown = samples[:: max(1, len(samples) // SAMPLES_TOLD)]
+    figures = told(samples, steps) | {"peak_mb": peak, "samples": [asdict(one) for one in shown]}
     report.save("memory", {"experiment": SPEC | {"steps": steps}}, figures)
     show(figures, steps)
 
