@@ -2,6 +2,7 @@
 the data's split. Same networks, remedies, batches, steps, validation per epoch and test at the end; nothing is traced.
 """
 
+import math
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,15 +38,24 @@ class Trained:
     runs: int
 
 
-def train_all(script: Script, arms: Sequence[Arm], processes: int = 1, threads: int | None = 1) -> Trained:
-    """Every arm, ``processes`` side by side, each with so many of torch's threads (None: as torch has it)."""
+def train_all(
+    script: Script, arms: Sequence[Arm], processes: int = 1, threads: int | None = 1, limit_s: float = math.inf
+) -> Trained:
+    """Every arm, ``processes`` side by side, each with so many of torch's threads (None: as torch has it). After ``limit_s``
+    no further run is waited for.
+    """
     context = multiprocessing.get_context("spawn")  # a forked child would share torch's thread pools with its parent
     ready = context.Barrier(processes + 1)
     with context.Pool(processes, _prepare, (ready, threads)) as pool:
         ready.wait()
         began = time.perf_counter()
-        accuracies = list(pool.imap_unordered(SCRIPTS[script], arms))
-        return Trained(time.perf_counter() - began, sum(accuracies) / len(accuracies), len(accuracies))
+        seconds, accuracies = 0.0, list[float]()
+        for accuracy in pool.imap_unordered(SCRIPTS[script], arms):
+            accuracies.append(accuracy)
+            seconds = time.perf_counter() - began
+            if seconds >= limit_s:
+                break
+        return Trained(seconds, sum(accuracies) / len(accuracies), len(accuracies))
 
 
 def _prepare(ready: Barrier, threads: int | None) -> None:
