@@ -41,8 +41,9 @@ class Trained:
 def train_all(
     script: Script, arms: Sequence[Arm], processes: int = 1, threads: int | None = 1, limit_s: float = math.inf
 ) -> Trained:
-    """Every arm, ``processes`` side by side, each with so many of torch's threads (None: as torch has it). After ``limit_s``
-    no further run is waited for.
+    """Every arm, ``processes`` side by side, each with so many of torch's threads (None: as torch has it).
+
+    After ``limit_s`` no further run is waited for.
     """
     context = multiprocessing.get_context("spawn")  # a forked child would share torch's thread pools with its parent
     ready = context.Barrier(processes + 1)
