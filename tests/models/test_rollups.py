@@ -96,6 +96,18 @@ def test_what_is_stored_in_the_end_does_not_depend_on_when_it_was_written(
     assert stored[0] == stored[1]
 
 
+@pytest.mark.parametrize("records", [150, 11_150, 30_000])
+def test_the_rollups_of_a_run_that_has_ended_hold_all_of_it(database: Database, records: int) -> None:
+    run_id, plan = new_run(database, steps=30_000)
+    write_all(database, writer_of(run_id, plan), *some_values(3, records, seed=0), [records // 2])
+    with database.begin() as session:
+        for held, where in (
+            (TraceRollup.records, (TraceRollup.signal == "weight_norm") & (TraceRollup.layer_index == 2)),
+            (CurveRollup.records, CurveRollup.curve == "loss"),
+        ):
+            assert session.execute(select(func.sum(held)).where(where)).scalar_one() == records
+
+
 @pytest.mark.parametrize("expected", [501, 1_300, 30_000, 150_000])
 def test_every_fold_of_a_run_is_exact_and_holds_one_part_only(expected: int) -> None:
     random = np.random.default_rng(0)
