@@ -1,6 +1,7 @@
 """Retention on real PostgreSQL: what is old and rolled up goes, in batches, and everything made of it stays."""
 
 import uuid
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ from sqlalchemy import func, select, update
 
 from models import retention, runs
 from models.analysis.statistics import Array
+from models.broken import first_broken
 from models.database import Database
 from models.runs import Lease
-from models.signals import CURVES, SIGNALS
+from models.signals import CURVES, SIGNALS, SignalName
 from models.tables import CurveChunk, CurveRollup, Run, TraceChunk, TraceRollup
 from models.traces import Curves, Picture, Signal, draw
-from tests.models.stored import flushes, new_run, some_values, writer_of
+from tests.models.stored import flushes, new_run, some_values, write_all, writer_of
 
 RECORDS = 1_300
 DAYS = 30.0
@@ -163,3 +165,29 @@ def test_a_new_attempt_has_values_again(database: Database) -> None:
     with database.begin() as session:
         assert session.get_one(Run, lease.run_id).raw_dropped_at is None
         assert session.execute(select(func.count()).select_from(CurveRollup)).scalar_one() == 0
+
+
+@pytest.mark.parametrize(
+    ("signal", "where"), [("activation_rms", "forward"), ("activation_gradient_rms", "backward"), ("loss", "forward")]
+)
+def test_of_a_run_without_a_verdict_the_bucket_of_the_first_non_finite_place_is_known(
+    database: Database, signal: SignalName | Literal["loss"], where: str
+) -> None:
+    run_id, plan = new_run(database, steps=RECORDS)
+    signals, curves = some_values(3, RECORDS, seed=0, broken=0.0)
+    if signal == "loss":
+        curves[CURVES.index("loss"), 702:] = np.nan
+    else:
+        signals[SIGNALS.index(signal), 1, 702:] = np.inf
+    write_all(database, writer_of(run_id, plan), signals, curves)
+    layer = "output" if signal == "loss" else "hidden.1"
+    with database.begin() as session:
+        place = first_broken(session, run_id, plan)
+        assert place is not None
+        assert (place.step, place.layer, place.where) == (702, layer, where)
+        session.execute(update(Run).values(state="failed", ended_at=func.clock_timestamp() - runs.seconds(1e7)))
+    drop_all(database)
+    with database.begin() as session:
+        place = first_broken(session, run_id, plan, kept=False)
+    assert place is not None
+    assert (place.step, place.layer, place.where) == (700, layer, where)

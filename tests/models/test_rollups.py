@@ -187,7 +187,7 @@ def test_records_that_are_missing_are_refused(database: Database, made: tuple[uu
 
 def test_rollups_lag_by_a_bounded_number_of_values_and_are_seldom_rewritten(database: Database) -> None:
     total, layers = 40_000, 3
-    run_id, plan = new_run(database, steps=total)
+    run_id, plan = new_run(database, steps=25 * total)
     writer = writer_of(run_id, plan)
     signals, curves = some_values(layers, CHUNK_RECORDS, seed=0)
     written, before = 0, -1
