@@ -85,6 +85,8 @@ def test_a_run_without_rollups_keeps_its_values(database: Database) -> None:
     lease, _ = ended(database, steps=500)
     assert drop_all(database) == []
     assert chunks(database, lease.run_id) == (9, 3)
+    with database.begin() as session:
+        assert session.get_one(Run, lease.run_id).raw_dropped_at is None
 
 
 def test_a_run_that_goes_on_keeps_its_values_however_long_it_takes(database: Database) -> None:
