@@ -164,6 +164,8 @@ def read_run(session: Session, run_id: uuid.UUID, plan: Plan, first: int = 0, la
 def read_states(session: Session, run_id: uuid.UUID, plan: Plan, first: int, last: int) -> Doubles:
     """(recorded states, records): rms ∂L/∂state of the recurrent layers; no rows where there are none."""
     states = [len(plan.layers) + 1 + row for row in range(len(plan.network.time))]
+    if not states:
+        return np.zeros((0, 0))
     return read_signal(session, run_id, "activation_gradient_rms", states, first, last).values
 
 

@@ -14,9 +14,10 @@ from models.analysis.measurements import finite_maximum, steps_read
 from models.analysis.statistics import Array
 from models.analysis.trace import RunFacts, RunTrace
 from models.broken import first_broken
-from models.chunks import Window, extent, read_curves, read_signal, read_states
+from models.chunks import Window, extent, read_curves, read_signal, read_signals, read_states
 from models.copying import array_values
 from models.plan import Plan
+from models.rollups import ROLLUP_BUCKETS
 from models.signals import SignalName
 from models.tables import TraceRollup
 
@@ -36,14 +37,14 @@ def read_ending(session: Session, run_id: uuid.UUID, plan: Plan, facts: RunFacts
     layers = [layer.index for layer in plan.layers]
     broken = first_broken(session, run_id, plan)
     found = steps_read(facts, stored.stride, None if broken is None else broken.step, stored.last_step)
-    stretches = list(_disjoint(found))
+    # A short run takes longer to ask for in parts than to read.
+    stretches = [(0, stored.last_step)] if stored.records <= ROLLUP_BUCKETS else list(_disjoint(found))
     losses = [read_curves(session, run_id, ["loss"], *its) for its in stretches]
+    judged = _joined([read_signals(session, run_id, JUDGED, layers, *its) for its in stretches])
     return RunTrace(
         layers=plan.layers,
         steps=np.concatenate([window.steps for window in losses]),
-        signals={
-            name: _joined([read_signal(session, run_id, name, layers, *its) for its in stretches]) for name in JUDGED
-        },
+        signals=dict(zip(JUDGED, judged, strict=True)),
         curves={"loss": _joined(losses)[0]},
         time=plan.network.time,
         state_gradient_rms=np.concatenate([read_states(session, run_id, plan, *its) for its in stretches], axis=-1),
