@@ -5,15 +5,16 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, case, func, select, true
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
 from api.callers import Caller
 from api.errors import not_found
 from api.trials import plan_of
-from api.views import ExperimentView, Progress, RunCounts, experiment_view
+from api.views import ExperimentView, experiment_view
 from models.analysis.measurements import FirstNonfinite
 from models.broken import first_broken
+from models.progress import progress_of
 from models.status import State
 from models.tables import Attempt, Experiment, Run
 
@@ -89,26 +90,6 @@ def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:
         yield Experiment.created_at > wanted.created_after
     if wanted.created_before is not None:
         yield Experiment.created_at < wanted.created_before
-
-
-def progress_of(session: Session, experiment_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Progress]:
-    """Counts and share of steps done, of all these experiments in one statement."""
-    steps = func.greatest(Run.steps, 1)
-    done = func.sum(case((Run.state.in_([State.QUEUED, State.RUNNING]), Run.step), else_=steps))
-    rows = session.execute(
-        select(Run.experiment_id, Run.state, func.count(), done, func.sum(steps))
-        .where(Run.experiment_id.in_(experiment_ids))
-        .group_by(Run.experiment_id, Run.state)
-    ).all()
-    answer: dict[uuid.UUID, Progress] = {}
-    for experiment_id in experiment_ids:
-        mine = [row for row in rows if row[0] == experiment_id]
-        counts = RunCounts(**{row[1]: row[2] for row in mine})
-        total = sum(int(row[4]) for row in mine)
-        answer[experiment_id] = Progress(
-            counts=counts, share=sum(int(row[3]) for row in mine) / total if total else 0.0
-        )
-    return answer
 
 
 def runs(session: Session, experiment_id: uuid.UUID, after: int | None, limit: int) -> Sequence[Run]:

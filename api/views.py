@@ -8,6 +8,7 @@ from pydantic import BaseModel, PlainSerializer
 from models.analysis.measurements import FirstNonfinite
 from models.analysis.statistics import Number
 from models.analysis.verdict import Verdict
+from models.progress import Progress
 from models.specs.experiment import ExperimentSpec
 from models.status import State
 from models.tables import Attempt, Experiment, Run
@@ -98,13 +99,6 @@ class RunPage(BaseModel):
     next_page_token: str
 
 
-class Progress(BaseModel):
-    """What a page of experiments needs of their runs: how many in each state, and how far they are."""
-
-    counts: RunCounts = RunCounts()
-    share: float = 0.0
-
-
 def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
     path = f"/v1/experiments/{row.id}"
     return ExperimentView(
@@ -112,7 +106,7 @@ def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
         name=row.name,
         state=State(row.state),
         progress=progress.share,
-        runs=progress.counts,
+        runs=RunCounts.model_validate(progress.counts),
         owner=row.owner,
         labels=row.labels,
         spec=row.spec,

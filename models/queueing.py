@@ -4,14 +4,17 @@ Order is decided here in SQL, never in Redis. Any number of dispatchers may ask 
 """
 
 import uuid
+from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from models import runs
+from models import events, runs
 from models.status import State
 from models.tables import Experiment, Run
+
+_LATE = {"title": "Deadline passed", "detail": "the experiment's deadline passed before the run started"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +96,16 @@ def expire(session: Session) -> int:
     expired = session.execute(
         update(Run)
         .where(Run.experiment_id.in_(late), Run.state == State.QUEUED)
-        .values(
-            state=State.FAILED,
-            ended_at=func.clock_timestamp(),
-            error={"title": "Deadline passed", "detail": "the experiment's deadline passed before the run started"},
-        )
-        .returning(Run.experiment_id)
-    ).scalars()
-    experiments = sorted(expired)
-    for experiment_id in dict.fromkeys(experiments):
+        .values(state=State.FAILED, ended_at=func.clock_timestamp(), error=_LATE)
+        .returning(Run.experiment_id, Run.id)
+    )
+    failed: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+    for experiment_id, run_id in expired:
+        failed[experiment_id].append(run_id)
+    for experiment_id in sorted(failed):
+        events.tell_runs(session, experiment_id, failed[experiment_id], _LATE["detail"])
         runs.settle(session, experiment_id)
-    return len(experiments)
+    return sum(map(len, failed.values()))
 
 
 def reap(session: Session, max_attempts: int) -> int:

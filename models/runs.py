@@ -2,7 +2,7 @@
 
 The clock is the database's. Every function takes a session inside the caller's transaction and leaves the commit
 to it. NOTIFY goes out with the commit: ``clinic_queue`` wakes dispatchers, ``clinic_changed`` those who wait for
-an experiment, ``clinic_cancel`` the workers.
+an experiment, ``clinic_cancel`` the workers. What changes is told in the same transaction (``models/events.py``).
 """
 
 import datetime as dt
@@ -15,8 +15,10 @@ from sqlalchemy import ColumnElement, Interval, delete, func, insert, literal, s
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
+from models import events
 from models.analysis.summary import RunSummary
 from models.plan import Variant
+from models.progress import progress_of
 from models.specs.experiment import ExperimentSpec
 from models.status import State, settled
 from models.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experiment, Run, TraceChunk, TraceRollup
@@ -24,6 +26,7 @@ from models.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experime
 QUEUE_CHANNEL = "clinic_queue"
 CHANGED_CHANNEL = "clinic_changed"
 CANCEL_CHANNEL = "clinic_cancel"
+_SPENT = {"title": "Budget spent", "detail": "the experiment's device_seconds were spent before it started"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +85,12 @@ def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], 
     )
     # Seeds outermost: every variant has its first seed before any has its second, so a partial answer compares.
     arms = [(variant, seed) for seed in spec.seed_list() for variant in variants]
+    run_ids = [uuid.UUID(int=uuid7().int) for _ in arms]
     session.execute(
         insert(Run),
         [
             {
-                "id": uuid.UUID(int=uuid7().int),
+                "id": run_ids[position],
                 "experiment_id": experiment_id,
                 "variant": variant.name,
                 "position": position,
@@ -96,6 +100,8 @@ def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], 
             for position, (variant, seed) in enumerate(arms)
         ],
     )
+    events.tell_experiment(session, experiment_id)
+    events.tell_runs(session, experiment_id, run_ids)
     _notify(session, QUEUE_CHANNEL)
     return experiment_id
 
@@ -103,11 +109,13 @@ def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], 
 def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
     """Ask an experiment to stop: queued runs end now, running ones between two steps. False if it had ended."""
     # Locks are taken in one order everywhere, runs before their experiment, so that no two writers deadlock.
-    session.execute(
+    stopped = session.execute(
         update(Run)
         .where(Run.experiment_id == experiment_id, Run.state == State.QUEUED)
         .values(state=State.CANCELLED, ended_at=func.clock_timestamp())
-    )
+        .returning(Run.id)
+    ).scalars()
+    cancelled = stopped.all()
     asked = session.execute(
         update(Experiment)
         .where(Experiment.id == experiment_id, Experiment.state.in_([State.QUEUED, State.RUNNING]))
@@ -116,27 +124,32 @@ def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
     if not asked.rowcount:  # type: ignore[attr-defined]
         return False
     _notify(session, CANCEL_CHANNEL, experiment_id)
+    events.tell_runs(session, experiment_id, cancelled, "cancelled before it started")
     settle(session, experiment_id)
     return True
 
 
 def retry(session: Session, experiment_id: uuid.UUID) -> int:
     """Queue the failed runs again, each with all its attempts before it. How many; 0 changes nothing."""
-    retried = session.execute(
+    failed = session.execute(
         update(Run)
         .where(Run.experiment_id == experiment_id, Run.state == State.FAILED)
         .values(state=State.QUEUED, error=None, ended_at=None, published_at=None, forgiven=Run.attempt)
-    )
-    if not retried.rowcount:  # type: ignore[attr-defined]
+        .returning(Run.id)
+    ).scalars()
+    retried = failed.all()
+    if not retried:
         return 0
     session.execute(
         update(Experiment)
         .where(Experiment.id == experiment_id)
         .values(state=State.RUNNING, ended_at=None, cancel_requested_at=None, comparison=None)
     )
+    events.tell_runs(session, experiment_id, retried, "retried")
+    events.tell_experiment(session, experiment_id)
     _notify(session, QUEUE_CHANNEL)
     _notify(session, CHANGED_CHANNEL, experiment_id)
-    return int(retried.rowcount)  # type: ignore[attr-defined]
+    return len(retried)
 
 
 def remove(session: Session, experiment_id: uuid.UUID) -> None:
@@ -174,9 +187,12 @@ def claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float) -> C
     session.execute(insert(Attempt).values(run_id=run_id, number=row.attempt, worker=worker))
     if row.attempt > 1:
         _erase_trace(session, run_id)
-    _start(session, row.experiment_id)
-    _notify(session, QUEUE_CHANNEL)
     spec = session.execute(select(Experiment.spec).where(Experiment.id == row.experiment_id)).scalar_one()
+    _start(session, row.experiment_id)
+    events.tell_runs(session, row.experiment_id, [run_id])
+    events.tell_experiment(session, row.experiment_id)
+    _notify(session, QUEUE_CHANNEL)
+    _notify(session, CHANGED_CHANNEL, row.experiment_id)
     return Claim(lease, spec, row.variant, row.seed, row.trace_every)
 
 
@@ -187,13 +203,11 @@ def _erase_trace(session: Session, run_id: uuid.UUID) -> None:
 
 
 def _start(session: Session, experiment_id: uuid.UUID) -> None:
-    started = session.execute(
+    session.execute(
         update(Experiment)
         .where(Experiment.id == experiment_id, Experiment.state == State.QUEUED)
         .values(state=State.RUNNING, started_at=func.clock_timestamp())
     )
-    if started.rowcount:  # type: ignore[attr-defined]
-        _notify(session, CHANGED_CHANNEL, experiment_id)
 
 
 def beat(session: Session, lease: Lease, lease_s: float, step: int | None = None) -> bool:
@@ -220,13 +234,21 @@ def cancel_requested(session: Session, lease: Lease) -> bool:
     return row is None or row.cancel_requested_at is not None
 
 
-def finish(session: Session, lease: Lease, summary: RunSummary, device: str, versions: Mapping[str, str]) -> bool:
-    """running → succeeded, with what the trial learned. False: the lease is void."""
+def finish(  # noqa: PLR0913, PLR0917 -- all that the end of a run brings
+    session: Session,
+    lease: Lease,
+    summary: RunSummary,
+    device: str,
+    versions: Mapping[str, str],
+    loss: float | None = None,
+) -> bool:
+    """running → succeeded, with what the trial learned, and its last loss. False: the lease is void."""
     return _end(
         session,
         lease,
         State.SUCCEEDED,
         "finished",
+        loss,
         outcome=summary.facts.outcome,
         summary=summary,
         device=device,
@@ -251,7 +273,7 @@ def give_back(session: Session, lease: Lease, reason: str) -> bool:
     return _end(session, lease, State.QUEUED, reason, published_at=None)
 
 
-def _end(session: Session, lease: Lease, state: State, reason: str, **values: Any) -> bool:
+def _end(session: Session, lease: Lease, state: State, reason: str, loss: float | None = None, **values: Any) -> bool:
     ended_at = func.clock_timestamp() if state.is_finished else None
     ended = session.execute(
         update(Run)
@@ -261,8 +283,12 @@ def _end(session: Session, lease: Lease, state: State, reason: str, **values: An
     if not ended.rowcount:  # type: ignore[attr-defined]
         return False
     _end_attempts(session, [(lease.run_id, lease.attempt)], reason)
-    if state is State.SUCCEEDED:
-        _spend(session, lease.experiment_id)
+    unaffordable = _spend(session, lease.experiment_id) if state is State.SUCCEEDED else []
+    # The experiment is locked from here on, so no run may be locked any more.
+    if loss is not None:
+        events.tell_progress(session, lease.experiment_id, lease.run_id, loss)
+    events.tell_runs(session, lease.experiment_id, [lease.run_id], None if state is State.SUCCEEDED else reason)
+    events.tell_runs(session, lease.experiment_id, unaffordable, _SPENT["detail"])
     settle(session, lease.experiment_id)
     _notify(session, QUEUE_CHANNEL)
     return True
@@ -276,41 +302,36 @@ def _end_attempts(session: Session, attempts: Sequence[tuple[uuid.UUID, int]], r
     )
 
 
-def _spend(session: Session, experiment_id: uuid.UUID) -> None:
-    """Cancel what has not started once the experiment's budget of device time is spent."""
+def _spend(session: Session, experiment_id: uuid.UUID) -> Sequence[uuid.UUID]:
+    """Cancel what has not started once the experiment's budget of device time is spent. Which runs."""
     spent = select(func.sum(Run.device_s)).where(Run.experiment_id == experiment_id).scalar_subquery()
     overdrawn = select(Experiment.id).where(Experiment.id == experiment_id, Experiment.budget_s <= spent)
-    session.execute(
+    stopped = session.execute(
         update(Run)
         .where(Run.experiment_id.in_(overdrawn), Run.state == State.QUEUED)
-        .values(
-            state=State.CANCELLED,
-            ended_at=func.clock_timestamp(),
-            error={"title": "Budget spent", "detail": "the experiment's device_seconds were spent before it started"},
-        )
-    )
+        .values(state=State.CANCELLED, ended_at=func.clock_timestamp(), error=_SPENT)
+        .returning(Run.id)
+    ).scalars()
+    return stopped.all()
 
 
 def settle(session: Session, experiment_id: uuid.UUID) -> None:
     """Give the experiment its end state if that was its last run. Its row is locked: two ends come one by one."""
     row = session.execute(
-        select(Experiment.state, Experiment.cancel_requested_at).where(Experiment.id == experiment_id).with_for_update()
+        select(Experiment.state, Experiment.cancel_requested_at)
+        .where(Experiment.id == experiment_id)
+        # As an update locks it: an exclusive lock would wait for those who only hold that it exists.
+        .with_for_update(key_share=True)
     ).one_or_none()
     if row is None:
         return
-    state = settled(counts(session, experiment_id), cancel_accepted=row.cancel_requested_at is not None)
+    counts = progress_of(session, [experiment_id])[experiment_id].counts
+    state = settled(counts, cancel_accepted=row.cancel_requested_at is not None)
     if state is not None and not State(row.state).is_finished:
         session.execute(
             update(Experiment)
             .where(Experiment.id == experiment_id)
             .values(state=state, ended_at=func.clock_timestamp())
         )
+    events.tell_experiment(session, experiment_id)
     _notify(session, CHANGED_CHANNEL, experiment_id)
-
-
-def counts(session: Session, experiment_id: uuid.UUID) -> dict[State, int]:
-    """How many runs of the experiment are in each state."""
-    rows = session.execute(
-        select(Run.state, func.count()).where(Run.experiment_id == experiment_id).group_by(Run.state)
-    )
-    return {State(state): count for state, count in rows}

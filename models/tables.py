@@ -144,6 +144,8 @@ class Event(Base):
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     experiment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("experiment.id", ondelete="CASCADE"))
     kind: Mapped[str]
+    newest_of: Mapped[uuid.UUID | None] = mapped_column(unique=True)
+    """The run or experiment whose newest such event this is; the next one replaces it."""
     data: Mapped[dict[str, Any]]
     at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
 

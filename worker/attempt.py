@@ -128,7 +128,7 @@ class Workshop:
             recorder.write(session, result.steps_done - 1, ended=True)
             facts = result.facts(plan)
             summary = summarise(plan, read_ending(session, claim.lease.run_id, plan, facts), facts)
-            if not runs.finish(session, claim.lease, summary, str(result.device), _versions()):
+            if not runs.finish(session, claim.lease, summary, str(result.device), _versions(), recorder.loss):
                 raise LeaseLost
 
     def _close_run(self, claim: Claim, state: State, error: Mapping[str, str] | None = None) -> None:

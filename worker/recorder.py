@@ -4,13 +4,14 @@ Memory is bounded: at most the open chunk and what was sealed since the last wri
 write that is due has been made: where PostgreSQL is slow, training waits.
 """
 
+import math
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from models import runs
+from models import events, runs
 from models.database import Database
 from models.plan import Plan
 from models.recording import CHUNK_RECORDS, Block, Doubles, TraceWriter, write_epoch
@@ -30,12 +31,16 @@ class LeaseLost(Exception):  # noqa: N818 -- not an error of this worker: anothe
 
 @dataclass(slots=True)
 class Recorder:
-    """``add`` every record; it writes once a second. ``write`` writes what is left in the caller's transaction."""
+    """``add`` every record; it writes once a second. ``write`` writes what is left in the caller's transaction.
+
+    ``loss`` is the newest one.
+    """
 
     database: Database
     lease: Lease
     lease_s: float
     plan: Plan
+    loss: float = math.nan
     _writer: TraceWriter = field(init=False)
     _open: list[StepRecord] = field(default_factory=list)
     _open_first: int = 0
@@ -51,6 +56,7 @@ class Recorder:
     def add(self, record: StepRecord) -> None:
         """Keep a record; LeaseLost where a write finds the lease void."""
         self._open.append(record)
+        self.loss = record.loss
         if len(self._open) == CHUNK_RECORDS:
             self._sealed.append(self._block())
             self._open_first += CHUNK_RECORDS
@@ -62,9 +68,11 @@ class Recorder:
         self._epochs.append(result)
 
     def flush(self, step: int) -> None:
-        """Write in a transaction of its own, after making sure that the run is still ours."""
+        """Write in a transaction of its own, after making sure that the run is still ours, and tell how far it is."""
         with self.database.begin() as session:
             self.write(session, step)
+            # Last: it locks the experiment, for which the workers of its other runs wait.
+            events.tell_progress(session, self.lease.experiment_id, self.lease.run_id, self.loss)
 
     def write(self, session: Session, step: int, *, ended: bool = False) -> None:
         """Beat and write in the caller's transaction. LeaseLost, and nothing written, where the lease is void.

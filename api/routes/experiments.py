@@ -14,6 +14,7 @@ from api.errors import ApiError
 from api.pages import PageDep, encode_token
 from api.views import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
 from models import runs
+from models.progress import progress_of
 from models.specs.experiment import Moment
 from models.status import State
 
@@ -43,7 +44,7 @@ def list_experiments(
     with database.begin() as session:
         found = rows.experiments(session, caller, wanted, page.before(), page.limit + 1)
         shown = found[: page.limit]
-        progress = rows.progress_of(session, [row.id for row in shown])
+        progress = progress_of(session, [row.id for row in shown])
     token = encode_token(shown[-1].id) if len(found) > page.limit else ""
     return ExperimentPage(items=[experiment_view(row, progress[row.id]) for row in shown], next_page_token=token)
 

@@ -10,8 +10,11 @@ from sqlalchemy import inspect, select, text
 from local import migrations
 from models.analysis.statistics import Array
 from models.database import Database
+from models.events import news
+from models.progress import progress_of
 from models.signals import CURVES
-from models.tables import CurveRollup
+from models.status import State
+from models.tables import CurveRollup, Run
 from models.thinning import Buckets
 from models.traces import Curves, draw
 from tests.models.stored import new_run, some_values, write_all, writer_of
@@ -51,10 +54,31 @@ def test_curves_that_were_stored_before_get_rollups(database: Database, old: tup
     np.testing.assert_array_equal(picture.buckets.last[:, -1], curves[:, -1])
 
 
+def test_what_was_stored_before_is_told_as_it_is(database: Database, old: tuple[uuid.UUID, Array]) -> None:
+    with database.begin() as session:
+        session.execute(
+            text("UPDATE run SET state = 'succeeded', outcome = 'finished' WHERE id = :run"), {"run": old[0]}
+        )
+    migrations.upgrade(database.url)
+    with database.begin() as session:
+        for experiment_id, run_id, state in session.execute(select(Run.experiment_id, Run.id, Run.state)).all():
+            found = news(session, experiment_id, 0, 10)
+            assert found is not None
+            run, experiment = found.events
+            assert (run.data["run_id"], run.data["state"]) == (str(run_id), state)
+            assert set(run.data) == {
+                "run_id", "variant", "seed", "state", "outcome", "attempt", "reason"
+            }  # fmt: skip
+            done = progress_of(session, [experiment_id])[experiment_id]
+            told = {"state": found.state, "progress": done.share, "runs": dict.fromkeys(State, 0) | dict(done.counts)}
+            assert experiment.data == told
+
+
 def test_going_down_leaves_what_was_there_before(database: Database, old: tuple[uuid.UUID, Array]) -> None:
     tables = inspect(database.engine).get_table_names()
     assert "curve_rollup" not in tables
     assert "trace_rollup" in tables
+    assert "newest_of" not in {its["name"] for its in inspect(database.engine).get_columns("event")}
     assert not {"trace_every", "raw_dropped_at"} & {its["name"] for its in inspect(database.engine).get_columns("run")}
     with database.begin() as session:
         rows = session.execute(text("SELECT count(*) FROM curve_chunk WHERE run_id = :run"), {"run": old[0]})

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import IntegrityError
 
 from models import queueing, runs
 from models.analysis.statistics import Array
@@ -18,7 +19,7 @@ from models.plan import Plan
 from models.recording import CHUNK_RECORDS
 from models.runs import Lease
 from models.signals import CURVES, SIGNALS
-from models.tables import CurveChunk, Run, TraceChunk
+from models.tables import CurveChunk, Event, Run, TraceChunk
 from models.traces import read_curves, read_signal
 from tests.models.stored import new_run, some_values
 from worker.heart import Heart
@@ -188,6 +189,37 @@ def test_a_lease_that_another_has_taken_meanwhile_stops_the_recording(database: 
     assert trial.lost
     with database.begin() as session:
         assert session.execute(select(func.count()).select_from(TraceChunk)).scalar_one() == 0
+    assert told_losses(database) == []
+
+
+def told_losses(database: Database) -> list[tuple[int, float | None]]:
+    """Steps done and loss of every progress event there is."""
+    with database.begin() as session:
+        found = session.execute(select(Event.data).where(Event.kind == "progress")).scalars()
+        return [(data["step"], data["loss"]) for data in found]
+
+
+def test_each_flush_tells_how_far_the_run_is_and_its_newest_loss(database: Database) -> None:
+    trial = Trial(database, LONG_S)
+    losses = [None if not np.isfinite(loss) else float(loss) for loss in trial.curves[CURVES.index("loss")]]
+    for record in records(trial.plan, trial.signals[..., :450], trial.curves[:, :450]):
+        trial.recorder.add(record)
+        if record.step in {1, 199, 200, 449}:
+            trial.recorder.flush(record.step)
+            assert told_losses(database) == [(record.step + 1, losses[record.step])]
+
+
+def test_a_flush_that_is_rolled_back_tells_nothing(database: Database) -> None:
+    trial = Trial(database, LONG_S)
+    trial.recorder.add(next(records(trial.plan, trial.signals, trial.curves)))
+    with database.begin() as session:
+        session.execute(text("ALTER TABLE event ADD CONSTRAINT never CHECK (kind <> 'progress')"))
+    with pytest.raises(IntegrityError):
+        trial.recorder.flush(0)
+    with database.begin() as session:
+        session.execute(text("ALTER TABLE event DROP CONSTRAINT never"))
+        assert session.execute(select(func.count()).select_from(CurveChunk)).scalar_one() == 0
+    assert told_losses(database) == []
 
 
 @pytest.mark.parametrize("flush_at", [[1], [200], [199, 200, 201, 400], list(range(50, 4_000, 450))])
