@@ -14,6 +14,7 @@ from api.routes import (
     catalogue,
     comparisons,
     datasets,
+    events,
     experiments,
     health,
     predictions,
@@ -61,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.database, app.state.changes = database, changes
+    app.state.streams = metrics.open_streams()
     app.state.shelf = _shelf(settings)
     errors.install(app)
     for module in (
@@ -68,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         submission,
         experiments,
         waiting,
+        events,
         comparisons,
         reports,
         runs,
@@ -80,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     add_docs(app)
     app.add_middleware(Gate, key=key, limit=settings.max_body_bytes, upload_limit=settings.upload_limit_bytes)
-    metrics.install(app, database)
+    metrics.install(app, database, app.state.streams)
     return app
 
 

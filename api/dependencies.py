@@ -1,9 +1,10 @@
-"""What a route may ask for, as annotated types: the database, who waits for changes, and who is calling."""
+"""What a route may ask for, as annotated types: the database, who waits for changes, who is calling, …"""
 
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
+from prometheus_client import Gauge
 
 from api.callers import Caller
 from api.changes import Changes
@@ -17,6 +18,10 @@ def _database(request: Request) -> Database:
 
 def _changes(request: Request) -> Changes:
     return cast("Changes", request.app.state.changes)
+
+
+def _streams(request: Request) -> Gauge:
+    return cast("Gauge", request.app.state.streams)
 
 
 def _shelf(request: Request) -> Shelf:
@@ -36,5 +41,6 @@ def _caller(
 
 DatabaseDep = Annotated[Database, Depends(_database)]
 ChangesDep = Annotated[Changes, Depends(_changes)]
+StreamsDep = Annotated[Gauge, Depends(_streams)]
 ShelfDep = Annotated[Shelf, Depends(_shelf)]
 CallerDep = Annotated[Caller, Depends(_caller)]

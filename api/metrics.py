@@ -1,10 +1,10 @@
-"""Counts for Prometheus: requests by route and status, how long they took, and runs by state."""
+"""Counts for Prometheus: requests by route and status, how long they took, open streams, and runs by state."""
 
 import time
 from collections.abc import Iterator
 
 from fastapi import FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
@@ -69,13 +69,19 @@ class Counting:
             self._seconds.labels(method, route).observe(time.perf_counter() - began)
 
 
-def install(app: FastAPI, database: Database) -> None:
+def open_streams() -> Gauge:
+    """Of an app's own: counted by the route, shown with the rest."""
+    return Gauge("clinic_event_streams", "Open streams of events", registry=None)
+
+
+def install(app: FastAPI, database: Database, streams: Gauge) -> None:
     """Call it last: middleware that is added later stands outside. A registry per app, so that two do not mix."""
     registry = CollectorRegistry()
     registry.register(RunsByState(database))
+    registry.register(streams)
     app.add_middleware(Counting, registry=registry)
 
     @app.get("/metrics", tags=["health"], summary="Counts for Prometheus", response_class=Response)
     def metrics() -> Response:
-        """Requests by route and status, the time they took, runs by state; in Prometheus' text format."""
+        """Requests by route and status, the time they took, open streams, runs by state; in Prometheus' text format."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,7 @@
 """What is answered, built from rows: experiments and runs exactly with the contract's keys."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, PlainSerializer
@@ -89,6 +90,53 @@ class Diagnosis(Verdict):
     first_nonfinite: FirstNonfinite | None
 
 
+class ExperimentEvent(BaseModel):
+    """``event: experiment`` – its state, or the states of its runs, have changed."""
+
+    state: State
+    progress: float
+    runs: RunCounts
+
+
+class RunEvent(BaseModel):
+    """``event: run`` – its state has changed; ``reason`` where it did not simply go on."""
+
+    run_id: str
+    variant: str
+    seed: int
+    state: State
+    outcome: Literal["finished", "diverged"] | None
+    attempt: int
+    reason: str | None
+
+
+class ProgressEvent(BaseModel):
+    """``event: progress`` – so many of its steps are done; ``loss`` is the newest, null where it is not finite."""
+
+    run_id: str
+    variant: str
+    seed: int
+    step: int
+    steps: int
+    loss: float | None
+    nonfinite: bool
+
+
+class EndEvent(BaseModel):
+    """``event: end`` – there is no more to come: the experiment has ended, or was deleted. It has no ``id``."""
+
+    reason: Literal["ended", "deleted"]
+    state: State | None
+
+
+EVENTS: Mapping[str, type[ExperimentEvent | RunEvent | ProgressEvent]] = {
+    "experiment": ExperimentEvent,
+    "run": RunEvent,
+    "progress": ProgressEvent,
+}
+EventData = ExperimentEvent | RunEvent | ProgressEvent | EndEvent
+
+
 class ExperimentPage(BaseModel):
     items: list[ExperimentView]
     next_page_token: str
@@ -117,6 +165,7 @@ def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
             "self": path,
             "runs": f"{path}/runs",
             "comparison": f"{path}/comparison",
+            "events": f"{path}/events",
             "cancel": f"{path}/cancel",
         },
     )

@@ -1,4 +1,4 @@
-"""One experiment: as it is, or as soon as it is different. The only async route, so that who waits holds no thread."""
+"""One experiment: as it is, or as soon as it is different. Async, so that who waits holds no thread."""
 
 import asyncio
 import time

@@ -1,0 +1,127 @@
+"""What happens to an experiment, as it happens: server-sent events that go on where a client was cut off.
+
+Async as ``waiting.py`` is: who listens holds no thread, and no connection to the database, between two looks.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Header, Query
+from fastapi.concurrency import run_in_threadpool
+from prometheus_client import Gauge
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from api import rows
+from api.bodies import StrictRoute
+from api.callers import Caller
+from api.changes import Changes
+from api.dependencies import CallerDep, ChangesDep, DatabaseDep, StreamsDep
+from api.streams import STILL_HERE, EventStream, event
+from api.views import EVENTS, EndEvent, EventData
+from models import events
+from models.database import Database
+from models.events import News
+
+log = structlog.get_logger()
+router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
+
+SWEEP_S = 5.0
+"""Look without being woken: a lost NOTIFY costs this, never an event. As often a silent stream shows that it lives."""
+PACE_S = 0.1
+"""Between two looks of a stream, so that many workers that write at once cost few of them."""
+BATCH = 500
+
+Number = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, lt=2**63, description="Go on after this number.")]
+Asked = Annotated[int | None, Query(ge=0, lt=2**63, description="The same, where headers cannot be set.")]
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": EventData,
+        "description": "Events `experiment`, `run`, `progress`, at last `end`; `data` has the shape of its name.",
+    }
+}
+
+# FastAPI takes every stream for one string; this one is told as what its events hold.
+_OF_OBJECTS = {"responses": {"200": {"content": {EventStream.media_type: {"schema": {"type": "object"}}}}}}
+
+
+@router.get(
+    "/{experiment_id}/events",
+    summary="Follow an experiment",
+    status_code=HTTPStatus.OK,
+    response_class=EventStream,
+    responses=_STREAM,
+    openapi_extra=_OF_OBJECTS,
+)
+async def follow(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
+    experiment_id: uuid.UUID,
+    caller: CallerDep,
+    database: DatabaseDep,
+    changes: ChangesDep,
+    streams: StreamsDep,
+    seen: Number = None,
+    last_event_id: Asked = None,
+) -> EventStream:
+    """Server-sent events: every change of state of the experiment and its runs, progress and losses. All from the
+    start, or what came after ``Last-Event-ID``; a number that this experiment has not given yet counts as none. Of
+    progress, and of counts within one state, the newest is kept. The last event is ``end``.
+    """
+    # A browser that connects again repeats the address as it was, and has the newer number in the header.
+    asked = (last_event_id if seen is None else seen) or 0
+    number = await run_in_threadpool(_start, database, caller, experiment_id, asked)
+    return EventStream(_told(database, changes, streams, experiment_id, number))
+
+
+async def _told(
+    database: Database, changes: Changes, streams: Gauge, experiment_id: uuid.UUID, number: int
+) -> AsyncGenerator[str, None]:
+    with streams.track_inprogress(), changes.watch(str(experiment_id)) as changed:
+        while not changes.released:
+            changed.clear()
+            looked_at = time.monotonic()
+            try:
+                news = await run_in_threadpool(_look, database, experiment_id, number)
+            except (OperationalError, PoolTimeoutError) as error:
+                # The client would have to ask again and again, and be refused; here it waits.
+                log.warning("a stream waits for the database", error=str(error))
+            else:
+                if news is None:
+                    yield event("end", EndEvent(reason="deleted", state=None))
+                    return
+                for told in news.events:
+                    yield event(told.kind, EVENTS[told.kind].model_validate(told.data), told.number)
+                    number = told.number
+                if len(news.events) == BATCH:
+                    continue
+                if news.state.is_finished:
+                    yield event("end", EndEvent(reason="ended", state=news.state))
+                    return
+            if not await _woken(changed):
+                yield STILL_HERE
+            await asyncio.sleep(looked_at + PACE_S - time.monotonic())
+
+
+async def _woken(changed: asyncio.Event) -> bool:
+    """Whether there was a change before the sweep was due."""
+    try:
+        async with asyncio.timeout(SWEEP_S):
+            return await changed.wait()
+    except TimeoutError:
+        return False
+
+
+def _start(database: Database, caller: Caller, experiment_id: uuid.UUID, asked: int) -> int:
+    with database.begin() as session:
+        rows.experiment_of(session, caller, experiment_id)
+        # A larger number is from another database, or from this one before it was restored: it stands for nothing.
+        return asked if asked <= events.last_number(session, experiment_id) else 0
+
+
+def _look(database: Database, experiment_id: uuid.UUID, number: int) -> News | None:
+    with database.begin() as session:
+        return events.news(session, experiment_id, number, BATCH)
