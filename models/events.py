@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from models.progress import progress_of
+from models.progress import Progress, progress_of
 from models.status import State
 from models.tables import Event, Experiment
 
@@ -76,13 +76,15 @@ def tell_progress(session: Session, experiment_id: uuid.UUID, run_id: uuid.UUID,
     session.execute(_PROGRESS, {"experiment_id": experiment_id, "run_id": run_id, **values})
 
 
-def tell_experiment(session: Session, experiment_id: uuid.UUID) -> None:
-    """Its state or the states of its runs have changed. A new state is kept; new counts replace the last ones."""
-    # A statement of its own: the counts must see what those have committed for whom the lock was waited.
-    locked = select(Experiment.id).where(Experiment.id == experiment_id).with_for_update(key_share=True)
-    if session.execute(locked).one_or_none() is None:
-        return
-    progress = progress_of(session, [experiment_id])[experiment_id]
+def tell_experiment(session: Session, experiment_id: uuid.UUID, progress: Progress | None = None) -> None:
+    """Its state or the states of its runs have changed. A new state is kept; new counts replace the last ones.
+
+    ``progress``: where the caller has counted, under the experiment's lock.
+    """
+    if progress is None:
+        # A statement of its own: the counts must see what those have committed who had the lock before.
+        session.execute(select(Experiment.id).where(Experiment.id == experiment_id).with_for_update(key_share=True))
+        progress = progress_of(session, [experiment_id])[experiment_id]
     told = {"progress": progress.share, "runs": dict.fromkeys(State, 0) | dict(progress.counts)}
     session.execute(_EXPERIMENT, {"experiment_id": experiment_id, "progress": json.dumps(told)})
 

@@ -320,18 +320,18 @@ def settle(session: Session, experiment_id: uuid.UUID) -> None:
     row = session.execute(
         select(Experiment.state, Experiment.cancel_requested_at)
         .where(Experiment.id == experiment_id)
-        # As an update locks it: an exclusive lock would wait for those who only hold that it exists.
+        # The lock that telling takes as well, so that none is ever raised to a stronger one.
         .with_for_update(key_share=True)
     ).one_or_none()
     if row is None:
         return
-    counts = progress_of(session, [experiment_id])[experiment_id].counts
-    state = settled(counts, cancel_accepted=row.cancel_requested_at is not None)
+    progress = progress_of(session, [experiment_id])[experiment_id]
+    state = settled(progress.counts, cancel_accepted=row.cancel_requested_at is not None)
     if state is not None and not State(row.state).is_finished:
         session.execute(
             update(Experiment)
             .where(Experiment.id == experiment_id)
             .values(state=state, ended_at=func.clock_timestamp())
         )
-    events.tell_experiment(session, experiment_id)
+    events.tell_experiment(session, experiment_id, progress)
     _notify(session, CHANGED_CHANNEL, experiment_id)

@@ -182,37 +182,31 @@ def waits_for_a_lock(database: Database) -> bool:
 
 
 def test_writers_of_one_experiment_do_not_deadlock(database: Database) -> None:
-    one = submit(database, seeds=list(range(16)), budget={"device_seconds": 12.0})
-    barrier = threading.Barrier(16)
+    """Runs end and spend the budget, which stops those that others claim or give back at the same moment."""
+    one = submit(database, seeds=list(range(64)), budget={"device_seconds": 20.0})
 
     def work(run_id: uuid.UUID) -> None:
-        barrier.wait()
-        for ends in (False, False, True):
+        for ends in (False, True):
             got = claim(database, run_id)
-            if got is None:  # cancelled, or its budget was spent
+            if got is None:  # the budget was spent
                 return
-            for step in range(3):
-                with database.begin() as session:
-                    runs.beat(session, got.lease, LONG_S, step=step)
-                    events.tell_progress(session, one, run_id, 1.0)
+            with database.begin() as session:
+                runs.beat(session, got.lease, LONG_S, step=1)
+                events.tell_progress(session, one, run_id, 1.0)
             with database.begin() as session:
                 if ends:
-                    runs.finish(session, got.lease, summary(1.0), "cpu", {}, 1.0)
+                    runs.finish(session, got.lease, done, "cpu", {}, 1.0)
                 else:
                     runs.give_back(session, got.lease, "again")
-            with database.begin() as session:
-                queueing.reap(session, max_attempts=5)
-                queueing.expire(session)
 
-    with ThreadPoolExecutor(16) as pool:
+    done = summary(1.0)
+    with ThreadPoolExecutor(12) as pool:
         for job in [pool.submit(work, run_id) for run_id in run_ids(database, one)]:
             job.result(timeout=60)
-    with database.begin() as session:
-        ended = session.get_one(Experiment, one)
-    assert ended.state == "succeeded"
-    heard = [its.data for its in told(database, one) if its.kind == "experiment"]
-    assert sum(heard[-1]["runs"].values()) == 16
-    assert heard[-1]["runs"]["succeeded"] + heard[-1]["runs"]["cancelled"] == 16
+    newest = [its.data for its in told(database, one) if its.kind == "experiment"][-1]
+    assert newest["state"] == "succeeded"
+    assert (newest["runs"]["succeeded"] >= 20, newest["runs"]["cancelled"] > 0) == (True, True)
+    assert sum(newest["runs"].values()) == 64
 
 
 def test_the_numbers_of_an_experiment_go_with_it(database: Database) -> None:

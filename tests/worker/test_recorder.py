@@ -19,7 +19,7 @@ from models.plan import Plan
 from models.recording import CHUNK_RECORDS
 from models.runs import Lease
 from models.signals import CURVES, SIGNALS
-from models.tables import CurveChunk, Event, Run, TraceChunk
+from models.tables import CurveChunk, Event, Experiment, Run, TraceChunk
 from models.traces import read_curves, read_signal
 from tests.models.stored import new_run, some_values
 from worker.heart import Heart
@@ -90,6 +90,12 @@ def waits(database: Database) -> bool:
     with database.begin() as session:
         query = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'trace_chunk'::regclass")
         return bool(session.execute(query).scalar_one())
+
+
+def somebody_waits(database: Database) -> bool:
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+    with database.begin() as session:
+        return session.execute(waiting).first() is not None
 
 
 def assert_all_is_there_once(trial: Trial) -> None:
@@ -207,6 +213,20 @@ def test_each_flush_tells_how_far_the_run_is_and_its_newest_loss(database: Datab
         if record.step in {1, 199, 200, 449}:
             trial.recorder.flush(record.step)
             assert told_losses(database) == [(record.step + 1, losses[record.step])]
+
+
+def test_a_flush_locks_its_run_before_the_experiment(database: Database) -> None:
+    """Else it would wait for ever for somebody who has the run and wants the experiment."""
+    trial = Trial(database, LONG_S)
+    trial.recorder.add(next(records(trial.plan, trial.signals, trial.curves)))
+    flushing = threading.Thread(target=trial.recorder.flush, args=(0,))
+    with database.begin() as session:
+        session.execute(select(Run.id).with_for_update())
+        flushing.start()
+        assert within(30.0, lambda: somebody_waits(database))
+        session.execute(select(Experiment.id).with_for_update(nowait=True))
+    flushing.join()
+    assert len(told_losses(database)) == 1
 
 
 def test_a_flush_that_is_rolled_back_tells_nothing(database: Database) -> None:
