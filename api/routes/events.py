@@ -26,7 +26,7 @@ from api.streams import STILL_HERE, EventStream, event
 from api.views import EVENTS, EndEvent, EventData
 from models import events
 from models.database import Database
-from models.events import News
+from models.events import News, Told
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
@@ -93,9 +93,10 @@ async def _told(
                 if news is None:
                     yield event("end", EndEvent(reason="deleted", state=None))
                     return
-                for told in news.events:
-                    yield event(told.kind, EVENTS[told.kind].model_validate(told.data), told.number)
-                    number = told.number
+                if news.events:
+                    # In one piece: a long story would else keep the loop busy with sending.
+                    yield "".join(_as_sent(told) for told in news.events)
+                    number = news.events[-1].number
                 if len(news.events) == BATCH:
                     continue
                 if news.state.is_finished:
@@ -104,6 +105,10 @@ async def _told(
             if not await _woken(changed):
                 yield STILL_HERE
             await asyncio.sleep(looked_at + PACE_S - time.monotonic())
+
+
+def _as_sent(told: Told) -> str:
+    return event(told.kind, EVENTS[told.kind].model_validate(told.data), told.number)
 
 
 async def _woken(changed: asyncio.Event) -> bool:

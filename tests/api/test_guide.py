@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from api.bodies import MOST_ENTRIES, MOST_NESTED
 from api.pages import LARGEST_PAGE
+from api.routes.events import SWEEP_S
 from api.routes.submission import MOST_ITEMS
 from api.routes.waiting import LONGEST_WAIT_S
 from api.trials import MOST_LAYERS
@@ -85,6 +86,7 @@ def test_the_guide_names_every_signal() -> None:
         f"{MOST_NESTED} levels", f"{MOST_ENTRIES:,} entries", f"{MAX_RUNS:,}; {MAX_SEEDS:,} seeds",
         f"{MAX_REMEDIES} remedies, {MAX_FACTORS} for", f"variants | {MOST_LAYERS:,}; {MAX_DEPTH:,} in a network",
         f"{MAX_PARAMETERS:,} parameters", f"run | {MAX_STEPS:,}", f"batch | {MOST_ITEMS:,}", f"page | {LARGEST_PAGE}",
+        f"comes every {SWEEP_S:.0f} seconds",
         f"wait | {LONGEST_WAIT_S} s", f"{Settings.model_fields['max_body_bytes'].default // 2**20} MiB",
     ],
 )  # fmt: skip
