@@ -209,7 +209,7 @@ def _inside(rolled: Rolled, begin: int, end: int, *, kept: bool) -> tuple[int, i
     """The records whose buckets lie wholly between, or where the raw values are gone those that reach into it."""
     size = rolled.size
     if kept:
-        low = min(-(-begin // size) * size, rolled.records)
+        low = max(begin, min(-(-begin // size) * size, rolled.records))
         high = rolled.records if end >= rolled.records else end // size * size
     else:
         low = begin // size * size if begin < rolled.records else begin
