@@ -1,7 +1,8 @@
 """Training as a generator: it yields what it sees and knows neither storage nor cancelling. Pure torch.
 
-``train`` runs one plan under one seed; ``measure`` is one forward and backward pass with given input and output
-gradient, for closed forms. Both build the network from the plan and read it through the probe.
+``train`` runs one plan under one seed, from step 0 or from a state that it has given; ``measure`` is one forward and
+backward pass with given input and output gradient, for closed forms. Both build the network from the plan and read it
+through the probe.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from worker import networks
 from worker.datasets.split import IGNORED, Part, TrialData
 from worker.measures.base import Scalar
 from worker.networks.lsuv import scale_by_data
+from worker.networks.parts import Dropout
 from worker.optimizers import build_optimizer, tensors_of
 from worker.probe import Probe, StepRecord, attach
 from worker.randomness import generator
@@ -32,6 +34,8 @@ from worker.remedies.base import Bound, Clipping, Decay, GradientRule, Penalty, 
 from worker.remedies.norms import norm_of
 
 StoppedBy = Literal["nonfinite_steps", "loss_above"]
+TrainState = dict[str, Any]
+"""All that a run carries from one step to the next, as tensors, numbers and strings. Data order is no part of it."""
 EVALUATED_AT_ONCE = 4096
 TIMES_KEPT = 10_000
 """A long run's memory must not grow with its steps: their median time is that of the last ones."""
@@ -85,7 +89,26 @@ class RunResult:
         )
 
 
-Seen = StepRecord | EpochResult | RunResult
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The run before step ``step``, all that came earlier having been yielded. The tensors are those that training
+    goes on with: keep a copy before the next step.
+    """
+
+    step: int
+    epochs: int
+    state: TrainState
+
+
+class StateRefused(Exception):  # noqa: N818 -- an answer: begin at step 0
+    """A state that this run cannot go on from. Nothing has been yielded."""
+
+
+Seen = StepRecord | EpochResult | Snapshot | RunResult
+
+
+def _never(_step: int) -> bool:
+    return False
 
 
 def train(  # noqa: PLR0913 -- the run's whole world, by name
@@ -97,13 +120,20 @@ def train(  # noqa: PLR0913 -- the run's whole world, by name
     dtype: torch.dtype = torch.float32,
     record: bool = True,
     between_steps: Callable[[], None] = lambda: None,
+    state: TrainState | None = None,
+    wanted: Callable[[int], bool] = _never,
 ) -> Iterator[Seen]:
     """Yield the record of every recorded step, an EpochResult per epoch where there is a validation part, and at
     the end the RunResult. ``between_steps`` is called before each step and may raise to end the run.
+
+    A Snapshot comes before each step for which ``wanted`` says so. With the ``state`` of one the run goes on there, bit
+    for bit as if it had never stopped, on one device and version.
     """
     trainer = Trainer(plan, data, seed=seed, device=torch.device(device), dtype=dtype, record=record)
     try:
-        yield from trainer.run(between_steps)
+        if state is not None:
+            trainer.resume(state)
+        yield from trainer.run(between_steps, wanted)
     finally:
         trainer.close()
 
@@ -168,20 +198,23 @@ class Trainer:
         self.stopped_by: StoppedBy | None = None
         self.step_times = deque[float](maxlen=TIMES_KEPT)
         self.stepping_seconds, self.overhead_seconds = 0.0, 0.0
+        self.first_step, self.earlier_seconds = 0, 0.0
 
     def close(self) -> None:
         if self.probe is not None:
             self.probe.detach()
 
-    def run(self, between_steps: Callable[[], None]) -> Iterator[Seen]:
-        began = time.perf_counter()
-        steps_done = 0
+    def run(self, between_steps: Callable[[], None], wanted: Callable[[int], bool] = _never) -> Iterator[Seen]:
+        began = time.perf_counter() - self.earlier_seconds
+        steps_done = self.first_step
         if self.plan.steps == 0:
             between_steps()
             if self.probe is not None:
                 yield self._untrained(self.probe)
-        for step in range(self.plan.steps):
+        for step in range(self.first_step, self.plan.steps):
             between_steps()
+            if wanted(step):
+                yield Snapshot(step, step // self.plan.steps_per_epoch, self.state(step, time.perf_counter() - began))
             seen = self.step(step)
             steps_done = step + 1
             if seen is not None:
@@ -193,6 +226,38 @@ class Trainer:
                 loss, metric = self._evaluate(self.validation_part)
                 yield EpochResult(steps_done // self.plan.steps_per_epoch - 1, loss, metric)
         yield self.result(steps_done, time.perf_counter() - began)
+
+    def state(self, step: int, seconds: float = 0.0) -> TrainState:
+        """All that steps ``step`` and later depend on, and the time that the earlier ones took."""
+        return {
+            "step": step,
+            "model": dict(self.model.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "masks": {name: masks.get_state() for name, masks in self._masks().items()},
+            "remedies": [remedy.state_dict() for remedy in self.remedies],
+            "judged": [self.nonfinite_in_a_row, self.diverged, self.skipped],
+            "seconds": [seconds, self.stepping_seconds, self.overhead_seconds],
+        }
+
+    def resume(self, state: TrainState) -> None:
+        """Go on where ``state`` was taken: StateRefused where it is of another network or another version of this."""
+        try:
+            self.first_step = int(state["step"])
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            for name, masks in self._masks().items():
+                masks.set_state(state["masks"][name])
+            for remedy, its in zip(self.remedies, state["remedies"], strict=True):
+                remedy.load_state_dict(its)
+            self.nonfinite_in_a_row, self.diverged, self.skipped = state["judged"]
+            self.earlier_seconds, self.stepping_seconds, self.overhead_seconds = state["seconds"]
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise StateRefused(str(error)) from error
+
+    def _masks(self) -> dict[str, torch.Generator]:
+        """The generators that a run draws from as it goes; all others begin anew for each purpose."""
+        found = self.model.named_modules()
+        return {name: its.masks(self.device) for name, its in found if isinstance(its, Dropout)}
 
     def batch(self, step: int) -> Part:
         """The cases of a step. Their order is a function of seed and epoch alone."""
