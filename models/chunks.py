@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from models.analysis.trace import RunTrace
 from models.copying import array_values
 from models.plan import Plan
-from models.rollups import CHUNK_RECORDS
+from models.recording import CHUNK_RECORDS, Block
 from models.signals import CURVES, SIGNALS, CurveName, SignalName
 from models.tables import CurveChunk, EpochValue, TraceChunk
 
@@ -123,6 +123,14 @@ def read_curves(session: Session, run_id: uuid.UUID, curves: Sequence[CurveName]
     )
     values = np.stack([array_values([row[curve] for row in found], np.float64) for curve in curves])
     return _clip(_steps_of(found), values, first, last)
+
+
+def read_block(session: Session, run_id: uuid.UUID, chunk: int, layers: int, stride: int) -> Block:
+    """A full chunk as it was written, of a run of so many layers."""
+    first = chunk * CHUNK_RECORDS
+    steps = first * stride, (first + CHUNK_RECORDS - 1) * stride
+    signals = read_signals(session, run_id, SIGNALS, range(1, layers + 1), *steps)
+    return Block(first, signals.values, read_curves(session, run_id, CURVES, *steps).values)
 
 
 def _within(

@@ -6,7 +6,7 @@ grows. Not-a-number and infinities are data and are stored bit for bit.
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,6 +60,16 @@ class TraceWriter:
     def __post_init__(self) -> None:
         known = (self.run_id, len(self.layers), self.stride, self.expected)
         self._rollups = Rollups(*known) if self.expected > ROLLUP_BUCKETS else None
+
+    def go_on(self, records: int, stored: Callable[[int], Block]) -> None:
+        """Begin behind so many records (a multiple of 200), which are stored; ``stored`` reads a chunk of them."""
+
+        def values_of(chunk: int) -> Doubles:
+            block = stored(chunk)
+            return _rows(block.signals.astype(np.float32), block.curves)
+
+        if self._rollups is not None:
+            self._rollups.go_on(records // CHUNK_RECORDS, values_of)
 
     def write(self, session: Session, blocks: Sequence[Block], *, ended: bool = False) -> None:
         """Replace the chunks that ``blocks`` hold. The caller has made sure that the run is still its own.

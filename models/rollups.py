@@ -7,7 +7,7 @@ chunks (``models/pictures.py``). Writing the newest part more often would leave 
 
 import math
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -122,6 +122,17 @@ class Rollups:
             self._replace(session, due)
             fold = replace(fold, stored=due[max(due)].chunks)
         self._now = fold
+
+    def go_on(self, chunks: int, values_of: Callable[[int], Array]) -> None:
+        """Begin behind so many chunks that are stored, all full; ``values_of`` reads one, (rows, records)."""
+        fold = self._now
+        newest = max(0, chunks - 1) // fold.part_chunks * fold.part_chunks
+        fold = replace(fold, chunks=newest, stored=newest)
+        for number in range(newest, chunks):
+            fold = fold.after(values_of(number))
+        # A full part was written with its last chunk. Of another one the tables may hold less than is folded here.
+        full = chunks % fold.part_chunks == 0
+        self._now = self._before = replace(fold, stored=chunks if full else newest)
 
     def _most_late(self) -> int:
         """Chunks that may be missing from the tables."""

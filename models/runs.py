@@ -43,6 +43,15 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a run can go on: before step ``step``, with ``epochs`` behind it and the state that ``path`` holds."""
+
+    step: int
+    epochs: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What a worker gets with a lease: all that it needs to train, so that no session stays open."""
 
@@ -52,6 +61,8 @@ class Claim:
     seed: int
     trace_every: int | None = None
     """The cadence that an earlier attempt's recording budget chose."""
+    checkpoint: Checkpoint | None = None
+    """The newest one of earlier attempts; what is stored of the run ends there."""
 
 
 def seconds(value: float) -> ColumnElement[dt.timedelta]:
@@ -61,6 +72,9 @@ def seconds(value: float) -> ColumnElement[dt.timedelta]:
 
 def _notify(session: Session, channel: str, payload: object = "") -> None:
     session.execute(select(func.pg_notify(channel, str(payload))))
+
+
+_NO_CHECKPOINT: Mapping[str, Any] = {"checkpoint_step": None, "checkpoint_epochs": None, "checkpoint_path": None}
 
 
 # --- submit, cancel, delete --------------------------------------------------------------------------------------
@@ -134,7 +148,15 @@ def retry(session: Session, experiment_id: uuid.UUID) -> int:
     failed = session.execute(
         update(Run)
         .where(Run.experiment_id == experiment_id, Run.state == State.FAILED)
-        .values(state=State.QUEUED, error=None, ended_at=None, published_at=None, forgiven=Run.attempt)
+        .values(
+            state=State.QUEUED,
+            error=None,
+            ended_at=None,
+            published_at=None,
+            forgiven=Run.attempt,
+            # What failed may fail again from there, so a retry begins at step 0.
+            **_NO_CHECKPOINT,
+        )
         .returning(Run.id)
     ).scalars()
     retried = failed.all()
@@ -175,31 +197,49 @@ def claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float) -> C
             lease_token=token,
             lease_until=func.clock_timestamp() + seconds(lease_s),
             worker=worker,
-            step=0,
+            step=func.coalesce(Run.checkpoint_step, 0),
             raw_dropped_at=None,
             started_at=func.coalesce(Run.started_at, func.clock_timestamp()),
         )
-        .returning(Run.experiment_id, Run.variant, Run.seed, Run.attempt, Run.trace_every)
+        .returning(
+            Run.experiment_id,
+            Run.variant,
+            Run.seed,
+            Run.attempt,
+            Run.trace_every,
+            Run.checkpoint_step,
+            Run.checkpoint_epochs,
+            Run.checkpoint_path,
+        )
     ).one_or_none()
     if row is None:
         return None
     lease = Lease(run_id, row.experiment_id, token, row.attempt)
     session.execute(insert(Attempt).values(run_id=run_id, number=row.attempt, worker=worker))
+    checkpoint = None
+    if row.checkpoint_step is not None:
+        checkpoint = Checkpoint(row.checkpoint_step, row.checkpoint_epochs, row.checkpoint_path)
     if row.attempt > 1:
-        _erase_trace(session, run_id)
+        _erase_trace(session, run_id, checkpoint)
     spec = session.execute(select(Experiment.spec).where(Experiment.id == row.experiment_id)).scalar_one()
     _start(session, row.experiment_id)
     events.tell_runs(session, row.experiment_id, [run_id])
     events.tell_experiment(session, row.experiment_id)
     _notify(session, QUEUE_CHANNEL)
     _notify(session, CHANGED_CHANNEL, row.experiment_id)
-    return Claim(lease, spec, row.variant, row.seed, row.trace_every)
+    return Claim(lease, spec, row.variant, row.seed, row.trace_every, checkpoint)
 
 
-def _erase_trace(session: Session, run_id: uuid.UUID) -> None:
-    """A new attempt starts from step 0: nothing of an earlier one may stand beside it."""
-    for table in (TraceChunk, CurveChunk, TraceRollup, CurveRollup, EpochValue):
-        session.execute(delete(table).where(table.run_id == run_id))
+def _erase_trace(session: Session, run_id: uuid.UUID, checkpoint: Checkpoint | None) -> None:
+    """What an earlier attempt left beyond the checkpoint, or at all: nothing of it may stand beside the new one."""
+    step, epochs = (0, 0) if checkpoint is None else (checkpoint.step, checkpoint.epochs)
+    # A checkpoint lies between two chunks; of rollups the parts that reach beyond it go, and are folded anew.
+    for chunks in (TraceChunk, CurveChunk):
+        session.execute(delete(chunks).where(chunks.run_id == run_id, chunks.first_step >= step))
+    for rollups in (TraceRollup, CurveRollup):
+        end = rollups.first_step + rollups.records * rollups.stride
+        session.execute(delete(rollups).where(rollups.run_id == run_id, end > step))
+    session.execute(delete(EpochValue).where(EpochValue.run_id == run_id, EpochValue.epoch >= epochs))
 
 
 def _start(session: Session, experiment_id: uuid.UUID) -> None:
@@ -225,6 +265,26 @@ def keep_cadence(session: Session, lease: Lease, every: int) -> bool:
     """Store what the recording budget chose, for this attempt and later ones. False: the lease is void."""
     kept = session.execute(update(Run).where(lease.holds()).values(trace_every=every))
     return bool(kept.rowcount)  # type: ignore[attr-defined]
+
+
+def keep_checkpoint(session: Session, lease: Lease, checkpoint: Checkpoint) -> bool:
+    """Note where the run can go on, together with the trace up to there. False: the lease is void."""
+    kept = session.execute(
+        update(Run)
+        .where(lease.holds())
+        .values(checkpoint_step=checkpoint.step, checkpoint_epochs=checkpoint.epochs, checkpoint_path=checkpoint.path)
+    )
+    return bool(kept.rowcount)  # type: ignore[attr-defined]
+
+
+def start_over(session: Session, lease: Lease) -> bool:
+    """The checkpoint is of no use: forget it and all that is stored of the run. False: the lease is void."""
+    begun = session.execute(update(Run).where(lease.holds()).values(step=0, **_NO_CHECKPOINT))
+    if not begun.rowcount:  # type: ignore[attr-defined]
+        return False
+    _erase_trace(session, lease.run_id, None)
+    _notify(session, CHANGED_CHANNEL, lease.experiment_id)
+    return True
 
 
 def cancel_requested(session: Session, lease: Lease) -> bool:

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=20.0, gt=0.2)
     sweep_s: float = Field(default=2.0, gt=0.0)
     max_attempts: int = Field(default=5, ge=1)
+    checkpoint_s: float = Field(default=60.0, ge=0.0)
     trace_retention_days: float | None = Field(default=None, gt=0.0)
     threads_per_worker: int = Field(default=1, ge=1)
     device: str = "auto"

@@ -101,6 +101,10 @@ class Run(Base):
     """The cadence that a recording budget chose."""
     raw_dropped_at: Mapped[dt.datetime | None]
     """When retention took the raw chunks, of which the rollups are left."""
+    checkpoint_step: Mapped[int | None]
+    """The first step that the newest checkpoint has not made: the next attempt begins there."""
+    checkpoint_epochs: Mapped[int | None]
+    checkpoint_path: Mapped[str | None]
 
     __table_args__ = (
         Index("ix_run_experiment_id_position", "experiment_id", "position", unique=True),

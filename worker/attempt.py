@@ -1,4 +1,4 @@
-"""One attempt at a run, from claim to finish: joins the engine, the recorder and the heart.
+"""One attempt at a run, from claim to finish: joins the engine, the recorder, checkpoints and the heart.
 
 The only module with torch in it that ``worker.tasks`` imports, and only inside a function.
 """
@@ -18,18 +18,20 @@ from sqlalchemy.exc import DBAPIError
 
 from models import comparisons, runs
 from models.analysis.summary import summarise
+from models.checkpoints import CheckpointFiles
 from models.database import Database
 from models.endings import read_ending
 from models.plan import Plan, expand
-from models.runs import Claim
+from models.runs import Checkpoint, Claim
 from models.settings import Settings
 from models.specs.base import SpecError
 from models.status import State
 from worker.app import asked_to_stop, worker_name
 from worker.cadence import cadence
+from worker.checkpoints import Keeper, unpacked
 from worker.datasets import load
 from worker.datasets.split import TrialData
-from worker.engine import EpochResult, RunResult, train
+from worker.engine import EpochResult, RunResult, Snapshot, StateRefused, TrainState, train
 from worker.heart import Heart, Watch
 from worker.measures.host import warm_up
 from worker.probe import StepRecord
@@ -53,6 +55,7 @@ class Workshop:
     settings: Settings
     database: Database
     heart: Heart
+    files: CheckpointFiles
     device: torch.device
     name: str
 
@@ -66,7 +69,8 @@ class Workshop:
             warm_up()
         database = Database(settings.database_url.get_secret_value(), pool_size=2, max_overflow=1)
         device = torch.device("cuda" if gpu else "cpu")
-        return cls(settings, database, Heart(database, settings.lease_s), device, worker_name(os.getpid()))
+        heart, files = Heart(database, settings.lease_s), CheckpointFiles(settings.files_url())
+        return cls(settings, database, heart, files, device, worker_name(os.getpid()))
 
     def close(self) -> None:
         self.heart.close()
@@ -99,18 +103,53 @@ class Workshop:
         data = load(claim.spec.dataset, claim.seed, self.settings.files_url())
         if plan.experiment.trace.budget is not None:
             plan = self._within_budget(claim, plan, data)
-        recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan)
+        try:
+            self._go_through(claim, watch, plan, data, claim.checkpoint)
+        except StateRefused as refused:
+            log.warning("the checkpoint is of no use; from step 0 again", run=str(claim.lease.run_id), why=str(refused))
+            self._start_over(claim)
+            self._go_through(claim, watch, plan, data, None)
+
+    def _go_through(
+        self, claim: Claim, watch: Watch, plan: Plan, data: TrialData, checkpoint: Checkpoint | None
+    ) -> None:
+        """From the checkpoint, or from step 0, to the end."""
+        state = None if checkpoint is None else self._state_at(checkpoint)
+        first = 0 if checkpoint is None else checkpoint.step
+        recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan, first)
+        keeper = Keeper(self.files, recorder, self.device, self.settings.checkpoint_s, checkpoint)
         result: RunResult | None = None
-        for seen in train(plan, data, seed=claim.seed, device=self.device, between_steps=lambda: _obey(watch)):
+        for seen in train(
+            plan,
+            data,
+            seed=claim.seed,
+            device=self.device,
+            between_steps=lambda: _obey(watch),
+            state=state,
+            wanted=keeper.due,
+        ):
             match seen:
                 case StepRecord():
                     recorder.add(seen)
                 case EpochResult():
                     recorder.add_epoch(seen)
+                case Snapshot():
+                    keeper.keep(seen)
                 case RunResult():
                     result = seen
         assert result is not None  # noqa: S101 -- the engine's last word
         self._finish(claim, plan, recorder, result)
+
+    def _state_at(self, checkpoint: Checkpoint) -> TrainState:
+        try:
+            return unpacked(self.files.read(checkpoint.path), self.device)
+        except OSError as error:
+            raise StateRefused(str(error)) from error
+
+    def _start_over(self, claim: Claim) -> None:
+        with self.database.begin() as session:
+            if not runs.start_over(session, claim.lease):
+                raise LeaseLost
 
     def _within_budget(self, claim: Claim, plan: Plan, data: TrialData) -> Plan:
         """With the cadence that keeps the recording budget: measured by the first attempt, kept for later ones."""

@@ -1,5 +1,5 @@
-"""Publishes queued runs, publishes again what nobody claimed, reaps lost leases, and drops traces that retention lets
-go; a process of its own.
+"""Publishes queued runs, publishes again what nobody claimed, reaps lost leases, drops traces that retention lets
+go and checkpoints that nobody needs; a process of its own.
 
 Any number of dispatchers may run side by side. NOTIFY makes it immediate, a slow sweep makes it certain: every
 message may be lost, doubled or late, and nothing changes but the time.
@@ -16,7 +16,8 @@ import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import DBAPIError
 
-from models import idempotency, queueing, retention, runs
+from models import checkpoints, idempotency, queueing, retention, runs
+from models.checkpoints import CheckpointFiles
 from models.database import Database
 from models.settings import Settings
 from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
@@ -28,6 +29,8 @@ WINDOW = 16
 REPUBLISH_S = 10.0
 RETENTION_S = 60.0
 """Between two looks for traces that are too old, once none was left."""
+COLLECT_S = 60.0
+"""Between two looks for files of checkpoints that are of no more use."""
 _RETRY_S = 0.5
 
 
@@ -54,7 +57,7 @@ class Dispatcher:
 
     def _listen(self) -> None:
         with self._database.listening(runs.QUEUE_CHANNEL) as connection:
-            reaped_at = retained_at = -math.inf
+            reaped_at = retained_at = collected_at = -math.inf
             while not self._closing.is_set():
                 if time.monotonic() - reaped_at >= self._settings.sweep_s:
                     self.reap()
@@ -62,6 +65,9 @@ class Dispatcher:
                     # A batch with each sweep: deleting a long run takes minutes, and nobody waits for it.
                     if reaped_at - retained_at >= RETENTION_S and not self.retain():
                         retained_at = reaped_at
+                    if reaped_at - collected_at >= COLLECT_S:
+                        self.collect()
+                        collected_at = reaped_at
                 self.publish()
                 # One notice is enough to look again; the rest of a burst is swallowed with it.
                 for _ in connection.notifies(timeout=self._settings.sweep_s, stop_after=1):
@@ -84,6 +90,15 @@ class Dispatcher:
             return 0
         with self._database.begin() as session:
             return retention.drop_raw(session, self._settings.trace_retention_days)
+
+    def collect(self) -> int:
+        """Remove the checkpoints that no attempt will read. How many; storage that is away is asked again later."""
+        try:
+            with self._database.begin() as session:
+                return checkpoints.collect(session, CheckpointFiles(self._settings.files_url()))
+        except OSError as error:
+            log.warning("checkpoints could not be looked through", error=str(error))
+            return 0
 
     def publish(self) -> int:
         """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run."""

@@ -7,15 +7,17 @@ write that is due has been made: where PostgreSQL is slow, training waits.
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from models import events, runs
+from models.chunks import read_block
 from models.database import Database
 from models.plan import Plan
 from models.recording import CHUNK_RECORDS, Block, Doubles, TraceWriter, write_epoch
-from models.runs import Lease
+from models.runs import Checkpoint, Lease
 from models.signals import CURVES, SIGNALS
 from worker.engine import EpochResult
 from worker.probe import StepRecord
@@ -40,10 +42,12 @@ class Recorder:
     lease: Lease
     lease_s: float
     plan: Plan
+    first_step: int = 0
+    """Where the attempt begins: a multiple of 200 records, all before it being stored."""
     loss: float = math.nan
     _writer: TraceWriter = field(init=False)
     _open: list[StepRecord] = field(default_factory=list)
-    _open_first: int = 0
+    _open_first: int = field(init=False)
     _sealed: list[Block] = field(default_factory=list)
     _epochs: list[EpochResult] = field(default_factory=list)
     _flushed_at: float = field(default_factory=time.monotonic)
@@ -52,6 +56,11 @@ class Recorder:
         names = self.plan.network.rows
         stride = self.plan.experiment.trace.every
         self._writer = TraceWriter(self.lease.run_id, names, stride, self.plan.recorded_steps)
+        self._open_first = self.first_step // stride
+        if self._open_first:
+            with self.database.begin() as session:
+                stored = partial(read_block, session, self.lease.run_id, layers=len(names), stride=stride)
+                self._writer.go_on(self._open_first, stored)
 
     def add(self, record: StepRecord) -> None:
         """Keep a record; LeaseLost where a write finds the lease void."""
@@ -67,10 +76,14 @@ class Recorder:
     def add_epoch(self, result: EpochResult) -> None:
         self._epochs.append(result)
 
-    def flush(self, step: int) -> None:
-        """Write in a transaction of its own, after making sure that the run is still ours, and tell how far it is."""
+    def flush(self, step: int, checkpoint: Checkpoint | None = None) -> None:
+        """Write in a transaction of its own, after making sure that the run is still ours; say how far it is, and with
+        a ``checkpoint`` where it can go on.
+        """
         with self.database.begin() as session:
             self.write(session, step)
+            if checkpoint is not None and not runs.keep_checkpoint(session, self.lease, checkpoint):
+                raise LeaseLost
             # Last: it locks the experiment, for which the workers of its other runs wait.
             events.tell_progress(session, self.lease.experiment_id, self.lease.run_id, self.loss)
 

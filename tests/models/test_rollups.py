@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 
 from models.analysis.statistics import Array
+from models.chunks import read_block
 from models.database import Database
 from models.plan import Plan
 from models.recording import CHUNK_RECORDS, Block
-from models.rollups import RAW_VALUES, Fold, rollup_size
+from models.rollups import RAW_VALUES, Fold, Rollups, rollup_size
 from models.signals import CURVES, SIGNALS
 from models.tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup
 from models.thinning import Buckets
@@ -210,3 +211,42 @@ def test_a_writer_holds_no_more_after_a_long_run_than_after_a_short_one() -> Non
     held = [*fold.complete, fold.running]
     assert len(held) == 2
     assert sum(its.minimum.size for its in held if its is not None) == 2 * 4
+
+
+@pytest.mark.parametrize(("records", "at"), [(900, 400), (4_700, 1_400), (4_700, 1_600), (4_700, 4_600)])
+def test_a_writer_that_goes_on_behind_what_is_stored_ends_with_the_same_rollups(
+    database: Database, records: int, at: int
+) -> None:
+    run_id, plan = new_run(database, steps=records)
+    signals, curves = some_values(3, records, seed=3, broken=0.02)
+    write_all(database, writer_of(run_id, plan), signals, curves)
+    whole = rows(database)
+    empty(database)
+    write_all(database, writer_of(run_id, plan), signals[..., :at], curves[:, :at], [at - 300])
+    forget_rollups_beyond(database, at)
+    writer = writer_of(run_id, plan)
+    with database.begin() as session:
+        writer.go_on(at, lambda chunk: read_block(session, run_id, chunk, 3, 1))
+    for blocks, ended in flushes(signals, curves, [at, at + 90]):
+        with database.begin() as session:
+            writer.write(session, [block for block in blocks if block.first >= at], ended=ended)
+    assert rows(database) == whole
+
+
+def test_a_bucket_of_several_chunks_goes_on_in_the_middle() -> None:
+    values = some_values(1, 2_000, seed=4)[1]
+    whole = Fold(600)
+    for chunk in range(10):
+        whole = whole.after(values[:, 200 * chunk : 200 * chunk + 200])
+    rollups = Rollups(uuid.uuid4(), 1, 1, 300_000)
+    rollups.go_on(10, lambda chunk: values[:, 200 * chunk : 200 * chunk + 200])
+    assert (rollups._now.chunks, rollups._now.stored, rollups._now.size) == (10, 0, 600)  # noqa: SLF001 -- what it goes on from
+    for ours, expected in zip(rollups._now.buckets().arrays, whole.buckets().arrays, strict=True):  # noqa: SLF001
+        np.testing.assert_array_equal(ours, expected)
+
+
+def forget_rollups_beyond(database: Database, at: int) -> None:
+    """As a claim does."""
+    with database.begin() as session:
+        for table in (TraceRollup, CurveRollup):
+            session.execute(delete(table).where(table.first_step + table.records * table.stride > at))

@@ -4,7 +4,10 @@ import base64
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -12,6 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, select, update
 
 from models import runs
+from models.checkpoints import CheckpointFiles, Name
 from models.database import Database
 from models.plan import expand
 from models.settings import Settings
@@ -39,9 +43,10 @@ def submit(database: Database, **changes: object) -> uuid.UUID:
 
 
 @pytest.fixture
-def celery(database: Database, redis_url: str) -> ClinicCelery:
+def celery(database: Database, redis_url: str, tmp_path: Path) -> ClinicCelery:
     url = database.url.replace("+psycopg", "")
-    return create_app(Settings(database_url=SecretStr(url), redis_url=SecretStr(redis_url), sweep_s=0.2))
+    settings = Settings(database_url=SecretStr(url), redis_url=SecretStr(redis_url), sweep_s=0.2, data_dir=tmp_path)
+    return create_app(settings)
 
 
 @pytest.fixture
@@ -136,17 +141,37 @@ def test_old_traces_go_only_where_a_setting_says_so(database: Database, celery: 
     keeping = Dispatcher(database, celery, celery.settings)
     assert keeping.retain() == 0
     forgetting = Dispatcher(database, celery, celery.settings.model_copy(update={"trace_retention_days": 1.0}))
-    thread = threading.Thread(target=forgetting.serve)
+    with serving(forgetting):
+        assert in_the_end(lambda: count(database, CurveChunk) == 0)
+
+
+def test_a_checkpoint_of_a_run_that_has_ended_is_collected(database: Database, dispatcher: Dispatcher) -> None:
+    run_id, _ = new_run(database)
+    files = CheckpointFiles(dispatcher._settings.files_url())  # noqa: SLF001 -- where its settings say
+    files.write(Name(run_id, 1, 400), b"")
+    assert dispatcher.collect() == 0
+    with database.begin() as session:
+        session.execute(update(Run).values(state="cancelled"))
+    with serving(dispatcher):
+        assert in_the_end(lambda: not files.names())
+
+
+@contextmanager
+def serving(dispatcher: Dispatcher) -> Iterator[None]:
+    thread = threading.Thread(target=dispatcher.serve)
     thread.start()
     try:
-        pause, left = threading.Event(), 1
-        for _ in range(500):
-            with database.begin() as session:
-                left = session.execute(select(func.count()).select_from(CurveChunk)).scalar_one()
-            if not left:
-                break
-            pause.wait(0.01)
-        assert left == 0
+        yield
     finally:
-        forgetting.close()
+        dispatcher.close()
         thread.join()
+
+
+def in_the_end(holds: Callable[[], bool]) -> bool:
+    pause = threading.Event()
+    return any(holds() or pause.wait(0.01) for _ in range(500))
+
+
+def count(database: Database, table: type[Any]) -> int:
+    with database.begin() as session:
+        return session.execute(select(func.count()).select_from(table)).scalar_one()

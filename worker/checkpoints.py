@@ -1,0 +1,111 @@
+"""States of long runs in and out of files, so that a lost worker costs minutes and not the run.
+
+A file is a line of JSON, which says who made it and the digest of what follows, and then the state as torch saves it:
+tensors, numbers and strings, loaded without running anything. What another device, another version of torch or another
+number of threads made would go on with other roundings, and is refused.
+"""
+
+import hashlib
+import io
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+import torch
+
+from models.checkpoints import CheckpointFiles, Name
+from models.recording import CHUNK_RECORDS
+from models.runs import Checkpoint, Lease
+from worker.engine import Snapshot, StateRefused, TrainState
+from worker.recorder import Recorder
+
+log = structlog.get_logger()
+
+
+def packed(state: TrainState, device: torch.device) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    head = {"made_by": _maker(device), "digest": _digest(content)}
+    return json.dumps(head).encode() + b"\n" + content
+
+
+def unpacked(file: bytes, device: torch.device) -> TrainState:
+    """StateRefused where it is damaged or another's."""
+    first, _, content = file.partition(b"\n")
+    try:
+        head = json.loads(first)
+        made_by, digest = head["made_by"], head["digest"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise StateRefused("the file does not begin as a checkpoint does") from error
+    if digest != _digest(content):
+        raise StateRefused("the file is damaged")
+    if made_by != _maker(device):
+        message = f"it was made by {made_by}, and this is {_maker(device)}"
+        raise StateRefused(message)
+    state: TrainState = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
+
+
+def _maker(device: torch.device) -> dict[str, Any]:
+    """All that rounding depends on beside the spec."""
+    cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability()
+    return {"torch": torch.__version__, "device": f"{device.type} {name}", "threads": torch.get_num_threads()}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Keeps the states of one attempt: ``due`` says when one is wanted, ``keep`` writes it.
+
+    ``every_s`` 0: never. ``last``: the checkpoint that the attempt began with, removed when there is a newer one.
+    """
+
+    files: CheckpointFiles
+    recorder: Recorder
+    device: torch.device
+    every_s: float
+    last: Checkpoint | None
+    _kept_at: float = field(default_factory=time.monotonic)
+
+    def due(self, step: int) -> bool:
+        """Only where a chunk begins, all before it being sealed."""
+        first = 0 if self.last is None else self.last.step
+        border = step > first and step % (CHUNK_RECORDS * self.recorder.plan.experiment.trace.every) == 0
+        return border and self.every_s > 0 and time.monotonic() - self._kept_at >= self.every_s
+
+    def keep(self, seen: Snapshot) -> None:
+        """The file first, then its name together with the trace up to there. LeaseLost where the lease is void.
+
+        Storage that is away costs the checkpoint, not the run.
+        """
+        name = self._name(self.recorder.lease, seen.step)
+        try:
+            self.files.write(name, packed(seen.state, self.device))
+        except OSError as error:
+            log.warning("the checkpoint could not be written", name=str(name), error=str(error))
+        else:
+            self._point_to(Checkpoint(seen.step, seen.epochs, str(name)))
+        self._kept_at = time.monotonic()
+
+    def _point_to(self, checkpoint: Checkpoint) -> None:
+        self.recorder.flush(checkpoint.step - 1, checkpoint)
+        before, self.last = self.last, checkpoint
+        if before is not None:
+            self._remove(before.path)
+
+    def _remove(self, path: str) -> None:
+        try:
+            self.files.remove(path)
+        except OSError as error:
+            log.warning("an old checkpoint is left to the dispatcher", name=path, error=str(error))
+
+    @staticmethod
+    def _name(lease: Lease, step: int) -> Name:
+        return Name(lease.run_id, lease.attempt, step)
