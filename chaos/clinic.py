@@ -20,6 +20,7 @@ SETTINGS = {
     "CLINIC_SWEEP_S": "0.5",
     "CLINIC_WORKERS": str(WORKERS),
     "CLINIC_MAX_ATTEMPTS": "1000",  # what is proved is that none is lost, however often it is tried
+    "CLINIC_CHECKPOINT_S": "0.001",  # at every border, so that faults land before, in and behind one
     "CLINIC_DEVICE": "cpu",
 }
 

@@ -1,6 +1,7 @@
 """The experiments that are trained again and again: together they draw on every generator and every remedy's state.
 
-Long enough that a fault lands inside and that chunks are sealed, grow and are replaced; one has rollups.
+Long enough that a fault lands inside and that chunks are sealed, grow and are replaced; two have rollups, and one is
+trained through several attempts, each from the checkpoint of the one before.
 """
 
 from typing import Any
@@ -58,5 +59,20 @@ EXPERIMENTS: tuple[Spec, ...] = (
             }
         ],
         "seeds": [0, 3],
+    },
+    {
+        "name": "long",
+        "dataset": {"kind": "digits", "split_seed": 0, "validation_fraction": 0.1},
+        "network": {"kind": "mlp", "depth": 4, "width": 32, "init": {"kind": "kaiming_normal"}, "dropout": 0.1},
+        "optimizer": {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9},
+        "batch_size": 64,
+        "steps": 2000,
+        "variants": [
+            {
+                "name": "with a memory",
+                "remedies": [{"kind": "batch_norm"}, {"kind": "ema_clip"}, {"kind": "warm_up", "steps": 500}],
+            }
+        ],
+        "seeds": [2],
     },
 )

@@ -114,8 +114,10 @@ class Workshop:
         self, claim: Claim, watch: Watch, plan: Plan, data: TrialData, checkpoint: Checkpoint | None
     ) -> None:
         """From the checkpoint, or from step 0, to the end."""
-        state = None if checkpoint is None else self._state_at(checkpoint)
-        first = 0 if checkpoint is None else checkpoint.step
+        state, first = None, 0
+        if checkpoint is not None:
+            state, first = self._state_at(checkpoint), checkpoint.step
+            log.info("going on from a checkpoint", run=str(claim.lease.run_id), step=first)
         recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan, first)
         keeper = Keeper(self.files, recorder, self.device, self.settings.checkpoint_s, checkpoint)
         result: RunResult | None = None
