@@ -14,6 +14,7 @@ import fsspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from models.database import Database
 from models.status import State
 from models.tables import Run
 
@@ -82,14 +83,16 @@ class CheckpointFiles:
         return (dt.datetime.now(dt.UTC) - written).total_seconds()
 
 
-def collect(session: Session, files: CheckpointFiles) -> int:
+def collect(database: Database, files: CheckpointFiles) -> int:
     """Remove the files that no attempt will read. How many.
 
     The files are listed before the rows are read: what a run names by then stays, and so does what its newest attempt
-    has written beyond that, which is named in a moment.
+    has written beyond that, which is named in a moment. What is of no use never becomes so again, so no transaction
+    waits for the storage.
     """
     names = files.names()
-    known = _runs_of(session, {name.run_id for name in names})
+    with database.begin() as session:
+        known = _runs_of(session, {name.run_id for name in names})
     useless = [name for name in names if _is_useless(name, known, files)]
     for name in useless:
         files.remove(str(name))

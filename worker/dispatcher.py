@@ -94,8 +94,7 @@ class Dispatcher:
     def collect(self) -> int:
         """Remove the checkpoints that no attempt will read. How many; storage that is away is asked again later."""
         try:
-            with self._database.begin() as session:
-                return checkpoints.collect(session, CheckpointFiles(self._settings.files_url()))
+            return checkpoints.collect(self._database, CheckpointFiles(self._settings.files_url()))
         except OSError as error:
             log.warning("checkpoints could not be looked through", error=str(error))
             return 0

@@ -168,8 +168,7 @@ def test_files_of_runs_that_were_deleted_go_when_they_are_old(
 def test_other_files_are_left_alone(database: Database, files: CheckpointFiles, tmp_path: Path) -> None:
     files.write(Name(uuid.uuid4(), 1, 400), b"")
     (tmp_path / "checkpoints" / "notes.txt").write_text("mine")
-    with database.begin() as session:
-        assert checkpoints.collect(session, files) == 0
+    assert checkpoints.collect(database, files) == 0
     assert (tmp_path / "checkpoints" / "notes.txt").exists()
 
 
@@ -177,6 +176,5 @@ def left(database: Database, files: CheckpointFiles, names: list[Name]) -> set[s
     """Of these files, after a collection."""
     for name in names:
         files.write(name, b"")
-    with database.begin() as session:
-        checkpoints.collect(session, files)
+    checkpoints.collect(database, files)
     return {str(name) for name in files.names()}

@@ -190,17 +190,12 @@ def test_a_newer_file_takes_the_place_of_an_older_one_and_the_end_of_all(
     assert steps_of_files(workshop) == [(1, 400), (1, 600)]  # it could not name the second one any more
     workshop.carry_out(run_id)
     assert steps_of_files(workshop) == [(1, 600), (2, 600)]
-    assert collected(database, workshop) == 2
+    assert checkpoints.collect(database, workshop.files) == 2
     assert steps_of_files(workshop) == []
 
 
 def steps_of_files(workshop: Workshop) -> list[tuple[int, int]]:
     return sorted((name.attempt, name.step) for name in workshop.files.names())
-
-
-def collected(database: Database, workshop: Workshop) -> int:
-    with database.begin() as session:
-        return checkpoints.collect(session, workshop.files)
 
 
 def test_a_worker_that_has_lost_its_lease_changes_no_checkpoint(database: Database, workshop: Workshop) -> None:
@@ -218,7 +213,7 @@ def test_a_worker_that_has_lost_its_lease_changes_no_checkpoint(database: Databa
     assert steps_of_files(workshop) == [(1, 400), (1, 600), (2, 600)]
     with database.begin() as session:
         session.execute(update(Run).values(attempt=Run.attempt + 1))  # the one that has the run now
-    assert collected(database, workshop) == 2
+    assert checkpoints.collect(database, workshop.files) == 2
     assert steps_of_files(workshop) == [(1, 400)]
 
 
