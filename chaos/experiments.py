@@ -66,7 +66,7 @@ EXPERIMENTS: tuple[Spec, ...] = (
         "network": {"kind": "mlp", "depth": 4, "width": 32, "init": {"kind": "kaiming_normal"}, "dropout": 0.1},
         "optimizer": {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9},
         "batch_size": 64,
-        "steps": 2000,
+        "steps": 4200,
         "variants": [
             {
                 "name": "with a memory",

@@ -19,7 +19,7 @@ from models.plan import Plan
 from models.recording import CHUNK_RECORDS
 from models.runs import Lease
 from models.signals import CURVES, SIGNALS
-from models.tables import CurveChunk, Event, Experiment, Run, TraceChunk
+from models.tables import CurveChunk, CurveRollup, Event, Experiment, Run, TraceChunk, TraceRollup
 from models.traces import read_curves, read_signal
 from tests.models.stored import new_run, some_values
 from worker.heart import Heart
@@ -252,3 +252,31 @@ def test_records_are_one_trace_however_often_they_are_flushed(database: Database
     with database.begin() as session:
         trial.recorder.write(session, RECORDS - 1, ended=True)
     assert_all_is_there_once(trial)
+
+
+def test_a_recorder_that_begins_behind_what_is_stored_leaves_the_same_rollups(database: Database) -> None:
+    """In the middle of a part of three chunks, of which two are stored already."""
+    whole, cut = Trial(database, LONG_S), Trial(database, LONG_S)
+    whole.thread.start()
+    whole.thread.join()
+    every_record = list(records(cut.plan, cut.signals, cut.curves))
+    for record in every_record[:1_600]:
+        cut.recorder.add(record)
+    cut.recorder.flush(1_599)
+    cut.recorder = Recorder(database, cut.lease, LONG_S, cut.plan, first_step=1_600)
+    for record in every_record[1_600:]:
+        cut.recorder.add(record)
+    with database.begin() as session:
+        cut.recorder.write(session, RECORDS - 1, ended=True)
+    assert rollups(database, cut.lease.run_id) == rollups(database, whole.lease.run_id)
+
+
+def rollups(database: Database, run_id: uuid.UUID) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    with database.begin() as session:
+        for table in (TraceRollup, CurveRollup):
+            columns = [column for column in table.__table__.columns if column.name != "run_id"]
+            query = select(*columns).where(table.run_id == run_id).order_by(*table.__table__.primary_key)
+            found += [tuple(map(str, row)) for row in session.execute(query)]
+    assert found
+    return found
