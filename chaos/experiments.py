@@ -63,16 +63,17 @@ EXPERIMENTS: tuple[Spec, ...] = (
     {
         "name": "long",
         "dataset": {"kind": "digits", "split_seed": 0, "validation_fraction": 0.1},
-        "network": {"kind": "mlp", "depth": 4, "width": 32, "init": {"kind": "kaiming_normal"}, "dropout": 0.1},
+        "network": {
+            "kind": "mlp",
+            "depth": 2,
+            "width": 16,
+            "init": {"kind": "kaiming_normal"},
+            "normalization": {"kind": "batch_norm"},
+            "dropout": 0.1,
+        },
         "optimizer": {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9},
         "batch_size": 64,
         "steps": 4200,
-        "variants": [
-            {
-                "name": "with a memory",
-                "remedies": [{"kind": "batch_norm"}, {"kind": "ema_clip"}, {"kind": "warm_up", "steps": 500}],
-            }
-        ],
         "seeds": [2],
     },
 )
