@@ -34,6 +34,14 @@ CREATE FUNCTION take() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN UPDATE run SET lease_token = gen_random_uuid() WHERE id = NEW.run_id; RETURN NULL; END $$;
 CREATE TRIGGER take AFTER INSERT ON curve_chunk FOR EACH ROW WHEN (NEW.first_step >= 400) EXECUTE FUNCTION take();
 """
+# Whoever begins at step 0 beside what is left of an earlier attempt is refused.
+ALONE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF EXISTS (SELECT FROM curve_chunk WHERE run_id = NEW.run_id AND chunk > 0) THEN RAISE 'not alone'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON curve_chunk FOR EACH ROW WHEN (NEW.chunk = 0) EXECUTE FUNCTION refuse();
+"""
 SPEC: dict[str, Any] = {
     "name": "long",
     "dataset": {"kind": "digits", "validation_fraction": 0.1},
@@ -155,6 +163,8 @@ def test_without_its_state_a_run_begins_at_step_0_and_leaves_the_same(
         name = Name.of(path)
         assert name is not None
         workshop.files.write(name, packed({**state, "model": {}}, CPU))
+    with database.begin() as session:
+        session.execute(text(ALONE))
     workshop.carry_out(run_id)
     assert first_times(database, run_id) != times
     assert_as_undisturbed(database, workshop, run_id)
