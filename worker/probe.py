@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from models.signals import CURVES, SIGNALS
+from models.signals import SIGNALS
 from worker.measures import meter_for
 from worker.measures.base import Array, Meter, Scalar
 from worker.points import Loop, Point, find_points
@@ -167,7 +167,7 @@ class Probe:
         """
         norm = self._settled()
         began = time.perf_counter()
-        named = {"gradient_norm": norm, **{name: curves[name] for name in CURVES if name in curves}}
+        named = {"gradient_norm": norm, **curves}
         matrix, numbers, states = self.meter.read(list(named.values()), self._states(), updated=self._updated)
         self._step = self._step + 1 if step is None else step + 1
         record = self._assemble(matrix, dict(zip(named, numbers, strict=True)), states, began)
@@ -334,4 +334,4 @@ def _on_gradient(h: Tensor, do: Callable[[Tensor], None]) -> None:
 
 
 def _gradients(tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [tensor.grad for tensor in tensors if tensor.grad is not None]
+    return [gradient for tensor in tensors if (gradient := tensor.grad) is not None]

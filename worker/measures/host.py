@@ -24,6 +24,7 @@ class HostMeter(Meter):
     """A row of ``kernels`` per layer, filled as the step goes on."""
 
     def __init__(self, points: Sequence[Point]) -> None:
+        self._seen = np.zeros(len(points), dtype=np.int32)
         super().__init__(points)
         self._table = np.zeros((len(points), kernels.COLUMNS))
         self._rows = list(self._table)
@@ -36,7 +37,7 @@ class HostMeter(Meter):
 
     def forget(self) -> None:
         super().forget()
-        self._seen = np.zeros(len(self.points), dtype=np.int32)
+        self._seen[:] = 0
         self._fitted = False
 
     def see_gradient(self, index: int) -> None:
@@ -146,12 +147,12 @@ def _addresses(tensors: Sequence[Tensor]) -> Integers:
 def _norms(tensors: Sequence[Tensor]) -> Array:
     """‖·‖₂ of each, in any order."""
     read = [_readable(its) for its in tensors]
-    by_type = [[its for its in read if its.dtype is kind] for kind in {its.dtype for its in read}]
-    norms = [
-        kernels.norms_of(_addresses(some), np.array([its.numel() for its in some]), _ZEROS[some[0].dtype])
-        for some in by_type
-    ]
-    return norms[0] if len(norms) == 1 else np.concatenate([*norms, np.zeros(0)])
+    kinds = {its.dtype for its in read}
+    if len(kinds) != 1:
+        by_type = [_norms([its for its in read if its.dtype is kind]) for kind in kinds]
+        return np.concatenate([*by_type, np.zeros(0)])
+    norms: Array = kernels.norms_of(_addresses(read), np.array([its.numel() for its in read]), _ZEROS[kinds.pop()])
+    return norms
 
 
 def _limits(activation: Activation | None) -> Array:
