@@ -11,14 +11,15 @@ from sqlalchemy import select
 from models import comparisons, runs
 from models.analysis.summary import summarise
 from models.analysis.trace import RunFacts
+from models.chunks import read_run
 from models.database import Database
 from models.plan import Plan, expand
-from models.recording import CHUNK_RECORDS, Block, TraceWriter
+from models.recording import Block, TraceWriter
+from models.rollups import CHUNK_RECORDS
 from models.runs import Lease
 from models.signals import CURVES, SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.tables import Run
-from models.traces import read_run
 
 Doubles = npt.NDArray[np.float64]
 CHUNKS_A_WRITE = 5

@@ -20,7 +20,7 @@ from benchmarks.servers import Scratch, clinic, scratch
 from models import runs
 from models.database import Database
 from models.plan import expand
-from models.recording import CHUNK_RECORDS
+from models.rollups import CHUNK_RECORDS
 from models.signals import SIGNALS
 from models.tables import Experiment
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from benchmarks import made, mlflow, peers, report, rows
 from benchmarks.servers import Scratch, scratch
 from models.database import Database
-from models.recording import CHUNK_RECORDS
+from models.rollups import CHUNK_RECORDS
 from models.signals import CURVES, SIGNALS
 from worker.probe import StepRecord
 from worker.recorder import Recorder

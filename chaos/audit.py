@@ -10,13 +10,14 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from models.analysis.trace import RunTrace
+from models.chunks import read_epochs, read_run
 from models.database import Database
 from models.plan import Plan, expand
 from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.status import State
 from models.tables import Experiment, Run
-from models.traces import read_epochs, read_rollup, read_run
+from models.traces import read_rollup
 
 Arm = tuple[str, str, int]
 """Experiment by name, variant, seed: runs of one arm must be alike."""

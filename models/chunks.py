@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from models.analysis.trace import RunTrace
 from models.copying import array_values
 from models.plan import Plan
-from models.recording import CHUNK_RECORDS, Block
+from models.recording import Block
+from models.rollups import CHUNK_RECORDS
 from models.signals import CURVES, SIGNALS, CurveName, SignalName
 from models.tables import CurveChunk, EpochValue, TraceChunk
 
@@ -157,12 +158,12 @@ def read_run(session: Session, run_id: uuid.UUID, plan: Plan, first: int = 0, la
     """The trace of a run as the analysis reads it: of all steps, or of ``first`` … ``last``."""
     layers = [layer.index for layer in plan.layers]
     end = plan.steps if last is None else last
-    signals = {name: read_signal(session, run_id, name, layers, first, end) for name in SIGNALS}
+    signals = read_signals(session, run_id, SIGNALS, layers, first, end).values
     curves = read_curves(session, run_id, CURVES, first, end)
     return RunTrace(
         layers=plan.layers,
         steps=curves.steps,
-        signals={name: window.values for name, window in signals.items()},
+        signals=dict(zip(SIGNALS, signals, strict=True)),
         curves=dict(zip(CURVES, curves.values, strict=True)),
         time=plan.network.time,
         state_gradient_rms=read_states(session, run_id, plan, first, end),

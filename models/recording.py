@@ -16,11 +16,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from models.copying import Field, copy_rows
-from models.rollups import CHUNK_RECORDS, ROLLUP_BUCKETS, Rollups, driver, rollup_size
+from models.rollups import CHUNK_RECORDS, ROLLUP_BUCKETS, Rollups, driver
 from models.signals import CURVES, SIGNALS
 from models.tables import CurveChunk, EpochValue, TraceChunk
-
-__all__ = ["CHUNK_RECORDS", "Block", "Doubles", "TraceWriter", "rollup_size", "write_epoch"]
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

@@ -2,7 +2,7 @@
 
 Sealed chunks are folded in order, each once, so what is stored in the end does not depend on when it was written. A
 run's newest records may be missing from its rollups, at most ``RAW_VALUES`` of a signal: readers take them from the
-chunks (``models/pictures.py``). Writing the newest part more often would leave dead rows, and show nothing more.
+chunks (``models/traces.py``). Writing the newest part more often would leave dead rows, and show nothing more.
 """
 
 import math

@@ -14,25 +14,12 @@ import numpy as np
 from sqlalchemy import ColumnElement, ColumnExpressionArgument, case, func, select
 from sqlalchemy.orm import Session
 
-from models.chunks import Extent, Steps, Window, extent, read_curves, read_epochs, read_run, read_signal
+from models.chunks import Extent, Steps, Window, extent, read_curves, read_signal
 from models.copying import array_values
 from models.rollups import RAW_VALUES, ROLLUP_ARRAYS
 from models.signals import CurveName, SignalName
 from models.tables import CurveRollup, TraceRollup
 from models.thinning import Buckets, bucket_size, joined
-
-__all__ = [
-    "Curves",
-    "Picture",
-    "Signal",
-    "draw",
-    "picture",
-    "read_curves",
-    "read_epochs",
-    "read_rollup",
-    "read_run",
-    "read_signal",
-]
 
 
 @dataclass(frozen=True, slots=True)

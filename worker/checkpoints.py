@@ -16,7 +16,7 @@ import structlog
 import torch
 
 from models.checkpoints import CheckpointFiles, Name
-from models.recording import CHUNK_RECORDS
+from models.rollups import CHUNK_RECORDS
 from models.runs import Checkpoint, Lease
 from worker.engine import Snapshot, StateRefused, TrainState
 from worker.recorder import Recorder

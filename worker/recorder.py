@@ -16,7 +16,8 @@ from models import events, runs
 from models.chunks import read_block
 from models.database import Database
 from models.plan import Plan
-from models.recording import CHUNK_RECORDS, Block, Doubles, TraceWriter, write_epoch
+from models.recording import Block, Doubles, TraceWriter, write_epoch
+from models.rollups import CHUNK_RECORDS
 from models.runs import Checkpoint, Lease
 from models.signals import CURVES, SIGNALS
 from worker.engine import EpochResult

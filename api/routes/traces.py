@@ -19,12 +19,12 @@ from api.numbers import json_response
 from api.pictures import CurvesView, Stretch, StretchDep, TraceRow, TraceView
 from api.tables import CurveTable, Reading, TraceTable, streamed
 from api.trials import plan_of
-from models.chunks import extent
+from models.chunks import extent, read_epochs
 from models.database import Database
 from models.plan import Plan
 from models.signals import CURVES, SIGNALS, SignalName
 from models.tables import Experiment, Run
-from models.traces import Curves, Signal, draw, read_epochs
+from models.traces import Curves, Signal, draw
 
 Axis = Literal["depth", "time"]
 Asked = Literal[SignalName, "all"]

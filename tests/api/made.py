@@ -14,7 +14,8 @@ from models.analysis.summary import summarise
 from models.database import Database
 from models.endings import read_ending
 from models.plan import Plan, expand
-from models.recording import CHUNK_RECORDS, Block, TraceWriter, write_epoch
+from models.recording import Block, TraceWriter, write_epoch
+from models.rollups import CHUNK_RECORDS
 from models.runs import Lease
 from models.signals import CURVES, SIGNALS
 from models.tables import Run

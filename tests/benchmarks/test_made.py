@@ -4,14 +4,14 @@ import numpy as np
 from sqlalchemy import select
 
 from benchmarks import made, reads, rows, store
+from models.chunks import read_signal
 from models.database import Database
 from models.plan import expand
-from models.recording import CHUNK_RECORDS
+from models.rollups import CHUNK_RECORDS
 from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.status import State
 from models.tables import Experiment, Run
-from models.traces import read_signal
 from worker.recorder import Recorder
 
 FIVE = {"network": {"kind": "mlp", "depth": 5, "width": 4}}

@@ -11,7 +11,8 @@ from models import runs
 from models.analysis.statistics import Array
 from models.database import Database
 from models.plan import Plan, expand
-from models.recording import CHUNK_RECORDS, Block, TraceWriter
+from models.recording import Block, TraceWriter
+from models.rollups import CHUNK_RECORDS
 from models.signals import CURVES, SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.tables import Run

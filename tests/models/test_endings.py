@@ -12,13 +12,14 @@ from sqlalchemy import delete
 
 from models.analysis.measurements import measure
 from models.analysis.trace import RunFacts
+from models.chunks import read_run
 from models.database import Database
 from models.endings import read_ending
 from models.plan import Plan
-from models.recording import CHUNK_RECORDS, Block
+from models.recording import Block
+from models.rollups import CHUNK_RECORDS
 from models.signals import CURVES, SIGNALS
 from models.tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup
-from models.traces import read_run
 from tests.models.analysis.synthetic import facts_of
 from tests.models.stored import new_run, some_values, write_all, writer_of
 

@@ -12,8 +12,8 @@ from models.analysis.statistics import Array
 from models.chunks import read_block
 from models.database import Database
 from models.plan import Plan
-from models.recording import CHUNK_RECORDS, Block
-from models.rollups import RAW_VALUES, Fold, Rollups, rollup_size
+from models.recording import Block
+from models.rollups import CHUNK_RECORDS, RAW_VALUES, Fold, Rollups, rollup_size
 from models.signals import CURVES, SIGNALS
 from models.tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup
 from models.thinning import Buckets

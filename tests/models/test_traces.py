@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
-from models import runs, traces
+from models import chunks, runs, traces
 from models.database import Database
 from models.plan import expand
-from models.recording import CHUNK_RECORDS, Block, TraceWriter, rollup_size
+from models.recording import Block, TraceWriter
+from models.rollups import CHUNK_RECORDS, rollup_size
 from models.signals import CURVES, SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.tables import Run, TraceChunk
@@ -56,10 +57,10 @@ def test_values_return_bit_for_bit(database: Database, run_id: uuid.UUID) -> Non
     write(database, TraceWriter(run_id, LAYERS, 3, 7), written)
     with database.begin() as session:
         for index, signal in enumerate(SIGNALS):
-            window = traces.read_signal(session, run_id, signal, [1, 2, 3], 0, 100)
+            window = chunks.read_signal(session, run_id, signal, [1, 2, 3], 0, 100)
             np.testing.assert_array_equal(window.values, written.signals[index])
             np.testing.assert_array_equal(window.steps, 3 * np.arange(7))
-        curves = traces.read_curves(session, run_id, CURVES, 0, 100)
+        curves = chunks.read_curves(session, run_id, CURVES, 0, 100)
         np.testing.assert_array_equal(curves.values, written.curves)
 
 
@@ -77,7 +78,7 @@ def test_any_cutting_into_writes_reads_as_one_trace(database: Database, run_id: 
         ]
         write(database, writer, *grown)
     with database.begin() as session:
-        window = traces.read_signal(session, run_id, "weight_norm", [1, 2, 3], 0, total)
+        window = chunks.read_signal(session, run_id, "weight_norm", [1, 2, 3], 0, total)
         raw = np.concatenate([b.signals[SIGNALS.index("weight_norm")] for b in whole], axis=-1)
         np.testing.assert_array_equal(window.values, raw)
         sealed = session.execute(select(TraceChunk.chunk, TraceChunk.sealed).where(TraceChunk.layer_index == 1))
@@ -87,7 +88,7 @@ def test_any_cutting_into_writes_reads_as_one_trace(database: Database, run_id: 
 def test_a_window_holds_its_steps_and_no_others(database: Database, run_id: uuid.UUID) -> None:
     write(database, TraceWriter(run_id, LAYERS, 5, 450), *(block(first, 200) for first in (0, 200)), block(400, 50))
     with database.begin() as session:
-        window = traces.read_signal(session, run_id, "weight_norm", [2], 998, 1011)
+        window = chunks.read_signal(session, run_id, "weight_norm", [2], 998, 1011)
         np.testing.assert_array_equal(window.steps, [1000, 1005, 1010])
         expected = block(200, 200).signals[SIGNALS.index("weight_norm"), 1, 0:3]
         np.testing.assert_array_equal(window.values, [expected])
@@ -102,7 +103,7 @@ def test_rollups_are_exact_against_the_raw_values(database: Database, run_id: uu
     size = rollup_size(total)
     with database.begin() as session:
         stored = traces.read_rollup(session, run_id, "weight_norm", [1, 2, 3], 500)
-        window = traces.read_signal(session, run_id, "weight_norm", [1, 2, 3], 0, 2 * total)
+        window = chunks.read_signal(session, run_id, "weight_norm", [1, 2, 3], 0, 2 * total)
     assert stored is not None
     raw = traces.Picture(traces._ranges(window.steps, size), Buckets.of(window.values, size), raw=False)  # noqa: SLF001 -- the oracle cuts at the stored size
     np.testing.assert_array_equal(stored.steps, raw.steps)
@@ -156,7 +157,7 @@ def test_an_untrained_record_has_a_null_update_ratio(database: Database, run_id:
     with database.begin() as session:
         nulls = session.execute(text("SELECT count(*) FROM layer_trace WHERE update_ratio IS NULL")).scalar_one()
         assert nulls == len(LAYERS)
-        assert np.isnan(traces.read_signal(session, run_id, "update_ratio", [1, 2, 3], 0, 0).values).all()
+        assert np.isnan(chunks.read_signal(session, run_id, "update_ratio", [1, 2, 3], 0, 0).values).all()
 
 
 def test_deleting_the_experiment_deletes_its_trace(database: Database, run_id: uuid.UUID) -> None:

@@ -9,13 +9,13 @@ from pydantic import SecretStr
 from sqlalchemy import select, text
 
 from models import queueing, runs
+from models.chunks import read_curves
 from models.database import Database
 from models.plan import expand
 from models.settings import Settings
 from models.signals import CURVES
 from models.specs.experiment import ExperimentSpec
 from models.tables import Run
-from models.traces import read_curves
 from worker.attempt import Workshop
 
 LEASE_S = 60.0

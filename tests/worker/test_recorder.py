@@ -14,13 +14,13 @@ from sqlalchemy.exc import IntegrityError
 
 from models import queueing, runs
 from models.analysis.statistics import Array
+from models.chunks import read_curves, read_signal
 from models.database import Database
 from models.plan import Plan
-from models.recording import CHUNK_RECORDS
+from models.rollups import CHUNK_RECORDS
 from models.runs import Lease
 from models.signals import CURVES, SIGNALS
 from models.tables import CurveChunk, CurveRollup, Event, Experiment, Run, TraceChunk, TraceRollup
-from models.traces import read_curves, read_signal
 from tests.models.stored import new_run, some_values
 from worker.heart import Heart
 from worker.probe import StepRecord

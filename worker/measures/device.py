@@ -96,8 +96,8 @@ class DeviceMeter(Meter):
 
     def _count_nonfinite(self, matrix: Array) -> None:
         """Entries of h and δ are counted where their norms are not finite alone: there, it costs another copy."""
-        for row, kept in ((0, self._h), (1, self._delta)):
-            for layer in np.flatnonzero(~np.isfinite(matrix[row])).tolist():
+        for name, kept in (("activation_rms", self._h), ("activation_gradient_rms", self._delta)):
+            for layer in np.flatnonzero(~np.isfinite(matrix[SIGNALS.index(name)])).tolist():
                 matrix[SIGNALS.index("nonfinite_count"), layer] += int((~kept[layer].isfinite()).sum())
 
 

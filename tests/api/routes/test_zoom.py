@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from models.analysis.statistics import Array
 from models.chunks import Window
 from models.database import Database
-from models.recording import CHUNK_RECORDS, Block, rollup_size
+from models.recording import Block
+from models.rollups import CHUNK_RECORDS, rollup_size
 from models.signals import CURVES, SIGNALS, SignalName
 from models.traces import Signal, draw
 from tests.api.made import claim, run_ids, submit
