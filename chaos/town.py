@@ -17,7 +17,8 @@ from local.supervisor import Clinic
 from models.database import Database
 from models.status import State
 from models.tables import Run
-from worker.app import ANY_QUEUE, RUN_TASK, worker_name
+from worker.app import ANY_QUEUE, RUN_TASK
+from worker.slots import worker_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ Model = TypeVar("Model", bound=BaseModel)
 class PydanticColumn(TypeDecorator[Model]):
     """JSONB that holds one ``model``. Values are frozen: replace them, do not change them in place."""
 
-    impl = JSONB
+    impl = JSONB(none_as_null=True)
     cache_ok = True
 
     def __init__(self, model: type[Model]) -> None:

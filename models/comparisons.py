@@ -1,6 +1,7 @@
 """An experiment's comparison: computed from the summaries of its runs, stored once the last run has ended."""
 
 import uuid
+from collections.abc import Sequence
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -21,6 +22,19 @@ def compute(session: Session, experiment_id: uuid.UUID) -> Comparison:
     )
     runs = [RunRow(variant=row.variant, seed=row.seed, state=row.state, summary=row.summary) for row in rows]
     return compare(spec, expand(spec), runs, experiment_id=str(experiment_id))
+
+
+def missing(session: Session, limit: int) -> Sequence[uuid.UUID]:
+    """Experiments that have ended and have no comparison stored: the last run was cancelled in the queue, or its worker
+    has died. At most ``limit``, those first that ended first.
+    """
+    query = (
+        select(Experiment.id)
+        .where(Experiment.ended_at.is_not(None), Experiment.comparison.is_(None))
+        .order_by(Experiment.ended_at)
+        .limit(limit)
+    )
+    return session.execute(query).scalars().all()
 
 
 def store_if_ended(session: Session, experiment_id: uuid.UUID) -> None:

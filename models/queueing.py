@@ -25,20 +25,25 @@ class Queued:
     device: str
 
 
-def take_unpublished(session: Session, window: int, republish_after_s: float) -> list[Queued]:
+def take_unpublished(
+    session: Session, window: int, republish_after_s: float, owner_limit: int | None = None
+) -> list[Queued]:
     """Mark as published, and return, the queued runs whose turn it is: highest priority first, then fair
     between owners, then oldest first. At most ``window`` published runs are left unclaimed at any time;
     what nobody claimed in ``republish_after_s`` is published again, so a lost message costs time only.
+
+    Neither an experiment's ``max_parallel`` nor ``owner_limit`` runs of one owner are exceeded.
     """
+    # One dispatcher chooses at a time: what another one has just marked counts.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(runs.QUEUE_CHANNEL))))
     stale = func.clock_timestamp() - runs.seconds(republish_after_s)
     waiting = session.execute(
         select(func.count()).where(Run.state == State.QUEUED, Run.published_at > stale)
     ).scalar_one()
     if waiting >= window:
         return []
-    ranked = text(_NEXT_RUNS)
-    parameters = {"stale_s": republish_after_s, "limit": window - waiting}
-    chosen = [(row.id, row.device) for row in session.execute(ranked, parameters)]
+    parameters = {"stale_s": republish_after_s, "owner_limit": owner_limit, "limit": window - waiting}
+    chosen = [(row.id, row.device) for row in session.execute(_NEXT_RUNS, parameters)]
     marked = session.execute(
         update(Run)
         .where(
@@ -53,37 +58,38 @@ def take_unpublished(session: Session, window: int, republish_after_s: float) ->
     return [Queued(run_id, device) for run_id, device in chosen if run_id in still_queued]
 
 
-# Fairness: an owner's k-th waiting run counts behind the runs that the owner has under way already.
-# SKIP LOCKED keeps several dispatchers from publishing one run twice.
-_NEXT_RUNS = """
-WITH busy AS (
-    SELECT e.owner, count(*) AS n FROM run r JOIN experiment e ON e.id = r.experiment_id
-    WHERE r.state = 'running' OR (r.state = 'queued' AND r.published_at IS NOT NULL)
-    GROUP BY e.owner
-), parallel AS (
-    SELECT r.experiment_id AS id, count(*) AS n FROM run r
+# Fairness: an owner's k-th waiting run counts behind the runs that the owner has under way already. Caps come first,
+# so that a run which has to wait takes nobody's turn. FOR UPDATE SKIP LOCKED passes by what a worker claims just now.
+_NEXT_RUNS = text("""
+WITH under_way AS (
+    SELECT r.experiment_id, e.owner FROM run r JOIN experiment e ON e.id = r.experiment_id
     WHERE r.state = 'running' OR (
         r.state = 'queued' AND r.published_at >= clock_timestamp() - make_interval(secs => :stale_s)
     )
-    GROUP BY r.experiment_id
+), parallel AS (
+    SELECT experiment_id AS id, count(*) AS n FROM under_way GROUP BY experiment_id
+), busy AS (
+    SELECT owner, count(*) AS n FROM under_way GROUP BY owner
 ), waiting AS (
-    SELECT r.id, e.priority, e.spec ->> 'device' AS device, e.created_at, r.position,
-        coalesce(b.n, 0) + row_number() OVER (
-            PARTITION BY e.owner ORDER BY e.priority DESC, e.created_at, e.id, r.position
-        ) AS turn,
-        row_number() OVER (PARTITION BY e.id ORDER BY r.position) + coalesce(p.n, 0) AS abreast,
-        e.max_parallel
-    FROM run r JOIN experiment e ON e.id = r.experiment_id
-        LEFT JOIN busy b ON b.owner = e.owner LEFT JOIN parallel p ON p.id = e.id
+    SELECT r.id, r.position, e.id AS experiment_id, e.owner, e.priority, e.created_at, e.max_parallel,
+        e.spec ->> 'device' AS device,
+        coalesce(p.n, 0) + row_number() OVER (PARTITION BY e.id ORDER BY r.position) AS abreast
+    FROM run r JOIN experiment e ON e.id = r.experiment_id LEFT JOIN parallel p ON p.id = e.id
     WHERE r.state = 'queued' AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
         AND (r.published_at IS NULL OR r.published_at < clock_timestamp() - make_interval(secs => :stale_s))
+), allowed AS (
+    SELECT w.*, coalesce(b.n, 0) + row_number() OVER (
+        PARTITION BY w.owner ORDER BY w.priority DESC, w.created_at, w.experiment_id, w.position
+    ) AS turn
+    FROM waiting w LEFT JOIN busy b ON b.owner = w.owner
+    WHERE w.max_parallel IS NULL OR w.abreast <= w.max_parallel
 )
-SELECT r.id, w.device FROM waiting w JOIN run r ON r.id = w.id
-WHERE w.max_parallel IS NULL OR w.abreast <= w.max_parallel
-ORDER BY w.priority DESC, w.turn, w.created_at, w.position
+SELECT r.id, a.device FROM allowed a JOIN run r ON r.id = a.id
+WHERE CAST(:owner_limit AS bigint) IS NULL OR a.turn <= CAST(:owner_limit AS bigint)
+ORDER BY a.priority DESC, a.turn, a.created_at, a.position
 LIMIT :limit
 FOR UPDATE OF r SKIP LOCKED
-"""
+""")
 
 
 def expire(session: Session) -> int:
@@ -113,10 +119,12 @@ def reap(session: Session, max_attempts: int) -> int:
     return _reap_where(session, Run.lease_until < func.clock_timestamp(), "lease lost", max_attempts)
 
 
-def reap_worker(session: Session, run_id: uuid.UUID, worker: str, max_attempts: int) -> int:
-    """Give back at once the run of a worker process known to be dead. How many runs: 0 or 1."""
+def reap_worker(
+    session: Session, run_id: uuid.UUID, worker: str, max_attempts: int, reason: str = "worker process died"
+) -> int:
+    """Give back at once the run of a worker process that is dead, or about to be. How many runs: 0 or 1."""
     held = (Run.id == run_id) & (Run.worker == worker)
-    return _reap_where(session, held, "worker process died", max_attempts)
+    return _reap_where(session, held, reason, max_attempts)
 
 
 def _reap_where(session: Session, condition: ColumnElement[bool], reason: str, max_attempts: int) -> int:

@@ -185,8 +185,26 @@ def remove(session: Session, experiment_id: uuid.UUID) -> None:
 # --- the worker's side -------------------------------------------------------------------------------------------
 
 
-def claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float) -> Claim | None:
-    """Take a queued run. None where another has it, it has ended, or its experiment is gone."""
+class _OverCapError(Exception):
+    """One run more than may be under way at once."""
+
+
+def claim(
+    session: Session, run_id: uuid.UUID, worker: str, lease_s: float, owner_limit: int | None = None
+) -> Claim | None:
+    """Take a queued run. None where another has it, it has ended, or its experiment is gone; and where one more would
+    exceed the experiment's ``max_parallel`` or ``owner_limit`` runs of its owner, for a message may come late: then the
+    run waits to be published again.
+    """
+    try:
+        with session.begin_nested():
+            return _claim(session, run_id, worker, lease_s, owner_limit)
+    except _OverCapError:
+        session.execute(update(Run).where(Run.id == run_id, Run.state == State.QUEUED).values(published_at=None))
+        return None
+
+
+def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, owner_limit: int | None) -> Claim | None:
     token = uuid.uuid4()
     row = session.execute(
         update(Run)
@@ -221,13 +239,33 @@ def claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float) -> C
         checkpoint = Checkpoint(row.checkpoint_step, row.checkpoint_epochs, row.checkpoint_path)
     if row.attempt > 1:
         _erase_trace(session, run_id, checkpoint)
-    spec = session.execute(select(Experiment.spec).where(Experiment.id == row.experiment_id)).scalar_one()
+    asked = select(Experiment.spec, Experiment.owner).where(Experiment.id == row.experiment_id)
+    spec, owner = session.execute(asked).one()
     _start(session, row.experiment_id)
     events.tell_runs(session, row.experiment_id, [run_id])
+    # From here on no other claim of this experiment comes between.
+    _keep_to_caps(session, row.experiment_id, spec.max_parallel, owner, owner_limit)
     events.tell_experiment(session, row.experiment_id)
     _notify(session, QUEUE_CHANNEL)
     _notify(session, CHANGED_CHANNEL, row.experiment_id)
     return Claim(lease, spec, row.variant, row.seed, row.trace_every, checkpoint)
+
+
+def _keep_to_caps(
+    session: Session, experiment_id: uuid.UUID, max_parallel: int | None, owner: str, owner_limit: int | None
+) -> None:
+    """_OverCapError where too many runs are under way, this one counted. The experiment is locked."""
+    running = select(func.count()).select_from(Run).where(Run.state == State.RUNNING)
+    if max_parallel is not None:
+        abreast = session.execute(running.where(Run.experiment_id == experiment_id)).scalar_one()
+        if abreast > max_parallel:
+            raise _OverCapError
+    if owner_limit is not None:
+        # The last lock of a claim, and of claims alone.
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"clinic owner {owner}"))))
+        of_owner = running.join(Experiment, Experiment.id == Run.experiment_id).where(Experiment.owner == owner)
+        if session.execute(of_owner).scalar_one() > owner_limit:
+            raise _OverCapError
 
 
 def _erase_trace(session: Session, run_id: uuid.UUID, checkpoint: Checkpoint | None) -> None:
@@ -323,9 +361,9 @@ def fail(session: Session, lease: Lease, error: Mapping[str, Any]) -> bool:
     return _end(session, lease, State.FAILED, str(error.get("detail", "failed")), error=dict(error))
 
 
-def stop(session: Session, lease: Lease) -> bool:
+def stop(session: Session, lease: Lease, reason: str = "cancelled") -> bool:
     """running → cancelled, as asked."""
-    return _end(session, lease, State.CANCELLED, "cancelled")
+    return _end(session, lease, State.CANCELLED, reason)
 
 
 def give_back(session: Session, lease: Lease, reason: str) -> bool:

@@ -33,7 +33,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy reads this class attribute
         uuid.UUID: UUID(as_uuid=True),
         dt.datetime: Instant,
-        dict[str, Any]: JSONB,
+        dict[str, Any]: JSONB(none_as_null=True),  # absent is NULL, which SQL can ask for
         str: String,
     }
 
@@ -63,6 +63,7 @@ class Experiment(Base):
     __table_args__ = (
         Index("ix_experiment_owner_id", "owner", "id"),
         Index("ix_experiment_state_id", "state", "id"),
+        Index("ix_experiment_not_compared", "ended_at", postgresql_where=text("comparison IS NULL")),
         Index("ix_experiment_deadline", "deadline", postgresql_where=text("state IN ('queued', 'running')")),
     )
 

@@ -5,12 +5,13 @@ A message carries a run id and is a hint; Postgres is the truth. The parent proc
 
 import mmap
 import os
-import socket
+import threading
 import uuid
+from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import structlog
 from celery import Celery, Task, signals
 from celery.worker.request import Request
@@ -20,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from models import queueing
 from models.database import Database
 from models.settings import Settings
+from worker.slots import devices, worker_name
 
 log = structlog.get_logger()
 
@@ -28,6 +30,8 @@ ANY_QUEUE, CPU_QUEUE, GPU_QUEUE = "clinic.any", "clinic.cpu", "clinic.gpu"
 QUEUE_OF_DEVICE = {"auto": ANY_QUEUE, "cpu": CPU_QUEUE, "gpu": GPU_QUEUE}
 
 LOOK_S = 0.25
+STOP_S = 20.0
+"""So long a step may take once the worker has been asked to end; then its process is killed."""
 
 _stopping = mmap.mmap(-1, 1)
 """One byte shared between the parent and the children that it forks: set when the worker is asked to end."""
@@ -38,24 +42,9 @@ def asked_to_stop() -> bool:
     return _stopping[0] == 1
 
 
-def gpu_count() -> int:
-    """How many NVIDIA GPUs this machine has, found without loading torch or CUDA."""
-    folder = Path("/proc/driver/nvidia/gpus")
-    return len(list(folder.iterdir())) if folder.is_dir() else 0
-
-
-def has_gpu(settings: Settings) -> bool:
-    return settings.device == "gpu" or (settings.device == "auto" and gpu_count() > 0)
-
-
 def queues(settings: Settings) -> list[str]:
     """What this worker takes: anything, and what asks for its kind of device."""
-    return [ANY_QUEUE, GPU_QUEUE] if has_gpu(settings) else [ANY_QUEUE, CPU_QUEUE]
-
-
-def worker_name(pid: int) -> str:
-    """A worker process as run rows know it; unique on a host while the process lives."""
-    return f"{socket.gethostname()}:{pid}"
+    return [QUEUE_OF_DEVICE[device] for device in devices(settings)]
 
 
 class RunRequest(Request):
@@ -92,6 +81,7 @@ class ClinicCelery(Celery[Any]):
             worker_disable_prefetch=True,
             worker_prefetch_multiplier=1,
             worker_concurrency=settings.workers,
+            worker_max_tasks_per_child=settings.runs_per_child,
             worker_proc_alive_timeout=120.0,  # a child imports torch before it says that it is up
             worker_enable_remote_control=False,
             worker_send_task_events=False,
@@ -122,6 +112,15 @@ def _required(secret: SecretStr | None, name: str, why: str) -> str:
 @signals.worker_shutting_down.connect
 def _hand_back(**_: object) -> None:
     _stopping[0] = 1
+    killer = threading.Timer(STOP_S, _kill_children)  # the parent itself only waits for them
+    killer.daemon = True
+    killer.start()
+
+
+def _kill_children() -> None:
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 @signals.worker_ready.connect

@@ -26,7 +26,7 @@ from models.runs import Checkpoint, Claim
 from models.settings import Settings
 from models.specs.base import SpecError
 from models.status import State
-from worker.app import asked_to_stop, worker_name
+from worker.app import asked_to_stop
 from worker.cadence import cadence
 from worker.checkpoints import Keeper, unpacked
 from worker.datasets import load
@@ -36,6 +36,7 @@ from worker.heart import Heart, Watch
 from worker.measures.host import warm_up
 from worker.probe import StepRecord
 from worker.recorder import LeaseLost, Recorder
+from worker.slots import worker_name
 
 log = structlog.get_logger()
 
@@ -79,7 +80,8 @@ class Workshop:
     def carry_out(self, run_id: uuid.UUID) -> None:
         """Claim, train, store. Whatever happens, the run row says so, or its lease lapses and another takes it."""
         with self.database.begin() as session:
-            claim = runs.claim(session, run_id, self.name, self.settings.lease_s)
+            limit = self.settings.max_parallel_per_owner
+            claim = runs.claim(session, run_id, self.name, self.settings.lease_s, limit)
         if claim is None:
             return
         with self.heart.watch(claim.lease) as watch:

@@ -1,5 +1,5 @@
-"""Publishes queued runs, publishes again what nobody claimed, reaps lost leases, drops traces that retention lets
-go and checkpoints that nobody needs; a process of its own.
+"""Publishes queued runs, publishes again what nobody claimed, reaps lost leases, stores comparisons that no worker
+could, drops traces that retention lets go and checkpoints that nobody needs; a process of its own.
 
 Any number of dispatchers may run side by side. NOTIFY makes it immediate, a slow sweep makes it certain: every
 message may be lost, doubled or late, and nothing changes but the time.
@@ -9,6 +9,7 @@ import math
 import signal
 import threading
 import time
+import uuid
 from types import FrameType
 
 import psycopg
@@ -16,7 +17,7 @@ import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import DBAPIError
 
-from models import checkpoints, idempotency, queueing, retention, runs
+from models import checkpoints, comparisons, idempotency, queueing, retention, runs
 from models.checkpoints import CheckpointFiles
 from models.database import Database
 from models.settings import Settings
@@ -31,6 +32,7 @@ RETENTION_S = 60.0
 """Between two looks for traces that are too old, once none was left."""
 COLLECT_S = 60.0
 """Between two looks for files of checkpoints that are of no more use."""
+COMPARED_AT_ONCE = 10
 _RETRY_S = 0.5
 
 
@@ -42,6 +44,7 @@ class Dispatcher:
         self._celery = celery
         self._settings = settings
         self._closing = threading.Event()
+        self._incomparable: set[uuid.UUID] = set()
 
     def close(self) -> None:
         self._closing.set()
@@ -61,6 +64,7 @@ class Dispatcher:
             while not self._closing.is_set():
                 if time.monotonic() - reaped_at >= self._settings.sweep_s:
                     self.reap()
+                    self.compare()
                     reaped_at = time.monotonic()
                     # A batch with each sweep: deleting a long run takes minutes, and nobody waits for it.
                     if reaped_at - retained_at >= RETENTION_S and not self.retain():
@@ -84,6 +88,24 @@ class Dispatcher:
             log.warning("deadlines passed, runs failed", runs=late)
         return lost
 
+    def compare(self) -> None:
+        """Store the comparisons that no worker could store."""
+        with self._database.begin() as session:
+            ended = comparisons.missing(session, COMPARED_AT_ONCE + len(self._incomparable))
+        for experiment_id in ended:
+            if experiment_id not in self._incomparable:
+                self._compare(experiment_id)
+
+    def _compare(self, experiment_id: uuid.UUID) -> None:
+        try:
+            with self._database.begin() as session:
+                comparisons.store_if_ended(session, experiment_id)
+        except DBAPIError:
+            raise
+        except Exception:  # one that cannot be compared must not hold up every other run
+            log.exception("an experiment cannot be compared", experiment=str(experiment_id))
+            self._incomparable.add(experiment_id)
+
     def retain(self) -> int:
         """Delete one batch of what is older than ``trace_retention_days``, if that is set. How many rows."""
         if self._settings.trace_retention_days is None:
@@ -102,7 +124,8 @@ class Dispatcher:
     def publish(self) -> int:
         """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run."""
         with self._database.begin() as session:
-            queued = queueing.take_unpublished(session, WINDOW, REPUBLISH_S)
+            limit = self._settings.max_parallel_per_owner
+            queued = queueing.take_unpublished(session, WINDOW, REPUBLISH_S, limit)
         for run in queued:
             queue = QUEUE_OF_DEVICE[run.device]
             self._celery.send_task(RUN_TASK, args=[str(run.run_id)], queue=queue, retry=False)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 from billiard import current_process
 from celery import current_app, shared_task, signals
 
-from worker.app import RUN_TASK, ClinicCelery, gpu_count, has_gpu
+from worker.app import RUN_TASK, ClinicCelery
+from worker.slots import gpu_count, has_gpu
 
 if TYPE_CHECKING:
     from worker.attempt import Workshop

@@ -21,6 +21,7 @@ def clinic() -> Iterator[Clinic]:
     folder = Folder.temporary(ROOT, ".clinic-test-")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLINIC_LEASE_S", LEASE_S)
+        patch.setenv("CLINIC_CANCEL_GRACE_S", "1")
         patch.setenv("CLINIC_WORKERS", "2")
         clinic = Clinic(Settings(), folder, port=free_port("127.0.0.1"))
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -56,11 +57,29 @@ def ended(client: httpx.Client, experiment: Json) -> Json:
 
 
 def worker_pids(clinic: Clinic) -> tuple[int, list[int]]:
-    """(the Celery parent, its children that hold torch)."""
+    """(the Celery parent, its children that train)."""
     parent = clinic.pid("worker")
     assert parent is not None
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return parent, [int(child) for child in children]
+    children = psutil.Process(parent).children()
+    return parent, [child.pid for child in children if not is_warden(child)]
+
+
+def is_warden(process: psutil.Process) -> bool:
+    return "worker.warden" in process.cmdline()
+
+
+def warden(clinic: Clinic) -> psutil.Process:
+    """The one beside the worker, once there is one."""
+    deadline = time.monotonic() + 30
+    while True:
+        parent = clinic.pid("worker")
+        assert parent is not None
+        found = [child for child in psutil.Process(parent).children() if is_warden(child)]
+        if found:
+            (only,) = found
+            return only
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def maps_torch(pid: int) -> bool:
@@ -107,6 +126,25 @@ def test_cancel_stops_training_soon_and_says_so(client: httpx.Client) -> None:
     assert done["state"] == "cancelled"
     assert done["runs"]["cancelled"] == 4
     assert time.monotonic() - asked_at < 10
+
+
+def test_a_process_that_does_not_hear_of_a_cancel_is_ended(client: httpx.Client) -> None:
+    experiment = submitted(client, steps=100_000)
+    run = training(client, experiment)
+    pid = int(run["attempts"][0]["worker"].rpartition(":")[2])
+    os.kill(pid, signal.SIGSTOP)
+    client.post(experiment["links"]["cancel"])
+    assert ended(client, experiment)["state"] == "cancelled"
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=30)
+    assert not psutil.pid_exists(pid)
+    assert ended(client, submitted(client, steps=1, seeds=[0, 1, 2, 3]))["state"] == "succeeded"
+
+
+def test_a_killed_warden_has_a_successor(clinic: Clinic) -> None:
+    first = warden(clinic)
+    first.kill()
+    psutil.wait_procs([first], timeout=30)
+    assert warden(clinic).pid != first.pid
 
 
 def test_deleting_while_it_trains_leaves_nothing(clinic: Clinic, client: httpx.Client) -> None:

@@ -232,9 +232,12 @@ def test_deleting_while_a_run_trains_voids_its_lease(database: Database) -> None
         assert runs.cancel_requested(session, lease)
 
 
-def publish(database: Database, window: int = 100, republish_after_s: float = LONG_S) -> list[uuid.UUID]:
+def publish(
+    database: Database, window: int = 100, republish_after_s: float = LONG_S, owner_limit: int | None = None
+) -> list[uuid.UUID]:
     with database.begin() as session:
-        return [queued.run_id for queued in queueing.take_unpublished(session, window, republish_after_s)]
+        chosen = queueing.take_unpublished(session, window, republish_after_s, owner_limit)
+        return [queued.run_id for queued in chosen]
 
 
 def test_higher_priority_is_published_first(database: Database) -> None:
@@ -314,6 +317,54 @@ def test_of_one_experiment_no_more_than_max_parallel_are_under_way(database: Dat
     with database.begin() as session:
         runs.fail(session, lease, {"detail": "broken"})
     assert publish(database) == ids[2:3]
+
+
+def raced(database: Database, ids: list[uuid.UUID], owner_limit: int | None = None) -> list[Claim]:
+    """What as many workers get that hear of these runs at one moment, as late messages may have it."""
+    barrier = threading.Barrier(len(ids))
+
+    def race(run_id: uuid.UUID) -> Claim | None:
+        barrier.wait()
+        with database.begin() as session:
+            return runs.claim(session, run_id, "host:1", LONG_S, owner_limit)
+
+    with ThreadPoolExecutor(len(ids)) as pool:
+        return [one for one in pool.map(race, ids) if one is not None]
+
+
+def test_late_messages_do_not_lift_max_parallel(database: Database) -> None:
+    ids = run_ids(database, submit(database, seeds=[0, 1, 2, 3, 4, 5], max_parallel=2))
+    won = raced(database, ids)
+    assert len(won) == 2
+    lost = [run_id for run_id in ids if run_id not in {one.lease.run_id for one in won}]
+    assert {(run(database, run_id).state, run(database, run_id).attempt) for run_id in lost} == {(State.QUEUED, 0)}
+    assert publish(database) == []
+    with database.begin() as session:
+        runs.fail(session, won[0].lease, {"detail": "broken"})
+    assert publish(database) == lost[:1]
+
+
+def test_of_one_owner_no_more_runs_than_allowed_are_under_way(database: Database) -> None:
+    first = run_ids(database, submit(database, seeds=[0, 1, 2], max_parallel=1))
+    second = run_ids(database, submit(database, seeds=[0, 1, 2]))
+    others = run_ids(database, submit(database, owner="another", seeds=[0]))
+    # What max_parallel holds back takes nobody's place.
+    assert set(publish(database, owner_limit=2)) == {first[0], second[0], others[0]}
+    assert publish(database, owner_limit=2) == []
+    assert len(raced(database, [*first, *second, *others], owner_limit=2)) == 2 + 1
+
+
+def test_dispatchers_side_by_side_publish_each_run_once_and_no_more_than_the_window(database: Database) -> None:
+    ids = run_ids(database, submit(database, seeds=list(range(20))))
+    barrier = threading.Barrier(6)
+
+    def dispatch(_: int) -> list[uuid.UUID]:
+        barrier.wait()
+        return publish(database, window=15)
+
+    with ThreadPoolExecutor(6) as pool:
+        chosen = [run_id for some in pool.map(dispatch, range(6)) for run_id in some]
+    assert sorted(chosen) == sorted(ids[:15])
 
 
 def test_runs_that_have_not_started_by_the_deadline_fail(database: Database) -> None:

@@ -20,7 +20,7 @@ from models.database import Database
 from models.plan import expand
 from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
-from models.tables import CurveChunk, Run
+from models.tables import CurveChunk, Experiment, Run
 from tests.models.stored import new_run, some_values, write_all, writer_of
 from worker.app import ANY_QUEUE, GPU_QUEUE, ClinicCelery, create_app
 from worker.dispatcher import REPUBLISH_S, WINDOW, Dispatcher
@@ -154,6 +154,39 @@ def test_a_checkpoint_of_a_run_that_has_ended_is_collected(database: Database, d
         session.execute(update(Run).values(state="cancelled"))
     with serving(dispatcher):
         assert in_the_end(lambda: not files.names())
+
+
+def stored_comparison(database: Database, experiment_id: uuid.UUID) -> bool:
+    with database.begin() as session:
+        return session.execute(
+            select(Experiment.comparison.is_not(None)).where(Experiment.id == experiment_id)
+        ).scalar_one()
+
+
+def test_an_experiment_that_ended_without_a_worker_is_compared_and_again_after_a_retry(
+    database: Database, dispatcher: Dispatcher
+) -> None:
+    experiment_id = submit(database, deadline="2001-01-01T00:00:00Z")
+    dispatcher.reap()  # the deadline has passed
+    dispatcher.compare()
+    assert stored_comparison(database, experiment_id)
+    with database.begin() as session:
+        assert runs.retry(session, experiment_id) == 1
+    dispatcher.compare()
+    assert not stored_comparison(database, experiment_id)
+    dispatcher.reap()
+    dispatcher.compare()
+    assert stored_comparison(database, experiment_id)
+
+
+def test_one_that_cannot_be_compared_does_not_hold_up_the_others(database: Database, dispatcher: Dispatcher) -> None:
+    broken, whole = (submit(database, deadline="2001-01-01T00:00:00Z") for _ in range(2))
+    dispatcher.reap()
+    with database.begin() as session:
+        session.execute(update(Run).where(Run.experiment_id == broken).values(variant="nobody knows"))
+    for _ in range(2):
+        dispatcher.compare()
+    assert (stored_comparison(database, broken), stored_comparison(database, whole)) == (False, True)
 
 
 @contextmanager
