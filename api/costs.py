@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from api.timing import run_seconds, scale
 from api.trials import planned
 from models.designs import remedy_names
-from models.plan import Plan, Variant
+from models.plan import Plan, Variant, runs_per_variant
 from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import RemedySpec
@@ -54,17 +54,17 @@ class Cost(BaseModel):
 def estimate(session: Session, spec: ExperimentSpec) -> Cost:
     """Nothing is stored. SpecError where the spec cannot be."""
     variants = planned(spec)
-    seeds = len(spec.seed_list())
+    runs = runs_per_variant(spec)
     plans = [variant.plan for variant in variants]
-    seconds = sum(run_seconds(plan) for plan in plans) * seeds * scale(session, spec.device)
+    seconds = sum(run_seconds(plan) for plan in plans) * runs * scale(session, spec.device)
     return Cost(
         variants=[
             VariantCost(name=one.name, remedies=list(one.remedies), parameters=one.plan.network.parameters)
             for one in variants
         ],
-        runs=seeds * len(variants),
+        runs=runs * len(variants),
         steps=plans[0].steps,
-        trace_values=seeds * sum(len(SIGNALS) * len(plan.network.rows) * plan.recorded_steps for plan in plans),
+        trace_values=runs * sum(len(SIGNALS) * len(plan.network.rows) * plan.recorded_steps for plan in plans),
         estimated_device_seconds=round(seconds, 3),
         warnings=_warnings(spec, variants),
         seeds_needed=SeedsNeeded(effect=EFFECT, n=seeds_needed(EFFECT / ASSUMED_SD)),

@@ -11,7 +11,7 @@ from models.analysis.statistics import Number
 from models.analysis.verdict import Verdict
 from models.progress import Progress
 from models.specs.experiment import ExperimentSpec
-from models.status import State
+from models.status import Phase, State
 from models.tables import Attempt, Experiment, Run
 
 
@@ -57,12 +57,18 @@ class AttemptView(BaseModel):
 
 
 class RunView(BaseModel):
-    """One variant under one seed. ``overhead``: the factor by which recording lengthened its steps."""
+    """One variant under one seed: a ``trial`` that is compared, or a try to ``tune`` it.
+
+    ``overhead``: the factor by which recording lengthened its steps.
+    """
 
     id: str
     experiment_id: str
     variant: str
     seed: int
+    phase: Phase
+    learning_rate: float | None
+    """That this run tries, or that tuning chose for its variant; null: the variant's own."""
     state: State
     outcome: Literal["finished", "diverged"] | None
     progress: float
@@ -104,6 +110,7 @@ class RunEvent(BaseModel):
     run_id: str
     variant: str
     seed: int
+    phase: Phase = Phase.TRIAL
     state: State
     outcome: Literal["finished", "diverged"] | None
     attempt: int
@@ -116,6 +123,7 @@ class ProgressEvent(BaseModel):
     run_id: str
     variant: str
     seed: int
+    phase: Phase = Phase.TRIAL
     step: int
     steps: int
     loss: float | None
@@ -179,6 +187,8 @@ def run_view(row: Run, attempts: list[Attempt]) -> RunView:
         experiment_id=str(row.experiment_id),
         variant=row.variant,
         seed=row.seed,
+        phase=Phase(row.phase),
+        learning_rate=row.learning_rate,
         state=State(row.state),
         outcome=row.outcome,  # type: ignore[arg-type]  # written from the same two words
         progress=1.0 if State(row.state) is State.SUCCEEDED else row.step / max(row.steps, 1),

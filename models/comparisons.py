@@ -1,27 +1,40 @@
 """An experiment's comparison: computed from the summaries of its runs, stored once the last run has ended."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models.analysis.comparison import Comparison, RunRow, compare
+from models.analysis.tuning import Tried
 from models.plan import expand
-from models.status import State
+from models.status import Phase, State
 from models.tables import Experiment, Run
+from models.tuning import tried_of
 
 
 def compute(session: Session, experiment_id: uuid.UUID) -> Comparison:
     """From what is stored now; honest about runs that are missing. The experiment must exist."""
     spec = session.execute(select(Experiment.spec).where(Experiment.id == experiment_id)).scalar_one()
-    rows = session.execute(
-        select(Run.variant, Run.seed, Run.state, Run.summary)
-        .where(Run.experiment_id == experiment_id)
-        .order_by(Run.position)
+    query = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.position)
+    rows = session.execute(query).scalars().all()
+    return compare(
+        spec,
+        expand(spec),
+        [_trial(row) for row in rows if row.phase == Phase.TRIAL],
+        _tried(rows),
+        experiment_id=str(experiment_id),
     )
-    runs = [RunRow(variant=row.variant, seed=row.seed, state=row.state, summary=row.summary) for row in rows]
-    return compare(spec, expand(spec), runs, experiment_id=str(experiment_id))
+
+
+def _trial(row: Run) -> RunRow:
+    return RunRow(row.variant, row.seed, row.state, row.summary, row.learning_rate)
+
+
+def _tried(rows: Sequence[Run]) -> Mapping[str, Sequence[Tried]]:
+    names = dict.fromkeys(row.variant for row in rows if row.phase == Phase.TUNE)
+    return {name: tried_of(row for row in rows if row.variant == name) for name in names}
 
 
 def missing(session: Session, limit: int) -> Sequence[uuid.UUID]:

@@ -27,8 +27,8 @@ _RUNS = text("""
 WITH told AS (SELECT id FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE)
 INSERT INTO event (experiment_id, kind, data)
 SELECT told.id, 'run', jsonb_build_object(
-    'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'state', run.state, 'outcome', run.outcome,
-    'attempt', run.attempt, 'reason', CAST(:reason AS text)
+    'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'state', run.state,
+    'outcome', run.outcome, 'attempt', run.attempt, 'reason', CAST(:reason AS text)
 )
 FROM told JOIN run ON run.experiment_id = told.id
 WHERE run.id = ANY(:run_ids)
@@ -39,8 +39,8 @@ _PROGRESS = text("""
 WITH told AS (SELECT id FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE)
 INSERT INTO event (experiment_id, kind, newest_of, data)
 SELECT told.id, 'progress', run.id, jsonb_build_object(
-    'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'step', run.step, 'steps', run.steps,
-    'loss', CAST(:loss AS double precision), 'nonfinite', CAST(:nonfinite AS boolean)
+    'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'step', run.step,
+    'steps', run.steps, 'loss', CAST(:loss AS double precision), 'nonfinite', CAST(:nonfinite AS boolean)
 )
 FROM told JOIN run ON run.experiment_id = told.id
 WHERE run.id = :run_id

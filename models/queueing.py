@@ -75,7 +75,7 @@ WITH under_way AS (
         e.spec ->> 'device' AS device,
         coalesce(p.n, 0) + row_number() OVER (PARTITION BY e.id ORDER BY r.position) AS abreast
     FROM run r JOIN experiment e ON e.id = r.experiment_id LEFT JOIN parallel p ON p.id = e.id
-    WHERE r.state = 'queued' AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
+    WHERE r.state = 'queued' AND NOT r.held AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
         AND (r.published_at IS NULL OR r.published_at < clock_timestamp() - make_interval(secs => :stale_s))
 ), allowed AS (
     SELECT w.*, coalesce(b.n, 0) + row_number() OVER (

@@ -7,7 +7,7 @@ an experiment, ``clinic_cancel`` the workers. What changes is told in the same t
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from models.analysis.summary import RunSummary
 from models.plan import Variant
 from models.progress import progress_of
 from models.specs.experiment import ExperimentSpec
-from models.status import State, settled
+from models.status import Phase, State, settled
 from models.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experiment, Run, TraceChunk, TraceRollup
 
 QUEUE_CHANNEL = "clinic_queue"
@@ -59,6 +59,8 @@ class Claim:
     spec: ExperimentSpec
     variant: str
     seed: int
+    learning_rate: float | None = None
+    """That tuning tries or has chosen; None: the variant's own."""
     trace_every: int | None = None
     """The cadence that an earlier attempt's recording budget chose."""
     checkpoint: Checkpoint | None = None
@@ -97,8 +99,7 @@ def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], 
             budget_s=None if spec.budget is None else spec.budget.device_seconds,
         )
     )
-    # Seeds outermost: every variant has its first seed before any has its second, so a partial answer compares.
-    arms = [(variant, seed) for seed in spec.seed_list() for variant in variants]
+    arms = list(_arms(spec, variants))
     run_ids = [uuid.UUID(int=uuid7().int) for _ in arms]
     session.execute(
         insert(Run),
@@ -106,18 +107,41 @@ def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], 
             {
                 "id": run_ids[position],
                 "experiment_id": experiment_id,
-                "variant": variant.name,
+                "variant": arm.variant.name,
                 "position": position,
-                "seed": seed,
-                "steps": variant.plan.steps,
+                "seed": arm.seed,
+                "steps": arm.variant.plan.steps,
+                "phase": arm.phase,
+                "learning_rate": arm.learning_rate,
+                "held": spec.tune is not None and arm.phase is Phase.TRIAL,
             }
-            for position, (variant, seed) in enumerate(arms)
+            for position, arm in enumerate(arms)
         ],
     )
     events.tell_experiment(session, experiment_id)
     events.tell_runs(session, experiment_id, run_ids)
     _notify(session, QUEUE_CHANNEL)
     return experiment_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    variant: Variant
+    seed: int
+    phase: Phase = Phase.TRIAL
+    learning_rate: float | None = None
+
+
+def _arms(spec: ExperimentSpec, variants: Sequence[Variant]) -> Iterator[_Arm]:
+    """Tuning first. Seeds outermost: every variant has its first seed before any has its second, so that a partial
+    answer compares.
+    """
+    if spec.tune is not None:
+        for seed in spec.tune.seed_list():
+            for variant in variants:
+                yield from (_Arm(variant, seed, Phase.TUNE, rate) for rate in spec.tune.learning_rate)
+    for seed in spec.seed_list():
+        yield from (_Arm(variant, seed) for variant in variants)
 
 
 def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
@@ -208,7 +232,7 @@ def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, own
     token = uuid.uuid4()
     row = session.execute(
         update(Run)
-        .where(Run.id == run_id, Run.state == State.QUEUED)
+        .where(Run.id == run_id, Run.state == State.QUEUED, ~Run.held)
         .values(
             state=State.RUNNING,
             attempt=Run.attempt + 1,
@@ -224,6 +248,7 @@ def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, own
             Run.variant,
             Run.seed,
             Run.attempt,
+            Run.learning_rate,
             Run.trace_every,
             Run.checkpoint_step,
             Run.checkpoint_epochs,
@@ -248,7 +273,7 @@ def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, own
     events.tell_experiment(session, row.experiment_id)
     _notify(session, QUEUE_CHANNEL)
     _notify(session, CHANGED_CHANNEL, row.experiment_id)
-    return Claim(lease, spec, row.variant, row.seed, row.trace_every, checkpoint)
+    return Claim(lease, spec, row.variant, row.seed, row.learning_rate, row.trace_every, checkpoint)
 
 
 def _keep_to_caps(

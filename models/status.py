@@ -28,6 +28,13 @@ class Outcome(StrEnum):
     DIVERGED = "diverged"
 
 
+class Phase(StrEnum):
+    """What a run is for: to try a learning rate on a seed of its own, or to be compared."""
+
+    TUNE = "tune"
+    TRIAL = "trial"
+
+
 EDGES: Mapping[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.FAILED}),
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED}),

@@ -79,6 +79,12 @@ class Run(Base):
     position: Mapped[int]
     seed: Mapped[int] = mapped_column(BigInteger)
     source: Mapped[str] = mapped_column(server_default="trained")
+    phase: Mapped[str] = mapped_column(server_default="trial")
+    """``tune``: it tries a learning rate; ``trial``: it is compared."""
+    learning_rate: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
+    """That tuning tries or has chosen; NULL: the variant's own."""
+    held: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Queued, and waits for its variant's tuning."""
     state: Mapped[str] = mapped_column(server_default="queued")
     outcome: Mapped[str | None]
     step: Mapped[int] = mapped_column(server_default="0")
@@ -109,6 +115,7 @@ class Run(Base):
 
     __table_args__ = (
         Index("ix_run_experiment_id_position", "experiment_id", "position", unique=True),
+        Index("ix_run_held", "experiment_id", postgresql_where=text("held AND state = 'queued'")),
         Index("ix_run_queued", "created_at", postgresql_where=text("state = 'queued'")),
         Index("ix_run_running", "lease_until", postgresql_where=text("state = 'running'")),
     )

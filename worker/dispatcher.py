@@ -17,7 +17,7 @@ import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import DBAPIError
 
-from models import checkpoints, comparisons, idempotency, queueing, retention, runs
+from models import checkpoints, comparisons, idempotency, queueing, retention, runs, tuning
 from models.checkpoints import CheckpointFiles
 from models.database import Database
 from models.settings import Settings
@@ -72,6 +72,7 @@ class Dispatcher:
                     if reaped_at - collected_at >= COLLECT_S:
                         self.collect()
                         collected_at = reaped_at
+                self.release()
                 self.publish()
                 # One notice is enough to look again; the rest of a burst is swallowed with it.
                 for _ in connection.notifies(timeout=self._settings.sweep_s, stop_after=1):
@@ -120,6 +121,11 @@ class Dispatcher:
         except OSError as error:
             log.warning("checkpoints could not be looked through", error=str(error))
             return 0
+
+    def release(self) -> int:
+        """Give tuned variants their learning rates. How many runs may be published now that were held."""
+        with self._database.begin() as session:
+            return tuning.release(session)
 
     def publish(self) -> int:
         """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run."""

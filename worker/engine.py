@@ -62,6 +62,7 @@ class RunResult:
     outcome: Literal["finished", "diverged"]
     stopped_by: StoppedBy | None
     chance_level: float
+    validation_loss: float
     test_loss: float
     test_metric: float
     step_seconds: float
@@ -80,6 +81,7 @@ class RunResult:
             chance_level=self.chance_level,
             test_metric=self.test_metric,
             test_loss=self.test_loss,
+            validation_loss=self.validation_loss,
             conditions=plan.conditions,
             step_seconds=self.step_seconds,
             device_seconds=self.device_seconds,
@@ -394,6 +396,7 @@ class Trainer:
         return 1.0 - mean / variance if variance > 0 else math.nan
 
     def result(self, steps_done: int, seconds: float) -> RunResult:
+        validation_loss, _ = self._evaluate(self.validation_part)
         test_loss, test_metric = self._evaluate(self.test_part)
         stepping = self.stepping_seconds
         return RunResult(
@@ -401,6 +404,7 @@ class Trainer:
             outcome="diverged" if self.diverged or self.stopped_by is not None else "finished",
             stopped_by=self.stopped_by,
             chance_level=self.chance_level,
+            validation_loss=validation_loss,
             test_loss=test_loss,
             test_metric=test_metric,
             step_seconds=median(self.step_times) if self.step_times else math.nan,

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from models.analysis.comparison_parts import (
     Comparison,
@@ -37,18 +37,20 @@ from models.analysis.statistics import (
     t_interval,
 )
 from models.analysis.summary import RunSummary
+from models.analysis.tuning import Tried, tuning_of
 from models.analysis.variant import gradients, variant_verdict
 from models.designs import BASELINE
 from models.plan import Variant
 from models.specs.experiment import ExperimentSpec
+from models.status import State
 
 __all__ = ["Comparison", "RunRow", "VariantComparison", "compare"]
 
 NEWCOMBE: Final = "newcombe paired score"
 GEOMETRIC: Final = "t on ln ratios, paired by seed"
 
-RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Runs = Mapping[int, RunSummary]
+NOTHING_TRIED: Final[Mapping[str, Sequence[Tried]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +59,52 @@ class RunRow:
 
     variant: str
     seed: int
-    state: RunState
+    state: str
     summary: RunSummary | None = None
+    learning_rate: float | None = None
+    """That tuning has chosen."""
 
 
 def compare(
-    spec: ExperimentSpec, variants: Sequence[Variant], runs: Sequence[RunRow], *, experiment_id: str
+    spec: ExperimentSpec,
+    variants: Sequence[Variant],
+    runs: Sequence[RunRow],
+    tried: Mapping[str, Sequence[Tried]] = NOTHING_TRIED,
+    *,
+    experiment_id: str,
 ) -> Comparison:
-    """The contract's Comparison of one experiment, from whichever of its runs have ended."""
+    """The contract's Comparison of one experiment, from whichever of its runs have ended.
+
+    ``tried``: what the runs of tuning have found, by variant.
+    """
     ended: dict[str, dict[int, RunSummary]] = {variant.name: {} for variant in variants}
     states = {variant.name: Counter[str]() for variant in variants}
     for row in sorted(runs, key=lambda row: row.seed):
         states[row.variant][row.state] += 1
-        if row.summary is not None and row.state == "succeeded":
+        if row.summary is not None and row.state == State.SUCCEEDED:
             ended[row.variant][row.seed] = row.summary
     baseline = ended[BASELINE]
     p_values = [paired_t_p(_metric_differences(baseline, ended[v.name])) for v in variants if v.name != BASELINE]
     adjusted = iter(holm(p_values))
+    rates = {row.variant: row.learning_rate for row in runs}
     parts = [
-        _variant(v, ended[v.name], states[v.name], baseline, None if v.name == BASELINE else next(adjusted))
+        _variant(
+            v,
+            ended[v.name],
+            states[v.name],
+            baseline,
+            None if v.name == BASELINE else next(adjusted),
+            _Tuned(rates.get(v.name), tried.get(v.name, ())),
+        )
         for v in variants
     ]
     metric = metric_of(spec)
-    missing = [(row.variant, row.seed, row.state) for row in runs if row.state != "succeeded"]
+    missing = [(row.variant, row.seed, row.state) for row in runs if row.state != State.SUCCEEDED]
     factorial = spec.design == "full_factorial" and spec.variants is None and len(spec.remedies) > 0
     return Comparison(
         experiment_id=experiment_id,
         metric=metric,
-        notes=comparison_notes(parts, missing, seeds=len(spec.seed_list()), untrained=variants[0].plan.steps == 0),
+        notes=comparison_notes(spec, parts, missing, untrained=variants[0].plan.steps == 0),
         variants=tuple(parts),
         factorial=analyse(spec.remedies, variants, ended, metric) if factorial else None,
     )
@@ -95,8 +115,16 @@ def metric_of(spec: ExperimentSpec) -> str:
     return "r2" if spec.dataset.facts.target == "value" else "accuracy"
 
 
-def _variant(
-    variant: Variant, runs: Runs, states: Mapping[str, int], baseline: Runs, p_holm: float | None
+@dataclass(frozen=True, slots=True)
+class _Tuned:
+    """The rate that tuning has chosen for a variant, if it has, and all that it has tried."""
+
+    learning_rate: float | None
+    tried: Sequence[Tried]
+
+
+def _variant(  # noqa: PLR0913, PLR0917 -- all that is known of a variant
+    variant: Variant, runs: Runs, states: Mapping[str, int], baseline: Runs, p_holm: float | None, tuned: _Tuned
 ) -> VariantComparison:
     summaries = list(runs.values())
     diverged = sum(run.facts.outcome == "diverged" for run in summaries)
@@ -105,11 +133,12 @@ def _variant(
         name=variant.name,
         remedies=tuple(remedy.model_dump(mode="json", exclude_none=True) for remedy in variant.remedies),
         runs={**shown, "diverged": diverged},
-        tuned=None,
+        tuned=None if tuned.learning_rate is None else {"learning_rate": tuned.learning_rate},
+        tuning=tuning_of(tuned.tried, tuned.learning_rate) if tuned.tried else None,
         verdict=variant_verdict(summaries) if summaries else None,
         outcomes=_outcomes(runs),
         gradient=_gradient(variant, runs),
-        cost=_cost(variant, runs, baseline),
+        cost=_cost(variant, runs, baseline, tuned.tried),
         versus_baseline=None if variant.name == BASELINE else _versus(variant, runs, baseline, p_holm),
         sentence="",
     )
@@ -157,12 +186,14 @@ def _moment(facts: GradientFacts | None) -> GradientMoment | None:
     return GradientMoment(gain_per_layer=facts.gain_per_layer, total_gain=facts.total_gain, time=facts.time)
 
 
-def _cost(variant: Variant, runs: Runs, baseline: Runs) -> Cost:
+def _cost(variant: Variant, runs: Runs, baseline: Runs, tried: Sequence[Tried]) -> Cost:
     return Cost(
         step_time_ratio=_step_time_ratio(runs, baseline),
         parameters=variant.plan.network.parameters,
         peak_memory_bytes=max((run.facts.peak_memory_bytes for run in runs.values()), default=None),
-        device_seconds=sum(run.facts.device_seconds for run in runs.values()),
+        device_seconds=math.fsum(
+            [*(run.facts.device_seconds for run in runs.values()), *(one.device_seconds for one in tried)]
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from models.analysis.factorial import Factorial
 from models.analysis.gradient import TimeFacts
 from models.analysis.layers import LayerComparison
 from models.analysis.statistics import Estimate, Number
+from models.analysis.tuning import Tuning
 from models.analysis.verdict import Verdict
 
 Primary = Literal["success_difference", "metric_difference"]
@@ -67,6 +68,8 @@ class Gradient(_Answer):
 
 
 class Cost(_Answer):
+    """``device_seconds`` of all the variant's runs, those of its tuning included."""
+
     step_time_ratio: Estimate
     parameters: int
     peak_memory_bytes: int | None
@@ -87,10 +90,13 @@ class VersusBaseline(_Answer):
 
 
 class VariantComparison(_Answer):
+    """``tuned``: the learning rate of its runs, where it was chosen for this variant; ``tuning``: what was tried."""
+
     name: str
     remedies: tuple[Mapping[str, object], ...]
     runs: Mapping[str, int]
     tuned: Mapping[str, float] | None
+    tuning: Tuning | None = None
     verdict: Verdict | None
     outcomes: Outcomes
     gradient: Gradient

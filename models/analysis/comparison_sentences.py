@@ -8,6 +8,7 @@ from models.analysis.comparison_parts import Outcomes, VariantComparison, Versus
 from models.analysis.layers import LayerComparison, State
 from models.analysis.sentences import NO_REMEDY
 from models.analysis.wording import estimate_words, number, spans
+from models.specs.experiment import ExperimentSpec
 
 SIGNIFICANT: Final = 0.05
 LAYERS: Final[dict[State, str]] = {
@@ -30,7 +31,12 @@ def variant_sentence(part: VariantComparison, metric: str) -> str:
         return f"{part.name}: no run has ended."
     if part.versus_baseline is None:
         return part.verdict.sentence
-    clauses = [_kind(part), _layers(part.versus_baseline.layers), *_results(part, part.versus_baseline, metric)]
+    clauses = [
+        _kind(part),
+        *_tuned(part),
+        _layers(part.versus_baseline.layers),
+        *_results(part, part.versus_baseline, metric),
+    ]
     clauses += [text for kind, text in LIMITS_OF.items() if any(remedy["kind"] == kind for remedy in part.remedies)]
     return f"{part.name}: " + " ".join(f"{clause}." for clause in clauses)
 
@@ -41,6 +47,11 @@ def _kind(part: VariantComparison) -> str:
     back = " (over depth or back through time)" if verdict.at_start.time else ""
     start = f"{verdict.kind}; gradients{back} start {verdict.at_start.kind}"
     return start if verdict.at_end is None else f"{start} and end {verdict.at_end.kind}"
+
+
+def _tuned(part: VariantComparison) -> Iterator[str]:
+    if part.tuned is not None:
+        yield f"Its own best learning rate is {part.tuned['learning_rate']:g}"
 
 
 def _layers(layers: Sequence[LayerComparison]) -> str:
@@ -91,16 +102,41 @@ def _metric(versus: VersusBaseline, metric: str) -> str:
 
 
 def comparison_notes(
-    parts: Sequence[VariantComparison], missing: Sequence[tuple[str, int, str]], *, seeds: int, untrained: bool
+    spec: ExperimentSpec,
+    parts: Sequence[VariantComparison],
+    missing: Sequence[tuple[str, int, str]],
+    *,
+    untrained: bool,
 ) -> tuple[str, ...]:
     """What a reader must know beside the figures."""
-    notes = ["untrained networks only: nothing is said about training" if untrained else "at this learning rate only"]
+    notes = ["untrained networks only: nothing is said about training"] if untrained else [*_rates(spec, parts)]
     notes += [_missing(list(rows)) for _, rows in groupby(sorted(missing), key=lambda row: row[0])]
-    if seeds == 1:
+    if len(spec.seed_list()) == 1:
         notes.append("one seed: no intervals over seeds, and the states of layers rest on point values")
     notes += [f"baseline: {NO_REMEDY}{why}" for why in _baseline_is_well(parts)]
     notes.append("states of layers: intervals simultaneous over layers (Bonferroni); other intervals are one by one")
     return tuple(notes)
+
+
+def _rates(spec: ExperimentSpec, parts: Sequence[VariantComparison]) -> Iterator[str]:
+    """At which learning rates all this holds."""
+    if spec.tune is None:
+        yield "at this learning rate only"
+        return
+    tried = ", ".join(f"{rate:g}" for rate in spec.tune.learning_rate)
+    seeds = len(spec.tune.seed_list())
+    own = "seed of its own" if seeds == 1 else "seeds of their own"
+    yield (
+        f"each variant at the learning rate with its best validation loss among {tried}, chosen on {seeds} {own}; "
+        "the test set was not used for it"
+    )
+    edges = [f"{part.name} ({part.tuned['learning_rate']:g})" for part in parts if _at_edge(part) and part.tuned]
+    if edges:
+        yield f"the best rate lies at the edge of those tried, so a better one may lie beyond: {', '.join(edges)}"
+
+
+def _at_edge(part: VariantComparison) -> bool:
+    return part.tuning is not None and part.tuning.at_edge
 
 
 def _missing(rows: Sequence[tuple[str, int, str]]) -> str:

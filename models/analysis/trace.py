@@ -60,3 +60,5 @@ class RunFacts:
     peak_memory_bytes: int
     parameters: int
     overhead: Real
+    validation_loss: Real = math.nan
+    """At the end of training; NaN where there is no validation part."""

@@ -3,6 +3,17 @@
 from models.plan.layers import LayerPlan, NetworkPlan, Shape, TimePoint
 from models.plan.networks import plan_network
 from models.plan.rewrites import REWRITES
-from models.plan.trial import Plan, Variant, expand
+from models.plan.trial import Plan, Variant, expand, runs_per_variant
 
-__all__ = ["REWRITES", "LayerPlan", "NetworkPlan", "Plan", "Shape", "TimePoint", "Variant", "expand", "plan_network"]
+__all__ = [
+    "REWRITES",
+    "LayerPlan",
+    "NetworkPlan",
+    "Plan",
+    "Shape",
+    "TimePoint",
+    "Variant",
+    "expand",
+    "plan_network",
+    "runs_per_variant",
+]

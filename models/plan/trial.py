@@ -50,6 +50,10 @@ class Plan:
         trace = self.experiment.trace.model_copy(update={"every": every})
         return replace(self, experiment=self.experiment.model_copy(update={"trace": trace}))
 
+    def at_rate(self, learning_rate: float) -> "Plan":
+        """The same with the learning rate that tuning tries or has chosen."""
+        return replace(self, optimizer=self.optimizer.model_copy(update={"learning_rate": learning_rate}))
+
     @property
     def conditions(self) -> str:
         """What every verdict on training holds for, in words: 'adam 0.001, batch 128, 110 steps'."""
@@ -86,6 +90,9 @@ def _training_sizes(spec: ExperimentSpec) -> SplitSizes:
         message = "validation and test leave no training cases"
         given = [dataset.validation_fraction, dataset.test_fraction]
         raise SpecError(Problem("dataset", given, message, "validation_fraction + test_fraction below 1"))
+    if spec.tune is not None and sizes.validation < 1:
+        message = f"of {dataset.facts.cases} cases this leaves none for validation, by which tune chooses"
+        raise SpecError(Problem("dataset.validation_fraction", dataset.validation_fraction, message, "a larger share"))
     return sizes
 
 
@@ -117,18 +124,33 @@ def _plan(spec: ExperimentSpec, remedies: Sequence[RemedySpec], where: str) -> P
     return Plan(network, draft.dataset, spec, draft.optimizer, draft.run_time, sizes, per_epoch, steps)
 
 
+def runs_per_variant(spec: ExperimentSpec) -> int:
+    """One for each seed, and one for each rate and seed of tuning."""
+    tune = spec.tune
+    tried = 0 if tune is None else len(tune.learning_rate) * len(tune.seed_list())
+    return len(spec.seed_list()) + tried
+
+
+def _contradicts_tuning(spec: ExperimentSpec, where: str, remedies: Sequence[RemedySpec]) -> Problem | None:
+    if spec.tune is None or not any("learning_rate" in remedy.slots for remedy in remedies):
+        return None
+    message = "tune chooses the learning rate of every variant, and this remedy sets it"
+    return Problem(where, "learning_rate", message, "tune, or the remedy learning_rate, not both")
+
+
 def expand(spec: ExperimentSpec) -> tuple[Variant, ...]:
     """Every variant of the trial with its plan, the baseline first. SpecError where one cannot be."""
     named = named_variants(spec)
-    runs = len(named) * len(spec.seed_list())
+    runs = len(named) * runs_per_variant(spec)
     if runs > MAX_RUNS:
-        message = f"{len(named)} variants × {len(spec.seed_list())} seeds are {runs:,} runs"
+        message = f"{len(named)} variants × {runs_per_variant(spec)} runs of each are {runs:,} runs"
         raise SpecError(Problem("seeds", len(spec.seed_list()), message, f"at most {MAX_RUNS:,} runs"))
     names = [name for name, _, _ in named]
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise SpecError(Problem("variants", twice, "two variants have one name", "a name of its own for each"))
     problems = [problem for name, where, remedies in named if (problem := contradiction(name, where, remedies))]
+    problems += [problem for _, where, remedies in named if (problem := _contradicts_tuning(spec, where, remedies))]
     if problems:
         raise SpecError(*problems)
     return tuple(Variant(name, remedies, _plan(spec, remedies, where)) for name, where, remedies in named)

@@ -3,21 +3,22 @@
 import datetime as dt
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from models.specs.base import Spec
 from models.specs.dataset import DatasetSpec
 from models.specs.networks import NetworkSpec
 from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
+from models.specs.seeds import MAX_SEEDS, Seed, SeedCount, listed
+from models.specs.tune import TuneSpec
 
-MAX_SEEDS = 1_000
 MAX_REMEDIES = 64
 MAX_RUNS = 10_000
 MAX_STEPS = 10_000_000
+TUNING_VALIDATION_FRACTION = 0.1
 
 Loss = Literal["cross_entropy", "mse"]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 _LOSS_OF: dict[str, Loss] = {"value": "mse", "class_per_step": "cross_entropy"}
@@ -27,13 +28,6 @@ def _usual_loss(given: dict[str, Any]) -> Loss:
     """Of the data set, which is validated before."""
     dataset = given.get("dataset")
     return "mse" if dataset is not None and dataset.facts.target == "value" else "cross_entropy"
-
-
-class SeedCount(Spec):
-    """``count`` seeds from ``first`` on."""
-
-    count: int = Field(ge=1, le=MAX_SEEDS)
-    first: Seed = 0
 
 
 class TraceSpec(Spec):
@@ -66,14 +60,6 @@ class VariantSpec(Spec):
     remedies: tuple[RemedySpec, ...] = Field(max_length=MAX_REMEDIES)
 
 
-def _refuse_for_now(value: object) -> object:
-    if value is not None:
-        message = "this part of the contract is not built yet; leave it out or set it to null"
-        raise ValueError(message)
-    return value
-
-
-NotYet = Annotated[None, BeforeValidator(_refuse_for_now)]
 # A time zone may carry the ends of Python's calendar beyond it, and a row that holds such a time cannot be read.
 Moment = Annotated[
     AwareDatetime, Field(ge=dt.datetime(1970, 1, 1, tzinfo=dt.UTC), lt=dt.datetime(9000, 1, 1, tzinfo=dt.UTC))
@@ -104,7 +90,7 @@ class ExperimentSpec(Spec):
     design: Design = "one_at_a_time"
     variants: tuple[VariantSpec, ...] | None = Field(default=None, max_length=1_000)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_SEEDS)] | SeedCount = (0, 1, 2, 3, 4)
-    tune: NotYet = None
+    tune: TuneSpec | None = None
     trace: TraceSpec = TraceSpec()
     budget: BudgetSpec | None = None
     stop_when: StopWhenSpec = StopWhenSpec()
@@ -114,6 +100,29 @@ class ExperimentSpec(Spec):
     deadline: Moment | None = None
     max_parallel: int | None = Field(default=None, ge=1, le=MAX_RUNS)
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=64)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tuning_validates(cls, given: Any) -> Any:
+        """Where ``tune`` is given and no ``validation_fraction``, a tenth of the data is for validation."""
+        if not isinstance(given, dict) or given.get("tune") is None or not isinstance(given.get("dataset"), dict):
+            return given
+        return {**given, "dataset": {"validation_fraction": TUNING_VALIDATION_FRACTION, **given["dataset"]}}
+
+    @model_validator(mode="after")
+    def _tuning_can_be(self) -> Self:
+        if self.tune is None:
+            return self
+        if self.dataset.validation_fraction == 0:
+            message = "tune chooses by the validation loss: dataset.validation_fraction must be above 0"
+            raise ValueError(message)
+        if self.steps == 0:
+            message = "tune needs training, and steps: 0 measures the untrained network only"
+            raise ValueError(message)
+        if both := sorted(set(self.seed_list()) & set(self.tune.seed_list())):
+            message = f"tune.seeds must be seeds of their own; {both[0]} is one of seeds"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -155,6 +164,4 @@ class ExperimentSpec(Spec):
         return self
 
     def seed_list(self) -> tuple[int, ...]:
-        if isinstance(self.seeds, SeedCount):
-            return tuple(range(self.seeds.first, self.seeds.first + self.seeds.count))
-        return self.seeds
+        return listed(self.seeds)

@@ -18,8 +18,9 @@ from models.designs import MAX_FACTORS
 from models.plan.trial import MAX_PARAMETERS
 from models.settings import Settings
 from models.signals import SIGNALS
-from models.specs.experiment import MAX_REMEDIES, MAX_RUNS, MAX_SEEDS, MAX_STEPS
+from models.specs.experiment import MAX_REMEDIES, MAX_RUNS, MAX_STEPS
 from models.specs.network import MAX_DEPTH
+from models.specs.seeds import MAX_SEEDS
 
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs" / "api.md").read_text()

@@ -92,10 +92,13 @@ def test_validation_is_judged_at_the_end_of_every_epoch() -> None:
     assert epochs[-1].metric == pytest.approx(right)
     assert epochs[-1].loss == pytest.approx(torch.nn.functional.cross_entropy(logits, trainer.validation_part.y).item())
     assert math.isfinite(result.test_loss)
+    assert result.facts(plan).validation_loss == epochs[-1].loss
 
 
 def test_without_a_validation_part_there_is_no_validation() -> None:
-    assert run_of(plan_of(batch_size=700, epochs=2))[1] == []
+    _, epochs, result = run_of(plan_of(batch_size=700, epochs=2))
+    assert epochs == []
+    assert math.isnan(result.validation_loss)
 
 
 def test_validation_leaves_training_as_it_was() -> None:

@@ -95,7 +95,7 @@ def test_the_story_of_an_experiment_that_has_ended_is_told_whole_and_ends(
     train_all(database, experiment)
     (run_id,) = run_ids(database, experiment)
     heard = told(client, experiment)
-    run = {"run_id": str(run_id), "variant": "baseline", "seed": 3}
+    run = {"run_id": str(run_id), "variant": "baseline", "seed": 3, "phase": "trial"}
     none = {"queued": 0, "running": 0, "succeeded": 0, "failed": 0, "cancelled": 0}
     ended = {"outcome": None, "attempt": 0, "reason": None}
     assert [(one.name, one.data) for one in heard] == [
