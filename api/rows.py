@@ -13,9 +13,10 @@ from api.errors import not_found
 from api.trials import plan_of
 from api.views import ExperimentView, experiment_view
 from models.analysis.measurements import FirstNonfinite
+from models.analysis.verdict import Kind, RunKind
 from models.broken import first_broken
 from models.progress import progress_of
-from models.status import State
+from models.status import Phase, State
 from models.tables import Attempt, Experiment, Run
 
 
@@ -28,6 +29,7 @@ class Filter:
     labels: Sequence[tuple[str, str]] = ()
     created_after: dt.datetime | None = None
     created_before: dt.datetime | None = None
+    verdict: Kind | None = None
 
 
 def _visible(caller: Caller) -> ColumnElement[bool]:
@@ -90,12 +92,28 @@ def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:
         yield Experiment.created_at > wanted.created_after
     if wanted.created_before is not None:
         yield Experiment.created_at < wanted.created_before
+    if wanted.verdict is not None:
+        yield Experiment.verdict == wanted.verdict
 
 
-def runs(session: Session, experiment_id: uuid.UUID, after: int | None, limit: int) -> Sequence[Run]:
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs of an experiment a list holds."""
+
+    state: State | None = None
+    phase: Phase | None = None
+    variant: str | None = None
+    verdict: RunKind | None = None
+
+
+def runs(session: Session, experiment_id: uuid.UUID, wanted: RunFilter, after: int | None, limit: int) -> Sequence[Run]:
     query = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.position).limit(limit)
     if after is not None:
         query = query.where(Run.position > after)
+    given = {Run.state: wanted.state, Run.phase: wanted.phase, Run.variant: wanted.variant}
+    query = query.where(*(column == value for column, value in given.items() if value is not None))
+    if wanted.verdict is not None:
+        query = query.where(func.jsonb_extract_path_text(Run.summary, "verdict", "kind") == wanted.verdict)
     return session.execute(query).scalars().all()
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, PlainSerializer
 
 from models.analysis.measurements import FirstNonfinite
 from models.analysis.statistics import Number
-from models.analysis.verdict import Verdict
+from models.analysis.verdict import Kind, Verdict
 from models.progress import Progress
 from models.specs.experiment import ExperimentSpec
 from models.status import Phase, State
@@ -45,6 +45,8 @@ class ExperimentView(BaseModel):
     created_at: Time
     started_at: Time | None
     ended_at: Time | None
+    verdict: Kind | None
+    """On the baseline; null until the experiment has ended, and where no run of it succeeded."""
     links: Links
 
 
@@ -169,6 +171,7 @@ def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        verdict=row.verdict,  # type: ignore[arg-type]  # written from a Verdict
         links={
             "self": path,
             "runs": f"{path}/runs",

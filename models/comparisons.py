@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from models.analysis.comparison import Comparison, RunRow, compare
+from models.analysis.comparison import Comparison, RunRow, Trial, compare
 from models.analysis.tuning import Tried
 from models.plan import expand
 from models.status import Phase, State
@@ -14,21 +14,23 @@ from models.tables import Experiment, Run
 from models.tuning import tried_of
 
 
-def compute(session: Session, experiment_id: uuid.UUID) -> Comparison:
-    """From what is stored now; honest about runs that are missing. The experiment must exist."""
+def compute(session: Session, *experiment_ids: uuid.UUID) -> Comparison:
+    """From what is stored now; honest about runs that are missing. The experiments must exist.
+
+    Several are compared with the baseline of the first; SpecError where their data differ.
+    """
+    return compare(*(_read(session, experiment_id) for experiment_id in experiment_ids))
+
+
+def _read(session: Session, experiment_id: uuid.UUID) -> Trial:
     spec = session.execute(select(Experiment.spec).where(Experiment.id == experiment_id)).scalar_one()
     query = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.position)
     rows = session.execute(query).scalars().all()
-    return compare(
-        spec,
-        expand(spec),
-        [_trial(row) for row in rows if row.phase == Phase.TRIAL],
-        _tried(rows),
-        experiment_id=str(experiment_id),
-    )
+    trials = [_run_row(row) for row in rows if row.phase == Phase.TRIAL]
+    return Trial(str(experiment_id), spec, expand(spec), trials, _tried(rows))
 
 
-def _trial(row: Run) -> RunRow:
+def _run_row(row: Run) -> RunRow:
     return RunRow(row.variant, row.seed, row.state, row.summary, row.learning_rate)
 
 
@@ -56,7 +58,15 @@ def store_if_ended(session: Session, experiment_id: uuid.UUID) -> None:
     state = session.execute(ended).scalar_one_or_none()
     if state is None or not State(state).is_finished:
         return
+    store(session, experiment_id)
+
+
+def store(session: Session, experiment_id: uuid.UUID) -> None:
+    """Keep the comparison as it is now, and its verdict on the baseline."""
     comparison = compute(session, experiment_id)
+    verdict = comparison.variants[0].verdict
     session.execute(
-        update(Experiment).where(Experiment.id == experiment_id).values(comparison=comparison.model_dump(mode="json"))
+        update(Experiment)
+        .where(Experiment.id == experiment_id)
+        .values(comparison=comparison.model_dump(mode="json"), verdict=None if verdict is None else verdict.kind)
     )

@@ -6,7 +6,7 @@ What a remedy does is in ``models/plan/rewrites.py``; here it is a name, a place
 import itertools
 from collections.abc import Iterator, Sequence
 
-from models.specs.base import Problem, Spec, SpecError
+from models.specs.base import Problem, Spec, SpecError, leaves
 from models.specs.experiment import ExperimentSpec, VariantSpec
 from models.specs.remedy import RemedySpec
 
@@ -66,17 +66,9 @@ def contradiction(name: str, where: str, remedies: Sequence[RemedySpec]) -> Prob
     return None
 
 
-def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value
-
-
 def _parameters(remedy: Spec) -> dict[str, object]:
     """The remedy's parameters by dotted name, its own kind left out."""
-    return {path: value for path, value in _leaves(remedy.model_dump()) if path != "kind"}
+    return {path: value for path, value in leaves(remedy.model_dump()) if path != "kind"}
 
 
 def _arms(spec: ExperimentSpec) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -189,7 +189,7 @@ def retry(session: Session, experiment_id: uuid.UUID) -> int:
     session.execute(
         update(Experiment)
         .where(Experiment.id == experiment_id)
-        .values(state=State.RUNNING, ended_at=None, cancel_requested_at=None, comparison=None)
+        .values(state=State.RUNNING, ended_at=None, cancel_requested_at=None, comparison=None, verdict=None)
     )
     events.tell_runs(session, experiment_id, retried, "retried")
     events.tell_experiment(session, experiment_id)

@@ -59,10 +59,13 @@ class Experiment(Base):
     ended_at: Mapped[dt.datetime | None]
     cancel_requested_at: Mapped[dt.datetime | None]
     comparison: Mapped[dict[str, Any] | None]
+    verdict: Mapped[str | None]
+    """The kind that the stored comparison gives its baseline."""
 
     __table_args__ = (
         Index("ix_experiment_owner_id", "owner", "id"),
         Index("ix_experiment_state_id", "state", "id"),
+        Index("ix_experiment_verdict_id", "verdict", "id"),
         Index("ix_experiment_not_compared", "ended_at", postgresql_where=text("comparison IS NULL")),
         Index("ix_experiment_deadline", "deadline", postgresql_where=text("state IN ('queued', 'running')")),
     )

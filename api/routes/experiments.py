@@ -14,26 +14,38 @@ from api.errors import ApiError
 from api.pages import PageDep, encode_token
 from api.views import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
 from models import runs
+from models.analysis.verdict import Kind, RunKind
 from models.progress import progress_of
 from models.specs.experiment import Moment
-from models.status import State
+from models.status import Phase, State
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
 
 # PostgreSQL refuses NUL in text.
 Label = Annotated[str, StringConstraints(pattern=r"^[^:\x00]+:[^\x00]+$")]
-Owner = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 
 
-def _wanted(
+def _wanted(  # noqa: PLR0913, PLR0917 -- what a list may be asked by
     state: State | None = None,
     label: Annotated[list[Label] | None, Query(description="key:value; repeated, all must be there.")] = None,
-    owner: Annotated[Owner | None, Query(description="Of the experiments that the caller may see.")] = None,
+    owner: Annotated[Name | None, Query(description="Of the experiments that the caller may see.")] = None,
     created_after: Moment | None = None,
     created_before: Moment | None = None,
+    verdict: Annotated[Kind | None, Query(description="On the baseline, once the experiment has ended.")] = None,
 ) -> rows.Filter:
     labels = [one.partition(":") for one in label or []]
-    return rows.Filter(state, owner, [(key, value) for key, _, value in labels], created_after, created_before)
+    pairs = [(key, value) for key, _, value in labels]
+    return rows.Filter(state, owner, pairs, created_after, created_before, verdict)
+
+
+def _wanted_runs(
+    state: State | None = None,
+    phase: Annotated[Phase | None, Query(description="Of tuning, or of the trial.")] = None,
+    variant: Annotated[Name | None, Query(description="By its name.")] = None,
+    verdict: RunKind | None = None,
+) -> rows.RunFilter:
+    return rows.RunFilter(state, phase, variant, verdict)
 
 
 @router.get("", summary="List experiments")
@@ -73,11 +85,17 @@ def delete(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
 
 
 @router.get("/{experiment_id}/runs", summary="List the runs of an experiment")
-def list_runs(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep, page: PageDep) -> RunPage:
-    """Its runs: all variants of the first seed, then of the second, …"""
+def list_runs(
+    experiment_id: uuid.UUID,
+    caller: CallerDep,
+    database: DatabaseDep,
+    page: PageDep,
+    wanted: Annotated[rows.RunFilter, Depends(_wanted_runs)],
+) -> RunPage:
+    """Its runs: those of tuning, then all variants of the first seed, of the second, …"""
     with database.begin() as session:
         rows.experiment_of(session, caller, experiment_id)
-        found = rows.runs(session, experiment_id, page.after(), page.limit + 1)
+        found = rows.runs(session, experiment_id, wanted, page.after(), page.limit + 1)
         shown = found[: page.limit]
         attempts = rows.attempts_of(session, [row.id for row in shown])
     token = encode_token(shown[-1].position) if len(found) > page.limit else ""

@@ -1,14 +1,15 @@
-"""Variants against the baseline: successes, metric, gradients layer by layer, cost. From summaries alone.
+"""Variants against the baseline: successes, metric, gradients layer by layer, cost. From summaries alone; of one
+experiment, or of several.
 
 An answer can be had at any time: it uses the runs that ended and its notes say which are missing.
 """
 
+import itertools
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
+from models.analysis.comparison_notes import notes_of
 from models.analysis.comparison_parts import (
     Comparison,
     Cost,
@@ -22,8 +23,8 @@ from models.analysis.comparison_parts import (
     VariantComparison,
     VersusBaseline,
 )
-from models.analysis.comparison_sentences import comparison_notes, variant_sentence
-from models.analysis.factorial import analyse
+from models.analysis.comparison_sentences import variant_sentence
+from models.analysis.factorial import Factorial, analyse
 from models.analysis.gradient import GradientFacts
 from models.analysis.layers import PAIRED, compare_layers, profile
 from models.analysis.prediction import predict
@@ -36,78 +37,52 @@ from models.analysis.statistics import (
     paired_t_p,
     t_interval,
 )
-from models.analysis.summary import RunSummary
-from models.analysis.tuning import Tried, tuning_of
+from models.analysis.trials import Arm, RunRow, Runs, Trial
+from models.analysis.tuning import tuning_of
 from models.analysis.variant import gradients, variant_verdict
-from models.designs import BASELINE
 from models.plan import Variant
+from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentSpec
-from models.status import State
 
-__all__ = ["Comparison", "RunRow", "VariantComparison", "compare"]
+__all__ = ["Comparison", "RunRow", "Trial", "VariantComparison", "compare"]
 
 NEWCOMBE: Final = "newcombe paired score"
 GEOMETRIC: Final = "t on ln ratios, paired by seed"
 
-Runs = Mapping[int, RunSummary]
-NOTHING_TRIED: Final[Mapping[str, Sequence[Tried]]] = {}
 
+def compare(trial: Trial, *others: Trial) -> Comparison:
+    """The contract's Comparison of one experiment, or of several against the baseline of the first one.
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """One run of the experiment, with its summary once it has succeeded."""
-
-    variant: str
-    seed: int
-    state: str
-    summary: RunSummary | None = None
-    learning_rate: float | None = None
-    """That tuning has chosen."""
-
-
-def compare(
-    spec: ExperimentSpec,
-    variants: Sequence[Variant],
-    runs: Sequence[RunRow],
-    tried: Mapping[str, Sequence[Tried]] = NOTHING_TRIED,
-    *,
-    experiment_id: str,
-) -> Comparison:
-    """The contract's Comparison of one experiment, from whichever of its runs have ended.
-
-    ``tried``: what the runs of tuning have found, by variant.
+    SpecError where the experiments have other data or another loss: their figures do not compare.
     """
-    ended: dict[str, dict[int, RunSummary]] = {variant.name: {} for variant in variants}
-    states = {variant.name: Counter[str]() for variant in variants}
-    for row in sorted(runs, key=lambda row: row.seed):
-        states[row.variant][row.state] += 1
-        if row.summary is not None and row.state == State.SUCCEEDED:
-            ended[row.variant][row.seed] = row.summary
-    baseline = ended[BASELINE]
-    p_values = [paired_t_p(_metric_differences(baseline, ended[v.name])) for v in variants if v.name != BASELINE]
-    adjusted = iter(holm(p_values))
-    rates = {row.variant: row.learning_rate for row in runs}
-    parts = [
-        _variant(
-            v,
-            ended[v.name],
-            states[v.name],
-            baseline,
-            None if v.name == BASELINE else next(adjusted),
-            _Tuned(rates.get(v.name), tried.get(v.name, ())),
-        )
-        for v in variants
-    ]
-    metric = metric_of(spec)
-    missing = [(row.variant, row.seed, row.state) for row in runs if row.state != State.SUCCEEDED]
-    factorial = spec.design == "full_factorial" and spec.variants is None and len(spec.remedies) > 0
+    trials = (trial, *others)
+    _must_have_the_same_data(trials)
+    first, *arms = [arm for one in trials for arm in one.arms()]
+    p_values = holm([paired_t_p(_metric_differences(first.ended, arm.ended)) for arm in arms])
+    parts = [_variant(first, None, None), *map(_variant, arms, itertools.repeat(first), p_values)]
     return Comparison(
-        experiment_id=experiment_id,
-        metric=metric,
-        notes=comparison_notes(spec, parts, missing, untrained=variants[0].plan.steps == 0),
+        experiment_id=trial.experiment_id,
+        metric=metric_of(trial.spec),
+        notes=tuple(notes_of(trials, parts)),
         variants=tuple(parts),
-        factorial=analyse(spec.remedies, variants, ended, metric) if factorial else None,
+        factorial=None if others else _factorial(trial),
     )
+
+
+def _must_have_the_same_data(trials: Sequence[Trial]) -> None:
+    first = trials[0].spec
+    for other in trials[1:]:
+        if (other.spec.dataset, other.spec.loss) != (first.dataset, first.loss):
+            message = f"its data or its loss are not those of {trials[0].experiment_id}: figures do not compare"
+            raise SpecError(Problem("experiment_ids", other.experiment_id, message, "experiments on the same data"))
+
+
+def _factorial(trial: Trial) -> Factorial | None:
+    spec = trial.spec
+    if spec.design != "full_factorial" or spec.variants is not None or not spec.remedies:
+        return None
+    ended = {arm.variant.name: arm.ended for arm in trial.arms()}
+    return analyse(spec.remedies, trial.variants, ended, metric_of(spec))
 
 
 def metric_of(spec: ExperimentSpec) -> str:
@@ -115,31 +90,22 @@ def metric_of(spec: ExperimentSpec) -> str:
     return "r2" if spec.dataset.facts.target == "value" else "accuracy"
 
 
-@dataclass(frozen=True, slots=True)
-class _Tuned:
-    """The rate that tuning has chosen for a variant, if it has, and all that it has tried."""
-
-    learning_rate: float | None
-    tried: Sequence[Tried]
-
-
-def _variant(  # noqa: PLR0913, PLR0917 -- all that is known of a variant
-    variant: Variant, runs: Runs, states: Mapping[str, int], baseline: Runs, p_holm: float | None, tuned: _Tuned
-) -> VariantComparison:
-    summaries = list(runs.values())
-    diverged = sum(run.facts.outcome == "diverged" for run in summaries)
-    shown = {state: states.get(state, 0) for state in ("succeeded", "failed", "cancelled", "queued", "running")}
+def _variant(arm: Arm, baseline: Arm | None, p_holm: float | None) -> VariantComparison:
+    """``baseline``: None for the baseline itself."""
+    variant, summaries = arm.variant, list(arm.ended.values())
+    shown = {state: arm.states.get(state, 0) for state in ("succeeded", "failed", "cancelled", "queued", "running")}
     part = VariantComparison(
+        experiment_id=arm.experiment_id,
         name=variant.name,
         remedies=tuple(remedy.model_dump(mode="json", exclude_none=True) for remedy in variant.remedies),
-        runs={**shown, "diverged": diverged},
-        tuned=None if tuned.learning_rate is None else {"learning_rate": tuned.learning_rate},
-        tuning=tuning_of(tuned.tried, tuned.learning_rate) if tuned.tried else None,
+        runs={**shown, "diverged": sum(run.facts.outcome == "diverged" for run in summaries)},
+        tuned=None if arm.learning_rate is None else {"learning_rate": arm.learning_rate},
+        tuning=tuning_of(arm.tried, arm.learning_rate) if arm.tried else None,
         verdict=variant_verdict(summaries) if summaries else None,
-        outcomes=_outcomes(runs),
-        gradient=_gradient(variant, runs),
-        cost=_cost(variant, runs, baseline, tuned.tried),
-        versus_baseline=None if variant.name == BASELINE else _versus(variant, runs, baseline, p_holm),
+        outcomes=_outcomes(arm.ended),
+        gradient=_gradient(variant, arm.ended),
+        cost=_cost(arm, arm.ended if baseline is None else baseline.ended),
+        versus_baseline=None if baseline is None else _versus(variant, arm.ended, baseline.ended, p_holm),
         sentence="",
     )
     return part.model_copy(update={"sentence": variant_sentence(part, metric_of(variant.plan.experiment))})
@@ -186,14 +152,14 @@ def _moment(facts: GradientFacts | None) -> GradientMoment | None:
     return GradientMoment(gain_per_layer=facts.gain_per_layer, total_gain=facts.total_gain, time=facts.time)
 
 
-def _cost(variant: Variant, runs: Runs, baseline: Runs, tried: Sequence[Tried]) -> Cost:
+def _cost(arm: Arm, baseline: Runs) -> Cost:
+    runs = arm.ended.values()
+    spent = [*(run.facts.device_seconds for run in runs), *(one.device_seconds for one in arm.tried)]
     return Cost(
-        step_time_ratio=_step_time_ratio(runs, baseline),
-        parameters=variant.plan.network.parameters,
-        peak_memory_bytes=max((run.facts.peak_memory_bytes for run in runs.values()), default=None),
-        device_seconds=math.fsum(
-            [*(run.facts.device_seconds for run in runs.values()), *(one.device_seconds for one in tried)]
-        ),
+        step_time_ratio=_step_time_ratio(arm.ended, baseline),
+        parameters=arm.variant.plan.network.parameters,
+        peak_memory_bytes=max((run.facts.peak_memory_bytes for run in runs), default=None),
+        device_seconds=math.fsum(spent),
     )
 
 

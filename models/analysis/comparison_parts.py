@@ -92,6 +92,7 @@ class VersusBaseline(_Answer):
 class VariantComparison(_Answer):
     """``tuned``: the learning rate of its runs, where it was chosen for this variant; ``tuning``: what was tried."""
 
+    experiment_id: str
     name: str
     remedies: tuple[Mapping[str, object], ...]
     runs: Mapping[str, int]

@@ -1,14 +1,11 @@
-"""A comparison in words: one passage per variant, and the notes that hold for all. From its own fields only."""
+"""A variant beside the baseline in words, from the comparison's own fields only."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Final
 
 from models.analysis.comparison_parts import Outcomes, VariantComparison, VersusBaseline
 from models.analysis.layers import LayerComparison, State
-from models.analysis.sentences import NO_REMEDY
 from models.analysis.wording import estimate_words, number, spans
-from models.specs.experiment import ExperimentSpec
 
 SIGNIFICANT: Final = 0.05
 LAYERS: Final[dict[State, str]] = {
@@ -99,58 +96,3 @@ def _metric(versus: VersusBaseline, metric: str) -> str:
     if versus.p_holm < SIGNIFICANT:
         shown = "higher" if difference.mean > 0 else "lower"
     return f"{said}, paired t, Holm p = {number(versus.p_holm, 2)}: {shown}"
-
-
-def comparison_notes(
-    spec: ExperimentSpec,
-    parts: Sequence[VariantComparison],
-    missing: Sequence[tuple[str, int, str]],
-    *,
-    untrained: bool,
-) -> tuple[str, ...]:
-    """What a reader must know beside the figures."""
-    notes = ["untrained networks only: nothing is said about training"] if untrained else [*_rates(spec, parts)]
-    notes += [_missing(list(rows)) for _, rows in groupby(sorted(missing), key=lambda row: row[0])]
-    if len(spec.seed_list()) == 1:
-        notes.append("one seed: no intervals over seeds, and the states of layers rest on point values")
-    notes += [f"baseline: {NO_REMEDY}{why}" for why in _baseline_is_well(parts)]
-    notes.append("states of layers: intervals simultaneous over layers (Bonferroni); other intervals are one by one")
-    return tuple(notes)
-
-
-def _rates(spec: ExperimentSpec, parts: Sequence[VariantComparison]) -> Iterator[str]:
-    """At which learning rates all this holds."""
-    if spec.tune is None:
-        yield "at this learning rate only"
-        return
-    tried = ", ".join(f"{rate:g}" for rate in spec.tune.learning_rate)
-    seeds = len(spec.tune.seed_list())
-    own = "seed of its own" if seeds == 1 else "seeds of their own"
-    yield (
-        f"each variant at the learning rate with its best validation loss among {tried}, chosen on {seeds} {own}; "
-        "the test set was not used for it"
-    )
-    edges = [f"{part.name} ({part.tuned['learning_rate']:g})" for part in parts if _at_edge(part) and part.tuned]
-    if edges:
-        yield f"the best rate lies at the edge of those tried, so a better one may lie beyond: {', '.join(edges)}"
-
-
-def _at_edge(part: VariantComparison) -> bool:
-    return part.tuning is not None and part.tuning.at_edge
-
-
-def _missing(rows: Sequence[tuple[str, int, str]]) -> str:
-    listed_runs = ", ".join(f"seed {seed} {state}" for _, seed, state in rows)
-    return f"missing from {rows[0][0]}: {listed_runs}"
-
-
-def _baseline_is_well(parts: Sequence[VariantComparison]) -> Iterator[str]:
-    verdict = next((part.verdict for part in parts if part.versus_baseline is None), None)
-    if verdict is None or verdict.kind != "healthy":
-        return
-    if verdict.trained is None:
-        yield ", its gradients start healthy"
-    elif verdict.at_start.kind == "healthy":
-        yield ", it trains and its gradients start healthy"
-    else:
-        yield f", it trains; its gradients start {verdict.at_start.kind}"

@@ -1,5 +1,6 @@
 """What every spec shares: frozen, no unknown keys, no NaN; and what the catalogue says of a kind."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
@@ -42,3 +43,12 @@ class SpecError(ValueError):
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
         self.problems = problems
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """What a dumped spec says, by dotted name."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value

@@ -61,7 +61,7 @@ def test_the_requests_of_the_guide_are_answered_as_it_says(reader: TestClient) -
     answered = []
     for command in COMMANDS:
         method, path, body = asked(command)
-        if body is None or "$(cat" in body:
+        if body is None or "$(cat" in body or "$E" in body:  # a spec of the reader's, or an experiment
             continue
         path = path if '"strength": -1' in body or path == "/v1/predictions" else "/v1/experiments/validate"
         response = reader.request(method, path, content=body.encode(), headers=headers)

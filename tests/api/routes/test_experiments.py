@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 EXAMPLES = [json.loads(path.read_text()) for path in sorted((ROOT / "examples").glob("*.json"))]
 KEYS = {
     "id", "name", "state", "progress", "runs", "owner", "labels", "spec",
-    "created_at", "started_at", "ended_at", "links",
+    "created_at", "started_at", "ended_at", "verdict", "links",
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.analysis.comparison import Comparison, RunRow, VariantComparison, compare
+from models.analysis.comparison import Comparison, RunRow, Trial, VariantComparison, compare
 from models.analysis.summary import RunSummary
 from tests.models.analysis.synthetic import even, summary_of, variants_of
 
@@ -25,7 +25,7 @@ def run(start: float = 0.0, end: float | None = None, *, trained: str = "yes", *
 
 def compared(runs: Mapping[str, Sequence[RunSummary]]) -> Comparison:
     rows = [RunRow(name, seed, "succeeded", one) for name, ones in runs.items() for seed, one in enumerate(ones)]
-    return compare(SPEC, VARIANTS, rows, experiment_id="e")
+    return compare(Trial("e", SPEC, VARIANTS, rows))
 
 
 def part(comparison: Comparison, name: str) -> VariantComparison:

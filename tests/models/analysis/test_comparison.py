@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from models.analysis.comparison import RunRow, compare
+from models.analysis.comparison import RunRow, Trial, compare
 from models.analysis.summary import RunSummary
 from tests.models.analysis.compared import BASE, FIRST, SECOND, SPEC, VARIANTS, compared, part, run, with_metrics
 from tests.models.analysis.synthetic import summary_of, variants_of
@@ -135,7 +135,7 @@ def test_diverged_runs_have_succeeded_and_are_counted() -> None:
 
 def test_an_answer_before_anything_ended_is_empty_and_valid() -> None:
     rows = [RunRow(name, seed, "queued") for name in (BASE, FIRST, SECOND) for seed in range(5)]
-    answer = compare(SPEC, VARIANTS, rows, experiment_id="e")
+    answer = compare(Trial("e", SPEC, VARIANTS, rows))
     json.dumps(answer.model_dump(mode="json"), allow_nan=False)
     assert [found.verdict for found in answer.variants] == [None] * 3
     assert sum(note.startswith("missing from") for note in answer.notes) == 3
@@ -145,7 +145,7 @@ def test_missing_runs_are_named_and_the_rest_is_compared() -> None:
     rows = [RunRow(BASE, seed, "succeeded", run(test_metric=0.8)) for seed in (0, 1)]
     rows += [RunRow(FIRST, 1, "succeeded", run(test_metric=0.9))]
     rows += [RunRow(FIRST, 0, "failed"), RunRow(FIRST, 2, "cancelled")]
-    answer = compare(SPEC, VARIANTS, rows, experiment_id="e")
+    answer = compare(Trial("e", SPEC, VARIANTS, rows))
     assert f"missing from {FIRST}: seed 0 failed, seed 2 cancelled" in answer.notes
     found = part(answer, FIRST)
     assert (found.runs["failed"], found.runs["cancelled"]) == (1, 1)
@@ -169,7 +169,7 @@ def test_untrained_networks_are_compared_by_their_start_alone() -> None:
         for variant, gain in zip(variants, (-26.0, 0.3), strict=True)
         for seed in range(3)
     ]
-    answer = compare(spec, variants, rows, experiment_id="e")
+    answer = compare(Trial("e", spec, variants, rows))
     found = answer.variants[1]
     assert (found.gradient.at_end, found.outcomes.success.of, found.outcomes.success.low) == (None, 0, None)
     assert found.versus_baseline is not None

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from models.analysis.comparison import RunRow, compare
+from models.analysis.comparison import RunRow, Trial, compare
 from models.analysis.factorial import Factorial
 from tests.models.analysis.compared import CLIP, L2, run
 from tests.models.analysis.synthetic import summary_of, variants_of
@@ -31,7 +31,7 @@ def factorial_of(table: Mapping[str, Sequence[float]], untrained: Sequence[str] 
         for name, metrics in table.items()
         for seed, metric in enumerate(metrics)
     ]
-    found = compare(spec, variants, rows, experiment_id="e").factorial
+    found = compare(Trial("e", spec, variants, rows)).factorial
     assert found is not None
     return found
 
@@ -84,7 +84,7 @@ def test_a_factorial_of_untrained_networks_is_of_the_total_gain() -> None:
     spec, variants = variants_of(*remedies, design="full_factorial", epochs=None, steps=0)
     gains = {"baseline": -26.0, "batch_norm": 0.0, "activation": -6.0, "all": 4.0}
     rows = [RunRow(v.name, seed, "succeeded", summary_of(v.plan, gains[v.name])) for v in variants for seed in range(2)]
-    found = compare(spec, variants, rows, experiment_id="e").factorial
+    found = compare(Trial("e", spec, variants, rows)).factorial
     assert found is not None
     assert (found.response, found.floor_warning) == ("total_gain", None)
     assert [effect.effect.mean for effect in found.main_effects] == pytest.approx([18.0, 12.0])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.analysis.comparison import RunRow, compare
+from models.analysis.comparison import RunRow, Trial, compare
 from models.analysis.layers import compare_layers
 from models.analysis.summary import RunSummary
 from tests.models.analysis.compared import BASE, FIRST, HIDDEN, L2, MODEL, compared, part, run
@@ -80,7 +80,7 @@ def test_the_last_layer_takes_no_share_of_the_error(layers_below: float, state: 
 def test_with_one_seed_the_points_decide_and_the_notes_say_so() -> None:
     assert states([-26.0], [0.0])[0] == "repaired"
     spec, variants = variants_of(L2, seeds=[3])
-    notes = compare(spec, variants, [RunRow(BASE, 3, "succeeded", MODEL)], experiment_id="e").notes
+    notes = compare(Trial("e", spec, variants, [RunRow(BASE, 3, "succeeded", MODEL)])).notes
     assert any("one seed" in note for note in notes)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.analysis.comparison import RunRow, compare
+from models.analysis.comparison import RunRow, Trial, compare
 from models.analysis.statistics import Estimate
 from models.analysis.variant import variant_verdict
 from models.analysis.wording import estimate_words, number, spans
@@ -118,7 +118,7 @@ def sentences_of(
         for v in variants
         for seed in range(seeds)
     ]
-    answer = compare(spec, variants, rows, experiment_id="e")
+    answer = compare(Trial("e", spec, variants, rows))
     return [part.sentence for part in answer.variants], answer.notes
 
 
@@ -162,7 +162,7 @@ def test_a_metric_is_higher_or_lower_only_where_its_test_says_so(change: float, 
         for v, by in zip(variants, (0.0, change), strict=True)
         for seed in range(5)
     ]
-    sentence = compare(spec, variants, rows, experiment_id="e").variants[1].sentence
+    sentence = compare(Trial("e", spec, variants, rows)).variants[1].sentence
     assert re.search(rf"accuracy differs by .*, paired t, Holm p = .*: {word}\.", sentence)
 
 
@@ -180,7 +180,7 @@ def test_no_comparison_sentence_contradicts_its_numbers(
         for v, several in zip(variants, (theirs, ours), strict=True)
         for seed, (gain, loss) in enumerate(several)
     ]
-    part = compare(spec, variants, rows, experiment_id="e").variants[1]
+    part = compare(Trial("e", spec, variants, rows)).variants[1]
     versus, success = part.versus_baseline, part.outcomes.success
     assert versus is not None
     assert f"{success.count} of {success.of} runs train" in part.sentence

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from models.analysis.comparison import RunRow, compare
+from models.analysis.comparison import RunRow, Trial, compare
 from models.analysis.tuning import Tried, choose, tuning_of
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
@@ -56,7 +56,7 @@ def test_a_comparison_names_each_variants_rate_and_counts_what_tuning_cost() -> 
     rows = [RunRow(name, seed, "succeeded", ended, rate) for name, rate in rates.items() for seed in (0, 1)]
     attempts = {name: [*tried(0.001, 3.0), *tried(0.01, 1.0), *tried(0.1, 2.0)] for name in (BASE, SECOND)}
     attempts[FIRST] = [*tried(0.001, 3.0), *tried(0.01, 2.0), *tried(0.1, 1.0)]
-    found = compare(spec, expand(spec), rows, attempts, experiment_id="e")
+    found = compare(Trial("e", spec, expand(spec), rows, attempts))
     assert [part.tuned for part in found.variants] == [{"learning_rate": rate} for rate in rates.values()]
     assert [part.cost.device_seconds for part in found.variants] == [2 * 2.0 + 3 * 1.0] * 3
     assert "at this learning rate only" not in found.notes

@@ -1,0 +1,68 @@
+"""Verdicts by the rules of this version, over runs that were judged by earlier ones."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from models import comparisons
+from models.analysis.summary import RunSummary, judge, summarise
+from models.endings import read_ending
+from models.plan import Plan, expand
+from models.specs.experiment import ExperimentSpec
+from models.status import State
+from models.tables import Experiment, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A run before and after. ``measured_again``: from its trace; else the numbers of its end were kept, because
+    retention has dropped the trace.
+    """
+
+    run_id: uuid.UUID
+    variant: str
+    seed: int
+    before: str
+    after: str
+    measured_again: bool
+
+
+def judge_again(session: Session, experiment_id: uuid.UUID) -> list[Judged]:
+    """Judge every succeeded run of an experiment again, and compare them; the verdicts take the place of the old ones.
+
+    The experiment must exist. It keeps its comparison where it has not ended.
+    """
+    experiment = session.execute(select(Experiment).where(Experiment.id == experiment_id)).scalar_one()
+    judged = list(_judged(session, experiment.spec, experiment_id))
+    if State(experiment.state).is_finished:
+        comparisons.store(session, experiment_id)
+    return judged
+
+
+def _judged(session: Session, spec: ExperimentSpec, experiment_id: uuid.UUID) -> Iterator[Judged]:
+    plans = {variant.name: variant.plan for variant in expand(spec)}
+    succeeded = (
+        select(Run)
+        .where(Run.experiment_id == experiment_id, Run.state == State.SUCCEEDED)
+        .order_by(Run.position)
+        .with_for_update()
+    )
+    for run in session.execute(succeeded).scalars().all():
+        assert run.summary is not None  # noqa: S101 -- a run succeeds with one
+        before, plan = run.summary.verdict.kind, plans[run.variant]
+        summary = _summary(session, run, plan if run.learning_rate is None else plan.at_rate(run.learning_rate))
+        session.execute(update(Run).where(Run.id == run.id).values(summary=summary))
+        after = summary.verdict.kind
+        yield Judged(run.id, run.variant, run.seed, before, after, measured_again=run.raw_dropped_at is None)
+
+
+def _summary(session: Session, run: Run, plan: Plan) -> RunSummary:
+    assert run.summary is not None  # noqa: S101 -- as above
+    if run.raw_dropped_at is not None:
+        return run.summary.model_copy(update={"verdict": judge(plan, run.summary)})
+    every = plan.experiment.trace.every if run.trace_every is None else run.trace_every
+    plan = plan.recording_every(every)
+    return summarise(plan, read_ending(session, run.id, plan, run.summary.facts), run.summary.facts)
