@@ -3,16 +3,22 @@
 Sync on purpose: the same queries serve the API's threads and the workers.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 IDLE_LIMIT_MS = 60_000
+SILENCE_S = 5.0
+"""How long the other host may leave packets without a sign that they came, where nobody says otherwise."""
+
+Parameter = str | int
 
 
 def psycopg_url(url: str) -> str:
@@ -24,18 +30,64 @@ def psycopg_url(url: str) -> str:
     return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-class Database:
-    """An engine and its sessions. ``dispose()`` closes every connection."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What both ends of a connection are told, so that a cut cable or a dead host is noticed within ``silence_s``, and
+    not after the quarter of an hour (the client) or the two hours (an idle server, and its locks) of the system.
 
-    def __init__(self, url: str, *, pool_size: int = 5, max_overflow: int = 10) -> None:
+    A server that lives and is slow may take all the time it needs: its kernel answers. On unix sockets, and where the
+    system knows no such option, they do nothing.
+    """
+
+    silence_s: float
+
+    def parameters(self, url: URL) -> dict[str, Parameter]:
+        """Of libpq, for a connection to ``url``; what the URL itself says comes first."""
+        asked = {
+            "connect_timeout": max(2, math.ceil(self.silence_s)),
+            "keepalives_idle": self._probe_s,
+            "keepalives_interval": self._probe_s,
+            "tcp_user_timeout": self._silence_ms,
+        }
+        given = url.query.get("options", ())
+        options = [self._of_the_server(), *([given] if isinstance(given, str) else given)]
+        return {name: value for name, value in asked.items() if name not in url.query} | {"options": " ".join(options)}
+
+    def _of_the_server(self) -> str:
+        settings = {
+            # A process frozen inside a transaction must not hold its row locks for ever.
+            "idle_in_transaction_session_timeout": IDLE_LIMIT_MS,
+            # Nor may one whose host has gone: a run is not taken up while its row is locked.
+            "tcp_keepalives_idle": self._probe_s,
+            "tcp_keepalives_interval": self._probe_s,
+            "tcp_user_timeout": self._silence_ms,
+        }
+        return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+    @property
+    def _probe_s(self) -> int:
+        return max(1, math.floor(self.silence_s / 3))
+
+    @property
+    def _silence_ms(self) -> int:
+        return math.ceil(self.silence_s * 1000)
+
+
+class Database:
+    """An engine and its sessions. ``dispose()`` closes every connection.
+
+    ``silence_s``: a connection over which nothing comes through for so long is given up, with an OperationalError.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5, max_overflow: int = 10, silence_s: float = SILENCE_S) -> None:
         self.url = psycopg_url(url)
+        self._parameters = Patience(silence_s).parameters(make_url(self.url))
         self.engine = create_engine(
             self.url,
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_pre_ping=True,
-            # A process frozen inside a transaction must not hold its row locks for ever.
-            connect_args={"options": f"-c idle_in_transaction_session_timeout={IDLE_LIMIT_MS}"},
+            connect_args=self._parameters,
         )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
@@ -56,7 +108,7 @@ class Database:
     def listening(self, *channels: str) -> Iterator[psycopg.Connection]:
         """A connection of its own, outside the pool, that hears NOTIFY on ``channels``."""
         url = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(url, autocommit=True, **self._parameters) as connection:  # type: ignore[arg-type]
             for channel in channels:
                 connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
             yield connection

@@ -63,6 +63,13 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return self
 
+    @property
+    def silence_s(self) -> float:
+        """How long a worker's connections wait for a host that says nothing: after a beat that got no answer there is
+        time for another one.
+        """
+        return self.lease_s / 3
+
     def files_url(self) -> str:
         """Where files are kept: an fsspec URL, the data folder unless another was named."""
         return self.storage_url or (self.data_dir.absolute() / "files").as_uri()

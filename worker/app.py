@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from models import queueing
 from models.database import Database
 from models.settings import Settings
+from worker import broker
 from worker.slots import devices, worker_name
 
 log = structlog.get_logger()
@@ -73,6 +74,7 @@ class ClinicCelery(Celery[Any]):
             broker_url=_required(settings.redis_url, "CLINIC_REDIS_URL", "workers hear of runs through Redis"),
             broker_connection_retry_on_startup=True,
             broker_connection_max_retries=None,
+            broker_transport_options=broker.options(settings),
             accept_content=["json"],
             task_serializer="json",
             task_ignore_result=True,
@@ -91,7 +93,7 @@ class ClinicCelery(Celery[Any]):
     @cached_property
     def _parent_database(self) -> Database:
         """Opened on first use, in the parent: never shared with a child."""
-        return Database(self.database_url, pool_size=1, max_overflow=1)
+        return Database(self.database_url, pool_size=1, max_overflow=1, silence_s=self.settings.silence_s)
 
     def give_back(self, run_id: uuid.UUID, worker: str) -> None:
         """Queue again what the dead child was training. Without a database the lease will lapse instead."""

@@ -68,7 +68,9 @@ class Workshop:
         torch.use_deterministic_algorithms(mode=True)
         if not gpu:
             warm_up()
-        database = Database(settings.database_url.get_secret_value(), pool_size=2, max_overflow=1)
+        database = Database(
+            settings.database_url.get_secret_value(), pool_size=2, max_overflow=1, silence_s=settings.silence_s
+        )
         device = torch.device("cuda" if gpu else "cpu")
         heart, files = Heart(database, settings.lease_s), CheckpointFiles(settings.files_url())
         return cls(settings, database, heart, files, device, worker_name(os.getpid()))
@@ -93,8 +95,9 @@ class Workshop:
                 self._close_run(claim, State.CANCELLED)
             except HandedBack:
                 self._close_run(claim, State.QUEUED)
-            except (DBAPIError, psycopg.Error):  # psycopg's own come from COPY
-                log.exception("the database is away; the lease will lapse", run=str(run_id))
+            except (DBAPIError, psycopg.Error) as error:  # psycopg's own come from COPY
+                log.warning("the database is away; the lease will lapse", run=str(run_id), error=str(error))
+                return  # whoever ends the run settles it; asking again would hold this slot for nothing
             except Exception as error:  # the task's edge: the reason must reach the run row
                 log.exception("the run failed", run=str(run_id))
                 self._close_run(claim, State.FAILED, _explained(error))

@@ -140,7 +140,7 @@ class Dispatcher:
 
 def main() -> None:
     app = create_app(Settings())
-    database = Database(app.database_url, pool_size=1, max_overflow=1)
+    database = Database(app.database_url, pool_size=1, max_overflow=1, silence_s=app.settings.silence_s)
     dispatcher = Dispatcher(database, app, app.settings)
 
     def close(_signal: int, _frame: FrameType | None) -> None:

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Literal
 
 import psycopg
@@ -27,13 +26,57 @@ _LISTEN_S = 0.25
 _REMEMBERED = 1_000
 
 
-@dataclass(slots=True)
 class Watch:
-    """What the training loop asks between steps. ``stop`` stays None while the run may go on."""
+    """What the training loop asks between steps, and what the heart tells it."""
 
-    lease: Lease
-    beaten_at: float
-    stop: StopReason | None = None
+    def __init__(self, lease: Lease, lease_s: float) -> None:
+        """Of a lease that was claimed just now."""
+        self.lease = lease
+        self._lease_s = lease_s
+        self._stop: StopReason | None = None
+        self._beaten_at = time.monotonic()
+        self._news = threading.Condition()
+
+    @property
+    def stop(self) -> StopReason | None:
+        """Why the run must end; None while it may go on.
+
+        The heart may hang: in a dead connection, in a slow server, in a process that was frozen. So whoever asks looks
+        at the clock too, and once the lease has lapsed waits for the next beat, about as long as beats are apart.
+        """
+        if self._stop is None and self._lapsed():
+            with self._news:
+                if not self._news.wait_for(self._known, self._lease_s / 3 + _LISTEN_S):
+                    self._stop = "lost"
+        return self._stop
+
+    @property
+    def ended(self) -> bool:
+        """As ``stop``, without waiting: for the heart."""
+        return self._stop is not None
+
+    @property
+    def due(self) -> bool:
+        """Whether the lease is to be lengthened now."""
+        return not self.ended and time.monotonic() - self._beaten_at >= self._lease_s / 3
+
+    def beaten(self, asked_at: float) -> None:
+        """The database has lengthened the lease at ``asked_at`` or later."""
+        with self._news:
+            self._beaten_at = asked_at
+            self._news.notify_all()
+
+    def end(self, reason: StopReason) -> None:
+        """The first reason stands."""
+        with self._news:
+            self._stop = self._stop or reason
+            self._news.notify_all()
+
+    def _known(self) -> bool:
+        return self.ended or not self._lapsed()
+
+    def _lapsed(self) -> bool:
+        return time.monotonic() - self._beaten_at > self._lease_s
 
 
 class Heart:
@@ -44,6 +87,7 @@ class Heart:
         self._lease_s = lease_s
         self._watch: Watch | None = None
         self._cancelled: deque[str] = deque(maxlen=_REMEMBERED)
+        self._away = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
         self._thread.start()
@@ -51,7 +95,7 @@ class Heart:
     @contextmanager
     def watch(self, lease: Lease) -> Iterator[Watch]:
         """Watch a lease that was claimed just now."""
-        self._watch = Watch(lease, time.monotonic())
+        self._watch = Watch(lease, self._lease_s)
         # A cancel may have been heard between the claim and this line.
         self._hear_cancels()
         try:
@@ -68,45 +112,43 @@ class Heart:
             try:
                 self._listen()
             except (psycopg.Error, DBAPIError) as error:
-                log.warning("the heart lost its database connection; trying again", error=str(error))
-                self._give_up_lapsed()
+                if not self._away:
+                    log.warning("the heart lost its database connection; trying again", error=str(error))
+                self._away = True
                 self._closing.wait(_LISTEN_S)
 
     def _listen(self) -> None:
         with self._database.listening(runs.CANCEL_CHANNEL) as connection:
             self._beat()
+            self._away = False
             while not self._closing.is_set():
                 for notice in connection.notifies(timeout=_LISTEN_S):
                     self._cancelled.append(notice.payload)
                     self._hear_cancels()
-                if self._due():
+                # Again at once after a slow one: what it has lengthened may be over already.
+                while self._due() and not self._closing.is_set():
                     self._beat()
 
     def _due(self) -> bool:
         watch = self._watch
-        return watch is not None and time.monotonic() - watch.beaten_at >= self._lease_s / 3
+        return watch is not None and watch.due
 
     def _beat(self) -> None:
         watch = self._watch
-        if watch is None or watch.stop is not None:
+        if watch is None or watch.ended:
             return
-        began = time.monotonic()
+        asked_at = time.monotonic()
         with self._database.begin() as session:
             ours = runs.beat(session, watch.lease, self._lease_s)
             cancelled = runs.cancel_requested(session, watch.lease)
-        watch.beaten_at = began
         if not ours:
-            watch.stop = "lost"
+            watch.end("lost")
         elif cancelled:
-            watch.stop = "cancelled"
+            watch.end("cancelled")
+        else:
+            watch.beaten(asked_at)
 
     def _hear_cancels(self) -> None:
         watch = self._watch
-        if watch is not None and watch.stop is None and str(watch.lease.experiment_id) in self._cancelled:
-            watch.stop = "cancelled"
-
-    def _give_up_lapsed(self) -> None:
-        """Without a database for a whole lease, another worker may have the run by now."""
-        watch = self._watch
-        if watch is not None and time.monotonic() - watch.beaten_at > self._lease_s:
-            watch.stop = "lost"
+        if watch is not None and str(watch.lease.experiment_id) in self._cancelled:
+            watch.end("cancelled")

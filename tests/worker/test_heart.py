@@ -4,6 +4,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import func, select, update
@@ -106,3 +107,32 @@ def test_another_experiments_cancel_changes_nothing(database: Database, heart: H
         with database.begin() as session:
             session.execute(select(func.pg_notify(runs.CANCEL_CHANNEL, str(other))))
         assert not within(2 * LEASE_S, lambda: watch.stop is not None)
+
+
+@contextmanager
+def locked(database: Database) -> Iterator[None]:
+    """Every beat waits, as it would for a server that is slow."""
+    with database.begin() as session:
+        session.execute(select(Run.id).with_for_update())
+        yield
+
+
+def test_training_hears_of_a_lost_lease_while_the_beat_hangs(database: Database, heart: Heart) -> None:
+    lease = claimed(database)
+    with heart.watch(lease) as watch:
+        with locked(database):
+            assert within(10.0, lambda: watch.stop == "lost")
+        assert watch.stop == "lost"  # the beat that comes through at last changes nothing
+
+
+def test_a_beat_that_comes_late_and_finds_the_run_still_ours_lets_it_go_on(database: Database) -> None:
+    heart = Heart(database, lease_s=3.0)
+    try:
+        lease = claimed(database)
+        with heart.watch(lease) as watch:
+            with locked(database):
+                assert not within(3.2, lambda: watch.ended)
+            assert watch.stop is None
+            assert not within(1.0, lambda: watch.stop is not None)
+    finally:
+        heart.close()
