@@ -5,9 +5,9 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from api import logs
 from api.app import create_app
 from api.server import Server
+from models import logs
 from models.settings import Settings
 
 WRONG_SETTINGS = 2

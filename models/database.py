@@ -7,8 +7,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.errors import _WaitTimeout
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, make_url
@@ -73,13 +77,41 @@ class Patience:
         return math.ceil(self.silence_s * 1000)
 
 
+class _Impatient(psycopg.Connection[Any]):
+    """Gives up a server whose kernel lives and that does not answer itself: one that was frozen, or is far too slow."""
+
+    answer_s: float
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        try:
+            return super().wait(gen, interval, self.answer_s if timeout is None else timeout)
+        except _WaitTimeout as error:
+            self.pgconn.finish()  # it is in the middle of an answer, and of no more use
+            message = f"the server has not answered for {self.answer_s:g} s"
+            raise psycopg.OperationalError(message) from error
+
+
+def impatient(answer_s: float) -> type[_Impatient]:
+    """Connections that wait so long for an answer."""
+    return type("Impatient", (_Impatient,), {"answer_s": answer_s})
+
+
 class Database:
     """An engine and its sessions. ``dispose()`` closes every connection.
 
-    ``silence_s``: a connection over which nothing comes through for so long is given up, with an OperationalError.
+    ``silence_s``: a connection over which nothing comes through for so long is given up, with an OperationalError;
+    ``answer_s``: so is one whose server lives and has not answered a statement for so long (None: it is waited for).
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5, max_overflow: int = 10, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        max_overflow: int = 10,
+        silence_s: float = SILENCE_S,
+        answer_s: float | None = None,
+    ) -> None:
         self.url = psycopg_url(url)
         self._parameters = Patience(silence_s).parameters(make_url(self.url))
         self.engine = create_engine(
@@ -87,7 +119,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_pre_ping=True,
-            connect_args=self._parameters,
+            creator=self._connect if answer_s is None else partial(self._connect, impatient(answer_s)),
         )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
@@ -107,11 +139,15 @@ class Database:
     @contextmanager
     def listening(self, *channels: str) -> Iterator[psycopg.Connection]:
         """A connection of its own, outside the pool, that hears NOTIFY on ``channels``."""
-        url = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(url, autocommit=True, **self._parameters) as connection:  # type: ignore[arg-type]
+        with self._connect() as connection:
+            connection.set_autocommit(True)
             for channel in channels:
                 connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
             yield connection
+
+    def _connect(self, kind: type[psycopg.Connection[Any]] = psycopg.Connection) -> psycopg.Connection[Any]:
+        url = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        return kind.connect(url, **self._parameters)  # type: ignore[arg-type]  # libpq's, by name
 
     def dispose(self) -> None:
         self.engine.dispose()

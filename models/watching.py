@@ -18,12 +18,15 @@ from models.tables import Attempt, Experiment, Run
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A run in the hands of ``worker``. ``cancelled_for_s``: None where nobody has asked it to stop."""
+    """A run in the hands of ``worker``. ``lapsed_for_s``: since its lease ran out, negative before that;
+    ``cancelled_for_s``: None where nobody has asked it to stop.
+    """
 
     lease: Lease
     worker: str
     step: int
     for_s: float
+    lapsed_for_s: float
     cancelled_for_s: float | None
 
 
@@ -38,6 +41,7 @@ def held_by(session: Session, workers: Sequence[str]) -> list[Held]:
             Run.worker,
             Run.step,
             _age_s(Attempt.started_at).label("for_s"),
+            _age_s(Run.lease_until).label("lapsed_for_s"),
             _age_s(Experiment.cancel_requested_at).label("cancelled_for_s"),
         )
         .join(Experiment, Experiment.id == Run.experiment_id)
@@ -51,6 +55,7 @@ def held_by(session: Session, workers: Sequence[str]) -> list[Held]:
             row.worker,
             row.step,
             row.for_s,
+            row.lapsed_for_s,
             row.cancelled_for_s,
         )
         for row in rows

@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import signals
 
+from models import logs
 from models.settings import Settings
 from worker.app import create_app, queues
 
@@ -27,6 +28,7 @@ class _Warden:
 
 
 def main() -> None:
+    logs.configure()
     app = create_app(Settings())
     warden = _Warden()
 

@@ -52,7 +52,7 @@ class RunRequest(Request):
     """Celery's view of one message in the parent: when its child dies, the lease goes back at once."""
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:  # noqa: FBT001, FBT002
-        # The task itself lets no error out (worker.attempt): here its process has died or been ended.
+        # Its process has died or been ended; or the end of the run could not be stored, and nobody trains it any more.
         if self.worker_pid is not None:
             app = cast("ClinicCelery", self.task.app)
             app.give_back(uuid.UUID(self.args[0]), worker_name(int(self.worker_pid)))

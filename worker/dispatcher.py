@@ -17,7 +17,7 @@ import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import DBAPIError
 
-from models import checkpoints, comparisons, idempotency, queueing, retention, runs, tuning
+from models import checkpoints, comparisons, idempotency, logs, queueing, retention, runs, tuning
 from models.checkpoints import CheckpointFiles
 from models.database import Database
 from models.settings import Settings
@@ -139,6 +139,7 @@ class Dispatcher:
 
 
 def main() -> None:
+    logs.configure()
     app = create_app(Settings())
     database = Database(app.database_url, pool_size=1, max_overflow=1, silence_s=app.settings.silence_s)
     dispatcher = Dispatcher(database, app, app.settings)

@@ -4,7 +4,8 @@ Training asks between two steps whether it shall stop, and the parent hears of m
 never ends, memory runs out, or the loop hangs, neither can help itself. The warden needs neither: it knows the
 processes from the operating system, and from Postgres what they should be doing. It never loads torch or Celery.
 
-A run is taken from its process before the process is ended: nothing more can be written then.
+A run is taken from its process before the process is ended: nothing more can be written then. Where the process sits on
+the run's row it is ended at once, and its transaction with it.
 """
 
 import os
@@ -19,10 +20,12 @@ from dataclasses import dataclass, field
 import psutil
 import redis
 import structlog
-from sqlalchemy.exc import DBAPIError
+from psycopg.errors import LockNotAvailable
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from models import queueing, runs, watching
+from models import logs, queueing, runs, watching
 from models.database import Database
 from models.settings import Settings
 from models.watching import Held
@@ -34,6 +37,10 @@ LOOK_S = 1.0
 DEAF_S = 60.0
 """Several times the dispatchers' pause before they publish again: what was published for so long while slots were idle
 did not reach the worker."""
+LAPSED_S = 5.0
+"""Beyond the end of its lease. The dispatchers have not taken up the run in the meantime: its process, frozen inside a
+transaction, keeps the row locked."""
+LOCK_S = 2.0
 STOP_S = 20.0
 """So long a deaf parent has to hand its other runs back."""
 
@@ -81,17 +88,26 @@ class Warden:
 
     def _judge(self, held: Held, child: psutil.Process) -> None:
         end = self._end_of(held, child)
-        if end is None:
-            return
-        with self.database.begin() as session:
-            taken = end(session)
-        if taken:
+        if end is not None and self._is_taken(end):
             log.warning("a process that does not listen is ended", run=str(held.lease.run_id), worker=held.worker)
             child.kill()
+
+    def _is_taken(self, end: End) -> bool:
+        """Whether the process must die: its run has been taken from it, or it sits on the row, and dies before that."""
+        try:
+            with self.database.begin() as session:
+                session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_S}s'"))
+                return bool(end(session))
+        except OperationalError as error:
+            if isinstance(error.orig, LockNotAvailable):
+                return True
+            raise
 
     def _end_of(self, held: Held, child: psutil.Process) -> End | None:
         """What shall become of the run, if it may not go on."""
         limits = self.settings
+        if held.lapsed_for_s > LAPSED_S:
+            return lambda _: True
         if held.cancelled_for_s is not None and held.cancelled_for_s > limits.cancel_grace_s:
             return lambda session: runs.stop(session, held.lease, "cancelled; its process did not listen")
         if limits.time_limit_s is not None and held.for_s > limits.time_limit_s:
@@ -138,6 +154,7 @@ class Warden:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, and the warden ends after it
+    logs.configure()
     settings = Settings()
     assert settings.database_url is not None  # noqa: S101 -- as above
     database = Database(settings.database_url.get_secret_value(), pool_size=1, max_overflow=0)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from models.database import Database
 
@@ -46,3 +47,13 @@ def test_what_the_url_says_comes_first(database_url: str) -> None:
             assert cursor.execute("SHOW work_mem").fetchone() == ("8MB",)
             assert cursor.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("1min",)
     theirs.dispose()
+
+
+def test_a_server_that_lives_and_does_not_answer_is_given_up_where_that_is_asked_for(database_url: str) -> None:
+    impatient = Database(database_url, pool_size=1, max_overflow=0, answer_s=0.2)
+    for _ in range(2):  # the pool has room for one connection: it was given back
+        with pytest.raises(OperationalError, match=r"not answered for 0\.2 s"), impatient.begin() as session:
+            session.execute(text("SELECT pg_sleep(60)"))
+        with impatient.begin() as session:
+            assert session.execute(text("SELECT 1")).scalar_one() == 1
+    impatient.dispose()

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from models import queueing, runs
 from models.database import Database
@@ -18,7 +18,7 @@ from models.settings import Settings
 from models.tables import Attempt, Experiment, Run
 from tests.models.stored import new_run
 from worker.slots import worker_name
-from worker.warden import Warden
+from worker.warden import LAPSED_S, Warden
 
 LEASE_S = 60.0
 SOON_S = 0.05
@@ -120,6 +120,34 @@ def test_a_run_that_makes_no_step_is_tried_again_elsewhere_and_fails_at_the_cap(
     warden.look()
     assert child.wait(10) == -9
     assert state(database, run_id)[0] == "failed"
+
+
+def test_a_process_that_sits_on_the_row_of_its_run_beyond_the_lease_is_ended(
+    database: Database, child: "subprocess.Popen[bytes]"
+) -> None:
+    run_id = held_by(database, child)
+    warden = warden_of(database)
+    with database.begin() as session:
+        session.execute(update(Run).values(lease_until=func.clock_timestamp() - runs.seconds(LAPSED_S / 2)))
+    warden.look()
+    assert child.poll() is None
+    with database.begin() as session:
+        session.execute(update(Run).values(lease_until=func.clock_timestamp() - runs.seconds(LAPSED_S + 1)))
+    warden.look()
+    assert child.wait(10) == -9
+    assert state(database, run_id) == ("running", None)  # the dispatchers take it up
+
+
+def test_a_process_that_holds_the_lock_is_ended_although_its_run_cannot_be_taken(
+    database: Database, child: "subprocess.Popen[bytes]"
+) -> None:
+    held_by(database, child)
+    cancel(database)
+    with database.begin() as frozen:
+        frozen.execute(select(Run).with_for_update())
+        time.sleep(2 * SOON_S)
+        warden_of(database, cancel_grace_s=SOON_S).look()
+        assert child.wait(10) == -9
 
 
 FAMILY = """
