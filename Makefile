@@ -102,6 +102,10 @@ SEED ?= 7
 chaos: $(READY) ## real faults against a clinic of its own; nothing may be lost (minutes; KILLS=20 SEED=7)
 	@$(BIN)/python -m chaos --kills $(KILLS) --seed $(SEED)
 
+.PHONY: gpu-check
+gpu-check: $(READY) ## engine, probe and slots on a GPU; without one, why there is none (exit 0)
+	@$(BIN)/python -m gpu_check
+
 .PHONY: format
 format: $(READY) ## rewrite the code in the one format
 	@$(BIN)/ruff check --quiet --fix-only .

@@ -1,7 +1,7 @@
 """A clinic of this program's own: short leases, servers and a data folder that nobody else has, all gone at the end."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,11 +26,13 @@ SETTINGS = {
 
 
 @contextmanager
-def own_clinic() -> Iterator[Clinic]:
-    """A ready clinic. Servers that the user has named are hidden: faults must never hit them."""
+def own_clinic(changes: Mapping[str, str] | None = None) -> Iterator[Clinic]:
+    """A ready clinic, its settings with these changes. Servers that the user has named are hidden: faults must never
+    hit them.
+    """
     for name in [name for name in os.environ if name.startswith("CLINIC_")]:  # noqa: TID251 -- handed on to processes
         del os.environ[name]  # noqa: TID251 -- as above
-    os.environ.update(SETTINGS)  # noqa: TID251 -- as above
+    os.environ.update({**SETTINGS, **(changes or {})})  # noqa: TID251 -- as above
     with Interrupts() as interrupts:
         folder = Folder.temporary(ROOT, ".clinic-chaos-")
         try:

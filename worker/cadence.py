@@ -27,10 +27,10 @@ def cadence(plan: Plan, data: TrialData, *, seed: int, device: torch.device) -> 
     asked = plan.experiment.trace
     if asked.budget is None or plan.steps == 0:
         return asked.every
-    return max(asked.every, math.ceil(_share(plan.recording_every(2), data, seed, device) / asked.budget))
+    return max(asked.every, math.ceil(share(plan.recording_every(2), data, seed, device) / asked.budget))
 
 
-def _share(plan: Plan, data: TrialData, seed: int, device: torch.device) -> float:
+def share(plan: Plan, data: TrialData, seed: int, device: torch.device) -> float:
     """What recording adds to a step, over the step; ``plan`` records every other one."""
     trainer = Trainer(plan, data, seed=seed, device=device, dtype=torch.float32, record=True)
     began = time.perf_counter()

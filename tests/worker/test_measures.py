@@ -2,15 +2,14 @@
 
 import itertools
 import math
-from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from gpu_check.recording import Counted
 from models.activations import SHAPES, Activation
 from models.plan import Plan
 from models.signals import SIGNALS
@@ -146,24 +145,6 @@ def test_a_channel_is_the_unit_of_a_convolution() -> None:
 
 
 # --- what recording costs ---------------------------------------------------------------------------------------
-
-
-class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts operations on tensors, and those among them that bring numbers to the host."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.operations: Counter[str] = Counter()
-        self.copies: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        keywords = kwargs or {}
-        name = str(function.overloadpacket)
-        self.operations[name] += 1
-        to_host = name == "aten._to_copy" and keywords.get("device") == torch.device("cpu")
-        if to_host or name in {"aten._local_scalar_dense", "aten.is_nonzero", "aten.equal", "aten.item"}:
-            self.copies[name] += 1
-        return function(*args, **keywords)
 
 
 REMEDIES = [{"kind": "l2"}, {"kind": "clip_norm", "max_norm": 0.1}]

@@ -3,15 +3,13 @@
 import io
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
+from gpu_check.exactness import left_by
 from models.plan import Plan, expand
-from models.signals import CURVES, SIGNALS
 from tests.worker.trials import EVERY_KIND, MORE_KINDS, data_of, plan_of, run_of, spec_of_kind
-from worker.engine import EpochResult, RunResult, Seen, Snapshot, StateRefused, TrainState, train
-from worker.probe import StepRecord
+from worker.engine import RunResult, Seen, Snapshot, StateRefused, TrainState, train
 
 STEPS = 7
 TREATED: dict[str, list[dict[str, Any]]] = {
@@ -57,28 +55,12 @@ def stopped_at(plan: Plan, step: int) -> tuple[list[Seen], TrainState]:
     pytest.fail("no snapshot came")
 
 
-def seen_as_bytes(seen: list[Seen]) -> list[Any]:
-    """All that is promised to be the same: not how long it took."""
-    left: list[Any] = []
-    for one in seen:
-        match one:
-            case StepRecord():
-                curves = [getattr(one, name) for name in CURVES if name != "step_seconds"]
-                signals = [np.asarray(getattr(one, name)).tobytes() for name in SIGNALS]
-                left.append((one.step, signals, np.array(curves).tobytes(), one.state_gradient_rms.tobytes()))
-            case EpochResult():
-                left.append((one.epoch, one.loss.hex(), one.metric.hex()))
-            case RunResult():
-                left.append((one.steps_done, one.outcome, one.stopped_by, one.test_loss.hex(), one.weights_hash))
-    return left
-
-
 def assert_resumes(plan: Plan, *steps: int) -> None:
-    whole = seen_as_bytes(list(train(plan, data_of(plan), seed=0)))
+    whole = left_by(list(train(plan, data_of(plan), seed=0)))
     for step in steps:
         before, state = stopped_at(plan, step)
         after = list(train(plan, data_of(plan), seed=0, state=state))
-        assert seen_as_bytes([*before, *after]) == whole
+        assert left_by([*before, *after]) == whole
 
 
 @pytest.mark.parametrize("kind", [*EVERY_KIND, *MORE_KINDS])

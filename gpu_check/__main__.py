@@ -1,0 +1,81 @@
+"""``make gpu-check``: engine, probe and slots on a real GPU; without one, why there is none.
+
+A line per check, ``ok`` or ``FAILED``, and at the end ``gpu-check: device=… checks=… failed=…``; exit 1 if one failed.
+``--device cpu`` goes through the same checks on the CPU, to rehearse them: it says so, and checks no GPU.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from gpu_check import exactness, golden, overhead, recording, slots
+from gpu_check.check import Check, Line, looked
+from gpu_check.search import search
+from local.errors import LocalError
+from local.interrupts import InterruptedBySignal
+
+REHEARSAL = "REHEARSAL on the CPU: every check is gone through, and nothing is said of any GPU."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m gpu_check", description=__doc__)
+    parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu", help="cpu: a rehearsal, no GPU is checked")
+    asked = parser.parse_args(arguments)
+    if asked.device == "cpu":
+        _say(REHEARSAL)
+        return _checked(torch.device("cpu"), "cpu (rehearsal)")
+    found = search()
+    for sentence in found.sentences:
+        _say(sentence)
+    if not found.usable:
+        _say("gpu-check: device=none checks=0 failed=0 (no GPU that torch can use: nothing was checked)")
+        return 0
+    return _checked(torch.device("cuda"), torch.cuda.get_device_name())
+
+
+def _checked(device: torch.device, name: str) -> int:
+    _as_a_worker_has_it()
+    lines = []
+    try:
+        for line in _lines(_all(device)):
+            _say(str(line))
+            lines.append(line)
+    except InterruptedBySignal as interrupt:
+        return 128 + interrupt.number
+    for sentence in overhead.sentences(device):
+        _say(sentence)
+    failed = sum(not line.held for line in lines)
+    _say(f"gpu-check: device={name} checks={len(lines)} failed={failed}")
+    return 1 if failed else 0
+
+
+def _all(device: torch.device) -> Iterator[Check]:
+    yield from golden.checks(device)
+    yield from recording.checks(device)
+    yield from exactness.checks(device)
+    yield from slots.checks(device)
+
+
+def _lines(checks: Iterable[Check]) -> Iterator[Line]:
+    try:
+        yield from map(looked, checks)
+    except LocalError as error:  # from between two checks: the clinic for the slots cannot be had
+        yield Line("slots, a clinic for them", held=False, seen=str(error))
+
+
+def _as_a_worker_has_it() -> None:
+    """The same bits on every repetition, as ``worker.app`` and ``Workshop.open`` see to it."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # noqa: TID251 -- read by CUDA
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(mode=True)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

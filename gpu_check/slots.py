@@ -1,0 +1,126 @@
+"""Slots: a whole clinic whose workers' children have the device, and what becomes of a run whose child is killed."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from sqlalchemy import func, select
+
+from chaos import audit
+from chaos.audit import Undisturbed
+from chaos.clinic import WORKERS, own_clinic
+from chaos.orders import Orders
+from chaos.processes import children, send
+from chaos.town import Town, UnderWay
+from gpu_check.check import Check, Wrong
+from models.tables import Attempt, Run
+
+END_S = 300.0
+STEPS = 1500
+SPEC: dict[str, Any] = {
+    "name": "slots",
+    "dataset": {"kind": "digits", "split_seed": 0},
+    "network": {"kind": "mlp", "depth": 8, "width": 64, "init": {"kind": "kaiming_normal"}, "dropout": 0.1},
+    "optimizer": {"kind": "adam", "learning_rate": 0.001},
+    "steps": STEPS,
+    "seeds": [0, 1],
+}
+"""Long enough for some checkpoints, with a run for each slot."""
+
+
+def checks(device: torch.device, steps: int = STEPS) -> Iterator[Check]:
+    """The clinic is up while the checks are taken one after the other, and in this order."""
+    kind = "gpu" if device.type == "cuda" else "cpu"
+    with own_clinic({"CLINIC_DEVICE": kind}) as clinic, Town.around(clinic, seed=0) as town:
+        orders = Orders(clinic.address)
+        try:
+            slots = _Slots(town, orders, device, SPEC | {"device": kind, "steps": steps})
+            yield Check(f'slots, an experiment with device "{kind}"', slots.train)
+            yield Check("slots, torch in the workers' children alone", slots.look_into_memory)
+            yield Check("slots, a killed child's run", slots.kill_one)
+        finally:
+            orders.close()
+
+
+@dataclass(slots=True)
+class _Slots:
+    town: Town
+    orders: Orders
+    device: torch.device
+    spec: dict[str, Any]
+    _undisturbed: Undisturbed | None = None
+
+    def train(self) -> str:
+        """Undisturbed, by all slots; each run says on what."""
+        self._place()
+        self._until_all_ended()
+        with self.town.database.begin() as session:
+            devices = set(session.execute(select(Run.device)).scalars())
+            workers = session.execute(select(func.count(Attempt.worker.distinct()))).scalar_one()
+        self._undisturbed = audit.references(self.town.database)
+        said = f"trained by {workers} of {WORKERS} slots; its runs say {', '.join(sorted(map(str, devices)))}"
+        if devices != {str(self.device)} or workers != WORKERS:
+            raise Wrong(said)
+        return said
+
+    def look_into_memory(self) -> str:
+        if sys.platform != "linux":
+            return "not looked at: only Linux shows what a process has loaded"
+        parent = self.town.clinic.pid("worker")
+        if parent is None:
+            raise Wrong("there is no worker")
+        holders = [_holds_torch(child) for child in children(parent)]
+        said = f"parent {'with' if _holds_torch(parent) else 'without'} it, {sum(holders)} of {len(holders)} children"
+        if _holds_torch(parent) or holders != [True] * WORKERS:
+            raise Wrong(said)
+        return said
+
+    def kill_one(self) -> str:
+        """The same experiment again; one child is killed behind a checkpoint, and nothing may show it but the time."""
+        if self._undisturbed is None:
+            raise Wrong("there is nothing to compare with")
+        self._place()
+        victim, step = self._behind_a_checkpoint()
+        send(victim.pid, signal.SIGKILL)
+        self._until_all_ended()
+        findings = audit.compare(self.town.database, self._undisturbed, self.orders.accepted)
+        with self.town.database.begin() as session:
+            attempts = session.execute(select(Run.attempt).where(Run.id == victim.run_id)).scalar_one()
+        said = f"killed after checkpoint {step}, ended by attempt {attempts}; {findings}"
+        if not findings.right or attempts <= victim.attempt:
+            raise Wrong("; ".join([said, *findings.different]))
+        return said
+
+    def _place(self) -> None:
+        if not self.orders.place(self.spec):
+            raise Wrong("the API does not answer")
+
+    def _behind_a_checkpoint(self) -> tuple[UnderWay, int]:
+        while not self._all_ended():
+            for one in self.town.under_way():
+                with self.town.database.begin() as session:
+                    step = session.execute(select(Run.checkpoint_step).where(Run.id == one.run_id)).scalar_one()
+                if step is not None:
+                    return one, step
+            self.town.tend(0.02)
+        raise Wrong("no run was seen behind a checkpoint")
+
+    def _until_all_ended(self) -> None:
+        deadline = time.monotonic() + END_S
+        while not self._all_ended():
+            if time.monotonic() > deadline:
+                message = f"not all runs have ended in {END_S:g} s"
+                raise Wrong(message)
+            self.town.tend(0.2)
+
+    def _all_ended(self) -> bool:
+        return all(state.is_finished for state in self.town.count())
+
+
+def _holds_torch(pid: int) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
