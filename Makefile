@@ -78,7 +78,7 @@ $(PEERS)/ready: requirements/bench.txt | $(READY)
 BENCHMARKS ?=
 
 .PHONY: bench
-bench: $(READY) $(PEERS)/ready ## promises of speed beside MLflow, wandb and plain scripts (about 15 minutes; BENCHMARKS="probe store")
+bench: $(READY) $(PEERS)/ready ## promises of speed beside MLflow, wandb and plain scripts (about 18 minutes; BENCHMARKS="probe store")
 	@$(BIN)/python -m benchmarks $(BENCHMARKS)
 
 .PHONY: lock-bench

@@ -12,7 +12,7 @@ from benchmarks.matrix import GOOD, USUAL, USUAL_ONE
 from benchmarks.probe import MLPS, OURS, WIDTHS
 
 Figures = Mapping[str, Any]
-BENCHMARKS = ("probe", "store", "reads", "matrix", "memory")
+BENCHMARKS = ("probe", "store", "reads", "matrix", "memory", "lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +102,21 @@ def of_memory(figures: Figures) -> Iterator[Line]:
     yield known("its slope per 100,000 recorded steps", f"{figures['mb_per_100000_steps']:.1f} MB")
 
 
+def of_lost(figures: Figures) -> Iterator[Line]:
+    kept, restarted = figures["with checkpoints"], figures["without"]
+    worst, promise = kept["lost_s"]["most"], "device time that a killed child costs, the worst"
+    yield Line(promise, f"≤ {kept['bound_s']:.1f} s", f"{worst:.1f} s", worst <= kept["bound_s"])
+    yield known("the same on average, without checkpoints", f"{restarted['lost_s']['mean']:.1f} s")
+    yield known("from the kill to the next attempt, on average", f"{kept['away_s']['mean']:.1f} s")
+
+
 LINES: dict[str, Callable[[Figures], Iterator[Line]]] = {
     "probe": of_probe,
     "store": of_store,
     "reads": of_reads,
     "matrix": of_matrix,
     "memory": of_memory,
+    "lost": of_lost,
 }
 
 

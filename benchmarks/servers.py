@@ -54,12 +54,12 @@ def scratch() -> Iterator[Scratch]:
 
 
 @contextmanager
-def clinic(on: Scratch, *names: str, workers: int = WORKERS) -> Iterator[Clinic]:
-    """A ready clinic on that database: all of its processes, or those of these names."""
+def clinic(on: Scratch, *names: str, workers: int = WORKERS, **changes: str) -> Iterator[Clinic]:
+    """A ready clinic on that database: all of its processes, or those of these names. ``changes``: of its settings."""
     # What the user has set for their own clinic is hidden: a benchmark is the same everywhere.
     for name in [name for name in os.environ if name.startswith("CLINIC_")]:  # noqa: TID251 -- handed on to processes
         del os.environ[name]  # noqa: TID251 -- as above
-    os.environ.update({"CLINIC_WORKERS": str(workers), "CLINIC_DEVICE": "cpu"})  # noqa: TID251 -- as above
+    os.environ.update({"CLINIC_WORKERS": str(workers), "CLINIC_DEVICE": "cpu", **changes})  # noqa: TID251 -- as above
     settings = Settings(database_url=SecretStr(on.url))
     commands = [command for command in COMMANDS if not names or command.name in names]
     running = Clinic(settings, on.folder, port=free_port(HOST), commands=commands)
