@@ -4,10 +4,13 @@
 user has set for their own clinic is hidden from the tests.
 """
 
+import gc
 import os
+import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -17,11 +20,14 @@ import redis
 from sqlalchemy.engine import make_url
 
 from local import migrations
+from local.cluster import Cluster, prepare
 from local.folder import Folder
 from local.postgres import EmbeddedPostgres
+from local.privileges import server_account
 from local.redis import EmbeddedRedis
 from local.server import Server, start
 from models.database import Database
+from tests.spares import Spares
 
 ROOT = Path(__file__).parent.parent
 # How long an example takes says something of the machine, not of the code.
@@ -37,9 +43,44 @@ for name in [name for name in os.environ if name.startswith("CLINIC_")]:  # noqa
     del os.environ[name]  # noqa: TID251 -- as above
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: at the end they would leave a core idle."""
+    items.sort(key=lambda item: item.get_closest_marker("end_to_end") is None)
+
+
+def pytest_collection_finish() -> None:
+    """All that was imported and collected stays: a search for garbage need not go through it again and again.
+    (statsmodels asks for one in each correction, Hypothesis in each test.)
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
-def session_folder() -> Iterator[Folder]:
+def cluster() -> Iterator[Cluster]:
+    """Of the embedded PostgreSQL, made once: what begins with a folder of its own begins with a copy."""
     folder = Folder.temporary(ROOT, ".clinic-test-")
+    yield prepare(folder.path, server_account(), durable=False)
+    folder.release()
+
+
+def with_copy(folder: Folder, cluster: Cluster) -> Folder:
+    """A server writes to its data, so they are copied, owner and all; its programs are linked."""
+    if cluster.home.parent.parent == folder.path.parent:  # elsewhere no copy would be found: one is made as by users
+        home = folder.path / cluster.home.name
+        home.mkdir()
+        shutil.copystat(cluster.home, home)
+        for part in cluster.home.iterdir():
+            if part.name.startswith("server-"):
+                shutil.copytree(part, home / part.name, copy_function=os.link)
+            else:
+                subprocess.run(["cp", "-a", "--", part, home], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def session_folder(cluster: Cluster) -> Iterator[Folder]:
+    folder = with_copy(Folder.temporary(ROOT, ".clinic-test-"), cluster)
     yield folder
     folder.release()
 
@@ -99,9 +140,15 @@ def template_database(postgres_server: str) -> Iterator[str]:
         yield database
 
 
+@pytest.fixture(scope="session")
+def spare_databases(postgres_server: str, template_database: str) -> Iterator[Spares]:
+    with ExitStack() as to_drop:
+        yield Spares(lambda: to_drop.enter_context(scratch_database(postgres_server, template_database)))
+
+
 @pytest.fixture
-def database_url(postgres_server: str, template_database: str) -> Iterator[str]:
-    with scratch_database(postgres_server, template_database) as url:
+def database_url(spare_databases: Spares) -> Iterator[str]:
+    with spare_databases.one() as url:
         yield url
 
 

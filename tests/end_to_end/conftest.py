@@ -6,19 +6,21 @@ from pathlib import Path
 import httpx
 import pytest
 
+from local.cluster import Cluster
 from local.folder import Folder
 from local.ports import free_port
 from local.supervisor import Clinic
 from models.settings import Settings
+from tests.conftest import with_copy
 
 ROOT = Path(__file__).parent.parent.parent
 LEASE_S = "3"
 
 
 @pytest.fixture(scope="session")
-def clinic() -> Iterator[Clinic]:
+def clinic(cluster: Cluster) -> Iterator[Clinic]:
     """With short leases, so that a lost worker's run is taken up while a test watches."""
-    folder = Folder.temporary(ROOT, ".clinic-test-")
+    folder = with_copy(Folder.temporary(ROOT, ".clinic-test-"), cluster)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLINIC_LEASE_S", LEASE_S)
         patch.setenv("CLINIC_CANCEL_GRACE_S", "1")

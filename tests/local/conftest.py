@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from local.cluster import Cluster
 from local.folder import Folder
+from tests.conftest import with_copy
 
 ROOT = Path(__file__).parent.parent.parent
 Eventually = Callable[[Callable[[], bool]], bool]
 
 
 @pytest.fixture
-def folder() -> Iterator[Folder]:
-    folder = Folder.temporary(ROOT, ".clinic-test-")
+def folder(cluster: Cluster) -> Iterator[Folder]:
+    folder = with_copy(Folder.temporary(ROOT, ".clinic-test-"), cluster)
     yield folder
     folder.release()
 
