@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from worker.app import gpu_count
+from worker.slots import gpu_count
 
 DRIVER = Path("/proc/driver/nvidia/version")
 DEVICES = Path("/dev")

@@ -74,7 +74,7 @@ class _Slots:
         parent = self.town.clinic.pid("worker")
         if parent is None:
             raise Wrong("there is no worker")
-        holders = [_holds_torch(child) for child in children(parent)]
+        holders = [_holds_torch(child) for child in children(parent) if not _is_warden(child)]
         said = f"parent {'with' if _holds_torch(parent) else 'without'} it, {sum(holders)} of {len(holders)} children"
         if _holds_torch(parent) or holders != [True] * WORKERS:
             raise Wrong(said)

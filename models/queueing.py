@@ -29,20 +29,16 @@ def take_unpublished(
     session: Session, window: int, republish_after_s: float, owner_limit: int | None = None
 ) -> list[Queued]:
     """Mark as published, and return, the queued runs whose turn it is: highest priority first, then fair
-    between owners, then oldest first. At most ``window`` published runs are left unclaimed at any time;
-    what nobody claimed in ``republish_after_s`` is published again, so a lost message costs time only.
+    between owners, then oldest first. At most ``window`` published runs of each ``device`` are left unclaimed at any
+    time, so that those for which there is no worker hold up nobody else; what nobody claimed in
+    ``republish_after_s`` is published again, so a lost message costs time only.
 
     Neither an experiment's ``max_parallel`` nor ``owner_limit`` runs of one owner are exceeded.
     """
     # One dispatcher chooses at a time: what another one has just marked counts.
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext(runs.QUEUE_CHANNEL))))
     stale = func.clock_timestamp() - runs.seconds(republish_after_s)
-    waiting = session.execute(
-        select(func.count()).where(Run.state == State.QUEUED, Run.published_at > stale)
-    ).scalar_one()
-    if waiting >= window:
-        return []
-    parameters = {"stale_s": republish_after_s, "owner_limit": owner_limit, "limit": window - waiting}
+    parameters = {"stale_s": republish_after_s, "owner_limit": owner_limit, "window": window}
     chosen = [(row.id, row.device) for row in session.execute(_NEXT_RUNS, parameters)]
     marked = session.execute(
         update(Run)
@@ -62,7 +58,8 @@ def take_unpublished(
 # so that a run which has to wait takes nobody's turn. FOR UPDATE SKIP LOCKED passes by what a worker claims just now.
 _NEXT_RUNS = text("""
 WITH under_way AS (
-    SELECT r.experiment_id, e.owner FROM run r JOIN experiment e ON e.id = r.experiment_id
+    SELECT r.experiment_id, e.owner, r.state, e.spec ->> 'device' AS device
+    FROM run r JOIN experiment e ON e.id = r.experiment_id
     WHERE r.state = 'running' OR (
         r.state = 'queued' AND r.published_at >= clock_timestamp() - make_interval(secs => :stale_s)
     )
@@ -70,6 +67,8 @@ WITH under_way AS (
     SELECT experiment_id AS id, count(*) AS n FROM under_way GROUP BY experiment_id
 ), busy AS (
     SELECT owner, count(*) AS n FROM under_way GROUP BY owner
+), unclaimed AS (
+    SELECT device, count(*) AS n FROM under_way WHERE state = 'queued' GROUP BY device
 ), waiting AS (
     SELECT r.id, r.position, e.id AS experiment_id, e.owner, e.priority, e.created_at, e.max_parallel,
         e.spec ->> 'device' AS device,
@@ -83,11 +82,16 @@ WITH under_way AS (
     ) AS turn
     FROM waiting w LEFT JOIN busy b ON b.owner = w.owner
     WHERE w.max_parallel IS NULL OR w.abreast <= w.max_parallel
+), next AS (
+    SELECT a.*, coalesce(u.n, 0) + row_number() OVER (
+        PARTITION BY a.device ORDER BY a.priority DESC, a.turn, a.created_at, a.position
+    ) AS place
+    FROM allowed a LEFT JOIN unclaimed u ON u.device = a.device
+    WHERE CAST(:owner_limit AS bigint) IS NULL OR a.turn <= CAST(:owner_limit AS bigint)
 )
-SELECT r.id, a.device FROM allowed a JOIN run r ON r.id = a.id
-WHERE CAST(:owner_limit AS bigint) IS NULL OR a.turn <= CAST(:owner_limit AS bigint)
-ORDER BY a.priority DESC, a.turn, a.created_at, a.position
-LIMIT :limit
+SELECT r.id, n.device FROM next n JOIN run r ON r.id = n.id
+WHERE n.place <= :window
+ORDER BY n.priority DESC, n.turn, n.created_at, n.position
 FOR UPDATE OF r SKIP LOCKED
 """)
 

@@ -26,7 +26,8 @@ from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
 log = structlog.get_logger()
 
 WINDOW = 16
-"""Messages in flight: enough to keep workers busy, few enough that order is decided in SQL, not in Redis."""
+"""Messages in flight for each kind of device: enough to keep workers busy, few enough that order is decided in SQL,
+not in Redis."""
 REPUBLISH_S = 10.0
 RETENTION_S = 60.0
 """Between two looks for traces that are too old, once none was left."""

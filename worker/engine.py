@@ -62,7 +62,7 @@ class RunResult:
     outcome: Literal["finished", "diverged"]
     stopped_by: StoppedBy | None
     chance_level: float
-    validation_loss: float
+    validation_loss: float | None
     test_loss: float
     test_metric: float
     step_seconds: float
@@ -396,7 +396,7 @@ class Trainer:
         return 1.0 - mean / variance if variance > 0 else math.nan
 
     def result(self, steps_done: int, seconds: float) -> RunResult:
-        validation_loss, _ = self._evaluate(self.validation_part)
+        validation_loss = self._evaluate(self.validation_part)[0] if len(self.validation_part) else None
         test_loss, test_metric = self._evaluate(self.test_part)
         stepping = self.stepping_seconds
         return RunResult(

@@ -60,5 +60,5 @@ class RunFacts:
     peak_memory_bytes: int
     parameters: int
     overhead: Real
-    validation_loss: Real = math.nan
-    """At the end of training; NaN where there is no validation part."""
+    validation_loss: Real | None = None
+    """At the end of training; None where there is no validation part."""

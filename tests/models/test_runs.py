@@ -367,6 +367,18 @@ def test_dispatchers_side_by_side_publish_each_run_once_and_no_more_than_the_win
     assert sorted(chosen) == sorted(ids[:15])
 
 
+def test_runs_for_a_device_that_nobody_has_hold_up_no_others(database: Database) -> None:
+    for _ in range(2):
+        submit(database, seeds=list(range(10)), device="gpu")
+    others = run_ids(database, submit(database, seeds=[0, 1, 2]))
+    assert len(publish(database, window=4)) == 4 + 3
+    with database.begin() as session:
+        session.execute(update(Run).values(published_at=Run.published_at - runs.seconds(LONG_S + 1)))
+    again = publish(database, window=4)
+    assert set(others) < set(again)
+    assert len(again) == 4 + 3
+
+
 def test_runs_that_have_not_started_by_the_deadline_fail(database: Database) -> None:
     experiment_id = submit(database, seeds=[0, 1], deadline="2999-01-01T00:00:00Z")
     started, waiting = run_ids(database, experiment_id)
