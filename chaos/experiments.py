@@ -1,4 +1,5 @@
-"""The experiments that are trained again and again: together they draw on every generator and every remedy's state.
+"""The experiments that are trained again and again: together they draw on every generator and every state that a
+network, an optimiser or a remedy keeps from step to step.
 
 Long enough that a fault lands inside and that chunks are sealed, grow and are replaced; two have rollups, and one is
 trained through several attempts, each from the checkpoint of the one before.
@@ -73,7 +74,64 @@ EXPERIMENTS: tuple[Spec, ...] = (
         },
         "optimizer": {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9},
         "batch_size": 64,
-        "steps": 4200,
+        "steps": 3000,
         "seeds": [2],
     },
+    {
+        "name": "lstm",
+        "dataset": {"kind": "adding", "length": 5, "cases": 2000, "split_seed": 0},
+        "network": {"kind": "rnn", "cell": "lstm", "width": 24},
+        "optimizer": {"kind": "adamw", "learning_rate": 0.003},
+        "batch_size": 64,
+        "steps": 420,
+        "remedies": [{"kind": "ema_clip", "z": 1.5, "warm_up": 10}],
+        "seeds": [4],
+    },
+    {
+        "name": "cnn",
+        "dataset": {"kind": "digits", "split_seed": 0},
+        "network": {
+            "kind": "cnn",
+            "channels": [4, 8],
+            "init": {"kind": "kaiming_normal"},
+            "normalization": {"kind": "batch_norm"},
+        },
+        "optimizer": {"kind": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True},
+        "batch_size": 32,
+        "steps": 610,
+        "remedies": [{"kind": "agc", "clipping": 0.02}, {"kind": "warm_up", "steps": 500}],
+        "design": "add_all",
+        "seeds": [5],
+    },
+    {
+        "name": "transformer",
+        "dataset": {"kind": "names", "split_seed": 0},
+        "network": {"kind": "transformer", "blocks": 1, "width": 16, "heads": 2, "dropout": 0.1},
+        "optimizer": {"kind": "adamw", "learning_rate": 0.003},
+        "batch_size": 32,
+        "steps": 410,
+        "remedies": [{"kind": "warm_up", "steps": 300}],
+        "seeds": [6],
+    },
+    {
+        "name": "spectral",
+        "dataset": {"kind": "digits", "split_seed": 0},
+        "network": {"kind": "residual_mlp", "blocks": 3, "width": 32, "weight_rule": "spectral_norm"},
+        "optimizer": {"kind": "muon"},
+        "batch_size": 64,
+        "steps": 410,
+        "remedies": [{"kind": "mixed_precision", "dtype": "float16", "growth_interval": 50}],
+        "seeds": [7],
+    },
 )
+
+ENDLESS: Spec = {
+    "name": "endless",
+    "dataset": {"kind": "digits", "split_seed": 0},
+    "network": {"kind": "mlp", "depth": 2, "width": 16},
+    "optimizer": {"kind": "sgd", "learning_rate": 0.01},
+    "steps": 10_000_000,
+    "trace": {"every": 1_000},
+    "seeds": [0],
+}
+"""One run that does not end while anybody waits for it."""

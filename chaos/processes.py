@@ -2,19 +2,31 @@
 
 import os
 import signal
-import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+
+import psutil
 
 from local import identity
 
 
 def children(parent: int) -> list[int]:
     """The processes that ``parent`` has started."""
-    listing = subprocess.run(["/bin/ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = [(int(pid), int(above)) for pid, above in (line.split() for line in listing.splitlines())]
-    return [pid for pid, above in pairs if above == parent]
+    return _pids(parent, recursive=False)
+
+
+def descendants(parent: int) -> list[int]:
+    """Its children, their children, …"""
+    return _pids(parent, recursive=True)
+
+
+def _pids(parent: int, *, recursive: bool) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(parent).children(recursive=recursive)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +42,13 @@ class Sleepers:
 
     _asleep: list[_Asleep] = field(default_factory=list)
 
-    def stop(self, pid: int, for_s: float) -> None:
+    def stop(self, pid: int, for_s: float) -> bool:
+        """Whether it was there to be stopped."""
         mark = identity.started(pid)
-        if mark is not None and send(pid, signal.SIGSTOP):
-            self._asleep.append(_Asleep(pid, mark, time.monotonic() + for_s))
+        if mark is None or not send(pid, signal.SIGSTOP):
+            return False
+        self._asleep.append(_Asleep(pid, mark, time.monotonic() + for_s))
+        return True
 
     def wake(self, *, all_of_them: bool = False) -> None:
         """Those whose time has come. One that was killed in its sleep needs no waking."""
@@ -48,8 +63,29 @@ class Sleepers:
         return any(one.pid == pid for one in self._asleep)
 
 
+@dataclass(slots=True)
+class Later:
+    """What is to be done when its time has come. ``False`` from it: not possible just now, so once more soon."""
+
+    _due: list[tuple[float, Callable[[], bool]]] = field(default_factory=list)
+
+    def after(self, for_s: float, do: Callable[[], bool]) -> None:
+        self._due.append((time.monotonic() + for_s, do))
+
+    def tend(self, *, all_of_them: bool = False) -> bool:
+        """Whether nothing is left that waits."""
+        now = time.monotonic()
+        for one in [one for one in self._due if all_of_them or one[0] <= now]:
+            self._due.remove(one)
+            if not one[1]():
+                self.after(0.5, one[1])
+        return not self._due
+
+
 def send(pid: int, number: signal.Signals) -> bool:
-    """Whether it was there to be hit."""
+    """Whether it was alive to be hit. What has died and is not buried yet would take any signal."""
+    if identity.started(pid) is None:
+        return False
     with suppress(ProcessLookupError):
         os.kill(pid, number)
         return True

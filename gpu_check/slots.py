@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from sqlalchemy import func, select
 
 from chaos import audit
 from chaos.audit import Undisturbed
-from chaos.clinic import WORKERS, own_clinic
-from chaos.orders import Orders
+from chaos.clinic import QUICK, own_clinic
 from chaos.processes import children, send
 from chaos.town import Town, UnderWay
 from gpu_check.check import Check, Wrong
+from local.commands import COMMANDS
 from models.tables import Attempt, Run
 
 END_S = 300.0
+SLOTS = 2
 STEPS = 1500
 SPEC: dict[str, Any] = {
     "name": "slots",
@@ -36,21 +38,17 @@ SPEC: dict[str, Any] = {
 def checks(device: torch.device, steps: int = STEPS) -> Iterator[Check]:
     """The clinic is up while the checks are taken one after the other, and in this order."""
     kind = "gpu" if device.type == "cuda" else "cpu"
-    with own_clinic({"CLINIC_DEVICE": kind}) as clinic, Town.around(clinic, seed=0) as town:
-        orders = Orders(clinic.address)
-        try:
-            slots = _Slots(town, orders, device, SPEC | {"device": kind, "steps": steps})
-            yield Check(f'slots, an experiment with device "{kind}"', slots.train)
-            yield Check("slots, torch in the workers' children alone", slots.look_into_memory)
-            yield Check("slots, a killed child's run", slots.kill_one)
-        finally:
-            orders.close()
+    settings = QUICK | {"CLINIC_DEVICE": kind, "CLINIC_WORKERS": str(SLOTS)}
+    with own_clinic(settings, COMMANDS) as (clinic, files), Town.around(clinic, files, seed=0) as town:
+        slots = _Slots(town, device, SPEC | {"device": kind, "steps": steps})
+        yield Check(f'slots, an experiment with device "{kind}"', slots.train)
+        yield Check("slots, torch in the workers' children alone", slots.look_into_memory)
+        yield Check("slots, a killed child's run", slots.kill_one)
 
 
 @dataclass(slots=True)
 class _Slots:
     town: Town
-    orders: Orders
     device: torch.device
     spec: dict[str, Any]
     _undisturbed: Undisturbed | None = None
@@ -63,8 +61,8 @@ class _Slots:
             devices = set(session.execute(select(Run.device)).scalars())
             workers = session.execute(select(func.count(Attempt.worker.distinct()))).scalar_one()
         self._undisturbed = audit.references(self.town.database)
-        said = f"trained by {workers} of {WORKERS} slots; its runs say {', '.join(sorted(map(str, devices)))}"
-        if devices != {str(self.device)} or workers != WORKERS:
+        said = f"trained by {workers} of {SLOTS} slots; its runs say {', '.join(sorted(map(str, devices)))}"
+        if devices != {str(self.device)} or workers != SLOTS:
             raise Wrong(said)
         return said
 
@@ -76,7 +74,7 @@ class _Slots:
             raise Wrong("there is no worker")
         holders = [_holds_torch(child) for child in children(parent) if not _is_warden(child)]
         said = f"parent {'with' if _holds_torch(parent) else 'without'} it, {sum(holders)} of {len(holders)} children"
-        if _holds_torch(parent) or holders != [True] * WORKERS:
+        if _holds_torch(parent) or holders != [True] * SLOTS:
             raise Wrong(said)
         return said
 
@@ -88,16 +86,18 @@ class _Slots:
         victim, step = self._behind_a_checkpoint()
         send(victim.pid, signal.SIGKILL)
         self._until_all_ended()
-        findings = audit.compare(self.town.database, self._undisturbed, self.orders.accepted)
+        findings = audit.compare(self.town.database, self._undisturbed, self.town.orders.asked())
         with self.town.database.begin() as session:
             attempts = session.execute(select(Run.attempt).where(Run.id == victim.run_id)).scalar_one()
         said = f"killed after checkpoint {step}, ended by attempt {attempts}; {findings}"
         if not findings.right or attempts <= victim.attempt:
-            raise Wrong("; ".join([said, *findings.different]))
+            raise Wrong("; ".join([said, *findings.wrong]))
         return said
 
     def _place(self) -> None:
-        if not self.orders.place(self.spec):
+        self.town.orders.new(self.spec)
+        self.town.orders.ask()
+        if self.town.orders.unanswered:
             raise Wrong("the API does not answer")
 
     def _behind_a_checkpoint(self) -> tuple[UnderWay, int]:
@@ -120,6 +120,10 @@ class _Slots:
 
     def _all_ended(self) -> bool:
         return all(state.is_finished for state in self.town.count())
+
+
+def _is_warden(pid: int) -> bool:
+    return "worker.warden" in psutil.Process(pid).cmdline()
 
 
 def _holds_torch(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """An experiment's comparison: computed from the summaries of its runs, stored once the last run has ended."""
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 from models.analysis.comparison import Comparison, RunRow, Trial, compare
 from models.analysis.tuning import Tried
 from models.plan import expand
-from models.status import Phase, State
+from models.status import Phase
 from models.tables import Experiment, Run
 from models.tuning import tried_of
 
@@ -54,19 +55,18 @@ def missing(session: Session, limit: int) -> Sequence[uuid.UUID]:
 
 def store_if_ended(session: Session, experiment_id: uuid.UUID) -> None:
     """Keep the comparison of an experiment that has ended, so that reading it costs one row."""
-    ended = select(Experiment.state).where(Experiment.id == experiment_id, Experiment.comparison.is_(None))
-    state = session.execute(ended).scalar_one_or_none()
-    if state is None or not State(state).is_finished:
-        return
-    store(session, experiment_id)
+    ended = select(Experiment.ended_at).where(Experiment.id == experiment_id, Experiment.comparison.is_(None))
+    ended_at = session.execute(ended).scalar_one_or_none()
+    if ended_at is not None:
+        store(session, experiment_id, ended_at)
 
 
-def store(session: Session, experiment_id: uuid.UUID) -> None:
-    """Keep the comparison as it is now, and its verdict on the baseline."""
+def store(session: Session, experiment_id: uuid.UUID, ended_at: dt.datetime) -> None:
+    """Keep the comparison as it is now, and its verdict on the baseline; not after a retry, which ends otherwise."""
     comparison = compute(session, experiment_id)
     verdict = comparison.variants[0].verdict
     session.execute(
         update(Experiment)
-        .where(Experiment.id == experiment_id)
+        .where(Experiment.id == experiment_id, Experiment.ended_at == ended_at)
         .values(comparison=comparison.model_dump(mode="json"), verdict=None if verdict is None else verdict.kind)
     )

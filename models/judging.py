@@ -37,8 +37,8 @@ def judge_again(session: Session, experiment_id: uuid.UUID) -> list[Judged]:
     """
     experiment = session.execute(select(Experiment).where(Experiment.id == experiment_id)).scalar_one()
     judged = list(_judged(session, experiment.spec, experiment_id))
-    if State(experiment.state).is_finished:
-        comparisons.store(session, experiment_id)
+    if experiment.ended_at is not None:
+        comparisons.store(session, experiment_id, experiment.ended_at)
     return judged
 
 
