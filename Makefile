@@ -99,7 +99,8 @@ KILLS ?= 20
 SEED ?= 7
 
 .PHONY: chaos
-chaos: $(READY) ## real faults against a clinic of its own; nothing may be lost (minutes; KILLS=20 SEED=7)
+chaos: $(READY) ## real faults, cut cables included; nothing may be lost (minutes; KILLS=20 SEED=7)
+	@$(BIN)/python -m pytest -q -m long
 	@$(BIN)/python -m chaos --kills $(KILLS) --seed $(SEED)
 
 .PHONY: gpu-check

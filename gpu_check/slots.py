@@ -19,7 +19,7 @@ from chaos.processes import children, send
 from chaos.town import Town, UnderWay
 from gpu_check.check import Check, Wrong
 from local.commands import COMMANDS
-from models.tables import Attempt, Run
+from models.tables import Attempt, Experiment, Run
 
 END_S = 300.0
 SLOTS = 2
@@ -119,7 +119,11 @@ class _Slots:
             self.town.tend(0.2)
 
     def _all_ended(self) -> bool:
-        return all(state.is_finished for state in self.town.count())
+        """And what they have left is compared: that comes last."""
+        with self.town.database.begin() as session:
+            missing = select(func.count()).where(Experiment.comparison.is_(None))
+            compared = session.execute(missing).scalar_one() == 0
+        return compared and all(state.is_finished for state in self.town.count())
 
 
 def _is_warden(pid: int) -> bool:

@@ -67,6 +67,7 @@ def test_every_slot_takes_work_again_after_redis_was_killed(clinic: Clinic, clie
     end(client, second)
 
 
+@pytest.mark.long
 def test_every_slot_takes_work_again_after_redis_was_frozen(clinic: Clinic, client: httpx.Client) -> None:
     redis = clinic.pid("redis")
     assert redis is not None

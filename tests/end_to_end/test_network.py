@@ -33,6 +33,7 @@ from tests.end_to_end.cable import Cable, FarHost, far_host, what_is_missing
 
 pytestmark = [
     pytest.mark.end_to_end,
+    pytest.mark.long,
     pytest.mark.timeout(600),
     pytest.mark.skipif((why := what_is_missing()) is not None, reason=str(why)),
 ]
@@ -239,7 +240,7 @@ def undisturbed(hosts: Hosts) -> Mapping[str, bytes]:
     return hosts.left(run_id)
 
 
-@pytest.mark.parametrize("what", ["both", pytest.param("postgres", marks=pytest.mark.long)])
+@pytest.mark.parametrize("what", ["both", "postgres"])
 def test_a_cut_off_workers_run_is_finished_by_another(
     hosts: Hosts, undisturbed: Mapping[str, bytes], what: str
 ) -> None:
@@ -257,7 +258,6 @@ def test_a_cut_off_workers_run_is_finished_by_another(
     assert hosts.left(far) == undisturbed
 
 
-@pytest.mark.long
 def test_without_redis_a_run_goes_on_and_the_next_one_comes_when_it_is_back(
     hosts: Hosts, undisturbed: Mapping[str, bytes]
 ) -> None:

@@ -52,7 +52,7 @@ def test_a_training_is_repeated_and_taken_up_bit_for_bit() -> None:
     assert taken_up.endswith(twice)
 
 
-@pytest.mark.end_to_end
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_slots_train_and_a_killed_childs_run_is_taken_up() -> None:
     device, memory, killed = seen_by(slots.checks(CPU, steps=600), "slots,")

@@ -12,7 +12,7 @@ from tests.api.made import claim, end_epoch, finish, problem, run_ids, submit, t
 
 KEYS = {
     "id", "experiment_id", "variant", "seed", "state", "outcome", "progress", "attempts", "device", "versions",
-    "overhead", "verdict", "error", "source", "links", "first_nonfinite", "trace_every",
+    "overhead", "verdict", "error", "source", "links", "first_nonfinite", "trace_every", "phase", "learning_rate",
 }  # fmt: skip
 
 
