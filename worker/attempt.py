@@ -3,6 +3,7 @@
 The only module with torch in it that ``worker.tasks`` imports, and only inside a function.
 """
 
+import itertools
 import os
 import platform
 import uuid
@@ -126,12 +127,18 @@ class Workshop:
         recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan, first)
         keeper = Keeper(self.files, recorder, self.device, self.settings.checkpoint_s, checkpoint)
         result: RunResult | None = None
+        steps = itertools.count(first)
+
+        def between_steps() -> None:
+            watch.step = next(steps)
+            _obey(watch)
+
         for seen in train(
             plan,
             data,
             seed=claim.seed,
             device=self.device,
-            between_steps=lambda: _obey(watch),
+            between_steps=between_steps,
             state=state,
             wanted=keeper.due,
         ):

@@ -32,6 +32,8 @@ class Watch:
     def __init__(self, lease: Lease, lease_s: float) -> None:
         """Of a lease that was claimed just now."""
         self.lease = lease
+        self.step: int | None = None
+        """So many steps are done; None before training begins."""
         self._lease_s = lease_s
         self._stop: StopReason | None = None
         self._beaten_at = time.monotonic()
@@ -139,7 +141,7 @@ class Heart:
             return
         asked_at = time.monotonic()
         with self._database.begin() as session:
-            ours = runs.beat(session, watch.lease, self._lease_s)
+            ours = runs.beat(session, watch.lease, self._lease_s, watch.step)
             cancelled = runs.cancel_requested(session, watch.lease)
         if not ours:
             watch.end("lost")

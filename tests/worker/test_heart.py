@@ -73,6 +73,21 @@ def test_the_lease_is_kept_for_as_long_as_the_run_is_watched(database: Database,
     assert within(3 * LEASE_S, lambda: left_s() < 0)
 
 
+def test_a_beat_says_how_far_training_is_and_never_goes_back(database: Database, heart: Heart) -> None:
+    lease = claimed(database)
+
+    def step() -> int:
+        with database.begin() as session:
+            return session.execute(select(Run.step).where(Run.id == lease.run_id)).scalar_one()
+
+    with heart.watch(lease) as watch:
+        watch.step = 7
+        assert within(5.0, lambda: step() == 7)
+        with database.begin() as session:
+            assert runs.beat(session, lease, LEASE_S, step=5)
+        assert step() == 7
+
+
 def test_a_cancel_is_heard_between_two_beats(database: Database) -> None:
     heart = Heart(database, lease_s=60.0)
     try:
