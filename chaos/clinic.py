@@ -27,10 +27,10 @@ PRODUCTION = {"CLINIC_WORKERS": "1", "CLINIC_DEVICE": "cpu"}
 QUICK = {
     "CLINIC_LEASE_S": str(LEASE_S),
     "CLINIC_SWEEP_S": "0.5",
-    "CLINIC_WORKERS": "2",  # of each of the two
+    "CLINIC_WORKERS": "1",  # of each of the two: most of the time goes into starting them again
     "CLINIC_MAX_ATTEMPTS": "1000",  # what is proved is that none is lost, however often it is tried
     "CLINIC_CHECKPOINT_S": "0.001",  # at every border, so that faults land before, in and behind one
-    "CLINIC_RUNS_PER_CHILD": "20",  # children are replaced in the midst of it
+    "CLINIC_RUNS_PER_CHILD": "100",  # children are replaced in the midst of it
     "CLINIC_DEVICE": "cpu",
 }
 

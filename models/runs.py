@@ -324,6 +324,11 @@ def beat(session: Session, lease: Lease, lease_s: float, step: int | None = None
     return bool(beaten.rowcount)  # type: ignore[attr-defined]
 
 
+def keep_chance_level(session: Session, lease: Lease, chance_level: float) -> None:
+    """Note what early losses are measured against; in a transaction that has beaten just now."""
+    session.execute(update(Run).where(lease.holds()).values(chance_level=chance_level))
+
+
 def keep_cadence(session: Session, lease: Lease, every: int) -> bool:
     """Store what the recording budget chose, for this attempt and later ones. False: the lease is void."""
     kept = session.execute(update(Run).where(lease.holds()).values(trace_every=every))

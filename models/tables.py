@@ -107,6 +107,8 @@ class Run(Base):
     versions: Mapped[dict[str, Any] | None]
     summary: Mapped[RunSummary | None] = mapped_column(PydanticColumn(RunSummary))
     error: Mapped[dict[str, Any] | None]
+    chance_level: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
+    """The loss of knowing nothing but how often each label is: what early losses are measured against."""
     trace_every: Mapped[int | None]
     """The cadence that a recording budget chose."""
     raw_dropped_at: Mapped[dt.datetime | None]

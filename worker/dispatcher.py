@@ -10,11 +10,14 @@ import signal
 import threading
 import time
 import uuid
+from collections import defaultdict
 from types import FrameType
+from typing import Any
 
 import psycopg
 import structlog
 from kombu.exceptions import OperationalError as BrokerError
+from redis import RedisError
 from sqlalchemy.exc import DBAPIError
 
 from models import checkpoints, comparisons, idempotency, logs, queueing, retention, runs, tuning
@@ -55,7 +58,7 @@ class Dispatcher:
         while not self._closing.is_set():
             try:
                 self._listen()
-            except (psycopg.OperationalError, DBAPIError, BrokerError) as error:
+            except (psycopg.OperationalError, DBAPIError, BrokerError, RedisError) as error:
                 log.warning("the dispatcher lost a connection; trying again", error=str(error).splitlines()[0])
                 self._closing.wait(_RETRY_S)
 
@@ -129,14 +132,26 @@ class Dispatcher:
             return tuning.release(session)
 
     def publish(self) -> int:
-        """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run."""
+        """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run. How many were marked.
+
+        Where Redis still holds a window of messages that no worker has taken yet, more would only pile up.
+        """
         with self._database.begin() as session:
             limit = self._settings.max_parallel_per_owner
             queued = queueing.take_unpublished(session, WINDOW, REPUBLISH_S, limit)
+        by_queue: dict[str, list[uuid.UUID]] = defaultdict(list)
         for run in queued:
-            queue = QUEUE_OF_DEVICE[run.device]
-            self._celery.send_task(RUN_TASK, args=[str(run.run_id)], queue=queue, retry=False)
+            by_queue[QUEUE_OF_DEVICE[run.device]].append(run.run_id)
+        for queue, run_ids in by_queue.items():
+            for run_id in run_ids[: WINDOW - self._untaken(queue)]:
+                self._celery.send_task(RUN_TASK, args=[str(run_id)], queue=queue, retry=False)
         return len(queued)
+
+    def _untaken(self, queue: str) -> int:
+        """How many messages lie in a queue, WINDOW at most."""
+        with self._celery.pool.acquire(block=True) as connection:
+            channel: Any = connection.default_channel  # type: ignore[attr-defined]  # a connection, not a producer
+            return min(WINDOW, int(channel.client.llen(queue)))
 
 
 def main() -> None:

@@ -45,6 +45,8 @@ class Recorder:
     plan: Plan
     first_step: int = 0
     """Where the attempt begins: a multiple of 200 records, all before it being stored."""
+    chance_level: float | None = None
+    """Of the loss, to be noted with the first write."""
     loss: float = math.nan
     _writer: TraceWriter = field(init=False)
     _open: list[StepRecord] = field(default_factory=list)
@@ -96,6 +98,8 @@ class Recorder:
         began = time.monotonic()
         if not runs.beat(session, self.lease, self.lease_s, step=step + 1):
             raise LeaseLost
+        if self.chance_level is not None:
+            runs.keep_chance_level(session, self.lease, self.chance_level)
         blocks = [*self._sealed, self._block()] if self._open else self._sealed
         self._writer.write(session, blocks, ended=ended)
         for epoch in self._epochs:
@@ -103,7 +107,7 @@ class Recorder:
         if time.monotonic() - began > self.lease_s / 3:
             # The heart waits for the row that this transaction holds, so nobody else has lengthened the lease.
             runs.beat(session, self.lease, self.lease_s)
-        self._sealed, self._epochs = [], []
+        self._sealed, self._epochs, self.chance_level = [], [], None
         self._flushed_at = time.monotonic()
 
     def _block(self) -> Block:

@@ -107,6 +107,20 @@ def test_what_redis_lost_is_published_again(database: Database, dispatcher: Disp
     assert messages(broker) == run_ids(database)
 
 
+def test_messages_that_nobody_takes_do_not_pile_up(
+    database: Database, dispatcher: Dispatcher, broker: "redis.Redis"
+) -> None:
+    submit(database, seeds={"count": 2 * WINDOW})
+    for _ in range(3):
+        dispatcher.publish()
+        with database.begin() as session:
+            session.execute(update(Run).values(published_at=Run.published_at - runs.seconds(REPUBLISH_S + 1)))
+    assert len(messages(broker)) == WINDOW
+    broker.lpop(ANY_QUEUE)
+    dispatcher.publish()
+    assert len(messages(broker)) == WINDOW
+
+
 def test_it_serves_what_is_submitted_and_what_was_lost(
     database: Database, dispatcher: Dispatcher, broker: "redis.Redis"
 ) -> None:
