@@ -15,7 +15,7 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq --no
 
 .PHONY: help
 help: ## what there is to do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: $(READY) ## create .venv and install the locked packages (the other targets do it too)
@@ -94,6 +94,13 @@ CASES ?=
 .PHONY: verdicts
 verdicts: $(READY) ## trainings whose outcome is known, and trials of every remedy (about 10 minutes; CASES="he_30 lstm")
 	@$(BIN)/python -m verdicts $(CASES)
+
+SCALE ?= quick
+PARTS ?=
+
+.PHONY: bench-science
+bench-science: $(READY) ## whether its answers hold: alarms beside published rules, causes, intervals, theory (about 10 minutes; SCALE=full PARTS="coverage")
+	@$(BIN)/python -m science --scale $(SCALE) $(PARTS)
 
 KILLS ?= 20
 SEED ?= 7

@@ -218,5 +218,6 @@ def run_view(row: Run, attempts: list[Attempt]) -> RunView:
             "trace": f"{path}/trace",
             "curves": f"{path}/curves",
             "diagnosis": f"{path}/diagnosis",
+            "early": f"{path}/early",
         },
     )

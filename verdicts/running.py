@@ -54,7 +54,7 @@ def _run(variant: str, plan: Plan, seed: int) -> Ran:
             case EpochResult():
                 pass
     assert result is not None  # noqa: S101 -- the engine's last word
-    summary = summarise(plan, _trace(plan, records), result.facts(plan))
+    summary = summarise(plan, trace_of(plan, records), result.facts(plan))
     return Ran(
         variant,
         seed,
@@ -65,7 +65,7 @@ def _run(variant: str, plan: Plan, seed: int) -> Ran:
     )
 
 
-def _trace(plan: Plan, records: Sequence[StepRecord]) -> RunTrace:
+def trace_of(plan: Plan, records: Sequence[StepRecord]) -> RunTrace:
     signals = np.array([[getattr(record, name) for name in SIGNALS] for record in records]).transpose(1, 2, 0)
     states = np.array([record.state_gradient_rms for record in records]).T
     return RunTrace(

@@ -62,6 +62,12 @@ def compare_layers(baseline: Runs, variant: Runs, names: Sequence[str]) -> tuple
     return tuple(LayerComparison(layer=name, at_start=start[name], at_end=end[name]) for name in names)
 
 
+def simultaneous_level(layers: int) -> float:
+    """Of each layer's interval, so that those of all ``layers`` hold at once at 95 %."""
+    below_last = max(1, layers - 1)  # the last layer's r is 0 by definition and needs no share of the error
+    return 1.0 - (1.0 - LEVEL) / below_last
+
+
 def profile(runs: Runs, moment: Moment, level: float = LEVEL) -> dict[str, Interval]:
     """The interval of r by layer name, over the runs that were measured then; empty where none was."""
     measured = [ratios for run in runs.values() if (ratios := _ratios(run, moment))]
@@ -105,8 +111,7 @@ def _difference(before: float, after: float) -> float:
 
 def _simultaneous(runs: Runs, moment: Moment) -> dict[str, Interval]:
     layers = max((len(run.hidden) for run in runs.values()), default=1)
-    below_last = max(1, layers - 1)  # the last layer's r is 0 by definition and needs no share of the error
-    return profile(runs, moment, 1.0 - (1.0 - LEVEL) / below_last)
+    return profile(runs, moment, simultaneous_level(layers))
 
 
 def _state(before: Interval | None, after: Interval | None, *, known: bool) -> State:

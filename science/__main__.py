@@ -1,0 +1,88 @@
+"""``make bench-science``: whether the answers of the clinic can be believed, measured; tables in ``docs/science.md``.
+
+The quick scale leaves its page and figures in a folder that is not tracked; the full one writes the published ones.
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import report
+from science import alarms, coverage, faults, theory
+from science.page import page
+from science.promises import Promise
+from science.running import FOLDER
+from science.scale import SCALES, Scale
+
+RESULTS: Final = {"quick": FOLDER / "results", "full": Path(__file__).parent / "results"}
+PAGES: Final = {"quick": FOLDER / "science.md", "full": Path(__file__).parent.parent / "docs" / "science.md"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    run: Callable[[Scale, int], dict[str, Any]]
+    promises: Callable[[Mapping[str, Any]], Iterator[Promise]]
+
+
+PARTS: Final = {
+    "alarms": Part(alarms.run, alarms.promises),
+    "faults": Part(faults.run, faults.promises),
+    "coverage": Part(coverage.run, coverage.promises),
+    "theory": Part(theory.run, theory.promises),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m science", description=__doc__)
+    parser.add_argument("names", nargs="*", help="by default all: " + ", ".join(PARTS))
+    parser.add_argument("--scale", choices=tuple(RESULTS), default="quick")
+    parser.add_argument("--seeds", type=int, help="instead of the scale's number")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--again", action="store_true", help="read the rules over what the last trainings left")
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.names if name not in PARTS]:
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    if not asked.again:
+        shutil.rmtree(FOLDER, ignore_errors=True)  # what was kept is of the code that trained it
+    began = time.monotonic()
+    scale = SCALES[asked.scale]
+    for name in asked.names or PARTS:
+        figures = _measured(name, replace(scale, seeds=asked.seeds or scale.seeds), asked.processes)
+        report.save(name, figures.pop("spec"), figures, RESULTS[asked.scale])
+    _tell(asked.scale, time.monotonic() - began)
+    return 0
+
+
+def _measured(name: str, scale: Scale, processes: int) -> dict[str, Any]:
+    began = time.monotonic()
+    print(f"══ {name}", flush=True)
+    figures = PARTS[name].run(scale, processes)
+    seconds = round(time.monotonic() - began)
+    print(f"({name} took {seconds} s)", flush=True)
+    return {"spec": {**asdict(scale), "processes": processes, "seconds": seconds}, **figures}
+
+
+def _tell(scale: str, seconds: float) -> None:
+    """The page of all parts that have run at this scale, and the closing table."""
+    loaded = {name: report.load(name, RESULTS[scale]) for name in PARTS}
+    found = {name: figures for name, figures in loaded.items() if figures is not None}
+    PAGES[scale].write_text(page(found, scale), encoding="utf-8")
+    lines = [line for name, figures in found.items() for line in PARTS[name].promises(figures)]
+    said = {True: "held", False: "NOT HELD", None: ""}
+    report.show(
+        f"Answers that hold up ({PAGES[scale]})",
+        ("", "promised", "measured", ""),
+        [(line.what, line.promised, line.measured, said[line.held]) for line in lines],
+    )
+    promised = [line for line in lines if line.held is not None]
+    held = sum(line.held is True for line in promised)
+    print(f"parts={len(found)} promises={len(promised)} held={held} seconds={seconds:.0f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Published rules and ours on the same runs: who is recalled, who is alarmed for nothing, who is not judged.
+
+The truth is how training ended, never a gradient: *failed* below .5 training accuracy at the end, *healthy* from .9
+on; what lies between is left out (science notes, section 6).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from models.analysis.early import read_early
+from models.analysis.statistics import clopper_pearson
+from science.cases import CHOOSING, Case, cases
+from science.moments import MOMENTS, STEPS, look
+from science.pool import over
+from science.promises import Promise
+from science.published import RULES, SETS, fires
+from science.running import Seen, see, up_to
+from science.scale import Scale
+
+FAILED: Final = 0.5
+HEALTHY: Final = 0.9
+OURS: Final = "ours"
+HELD_OUT: Final = "held out, together"
+ALARMING: Final = frozenset({"vanishing", "exploding", "diverged", "dead", "saturated", "stalled"})
+"""Kinds of the final verdict that are alarms. ``inconclusive`` and ``slow`` are none: they count as abstained."""
+Answer = str
+"""``alarm``, ``healthy`` or ``abstained``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One run: its truth, and what each rule set said at each moment."""
+
+    case: str
+    family: str
+    grid: bool
+    seed: int
+    failed: bool | None
+    answers: Mapping[str, tuple[Answer, ...]]
+    kinds: tuple[str, ...]
+    """Our kinds at the moments."""
+
+    @property
+    def held_out(self) -> bool:
+        return self.family not in CHOOSING
+
+
+def run(scale: Scale, processes: int) -> dict[str, Any]:
+    """Train every case under every seed, unless it is kept from before, and ask all rules."""
+    chosen = cases()[:: scale.every]
+    judged = over(_judged, [(case, seed) for seed in range(scale.seeds) for case in chosen], processes)
+    return {"seeds": scale.seeds, "cases": len(chosen), **told(judged)}
+
+
+def _judged(asked: tuple[Case, int]) -> Judged:
+    return judge(*asked, see(*asked))
+
+
+def judge(case: Case, seed: int, seen: Seen) -> Judged:
+    rate = float(case.body["optimizer"]["learning_rate"])
+    looks = [look(seen, moment, rate) for moment in range(len(MOMENTS))]
+    numbered = SETS | {rule.title: (rule.number,) for rule in RULES}
+    answers = {name: tuple(_said(fires(numbers, its)) for its in looks) for name, numbers in numbered.items()}
+    kinds = (
+        *(read_early(up_to(seen.early, step), seen.outcome.chance_level).kind for step in STEPS),
+        seen.outcome.kind,
+    )
+    ours = tuple(_our_answer(kind, end=moment == len(STEPS)) for moment, kind in enumerate(kinds))
+    return Judged(case.name, case.family, case.grid, seed, truth(seen), {OURS: ours, **answers}, kinds)
+
+
+def truth(seen: Seen) -> bool | None:
+    """Whether it failed; None in between."""
+    accuracy = seen.outcome.train_accuracy
+    return True if accuracy < FAILED else False if accuracy >= HEALTHY else None
+
+
+def _said(fired: bool) -> Answer:  # noqa: FBT001 -- one word for one flag
+    return "alarm" if fired else "healthy"
+
+
+def _our_answer(kind: str, *, end: bool) -> Answer:
+    if end:
+        return "alarm" if kind in ALARMING else "healthy" if kind == "healthy" else "abstained"
+    return {"healthy": "healthy", "undecided": "abstained"}.get(kind, "alarm")
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+def told(judged: Sequence[Judged]) -> dict[str, Any]:
+    parts = {
+        "the grid, all of it": [its for its in judged if its.grid],
+        "chosen on: the grid's tanh and ReLU": [its for its in judged if not its.held_out],
+        "held out: the grid's sigmoids": [its for its in judged if its.held_out and its.grid],
+        "held out: beside the grid": [its for its in judged if its.held_out and not its.grid],
+        HELD_OUT: [its for its in judged if its.held_out],
+    }
+    return {
+        "parts": {name: _part(its, singly=name == HELD_OUT) for name, its in parts.items()},
+        "families": {name: _counts([its for its in judged if its.family == name]) for name in _families(judged)},
+        "missed": dict(_mistakes(judged, failed=True)),
+        "false_alarms": dict(_mistakes(judged, failed=False)),
+        "confusion": {
+            moment: dict(Counter(f"{'failed' if its.failed else 'healthy'}: {its.kinds[at]}" for its in _held(judged)))
+            for at, moment in enumerate(MOMENTS)
+        },
+    }
+
+
+def _families(judged: Sequence[Judged]) -> Iterable[str]:
+    return dict.fromkeys(its.family for its in judged)
+
+
+def _held(judged: Sequence[Judged]) -> list[Judged]:
+    return [its for its in judged if its.held_out and its.failed is not None]
+
+
+def _counts(judged: Sequence[Judged]) -> dict[str, int]:
+    return {
+        "runs": len(judged),
+        "failed": sum(its.failed is True for its in judged),
+        "healthy": sum(its.failed is False for its in judged),
+        "between": sum(its.failed is None for its in judged),
+    }
+
+
+def _part(judged: Sequence[Judged], *, singly: bool) -> dict[str, Any]:
+    """With ours and the sets; ``singly`` with every published rule alone too."""
+    told_here = {OURS, *SETS}
+    names = [name for name in (judged[0].answers if judged else {}) if singly or name in told_here]
+    return {
+        **_counts(judged),
+        "rules": {name: {moment: rates(judged, name, at) for at, moment in enumerate(MOMENTS)} for name in names},
+    }
+
+
+def rates(judged: Sequence[Judged], name: str, moment: int) -> dict[str, Any]:
+    """Recall over failed runs, where an abstention is a miss; false alarms and abstentions over healthy ones."""
+    failed = [its.answers[name][moment] for its in judged if its.failed is True]
+    healthy = [its.answers[name][moment] for its in judged if its.failed is False]
+    return {
+        "recall": _share(failed, "alarm"),
+        "recall_bounds": clopper_pearson(failed.count("alarm"), len(failed)),
+        "false_alarms": _share(healthy, "alarm"),
+        "false_alarms_bounds": clopper_pearson(healthy.count("alarm"), len(healthy)),
+        "abstained_on_failed": _share(failed, "abstained"),
+        "abstained_on_healthy": _share(healthy, "abstained"),
+    }
+
+
+def _share(answers: Sequence[Answer], what: Answer) -> float | None:
+    return answers.count(what) / len(answers) if answers else None
+
+
+def _mistakes(judged: Sequence[Judged], *, failed: bool) -> Iterator[tuple[str, dict[str, int]]]:
+    """Our mistakes at each moment, by case: how many of its seeds."""
+    for at, moment in enumerate(MOMENTS):
+        wrong = (its for its in judged if its.failed is failed and (its.answers[OURS][at] == "alarm") is not failed)
+        yield moment, dict(Counter(its.case for its in wrong))
+
+
+RECALL: Final = 0.90
+FALSE_ALARMS: Final = 0.02
+ABSTENTIONS: Final = 0.15
+
+
+def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
+    """Of architectures that no threshold was chosen on, at step 50."""
+    ours = figures["parts"][HELD_OUT]["rules"][OURS][MOMENTS[2]]
+    for what, key, limit, over_it in (
+        ("recall", "recall", RECALL, True),
+        ("false alarms", "false_alarms", FALSE_ALARMS, False),
+        ("healthy runs not judged", "abstained_on_healthy", ABSTENTIONS, False),
+    ):
+        value = ours[key]
+        held = value is not None and (value >= limit if over_it else value <= limit)
+        sign = "≥" if over_it else "≤"
+        seen = "–" if value is None else f"{value:.3f}"
+        yield Promise(f"early alarm, held out, step 50: {what}", f"{sign} {limit:.2f}", seen, held=held)

@@ -1,0 +1,207 @@
+"""Whether ``causes`` names what was broken: one fault at a time, put into networks that are healthy without it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+
+from models.analysis.summary import RunSummary, summarise
+from models.analysis.verdict import CAUSES, Cause
+from models.plan import expand
+from models.specs.experiment import ExperimentSpec
+from science.cases import HE, Json
+from science.pool import over
+from science.promises import Promise
+from science.running import finished, loaded
+from science.scale import Scale
+from verdicts.running import trace_of
+from worker.engine import Trainer
+
+NONE: Final = "none"
+GUESSABLE: Final = [cause for cause in CAUSES if cause != "no_gradient_cause_found"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is done to the spec of ``base``, or to the trainer before its first step."""
+
+    name: str
+    cause: Cause
+    base: str
+    change: Json
+    touch: Callable[[Trainer], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One run with a fault. Where it trained all the same there is nothing to name."""
+
+    fault: str
+    cause: str
+    base: str
+    seed: int
+    harmed: bool
+    kind: str
+    named: tuple[str, ...]
+
+
+def _mlp(depth: int, activation: str, init: Json, **more: Any) -> Json:
+    return {"kind": "mlp", "depth": depth, "width": 64, "activation": activation, "init": init, **more}
+
+
+def _sgd(rate: float) -> Json:
+    return {"kind": "sgd", "learning_rate": rate, "momentum": 0.9}
+
+
+def _adam(rate: float) -> Json:
+    return {"kind": "adam", "learning_rate": rate}
+
+
+CRITICAL_TANH: Final[Json] = {"kind": "gaussian", "weight_variance": 1.760955, "bias_variance": 0.05}
+SKIP: Final[Json] = {"skip": {"kind": "residual", "every": 2}}
+NORM: Final[Json] = {"normalization": {"kind": "batch_norm"}}
+DEFAULT: Final[Json] = {"kind": "torch_default"}
+CNN: Final[Json] = {"kind": "cnn", "channels": [12], "layers_per_stage": 6, "init": HE, "pool": None}
+
+BASES: Final[dict[str, Json]] = {
+    "relu": {"network": _mlp(12, "relu", HE), "optimizer": _sgd(0.01)},
+    "tanh": {"network": _mlp(12, "tanh", CRITICAL_TANH), "optimizer": _sgd(0.01)},
+    "gelu, adam": {"network": _mlp(10, "gelu", HE), "optimizer": _adam(0.001)},
+    "cnn": {"network": CNN, "optimizer": _sgd(0.01)},
+    "residual": {"network": _mlp(24, "relu", DEFAULT, **SKIP), "optimizer": _adam(0.001)},
+    "batch norm": {"network": _mlp(6, "relu", HE, **NORM), "optimizer": _sgd(0.02)},
+}
+
+
+def _gaussian(variance: float) -> Json:
+    return {"init": {"kind": "gaussian", "weight_variance": variance}}
+
+
+def _unscaled(factor: float) -> Callable[[Trainer], None]:
+    def touch(trainer: Trainer) -> None:
+        trainer.train_part = replace(trainer.train_part, x=trainer.train_part.x * factor)
+
+    return touch
+
+
+def _dead_layer(trainer: Trainer) -> None:
+    """The biases of a layer in the middle shifted far below zero."""
+    points = trainer.model.points()
+    with torch.no_grad():
+        named = dict(trainer.model.named_parameters())
+        weight = points[len(points) // 2].weight
+        name = next(name for name, its in named.items() if its is weight)
+        named[name.removesuffix("weight") + "bias"].fill_(-30.0)
+
+
+def faults() -> Iterator[Fault]:
+    for base in ("relu", "tanh", "gelu, adam", "cnn"):
+        yield Fault("small init, σw² = .2", "initialisation", base, {"network": _gaussian(0.2)})
+        yield Fault("large init, σw² = 30", "initialisation", base, {"network": _gaussian(30.0)})
+    for base in ("relu", "tanh", "gelu, adam"):
+        yield Fault("sigmoid at depth", "saturating_activation", base, {"network": {"activation": "sigmoid"}})
+    for base, rate in (("relu", 1.0), ("tanh", 1.0), ("gelu, adam", 0.1), ("cnn", 2.0), ("residual", 0.1)):
+        yield Fault("learning rate × 100", "learning_rate", base, {"optimizer": {"learning_rate": rate}})
+    for base in ("relu", "tanh", "gelu, adam", "cnn", "batch norm"):
+        yield Fault("learning rate 1e-6", "learning_rate", base, {"optimizer": {"learning_rate": 1e-6}})
+    for base in ("relu", "cnn"):
+        yield Fault("a layer's biases − 30", "dead_units", base, {}, _dead_layer)
+    yield Fault("the skips left out", "depth_without_skip", "residual", {"network": {"skip": None}})
+    yield Fault("6 → 60 layers", "batch_norm_at_depth", "batch norm", {"network": {"depth": 60}})
+    for base in ("relu", "tanh", "gelu, adam", "cnn"):
+        yield Fault("inputs × 1e30", "numeric_range", base, {}, _unscaled(1e30))
+        yield Fault("inputs × 1e4", "numeric_range", base, {}, _unscaled(1e4))
+
+
+def run(scale: Scale, processes: int) -> dict[str, Any]:
+    """Every base as it is, and every fault in those that are healthy under that seed."""
+    asked = [(number, seed) for number in range(len(_all())) for seed in range(scale.seeds)]
+    judged = over(_judged, asked, processes)
+    broken, whole = ([its for its in judged if (its.fault == NONE) is none] for none in (False, True))
+    healthy = {(its.base, its.seed) for its in whole if not its.harmed}
+    told_of = [its for its in broken if (its.base, its.seed) in healthy]
+    return {"seeds": scale.seeds, **told(told_of), "bases": told_bases(whole)}
+
+
+def _all() -> list[Fault]:
+    return [*(Fault(NONE, "no_gradient_cause_found", base, {}) for base in BASES), *faults()]
+
+
+def _judged(asked: tuple[int, int]) -> Judged:
+    """By number: what a fault does to a trainer cannot be sent to another process."""
+    return judge(_all()[asked[0]], asked[1])
+
+
+def judge(fault: Fault, seed: int) -> Judged:
+    summary = _trained(fault, seed)
+    verdict = summary.verdict
+    harmed = verdict.kind != "healthy"
+    return Judged(fault.name, fault.cause, fault.base, seed, harmed, verdict.kind, verdict.causes)
+
+
+def _trained(fault: Fault, seed: int) -> RunSummary:
+    torch.set_num_threads(1)
+    plan = expand(ExperimentSpec.model_validate({"name": fault.name, **body_of(fault)}))[0].plan
+    data = loaded(plan.dataset, seed)
+    trainer = Trainer(plan, data, seed=seed, device=torch.device("cpu"), dtype=torch.float32, record=True)
+    fault.touch(trainer)
+    records, result = finished(trainer)
+    return summarise(plan, trace_of(plan, records), result.facts(plan))
+
+
+def body_of(fault: Fault) -> Json:
+    base = BASES[fault.base]
+    changed = {part: {**base[part], **fault.change.get(part, {})} for part in ("network", "optimizer")}
+    return {"dataset": {"kind": "digits"}, "steps": 250, "batch_size": 64, **changed}
+
+
+def told(judged: Sequence[Judged]) -> dict[str, Any]:
+    """Shares over the runs that the fault harmed. A guess at random names one of the seven causes."""
+    harmed = [its for its in judged if its.harmed]
+    named = sum(len(its.named) for its in harmed) / len(harmed) if harmed else 0.0
+    return {
+        "runs": len(judged),
+        "harmed": len(harmed),
+        "named": _share(harmed, lambda its: its.cause in its.named),
+        "named_alone": _share(harmed, lambda its: its.named == (its.cause,)),
+        "names_a_run": named,
+        # So many different causes drawn at random hold the right one with this chance.
+        "guessed": named / len(GUESSABLE),
+        "guessed_alone": 1.0 / len(GUESSABLE),
+        "faults": {name: _row([its for its in judged if its.fault == name]) for name in _names(judged)},
+    }
+
+
+def told_bases(judged: Sequence[Judged]) -> dict[str, Any]:
+    return {its.base: dict(Counter(one.kind for one in judged if one.base == its.base)) for its in judged}
+
+
+def _names(judged: Sequence[Judged]) -> Iterable[str]:
+    return dict.fromkeys(its.fault for its in judged)
+
+
+def _row(judged: Sequence[Judged]) -> dict[str, Any]:
+    harmed = [its for its in judged if its.harmed]
+    return {
+        "cause": judged[0].cause,
+        "runs": len(judged),
+        "harmed": len(harmed),
+        "named": _share(harmed, lambda its: its.cause in its.named),
+        "named_alone": _share(harmed, lambda its: its.named == (its.cause,)),
+        "kinds": dict(Counter(its.kind for its in harmed)),
+        "causes": {cause: sum(cause in its.named for its in harmed) for cause in CAUSES},
+        "missed_in": dict(Counter(its.base for its in harmed if its.cause not in its.named)),
+    }
+
+
+def _share(judged: Sequence[Judged], holds: Callable[[Judged], bool]) -> float | None:
+    return sum(map(holds, judged)) / len(judged) if judged else None
+
+
+def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
+    """No figure was promised: known beside a guess."""
+    named, alone = (figures[key] or 0.0 for key in ("named", "named_alone"))
+    yield Promise("an injected cause is named (a guess of as many)", "", f"{named:.2f} ({figures['guessed']:.2f})")
+    yield Promise("and nothing else (a guess)", "", f"{alone:.2f} ({figures['guessed_alone']:.2f})")

@@ -1,0 +1,129 @@
+"""The section on alarms: published rules beside ours."""
+
+from collections.abc import Iterable, Iterator
+
+from models.analysis import early
+from models.analysis.gradient import LIMIT
+from science.alarms import FAILED, FALSE_ALARMS, HEALTHY, HELD_OUT, OURS
+from science.cases import CHOOSING
+from science.left_out import LEFT_OUT
+from science.moments import MOMENTS
+from science.pages.markdown import Figures, number, table
+from science.published import RULES, SETS
+
+
+def lines(figures: Figures) -> Iterator[str]:
+    parts = figures["parts"]
+    yield ""
+    yield "## Alarms: published rules beside ours"
+    yield ""
+    yield f"{figures['cases']} configurations × {figures['seeds']} seeds, trained to their end: the 216 of the grid of"
+    yield "the published rules (digits, MLP of width 128, 3, 10 and 30 layers, SGD and Adam, 220 steps), and other"
+    yield "activations, norms, residual networks, convolutions, recurrent networks, transformers, data and optimisers."
+    yield f"**Failed** is a training accuracy below {FAILED:g} at the end, **healthy** one of {HEALTHY:g} or more; what"
+    yield "lies between is left out. No gradient decides the truth. (The reference measurement of the grid, one seed,"
+    yield "had 53 failed and 153 healthy runs.)"
+    yield ""
+    yield f"Thresholds of the early alarm were chosen on {' and '.join(sorted(CHOOSING))} of the grid (with and without"
+    yield "batch norm). Everything else is held out: sigmoids, and all that is not the grid."
+    yield from _the_alarm()
+    yield from table(
+        ("part", "runs", "failed", "healthy", "between"),
+        ([name, *(str(its[key]) for key in ("runs", "failed", "healthy", "between"))] for name, its in parts.items()),
+    )
+    yield "Each cell: recall over failed runs / false alarms over healthy ones. At steps 0, 10 and 50 *ours* is the"
+    yield "early reading; at the end it is the verdict, which knows the training loss. Where ours abstains on a failed"
+    yield "run it counts as missed; `slow` and `inconclusive` at the end count as abstentions."
+    for name in ("the grid, all of it", HELD_OUT, "held out: beside the grid", "chosen on: the grid's tanh and ReLU"):
+        yield ""
+        yield f"### {name[0].upper()}{name[1:]}"
+        yield from table(("rules", *MOMENTS), _rule_rows(parts[name]["rules"], (OURS, *SETS)))
+        yield _best(parts[name]["rules"])
+    yield from _bounds(parts)
+    yield from _confusion(figures)
+    yield ""
+    yield "### Every published rule alone, held out"
+    rules = parts[HELD_OUT]["rules"]
+    formulas = {rule.title: rule.formula for rule in RULES}
+    rows = ([name, formula, *_cells(rules[name])] for name, formula in formulas.items())
+    yield from table(("rule", "fires when", *MOMENTS), rows)
+    yield "Rules see one step's raw ∂L/∂W of all weight tensors, the update, activations and the losses so far; a"
+    yield "warning for any tensor is an alarm. Number 0 is not published: a line through log10 of the means. Left out:"
+    yield ""
+    yield from (f"- {number}: {why}." for number, why in LEFT_OUT.items())
+
+
+def _the_alarm() -> Iterator[str]:
+    """The rules of ``models/analysis/early.py`` in words, with their numbers."""
+    yield ""
+    yield f"The alarm ({early.EARLY_RULES}) reads the records so far; losses are in units of chance, *now* is"
+    yield f"the last {early.WINDOW} records. It goes off at the first that holds:"
+    yield ""
+    yield "- a value that is not finite;"
+    yield f"- |G| beyond {early.FAR:g} at the start or now, and a loss above {early.LEARNED:g};"
+    yield f"- G below −{LIMIT:g} and a median step ‖ΔW‖/‖W‖ below {early.STILL:g}, and a loss above {early.LEARNED:g};"
+    yield f"- a median step above {early.LEAP:g}, where no norm frees the weights' scale;"
+    yield f"- a smoothed loss that was below chance and rose by {early.REBOUND:g}, or a loss of {early.RISEN:g} times"
+    yield "  chance and its own start;"
+    yield f"- from step {early.FEWEST_FOR_STALL} on a loss above {early.PLATEAU:g} that fell by less than"
+    yield f"  {early.FALL:g} in ten steps, with |G| beyond {LIMIT:g} or most of a layer dead or saturated."
+    yield ""
+    yield "Otherwise it says healthy where the loss has left its plateau, or falls under gradients inside ±3, and else"
+    yield "undecided."
+
+
+def _best(rules: Figures) -> str:
+    """At step 50: ours beside the published set that finds most among those as careful as we promise to be."""
+    at = MOMENTS[2]
+    careful = {name: rules[name][at] for name in SETS if (rules[name][at]["false_alarms"] or 0.0) <= FALSE_ALARMS}
+    best = max(careful, key=lambda name: careful[name]["recall"] or 0.0, default=None)
+    if best is None:
+        return f"At step 50 no published set stays at {FALSE_ALARMS:g} false alarms."
+    found = number(careful[best]["recall"])
+    return f"At step 50 the best published set with at most {FALSE_ALARMS:g} false alarms is {best}: recall {found}."
+
+
+def _rule_rows(rules: Figures, names: Iterable[str]) -> Iterator[list[str]]:
+    for name in names:
+        yield [f"**{name}**" if name == OURS else name, *_cells(rules[name])]
+
+
+def _cells(moments: Figures) -> list[str]:
+    return [f"{number(moments[at]['recall'])} / {number(moments[at]['false_alarms'], 3)}" for at in MOMENTS]
+
+
+def _bounds(parts: Figures) -> Iterator[str]:
+    yield ""
+    yield "### Ours, with exact 95 % bounds and abstentions"
+    rows = []
+    for part, its in parts.items():
+        for at in MOMENTS:
+            ours = its["rules"].get(OURS, {}).get(at)
+            if ours is not None:
+                rows.append([part, at, *_bounded(ours)])
+    header = ("part", "at", "recall", "false alarms", "not judged: failed", "not judged: healthy")
+    yield from table(header, rows)
+
+
+def _bounded(ours: Figures) -> Iterator[str]:
+    for key in ("recall", "false_alarms"):
+        bounds = ours[f"{key}_bounds"]
+        around = "" if bounds is None else f" [{bounds[0]:.3f}, {bounds[1]:.3f}]"
+        yield number(ours[key], 3) + around
+    yield number(ours["abstained_on_failed"], 3)
+    yield number(ours["abstained_on_healthy"], 3)
+
+
+def _confusion(figures: Figures) -> Iterator[str]:
+    yield ""
+    yield "### What ours said, held out"
+    rows = [
+        [moment, ", ".join(f"{what} {count}" for what, count in sorted(its.items(), key=lambda pair: -pair[1]))]
+        for moment, its in figures["confusion"].items()
+    ]
+    yield from table(("at", "truth: kind, runs"), rows)
+    for title, key in (("Missed", "missed"), ("False alarms", "false_alarms")):
+        wrong = figures[key][MOMENTS[2]]
+        named = ", ".join(f"{case} ({count})" for case, count in wrong.items()) or "none"
+        yield f"{title} at step 50, all parts (runs): {named}."
+        yield ""

@@ -1,0 +1,40 @@
+"""The section on causes: faults put in on purpose."""
+
+from collections.abc import Iterator, Mapping
+
+from models.analysis.verdict import CAUSES
+from science.pages.markdown import Figures, percent, table
+
+
+def lines(figures: Figures) -> Iterator[str]:
+    yield ""
+    yield "## Causes: faults put in on purpose"
+    yield ""
+    yield f"One fault at a time in networks that are healthy without it, {figures['seeds']} seeds, digits, 250 steps."
+    yield "Where a base did not train under a seed, its faults are left out under that seed."
+    yield f"{figures['harmed']} of {figures['runs']} runs were harmed; the others trained all the same, and have"
+    yield f"nothing to name. `causes` holds the injected one in **{percent(figures['named'])} %** of the harmed runs,"
+    yield f"where as many causes at random ({figures['names_a_run']:.2f} a run) would"
+    yield f"in {percent(figures['guessed'])} %; it is the only one named in {percent(figures['named_alone'])} %"
+    yield f"(at random {percent(figures['guessed_alone'])} %)."
+    header = ("fault", "injected", "harmed", "named %", "alone %", "not named in")
+    yield from table(header, (_fault_row(name, its) for name, its in figures["faults"].items()))
+    yield "Injected × named, harmed runs. A run may name several."
+    injected = dict.fromkeys(its["cause"] for its in figures["faults"].values())
+    yield from table(("injected", *CAUSES), ([cause, *_named(figures, cause)] for cause in injected))
+    healthy = "; ".join(f"{base}: {_counted(kinds)}" for base, kinds in figures["bases"].items())
+    yield f"Without a fault: {healthy}."
+
+
+def _fault_row(name: str, its: Figures) -> list[str]:
+    shares = percent(its["named"]), percent(its["named_alone"])
+    return [name, its["cause"], f"{its['harmed']} of {its['runs']}", *shares, _counted(its["missed_in"]) or "–"]
+
+
+def _named(figures: Figures, cause: str) -> list[str]:
+    rows = [its for its in figures["faults"].values() if its["cause"] == cause]
+    return [str(sum(its["causes"][named] for its in rows)) for named in CAUSES]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -1,0 +1,39 @@
+"""The section on theory against measurement."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from science.pages.markdown import Figures, number, percent, table
+
+
+def lines(figures: Figures) -> Iterator[str]:
+    yield ""
+    yield "## Theory against measurement"
+    yield ""
+    yield f"{figures['asked']} networks at random of every kind (activation × initialisation × norm × skip × depth ×"
+    yield f"width), untrained, on real data and loss, mean of {figures['seeds']} seeds. Error: measured over predicted"
+    yield "gain per layer (per step, over time) less one, in %. Where theory or measurement has no number, as between"
+    yield "layers of different resolution, a spec has no row."
+    header = ("kind", "specs", "median", "p90", "largest", "within 5 %", "with a caveat", "largest without caveat")
+    yield from table(header, ([name, *_errors(its)] for name, its in figures["kinds"].items()))
+    yield "The ten worst:"
+    worst = (
+        [f"{row['kind']}, {row['axis']}", row["spec"], *_numbers(row), _briefly(row["caveats"])]
+        for row in figures["worst"]
+    )
+    yield from table(("kind", "spec", "predicted", "measured", "error %", "caveats"), worst)
+
+
+def _numbers(row: Figures) -> list[str]:
+    return [number(row["predicted"], 3), number(row["measured"], 3), percent(row["error"])]
+
+
+def _briefly(caveats: Sequence[str]) -> str:
+    """What each caveat is about: the words before its first colon or full stop."""
+    return ", ".join(re.split(r"[:.](?: |$)", caveat)[0] for caveat in caveats) or "none"
+
+
+def _errors(its: Figures) -> list[str]:
+    numbers = [percent(its[key]) for key in ("median", "p90", "largest")]
+    shares = [f"{its['within']:.0%}", f"{its['with_caveat']:.0%}"]
+    return [str(its["specs"]), *numbers, *shares, percent(its["largest_without_caveat"])]

@@ -1,0 +1,228 @@
+"""Theory against measurement: the predicted gain per layer of random networks, and the one measured on real data.
+
+Each spec is drawn at random within its kind; it is measured untrained, with its real loss on real batches, under
+several seeds. Nothing is chosen by what theory can do: specs that carry a caveat count, and are told apart.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from pydantic import ValidationError
+
+from benchmarks.report import percentile
+from models.analysis.prediction import Prediction, predict
+from models.analysis.summary import RunSummary
+from models.analysis.variant import gradients
+from models.plan import Plan, expand
+from models.specs.base import SpecError
+from models.specs.experiment import ExperimentSpec
+from science.cases import VOWELS, Json
+from science.pool import over
+from science.promises import Promise
+from science.scale import Scale
+from verdicts.running import run_all
+
+FEWEST_SEEDS: Final = 2
+"""A single network of finite width scatters: its error would be counted as theory's."""
+SEED: Final = 11
+PROMISED: Final = 0.05
+"""Through the service, on real data and loss, the tolerance is 5 % (contract, golden cases)."""
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One spec: what theory says and what was measured; per layer, or per step of a recurrent network's time axis."""
+
+    kind: str
+    spec: str
+    axis: str
+    predicted: float
+    measured: float
+    caveats: tuple[str, ...]
+
+    @property
+    def error(self) -> float:
+        return abs(self.measured / self.predicted - 1.0)
+
+
+def run(scale: Scale, processes: int) -> dict[str, Any]:
+    seeds = max(FEWEST_SEEDS, scale.seeds)
+    asked = [(kind, scale.specs, seeds) for kind in KINDS]
+    rows = [row for rows in over(_compared, asked, processes) for row in rows]
+    groups: dict[str, list[Compared]] = {}
+    for row in rows:
+        groups.setdefault(f"{row.kind}, {row.axis}", []).append(row)
+    worst = sorted(rows, key=lambda row: -row.error)[:10]
+    return {
+        "seeds": seeds,
+        "asked": scale.specs,
+        "kinds": {name: told(its) for name, its in groups.items()},
+        "worst": [
+            {"kind": row.kind, "axis": row.axis, "spec": row.spec, "predicted": row.predicted, "measured": row.measured}
+            | {"error": row.error, "caveats": list(row.caveats)}
+            for row in worst
+        ],
+    }
+
+
+def told(rows: Sequence[Compared]) -> dict[str, Any]:
+    """Errors of one kind in per cent of the gain per layer, all of them and those without a caveat."""
+    plain = [row.error for row in rows if not row.caveats]
+    errors = [row.error for row in rows]
+    return {
+        "specs": len(rows),
+        "median": statistics.median(errors),
+        "p90": percentile(errors, 0.9),
+        "largest": max(errors),
+        "within": sum(error <= PROMISED for error in errors) / len(errors),
+        "with_caveat": 1.0 - len(plain) / len(rows),
+        "largest_without_caveat": max(plain, default=None),
+        "within_without_caveat": sum(error <= PROMISED for error in plain) / len(plain) if plain else None,
+    }
+
+
+def _compared(asked: tuple[str, int, int]) -> list[Compared]:
+    return list(compared(*asked))
+
+
+def compared(kind: str, count: int, seeds: int) -> Iterator[Compared]:
+    """``count`` specs of a kind that can be, in an order that the seed fixes."""
+    rng = np.random.default_rng([SEED, list(KINDS).index(kind)])
+    found = 0
+    while found < count:
+        body = _body(KINDS[kind](rng), seeds)
+        try:
+            plan = expand(ExperimentSpec.model_validate({"name": "theory", **body}))[0].plan
+        except (ValidationError, SpecError):
+            continue  # a combination that no network can have
+        found += 1
+        summaries = [its.summary for its in run_all(body)]
+        yield from _rows(kind, body["network"], predict(plan.network, plan.experiment.batch_size), summaries, plan)
+
+
+def _body(network: Json, seeds: int) -> Json:
+    dataset = VOWELS if network["kind"] in {"rnn", "transformer"} else {"kind": "digits"}
+    return {
+        "dataset": dataset,
+        "network": network,
+        "optimizer": {"kind": "sgd"},
+        "steps": 0,
+        "seeds": {"count": seeds},
+    }
+
+
+def _rows(kind: str, network: Json, theory: Prediction, runs: Sequence[RunSummary], plan: Plan) -> Iterator[Compared]:
+    start, _ = gradients(runs)
+    measured = None if start.gain_per_layer is None else start.gain_per_layer.mean
+    if _usable(theory.gain_per_layer) and _usable(measured):
+        yield Compared(kind, _words(network), "per layer", theory.gain_per_layer or 0, measured or 0, theory.caveats)
+    for predicted, seen in zip(theory.time, start.time, strict=False):
+        if _usable(predicted.gain_per_step) and _usable(seen.gain_per_step.mean) and plan.network.recurrent:
+            rates = predicted.gain_per_step or 0, seen.gain_per_step.mean or 0
+            yield Compared(kind, _words(network), "per step", *rates, theory.caveats)
+
+
+def _usable(value: float | None) -> bool:
+    return value is not None and math.isfinite(value) and value > 0.0
+
+
+def _words(network: Mapping[str, Any]) -> str:
+    """The spec in one line."""
+    told = {key: value.get("kind") if isinstance(value, Mapping) else value for key, value in network.items()}
+    init = network.get("init", {})
+    told["init"] = " ".join(str(value) for value in init.values())
+    shown = (f"{key} {value}" for key, value in told.items() if key not in {"kind", "layers"} and value is not None)
+    return ", ".join(shown)
+
+
+def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
+    """No figure was promised for networks at random: known, kind by kind."""
+    for name, its in figures["kinds"].items():
+        yield Promise(f"theory within 5 % of the measured gain: {name}", "", f"{its['within']:.0%} of {its['specs']}")
+
+
+# --- random networks --------------------------------------------------------------------------------------------
+
+FUNCTIONS: Final = ("relu", "tanh", "sigmoid", "gelu", "silu", "elu", "selu", "leaky_relu", "softsign", "softplus")
+INITS: Final[Sequence[Json]] = (
+    {"kind": "torch_default"},
+    {"kind": "xavier_normal"},
+    {"kind": "kaiming_normal"},
+    {"kind": "kaiming_uniform"},
+    {"kind": "lecun_normal"},
+    {"kind": "orthogonal", "gain": 1.0},
+    {"kind": "orthogonal", "gain": 1.4},
+    {"kind": "gaussian", "weight_variance": 1.5, "bias_variance": 0.05},
+    {"kind": "gaussian", "weight_variance": 3.0, "bias_variance": 0.1},
+)
+NORMS: Final[Sequence[Json | None]] = (None, None, {"kind": "batch_norm"}, {"kind": "layer_norm"}, {"kind": "rms_norm"})
+SKIPS: Final[Sequence[Json]] = ({"kind": "residual"}, {"kind": "scaled"}, {"kind": "skip_init", "alpha": 0.5})
+
+
+def _one(rng: Rng, values: Sequence[Any]) -> Any:
+    return values[int(rng.integers(len(values)))]
+
+
+def _usual(rng: Rng) -> Json:
+    return {"activation": _one(rng, FUNCTIONS), "init": _one(rng, INITS), "normalization": _one(rng, NORMS)}
+
+
+def _mlp(rng: Rng) -> Json:
+    size = {"depth": int(rng.integers(4, 41)), "width": _one(rng, (64, 128, 256))}
+    return {"kind": "mlp", **size, **_usual(rng), "skip": _one(rng, (None, None, *SKIPS))}
+
+
+def _residual_mlp(rng: Rng) -> Json:
+    size = {"blocks": int(rng.integers(3, 25)), "width": _one(rng, (64, 128, 256))}
+    return {"kind": "residual_mlp", **size, **_usual(rng), "skip": _one(rng, SKIPS)}
+
+
+def _cnn(rng: Rng) -> Json:
+    size = {"channels": _one(rng, ([16], [16, 32], [32, 32])), "layers_per_stage": int(rng.integers(2, 8))}
+    pool = _one(rng, ("max", "average", "stride", None))
+    return {"kind": "cnn", **size, **_usual(rng), "pool": pool, "skip": _one(rng, (None, None, *SKIPS))}
+
+
+def _residual_cnn(rng: Rng) -> Json:
+    size = {"channels": _one(rng, ([16], [16, 32])), "blocks_per_stage": int(rng.integers(2, 6))}
+    return {"kind": "residual_cnn", **size, **_usual(rng), "skip": _one(rng, SKIPS)}
+
+
+def _rnn(rng: Rng) -> Json:
+    cell = _one(rng, ("tanh", "relu", "identity", "lstm", "gru"))
+    size = {"width": _one(rng, (32, 64, 128)), "layers": int(rng.integers(1, 4))}
+    return {"kind": "rnn", "cell": cell, **size, "init": _one(rng, INITS)}
+
+
+def _transformer(rng: Rng) -> Json:
+    size = {"blocks": int(rng.integers(2, 8)), "width": _one(rng, (32, 64)), "mlp_ratio": _one(rng, (2, 4))}
+    position, norm = _one(rng, ("pre", "post")), _one(rng, ({"kind": "layer_norm"}, {"kind": "rms_norm"}))
+    kept = {"norm_position": position, "normalization": norm, "skip": _one(rng, SKIPS)}
+    return {"kind": "transformer", **size, **kept, "init": _one(rng, INITS), "activation": _one(rng, FUNCTIONS[:5])}
+
+
+def _sequential(rng: Rng) -> Json:
+    """Linear layers of varying widths and activations, with residual blocks among them."""
+    layers: list[Json] = [{"kind": "flatten"}]
+    for width in rng.choice([64, 96, 128], size=int(rng.integers(3, 13))).tolist():
+        layers += [{"kind": "linear", "units": width}, {"kind": "activation", "function": _one(rng, FUNCTIONS[:6])}]
+        if rng.random() < 0.3:
+            inner = [{"kind": "linear", "units": width}, {"kind": "activation", "function": _one(rng, FUNCTIONS[:6])}]
+            layers.append({"kind": "residual", "layers": [*inner, {"kind": "linear", "units": width}]})
+    return {"kind": "sequential", "layers": layers, "init": _one(rng, INITS)}
+
+
+KINDS: Final[Mapping[str, Callable[[Rng], Json]]] = {
+    "mlp": _mlp,
+    "residual_mlp": _residual_mlp,
+    "cnn": _cnn,
+    "residual_cnn": _residual_cnn,
+    "rnn": _rnn,
+    "transformer": _transformer,
+    "sequential": _sequential,
+}

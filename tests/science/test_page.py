@@ -1,0 +1,66 @@
+"""The page of the figures: every part has its tables, and a table's rows are as wide as its head."""
+
+from science import alarms, coverage, faults, theory
+from science.alarms import OURS, Judged
+from science.moments import MOMENTS
+from science.page import page
+from science.published import RULES, SETS
+
+
+def _alarms() -> dict[str, object]:
+    names = [OURS, *SETS, *(rule.title for rule in RULES)]
+    judged = [
+        Judged("case", family, family == "mlp relu", 0, failed, dict.fromkeys(names, ("alarm",) * 4), ("dead",) * 4)
+        for family in ("mlp relu", "mlp sigmoid", "cnn")
+        for failed in (True, False)
+    ]
+    return {"seeds": 1, "cases": 3, **alarms.told(judged)}
+
+
+def _faults() -> dict[str, object]:
+    its = faults.Judged("a fault", "learning_rate", "relu", 0, True, "stalled", ("learning_rate",))  # noqa: FBT003
+    return {"seeds": 1, **faults.told([its]), "bases": {"relu": {"healthy": 1}}}
+
+
+def _theory() -> dict[str, object]:
+    row = theory.Compared("mlp", "depth 3", "per layer", 1.0, 1.1, ("small",))
+    worst = {"kind": "mlp", "axis": "per layer", "spec": "depth 3", "predicted": 1.0, "measured": 1.1}
+    told = {"mlp, per layer": theory.told([row])}
+    return {"seeds": 1, "asked": 1, "kinds": told, "worst": [{**worst, "error": 0.1, "caveats": ["small"]}]}
+
+
+def _coverage() -> dict[str, object]:
+    return {
+        "repetitions": 200,
+        "means": list(coverage.means(200)),
+        "paired": list(coverage.paired(200)),
+        "layers": list(coverage.simultaneous(200)),
+        "increments": [coverage.increments(1, 250)],
+        "exact": [coverage.exact(of) for of in coverage.SIZES],
+        "success_difference": [{"n": n, "least": 0.9, "mean": 0.95} for n in coverage.SIZES],
+    }
+
+
+def test_every_part_has_its_tables_and_rows_fit_their_head() -> None:
+    found = {"alarms": _alarms(), "faults": _faults(), "coverage": _coverage(), "theory": _theory()}
+    text = page(found, "quick")
+    assert text.count("\n## ") == 4
+    assert all(moment in text for moment in MOMENTS)
+    columns = 0
+    for line in text.splitlines():
+        if line.startswith("|"):
+            assert columns in {0, line.count(" | ")}
+            columns = line.count(" | ")
+        else:
+            columns = 0
+
+
+def test_the_best_published_set_is_told_among_the_careful_ones() -> None:
+    text = page({"alarms": _alarms()}, "quick")
+    assert "no published set stays at 0.02 false alarms" in text  # every one alarms at all
+
+
+def test_a_page_has_the_parts_that_were_measured() -> None:
+    text = page({"theory": _theory()}, "quick")
+    assert "## Theory" in text
+    assert "## Alarms" not in text

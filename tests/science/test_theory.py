@@ -1,0 +1,48 @@
+"""Theory beside measurement: random specs are reproducible and valid, errors are told as they are."""
+
+import numpy as np
+import pytest
+
+from models.plan import expand
+from models.specs.base import SpecError
+from models.specs.experiment import ExperimentSpec
+from science.theory import KINDS, Compared, compared, told
+
+
+def row(predicted: float, measured: float, *caveats: str) -> Compared:
+    return Compared("mlp", "a spec", "per layer", predicted, measured, caveats)
+
+
+def test_errors_are_of_the_ratio_and_caveats_are_told_apart() -> None:
+    found = told([row(1.0, 1.02), row(2.0, 1.0, "small"), row(1.0, 1.0)])
+    assert found["largest"] == pytest.approx(0.5)
+    assert found["largest_without_caveat"] == pytest.approx(0.02)
+    assert found["within"] == pytest.approx(2 / 3)
+    assert found["with_caveat"] == pytest.approx(1 / 3)
+    assert found["within_without_caveat"] == 1.0
+
+
+def test_a_kind_with_caveats_throughout_has_no_figure_without() -> None:
+    assert told([row(1.0, 1.1, "small")])["largest_without_caveat"] is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_specs_at_random_are_the_same_for_the_same_seed_and_most_can_be(kind: str) -> None:
+    drawn = [KINDS[kind](np.random.default_rng(seed)) for seed in range(10)]
+    assert drawn == [KINDS[kind](np.random.default_rng(seed)) for seed in range(10)]
+    dataset = "japanese_vowels" if kind in {"rnn", "transformer"} else "digits"
+    planned = 0
+    for network in drawn:
+        body = {"name": "drawn", "dataset": {"kind": dataset}, "network": network, "optimizer": {"kind": "sgd"}}
+        try:
+            expand(ExperimentSpec.model_validate({**body, "steps": 0}))
+        except (ValueError, SpecError):
+            continue
+        planned += 1
+    assert planned >= 5
+
+
+def test_wide_networks_measure_what_theory_says() -> None:
+    rows = list(compared("mlp", 2, 2))
+    assert len(rows) == 2
+    assert all(its.error < 0.1 for its in rows)
