@@ -1,24 +1,19 @@
 """What an experiment will cost before it runs: runs, steps, trace values, device time, seeds for an effect."""
 
-import itertools
-import math
 from collections.abc import Sequence
-from functools import cache
 
 from pydantic import BaseModel
-from scipy.stats import nct, t
 from sqlalchemy.orm import Session
 
 from api.timing import run_seconds, scale
 from api.trials import planned
+from models.analysis.power import seeds_needed
 from models.designs import remedy_names
 from models.plan import Plan, Variant, runs_per_variant
 from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import RemedySpec
 
-ALPHA = 0.05
-POWER = 0.8
 EFFECT = 0.05
 """Five points of accuracy: what most readers would call a difference."""
 ASSUMED_SD = 0.05
@@ -74,19 +69,6 @@ def estimate(session: Session, spec: ExperimentSpec) -> Cost:
 def _asked(plan: Plan) -> tuple[object, ...]:
     """All that a remedy can change."""
     return plan.network, plan.dataset, plan.optimizer, plan.run_time
-
-
-@cache
-def seeds_needed(effect_size: float) -> int:
-    """``effect_size``: the mean paired difference in its standard deviations."""
-    return next(n for n in itertools.count(2) if _power(effect_size, n) >= POWER)
-
-
-def _power(effect_size: float, n: int) -> float:
-    """Of the two-sided one-sample t-test at n differences: both tails of the noncentral t beyond its critical value."""
-    critical = t.ppf(1.0 - ALPHA / 2.0, n - 1)
-    shifted = nct(n - 1, effect_size * math.sqrt(n))
-    return float(shifted.sf(critical) + shifted.cdf(-critical))
 
 
 def _warnings(spec: ExperimentSpec, variants: Sequence[Variant]) -> list[str]:

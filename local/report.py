@@ -16,6 +16,7 @@ from rich.text import Text
 
 Json = dict[str, Any]
 OVER_TIME = "G over\ntime"
+RATE = "learning\nrate"
 COLOURS = {"healthy": "green", "mixed": "yellow", "inconclusive": "yellow", "slow": "yellow"}
 NONE = "–"
 LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -54,7 +55,8 @@ def show_refusal(console: Console, problem: Json) -> None:
 
 
 def _table(console: Console, variants: list[Json], metric: str) -> Table:
-    columns = [its for its in _columns(metric) if its.title != OVER_TIME or any(map(_states, variants))]
+    asked = {OVER_TIME: _states, RATE: _rate}
+    columns = [its for its in _columns(metric) if its.title not in asked or any(map(asked[its.title], variants))]
     while True:
         table = _filled(columns, variants)
         unlimited = console.options.update(max_width=10_000)
@@ -72,7 +74,8 @@ def _columns(metric: str) -> list[Column]:
         Column("gain per\nlayer", _gain_per_layer, weight=4),
         Column("in\ntheory", lambda v: _figure(_at(v, "gradient", "predicted", "gain_per_layer"), "{:.3f}"), weight=1),
         Column("learned", _learned, weight=7),
-        Column(metric, lambda v: _estimate(_at(v, "outcomes", "metric"), "{:.3f}"), weight=6),
+        Column(metric, _metric, weight=6),
+        Column(RATE, lambda v: _figure(_rate(v), "{:g}"), weight=5),
         Column("repaired\nlayers", _repaired, weight=3),
         Column("step\ntime", lambda v: _figure(_mean(_at(v, "cost", "step_time_ratio")), "{:.2f}×"), weight=2),
     ]
@@ -117,6 +120,20 @@ def _learned(variant: Json) -> str:
     return NONE if success.get("of") is None else f"{success.get('count')}/{success['of']}"
 
 
+def _rate(variant: Json) -> float | None:
+    """That tuning has chosen."""
+    rate: float | None = _at(variant, "tuned", "learning_rate")
+    return rate
+
+
+def _metric(variant: Json) -> str:
+    """Of the runs that learned; of all in two groups where they are that."""
+    modes = _at(variant, "outcomes", "modes")
+    if modes:
+        return "\n".join(f"{mode['n']} near {mode['mean']:.3f}" for mode in modes)
+    return _estimate(_at(variant, "outcomes", "metric"), "{:.3f}")
+
+
 def _repaired(variant: Json) -> str:
     against = variant.get("versus_baseline")
     if against is None:
@@ -125,13 +142,15 @@ def _repaired(variant: Json) -> str:
 
 
 def _estimate(estimate: Json | None, style: str) -> str:
-    """The mean and half its interval, which is nearly symmetric in all that is shown here."""
+    """The mean and half its interval; both its ends where it is not symmetric."""
     if not estimate or estimate.get("mean") is None:
         return NONE
     mean = style.format(estimate["mean"])
     low, high = estimate.get("low"), estimate.get("high")
     if low is None or high is None:
         return mean
+    if "BCa" in estimate.get("method", "t"):
+        return f"{mean}\n{style.format(low)} to {style.format(high)}\n{estimate['method']}"
     return f"{mean} ±{style.replace('+', '').format((high - low) / 2)}"
 
 

@@ -32,7 +32,8 @@ def _read(session: Session, experiment_id: uuid.UUID) -> Trial:
 
 
 def _run_row(row: Run) -> RunRow:
-    return RunRow(row.variant, row.seed, row.state, row.summary, row.learning_rate)
+    reason = None if row.error is None else row.error.get("title")
+    return RunRow(row.variant, row.seed, row.state, row.summary, row.learning_rate, reason)
 
 
 def _tried(rows: Sequence[Run]) -> Mapping[str, Sequence[Tried]]:

@@ -1,10 +1,10 @@
-"""Line and forest plots as inline SVG, drawn from the comparison's own numbers."""
+"""Profiles of gradients as inline SVG, from the comparison's own numbers; and what all drawings are made of."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from models.analysis.comparison_parts import ProfileLayer, VariantComparison
+from models.analysis.comparison_parts import ProfileLayer
 from models.analysis.statistics import Estimate
 
 WIDTH, HEIGHT = 300.0, 150.0
@@ -39,7 +39,7 @@ def profile(layers: Sequence[ProfileLayer], low: float, high: float) -> str:
         if layer.at_start is not None and layer.at_start.mean is not None
     ]
     label = "measured (points, 95 %) and predicted (line) ln ratio to the last hidden layer, by layer"
-    return _svg(WIDTH, HEIGHT, label, "".join(parts) + _frame(y, low, high, f"layer 1 to {layers[-1].index}"))
+    return svg(WIDTH, HEIGHT, label, "".join(parts) + _frame(y, low, high, f"layer 1 to {layers[-1].index}"))
 
 
 def _band(y: Axis, low: float, high: float) -> str:
@@ -73,51 +73,7 @@ def _frame(y: Axis, low: float, high: float, below: str) -> str:
     return labels + f'<text x="{LEFT}" y="{HEIGHT - 6}" class="tick">{escape(below)}</text>'
 
 
-def forest(variants: Sequence[VariantComparison], metric: str) -> str:
-    """Each remedy's primary result against the baseline with its 95 % interval; the dotted line is no difference."""
-    rows = [(variant, estimate) for variant in variants if (estimate := primary(variant)) is not None]
-    if not rows:
-        return ""
-    names, step = 190.0, 26.0
-    ends = [value for _, its in rows for value in (its.low, its.high, its.mean) if value is not None]
-    reach = max([abs(value) for value in ends] + [0.02]) * 1.05
-    x = Axis(-reach, reach, names, 600.0)
-    height = step * len(rows) + 30
-    parts = [f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="4" y2="{height - 24:.0f}" class="zero"/>']
-    for index, (variant, estimate) in enumerate(rows):
-        parts.append(_forest_row(variant, estimate, metric, x, 18 + step * index))
-    for value in (-reach, 0.0, reach):
-        anchor = "middle" if value == 0 else "start" if value < 0 else "end"
-        parts.append(
-            f'<text x="{x(value):.1f}" y="{height - 6:.0f}" class="tick" text-anchor="{anchor}">{value:+.2g}</text>'
-        )
-    return _svg(880.0, height, "difference of each remedy to the baseline with its 95 % interval", "".join(parts))
-
-
-def primary(variant: VariantComparison) -> Estimate | None:
-    """The result that the comparison says to read first."""
-    versus = variant.versus_baseline
-    if versus is None or versus.primary is None:
-        return None
-    estimate = versus.success_difference if versus.primary == "success_difference" else versus.metric_difference
-    return estimate if estimate.mean is not None else None
-
-
-def _forest_row(variant: VariantComparison, estimate: Estimate, metric: str, x: Axis, y: float) -> str:
-    assert estimate.mean is not None and variant.versus_baseline is not None  # noqa: S101, PT018 -- by primary()
-    what = "share that trains" if variant.versus_baseline.primary == "success_difference" else metric
-    interval, text = "", f"{estimate.mean:+.3g}"
-    if estimate.low is not None and estimate.high is not None:
-        interval = f'<line x1="{x(estimate.low):.1f}" x2="{x(estimate.high):.1f}" y1="{y}" y2="{y}" class="interval"/>'
-        text += f" ({estimate.low:+.3g} to {estimate.high:+.3g})"
-    return (
-        f'<text x="0" y="{y + 4}" class="name">{escape(variant.name[:28])}</text>{interval}'
-        f'<circle cx="{x(estimate.mean):.1f}" cy="{y}" r="4" class="measured"/>'
-        f'<text x="615" y="{y + 4}" class="tick">{text} {escape(what)}</text>'
-    )
-
-
-def _svg(width: float, height: float, label: str, inner: str) -> str:
+def svg(width: float, height: float, label: str, inner: str) -> str:
     return (
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" role="img" aria-label="{escape(label)}">'
         f"{inner}</svg>"

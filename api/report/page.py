@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from api.report.colours import Array, data_uri, scale_limit
-from api.report.drawings import forest, profile
+from api.report.drawings import profile
+from api.report.rows import forest, reached
 from models.analysis.comparison import Comparison
-from models.analysis.comparison_parts import GradientMoment, VariantComparison
+from models.analysis.comparison_parts import GradientMoment, Success, VariantComparison
 from models.analysis.statistics import Estimate
 from models.tables import Experiment
 
@@ -39,13 +40,15 @@ def render(experiment: Experiment, comparison: Comparison, maps: Mapping[str, He
     low, high = _profile_range(comparison.variants)
     sections = "".join(_variant(one, maps.get(one.name), limit, low, high) for one in comparison.variants)
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
-    title, drawn = escape(experiment.name), forest(comparison.variants, comparison.metric)
+    title, metric = escape(experiment.name), comparison.metric
+    outcomes, drawn = reached(comparison.variants, metric), forest(comparison.variants, metric)
     parts = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         f'<meta name="viewport" content="width=device-width"><title>{title} – Gradient Clinic</title>',
         f"<style>{STYLE}</style></head><body><h1>{title}</h1>",
         f"<p class=dim>Experiment {experiment.id}, {escape(experiment.state)}, ",
         f"posted {experiment.created_at:%Y-%m-%d %H:%M} UTC</p>{_table(comparison)}",
+        f"<h2>What the runs reached</h2>{outcomes or '<p>Nothing has trained.</p>'}",
         f"<h2>Against the baseline</h2>{drawn or '<p>Nothing to compare yet.</p>'}<h2>Layer by layer</h2>",
         f"<p class=dim>{EXPLANATION} One scale for all maps; black is not finite.<br>{_scale(limit)}</p>",
         f"{sections}<h2>Notes</h2><ul>{notes}</ul></body></html>",
@@ -101,7 +104,6 @@ def _over_time(start: GradientMoment | None) -> str:
 def _row(variant: VariantComparison, *, time: bool) -> str:
     start = variant.gradient.at_start
     kind = "–" if variant.verdict is None else variant.verdict.kind
-    success = variant.outcomes.success
     cells = (
         _estimate(None if start is None else start.total_gain, "+.1f"),
         *([_over_time(start)] if time else []),
@@ -109,12 +111,19 @@ def _row(variant: VariantComparison, *, time: bool) -> str:
         "–"
         if variant.gradient.predicted.gain_per_layer is None
         else f"{variant.gradient.predicted.gain_per_layer:.3f}",
-        f"{success.count}/{success.of}",
+        _success(variant.outcomes.success),
         _estimate(variant.outcomes.metric, ".3f"),
         _estimate(variant.cost.step_time_ratio, ".2f", "×"),
     )
     figures = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr><td>{escape(variant.name)}</td><td class="kind {kind}">{kind}</td>{figures}</tr>'
+    rate = "" if variant.tuned is None else f" <span class=dim>rate {variant.tuned['learning_rate']:g}</span>"
+    return f'<tr><td>{escape(variant.name)}{rate}</td><td class="kind {kind}">{kind}</td>{figures}</tr>'
+
+
+def _success(success: Success) -> str:
+    if success.low is None or success.high is None:
+        return f"{success.count}/{success.of}"
+    return f"{success.count}/{success.of} <span class=dim>{success.low:.0%} to {success.high:.0%}</span>"
 
 
 def _estimate(estimate: Estimate | None, style: str, unit: str = "") -> str:
@@ -123,6 +132,9 @@ def _estimate(estimate: Estimate | None, style: str, unit: str = "") -> str:
     mean = f"{estimate.mean:{style}}{unit}"
     if estimate.low is None or estimate.high is None:
         return mean
+    if "BCa" in estimate.method:  # not symmetric
+        bounds = f"{estimate.low:{style}} to {estimate.high:{style}}, {estimate.method}"
+        return f"{mean} <span class=dim>{escape(bounds)}</span>"
     return f"{mean} <span class=dim>±{(estimate.high - estimate.low) / 2:{style.replace('+', '')}}</span>"
 
 

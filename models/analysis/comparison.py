@@ -4,7 +4,6 @@ experiment, or of several.
 An answer can be had at any time: it uses the runs that ended and its notes say which are missing.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Final
@@ -15,38 +14,28 @@ from models.analysis.comparison_parts import (
     Cost,
     Gradient,
     GradientMoment,
-    Outcomes,
     PredictedGradient,
-    Primary,
     ProfileLayer,
-    Success,
     VariantComparison,
     VersusBaseline,
 )
 from models.analysis.comparison_sentences import variant_sentence
 from models.analysis.factorial import Factorial, analyse
 from models.analysis.gradient import GradientFacts
-from models.analysis.layers import PAIRED, compare_layers, profile
+from models.analysis.layers import profile
+from models.analysis.outcomes import outcomes_of
 from models.analysis.prediction import predict
-from models.analysis.statistics import (
-    Estimate,
-    clopper_pearson,
-    hedges_g,
-    holm,
-    paired_success_difference,
-    paired_t_p,
-    t_interval,
-)
+from models.analysis.statistics import Estimate, t_interval
 from models.analysis.trials import Arm, RunRow, Runs, Trial
 from models.analysis.tuning import tuning_of
 from models.analysis.variant import gradients, variant_verdict
+from models.analysis.versus import tests_of, versus
 from models.plan import Variant
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentSpec
 
 __all__ = ["Comparison", "RunRow", "Trial", "VariantComparison", "compare"]
 
-NEWCOMBE: Final = "newcombe paired score"
 GEOMETRIC: Final = "t on ln ratios, paired by seed"
 
 
@@ -58,8 +47,9 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     trials = (trial, *others)
     _must_have_the_same_data(trials)
     first, *arms = [arm for one in trials for arm in one.arms()]
-    p_values = holm([paired_t_p(_metric_differences(first.ended, arm.ended)) for arm in arms])
-    parts = [_variant(first, None, None), *map(_variant, arms, itertools.repeat(first), p_values)]
+    tests = tests_of(first.ended, arms)
+    against = [None, *(versus(arm, first.ended, tested) for arm, tested in zip(arms, tests, strict=True))]
+    parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
     return Comparison(
         experiment_id=trial.experiment_id,
         metric=metric_of(trial.spec),
@@ -90,8 +80,8 @@ def metric_of(spec: ExperimentSpec) -> str:
     return "r2" if spec.dataset.facts.target == "value" else "accuracy"
 
 
-def _variant(arm: Arm, baseline: Arm | None, p_holm: float | None) -> VariantComparison:
-    """``baseline``: None for the baseline itself."""
+def _variant(arm: Arm, baseline: Runs, against: VersusBaseline | None) -> VariantComparison:
+    """``against``: None for the baseline itself."""
     variant, summaries = arm.variant, list(arm.ended.values())
     shown = {state: arm.states.get(state, 0) for state in ("succeeded", "failed", "cancelled", "queued", "running")}
     part = VariantComparison(
@@ -102,25 +92,13 @@ def _variant(arm: Arm, baseline: Arm | None, p_holm: float | None) -> VariantCom
         tuned=None if arm.learning_rate is None else {"learning_rate": arm.learning_rate},
         tuning=tuning_of(arm.tried, arm.learning_rate) if arm.tried else None,
         verdict=variant_verdict(summaries) if summaries else None,
-        outcomes=_outcomes(arm.ended),
+        outcomes=outcomes_of(arm.ended),
         gradient=_gradient(variant, arm.ended),
-        cost=_cost(arm, arm.ended if baseline is None else baseline.ended),
-        versus_baseline=None if baseline is None else _versus(variant, arm.ended, baseline.ended, p_holm),
+        cost=_cost(arm, baseline),
+        versus_baseline=against,
         sentence="",
     )
     return part.model_copy(update={"sentence": variant_sentence(part, metric_of(variant.plan.experiment))})
-
-
-def _outcomes(runs: Runs) -> Outcomes:
-    judged = [run for run in runs.values() if run.trained is not None]
-    successes = [run for run in judged if run.success]
-    bounds = clopper_pearson(len(successes), len(judged))
-    low, high = bounds if bounds is not None else (None, None)
-    return Outcomes(
-        success=Success(count=len(successes), of=len(judged), low=low, high=high),
-        metric=t_interval([run.facts.test_metric for run in successes]).estimate("t"),
-        loss=t_interval([run.final_loss for run in successes if run.final_loss is not None]).estimate("t"),
-    )
 
 
 def _gradient(variant: Variant, runs: Runs) -> Gradient:
@@ -178,39 +156,3 @@ def _step_time_ratio(runs: Runs, baseline: Runs) -> Estimate:
 
 def _is_time(seconds: float) -> bool:
     return math.isfinite(seconds) and seconds > 0.0
-
-
-def _metric_differences(baseline: Runs, runs: Runs) -> list[float]:
-    """Variant less baseline over the seeds where both trained."""
-    both = [
-        (run.facts.test_metric, baseline[seed].facts.test_metric)
-        for seed, run in runs.items()
-        if run.success and seed in baseline and baseline[seed].success
-    ]
-    return [ours - theirs for ours, theirs in both if math.isfinite(ours) and math.isfinite(theirs)]
-
-
-def _versus(variant: Variant, runs: Runs, baseline: Runs, p_holm: float | None) -> VersusBaseline:
-    judged = [seed for seed, run in runs.items() if run.trained and seed in baseline and baseline[seed].trained]
-    ours, theirs = [runs[seed].success for seed in judged], [baseline[seed].success for seed in judged]
-    differences = _metric_differences(baseline, runs)
-    names = dict.fromkeys(name for run in (*baseline.values(), *runs.values()) for name in run.hidden)
-    layers = compare_layers(baseline, runs, tuple(names) or tuple(layer.name for layer in variant.plan.network.hidden))
-    decided = [(layer.layer, layer.at_end or layer.at_start) for layer in layers]
-    return VersusBaseline(
-        success_difference=paired_success_difference(ours, theirs).estimate(NEWCOMBE),
-        metric_difference=t_interval(differences).estimate(PAIRED),
-        effect_size=hedges_g(differences),
-        test=PAIRED,
-        p_holm=p_holm,
-        primary=_primary(ours, theirs),
-        layers=layers,
-        repaired_layers=tuple(name for name, change in decided if change.state == "repaired"),
-    )
-
-
-def _primary(ours: Sequence[bool], theirs: Sequence[bool]) -> Primary | None:
-    """What to read first: where runs train or die, how many train. Null where none was trained."""
-    if not ours:
-        return None
-    return "metric_difference" if all(ours) and all(theirs) else "success_difference"

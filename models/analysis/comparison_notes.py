@@ -1,7 +1,6 @@
 """What a reader must know beside the figures of a comparison: under which conditions they hold, and what is missing."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from models.analysis.comparison_parts import VariantComparison
 from models.analysis.sentences import NO_REMEDY
@@ -12,6 +11,9 @@ from models.status import State
 
 CONDITIONS = ("network", "optimizer", "batch_size", "drop_last", "epochs", "steps", "stop_when")
 """What may differ between experiments that are compared; their data and their loss may not."""
+
+MOST_NAMED = 5
+"""Seeds, one by one."""
 
 
 def notes_of(trials: Sequence[Trial], parts: Sequence[VariantComparison]) -> Iterator[str]:
@@ -35,8 +37,7 @@ def _of_one(trial: Trial, parts: Sequence[VariantComparison]) -> Iterator[str]:
         yield "untrained networks only: nothing is said about training"
     else:
         yield from _rates(trial.spec, [part for part in parts if part.experiment_id == trial.experiment_id])
-    absent = sorted(_missing(trial.runs))
-    yield from (_listed(name, list(rows)) for name, rows in groupby(absent, key=lambda row: row[0]))
+    yield from _missing(trial.runs)
 
 
 def _rates(spec: ExperimentSpec, parts: Sequence[VariantComparison]) -> Iterator[str]:
@@ -60,12 +61,30 @@ def _at_edge(part: VariantComparison) -> bool:
     return part.tuning is not None and part.tuning.at_edge
 
 
-def _missing(runs: Sequence[RunRow]) -> Iterator[tuple[str, int, str]]:
-    return ((row.variant, row.seed, row.state) for row in runs if row.state != State.SUCCEEDED)
+def _missing(runs: Sequence[RunRow]) -> Iterator[str]:
+    """How much of the whole this is, then by variant which runs it is without, and why."""
+    absent = [row for row in runs if row.state != State.SUCCEEDED]
+    if absent:
+        yield f"a partial answer, from the {len(runs) - len(absent)} of {len(runs)} runs that have succeeded"
+    for name in sorted({row.variant for row in absent}):
+        yield f"missing from {name}: {'; '.join(_fates([row for row in absent if row.variant == name]))}"
 
 
-def _listed(name: str, rows: Sequence[tuple[str, int, str]]) -> str:
-    return f"missing from {name}: {', '.join(f'seed {seed} {state}' for _, seed, state in rows)}"
+def _fates(absent: Sequence[RunRow]) -> Iterator[str]:
+    """'seeds 0, 2 failed (Out of memory)': those of one end together, the lowest seed first."""
+    seeds: dict[str, list[int]] = {}
+    for row in sorted(absent, key=lambda row: row.seed):
+        fate = row.state if row.reason is None else f"{row.state} ({row.reason})"
+        seeds.setdefault(fate, []).append(row.seed)
+    return (f"{_seeds(those)} {fate}" for fate, those in seeds.items())
+
+
+def _seeds(those: Sequence[int]) -> str:
+    if len(those) == 1:
+        return f"seed {those[0]}"
+    if len(those) > MOST_NAMED:
+        return f"{len(those)} seeds from {those[0]} to {those[-1]}"
+    return f"seeds {', '.join(map(str, those))}"
 
 
 def _differences(first: ExperimentSpec, other: Trial) -> str:

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from models.analysis.factorial import Factorial
 from models.analysis.gradient import TimeFacts
 from models.analysis.layers import LayerComparison
+from models.analysis.modes import Mode
+from models.analysis.pairing import Pairing
 from models.analysis.statistics import Estimate, Number
 from models.analysis.tuning import Tuning
 from models.analysis.verdict import Verdict
@@ -30,11 +32,14 @@ class Success(_Answer):
 
 
 class Outcomes(_Answer):
-    """``metric`` (test set) and ``loss`` (final training loss) over successes only."""
+    """``metric`` (test set) and ``loss`` (final training loss) over successes only; ``modes`` where the metric of all
+    runs, trained or not, falls into two groups, so that no mean describes them.
+    """
 
     success: Success
     metric: Estimate
     loss: Estimate
+    modes: tuple[Mode, Mode] | None = None
 
 
 class GradientMoment(_Answer):
@@ -77,13 +82,18 @@ class Cost(_Answer):
 
 
 class VersusBaseline(_Answer):
-    """``test``, ``effect_size`` (paired Hedges g) and ``p_holm`` are of the metric; ``primary`` is to be read first."""
+    """``test``, ``effect_size`` (paired Hedges g), ``p_holm``, ``pairing`` and ``seeds_needed`` are of the metric;
+    ``primary`` is to be read first. ``seeds_needed``: with which a paired t-test would find, with power 0.8, the
+    difference that these seeds do not show.
+    """
 
     success_difference: Estimate
     metric_difference: Estimate
     effect_size: Number
     test: str
     p_holm: Number
+    pairing: Pairing | None = None
+    seeds_needed: int | None = None
     primary: Primary | None
     layers: tuple[LayerComparison, ...]
     repaired_layers: tuple[str, ...]

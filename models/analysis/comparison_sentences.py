@@ -5,9 +5,13 @@ from typing import Final
 
 from models.analysis.comparison_parts import Outcomes, VariantComparison, VersusBaseline
 from models.analysis.layers import LayerComparison, State
+from models.analysis.power import ALPHA
+from models.analysis.seed_means import PAIRED_MIDDLE
+from models.analysis.statistics import Estimate
 from models.analysis.wording import estimate_words, number, spans
 
-SIGNIFICANT: Final = 0.05
+WIDER: Final = 1.1
+"""By a tenth; less is not worth a sentence."""
 LAYERS: Final[dict[State, str]] = {
     "repaired": "repairs {layers}",
     "not_repaired": "leaves {layers} beyond ±3",
@@ -27,7 +31,7 @@ def variant_sentence(part: VariantComparison, metric: str) -> str:
     if part.verdict is None:
         return f"{part.name}: no run has ended."
     if part.versus_baseline is None:
-        return part.verdict.sentence
+        return " ".join([part.verdict.sentence, *(f"{clause}." for clause in _modes(part.outcomes, metric))])
     clauses = [
         _kind(part),
         *_tuned(part),
@@ -65,16 +69,23 @@ def _layers(layers: Sequence[LayerComparison]) -> str:
 
 def _results(part: VariantComparison, versus: VersusBaseline, metric: str) -> Iterator[str]:
     """The primary result first."""
-    if part.outcomes.success.of and versus.primary == "success_difference":
-        yield _successes(part.outcomes, versus)
-        if versus.metric_difference.mean is not None:
-            yield _metric(versus, metric)
-    elif part.outcomes.success.of:
-        yield _metric(versus, metric)
-        yield _successes(part.outcomes, versus)
+    if part.outcomes.success.of:
+        results = [(_successes(part.outcomes, versus),), tuple(_metric(versus, metric))]
+        first, second = results if versus.primary == "success_difference" else reversed(results)
+        yield from (*first, *second)
+    yield from _modes(part.outcomes, metric)
     ratio = part.cost.step_time_ratio
     if ratio.mean is not None:
         yield f"A step takes {estimate_words(ratio)} times the baseline's"
+
+
+def _modes(outcomes: Outcomes, metric: str) -> Iterator[str]:
+    if outcomes.modes is not None:
+        lower, upper = outcomes.modes
+        yield (
+            f"By {metric} its runs fall into two groups: {lower.n} near {number(lower.mean)}, {upper.n} near "
+            f"{number(upper.mean)}; their mean describes none of them"
+        )
 
 
 def _successes(outcomes: Outcomes, versus: VersusBaseline) -> str:
@@ -85,14 +96,40 @@ def _successes(outcomes: Outcomes, versus: VersusBaseline) -> str:
     return f"{rate}, a difference to the baseline of {estimate_words(versus.success_difference, signed=True)}"
 
 
-def _metric(versus: VersusBaseline, metric: str) -> str:
+def _metric(versus: VersusBaseline, metric: str) -> Iterator[str]:
     difference = versus.metric_difference
-    if difference.mean is None:
-        return f"There is no seed where both this and the baseline train, so {metric} is not compared"
-    said = f"Over the seeds where both train, {metric} differs by {estimate_words(difference, signed=True)}"
+    if difference.mean is not None:
+        yield _difference(difference, versus, metric)
+        yield from _pairing(versus)
+        if versus.seeds_needed is not None:
+            yield f"A difference of this size would take about {versus.seeds_needed} seeds to show"
+    elif versus.primary != "success_difference":
+        yield f"There is no seed where both this and the baseline train, so {metric} is not compared"
+
+
+def _difference(difference: Estimate, versus: VersusBaseline, metric: str) -> str:
+    assert difference.mean is not None  # noqa: S101 -- asked only where there is one
+    middle = " in the middle half" if difference.method == PAIRED_MIDDLE else ""
+    said = f"Over the seeds where both train, {metric} differs{middle} by {estimate_words(difference, signed=True)}"
     if versus.p_holm is None:
         return f"{said}; too little to test"
-    shown = "no difference shown"
-    if versus.p_holm < SIGNIFICANT:
-        shown = "higher" if difference.mean > 0 else "lower"
-    return f"{said}, paired t, Holm p = {number(versus.p_holm, 2)}: {shown}"
+    return f"{said}, {versus.test}, Holm p = {number(versus.p_holm, 2)}: {_shown(difference, versus.p_holm)}"
+
+
+def _shown(difference: Estimate, p_holm: float) -> str:
+    """From 20 seeds on the interval is not the test's own, and the two may disagree near the level."""
+    if p_holm >= ALPHA:
+        return "no difference shown"
+    if difference.low is not None and difference.low > 0:
+        return "higher"
+    if difference.high is not None and difference.high < 0:
+        return "lower"
+    return "no difference shown, as the interval holds 0"
+
+
+def _pairing(versus: VersusBaseline) -> Iterator[str]:
+    """Only where it has done harm; that it helps is what it is for."""
+    pairing = versus.pairing
+    if pairing is not None and pairing.width > WIDER:
+        correlation, width = number(pairing.correlation, 2), number(pairing.width)
+        yield f"The seeds do not pair (correlation {correlation}): the interval is {width} times as wide as unpaired"

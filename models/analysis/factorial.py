@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.analysis.gradient import total_gain
 from models.analysis.measurements import Measured
+from models.analysis.power import seeds_to_show
 from models.analysis.statistics import Array, Estimate, Number, holm, paired_t_p, t_interval
 from models.designs import remedy_names
 from models.plan import Variant
@@ -33,6 +34,8 @@ class Effect(_Answer):
     remedies: tuple[str, ...]
     effect: Estimate
     p_holm: Number
+    seeds_needed: int | None = None
+    """To show an effect of this size, where it is not shown."""
 
 
 class SimpleEffect(_Answer):
@@ -63,8 +66,14 @@ def analyse(
     table = _complete_seeds(cells, runs, untrained=untrained)
     effects = list(_effects(names, table))
     adjusted = holm([paired_t_p(contrast) for _, contrast in effects])
+    family = sum(p is not None for p in adjusted)
     estimated = tuple(
-        Effect(remedies=some, effect=t_interval(contrast).estimate(WITHIN_SEEDS), p_holm=p)
+        Effect(
+            remedies=some,
+            effect=t_interval(contrast).estimate(WITHIN_SEEDS),
+            p_holm=p,
+            seeds_needed=seeds_to_show(contrast, p, family),
+        )
         for (some, contrast), p in zip(effects, adjusted, strict=True)
     )
     return Factorial(

@@ -98,16 +98,21 @@ def t_interval(values: Sequence[float] | Array, level: float = LEVEL) -> Interva
     return t_intervals(np.asarray(values, dtype=np.float64).reshape(-1, 1), level)[0]
 
 
-def paired_t_p(differences: Sequence[float]) -> float | None:
-    """Two-sided p of a paired t-test. No spread: 1 where all are zero, else None (the test cannot be made)."""
+def standardised(differences: Sequence[float]) -> float | None:
+    """The mean in standard deviations. 0 where all are zero; None where they do not spread otherwise."""
     d = np.asarray(differences, dtype=np.float64)
     if d.size > 0 and not d.any():
-        return 1.0
+        return 0.0
     spread = _spread(d)
-    if spread is None:
-        return None
-    t = abs(float(d.mean())) / spread * math.sqrt(d.size)
-    return float(2.0 * special.stdtr(d.size - 1, -t))
+    return None if spread is None else float(d.mean()) / spread
+
+
+def paired_t_p(differences: Sequence[float]) -> float | None:
+    """Two-sided p of a paired t-test. No spread: 1 where all are zero, else None (the test cannot be made)."""
+    n, ratio = len(differences), standardised(differences)
+    if ratio is None or ratio == 0.0:
+        return None if ratio is None else 1.0
+    return float(2.0 * special.stdtr(n - 1, -abs(ratio) * math.sqrt(n)))
 
 
 def hedges_g(differences: Sequence[float]) -> float | None:
@@ -115,22 +120,26 @@ def hedges_g(differences: Sequence[float]) -> float | None:
 
     0 where all differences are; None where they do not spread, and for 2 of them, where J = 0 says nothing.
     """
-    d = np.asarray(differences, dtype=np.float64)
-    if d.size > 0 and not d.any():
-        return 0.0
-    spread, m = _spread(d), d.size - 1
-    if spread is None or m == 1:
+    m, ratio = len(differences) - 1, standardised(differences)
+    if ratio is None or ratio == 0.0:
+        return ratio
+    if m == 1:
         return None
-    correction = math.exp(math.lgamma(m / 2) - math.lgamma((m - 1) / 2)) / math.sqrt(m / 2)
-    return correction * float(d.mean()) / spread
+    return math.exp(math.lgamma(m / 2) - math.lgamma((m - 1) / 2)) / math.sqrt(m / 2) * ratio
+
+
+def has_spread(values: Array) -> bool:
+    """Whether finite values differ by more than rounding."""
+    return _spread(values) is not None
 
 
 def _spread(d: Array) -> float | None:
     """The standard deviation; None where it cannot be had or is what rounding leaves of equal differences."""
     if d.size < 2 or not np.isfinite(d).all():
         return None
-    spread = float(d.std(ddof=1))
-    return spread if spread > ROUNDING * float(np.abs(d).max()) else None
+    largest = float(np.abs(d).max()) or 1.0
+    share = float((d / largest).std(ddof=1))  # squares stay finite
+    return share * largest if share > ROUNDING else None
 
 
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:

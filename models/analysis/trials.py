@@ -24,6 +24,8 @@ class RunRow:
     summary: RunSummary | None = None
     learning_rate: float | None = None
     """That tuning has chosen."""
+    reason: str | None = None
+    """Why it failed or was cancelled; None where it was asked for, and where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,3 +84,16 @@ def test_a_refusal_names_field_value_reason_and_what_is_allowed() -> None:
         "  network.depth = 0: is too small (allowed: ≥ 2)",
         "  loss = l3: is not known (allowed: cross_entropy, mse)",
     ]
+
+
+def test_rates_two_groups_and_bootstrap_intervals_are_shown_where_there_are_any() -> None:
+    modes = [{"n": 3, "mean": 0.11}, {"n": 2, "mean": 0.96}]
+    metric = {"mean": 0.951, "low": 0.93, "high": 0.962, "method": "IQM, BCa"}
+    two = variant(
+        "baseline", tuned={"learning_rate": 0.003}, outcomes={"success": {}, "metric": metric, "modes": modes}
+    )
+    one = variant("l2", tuned={"learning_rate": 0.01}, outcomes={"success": {}, "metric": metric, "modes": None})
+    text = shown({"metric": "accuracy", "variants": [two, one]}, width=120)
+    for said in ("rate", "0.003", "0.01", "3 near 0.110", "2 near 0.960", "0.930 to 0.962", "IQM, BCa"):
+        assert said in text
+    assert "rate" not in shown(COMPARISON | {"notes": []})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select, update
 
-from models import queueing, runs
+from models import comparisons, queueing, runs
 from models.analysis.summary import RunSummary, summarise
 from models.analysis.trace import RunFacts, RunTrace
 from models.database import Database
@@ -407,6 +407,10 @@ def test_a_spent_budget_cancels_what_has_not_started(database: Database) -> None
         State.CANCELLED,
         State.SUCCEEDED,
     )
+    with database.begin() as session:
+        notes = comparisons.compute(session, experiment_id).notes
+    assert "a partial answer, from the 2 of 3 runs that have succeeded" in notes
+    assert "missing from baseline: seed 2 cancelled (Budget spent)" in notes
 
 
 def summary(device_seconds: float) -> RunSummary:

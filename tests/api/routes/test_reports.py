@@ -21,6 +21,7 @@ def test_a_report_holds_all_that_it_needs(client: TestClient, database: Database
     assert not re.search(r'(src|href)=(?!"data:)', page)
     assert "<script" not in page
     assert "a &lt;b&gt; &amp; c" in page
+    assert "<h2>What the runs reached</h2><p>Nothing has trained.</p>" in page
     comparison = client.get(f"/v1/experiments/{experiment['id']}/comparison").json()
     for variant in comparison["variants"]:
         assert f"<h3>{variant['name']}</h3>" in page

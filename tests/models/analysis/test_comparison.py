@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 from models.analysis.comparison import RunRow, Trial, compare
 from models.analysis.summary import RunSummary
@@ -65,6 +66,43 @@ def test_a_variant_that_changes_nothing_is_no_difference() -> None:
     assert (versus.p_holm, versus.effect_size, versus.metric_difference.low) == (1.0, 0.0, 0.0)
 
 
+def test_the_benefit_of_pairing_is_measured_over_the_seeds_where_both_train() -> None:
+    alone = run(trained="no", test_metric=0.1)
+    base, ours = [*with_metrics(*BASELINE), *with_metrics(0.9)], [*with_metrics(*BETTER), alone]
+    versus = part(compared({BASE: base, FIRST: ours}), FIRST).versus_baseline
+    assert versus is not None
+    assert versus.pairing is not None
+    assert versus.pairing.n == 5
+    assert versus.pairing.correlation == pytest.approx(stats.pearsonr(BETTER, BASELINE).statistic)
+
+
+def test_what_is_not_shown_would_take_more_seeds_at_the_level_of_the_family() -> None:
+    unsure = (0.92, 0.95, 0.87, 0.93, 0.92)
+    comparison = compared({BASE: with_metrics(*BASELINE), FIRST: with_metrics(*BETTER), SECOND: with_metrics(*unsure)})
+    shown, not_shown = (part(comparison, name).versus_baseline for name in (FIRST, SECOND))
+    assert shown is not None
+    assert not_shown is not None
+    differences = np.subtract(unsure, BASELINE)
+    n = TTestPower().solve_power(differences.mean() / differences.std(ddof=1), alpha=0.05 / 2, power=0.8)
+    assert (shown.seeds_needed, not_shown.seeds_needed) == (None, math.ceil(n))
+    same = part(compared({BASE: with_metrics(*BASELINE), FIRST: with_metrics(*OTHER)}), FIRST).versus_baseline
+    assert same is not None
+    assert same.seeds_needed is None  # its mean difference is 0
+
+
+def test_the_middle_half_is_compared_where_differences_have_heavy_tails() -> None:
+    base = [0.90 + 0.001 * (seed % 7) for seed in range(24)]
+    ours = [value + 0.02 + 0.0005 * (seed % 5) for seed, value in enumerate(base)]
+    ours[3], ours[10] = 0.2, 0.3
+    versus = part(compared({BASE: with_metrics(*base), FIRST: with_metrics(*ours)}), FIRST).versus_baseline
+    assert versus is not None
+    assert versus.metric_difference.mean == pytest.approx(stats.trim_mean(np.subtract(ours, base), 0.25))
+    assert (versus.metric_difference.method, versus.test) == ("paired IQM, BCa", "paired t on the middle half")
+    assert versus.p_holm is not None
+    assert versus.p_holm < 0.001  # the two would hide it from a paired t-test
+    assert stats.ttest_rel(ours, base).pvalue > 0.05
+
+
 # --- successes, cost --------------------------------------------------------------------------------------------
 
 
@@ -77,6 +115,17 @@ def test_successes_carry_exact_intervals_and_a_paired_difference() -> None:
     assert found.versus_baseline.primary == "success_difference"
     difference = found.versus_baseline.success_difference
     assert (difference.mean, difference.low, difference.high) == pytest.approx((1.0, 0.38555, 1.0), abs=1e-5)
+
+
+def test_two_groups_are_of_all_runs_whether_they_trained_or_not() -> None:
+    dead = [run(trained="no", test_metric=metric) for metric in (0.10, 0.11, 0.12)]
+    found = part(compared({BASE: [*dead, *with_metrics(0.95, 0.97)]}), BASE)
+    assert found.outcomes.modes is not None
+    assert [mode.n for mode in found.outcomes.modes] == [3, 2]
+    assert [mode.mean for mode in found.outcomes.modes] == pytest.approx([0.11, 0.96])
+    assert found.outcomes.metric.mean == pytest.approx(0.96)
+    assert found.sentence.endswith("groups: 3 near 0.11, 2 near 0.96; their mean describes none of them.")
+    assert part(compared({BASE: with_metrics(*BASELINE)}), BASE).outcomes.modes is None
 
 
 def test_step_time_ratio_is_the_geometric_mean_of_paired_ratios() -> None:
@@ -145,8 +194,13 @@ def test_missing_runs_are_named_and_the_rest_is_compared() -> None:
     rows = [RunRow(BASE, seed, "succeeded", run(test_metric=0.8)) for seed in (0, 1)]
     rows += [RunRow(FIRST, 1, "succeeded", run(test_metric=0.9))]
     rows += [RunRow(FIRST, 0, "failed"), RunRow(FIRST, 2, "cancelled")]
+    rows += [RunRow(SECOND, seed, "cancelled", reason="Budget spent") for seed in range(5, -1, -1)]
+    rows += [RunRow(SECOND, seed, "failed", reason="Out of memory") for seed in (8, 6)]
     answer = compare(Trial("e", SPEC, VARIANTS, rows))
-    assert f"missing from {FIRST}: seed 0 failed, seed 2 cancelled" in answer.notes
+    assert f"missing from {FIRST}: seed 0 failed; seed 2 cancelled" in answer.notes
+    lost = "6 seeds from 0 to 5 cancelled (Budget spent); seeds 6, 8 failed (Out of memory)"
+    assert f"missing from {SECOND}: {lost}" in answer.notes
+    assert "a partial answer, from the 3 of 13 runs that have succeeded" in answer.notes
     found = part(answer, FIRST)
     assert (found.runs["failed"], found.runs["cancelled"]) == (1, 1)
     assert found.versus_baseline is not None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 from models.analysis.comparison import RunRow, Trial, compare
 from models.analysis.factorial import Factorial
@@ -52,6 +53,15 @@ def test_factorial_effects_are_contrasts_within_seeds() -> None:
         bounds = test.confidence_interval(0.95)
         assert (effect.effect.low, effect.effect.high) == pytest.approx((bounds.low, bounds.high))
         assert effect.p_holm == pytest.approx(p)
+
+
+def test_an_effect_that_is_not_shown_says_how_many_seeds_would_show_it() -> None:
+    small = {**CELLS, "l2": (0.10, 0.13, 0.10, 0.12), "all": (0.50, 0.56, 0.52, 0.50)}
+    found = factorial_of(small)
+    none, l2, clip, both = (np.array(small[name]) for name in ("baseline", "l2", "clip_norm", "all"))
+    contrast = (both + l2 - clip - none) / 2
+    n = TTestPower().solve_power(contrast.mean() / contrast.std(ddof=1), alpha=0.05 / 3, power=0.8)
+    assert [effect.seeds_needed for effect in found.main_effects] == [math.ceil(n), None]
 
 
 def test_simple_effects_are_differences_beside_the_same_others() -> None:

@@ -12,6 +12,8 @@ from models.analysis.comparison import RunRow, Trial, compare
 from models.analysis.statistics import Estimate
 from models.analysis.variant import variant_verdict
 from models.analysis.wording import estimate_words, number, spans
+from tests.models.analysis.compared import BASE, FIRST, compared, run
+from tests.models.analysis.compared import part as part_of
 from tests.models.analysis.synthetic import CHANCE, plan_of, summary_of, variants_of
 
 HE: dict[str, Any] = {"depth": 20, "width": 64, "activation": "relu", "init": {"kind": "kaiming_normal"}}
@@ -195,3 +197,45 @@ def test_no_comparison_sentence_contradicts_its_numbers(
     assert (": lower" in part.sentence) == (significant and mean < 0)
     for figure in re.findall(r"Holm p = ([0-9.e−]+)", part.sentence):
         assert figure.rstrip(".:") == number(versus.p_holm, 2)
+
+
+reached = st.one_of(st.floats(0.0, 1.0), st.sampled_from([0.1, 0.11, 0.95, 0.96]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(reached, reached, st.booleans()), min_size=1, max_size=9)
+    | st.lists(st.tuples(reached, st.floats(0.9, 0.92), st.just(value=True)), min_size=20, max_size=24)
+    | st.lists(st.tuples(st.floats(0.8, 0.82), st.just(0.9), st.just(value=True)), min_size=20, max_size=24)
+)
+def test_no_sentence_of_outcomes_contradicts_its_numbers(seeds: list[tuple[float, float, bool]]) -> None:
+    base = [run(test_metric=metric) for metric, _, _ in seeds]
+    ours = [run(trained="yes" if trained else "no", test_metric=metric) for _, metric, trained in seeds]
+    comparison = compared({BASE: base, FIRST: ours})
+    for part in (part_of(comparison, BASE), part_of(comparison, FIRST)):
+        groups = re.findall(r"two groups: (\d+) near ([0-9.e−]+), (\d+) near ([0-9.e−]+);", part.sentence)
+        modes = part.outcomes.modes or ()
+        assert groups == ([tuple(text for m in modes for text in (str(m.n), number(m.mean)))] if modes else [])
+    versus, sentence = part_of(comparison, FIRST).versus_baseline, part_of(comparison, FIRST).sentence
+    assert versus is not None
+    difference = versus.metric_difference
+    assert re.findall(r"about (\d+) seeds to show", sentence) == [str(n) for n in (versus.seeds_needed,) if n]
+    assert versus.seeds_needed is None or (versus.seeds_needed > difference.n and "no difference shown" in sentence)
+    widths = re.findall(r"do not pair .*: the interval is ([0-9.]+) times as wide", sentence)
+    assert widths == [number(its.width) for its in (versus.pairing,) if its is not None and its.width > 1.1]
+    assert ("in the middle half by" in sentence) == ("IQM" in difference.method)
+    assert ("on the middle half, Holm" in sentence) == ("IQM" in difference.method)
+    if ": higher" in sentence or ": lower" in sentence:
+        assert versus.p_holm is not None
+        assert difference.low is not None
+        assert difference.high is not None
+        assert versus.p_holm < 0.05
+        assert (": higher" in sentence, ": lower" in sentence) == (difference.low > 0, difference.high < 0)
+
+
+def test_seeds_that_go_against_each_other_are_said_not_to_pair() -> None:
+    metrics = (0.90, 0.92, 0.88, 0.91, 0.93)
+    ours = [run(test_metric=1.8 - metric) for metric in metrics]
+    comparison = compared({BASE: [run(test_metric=metric) for metric in metrics], FIRST: ours})
+    said = "The seeds do not pair (correlation −1): the interval is 1.41 times as wide as unpaired."
+    assert said in part_of(comparison, FIRST).sentence
