@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models import comparisons
-from models.analysis.summary import RunSummary, judge, summarise
+from models.analysis.summary import RunSummary, summarise, summary_of
 from models.endings import read_ending
 from models.plan import Plan, expand
 from models.specs.experiment import ExperimentSpec
@@ -62,7 +62,7 @@ def _judged(session: Session, spec: ExperimentSpec, experiment_id: uuid.UUID) ->
 def _summary(session: Session, run: Run, plan: Plan) -> RunSummary:
     assert run.summary is not None  # noqa: S101 -- as above
     if run.raw_dropped_at is not None:
-        return run.summary.model_copy(update={"verdict": judge(plan, run.summary)})
+        return summary_of(plan, run.summary)
     every = plan.experiment.trace.every if run.trace_every is None else run.trace_every
     plan = plan.recording_every(every)
     return summarise(plan, read_ending(session, run.id, plan, run.summary.facts), run.summary.facts)

@@ -71,6 +71,8 @@ class RunResult:
     peak_memory_bytes: int
     weights_hash: str
     device: torch.device
+    majority_share: float | None
+    test_cases: int
 
     def facts(self, plan: Plan) -> RunFacts:
         """What analysis wants to know of the run beside its trace."""
@@ -88,6 +90,8 @@ class RunResult:
             peak_memory_bytes=self.peak_memory_bytes,
             parameters=plan.network.parameters,
             overhead=self.overhead,
+            majority_share=self.majority_share,
+            test_cases=self.test_cases,
         )
 
 
@@ -174,6 +178,7 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(device)
         self.classes, self.target = data.classes, data.target
         self.chance_level = data.chance_level(plan.experiment.loss)
+        self.majority_share = data.majority_share()
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
         self.train_part, self.validation_part, self.test_part = parts
         self.model = networks.build(plan.network, seed).to(device, dtype)
@@ -413,6 +418,8 @@ class Trainer:
             peak_memory_bytes=self._peak_memory(),
             weights_hash=weights_hash(self.model),
             device=self.device,
+            majority_share=self.majority_share,
+            test_cases=len(self.test_part),
         )
 
     def _peak_memory(self) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 
 from models.activations import Activation
 from models.analysis.causes import Case
-from models.analysis.gradient import LIMIT
+from models.analysis.cuts import LIMIT
 from models.analysis.meanfield import critical_weight_variance
 from models.analysis.verdict import Answer, Cause
 from models.analysis.what_if import gain_with, own_remedies
@@ -148,13 +148,13 @@ def _structural(
 
 
 def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
-    clips = any(remedy.kind == "clip_norm" for remedy in plan.run_time)
+    no_clip = case.kind == "vanishing" or any(remedy.kind == "clip_norm" for remedy in plan.run_time)
     broke = case.measured.diverged or "learning_rate" in causes
     # Adam divides by the gradient's own size, so clipping bounds no step of it.
-    if case.over_time == "exploding" and not clips:
+    if case.over_time == "exploding" and not no_clip:
         why = "bounds a step where gradients explode over time; the ratios between steps stay as they are"
         yield _answer(ClipNormRemedy(kind="clip_norm"), why)
-    elif broke and not clips and case.kind != "vanishing" and plan.optimizer.kind == "sgd":
+    elif broke and not no_clip and plan.optimizer.kind == "sgd":
         why = "bounds the size of a step; all layers shrink by one factor, so the ratios between them stay as they are"
         yield _answer(ClipNormRemedy(kind="clip_norm"), why)
     rate = plan.optimizer.learning_rate

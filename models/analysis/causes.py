@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from models.analysis import evidence
-from models.analysis.gradient import LIMIT, GradientFacts, GradientKind
+from models.analysis import beside, evidence
+from models.analysis.cuts import LIMIT
+from models.analysis.gradient import GradientFacts, GradientKind
 from models.analysis.measurements import Measured
 from models.analysis.verdict import CAUSES, FRACTION_LIMIT, Cause, Evidence, RunKind, worst
 from models.plan import LayerPlan
@@ -35,16 +36,29 @@ class Case:
     first_layer: LayerPlan
     predicted_gain: float | None
     has_skips: bool = False
+    positions: int = 1
 
     @property
     def starts_beyond(self) -> bool:
-        return self.at_start.kind in {"vanishing", "exploding"}
+        """Beyond the cut, and not only before the first steps have put it right."""
+        return self.at_start.kind in {"vanishing", "exploding"} and not self.is_transient
+
+    @property
+    def is_transient(self) -> bool:
+        return beside.is_transient(self.measured, self.at_start) and not self.ends_exploding
 
     @property
     def starts_beyond_over_depth(self) -> bool:
         """A recurrent network may be sick over time alone, which no skip over depth treats."""
         gain = self.at_start.total_gain.mean
-        return self.starts_beyond and (not self.at_start.time or gain is None or abs(gain) > LIMIT)
+        over_depth = gain is None or self.measured.depth_cut.is_beyond(gain)
+        return self.starts_beyond and (not self.at_start.time or over_depth)
+
+    @property
+    def starts_inside(self) -> bool:
+        """In range before the first step, its interval aside."""
+        gain = self.at_start.total_gain.mean
+        return self.at_start.kind == "healthy" or (not self.starts_beyond and gain is not None and abs(gain) < LIMIT)
 
     @property
     def over_time(self) -> GradientKind | None:
@@ -54,8 +68,12 @@ class Case:
         return None if worst_axis is None else worst_axis.kind
 
     @property
+    def ends_exploding(self) -> bool:
+        return self.at_end is not None and self.at_end.kind == "exploding"
+
+    @property
     def ever_exploding(self) -> bool:
-        return "exploding" in {self.at_start.kind, self.at_end.kind if self.at_end else None}
+        return self.ends_exploding or (self.at_start.kind == "exploding" and not self.is_transient)
 
 
 def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
@@ -73,8 +91,13 @@ def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
 
 
 def _initialisation(case: Case) -> list[Evidence] | None:
-    """G starts beyond ±3 and theory says so of these weights; under a norm their variance drops out."""
+    """G starts beyond the cut and theory says so of these weights; under a norm their variance drops out. Or G is
+    inside, and δ of all layers together is so small or large that nothing trains.
+    """
     theory, measured = case.predicted_gain, case.at_start.kind
+    out_of_scale = beside.global_scale(case.measured, case.at_start, case.positions)
+    if out_of_scale is not None and case.measured.trained == "no":
+        return [out_of_scale]
     if case.measured.normalized or theory is None or not math.isfinite(theory):
         return None
     if (theory < -LIMIT and measured == "vanishing") or (theory > LIMIT and measured == "exploding"):
@@ -97,7 +120,7 @@ def _saturating_activation(case: Case) -> list[Evidence] | None:
 def _learning_rate(case: Case) -> list[Evidence] | None:
     """Healthy before the first step, and training itself broke it."""
     measured = case.measured
-    if case.at_start.kind != "healthy" or measured.trained is None:
+    if not case.starts_inside or measured.trained is None:
         return None
     if shown := evidence.loss_above_chance(measured):
         return [shown]
@@ -120,7 +143,9 @@ def _most_of_a_layer(case: Case, signal: str, fractions: tuple[float, ...]) -> l
 
 
 def _batch_norm_at_depth(case: Case) -> list[Evidence] | None:
-    """Batch norm multiplies δ² by χ ≥ 1 per layer whatever the weights are (Yang 2019)."""
+    """Batch norm multiplies δ² by χ ≥ 1 per layer whatever the weights are (Yang 2019). A start that the first steps
+    have put right explains nothing of the end.
+    """
     return [] if case.measured.batch_norm and case.ever_exploding else None
 
 

@@ -13,7 +13,8 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from models.analysis.gradient import LIMIT, total_gain
+from models.analysis.cuts import LIMIT
+from models.analysis.gradient import total_gain
 from models.analysis.measurements import log_median
 from models.analysis.statistics import Array
 from models.analysis.trace import RunTrace

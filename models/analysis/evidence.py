@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from models.analysis.gradient import LIMIT, GradientFacts
+from models.analysis.gradient import GradientFacts
 from models.analysis.measurements import NORMAL_QUANTILE, FirstNonfinite, Measured
 from models.analysis.verdict import FRACTION_LIMIT, Evidence, worst
 
@@ -46,17 +46,17 @@ def always(
         found.append(_broken(measured.first_nonfinite))
     if measured.facts.stopped_by == "loss_above" and loss_above is not None:
         where = Where("loss", (), (measured.last_step, measured.last_step))
-        found.append(_above(where, STOPPED, measured.last_loss, loss_above))
+        found.append(above(where, STOPPED, measured.last_loss, loss_above))
     return found
 
 
 def gain(measured: Measured, facts: GradientFacts, steps: tuple[int, int] | None) -> Evidence:
-    """G against the nearer of ±3."""
-    return _gain(measured, steps, TOTAL_GAIN, facts.total_gain.mean)
+    """G against the nearer limit of its kind of network."""
+    return gain_against(measured, steps, TOTAL_GAIN, facts.total_gain.mean)
 
 
 def predicted_gain(measured: Measured, value: float) -> Evidence:
-    return _gain(measured, None, PREDICTED, value)
+    return gain_against(measured, None, PREDICTED, value)
 
 
 def final_loss(measured: Measured) -> Evidence:
@@ -65,12 +65,12 @@ def final_loss(measured: Measured) -> Evidence:
     assert loss is not None and error is not None  # noqa: S101, PT018 -- ``trained`` is known
     where = Where("loss", (), measured.end_steps)
     if measured.trained == "yes":
-        return _below(where, BELOW_HALF, loss, chance / 2.0)
+        return below(where, BELOW_HALF, loss, chance / 2.0)
     if measured.trained == "partly":
-        return _above(where, ABOVE_HALF, loss, chance / 2.0)
+        return above(where, ABOVE_HALF, loss, chance / 2.0)
     limit = chance - NORMAL_QUANTILE * error
     # A run that was learning and then broke is not trained either, but not because of this number.
-    return _above(where, AT_CHANCE if loss >= limit else BROKEN, loss, limit)
+    return above(where, AT_CHANCE if loss >= limit else BROKEN, loss, limit)
 
 
 def loss_above_chance(measured: Measured) -> Evidence | None:
@@ -79,35 +79,37 @@ def loss_above_chance(measured: Measured) -> Evidence | None:
         return None
     limit = measured.facts.chance_level + NORMAL_QUANTILE * measured.loss_error
     where = Where("loss", (), measured.end_steps)
-    return _above(where, ABOVE_CHANCE, measured.final_loss, limit) if measured.final_loss > limit else None
+    return above(where, ABOVE_CHANCE, measured.final_loss, limit) if measured.final_loss > limit else None
 
 
 def worst_fraction(signal: str, measured: Measured, fractions: tuple[float, ...]) -> Evidence | None:
     """The hidden layer with the largest fraction, where it exceeds one half."""
     index, value = worst(fractions)
     where = Where(signal, (measured.hidden[index],), measured.end_steps or START)
-    return _above(where, WORST_LAYER, value, FRACTION_LIMIT) if value > FRACTION_LIMIT else None
+    return above(where, WORST_LAYER, value, FRACTION_LIMIT) if value > FRACTION_LIMIT else None
 
 
 def slope(measured: Measured, value: float, limit: float) -> Evidence:
-    return _below(Where("activation_rms", measured.hidden, START), SLOPE, value, limit)
+    return below(Where("activation_rms", measured.hidden, START), SLOPE, value, limit)
 
 
 def underflow(measured: Measured, layer: int, level: float, limit: float, steps: tuple[int, int] | None) -> Evidence:
     """The smallest rms δ of a hidden layer, from its logarithm."""
     where = Where("activation_gradient_rms", (measured.hidden[layer],), steps)
-    return _below(where, LOWEST, math.exp(level), limit)
+    return below(where, LOWEST, math.exp(level), limit)
 
 
 def large_update(measured: Measured, limit: float) -> Evidence:
     where = Where("update_ratio", measured.hidden, (0, measured.last_step))
-    return _above(where, LARGEST_STEP, measured.largest_update, limit)
+    return above(where, LARGEST_STEP, measured.largest_update, limit)
 
 
-def _gain(measured: Measured, steps: tuple[int, int] | None, statistic: str, value: float | None) -> Evidence:
+def gain_against(measured: Measured, steps: tuple[int, int] | None, statistic: str, value: float | None) -> Evidence:
+    """A total gain against the nearer limit; ±3 also where the outcomes of this kind do not confirm one."""
     where = Where("activation_gradient_rms", (measured.hidden[0], measured.hidden[-1]), steps)
-    margin = None if value is None else abs(value) - LIMIT
-    return _evidence(where, statistic, value, math.copysign(LIMIT, value or 0.0), margin)
+    limit = measured.depth_cut.nearest(value or 0.0)
+    margin = None if value is None else abs(value) - abs(limit)
+    return _evidence(where, statistic, value, limit, margin)
 
 
 def _broken(place: FirstNonfinite) -> Evidence:
@@ -115,14 +117,19 @@ def _broken(place: FirstNonfinite) -> Evidence:
     return _evidence(where, f"{FIRST_NONFINITE}_{place.where}", None, 0.0, None)
 
 
-def _above(where: Where, statistic: str, value: float, threshold: float) -> Evidence:
+def above(where: Where, statistic: str, value: float, threshold: float) -> Evidence:
     """A value that counts where it is above its threshold."""
     return _evidence(where, statistic, value, threshold, value - threshold)
 
 
-def _below(where: Where, statistic: str, value: float, threshold: float) -> Evidence:
+def below(where: Where, statistic: str, value: float, threshold: float) -> Evidence:
     """A value that counts where it is below its threshold."""
     return _evidence(where, statistic, value, threshold, threshold - value)
+
+
+def beyond(where: Where, statistic: str, value: float, threshold: float, *, upward: bool) -> Evidence:
+    """A value that counts beyond its threshold, on the side that ``upward`` names."""
+    return above(where, statistic, value, threshold) if upward else below(where, statistic, value, threshold)
 
 
 def _evidence(where: Where, statistic: str, value: float | None, threshold: float, margin: float | None) -> Evidence:

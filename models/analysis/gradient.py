@@ -10,11 +10,10 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from models.analysis.cuts import LIMIT, STANDARD, Cut
 from models.analysis.increments import kept_increments
 from models.analysis.statistics import Array, Estimate, Interval, t_interval
 
-LIMIT: Final = 3.0
-"""|G| of the cut: a factor e³ = 20 between the ends, which is the trainable depth 6ξ (Schoenholz 2017; science 5b)."""
 FEWEST_INCREMENTS: Final = 3
 OVER_INCREMENTS: Final = "t over increments"
 OVER_SEEDS: Final = "t"
@@ -35,7 +34,7 @@ class TimeFacts(BaseModel):
 
 
 class GradientFacts(BaseModel):
-    """One moment's gradients: how G lies to ±3, and per layer e^(mean increment) = √χ toward the input.
+    """One moment's gradients: how G lies to its network's cut, and per layer e^(mean increment) = √χ toward the input.
 
     ``kind`` is that of the depth axis, or of the time axis of a recurrent layer where that one is the worse.
     """
@@ -59,11 +58,13 @@ def total_gain(levels: Sequence[float]) -> float:
     return float(log_ratios(levels)[0])
 
 
-def region(interval: Interval) -> Region:
-    """Where an interval lies to the limits ±3; ``across`` where it lies on both sides of one, or is not known."""
-    if interval.high < -LIMIT:
+def region(interval: Interval, cut: Cut = STANDARD) -> Region:
+    """Where an interval lies to the limits; ``inside`` means ±3. ``across`` where it lies on both sides of one, where
+    outcomes confirm no limit, or where it is not known.
+    """
+    if cut.vanishing is not None and interval.high < cut.vanishing:
         return "below"
-    if interval.low > LIMIT:
+    if cut.exploding is not None and interval.low > cut.exploding:
         return "above"
     return "inside" if interval.low > -LIMIT and interval.high < LIMIT else "across"
 
@@ -76,7 +77,9 @@ KIND_OF: Final[dict[Region, GradientKind]] = {
 }
 
 
-def gradient_of_run(levels: Sequence[float], *, batch_norm: bool, resized: Sequence[bool] = ()) -> GradientFacts:
+def gradient_of_run(
+    levels: Sequence[float], *, batch_norm: bool, resized: Sequence[bool] = (), cut: Cut = STANDARD
+) -> GradientFacts:
     """The facts of one run. The interval of G is that of the mean of its H−1 increments, times H−1.
 
     ``resized`` layers differ in channels or resolution from the one before: they count in G alone.
@@ -84,25 +87,25 @@ def gradient_of_run(levels: Sequence[float], *, batch_norm: bool, resized: Seque
     gain = _gain_over_increments(levels)
     per_layer = _kept_mean(levels, batch_norm=batch_norm, resized=resized)
     return GradientFacts(
-        kind=KIND_OF[region(gain)],
+        kind=KIND_OF[region(gain, cut)],
         total_gain=gain.estimate(OVER_INCREMENTS),
         gain_per_layer=None if per_layer is None else per_layer.exp().estimate(OVER_INCREMENTS),
     )
 
 
 def gradient_of_seeds(
-    runs: Sequence[Sequence[float]], *, batch_norm: bool, resized: Sequence[bool] = ()
+    runs: Sequence[Sequence[float]], *, batch_norm: bool, resized: Sequence[bool] = (), cut: Cut = STANDARD
 ) -> GradientFacts:
     """The facts of a variant: t over its runs' G, and over their mean increments; one run speaks for itself."""
     measured = [levels for levels in runs if not math.isnan(total_gain(levels))]
     if len(measured) == 1 or len(runs) == 1:
-        return gradient_of_run((measured or runs)[0], batch_norm=batch_norm, resized=resized)
+        return gradient_of_run((measured or runs)[0], batch_norm=batch_norm, resized=resized, cut=cut)
     gain = t_interval([total_gain(levels) for levels in measured])
     kept = [_kept_mean(levels, batch_norm=batch_norm, resized=resized) for levels in measured]
     means = [mean.mean for mean in kept if mean is not None]
     no_increment = (not means and any(mean is None for mean in kept)) or any(len(levels) == 1 for levels in runs)
     return GradientFacts(
-        kind=KIND_OF[region(gain)],
+        kind=KIND_OF[region(gain, cut)],
         total_gain=gain.estimate(OVER_SEEDS),
         gain_per_layer=None if no_increment else t_interval(means).exp().estimate(OVER_SEEDS),
     )

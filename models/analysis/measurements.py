@@ -1,7 +1,8 @@
 """From a trace to the few numbers that every rule reads. No rule is applied here but that of ``trained``.
 
 Windows (contract, Verdict): the start is record 0, the untrained network; the end is the last tenth of the steps
-before the first non-finite value, or before the run's end: those recorded among them, at least one.
+before the first non-finite value, or before the run's end: those recorded among them, at least one. Between them lie
+the settled steps, where what only the start was is over: steps 10 to 19, or the first recorded one after them.
 """
 
 import math
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from models.analysis.cuts import CUTS, STANDARD, Cut
 from models.analysis.quadrature import gaussian_moments
 from models.analysis.statistics import Array
 from models.analysis.trace import Real, RunFacts, RunTrace
@@ -20,6 +22,8 @@ from models.plan import LayerPlan
 NORMAL_QUANTILE: Final = 1.96
 LARGEST_RMS: Final = 1e6
 """Beyond it every φ is its two asymptotes, and squares stay far from overflow."""
+SETTLED: Final = (10, 19)
+"""Steps by which batch norm has settled and branches that start at zero have moved (science 4.10: after 10 steps)."""
 
 Trained = Literal["yes", "no", "partly"]
 Records = npt.NDArray[np.int64]
@@ -51,6 +55,8 @@ class Measured(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    network: str = "mlp"
+    """Its kind, whose cut holds."""
     hidden: tuple[str, ...]
     batch_norm: bool
     normalized: bool
@@ -59,6 +65,15 @@ class Measured(BaseModel):
     end: tuple[Real, ...] | None
     """Median ln rms δ over the end window; None where nothing was trained."""
     end_steps: tuple[int, int] | None
+    settled: tuple[Real, ...] | None = None
+    """Median ln rms δ over the settled steps; None where the run ended, or broke, before them."""
+    settled_steps: tuple[int, int] | None = None
+    output_start: Real = math.nan
+    """ln rms δ of the output layer in the untrained network: what the loss sends down."""
+    forward: tuple[Real, ...] = ()
+    """ln rms h of the untrained network."""
+    zero_start: bool = False
+    """Weights start at zero on purpose (Fixup): an exact zero before step 10 is not measured rather than −∞."""
     resized: tuple[bool, ...] = ()
     """Hidden layers whose channels or resolution differ from the one before."""
     recurrent: tuple["TimeLevels", ...] = ()
@@ -84,6 +99,10 @@ class Measured(BaseModel):
         return self.facts.outcome == "diverged" or self.facts.stopped_by is not None
 
     @property
+    def depth_cut(self) -> Cut:
+        return CUTS.get(self.network, STANDARD)
+
+    @property
     def success(self) -> bool:
         return self.trained == "yes"
 
@@ -96,8 +115,9 @@ def steps_read(facts: RunFacts, every: int, broken: int | None, last: int) -> li
     counted = _steps_counted(facts, broken, last)
     nearest = (counted - 1) // every * every
     window = (min(counted - counted // 10, nearest), counted - 1)
-    stretches = [(0, 0), window, (last, last), *([] if broken is None else [(broken, broken)])]
-    return [(max(first, 0), end) for first, end in stretches if end >= 0]
+    settled = _settled_steps(every)
+    stretches = [(0, 0), settled, window, (last, last), *([] if broken is None else [(broken, broken)])]
+    return [(max(first, 0), min(end, last)) for first, end in stretches if end >= 0 and first <= last]
 
 
 def measure(trace: RunTrace, facts: RunFacts) -> Measured:
@@ -111,16 +131,24 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
     broken = _nonfinite_records(trace)
     start, last_step = np.array([0]), int(trace.steps[-1])
     asked = facts.steps_asked > 0
-    window = end_window(trace.steps, _steps_counted(facts, _first_step(trace, broken), last_step)) if asked else start
+    counted = _steps_counted(facts, _first_step(trace, broken), last_step)
+    window = end_window(trace.steps, counted) if asked else start
+    settled = _settled_records(trace.steps, counted) if asked else start[:0]
     loss, error = _final_loss(trace, window) if asked else (None, None)
-    rms = trace.signals["activation_gradient_rms"]
+    zero_start = any(layer.scale == 0.0 for layer in trace.layers)
+    rms = _measured_gradients(trace, zero_start=zero_start)
     return Measured(
         hidden=tuple(layer.name for layer in hidden),
         batch_norm="batch_norm" in norms,
         normalized=bool(norms),
         start=_over(log_median, rms, rows, start),
         end=_over(log_median, rms, rows, window) if asked else None,
-        end_steps=(int(trace.steps[window[0]]), int(trace.steps[window[-1]])) if asked and window.size else None,
+        end_steps=_span(trace.steps, window) if asked else None,
+        settled=_over(log_median, rms, rows, settled) if settled.size else None,
+        settled_steps=_span(trace.steps, settled),
+        output_start=log_median(rms[-1, start]),
+        forward=_over(log_median, trace.signals["activation_rms"], rows, start),
+        zero_start=zero_start,
         resized=tuple(layer.resized for layer in hidden),
         recurrent=_time_levels(trace, start, window if asked else None),
         slope_at_start=_slopes(hidden, trace.signals["activation_rms"][rows, 0]),
@@ -141,6 +169,30 @@ def end_window(steps: Records, counted: int) -> Records:
     """The records in the last ⌊counted/10⌋ steps before step ``counted``; else the last before it, if any."""
     chosen = np.flatnonzero((steps >= counted - counted // 10) & (steps < counted))
     return chosen if chosen.size else np.flatnonzero(steps < counted)[-1:]
+
+
+def _settled_steps(every: int) -> tuple[int, int]:
+    """The first and the last step that may be read, where each ``every``-th one was recorded."""
+    first = -(-SETTLED[0] // every) * every
+    return first, max(first, SETTLED[1])
+
+
+def _settled_records(steps: Records, counted: int) -> Records:
+    """Those before step ``counted`` in the settled steps, or the first behind them; none in a run that is shorter."""
+    later = np.flatnonzero((steps >= SETTLED[0]) & (steps < counted))
+    return later[steps[later] <= max(SETTLED[1], int(steps[later[0]]))] if later.size else later
+
+
+def _span(steps: Records, records: Records) -> tuple[int, int] | None:
+    return (int(steps[records[0]]), int(steps[records[-1]])) if records.size else None
+
+
+def _measured_gradients(trace: RunTrace, *, zero_start: bool) -> Array:
+    """rms δ, where a zero that an initialisation makes on purpose counts as not measured until step 10 (contract)."""
+    rms = trace.signals["activation_gradient_rms"]
+    if not zero_start:
+        return rms
+    return np.where((rms == 0.0) & (trace.steps < SETTLED[0]), np.nan, rms)
 
 
 def trained(loss: float, error: float, facts: RunFacts, broken: npt.NDArray[np.bool_]) -> Trained:

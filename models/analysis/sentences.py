@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from models.analysis import evidence
+from models.analysis.clauses import clause_beside
 from models.analysis.verdict import Evidence, Verdict
 from models.analysis.wording import gain_words, number, time_words, words
 
@@ -94,6 +95,8 @@ def _facts(verdict: Verdict) -> Iterator[str]:
             yield f"stopped at a loss of {number(item.value, 4)}, above {number(item.threshold, 4)}{among}"
         elif item.statistic == evidence.WORST_LAYER:
             yield f"{words(item.signal)} is {number(item.value)} in {_one_layer(item)}{among}"
+        elif clause := clause_beside(item):
+            yield clause + among
 
 
 def _place(item: Evidence) -> str:

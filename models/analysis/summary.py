@@ -2,6 +2,7 @@
 
 from models.analysis import evidence
 from models.analysis.answers import find_answers
+from models.analysis.beside import facts_beside
 from models.analysis.causes import Case, find_causes
 from models.analysis.gradient import GradientFacts, gradient_of_run
 from models.analysis.measurements import Measured, measure
@@ -22,17 +23,23 @@ class RunSummary(Measured):
 
 def summarise(plan: Plan, trace: RunTrace, facts: RunFacts) -> RunSummary:
     """Measure a run and judge it."""
-    measured = measure(trace, facts)
-    return RunSummary(**dict(measured), verdict=judge(plan, measured))
+    return summary_of(plan, measure(trace, facts))
 
 
-def judge(plan: Plan, measured: Measured) -> Verdict:
-    """The verdict of one run by the rules of this version."""
+def summary_of(plan: Plan, measured: Measured) -> RunSummary:
+    """Numbers, measured by whatever version, with the verdict of this one."""
+    of_its_kind = measured.model_copy(update={"network": plan.network.kind})
+    numbers = {name: getattr(of_its_kind, name) for name in Measured.model_fields}
+    return RunSummary(**numbers, verdict=_judge(plan, of_its_kind))
+
+
+def _judge(plan: Plan, measured: Measured) -> Verdict:
     at_start, at_end = moments(measured)
     kind = headline(measured, at_start, at_end)
     network = plan.network
     theory = predict(network, plan.experiment.batch_size).worst_gain
-    case = Case(measured, at_start, at_end, kind, _first_activated(network), theory, has_skips(network))
+    positions = max(layer.positions for layer in network.hidden)
+    case = Case(measured, at_start, at_end, kind, _first_activated(network), theory, has_skips(network), positions)
     causes, shown = find_causes(case)
     verdict = Verdict(
         kind=kind,
@@ -47,6 +54,7 @@ def judge(plan: Plan, measured: Measured) -> Verdict:
             evidence.worst_fraction("dead_fraction", measured, measured.dead),
             evidence.worst_fraction("saturated_fraction", measured, measured.saturated),
             *shown,
+            *facts_beside(measured, at_start, positions),
         ),
         answers=find_answers(plan, case, causes),
         seeds={kind: 1},
@@ -62,13 +70,14 @@ def _first_activated(network: NetworkPlan) -> LayerPlan:
 
 def moments(measured: Measured) -> tuple[GradientFacts, GradientFacts | None]:
     """The gradients of one run at its start and at its end, over depth and over time."""
+    batch_norm, resized, cut = measured.batch_norm, measured.resized, measured.depth_cut
     start = with_time(
-        gradient_of_run(measured.start, batch_norm=measured.batch_norm, resized=measured.resized),
+        gradient_of_run(measured.start, batch_norm=batch_norm, resized=resized, cut=cut),
         [time_of_run(its.layer, its.start, its.steps) for its in measured.recurrent],
     )
     if measured.end is None:
         return start, None
-    at_end = gradient_of_run(measured.end, batch_norm=measured.batch_norm, resized=measured.resized)
+    at_end = gradient_of_run(measured.end, batch_norm=batch_norm, resized=resized, cut=cut)
     ends = [time_of_run(its.layer, its.end, its.steps) for its in measured.recurrent if its.end is not None]
     return start, with_time(at_end, ends)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.analysis.cuts import OVER_TIME
 from models.analysis.gradient import (
     KIND_OF,
     OVER_INCREMENTS,
@@ -32,7 +33,7 @@ def time_of_run(layer: str, levels: Sequence[float], steps: Sequence[int]) -> Ti
     point = Interval(gain, gain, gain, 1, bounded=False)
     return TimeFacts(
         layer=layer,
-        kind=KIND_OF[region(point)],
+        kind=KIND_OF[region(point, OVER_TIME)],
         total_gain=point.estimate(OVER_INCREMENTS),
         gain_per_step=_rates(levels, steps).exp().estimate(OVER_INCREMENTS),
     )
@@ -47,7 +48,7 @@ def time_of_seeds(layer: str, runs: Sequence[Sequence[float]], steps: Sequence[i
     rate = t_interval([_rates(levels, steps).mean for levels in measured])
     return TimeFacts(
         layer=layer,
-        kind=KIND_OF[region(gain)],
+        kind=KIND_OF[region(gain, OVER_TIME)],
         total_gain=gain.estimate(OVER_SEEDS),
         gain_per_step=rate.exp().estimate(OVER_SEEDS),
     )

@@ -62,3 +62,7 @@ class RunFacts:
     overhead: Real
     validation_loss: Real | None = None
     """At the end of training; None where there is no validation part."""
+    majority_share: Real | None = None
+    """The accuracy, on the test part, of always saying the commonest training label; None where cases have no label
+    each, or nothing was held out."""
+    test_cases: int = 0

@@ -43,15 +43,16 @@ def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
 
 def gradients(summaries: Sequence[RunSummary]) -> tuple[GradientFacts, GradientFacts | None]:
     """(at_start, at_end) over seeds; at_end null where nothing was trained."""
-    batch_norm, resized = summaries[0].batch_norm, summaries[0].resized
+    first = summaries[0]
+    batch_norm, resized, cut = first.batch_norm, first.resized, first.depth_cut
     ends = [run.end for run in summaries if run.end is not None]
     at_start = with_time(
-        gradient_of_seeds([run.start for run in summaries], batch_norm=batch_norm, resized=resized),
+        gradient_of_seeds([run.start for run in summaries], batch_norm=batch_norm, resized=resized, cut=cut),
         _times([[(its, its.start) for its in run.recurrent] for run in summaries]),
     )
     if not ends:
         return at_start, None
-    at_end = gradient_of_seeds(ends, batch_norm=batch_norm, resized=resized)
+    at_end = gradient_of_seeds(ends, batch_norm=batch_norm, resized=resized, cut=cut)
     trained = [[(its, its.end) for its in run.recurrent if its.end is not None] for run in summaries]
     return at_start, with_time(at_end, _times([its for its in trained if its]))
 

@@ -57,8 +57,11 @@ class Plan:
     @property
     def conditions(self) -> str:
         """What every verdict on training holds for, in words: 'adam 0.001, batch 128, 110 steps'."""
-        rate = f"{self.optimizer.kind} {self.optimizer.learning_rate:g}"
-        return f"{rate}, batch {self.experiment.batch_size}, {self.steps} steps"
+        optimizer = f"{self.optimizer.kind} {self.optimizer.learning_rate:g}"
+        if momentum := getattr(self.optimizer, "momentum", 0.0):
+            optimizer += f" momentum {momentum:g}"
+        treated = "".join(f", with {remedy.kind}" for remedy in self.run_time)
+        return f"{optimizer}, batch {self.experiment.batch_size}, {self.steps} steps{treated}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from models.analysis import early
-from models.analysis.gradient import LIMIT
+from models.analysis.cuts import LIMIT
 from science.alarms import FAILED, FALSE_ALARMS, HEALTHY, HELD_OUT, OURS
 from science.cases import CHOOSING
 from science.left_out import LEFT_OUT

@@ -169,3 +169,13 @@ def test_chance_under_mse_is_the_error_of_the_mean_label() -> None:
 def test_a_part_moves_its_features_to_another_dtype_and_keeps_its_labels() -> None:
     part = load(spec_of(), 0).test.to(torch.device("cpu"), torch.float64)
     assert (part.x.dtype, part.y.dtype) == (torch.float64, torch.int64)
+
+
+def test_the_majority_share_is_that_of_the_commonest_training_label_among_test_cases() -> None:
+    def part(*labels: int) -> Part:
+        return Part(torch.zeros(len(labels), 2), torch.tensor(labels))
+
+    assert TrialData(part(1, 1, 0), part(), part(0, 0, 1, 2), classes=3).majority_share() == 0.25
+    assert TrialData(part(1, 1, 0), part(), part(), classes=3).majority_share() is None
+    steps = Part(torch.zeros(2, 2, 1), torch.zeros(2, 2, dtype=torch.int64))
+    assert TrialData(steps, part(), steps, classes=3, target="class_per_step").majority_share() is None

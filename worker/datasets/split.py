@@ -71,6 +71,15 @@ class TrialData:
             return float((share * (1.0 - share)).mean())
         return float(torch.special.entr(share).sum())
 
+    def majority_share(self) -> float | None:
+        """The accuracy on the test part of always saying the commonest training label. None where cases have no label
+        each (a sequence's steps are no independent cases), or where there is no test part.
+        """
+        if self.target != "class" or not len(self.test):
+            return None
+        commonest = torch.bincount(self.train.y, minlength=self.classes).argmax()
+        return float((self.test.y == commonest).double().mean())
+
 
 def split(arrays: Arrays, spec: DatasetSpec, seed: int) -> TrialData:
     """Permute by numpy's ``default_rng``, cut, and standardise by the training cases alone."""

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.analysis.gradient import gradient_of_run, gradient_of_seeds
+from models.analysis.cuts import Cut
+from models.analysis.gradient import gradient_of_run, gradient_of_seeds, region
+from models.analysis.statistics import Interval
 from tests.models.analysis.synthetic import even
 
 INF = math.inf
@@ -104,3 +106,31 @@ def test_one_seed_speaks_for_itself() -> None:
 )
 def test_infinite_gains_among_seeds(first_layers: list[float], kind: str) -> None:
     assert gradient_of_seeds([[first, 0.0, 0.0] for first in first_layers], batch_norm=False).kind == kind
+
+
+# --- cuts of other kinds --------------------------------------------------------------------------------------------
+
+WIDER = Cut(-5.0, None, "made up: wider below, nothing confirmed above")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "found"),
+    [
+        (-6.0, -5.1, "below"),
+        (-6.0, -4.9, "across"),
+        (-4.5, -3.5, "across"),
+        (-2.9, 2.9, "inside"),
+        (2.0, 3.1, "across"),
+        (40.0, 50.0, "across"),
+        (math.nan, math.nan, "across"),
+    ],
+)
+def test_beyond_a_limit_that_outcomes_do_not_confirm_nothing_is_named(low: float, high: float, found: str) -> None:
+    assert region(Interval((low + high) / 2, low, high, 5, bounded=True), WIDER) == found
+
+
+@pytest.mark.parametrize(
+    ("gain", "beyond", "is_open"), [(-6.0, True, False), (-4.0, False, True), (2.0, False, False), (9.0, False, True)]
+)
+def test_a_cut_knows_which_gains_it_names_and_which_it_leaves_open(gain: float, beyond: bool, is_open: bool) -> None:  # noqa: FBT001
+    assert (WIDER.is_beyond(gain), WIDER.leaves_open(gain)) == (beyond, is_open)

@@ -13,7 +13,7 @@ from models.analysis.statistics import Array
 from models.analysis.summary import RunSummary, summarise
 from models.analysis.trace import RunTrace
 from models.analysis.variant import variant_verdict
-from models.analysis.verdict import Verdict
+from models.analysis.verdict import RULES, Verdict
 from models.plan import Plan, expand
 from tests.models.analysis.synthetic import (
     CHANCE,
@@ -106,7 +106,7 @@ def test_xavier_sigmoid_vanishes_by_initialisation_and_activation() -> None:
     assert found.at_start.gain_per_layer.mean == pytest.approx(0.236, abs=0.001)
     assert found.causes == ("initialisation", "saturating_activation")
     assert {answer.remedy for answer in found.answers} == {"batch_norm", "activation"}
-    assert (found.seeds, found.rules) == ({"vanishing": 5}, "1")
+    assert (found.seeds, found.rules) == ({"vanishing": 5}, RULES)
 
 
 def test_a_relu_network_that_starts_vanishing_and_learns_is_healthy_with_both_facts() -> None:
