@@ -32,6 +32,7 @@ from models.specs.structural_remedies import (
     ResidualRemedy,
     ReZeroRemedy,
     ScaledRemedy,
+    StandardiseRemedy,
 )
 from models.specs.training_remedies import ClipNormRemedy, LearningRateRemedy
 
@@ -157,6 +158,8 @@ def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[
     elif broke and not no_clip and plan.optimizer.kind == "sgd":
         why = "bounds the size of a step; all layers shrink by one factor, so the ratios between them stay as they are"
         yield _answer(ClipNormRemedy(kind="clip_norm"), why)
+    if case.has_large_inputs and plan.dataset.standardise == "none":
+        yield _answer(StandardiseRemedy(kind="standardise"), "inputs of mean 0 and variance 1 put every layer in range")
     rate = plan.optimizer.learning_rate
     if "learning_rate" in causes:
         why = "gradients are in range before the first step, and training at this rate broke them or the loss"
@@ -166,5 +169,5 @@ def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[
         yield _answer(LearningRateRemedy(kind="learning_rate", value=rate * HIGHER_RATE), why)
 
 
-def _answer(remedy: ClipNormRemedy | LearningRateRemedy, why: str) -> Answer:
+def _answer(remedy: ClipNormRemedy | LearningRateRemedy | StandardiseRemedy, why: str) -> Answer:
     return Answer(remedy=remedy.kind, why=why, spec=remedy.model_dump(mode="json", exclude_none=True))

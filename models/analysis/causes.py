@@ -19,6 +19,9 @@ FLAT_SLOPE: Final = 0.5
 at unit weight variance. A sigmoid never exceeds 0.25; tanh starts at 1 and passes ½ at an rms of h of about 1.9."""
 LARGE_UPDATE: Final = 0.1
 """‖ΔW‖/‖W‖ of one step; 0.001 is usual (science 5b, rules 30 and 46)."""
+LARGE_INPUT: Final = 1000.0
+"""rms h of the first layer. Standardised inputs give about the weights' own scale, 1 to 10; only inputs that are out of
+scale themselves give so much, and then no learning rate fits both this layer and the others."""
 SMALLEST_NORMAL: Final = 1.1754943508222875e-38
 """float32 below this loses digits, and is zero on devices that flush."""
 
@@ -53,6 +56,11 @@ class Case:
         gain = self.at_start.total_gain.mean
         over_depth = gain is None or self.measured.depth_cut.is_beyond(gain)
         return self.starts_beyond and (not self.at_start.time or over_depth)
+
+    @property
+    def has_large_inputs(self) -> bool:
+        """A norm in the first layer takes them out."""
+        return bool(self.measured.forward) and math.log(LARGE_INPUT) < self.measured.forward[0] < math.inf
 
     @property
     def starts_inside(self) -> bool:
@@ -120,7 +128,7 @@ def _saturating_activation(case: Case) -> list[Evidence] | None:
 def _learning_rate(case: Case) -> list[Evidence] | None:
     """Healthy before the first step, and training itself broke it."""
     measured = case.measured
-    if not case.starts_inside or measured.trained is None:
+    if not case.starts_inside or measured.trained is None or case.has_large_inputs:
         return None
     if shown := evidence.loss_above_chance(measured):
         return [shown]
@@ -150,8 +158,12 @@ def _batch_norm_at_depth(case: Case) -> list[Evidence] | None:
 
 
 def _numeric_range(case: Case) -> list[Evidence] | None:
-    """δ has left float32: underflow in a layer that is not dead, or overflow before anything was trained."""
+    """Numbers out of range: inputs out of scale, overflow before anything was trained, or underflow of δ in a layer
+    that is not dead.
+    """
     measured = case.measured
+    if case.has_large_inputs:
+        return [evidence.first_layer(measured, LARGE_INPUT)]
     if measured.first_nonfinite is not None and measured.first_nonfinite.step == 0:
         return []
     if worst(measured.dead)[1] > FRACTION_LIMIT:  # a dead layer's zero is exact, not lost

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from models.analysis import beside
+from models.analysis import beside, evidence
 from models.analysis.verdict import Evidence
 from models.analysis.wording import number
 
@@ -40,6 +40,10 @@ def _forward(item: Evidence) -> str | None:
     return f"forward, h {verb} from {item.layers[0]} to {item.layers[-1]} at the start: ×{number(item.value)} per layer"
 
 
+def _inputs(item: Evidence) -> str:
+    return f"inputs are out of scale: rms h of {item.layers[0]} is {number(item.value)} at the start"
+
+
 def _scale(item: Evidence) -> str:
     if item.value is None:
         return "δ of all hidden layers together is out of proportion to the output layer's"
@@ -67,6 +71,7 @@ CLAUSES: Final[Mapping[str, Callable[[Evidence], str | None]]] = {
     beside.OVER_TIME_ALONE: _over_time,
     beside.FORWARD: _forward,
     beside.SCALE: _scale,
+    evidence.INPUTS: _inputs,
     beside.AFTER_ZERO: _after_zero,
     beside.AFTER_TRANSIENT: _after_transient,
     beside.ABOVE_MAJORITY: _accuracy,

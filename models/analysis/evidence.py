@@ -20,6 +20,7 @@ WORST_LAYER: Final = "worst_hidden_layer"
 SLOPE: Final = "median_rms_slope"
 PREDICTED: Final = "predicted_total_gain"
 LOWEST: Final = "smallest_layer"
+INPUTS: Final = "first_layer_rms"
 LARGEST_STEP: Final = "median_of_largest_steps"
 START: Final = (0, 0)
 
@@ -97,6 +98,12 @@ def underflow(measured: Measured, layer: int, level: float, limit: float, steps:
     """The smallest rms δ of a hidden layer, from its logarithm."""
     where = Where("activation_gradient_rms", (measured.hidden[layer],), steps)
     return below(where, LOWEST, math.exp(level), limit)
+
+
+def first_layer(measured: Measured, limit: float) -> Evidence:
+    """rms h of the first hidden layer at the start, from its logarithm: what the inputs bring."""
+    where = Where("activation_rms", (measured.hidden[0],), START)
+    return above(where, INPUTS, math.exp(measured.forward[0]), limit)
 
 
 def large_update(measured: Measured, limit: float) -> Evidence:

@@ -349,6 +349,6 @@ class StandardiseRemedy(Spec):
         "x ← (x − mean)/sd of the training cases",
         "LeCun et al. 1998, Efficient BackProp",
         "data that are standardised already",
-        ("saturated", "exploding", "learning_rate"),
+        ("saturated", "exploding", "learning_rate", "numeric_range"),
         ALL,
     )

@@ -57,6 +57,23 @@ def test_dead_units_are_a_cause_and_another_activation_the_answer() -> None:
     ]
 
 
+@pytest.mark.parametrize(("standardise", "answers"), [("none", ["standardise"]), ("scalar", [])])
+def test_inputs_out_of_scale_are_a_numeric_cause_and_no_learning_rate_is_blamed(
+    standardise: str, answers: list[str]
+) -> None:
+    dataset = {"kind": "digits", "standardise": standardise}
+    plan = variants_of(network=DEEP_HE, dataset=dataset)[1][0].plan
+    trace = trace_of(plan, even(19, 0.0), loss=1e9)
+    trace.signals["activation_rms"][:, 0] = 1e4
+    found = summarise(plan, trace, facts_of(plan, outcome="diverged")).verdict
+    assert found.causes == ("numeric_range",)
+    assert [answer.remedy for answer in found.answers] == answers
+    assert "Inputs are out of scale: rms h of hidden.0 is 1e+04 at the start" in found.sentence
+    shown = next(item for item in found.evidence if item.statistic == "first_layer_rms")
+    assert (shown.threshold, shown.layers) == (1000.0, ("hidden.0",))
+    assert shown.value == pytest.approx(1e4)
+
+
 def test_gradients_below_float32_are_a_numeric_cause() -> None:
     plan = plan_of(**RELU)
     found = summarise(plan, trace_of(plan, even(19, -6.0)), facts_of(plan)).verdict  # e^−108 = 1e−47
