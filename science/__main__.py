@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import report
+from models.analysis.verdict import RULES
 from science import alarms, coverage, faults, theory
 from science.page import page
 from science.promises import Promise
@@ -64,7 +65,7 @@ def _measured(name: str, scale: Scale, processes: int) -> dict[str, Any]:
     figures = PARTS[name].run(scale, processes)
     seconds = round(time.monotonic() - began)
     print(f"({name} took {seconds} s)", flush=True)
-    return {"spec": {**asdict(scale), "processes": processes, "seconds": seconds}, **figures}
+    return {"spec": {**asdict(scale), "processes": processes, "seconds": seconds}, "rules": RULES, **figures}
 
 
 def _tell(scale: str, seconds: float) -> None:

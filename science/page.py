@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from models.analysis.early import EARLY_RULES
-from models.analysis.verdict import RULES
 from science.pages import alarms, coverage, faults, theory
 from science.pages.markdown import Figures
 
@@ -29,4 +27,4 @@ def _opening(scale: str) -> Iterator[str]:
     yield "`make bench-science` measures a part of it in about ten minutes on two cores and prints the same tables."
     yield "Trained runs are kept in `.clinic-science/`: `.venv/bin/python -m science --scale full --again` reads the"
     yield "rules over them again, and trains only what is not there."
-    yield f"This page: scale {scale}, rules {RULES} of the verdict, {EARLY_RULES} of the early alarm."
+    yield f"This page: scale {scale}."

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from models.analysis import early
 from models.analysis.cuts import LIMIT
+from models.analysis.early import EARLY_RULES
 from science.alarms import FAILED, FALSE_ALARMS, HEALTHY, HELD_OUT, OURS
 from science.cases import CHOOSING
 from science.left_out import LEFT_OUT
@@ -20,6 +21,7 @@ def lines(figures: Figures) -> Iterator[str]:
     yield f"{figures['cases']} configurations × {figures['seeds']} seeds, trained to their end: the 216 of the grid of"
     yield "the published rules (digits, MLP of width 128, 3, 10 and 30 layers, SGD and Adam, 220 steps), and other"
     yield "activations, norms, residual networks, convolutions, recurrent networks, transformers, data and optimisers."
+    yield f"Rules {figures['rules']} of the verdict at the end, {EARLY_RULES} of the early alarm before it."
     yield f"**Failed** is a training accuracy below {FAILED:g} at the end, **healthy** one of {HEALTHY:g} or more; what"
     yield "lies between is left out. No gradient decides the truth. (The reference measurement of the grid, one seed,"
     yield "had 53 failed and 153 healthy runs.)"

@@ -14,12 +14,12 @@ def _alarms() -> dict[str, object]:
         for family in ("mlp relu", "mlp sigmoid", "cnn")
         for failed in (True, False)
     ]
-    return {"seeds": 1, "cases": 3, **alarms.told(judged)}
+    return {"seeds": 1, "cases": 3, "rules": "2", **alarms.told(judged)}
 
 
 def _faults() -> dict[str, object]:
     its = faults.Judged("a fault", "learning_rate", "relu", 0, True, "stalled", ("learning_rate",))  # noqa: FBT003
-    return {"seeds": 1, **faults.told([its]), "bases": {"relu": {"healthy": 1}}}
+    return {"seeds": 1, "rules": "2", **faults.told([its]), "bases": {"relu": {"healthy": 1}}}
 
 
 def _theory() -> dict[str, object]:
