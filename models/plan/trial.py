@@ -3,7 +3,7 @@ feed, is refused here.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from models.designs import contradiction, named_variants
@@ -134,6 +134,19 @@ def runs_per_variant(spec: ExperimentSpec) -> int:
     return len(spec.seed_list()) + tried
 
 
+def _tuning_problems(spec: ExperimentSpec) -> Iterator[Problem]:
+    """Why this cannot be tuned, each where it stands."""
+    if spec.tune is None:
+        return
+    if spec.dataset.validation_fraction == 0:
+        message = "tune chooses by the validation loss, and this keeps no data for it"
+        yield Problem("dataset.validation_fraction", 0.0, message, "above 0, or left out (0.1)")
+    if spec.steps == 0:
+        yield Problem("steps", 0, "steps: 0 measures the untrained network, and tune needs training", "1 or more")
+    if both := sorted(set(spec.seed_list()) & set(spec.tune.seed_list())):
+        yield Problem("tune.seeds", both[0], "it is one of seeds, and tuning has seeds of its own", "other seeds")
+
+
 def _contradicts_tuning(spec: ExperimentSpec, where: str, remedies: Sequence[RemedySpec]) -> Problem | None:
     if spec.tune is None or not any("learning_rate" in remedy.slots for remedy in remedies):
         return None
@@ -154,6 +167,7 @@ def expand(spec: ExperimentSpec) -> tuple[Variant, ...]:
         raise SpecError(Problem("variants", twice, "two variants have one name", "a name of its own for each"))
     problems = [problem for name, where, remedies in named if (problem := contradiction(name, where, remedies))]
     problems += [problem for _, where, remedies in named if (problem := _contradicts_tuning(spec, where, remedies))]
+    problems += _tuning_problems(spec)
     if problems:
         raise SpecError(*problems)
     return tuple(Variant(name, remedies, _plan(spec, remedies, where)) for name, where, remedies in named)

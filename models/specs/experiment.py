@@ -110,21 +110,6 @@ class ExperimentSpec(Spec):
         return {**given, "dataset": {"validation_fraction": TUNING_VALIDATION_FRACTION, **given["dataset"]}}
 
     @model_validator(mode="after")
-    def _tuning_can_be(self) -> Self:
-        if self.tune is None:
-            return self
-        if self.dataset.validation_fraction == 0:
-            message = "tune chooses by the validation loss: dataset.validation_fraction must be above 0"
-            raise ValueError(message)
-        if self.steps == 0:
-            message = "tune needs training, and steps: 0 measures the untrained network only"
-            raise ValueError(message)
-        if both := sorted(set(self.seed_list()) & set(self.tune.seed_list())):
-            message = f"tune.seeds must be seeds of their own; {both[0]} is one of seeds"
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             message = "give one of epochs or steps (steps: 0 measures the untrained network only)"

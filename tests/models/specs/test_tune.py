@@ -45,9 +45,6 @@ def test_every_rate_is_tried_on_every_seed_of_tuning() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"dataset": {"kind": "digits", "validation_fraction": 0.0}}, "validation_fraction must be above 0"),
-        ({"epochs": None, "steps": 0}, "steps: 0"),
-        ({"tune": {"learning_rate": RATES, "seeds": [1, 7]}}, "1 is one of seeds"),
         ({"tune": {"learning_rate": [0.1, 0.1]}}, "repeats one"),
         ({"tune": {"learning_rate": RATES, "seeds": [7, 7]}}, "repeats one"),
         ({"tune": {"learning_rate": [0.1]}}, "at least 2 items"),
@@ -64,6 +61,9 @@ def test_what_cannot_be_tuned_is_refused(changes: dict[str, Any], said: str) -> 
     ("changes", "field"),
     [
         ({"remedies": [{"kind": "learning_rate", "value": 0.1}]}, "remedies"),
+        ({"dataset": {"kind": "digits", "validation_fraction": 0.0}}, "dataset.validation_fraction"),
+        ({"epochs": None, "steps": 0}, "steps"),
+        ({"tune": {"learning_rate": RATES, "seeds": [1, 7]}}, "tune.seeds"),
         ({"dataset": {"kind": "digits", "validation_fraction": 0.0001}}, "dataset.validation_fraction"),
     ],
 )
