@@ -99,7 +99,7 @@ SCALE ?= quick
 PARTS ?=
 
 .PHONY: bench-science
-bench-science: $(READY) ## whether its answers hold: alarms beside published rules, causes, intervals, theory (about 10 minutes; SCALE=full PARTS="coverage")
+bench-science: $(READY) ## whether its answers hold: alarms beside published rules, causes, intervals, theory (about 4 minutes; SCALE=full PARTS="coverage")
 	@$(BIN)/python -m science --scale $(SCALE) $(PARTS)
 
 KILLS ?= 20
