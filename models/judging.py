@@ -18,8 +18,8 @@ from models.tables import Experiment, Run
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A run before and after. ``measured_again``: from its trace; else the numbers of its end were kept, because
-    retention has dropped the trace.
+    """A run before and after. ``measured_again``: from its trace; false where retention has dropped that: then from its
+    stored numbers.
     """
 
     run_id: uuid.UUID
@@ -52,8 +52,8 @@ def _judged(session: Session, spec: ExperimentSpec, experiment_id: uuid.UUID) ->
     )
     for run in session.execute(succeeded).scalars().all():
         assert run.summary is not None  # noqa: S101 -- a run succeeds with one
-        before, plan = run.summary.verdict.kind, plans[run.variant]
-        summary = _summary(session, run, plan if run.learning_rate is None else plan.at_rate(run.learning_rate))
+        before = run.summary.verdict.kind
+        summary = _summary(session, run, plans[run.variant].at_rate(run.learning_rate))
         session.execute(update(Run).where(Run.id == run.id).values(summary=summary))
         after = summary.verdict.kind
         yield Judged(run.id, run.variant, run.seed, before, after, measured_again=run.raw_dropped_at is None)

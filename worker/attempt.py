@@ -211,7 +211,7 @@ def _obey(watch: Watch) -> None:
 
 def _plan_of(claim: Claim) -> Plan:
     plan = next(variant.plan for variant in expand(claim.spec) if variant.name == claim.variant)
-    return plan if claim.learning_rate is None else plan.at_rate(claim.learning_rate)
+    return plan.at_rate(claim.learning_rate)
 
 
 def _versions() -> dict[str, str]:

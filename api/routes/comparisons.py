@@ -8,7 +8,7 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api import rows
 from api.bodies import StrictRoute
@@ -18,6 +18,7 @@ from api.etags import tagged
 from models import comparisons, judging
 from models.analysis.comparison import Comparison
 from models.analysis.verdict import RULES
+from models.judging import Judged
 from models.specs.base import Spec
 
 router = APIRouter(prefix="/v1", tags=["comparisons"], route_class=StrictRoute)
@@ -31,24 +32,11 @@ class ComparisonRequest(Spec):
     experiment_ids: Annotated[tuple[uuid.UUID, ...], Field(min_length=1, max_length=MOST_COMPARED)]
 
 
-class JudgedRun(BaseModel):
-    """``measured_again``: from its trace; false where retention has dropped that: then from its stored numbers."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    run_id: uuid.UUID
-    variant: str
-    seed: int
-    before: str
-    after: str
-    measured_again: bool
-
-
 class Judgement(BaseModel):
     """The version of the rules, and each run with its verdict before and after."""
 
     rules: str
-    runs: list[JudgedRun]
+    runs: list[Judged]
 
 
 @router.get("/experiments/{experiment_id}/comparison", response_model=Comparison, summary="Compare the variants")
@@ -85,4 +73,4 @@ def judge(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) ->
         judged = judging.judge_again(session, experiment_id)
     if not judged:
         raise ApiError(HTTPStatus.CONFLICT, "no run of this experiment has succeeded; there is nothing to judge")
-    return Judgement(rules=RULES, runs=[JudgedRun.model_validate(one) for one in judged])
+    return Judgement(rules=RULES, runs=judged)

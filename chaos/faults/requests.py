@@ -3,6 +3,7 @@
 import signal
 from contextlib import closing
 from http.client import HTTPConnection
+from typing import Literal
 
 from sqlalchemy import select
 
@@ -71,19 +72,18 @@ def crowd(town: Town) -> str | None:
 
 
 def cancel(town: Town) -> str | None:
-    victim = victim_in(town)
-    if victim is None or victim.experiment_id in town.references:
-        return None
-    town.orders.wish(Wish("cancel", victim.experiment_id))
-    town.orders.ask()
-    return f"experiment {victim.experiment_id}, of which {victim.worker} trains a run"
+    return _wished(town, "cancel")
 
 
 def delete(town: Town) -> str | None:
+    return _wished(town, "delete")
+
+
+def _wished(town: Town, kind: Literal["cancel", "delete"]) -> str | None:
     victim = victim_in(town)
     if victim is None or victim.experiment_id in town.references:
         return None
-    town.orders.wish(Wish("delete", victim.experiment_id))
+    town.orders.wish(Wish(kind, victim.experiment_id))
     town.orders.ask()
     return f"experiment {victim.experiment_id}, of which {victim.worker} trains a run"
 

@@ -50,8 +50,10 @@ class Plan:
         trace = self.experiment.trace.model_copy(update={"every": every})
         return replace(self, experiment=self.experiment.model_copy(update={"trace": trace}))
 
-    def at_rate(self, learning_rate: float) -> "Plan":
-        """The same with the learning rate that tuning tries or has chosen."""
+    def at_rate(self, learning_rate: float | None) -> "Plan":
+        """The same with the learning rate that tuning tries or has chosen; None: its own."""
+        if learning_rate is None:
+            return self
         return replace(self, optimizer=self.optimizer.model_copy(update={"learning_rate": learning_rate}))
 
     @property
