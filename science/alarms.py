@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from models.analysis.early import read_early
 from models.analysis.statistics import clopper_pearson
-from science.cases import CHOOSING, Case, cases
+from science.case import Case, Part
+from science.cases import cases
 from science.moments import MOMENTS, STEPS, look
 from science.pool import over
 from science.promises import Promise
@@ -22,7 +23,7 @@ from science.scale import Scale
 FAILED: Final = 0.5
 HEALTHY: Final = 0.9
 OURS: Final = "ours"
-HELD_OUT: Final = "held out, together"
+HELD_OUT: Final = "held out"
 ALARMING: Final = frozenset({"vanishing", "exploding", "diverged", "dead", "saturated", "stalled"})
 """Kinds of the final verdict that are alarms. ``inconclusive`` and ``slow`` are none: they count as abstained."""
 Answer = str
@@ -35,7 +36,7 @@ class Judged:
 
     case: str
     family: str
-    grid: bool
+    part: Part
     seed: int
     failed: bool | None
     answers: Mapping[str, tuple[Answer, ...]]
@@ -44,7 +45,7 @@ class Judged:
 
     @property
     def held_out(self) -> bool:
-        return self.family not in CHOOSING
+        return self.part == "unseen"
 
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def judge(case: Case, seed: int, seen: Seen) -> Judged:
         seen.outcome.kind,
     )
     ours = tuple(_our_answer(kind, end=moment == len(STEPS)) for moment, kind in enumerate(kinds))
-    return Judged(case.name, case.family, case.grid, seed, truth(seen), {OURS: ours, **answers}, kinds)
+    return Judged(case.name, case.family, case.part, seed, truth(seen), {OURS: ours, **answers}, kinds)
 
 
 def truth(seen: Seen) -> bool | None:
@@ -92,10 +93,8 @@ def _our_answer(kind: str, *, end: bool) -> Answer:
 
 def told(judged: Sequence[Judged]) -> dict[str, Any]:
     parts = {
-        "the grid, all of it": [its for its in judged if its.grid],
-        "chosen on: the grid's tanh and ReLU": [its for its in judged if not its.held_out],
-        "held out: the grid's sigmoids": [its for its in judged if its.held_out and its.grid],
-        "held out: beside the grid": [its for its in judged if its.held_out and not its.grid],
+        "chosen on: the grid": [its for its in judged if its.part == "grid"],
+        "chosen on: beside the grid": [its for its in judged if its.part == "beside"],
         HELD_OUT: [its for its in judged if its.held_out],
     }
     return {

@@ -1,42 +1,22 @@
-"""What is trained: the benchmark grid of the published rules, and networks, data and optimisers beside it.
+"""What is trained: the benchmark grid of the published rules, networks, data and optimisers beside it, and the part
+that is held out.
 
-``CHOOSING`` fixes which architectures the early alarm's thresholds were chosen on. All others are held out: nobody
-looked at their mistakes to change a rule.
+The thresholds of the early reading were chosen on the grid and beside it; what they are worth is told by ``unseen``.
 """
 
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-Json = dict[str, Any]
-
-CHOOSING: Final = frozenset({"mlp tanh", "mlp relu"})
-"""The grid's tanh and ReLU networks, with and without batch norm. The grid's sigmoids, and all else, are held out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One configuration. ``family`` is its architecture, by which choosing and reporting are kept apart."""
-
-    name: str
-    family: str
-    grid: bool
-    body: Json
-
-    @property
-    def held_out(self) -> bool:
-        return self.family not in CHOOSING
-
+from science.case import ADAM, DEFAULT, DIGITS, HE, MNIST, NADAM, RMSPROP, SGD, VOWELS, Case, Json, case
+from science.unseen import unseen
 
 # --- the grid ----------------------------------------------------------------------------------------------------
 
-DIGITS: Final[Json] = {"kind": "digits", "standardise": "feature", "test_fraction": 0.0}
+WHOLE: Final[Json] = {**DIGITS, "standardise": "feature", "test_fraction": 0.0}
 GAINS: Final = {"tanh": 1.1, "relu": math.sqrt(2.0), "sigmoid": 1.0}
 """Of orthogonal weights; for the sigmoid 1, which is torch's ``calculate_gain``."""
-SGD: Final[Json] = {"kind": "sgd", "learning_rate": 0.05, "momentum": 0.9}
-ADAM: Final[Json] = {"kind": "adam", "learning_rate": 0.001}
 
 
 def grid() -> Iterator[Case]:
@@ -45,8 +25,8 @@ def grid() -> Iterator[Case]:
         for (name, init), norm, optimizer in itertools.product(_inits(activation), (False, True), (SGD, ADAM)):
             parts = [activation, str(depth), name, *(["bn"] if norm else []), str(optimizer["kind"])]
             network = _grid_network(activation, depth, init, norm=norm)
-            body = {"dataset": DIGITS, "network": network, "optimizer": optimizer, "steps": 220}
-            yield Case(" ".join(parts), f"mlp {activation}", grid=True, body=body)
+            body = {"dataset": WHOLE, "network": network, "optimizer": optimizer, "steps": 220}
+            yield Case(" ".join(parts), f"mlp {activation}", "grid", body)
 
 
 def _inits(activation: str) -> list[tuple[str, Json]]:
@@ -71,15 +51,8 @@ def _grid_network(activation: str, depth: int, init: Json, *, norm: bool) -> Jso
 
 # --- beside the grid ---------------------------------------------------------------------------------------------
 
-IMAGES: Final[Json] = {"kind": "digits"}
-MNIST: Final[Json] = {"kind": "mnist_5k"}
-VOWELS: Final[Json] = {"kind": "japanese_vowels", "standardise": "feature"}
-HE: Final[Json] = {"kind": "kaiming_normal"}
-DEFAULT: Final[Json] = {"kind": "torch_default"}
 ADAMW: Final[Json] = {"kind": "adamw", "learning_rate": 0.001}
-RMSPROP: Final[Json] = {"kind": "rmsprop", "learning_rate": 0.001}
 PLAIN_SGD: Final[Json] = {"kind": "sgd", "learning_rate": 0.1}
-NADAM: Final[Json] = {"kind": "nadam", "learning_rate": 0.002}
 
 
 def elsewhere() -> Iterator[Case]:
@@ -94,15 +67,7 @@ def elsewhere() -> Iterator[Case]:
 
 
 def cases() -> list[Case]:
-    return [*grid(), *elsewhere()]
-
-
-def _case(  # noqa: PLR0913 -- a row of the list below
-    family: str, detail: str, network: Json, optimizer: Json, dataset: Json, *, steps: int = 300
-) -> Case:
-    name = f"{family}, {detail}, {optimizer['kind']} {optimizer['learning_rate']:g}"
-    body = {"dataset": dataset, "network": network, "optimizer": optimizer, "steps": steps, "batch_size": 64}
-    return Case(name, family, grid=False, body=body)
+    return [*grid(), *elsewhere(), *unseen()]
 
 
 def _activations() -> Iterator[Case]:
@@ -111,7 +76,7 @@ def _activations() -> Iterator[Case]:
         ("gelu", "selu", "elu", "leaky_relu", "softsign"), (4, 16), (HE, DEFAULT)
     ):
         network = {"kind": "mlp", "depth": depth, "width": 96, "activation": function, "init": init}
-        yield _case(f"mlp {function}", f"{depth} layers, {init['kind']}", network, next(optimizers), MNIST)
+        yield case(f"mlp {function}", f"{depth} layers, {init['kind']}", network, next(optimizers), MNIST)
 
 
 def _layer_norms() -> Iterator[Case]:
@@ -124,13 +89,13 @@ def _layer_norms() -> Iterator[Case]:
             "init": HE,
             "normalization": {"kind": "layer_norm"},
         }
-        yield _case("mlp layer norm", f"{function}, {depth} layers", network, optimizer, MNIST)
+        yield case("mlp layer norm", f"{function}, {depth} layers", network, optimizer, MNIST)
 
 
 def _residuals() -> Iterator[Case]:
     for skip, blocks, optimizer in itertools.product(("residual", "scaled", "rezero"), (4, 20), (ADAM, PLAIN_SGD)):
         network = {"kind": "residual_mlp", "blocks": blocks, "width": 64, "init": HE, "skip": {"kind": skip}}
-        yield _case("residual mlp", f"{skip}, {blocks} blocks", network, optimizer, MNIST)
+        yield case("residual mlp", f"{skip}, {blocks} blocks", network, optimizer, MNIST)
 
 
 def _convolutions() -> Iterator[Case]:
@@ -143,38 +108,38 @@ def _convolutions() -> Iterator[Case]:
             "init": init,
         }
         optimizer = NADAM if layers == 1 else SGD
-        yield _case("cnn", f"{function}, {2 * layers} layers, {init['kind']}", network, optimizer, IMAGES)
+        yield case("cnn", f"{function}, {2 * layers} layers, {init['kind']}", network, optimizer, DIGITS)
     for blocks, norm in itertools.product((1, 4), (None, {"kind": "batch_norm"})):
         network = {"kind": "residual_cnn", "channels": [8, 16], "blocks_per_stage": blocks, "normalization": norm}
         detail = f"{blocks} blocks a stage, {'batch norm' if norm else 'no norm'}"
-        yield _case("residual cnn", detail, network, ADAM, IMAGES, steps=200)
+        yield case("residual cnn", detail, network, ADAM, DIGITS, steps=200)
 
 
 def _recurrent() -> Iterator[Case]:
     for cell, optimizer in itertools.product(("tanh", "lstm", "gru"), ({**ADAM, "learning_rate": 0.005}, RMSPROP)):
         network = {"kind": "rnn", "cell": cell, "width": 32}
-        yield _case(f"rnn {cell}", "vowels", network, optimizer, VOWELS, steps=250)
+        yield case(f"rnn {cell}", "vowels", network, optimizer, VOWELS, steps=250)
     for init in ("identity", "orthogonal"):
         network = {"kind": "rnn", "cell": "relu", "width": 32, "recurrent_init": {"kind": init}}
-        yield _case("rnn relu", f"vowels, {init}", network, {**ADAM, "learning_rate": 0.003}, VOWELS, steps=250)
+        yield case("rnn relu", f"vowels, {init}", network, {**ADAM, "learning_rate": 0.003}, VOWELS, steps=250)
     shrunk = {"kind": "rnn", "cell": "tanh", "width": 32, "init": {"kind": "normal", "std": 0.001}, "layers": 3}
-    yield _case("rnn tanh", "vowels, 3 layers of sd .001", shrunk, PLAIN_SGD, VOWELS, steps=250)
+    yield case("rnn tanh", "vowels, 3 layers of sd .001", shrunk, PLAIN_SGD, VOWELS, steps=250)
 
 
 def _transformers() -> Iterator[Case]:
     for position, blocks, rate in (("pre", 2, 0.002), ("post", 2, 0.002), ("pre", 6, 0.002), ("post", 6, 0.01)):
         network = {"kind": "transformer", "blocks": blocks, "width": 32, "heads": 4, "norm_position": position}
         optimizer = {**ADAM, "learning_rate": rate}
-        yield _case("transformer", f"{position}-norm, {blocks} blocks", network, optimizer, VOWELS, steps=200)
+        yield case("transformer", f"{position}-norm, {blocks} blocks", network, optimizer, VOWELS, steps=200)
 
 
 def _too_fast() -> Iterator[Case]:
     """Learning rates beyond what the network bears."""
     gelu = {"kind": "mlp", "depth": 8, "width": 96, "activation": "gelu", "init": HE}
-    yield _case("mlp gelu", "8 layers", gelu, {**ADAMW, "learning_rate": 0.1}, MNIST)
+    yield case("mlp gelu", "8 layers", gelu, {**ADAMW, "learning_rate": 0.1}, MNIST)
     residual = {"kind": "residual_mlp", "blocks": 6, "width": 64, "init": HE}
-    yield _case("residual mlp", "residual, 6 blocks", residual, {**RMSPROP, "learning_rate": 0.1}, MNIST)
+    yield case("residual mlp", "residual, 6 blocks", residual, {**RMSPROP, "learning_rate": 0.1}, MNIST)
     cnn = {"kind": "cnn", "channels": [12, 24], "layers_per_stage": 3, "init": HE}
-    yield _case("cnn", "relu, 6 layers, kaiming_normal", cnn, {**PLAIN_SGD, "learning_rate": 3.0}, IMAGES)
+    yield case("cnn", "relu, 6 layers, kaiming_normal", cnn, {**PLAIN_SGD, "learning_rate": 3.0}, DIGITS)
     gru = {"kind": "rnn", "cell": "gru", "width": 32}
-    yield _case("rnn gru", "vowels", gru, {**PLAIN_SGD, "learning_rate": 30.0}, VOWELS, steps=250)
+    yield case("rnn gru", "vowels", gru, {**PLAIN_SGD, "learning_rate": 30.0}, VOWELS, steps=250)

@@ -11,7 +11,7 @@ from models.analysis.summary import RunSummary, summarise
 from models.analysis.verdict import CAUSES, Cause
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
-from science.cases import HE, Json
+from science.case import HE, Json
 from science.pool import over
 from science.promises import Promise
 from science.running import finished, loaded

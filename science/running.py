@@ -21,7 +21,7 @@ from models.plan import Plan, expand
 from models.signals import CURVES, SIGNALS
 from models.specs.dataset import DatasetSpec
 from models.specs.experiment import ExperimentSpec
-from science.cases import Case
+from science.case import Case
 from science.glimpse import Glance, Glimpse, packed, unpacked
 from verdicts.running import trace_of
 from worker.datasets import load

@@ -20,7 +20,7 @@ from models.analysis.variant import gradients
 from models.plan import Plan, expand
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
-from science.cases import VOWELS, Json
+from science.case import VOWELS, Json
 from science.pool import over
 from science.promises import Promise
 from science.scale import Scale

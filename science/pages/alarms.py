@@ -6,7 +6,6 @@ from models.analysis import early
 from models.analysis.cuts import LIMIT
 from models.analysis.early import EARLY_RULES
 from science.alarms import FAILED, FALSE_ALARMS, HEALTHY, HELD_OUT, OURS
-from science.cases import CHOOSING
 from science.left_out import LEFT_OUT
 from science.moments import MOMENTS
 from science.pages.markdown import Figures, number, table
@@ -26,8 +25,9 @@ def lines(figures: Figures) -> Iterator[str]:
     yield "lies between is left out. No gradient decides the truth. (The reference measurement of the grid, one seed,"
     yield "had 53 failed and 153 healthy runs.)"
     yield ""
-    yield f"Thresholds of the early alarm were chosen on {' and '.join(sorted(CHOOSING))} of the grid (with and without"
-    yield "batch norm). Everything else is held out: sigmoids, and all that is not the grid."
+    yield "Thresholds of the early alarm were chosen on the grid and beside it. The architectures of"
+    yield "`science/unseen.py` are held out: they were listed before the rules were last changed, and nobody looked at"
+    yield "their runs until the rules stood."
     yield from _the_alarm()
     yield from table(
         ("part", "runs", "failed", "healthy", "between"),
@@ -36,7 +36,7 @@ def lines(figures: Figures) -> Iterator[str]:
     yield "Each cell: recall over failed runs / false alarms over healthy ones. At steps 0, 10 and 50 *ours* is the"
     yield "early reading; at the end it is the verdict, which knows the training loss. Where ours abstains on a failed"
     yield "run it counts as missed; `slow` and `inconclusive` at the end count as abstentions."
-    for name in ("the grid, all of it", HELD_OUT, "held out: beside the grid", "chosen on: the grid's tanh and ReLU"):
+    for name in (HELD_OUT, *(part for part in parts if part != HELD_OUT)):
         yield ""
         yield f"### {name[0].upper()}{name[1:]}"
         yield from table(("rules", *MOMENTS), _rule_rows(parts[name]["rules"], (OURS, *SETS)))

@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 
 from science.alarms import HELD_OUT, OURS, Judged, promises, rates, told
-from science.cases import CHOOSING, cases
+from science.case import Part
+from science.cases import cases
 from science.moments import MOMENTS
 from science.running import plan_of
 
 
-def run(truth: str, answer: str, *, family: str = "cnn", grid: bool = False, case: str = "a") -> Judged:
+def run(truth: str, answer: str, *, part: Part = "unseen", case: str = "a") -> Judged:
     failed = {"failed": True, "healthy": False, "between": None}[truth]
     answers = {OURS: (answer,) * len(MOMENTS)}
-    return Judged(case, family, grid, 0, failed, answers, (answer,) * len(MOMENTS))
+    return Judged(case, "cnn", part, 0, failed, answers, (answer,) * len(MOMENTS))
 
 
 def test_an_abstention_on_a_failed_run_is_a_miss_and_on_a_healthy_one_no_alarm() -> None:
@@ -42,13 +43,13 @@ def test_a_table_without_failures_says_so_and_does_not_break() -> None:
 
 def test_what_is_held_out_is_never_what_was_chosen_on() -> None:
     chosen, others = (
-        [run("failed", "alarm", family="mlp relu", grid=True)],
+        [run("failed", "alarm", part="grid")],
         [run("failed", "healthy"), run("healthy", "healthy")],
     )
     parts = told([*chosen, *others])["parts"]
     assert parts[HELD_OUT]["runs"] == 2
     assert parts[HELD_OUT]["rules"][OURS][MOMENTS[2]]["recall"] == 0.0
-    assert parts["the grid, all of it"]["rules"][OURS][MOMENTS[2]]["recall"] == 1.0
+    assert parts["chosen on: the grid"]["rules"][OURS][MOMENTS[2]]["recall"] == 1.0
 
 
 def test_mistakes_are_named_by_case() -> None:
@@ -68,12 +69,17 @@ def test_promises_are_of_the_held_out_part_at_step_50() -> None:
 
 def test_the_grid_is_the_published_one_and_every_case_can_be_planned() -> None:
     every = cases()
-    assert sum(case.grid for case in every) == 216
+    assert sum(case.part == "grid" for case in every) == 216
     assert len({case.name for case in every}) == len(every)
-    assert {case.family for case in every if not case.held_out} == CHOOSING
     for case in every:
         plan = plan_of(case)
         assert plan.steps > 50
-        if case.grid:
+        if case.part == "grid":
             assert plan.network.hidden[0].units == 128
             assert plan.layers[-1].init.kind == "torch_default"
+
+
+def test_no_architecture_is_both_chosen_on_and_held_out() -> None:
+    families = {held: {case.family for case in cases() if case.held_out is held} for held in (True, False)}
+    assert families[True]
+    assert not families[True] & families[False]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from science.cases import Case
+from science.case import Case
 from science.glimpse import NAMES
 from science.running import EARLY, plan_of, run, see, up_to
 from tests.worker.trials import data_of
@@ -19,7 +19,7 @@ BODY = {
     "steps": 60,
     "batch_size": 16,
 }
-CASE = Case("small", "mlp tanh", grid=False, body=BODY)
+CASE = Case("small", "mlp tanh", "beside", BODY)
 
 
 def test_a_kept_run_returns_as_it_was(tmp_path: Path) -> None:
