@@ -1,7 +1,7 @@
 """Facts beside the two total gains. None of them makes a headline; each is one number against its threshold.
 
 The forward slope, the scale of all layers' δ together, G after the first steps where the start is an exception, and
-the test accuracy against always saying the commonest label.
+the loss that was still falling when training ended, the test accuracy against always saying the commonest label.
 """
 
 import math
@@ -14,7 +14,7 @@ from scipy import stats
 from models.analysis.cuts import LIMIT
 from models.analysis.evidence import START, Where, above, beyond, gain_against
 from models.analysis.gradient import GradientFacts, gradient_of_run
-from models.analysis.measurements import Measured
+from models.analysis.measurements import NORMAL_QUANTILE, Measured
 from models.analysis.verdict import Evidence
 
 LEFT_OPEN: Final = "total_gain_without_confirmed_cut"
@@ -25,6 +25,7 @@ AFTER_ZERO: Final = "total_gain_after_zero_start"
 AFTER_TRANSIENT: Final = "total_gain_after_transient"
 ABOVE_MAJORITY: Final = "accuracy_above_majority"
 AT_MAJORITY: Final = "accuracy_at_majority"
+FALLING: Final = "loss_still_falling"
 
 SCALE_LIMIT: Final = math.log(1000.0)
 """δ of a usual network's hidden layers lies within a factor of 1000 of what the loss sends down: the output layer's
@@ -41,6 +42,7 @@ def facts_beside(measured: Measured, at_start: GradientFacts, positions: int) ->
         forward_slope(measured),
         global_scale(measured, at_start, positions),
         settled(measured, at_start),
+        falling_loss(measured),
         accuracy_at_chance(measured),
     )
     yield from (item for item in found if item is not None)
@@ -116,6 +118,17 @@ def settled_facts(measured: Measured) -> GradientFacts | None:
     return gradient_of_run(
         measured.settled, batch_norm=measured.batch_norm, resized=measured.resized, cut=measured.depth_cut
     )
+
+
+def falling_loss(measured: Measured) -> Evidence | None:
+    """By how much the loss of an untrained run fell within the end window, where that is more than its noise: it may
+    have been stopped too soon.
+    """
+    fall, error = measured.loss_fall, measured.loss_fall_error
+    if measured.trained in {None, "yes"} or measured.diverged or fall is None or error is None:
+        return None
+    limit = NORMAL_QUANTILE * error
+    return above(Where("loss", (), measured.end_steps), FALLING, fall, limit) if fall > limit else None
 
 
 def accuracy_at_chance(measured: Measured) -> Evidence | None:

@@ -33,6 +33,13 @@ def _accuracy(item: Evidence) -> str:
     return f"test accuracy {number(item.value)} is {side} what luck makes {floor}"
 
 
+def _falling(item: Evidence) -> str:
+    first, last = item.steps or (0, 0)
+    halves = f"from the first half of steps {first} to {last} to the second"
+    fell = f"the loss was still falling when training ended, by {number(item.value)} {halves}"
+    return f"{fell}; more steps may be what it lacks"
+
+
 def _forward(item: Evidence) -> str | None:
     if item.margin is None or item.margin <= 0:
         return None
@@ -74,6 +81,7 @@ CLAUSES: Final[Mapping[str, Callable[[Evidence], str | None]]] = {
     evidence.INPUTS: _inputs,
     beside.AFTER_ZERO: _after_zero,
     beside.AFTER_TRANSIENT: _after_transient,
+    beside.FALLING: _falling,
     beside.ABOVE_MAJORITY: _accuracy,
     beside.AT_MAJORITY: _accuracy,
 }

@@ -87,6 +87,10 @@ class Measured(BaseModel):
     final_loss: Real | None
     loss_error: Real | None
     """Mean data loss over the end window and its standard error over the window's batches."""
+    loss_fall: Real | None = None
+    loss_fall_error: Real | None = None
+    """How far the mean loss of the end window's later half lies below that of its first, and the standard error of it;
+    None where a half has fewer than two batches."""
     trained: Trained | None
     first_nonfinite: FirstNonfinite | None
     last_step: int
@@ -135,6 +139,7 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
     window = end_window(trace.steps, counted) if asked else start
     settled = _settled_records(trace.steps, counted) if asked else start[:0]
     loss, error = _final_loss(trace, window) if asked else (None, None)
+    fall, fall_error = _fall(trace, window) if asked else (None, None)
     zero_start = any(layer.scale == 0.0 for layer in trace.layers)
     rms = _measured_gradients(trace, zero_start=zero_start)
     return Measured(
@@ -157,6 +162,8 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
         largest_update=_finite_median(_largest_updates(trace)[rows]),
         final_loss=loss,
         loss_error=error,
+        loss_fall=fall,
+        loss_fall_error=fall_error,
         trained=trained(loss, error, facts, broken) if asked and loss is not None and error is not None else None,
         first_nonfinite=first_nonfinite(trace),
         last_step=last_step,
@@ -294,6 +301,18 @@ def _final_loss(trace: RunTrace, window: Records) -> tuple[float, float]:
     with np.errstate(over="ignore"):
         error = float(losses.std(ddof=1)) / math.sqrt(losses.size) if losses.size > 1 else 0.0
         return float(losses.mean()), error
+
+
+def _fall(trace: RunTrace, window: Records) -> tuple[float | None, float | None]:
+    """Of the loss from the first half of the window to the other, and its standard error."""
+    losses = trace.curves["loss"][window]
+    half = losses.size // 2
+    if half < 2 or not np.isfinite(losses).all():
+        return None, None
+    first, later = losses[:half], losses[-half:]
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = math.sqrt((float(first.var(ddof=1)) + float(later.var(ddof=1))) / half)
+        return float(first.mean() - later.mean()), error
 
 
 def _slopes(hidden: list[LayerPlan], rms: Array) -> tuple[float, ...]:

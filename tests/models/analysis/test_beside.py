@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from models.analysis import beside
 from models.analysis.measurements import measure, steps_read
@@ -181,6 +182,37 @@ def test_a_zero_after_step_ten_counts_as_one_and_so_it_does_without_a_zero_start
     trace = trace_of(HE, even(19, 0.0))
     trace.signals["activation_gradient_rms"][0, :10] = 0.0
     assert summarise(HE, trace, facts_of(HE)).verdict.at_start.kind == "vanishing"
+
+
+# --- a loss that still falls ----------------------------------------------------------------------------------------
+
+
+def ending(tail: list[float], **facts: Any) -> Verdict:
+    """A run whose last losses are ``tail``."""
+    trace = trace_of(HE, even(19, 0.0), loss=CHANCE)
+    trace.curves["loss"][-len(tail) :] = tail
+    return summarise(HE, trace, facts_of(HE, **facts)).verdict
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.004, 0.02, -0.02])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_falling_loss_is_told_where_welchs_t_says_so(slope: float, seed: int) -> None:
+    tail = 1.6 - slope * np.arange(11) + 0.03 * np.random.default_rng(seed).standard_normal(11)
+    found = shown(ending(tail.tolist()), beside.FALLING)
+    t = stats.ttest_ind(tail[:5], tail[-5:], equal_var=False).statistic
+    assert (found is not None) == (t > 1.96)
+    if found is not None:
+        assert found.value == pytest.approx(tail[:5].mean() - tail[-5:].mean())
+        assert found.steps == (99, 109)
+
+
+def test_a_falling_loss_is_said_of_runs_that_have_not_trained_alone() -> None:
+    falling = [1.7 - 0.01 * step for step in range(11)]
+    assert (
+        "still falling when training ended, by 0.06 from the first half of steps 99 to 109" in ending(falling).sentence
+    )
+    assert shown(ending([0.3 - 0.01 * step for step in range(11)]), beside.FALLING) is None
+    assert shown(ending([*falling[:-1], NAN], outcome="diverged"), beside.FALLING) is None
 
 
 # --- accuracy at chance ---------------------------------------------------------------------------------------------
