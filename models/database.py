@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import orjson
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.errors import _WaitTimeout
 from psycopg.sql import SQL, Identifier
+from psycopg.types.json import set_json_loads
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session, sessionmaker
@@ -147,7 +149,10 @@ class Database:
 
     def _connect(self, kind: type[psycopg.Connection[Any]] = psycopg.Connection) -> psycopg.Connection[Any]:
         url = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
-        return kind.connect(url, **self._parameters)  # type: ignore[arg-type]  # libpq's, by name
+        connection = kind.connect(url, **self._parameters)  # type: ignore[arg-type]  # libpq's, by name
+        # jsonb gives 1e30 back in 31 digits: a float, where Python's own reader makes an int that no answer can carry.
+        set_json_loads(orjson.loads, connection)
+        return connection
 
     def dispose(self) -> None:
         self.engine.dispose()

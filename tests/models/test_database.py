@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+import orjson
 import pytest
-from sqlalchemy import text
+from sqlalchemy import cast, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import OperationalError
 
 from models.database import Database
@@ -57,3 +59,12 @@ def test_a_server_that_lives_and_does_not_answer_is_given_up_where_that_is_asked
         with impatient.begin() as session:
             assert session.execute(text("SELECT 1")).scalar_one() == 1
     impatient.dispose()
+
+
+@pytest.mark.parametrize("number", [1e30, -2.5e300, 2.0**63, 1e-300, 3])
+def test_a_number_in_json_returns_as_one_that_an_answer_can_carry(database: Database, number: float) -> None:
+    """PostgreSQL writes 1e30 as an integer of 31 digits."""
+    with database.begin() as session:
+        back = session.execute(select(cast([number], JSONB))).scalar_one()
+    assert float(back[0]) == number
+    assert float(orjson.loads(orjson.dumps(back))[0]) == number
