@@ -34,6 +34,7 @@ def show(console: Console, comparison: Json) -> None:
     console.print()
     console.print(_table(console, variants, str(comparison.get("metric") or "metric")))
     console.print()
+    console.print(Padding(Text(str(comparison.get("answer") or NONE)), (0, 0, 1, 0), expand=False))
     for variant in variants:
         console.print(Text(str(variant.get("name")), style="bold"))
         console.print(Padding(Text(str(variant.get("sentence") or NONE)), (0, 0, 1, 2), expand=False))

@@ -49,7 +49,9 @@ NAMED_INITS: Final[dict[float, InitSpec]] = {
 
 
 def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
-    """The remedies worth trying, those that theory puts inside ±3 first, by |G|. None for a healthy verdict."""
+    """The remedies worth trying, those that theory puts inside ±3 first, by |G|; the rate before them where training
+    at it was what broke the network. None for a healthy verdict.
+    """
     if case.kind in {"healthy", "inconclusive"}:
         return ()
     found: set[str] = {case.kind, case.at_start.kind, *causes}
@@ -57,7 +59,10 @@ def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Ans
     candidates = (remedy for remedy in _candidates(plan, case, causes) if _applies(plan, remedy))
     structural = [answer for remedy in candidates if (answer := _structural(plan, case, remedy, found, own))]
     structural.sort(key=lambda answer: abs(answer.predicted_gain or 0.0))
-    at_run_time = (answer for answer in _at_run_time(plan, case, causes) if answer.remedy in _applying(plan))
+    at_run_time = [answer for answer in _at_run_time(plan, case, causes) if answer.remedy in _applying(plan)]
+    if "learning_rate" in causes:  # what broke it comes before what mends its traces, such as dead units
+        at_run_time.sort(key=lambda answer: answer.remedy != "learning_rate")
+        return (*at_run_time, *structural)
     return (*structural, *at_run_time)
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from models.analysis.comparison_answer import answer_of
 from models.analysis.comparison_notes import notes_of
 from models.analysis.comparison_parts import (
     Comparison,
@@ -53,6 +54,7 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     return Comparison(
         experiment_id=trial.experiment_id,
         metric=metric_of(trial.spec),
+        answer=answer_of(parts, metric_of(trial.spec)),
         notes=tuple(notes_of(trials, parts)),
         variants=tuple(parts),
         factorial=None if others else _factorial(trial),

@@ -117,8 +117,11 @@ class VariantComparison(_Answer):
 
 
 class Comparison(_Answer):
+    """``answer``: what is wrong and which remedies are shown to help, in a few sentences."""
+
     experiment_id: str
     metric: str
+    answer: str = ""
     notes: tuple[str, ...]
     variants: tuple[VariantComparison, ...]
     factorial: Factorial | None

@@ -1,6 +1,6 @@
 """A variant beside the baseline in words, from the comparison's own fields only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from models.analysis.comparison_parts import Outcomes, VariantComparison, VersusBaseline
@@ -35,7 +35,7 @@ def variant_sentence(part: VariantComparison, metric: str) -> str:
     clauses = [
         _kind(part),
         *_tuned(part),
-        _layers(part.versus_baseline.layers),
+        *_layers(part.versus_baseline.layers),
         *_results(part, part.versus_baseline, metric),
     ]
     clauses += [text for kind, text in LIMITS_OF.items() if any(remedy["kind"] == kind for remedy in part.remedies)]
@@ -55,11 +55,21 @@ def _tuned(part: VariantComparison) -> Iterator[str]:
         yield f"Its own best learning rate is {part.tuned['learning_rate']:g}"
 
 
-def _layers(layers: Sequence[LayerComparison]) -> str:
-    """Which layers it repairs, leaves and harms, at the end of training where there was one."""
-    trained = any(layer.at_end is not None for layer in layers)
-    moment = "At the end" if trained else "In the untrained network"
-    state_of = {layer.layer: (layer.at_end or layer.at_start).state for layer in layers}
+def _layers(layers: Sequence[LayerComparison]) -> Iterator[str]:
+    """Which layers it repairs, leaves and harms in the untrained network, and at the end of training where there was
+    one: a baseline that broke has no gradients there that a change could be told from.
+    """
+    starts = {layer.layer: layer.at_start.state for layer in layers}
+    ends = {layer.layer: layer.at_end.state for layer in layers if layer.at_end is not None}
+    if ends and {*starts.values(), *ends.values()} == {"fine"}:
+        yield _moment("Untrained and at the end", ends)
+        return
+    yield _moment("Untrained", starts)
+    if ends:
+        yield _moment("At the end", ends)
+
+
+def _moment(moment: str, state_of: Mapping[str, State]) -> str:
     those_in = {state: {name for name, its in state_of.items() if its == state} for state in LAYERS}
     said = [
         text.format(layers=spans(list(state_of), those_in[state])) for state, text in LAYERS.items() if those_in[state]

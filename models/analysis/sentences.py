@@ -31,7 +31,7 @@ LOSSES: Final = {
 
 def verdict_sentence(verdict: Verdict) -> str:
     """The whole verdict in a few plain sentences, conditions included."""
-    parts = [f"{_headline(verdict)}.", f"{_gradients(verdict)}."]
+    parts = [f"{headline(verdict)}.", f"{_gradients(verdict)}."]
     parts += [f"{clause}." for clause in _over_time(verdict)]
     parts += [f"{_capital(clause)}." for clause in _facts(verdict)]
     if verdict.causes == ("no_gradient_cause_found",):
@@ -44,7 +44,8 @@ def verdict_sentence(verdict: Verdict) -> str:
     return " ".join(parts)
 
 
-def _headline(verdict: Verdict) -> str:
+def headline(verdict: Verdict) -> str:
+    """What is wrong, without a full stop."""
     if verdict.kind == "mixed":
         counts = ", ".join(f"{count} {kind}" for kind, count in verdict.seeds.items())
         return f"The seeds disagree: {counts}"
@@ -85,7 +86,7 @@ def _facts(verdict: Verdict) -> Iterator[str]:
     if verdict.trained is None:
         yield "nothing was trained"
     for item in verdict.evidence:
-        among = f" ({item.seeds} seeds)" if item.seeds > 1 else ""
+        among = _among(item.seeds, sum(verdict.seeds.values()))
         if item.statistic in LOSSES:
             text = LOSSES[item.statistic].format(value=number(item.value, 4), threshold=number(item.threshold, 4))
             yield text + among
@@ -97,6 +98,13 @@ def _facts(verdict: Verdict) -> Iterator[str]:
             yield f"{words(item.signal)} is {number(item.value)} in {_one_layer(item)}{among}"
         elif clause := clause_beside(item):
             yield clause + among
+
+
+def _among(seeds: int, of: int) -> str:
+    """Of how many of a variant's seeds a fact is; single runs need no word of it."""
+    if of == 1:
+        return ""
+    return f" ({seeds} seeds)" if seeds == of else f" ({seeds} of {of} seeds)"
 
 
 def _place(item: Evidence) -> str:

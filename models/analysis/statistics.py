@@ -17,6 +17,8 @@ from scipy import special
 Array = npt.NDArray[np.float64]
 LEVEL: Final = 0.95
 ROUNDING: Final = 1e-9
+CANCELLED: Final = 1e-12
+"""A mean so small beside its values is what rounding leaves of 0: accuracies whose differences cancel."""
 
 
 def finite_or_none(value: float | None) -> float | None:
@@ -81,6 +83,8 @@ def t_intervals(values: Array, level: float = LEVEL) -> tuple[Interval, ...]:
     safe, degrees = np.maximum(k, 1), np.maximum(k - 1, 1)
     with np.errstate(over="ignore", invalid="ignore"):  # a loss of 1e200 has a spread beyond float64
         mean = np.where(finite, values, 0.0).sum(axis=0) / safe
+        size = np.where(finite, np.abs(values), 0.0).sum(axis=0) / safe
+        mean = np.where(np.abs(mean) <= CANCELLED * size, 0.0, mean)
         squares = (np.where(finite, values - mean, 0.0) ** 2).sum(axis=0)
         half = np.where(k > 1, special.stdtrit(degrees, 0.5 + level / 2.0) * np.sqrt(squares / degrees / safe), 0.0)
         narrow, wide = mean - half, mean + half

@@ -8,6 +8,8 @@ from collections.abc import Set as AbstractSet
 from models.analysis.gradient import OVER_INCREMENTS, GradientFacts, GradientKind, TimeFacts
 from models.analysis.statistics import Estimate
 
+MOST_SPANS = 4
+
 
 def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
     """Significant digits with a real minus sign; 'not finite' for null."""
@@ -49,6 +51,10 @@ def _gain_words(gain: Estimate, kind: GradientKind | None, each: Estimate | None
 
 
 def spans(names: Sequence[str], chosen: AbstractSet[str]) -> str:
-    """The chosen of ``names``, neighbours drawn together: 'hidden.0 to hidden.7, hidden.17'."""
+    """The chosen of ``names``, neighbours drawn together: 'hidden.0 to hidden.7, hidden.17'; only the first few runs
+    of them by name, as every second layer of a residual network may be chosen.
+    """
     runs = [list(run) for there, run in itertools.groupby(names, key=lambda name: name in chosen) if there]
-    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+    said = [run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:MOST_SPANS]]
+    more = sum(len(run) for run in runs[MOST_SPANS:])
+    return ", ".join(said) + (f" and {more} more" if more else "")

@@ -53,6 +53,11 @@ def test_neighbouring_layers_are_drawn_together() -> None:
     assert spans(names, {"hidden.0", "hidden.1", "hidden.2", "hidden.5"}) == "hidden.0 to hidden.2, hidden.5"
 
 
+def test_every_second_layer_is_counted_and_not_listed() -> None:
+    names = [f"hidden.{i}" for i in range(20)]
+    assert spans(names, set(names[::2])) == "hidden.0, hidden.2, hidden.4, hidden.6 and 6 more"
+
+
 # --- verdicts ---------------------------------------------------------------------------------------------------
 
 
@@ -81,6 +86,13 @@ def test_a_verdict_says_both_moments_and_its_conditions() -> None:
 def test_seeds_that_disagree_are_counted() -> None:
     found = variant_verdict([summary_of(PLAN, 0.0, 0.0, loss) for loss in (0.1, 0.1, CHANCE)])
     assert found.sentence.startswith("The seeds disagree: 2 healthy, 1 stalled.")
+
+
+def test_a_fact_is_said_with_the_seeds_that_it_is_of() -> None:
+    found = variant_verdict([summary_of(PLAN, 0.0, 0.0, loss) for loss in (2.0, 2.0, 2.0, 2.0, CHANCE)])
+    assert re.search(r"Partly trained: [^.]*\.?[^.]* \(4 of 5 seeds\)\.", found.sentence)
+    assert re.search(r"Not trained: .* \(1 of 5 seeds\)\.", found.sentence)
+    assert "seeds)" not in summary_of(PLAN, 0.0, 0.0, 2.0).verdict.sentence
 
 
 def test_an_exact_zero_is_said_and_not_a_number() -> None:
@@ -186,10 +198,15 @@ def test_no_comparison_sentence_contradicts_its_numbers(
     versus, success = part.versus_baseline, part.outcomes.success
     assert versus is not None
     assert f"{success.count} of {success.of} runs train" in part.sentence
-    assert ("it repairs" in part.sentence) == bool(versus.repaired_layers)
-    assert ("which the baseline has inside" in part.sentence) == any(
-        layer.at_end is not None and layer.at_end.state == "harmed" for layer in versus.layers
-    )
+    untrained, end = part.sentence.split("At the end ") if "At the end it" in part.sentence else (part.sentence,) * 2
+    for said, moments in (
+        (untrained, [layer.at_start for layer in versus.layers]),
+        (end, [layer.at_end for layer in versus.layers]),
+    ):
+        states = {moment.state for moment in moments if moment is not None}
+        assert ("repairs" in said) == ("repaired" in states)
+        assert ("which the baseline has inside" in said) == ("harmed" in states)
+        assert ("every hidden layer lies within" in said) == (states == {"fine"})
     significant = versus.p_holm is not None and versus.p_holm < 0.05
     assert ("no difference shown" in part.sentence) == (versus.p_holm is not None and not significant)
     mean = versus.metric_difference.mean or 0.0

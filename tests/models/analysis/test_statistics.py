@@ -54,6 +54,14 @@ def test_t_interval_is_scipys(values: list[float], level: float) -> None:
     assert (interval.low, interval.high) == pytest.approx((low, high), rel=1e-9, abs=1e-6)
 
 
+def test_differences_that_cancel_have_a_mean_of_zero_and_no_rest_of_rounding() -> None:
+    accuracies = np.array([345, 350, 341, 352]) / 359
+    found = t_interval(accuracies - accuracies[[1, 0, 3, 2]])
+    assert found.mean == 0.0
+    assert found.high == -found.low > 0.0
+    assert t_interval([1e-12, 3e-12]).mean == 2e-12
+
+
 def test_columns_are_estimated_apart_and_nan_is_left_out() -> None:
     first, second, third = t_intervals(np.array([[1.0, NAN, NAN], [2.0, 4.0, NAN], [6.0, NAN, NAN]]))
     assert (first.mean, first.n, second.mean, second.n, third.n) == (3.0, 3, 4.0, 1, 0)

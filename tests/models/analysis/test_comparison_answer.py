@@ -1,0 +1,95 @@
+"""The answer of a comparison names every remedy once, and says of it what its intervals show and no more."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.analysis.comparison import Comparison, RunRow, Trial, compare
+from models.analysis.comparison_answer import effect_of
+from tests.models.analysis.synthetic import CHANCE, LEARNED, summary_of, variants_of
+
+HE: dict[str, Any] = {"depth": 20, "width": 64, "activation": "relu", "init": {"kind": "kaiming_normal"}}
+NORM, CLIP = {"kind": "batch_norm"}, {"kind": "clip_norm"}
+SICK, WELL = (-9.0, CHANCE, 0.1), (0.0, LEARNED, 0.9)
+"""G, final loss, accuracy."""
+one_run = st.tuples(st.sampled_from([-9.0, 0.0, 9.0]), st.sampled_from([LEARNED, 2.0, CHANCE]), st.floats(0, 1))
+
+
+def compared(*arms: list[tuple[float, float, float]], **changes: Any) -> Comparison:
+    spec, variants = variants_of(NORM, CLIP, network=HE, **{"seeds": {"count": len(arms[0])}, **changes})
+    rows = [
+        RunRow(variant.name, seed, "succeeded", summary_of(variant.plan, gain, gain, loss, test_metric=metric))
+        for variant, arm in zip(variants, arms, strict=False)
+        for seed, (gain, loss, metric) in enumerate(arm)
+    ]
+    return compare(Trial("e", spec, variants, rows))
+
+
+def test_what_is_wrong_what_helps_and_what_is_not_shown() -> None:
+    found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5)
+    assert found.answer == (
+        "The baseline trains in 0 of 5 runs (95 % 0 to 0.522). Gradients vanish on their way to the input; "
+        "cause: depth without skip. "
+        "Shown to help: batch_norm (trains in 5 of 5 runs (95 % 0.478 to 1), a step costs ×1). "
+        "Not shown to help or to harm: clip_norm."
+    )
+
+
+def test_a_well_baseline_needs_no_remedy_and_harm_is_said() -> None:
+    found = compared([WELL] * 5, [WELL] * 5, [SICK] * 5)
+    assert found.answer.startswith("No remedy needed: the baseline trains in 5 of 5 runs (95 % 0.478 to 1).")
+    assert "Shown to harm: clip_norm." in found.answer
+    assert "Shown to help" not in found.answer
+
+
+def test_the_surest_comes_first_then_the_cheapest() -> None:
+    found = compared([SICK] * 8, [WELL] * 6 + [SICK] * 2, [WELL] * 8)
+    assert re.search(r"Shown to help: clip_norm \(.*; batch_norm \(trains in 6 of 8", found.answer)
+    assert "which of them is best was not tested" in found.answer
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_few_seeds_show_what_their_interval_shows(seeds: int) -> None:
+    found = compared([SICK] * seeds, [WELL] * seeds, [SICK] * seeds)
+    assert ("Shown to help" in found.answer) == (seeds == 2)  # 1 of 1 against 0 of 1 has no interval
+    assert ("Worth trying" in found.answer) == (seeds == 1)
+
+
+def test_untrained_networks_are_told_by_their_gradients() -> None:
+    found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5, steps=0, epochs=None)
+    assert "Gradients vanish on their way to the input in the untrained network; cause: " in found.answer
+    assert "Shown to help: batch_norm (gradients healthy before training)." in found.answer
+    assert "trains in" not in found.answer
+
+
+def test_without_a_baseline_there_is_nothing_to_say() -> None:
+    assert "nothing to compare with yet" in compared([], seeds=[0]).answer
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.tuples(*(st.lists(one_run, min_size=3, max_size=3) for _ in range(3))))
+def test_no_answer_contradicts_its_numbers(arms: tuple[list[tuple[float, float, float]], ...]) -> None:
+    found = compared(*arms)
+    baseline, *others = found.variants
+    assert baseline.verdict is not None
+    assert ("No remedy needed" in found.answer) == (baseline.verdict.kind == "healthy")
+    for part in others:
+        assert part.verdict is not None
+        assert part.versus_baseline is not None
+        assert len(re.findall(rf"\b{part.name}\b(?! alone)", found.answer.split("Worth trying")[0])) == 1
+        effect = effect_of(part, baseline)
+        difference = part.versus_baseline.success_difference
+        low, high = difference.low or 0.0, difference.high or 0.0
+        assert low <= 0 or effect in {"helps", "harms"}
+        said = {"helps": "Shown to help: ", "harms": "Shown to harm: ", "not shown": "Not shown to help or to harm: "}
+        group = re.search(rf"{said[effect]}((?:[^.]|\.\d)*)\.", found.answer)
+        assert group is not None
+        assert part.name in group.group(1)
+        if effect == "helps":
+            significant = part.versus_baseline.p_holm is not None and part.versus_baseline.p_holm < 0.05
+            assert low > 0 or (significant and (part.versus_baseline.metric_difference.mean or 0) > 0)
+        if effect == "not shown":
+            assert low <= 0 <= high
