@@ -1,8 +1,8 @@
 """An early reading of a run that still goes on: does its trace so far foretell that it will not train?
 
 It reads the stored records 0 … t and nothing else: no theory, no later step. The verdict of a run that has ended is
-``verdict.py``'s, by its training outcome. Losses are in units of the chance level. The thresholds were chosen on tanh
-and ReLU networks alone, and are measured on others by ``make bench-science``.
+``verdict.py``'s, by its training outcome. Losses are in units of the chance level. On which networks the thresholds
+were chosen, and what they are worth on others, ``make bench-science`` tells.
 """
 
 import math
@@ -20,7 +20,7 @@ from models.analysis.statistics import Array
 from models.analysis.trace import RunTrace
 from models.analysis.verdict import FRACTION_LIMIT, Evidence, worst
 
-EARLY_RULES: Final = "early-1"
+EARLY_RULES: Final = "early-2"
 WINDOW: Final = 10
 """Records that "now" is read over: a single batch is noise."""
 SMOOTH: Final = 5
@@ -31,20 +31,31 @@ FAR: Final = 9.0
 LEARNED: Final = 0.7
 """A loss below has left its plateau: from there on G decides nothing."""
 STILL: Final = 3e-5
-"""‖ΔW‖/‖W‖ of one step; 1e-3 is usual. A hundred such steps change a weight by 0.3 %."""
+"""‖ΔW‖/‖W‖ of one step; 1e-3 is usual. A hundred such steps change a weight by 0.3 %, whatever G is."""
 LEAP: Final = 0.5
 """‖ΔW‖/‖W‖ of one step that leaves little of what was drawn. Under a norm the scale of W is free, and it may."""
 REBOUND: Final = 0.15
-"""A loss that was below chance and rose by so much: the step is too long for where the weights are now."""
+"""A loss that was below chance and rose by so much, to above ``HALF``: what was learned is lost again, as the step is
+too long for where the weights are now."""
+HALF: Final = 0.5
+"""Of chance: where a run counts as trained (contract)."""
 RISEN: Final = 1.5
 """So many times chance, and times its own start: training makes it worse."""
 PLATEAU: Final = 0.84
+TOO_FAR: Final = 170.0
+"""Stalled: a loss above the one, that at the speed of the last ten steps would need more steps than the other to half
+of chance."""
+AT_CHANCE: Final = 0.99
+FOR_EVER: Final = 300.0
+"""The same two where no layer shows a reason."""
 FALL: Final = 0.02
-"""Stalled: above the one, and in ten steps down by less than the other; half of chance is then 170 steps away."""
+"""Of the loss since the start, by which it counts as falling."""
 FEWEST_FOR_REBOUND: Final = 20
 FEWEST_FOR_STALL: Final = 40
 
-EarlyKind = Literal["vanishing", "exploding", "diverged", "unstable", "dead", "saturated", "healthy", "undecided"]
+EarlyKind = Literal[
+    "vanishing", "exploding", "diverged", "unstable", "dead", "saturated", "stalled", "healthy", "undecided"
+]
 
 
 class EarlyReading(BaseModel):
@@ -79,6 +90,8 @@ class Signs:
     """By how much the smoothed loss rose above its minimum, where that was below chance."""
     gain_at_start: float
     gain: float
+    silent: bool
+    """δ of the last hidden layer is exactly zero, so that G has no value."""
     update: float
     dead: tuple[float, ...]
     saturated: tuple[float, ...]
@@ -86,6 +99,11 @@ class Signs:
     @property
     def furthest_gain(self) -> float:
         return max((self.gain, self.gain_at_start), key=lambda gain: 0.0 if math.isnan(gain) else abs(gain))
+
+    @property
+    def steps_to_half(self) -> float:
+        """At the speed of the last ten steps; ∞ where the loss does not fall."""
+        return (self.loss - HALF) / self.fall * WINDOW if self.fall > 0.0 else math.inf
 
 
 Finding = tuple[EarlyKind, Evidence]
@@ -106,6 +124,7 @@ def signs_of(trace: RunTrace, chance_level: float) -> Signs:
     loss = trace.curves["loss"] / chance_level
     deltas = trace.signals["activation_gradient_rms"][rows]
     updates = trace.signals["update_ratio"][rows, -WINDOW:]
+    now = [log_median(row[-WINDOW:]) for row in deltas]
     return Signs(
         step=int(trace.steps[-1]),
         hidden=tuple(trace.layers[row].name for row in rows),
@@ -116,7 +135,8 @@ def signs_of(trace: RunTrace, chance_level: float) -> Signs:
         fall=_fall(loss),
         rebound=_rebound(loss),
         gain_at_start=total_gain([log_median(row[:1]) for row in deltas]),
-        gain=total_gain([log_median(row[-WINDOW:]) for row in deltas]),
+        gain=total_gain(now),
+        silent=now[-1] == -math.inf,
         update=float(np.median(np.median(updates, axis=1))),
         dead=tuple(trace.signals["dead_fraction"][rows, -1].tolist()),
         saturated=tuple(trace.signals["saturated_fraction"][rows, -1].tolist()),
@@ -160,10 +180,14 @@ def _far(signs: Signs) -> Finding | None:
 
 
 def _still(signs: Signs) -> Finding | None:
-    """δ vanishes and with it the step: the weights do not move (plain SGD; Adam's steps keep their length)."""
-    if not (signs.gain < -LIMIT and signs.update < STILL and signs.loss > LEARNED):
+    """The weights do not move: δ vanishes and with it the step of plain SGD, or the rate is far too low. The first
+    steps may be short on purpose (a warm-up).
+    """
+    vanishes = signs.gain < -LIMIT
+    if not (signs.update < STILL and signs.loss > LEARNED) or not (vanishes or signs.step >= FEWEST_FOR_STALL):
         return None
-    return "vanishing", _evidence(signs, "update_ratio", "median_layer", signs.update, STILL)
+    kind: EarlyKind = "vanishing" if vanishes else "stalled"
+    return kind, _evidence(signs, "update_ratio", "median_layer", signs.update, STILL)
 
 
 def _leap(signs: Signs) -> Finding | None:
@@ -174,7 +198,7 @@ def _leap(signs: Signs) -> Finding | None:
 
 
 def _rose(signs: Signs) -> Finding | None:
-    if signs.rebound > REBOUND:
+    if signs.rebound > REBOUND and signs.loss > HALF:
         return "unstable", _of_loss(signs, "rise_above_minimum", signs.rebound, REBOUND)
     if signs.step >= WINDOW and signs.loss > RISEN * max(1.0, signs.loss_at_start):
         return "unstable", _of_loss(signs, "loss_of_chance", signs.loss, RISEN)
@@ -182,11 +206,27 @@ def _rose(signs: Signs) -> Finding | None:
 
 
 def _stalled(signs: Signs) -> Finding | None:
-    """The loss stands near chance and there is a reason in the layers; without one this is no alarm."""
-    if signs.step < FEWEST_FOR_STALL or not (signs.loss > PLATEAU and signs.fall < FALL):
+    """The loss stands near chance, and there is a reason in the layers."""
+    if signs.step < FEWEST_FOR_STALL or not (signs.loss > PLATEAU and signs.steps_to_half > TOO_FAR):
         return None
-    if abs(signs.gain) > LIMIT:
-        return _kind_of(signs.gain), _of_gain(signs, signs.gain, LIMIT)
+    return _silent(signs) or _gain_beyond(signs) or _most_of_a_layer(signs)
+
+
+def _silent(signs: Signs) -> Finding | None:
+    if not signs.silent:
+        return None
+    return "vanishing", _evidence(signs, "activation_gradient_rms", "last_hidden_layer", 0.0, 0.0)
+
+
+def _gain_beyond(signs: Signs) -> Finding | None:
+    """Under a norm at the start too: the first steps hide it from G, and mend nothing."""
+    for gain in (signs.gain, signs.gain_at_start if signs.normalized else math.nan):
+        if abs(gain) > LIMIT:
+            return _kind_of(gain), _of_gain(signs, gain, LIMIT)
+    return None
+
+
+def _most_of_a_layer(signs: Signs) -> Finding | None:
     kinds: tuple[tuple[EarlyKind, str, tuple[float, ...]], ...] = (
         ("dead", "dead_fraction", signs.dead),
         ("saturated", "saturated_fraction", signs.saturated),
@@ -197,7 +237,22 @@ def _stalled(signs: Signs) -> Finding | None:
     return None
 
 
-ALARMS: Final[tuple[Callable[[Signs], Finding | None], ...]] = (_nonfinite, _far, _still, _leap, _rose, _stalled)
+def _at_chance(signs: Signs) -> Finding | None:
+    """The loss stands at chance and hardly moves, and no layer says why."""
+    if signs.step < FEWEST_FOR_STALL or not (signs.loss > AT_CHANCE and signs.steps_to_half > FOR_EVER):
+        return None
+    return "stalled", _of_loss(signs, "loss_of_chance", signs.loss, AT_CHANCE)
+
+
+ALARMS: Final[tuple[Callable[[Signs], Finding | None], ...]] = (
+    _nonfinite,
+    _far,
+    _still,
+    _leap,
+    _rose,
+    _stalled,
+    _at_chance,
+)
 
 
 def _goes_well(signs: Signs) -> bool:

@@ -40,7 +40,8 @@ def read(*args: Any, **more: Any) -> EarlyReading:
 
 
 FALLING = np.linspace(1.0, 0.3, 51)
-BACK_UP = np.concatenate([np.linspace(1.0, 0.4, 30), np.linspace(0.4, 0.6, 21)])
+BACK_UP = np.concatenate([np.linspace(1.0, 0.4, 30), np.linspace(0.4, 0.7, 21)])
+NOISE = np.concatenate([np.linspace(1.0, 0.1, 30), np.linspace(0.1, 0.45, 21)])
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,11 @@ BACK_UP = np.concatenate([np.linspace(1.0, 0.4, 30), np.linspace(0.4, 0.6, 21)])
         (read(4.0), "exploding"),
         (read(0.0, dead_fraction=0.9), "dead"),
         (read(0.0, saturated_fraction=0.9), "saturated"),
+        (read(0.0), "stalled"),
+        (read(0.0, loss=0.8, update_ratio=1e-6), "stalled"),
+        (read(0.0, loss=0.9, activation_gradient_rms=0.0), "vanishing"),
+        (read(4.0, 0.0, 0.9, plan=NORMED), "exploding"),  # batch norm's first steps hide it, and mend nothing
+        (read(-5.0, loss=np.linspace(1.0, 0.9, 51)), "vanishing"),  # it falls, and half of chance is 200 steps away
     ],
 )
 def test_each_alarm_names_its_kind(reading: EarlyReading, kind: str) -> None:
@@ -74,7 +80,11 @@ def test_each_alarm_names_its_kind(reading: EarlyReading, kind: str) -> None:
         (read(-12.0, -5.0, loss=FALLING), "healthy"),  # the loss has left its plateau: gradients decide nothing
         (read(0.0, steps=1), "healthy"),
         (read(-5.0, steps=1), "undecided"),  # Adam often makes up for it
-        (read(0.0), "undecided"),  # at chance, and no layer says why
+        (read(0.0, steps=30), "undecided"),  # at chance, no layer says why, and it is early
+        (read(0.0, loss=0.95), "undecided"),  # on a plateau below chance, and no layer says why
+        (read(4.0, 0.0, 0.9), "undecided"),  # the first steps have put it right
+        (read(0.0, steps=11, update_ratio=1e-6), "undecided"),  # a warm-up
+        (read(0.0, loss=NOISE), "healthy"),  # it rose, and is still better than half of chance
         (read(4.0, steps=30), "undecided"),  # too early to call it stalled
         (read(4.0, loss=np.linspace(1.0, 0.85, 51)), "undecided"),  # it falls
     ],
