@@ -11,6 +11,7 @@ from typing import Final
 
 from science.case import ADAM, DEFAULT, DIGITS, HE, MNIST, NADAM, RMSPROP, SGD, VOWELS, Case, Json, case
 from science.unseen import unseen
+from science.wider import wider
 
 # --- the grid ----------------------------------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ def elsewhere() -> Iterator[Case]:
 
 
 def cases() -> list[Case]:
-    return [*grid(), *elsewhere(), *unseen()]
+    return [*grid(), *elsewhere(), *wider(), *unseen()]
 
 
 def _activations() -> Iterator[Case]:
