@@ -119,7 +119,11 @@ def _cells() -> Iterator[Case]:
     for cell, init in itertools.product(("identity", "relu"), (XAVIER, LARGE, TINY)):
         network = {"kind": "rnn", "cell": cell, "width": 40, "init": init, "recurrent_init": ORTHOGONAL}
         yield held_out(
-            "rnn without bounds", f"{cell}, {init['kind']}", network, {**ADAM, "learning_rate": 0.003}, VOWELS
+            "rnn without bounds",
+            f"{cell}, {init['kind']} {init.get('std', 1)}",
+            network,
+            {**ADAM, "learning_rate": 0.003},
+            VOWELS,
         )
     for bias in (-3.0, 1.0, 4.0):
         network = {"kind": "rnn", "cell": "lstm", "width": 24, "forget_bias": bias}
