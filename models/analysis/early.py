@@ -7,38 +7,29 @@ were chosen, and what they are worth on others, ``make bench-science`` tells.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from models.analysis.cuts import LIMIT
-from models.analysis.gradient import total_gain
-from models.analysis.measurements import log_median
-from models.analysis.statistics import Array
+from models.analysis.early_signs import HALF, WINDOW, Signs, signs_of
 from models.analysis.trace import RunTrace
 from models.analysis.verdict import FRACTION_LIMIT, Evidence, worst
 
-EARLY_RULES: Final = "early-2"
-WINDOW: Final = 10
-"""Records that "now" is read over: a single batch is noise."""
-SMOOTH: Final = 5
-"""Records averaged before a minimum of the loss is sought."""
+EARLY_RULES: Final = "early-3"
 FAR: Final = 9.0
-"""|G| of three times the cut, a factor 8,000 between the ends: beyond it no optimiser made up for it in time. Between
-3 and 9 Adam often does."""
+"""|G| of three times the cut, a factor 8,000 between the ends: beyond it only Muon made up for it in time, whose steps
+are equally long in all layers. Between 3 and 9 Adam often does."""
 LEARNED: Final = 0.7
 """A loss below has left its plateau: from there on G decides nothing."""
 STILL: Final = 3e-5
 """‖ΔW‖/‖W‖ of one step; 1e-3 is usual. A hundred such steps change a weight by 0.3 %, whatever G is."""
 LEAP: Final = 0.5
-"""‖ΔW‖/‖W‖ of one step that leaves little of what was drawn. Under a norm the scale of W is free, and it may."""
+"""‖ΔW‖/‖W‖ of one step that leaves little of what was drawn: now, or at any time if nothing has been learned since.
+Under a norm the scale of W is free, and it may."""
 REBOUND: Final = 0.15
 """A loss that was below chance and rose by so much, to above ``HALF``: what was learned is lost again, as the step is
 too long for where the weights are now."""
-HALF: Final = 0.5
-"""Of chance: where a run counts as trained (contract)."""
 RISEN: Final = 1.5
 """So many times chance, and times its own start: training makes it worse."""
 PLATEAU: Final = 0.84
@@ -50,7 +41,6 @@ FOR_EVER: Final = 300.0
 """The same two where no layer shows a reason."""
 FALL: Final = 0.02
 """Of the loss since the start, by which it counts as falling."""
-FEWEST_FOR_REBOUND: Final = 20
 FEWEST_FOR_STALL: Final = 40
 
 EarlyKind = Literal[
@@ -74,38 +64,6 @@ class EarlyReading(BaseModel):
         return self.kind not in {"healthy", "undecided"}
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """The few numbers that the rules read. Gains are of the depth axis; NaN is "not measured"."""
-
-    step: int
-    hidden: tuple[str, ...]
-    broken: bool
-    normalized: bool
-    loss_at_start: float
-    loss: float
-    fall: float
-    """By how much ten steps have lowered the loss; NaN before there are twenty."""
-    rebound: float
-    """By how much the smoothed loss rose above its minimum, where that was below chance."""
-    gain_at_start: float
-    gain: float
-    silent: bool
-    """δ of the last hidden layer is exactly zero, so that G has no value."""
-    update: float
-    dead: tuple[float, ...]
-    saturated: tuple[float, ...]
-
-    @property
-    def furthest_gain(self) -> float:
-        return max((self.gain, self.gain_at_start), key=lambda gain: 0.0 if math.isnan(gain) else abs(gain))
-
-    @property
-    def steps_to_half(self) -> float:
-        """At the speed of the last ten steps; ∞ where the loss does not fall."""
-        return (self.loss - HALF) / self.fall * WINDOW if self.fall > 0.0 else math.inf
-
-
 Finding = tuple[EarlyKind, Evidence]
 
 
@@ -119,51 +77,6 @@ def read_early(trace: RunTrace, chance_level: float) -> EarlyReading:
     return EarlyReading(kind=kind, step=signs.step, evidence=(_of_loss(signs, "loss_of_chance", signs.loss, LEARNED),))
 
 
-def signs_of(trace: RunTrace, chance_level: float) -> Signs:
-    rows = [row for row, layer in enumerate(trace.layers) if layer.role == "hidden"]
-    loss = trace.curves["loss"] / chance_level
-    deltas = trace.signals["activation_gradient_rms"][rows]
-    updates = trace.signals["update_ratio"][rows, -WINDOW:]
-    now = [log_median(row[-WINDOW:]) for row in deltas]
-    return Signs(
-        step=int(trace.steps[-1]),
-        hidden=tuple(trace.layers[row].name for row in rows),
-        broken=_broken(trace, loss),
-        normalized=any(trace.layers[row].normalization is not None for row in rows),
-        loss_at_start=float(loss[0]),
-        loss=float(loss[-WINDOW:].mean()),
-        fall=_fall(loss),
-        rebound=_rebound(loss),
-        gain_at_start=total_gain([log_median(row[:1]) for row in deltas]),
-        gain=total_gain(now),
-        silent=now[-1] == -math.inf,
-        update=float(np.median(np.median(updates, axis=1))),
-        dead=tuple(trace.signals["dead_fraction"][rows, -1].tolist()),
-        saturated=tuple(trace.signals["saturated_fraction"][rows, -1].tolist()),
-    )
-
-
-def _broken(trace: RunTrace, loss: Array) -> bool:
-    signals = trace.signals
-    counted = bool(signals["nonfinite_count"].any())
-    measured = loss, signals["activation_rms"], signals["activation_gradient_rms"]
-    return counted or not all(np.isfinite(its).all() for its in measured)
-
-
-def _fall(loss: Array) -> float:
-    if len(loss) < 2 * WINDOW or not np.isfinite(loss).all():
-        return math.nan
-    return float(loss[-2 * WINDOW : -WINDOW].mean() - loss[-WINDOW:].mean())
-
-
-def _rebound(loss: Array) -> float:
-    if len(loss) < FEWEST_FOR_REBOUND or not np.isfinite(loss).all():
-        return 0.0
-    smooth = np.convolve(loss, np.full(SMOOTH, 1.0 / SMOOTH), "valid")
-    lowest = int(smooth.argmin())
-    return float(smooth[lowest:].max() - smooth[lowest]) if smooth[lowest] < 1.0 else 0.0
-
-
 # --- the alarms, in the order of what decides -----------------------------------------------------------------------
 
 
@@ -172,9 +85,9 @@ def _nonfinite(signs: Signs) -> Finding | None:
 
 
 def _far(signs: Signs) -> Finding | None:
-    """G beyond ±9 at the start or now, and the loss has not left its plateau."""
+    """G beyond ±9 at the start or now, it does not come back, and the loss has not left its plateau."""
     gain = signs.furthest_gain
-    if not (abs(gain) > FAR and signs.loss > LEARNED):
+    if not (abs(gain) > FAR and signs.loss > LEARNED) or signs.recovers:
         return None
     return _kind_of(gain), _of_gain(signs, gain, FAR)
 
@@ -191,10 +104,11 @@ def _still(signs: Signs) -> Finding | None:
 
 
 def _leap(signs: Signs) -> Finding | None:
-    if signs.normalized or not signs.update > LEAP:
+    longest = signs.longest if signs.loss > LEARNED else signs.update
+    if signs.normalized or not longest > LEAP:
         return None
     kind: EarlyKind = "exploding" if signs.gain > LIMIT else "unstable"
-    return kind, _evidence(signs, "update_ratio", "median_layer", signs.update, LEAP)
+    return kind, _evidence(signs, "update_ratio", "median_layer", longest, LEAP)
 
 
 def _rose(signs: Signs) -> Finding | None:
@@ -220,7 +134,8 @@ def _silent(signs: Signs) -> Finding | None:
 
 def _gain_beyond(signs: Signs) -> Finding | None:
     """Under a norm at the start too: the first steps hide it from G, and mend nothing."""
-    for gain in (signs.gain, signs.gain_at_start if signs.normalized else math.nan):
+    now = math.nan if signs.recovers else signs.gain
+    for gain in (now, signs.gain_at_start if signs.normalized else math.nan):
         if abs(gain) > LIMIT:
             return _kind_of(gain), _of_gain(signs, gain, LIMIT)
     return None
@@ -238,8 +153,10 @@ def _most_of_a_layer(signs: Signs) -> Finding | None:
 
 
 def _at_chance(signs: Signs) -> Finding | None:
-    """The loss stands at chance and hardly moves, and no layer says why."""
-    if signs.step < FEWEST_FOR_STALL or not (signs.loss > AT_CHANCE and signs.steps_to_half > FOR_EVER):
+    """The loss stands at chance and hardly moves, no layer says why, and none comes back into range."""
+    if signs.step < FEWEST_FOR_STALL or (signs.recovers and abs(signs.gain_at_start) > LIMIT):
+        return None
+    if not (signs.loss > AT_CHANCE and signs.steps_to_half > FOR_EVER):
         return None
     return "stalled", _of_loss(signs, "loss_of_chance", signs.loss, AT_CHANCE)
 

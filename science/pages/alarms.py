@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from models.analysis import early
+from models.analysis import early, early_signs
 from models.analysis.cuts import LIMIT
 from models.analysis.early import EARLY_RULES
 from science.alarms import FAILED, FALSE_ALARMS, HEALTHY, HELD_OUT, OURS
@@ -59,19 +59,22 @@ def _the_alarm() -> Iterator[str]:
     """The rules of ``models/analysis/early.py`` in words, with their numbers."""
     yield ""
     yield f"The alarm ({early.EARLY_RULES}) reads the records so far; losses are in units of chance, *now* is"
-    yield f"the last {early.WINDOW} records. It goes off at the first that holds:"
+    yield f"the last {early_signs.WINDOW} records. It goes off at the first that holds:"
     yield ""
     yield "- a value that is not finite;"
     yield f"- |G| beyond {early.FAR:g} at the start or now, and a loss above {early.LEARNED:g};"
     yield f"- a median step ‖ΔW‖/‖W‖ below {early.STILL:g} and a loss above {early.LEARNED:g}, with G below −{LIMIT:g}"
     yield f"  or from step {early.FEWEST_FOR_STALL} on;"
-    yield f"- a median step above {early.LEAP:g}, where no norm frees the weights' scale;"
-    yield f"- a smoothed loss that was below chance and rose by {early.REBOUND:g}, to above {early.HALF:g};"
+    yield f"- a median step above {early.LEAP:g} now, or earlier under a loss still above {early.LEARNED:g}, where no"
+    yield "  norm frees the weights' scale;"
+    yield f"- a smoothed loss that was below chance and rose by {early.REBOUND:g}, to above {early_signs.HALF:g};"
     yield f"- a loss of {early.RISEN:g} times chance and its own start;"
     yield f"- from step {early.FEWEST_FOR_STALL} on a loss above {early.PLATEAU:g} that at the speed of the last ten"
     yield f"  steps is more than {early.TOO_FAR:g} from half of chance, with |G| beyond {LIMIT:g} (under a norm: or at"
     yield "  the start), a silent last hidden layer, or most of a layer dead or saturated;"
     yield f"- from then on a loss above {early.AT_CHANCE:g} that is more than {early.FOR_EVER:g} steps from it."
+    yield ""
+    yield f"A G that has come back to less than {early_signs.RECOVERED:g} of what it was at the start decides nothing."
     yield ""
     yield "Otherwise it says healthy where the loss has left its plateau, or falls under gradients inside ±3, and else"
     yield "undecided."
