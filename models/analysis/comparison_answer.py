@@ -14,6 +14,8 @@ from models.analysis.wording import number, words
 
 Effect = Literal["helps", "harms", "not shown", "not known"]
 MOST_ANSWERS: Final = 3
+TOLD: Final = {"activation": "function", "init": "init", "learning_rate": "value", "optimizer": "optimizer"}
+"""What a remedy of these kinds is, beside its name."""
 SICK: Final = frozenset({"vanishing", "exploding"})
 
 
@@ -66,9 +68,16 @@ def _helping(helping: Sequence[VariantComparison], metric: str) -> Iterator[str]
     if not helping:
         return
     ordered = sorted(helping, key=_rank)
-    yield f"Shown to help: {'; '.join(f'{part.name} ({_how(part, metric)})' for part in ordered)}"
+    yield f"Shown to help: {'; '.join(f'{_named(part)} ({_how(part, metric)})' for part in ordered)}"
     if len(helping) > 1 and ordered[0].outcomes.success.of:
         yield "In order of successes, then of the cost of a step; which of them is best was not tested"
+
+
+def _named(part: VariantComparison) -> str:
+    """'activation relu'."""
+    told = [remedy[TOLD[kind]] for remedy in part.remedies if (kind := str(remedy["kind"])) in TOLD]
+    values = [str(its["kind"] if isinstance(its, dict) else its) for its in told]
+    return " ".join([part.name, *(value for value in values if value not in part.name)])
 
 
 def _rank(part: VariantComparison) -> tuple[float, float]:

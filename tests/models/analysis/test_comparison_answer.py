@@ -93,3 +93,15 @@ def test_no_answer_contradicts_its_numbers(arms: tuple[list[tuple[float, float, 
             assert low > 0 or (significant and (part.versus_baseline.metric_difference.mean or 0) > 0)
         if effect == "not shown":
             assert low <= 0 <= high
+
+
+def test_a_remedy_of_many_is_named_with_what_it_is() -> None:
+    spec, variants = variants_of({"kind": "activation", "function": "gelu"}, network=HE)
+    runs = {"baseline": SICK, "activation": WELL}
+    rows = [
+        RunRow(variant.name, seed, "succeeded", summary_of(variant.plan, gain, gain, loss, test_metric=metric))
+        for variant in variants
+        for seed in range(5)
+        for gain, loss, metric in [runs[variant.name]]
+    ]
+    assert "Shown to help: activation gelu (trains in 5 of 5" in compare(Trial("e", spec, variants, rows)).answer
