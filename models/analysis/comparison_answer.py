@@ -10,7 +10,7 @@ from typing import Final, Literal
 from models.analysis.comparison_parts import Success, VariantComparison
 from models.analysis.power import ALPHA
 from models.analysis.sentences import NO_REMEDY, headline
-from models.analysis.wording import number, words
+from models.analysis.wording import estimate_words, number, words
 
 Effect = Literal["helps", "harms", "not shown", "not known"]
 MOST_ANSWERS: Final = 3
@@ -64,13 +64,13 @@ def _state(baseline: VariantComparison) -> str:
 
 
 def _helping(helping: Sequence[VariantComparison], metric: str) -> Iterator[str]:
-    """Most successes first, then the cheapest step."""
+    """Most successes first, then the best metric among them."""
     if not helping:
         return
     ordered = sorted(helping, key=_rank)
     yield f"Shown to help: {'; '.join(f'{_named(part)} ({_how(part, metric)})' for part in ordered)}"
     if len(helping) > 1 and ordered[0].outcomes.success.of:
-        yield "In order of successes, then of the cost of a step; which of them is best was not tested"
+        yield f"In order of successes, then of {metric}; which of them is best was not tested"
 
 
 def _named(part: VariantComparison) -> str:
@@ -81,8 +81,8 @@ def _named(part: VariantComparison) -> str:
 
 
 def _rank(part: VariantComparison) -> tuple[float, float]:
-    success, cost = part.outcomes.success, part.cost.step_time_ratio.mean
-    return -(success.count / success.of) if success.of else 0.0, cost if cost is not None else 0.0
+    success, metric = part.outcomes.success, part.outcomes.metric.mean
+    return -(success.count / success.of) if success.of else 0.0, -metric if metric is not None else 0.0
 
 
 def _how(part: VariantComparison, metric: str) -> str:
@@ -91,10 +91,11 @@ def _how(part: VariantComparison, metric: str) -> str:
     if not part.outcomes.success.of:
         return "gradients healthy before training"
     said = [f"trains in {_rate(part.outcomes.success)}"]
+    if part.outcomes.metric.mean is not None:
+        said.append(f"{metric} {estimate_words(part.outcomes.metric)}")
     difference = versus.metric_difference
     if versus.p_holm is not None and versus.p_holm < ALPHA and difference.mean is not None:
-        bounds = f"95 % {number(difference.low, signed=True)} to {number(difference.high, signed=True)}"
-        said.append(f"{metric} {number(difference.mean, signed=True)}, {bounds}")
+        said.append(f"{estimate_words(difference, signed=True)} against the baseline")
     if part.cost.step_time_ratio.mean is not None:
         said.append(f"a step costs ×{number(part.cost.step_time_ratio.mean)}")
     return ", ".join(said)
