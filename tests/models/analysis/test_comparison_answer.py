@@ -33,7 +33,8 @@ def test_what_is_wrong_what_helps_and_what_is_not_shown() -> None:
     assert found.answer == (
         "The baseline trains in 0 of 5 runs (95 % 0 to 0.522). Gradients vanish on their way to the input; "
         "cause: depth without skip. "
-        "Shown to help: batch_norm (trains in 5 of 5 runs (95 % 0.478 to 1), accuracy 0.9 (95 % 0.9 to 0.9, n = 5), a step costs ×1). "
+        "Shown to help: batch_norm (trains in 5 of 5 runs (95 % 0.478 to 1), accuracy 0.9 (95 % 0.9 to 0.9, n = 5), "
+        "a step costs ×1). "
         "Not shown to help or to harm: clip_norm."
     )
 
