@@ -10,7 +10,7 @@ from models.analysis.cuts import CUTS
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from models.specs.networks import NETWORKS
-from verdicts.cuts.grid import RATES, Candidate, candidates
+from verdicts.cuts.grid import RATES, Candidate, candidates, others
 from verdicts.cuts.outcomes import Outcome, outcome_of
 from verdicts.cuts.report import table
 from verdicts.cuts.separation import bands, best_cuts, on_side, separation
@@ -71,8 +71,16 @@ def test_the_grid_has_every_kind_of_network_and_nothing_that_cannot_be() -> None
     kinds = {its.network["kind"] for its in candidates()}
     assert kinds == set(NETWORKS)
     assert set(CUTS) == kinds
-    for its in candidates():
+    for its in [*candidates(), *others()]:
         expand(ExperimentSpec.model_validate({"name": "cut", **its.body(RATES[its.optimizer][0], 0)}))
+
+
+def test_the_others_are_other_networks_under_other_optimisers() -> None:
+    pairs = list(zip(candidates(), others(), strict=True))
+    assert all(one.group == other.group and one.optimizer != other.optimizer for one, other in pairs)
+    one, other = next((one, other) for one, other in pairs if one.network["kind"] == "sequential")
+    assert other.network["init"]["weight_variance"] == 1.25 * one.network["init"]["weight_variance"]
+    assert other.network["layers"] == one.network["layers"]
 
 
 def test_a_network_is_tried_at_every_rate_before_it_has_failed() -> None:

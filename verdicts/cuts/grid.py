@@ -5,7 +5,7 @@ Nothing is chosen by its outcome. Weight variances are multiples of what keeps a
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 Json = dict[str, Any]
@@ -15,6 +15,7 @@ SGD: Final = "sgd"
 ADAM: Final = "adam"
 RATES: Final = {SGD: (0.01, 0.001, 0.1), ADAM: (0.003, 0.0003, 0.03)}
 """Three rates a decade apart, in the order in which they are tried."""
+OTHER_SCALE: Final = 1.25
 SCALES: Final = (0.5, 0.7, 1.0, 1.4, 2.0)
 NORMS: Final = ("batch_norm", "layer_norm")
 DIGITS: Final[Json] = {"dataset": {"kind": "digits", "split_seed": 0}, "batch_size": 32}
@@ -45,6 +46,21 @@ def candidates() -> list[Candidate]:
     """All of them. New ones go to the end: a network's place is its seed."""
     kinds = [*_mlp(), *_cnn(), *_residual_mlp(), *_residual_cnn(), *_sequential(), *_transformer(), *_rnn()]
     return [*kinds, *_louder()]
+
+
+def others() -> list[Candidate]:
+    """As many networks that no cut was chosen on: every weight variance a quarter larger, the other optimiser."""
+    return [
+        replace(its, network=_scaled(its.network, OTHER_SCALE), optimizer=ADAM if its.optimizer == SGD else SGD)
+        for its in candidates()
+    ]
+
+
+def _scaled(network: Any, by: float) -> Any:
+    """With every ``weight_variance`` in it multiplied."""
+    if isinstance(network, dict):
+        return {key: value * by if key == "weight_variance" else _scaled(value, by) for key, value in network.items()}
+    return [_scaled(its, by) for its in network] if isinstance(network, list) else network
 
 
 def _gaussian(activation: str, scale: float) -> Json:
