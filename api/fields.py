@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,13 +10,15 @@ from pydantic import BaseModel
 from models.specs.base import Problem
 from models.specs.dataset import DATASETS
 from models.specs.init import INITS
+from models.specs.networks import NETWORKS
 from models.specs.optimizer import OPTIMIZERS
 from models.specs.remedy import REMEDIES
 
 MOST_PROBLEMS = 50
 _LONGEST_VALUE = 200
-_KINDS: Mapping[str, Collection[str]] = {
+_KINDS: Mapping[str, Mapping[str, type[BaseModel]]] = {
     "dataset": DATASETS,
+    "network": NETWORKS,
     "optimizer": OPTIMIZERS,
     "init": INITS,
     "remedies": REMEDIES,
@@ -76,10 +78,19 @@ def _field_problem(error: Mapping[str, Any], path: str) -> FieldProblem:
             )
         case "extra_forbidden":
             message = "there is no such field; /openapi.json has those there are"
-            return FieldProblem(field=where, value=_short(error["input"]), message=message)
+            return FieldProblem(
+                field=where, value=_short(error["input"]), message=message, allowed=_siblings(error, where)
+            )
         case _:
             message = _TYPES.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
             return FieldProblem(field=where, value=_short(error.get("input")), message=message, allowed=_allowed(error))
+
+
+def _siblings(error: Mapping[str, Any], where: str) -> list[str] | None:
+    """The fields that a part of a spec has, where its ``kind`` is known: ``optimizer.lr`` → learning_rate, …"""
+    parts = re.sub(r"\[\d+\]", "", where).split(".")
+    known = _KINDS.get(parts[-2], {}).get(str(error["loc"][-2])) if len(parts) > 1 else None
+    return None if known is None else sorted(known.model_fields)
 
 
 def _path(location: Sequence[int | str], body: Any, *, missing: bool) -> tuple[str, bool]:

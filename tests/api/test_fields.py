@@ -26,6 +26,7 @@ def errors_of(client: TestClient, body: Any, path: str = "/v1/experiments") -> l
         ({"remedies": [{"kind": "batch_norm"}, {"kind": "l2", "strength": -1}]}, "remedies[1].strength", -1, {"ge": 0}),
         ({"remedies": [{"kind": "magic"}]}, "remedies[0].kind", "magic", list(REMEDIES)),
         ({"remedies": [{}]}, "remedies[0].kind", None, list(REMEDIES)),
+        ({"remedies": [{"kind": "clip_norm", "max": 1}]}, "remedies[0].max", 1, ["kind", "max_norm"]),
         ({"remedies": [{"kind": "init"}]}, "remedies[0].init", None, None),
         ({"remedies": [{"kind": "init", "init": {}}]}, "remedies[0].init.kind", None, list(INITS)),
         (
@@ -43,7 +44,7 @@ def errors_of(client: TestClient, body: Any, path: str = "/v1/experiments") -> l
         ),
         ({"network": {**MLP, "depth": -20}}, "network.depth", -20, {"ge": 2}),
         ({"network": {**MLP, "kind": "magic"}}, "network.kind", "magic", list(NETWORKS)),
-        ({"network": {**MLP, "hiden": [4]}}, "network.hiden", [4], None),
+        ({"network": {**MLP, "hiden": [4]}}, "network.hiden", [4], sorted(NETWORKS["mlp"].model_fields)),
         ({"network": []}, "network", [], None),
         ({"dataset": {"kind": "cifar"}}, "dataset.kind", "cifar", list(DATASETS)),
         ({"dataset": {}}, "dataset.kind", None, list(DATASETS)),
