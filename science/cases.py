@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from science.case import ADAM, DEFAULT, DIGITS, HE, MNIST, NADAM, RMSPROP, SGD, VOWELS, Case, Json, case
+from science.further import further
 from science.unseen import unseen
 from science.wider import wider
 
@@ -68,7 +69,8 @@ def elsewhere() -> Iterator[Case]:
 
 
 def cases() -> list[Case]:
-    return [*grid(), *elsewhere(), *wider(), *unseen()]
+    known = [*grid(), *elsewhere(), *wider(), *further()]
+    return [*known, *unseen(known)]
 
 
 def _activations() -> Iterator[Case]:
