@@ -16,7 +16,7 @@ from models.analysis.early_signs import HALF, WINDOW, Signs, signs_of
 from models.analysis.trace import RunTrace
 from models.analysis.verdict import FRACTION_LIMIT, Evidence, worst
 
-EARLY_RULES: Final = "early-3"
+EARLY_RULES: Final = "early-4"
 FAR: Final = 9.0
 """|G| of three times the cut, a factor 8,000 between the ends: beyond it only Muon made up for it in time, whose steps
 are equally long in all layers. Between 3 and 9 Adam often does."""
@@ -37,8 +37,7 @@ TOO_FAR: Final = 170.0
 """Stalled: a loss above the one, that at the speed of the last ten steps would need more steps than the other to half
 of chance."""
 AT_CHANCE: Final = 0.99
-FOR_EVER: Final = 300.0
-"""The same two where no layer shows a reason."""
+"""The same plateau where no layer shows a reason."""
 FALL: Final = 0.02
 """Of the loss since the start, by which it counts as falling."""
 FEWEST_FOR_STALL: Final = 40
@@ -85,9 +84,9 @@ def _nonfinite(signs: Signs) -> Finding | None:
 
 
 def _far(signs: Signs) -> Finding | None:
-    """G beyond ±9 at the start or now, it does not come back, and the loss has not left its plateau."""
+    """G beyond ±9 at the start or now, and the loss has not left its plateau."""
     gain = signs.furthest_gain
-    if not (abs(gain) > FAR and signs.loss > LEARNED) or signs.recovers:
+    if not (abs(gain) > FAR and signs.loss > LEARNED):
         return None
     return _kind_of(gain), _of_gain(signs, gain, FAR)
 
@@ -123,19 +122,19 @@ def _stalled(signs: Signs) -> Finding | None:
     """The loss stands near chance, and there is a reason in the layers."""
     if signs.step < FEWEST_FOR_STALL or not (signs.loss > PLATEAU and signs.steps_to_half > TOO_FAR):
         return None
-    return _silent(signs) or _gain_beyond(signs) or _most_of_a_layer(signs)
+    return _gain_beyond(signs) or _most_of_a_layer(signs)
 
 
 def _silent(signs: Signs) -> Finding | None:
-    if not signs.silent:
+    """Nothing reaches the last hidden layer, exactly; only the output's biases learn, and lower the loss by it."""
+    if signs.step < WINDOW or not (signs.silent and signs.loss > PLATEAU):
         return None
     return "vanishing", _evidence(signs, "activation_gradient_rms", "last_hidden_layer", 0.0, 0.0)
 
 
 def _gain_beyond(signs: Signs) -> Finding | None:
     """Under a norm at the start too: the first steps hide it from G, and mend nothing."""
-    now = math.nan if signs.recovers else signs.gain
-    for gain in (now, signs.gain_at_start if signs.normalized else math.nan):
+    for gain in (signs.gain, signs.gain_at_start if signs.normalized else math.nan):
         if abs(gain) > LIMIT:
             return _kind_of(gain), _of_gain(signs, gain, LIMIT)
     return None
@@ -153,10 +152,8 @@ def _most_of_a_layer(signs: Signs) -> Finding | None:
 
 
 def _at_chance(signs: Signs) -> Finding | None:
-    """The loss stands at chance and hardly moves, no layer says why, and none comes back into range."""
-    if signs.step < FEWEST_FOR_STALL or (signs.recovers and abs(signs.gain_at_start) > LIMIT):
-        return None
-    if not (signs.loss > AT_CHANCE and signs.steps_to_half > FOR_EVER):
+    """The loss stands at chance and hardly moves, and no layer says why."""
+    if signs.step < FEWEST_FOR_STALL or not (signs.loss > AT_CHANCE and signs.steps_to_half > TOO_FAR):
         return None
     return "stalled", _of_loss(signs, "loss_of_chance", signs.loss, AT_CHANCE)
 
@@ -167,6 +164,7 @@ ALARMS: Final[tuple[Callable[[Signs], Finding | None], ...]] = (
     _still,
     _leap,
     _rose,
+    _silent,
     _stalled,
     _at_chance,
 )

@@ -16,9 +16,6 @@ WINDOW: Final = 10
 SMOOTH: Final = 5
 """Records averaged before a minimum of the loss is sought."""
 FEWEST_FOR_REBOUND: Final = 20
-RECOVERED: Final = 0.4
-"""G now over G at the start: where the optimiser has undone so much of it, G decides nothing (Adam, and more so Muon,
-whose steps are equally long in all layers)."""
 HALF: Final = 0.5
 """Of chance: where a run counts as trained (contract)."""
 
@@ -50,10 +47,6 @@ class Signs:
     @property
     def furthest_gain(self) -> float:
         return max((self.gain, self.gain_at_start), key=lambda gain: 0.0 if math.isnan(gain) else abs(gain))
-
-    @property
-    def recovers(self) -> bool:
-        return self.step >= WINDOW and abs(self.gain) < RECOVERED * abs(self.gain_at_start)
 
     @property
     def steps_to_half(self) -> float:
