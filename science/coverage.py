@@ -1,98 +1,70 @@
 """How often the intervals of the service hold what they are meant to hold: simulated, or counted where it can be.
 
-``OF_MEANS`` is a closed list: an interval function that is added there is tabled like the others.
+``GIVEN`` is a closed list of what the service answers with an interval; a test holds it against the answers' types.
 """
 
 import itertools
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
-from scipy import stats
 
-from models.analysis.gradient import gradient_of_run
 from models.analysis.layers import simultaneous_level
-from models.analysis.statistics import LEVEL, Array, Interval, clopper_pearson, paired_success_difference, t_intervals
+from models.analysis.statistics import LEVEL, t_intervals
+from science.coverage_counts import exact, newcombe
+from science.coverage_networks import gains
+from science.coverage_over_seeds import effect_sizes, service
+from science.covered import SEED, bounds_of, covered
+from science.populations import NORMAL, POPULATIONS
 from science.promises import Promise
 from science.scale import Scale
 
 SIZES: Final = (2, 3, 5, 10, 20, 50)
-SEED: Final = 5
-Bounds = tuple[Array, Array]
-Draw = Callable[[np.random.Generator, tuple[int, int]], Array]
+PROMISED: Final = 2_000
+"""Bootstrapped samples of which a promise is told, at any scale: 2 points are then four standard errors."""
+OVER_SEEDS: Final = "what the service gives over seeds"
+STUDENT: Final = "t"
+GIVEN: Final[Mapping[str, str]] = {
+    "metric": OVER_SEEDS,
+    "loss": OVER_SEEDS,
+    "metric_difference": f"{OVER_SEEDS}, of paired differences",
+    "effect_size_interval": "Hedges' g",
+    "success": "Clopper-Pearson",
+    "success_difference": "Newcombe",
+    "total_gain": f"{STUDENT} over seeds, or over one run's increments; over time one run has none",
+    "gain_per_layer": f"e^({STUDENT}) over seeds, or over one run's kept increments",
+    "gain_per_step": f"e^({STUDENT}) over seeds; one run has none",
+    "at_start": f"{STUDENT}, of r in a layer",
+    "at_end": f"{STUDENT}, of r in a layer",
+    "change": f"paired {STUDENT}; states of layers by those of all layers at once",
+    "step_time_ratio": f"e^({STUDENT}) of ln ratios",
+    "effect": f"{STUDENT} of a factorial's contrasts within seeds",
+    "validation_loss": f"{STUDENT} over the seeds of tuning",
+}
+"""Field of an answer: which interval of this page it is. e^ of an interval holds e^ of what the interval holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Population:
-    """Where values come from, with its exact mean."""
-
-    name: str
-    mean: float
-    draw: Draw
-
-
-def _train_or_die(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-    learned = rng.random(shape) < 0.7
-    return np.where(learned, 0.95, 0.1) + 0.02 * rng.standard_normal(shape)
-
-
-POPULATIONS: Final = (
-    Population("normal", 0.0, lambda rng, shape: rng.standard_normal(shape)),
-    Population("skewed (lognormal, σ = 1)", math.exp(0.5), lambda rng, shape: rng.lognormal(0.0, 1.0, shape)),
-    Population("heavy tails (t, 3 degrees)", 0.0, lambda rng, shape: rng.standard_t(3, shape)),
-    Population("bimodal (70 % at .95, 30 % at .1)", 0.7 * 0.95 + 0.3 * 0.1, _train_or_die),
-)
-
-
-def bounds_of(intervals: tuple[Interval, ...]) -> Bounds:
-    return np.array([its.low for its in intervals]), np.array([its.high for its in intervals])
-
-
-@dataclass(frozen=True, slots=True)
-class OfMean:
-    """An interval of a population's mean. ``bounds`` takes (n, repetitions), a column each."""
-
-    name: str
-    where: str
-    bounds: Callable[[Array], Bounds]
-
-
-OF_MEANS: Final = (
-    OfMean(
-        "t",
-        "a variant's G, metric and loss over seeds; paired differences; ln time ratios; a factorial's effects",
-        lambda values: bounds_of(t_intervals(values)),
-    ),
-)
-
-
-def run(scale: Scale, _processes: int) -> dict[str, Any]:
+def run(scale: Scale, processes: int) -> dict[str, Any]:
     repetitions = scale.repetitions
     return {
         "repetitions": repetitions,
         "means": list(means(repetitions)),
         "paired": list(paired(repetitions)),
         "layers": list(simultaneous(repetitions)),
-        "increments": [increments(batch, scale.networks) for batch in (1, 64)],
+        "service": service(scale.resampled, PROMISED, processes),
+        "effect_sizes": list(effect_sizes(repetitions // 5)),
+        "gains": list(gains(scale.networks)),
         "exact": [exact(of) for of in SIZES],
         "success_difference": [newcombe(pairs) for pairs in SIZES],
     }
 
 
 def means(repetitions: int) -> Iterator[dict[str, Any]]:
-    """Share of intervals that hold the population's mean."""
-    for (index, its), population, n in itertools.product(enumerate(OF_MEANS), POPULATIONS, SIZES):
-        values = population.draw(np.random.default_rng([SEED, index, n]), (n, repetitions))
-        low, high = its.bounds(values)
-        yield {
-            "interval": its.name,
-            "population": population.name,
-            "n": n,
-            "coverage": covered(low, high, population.mean),
-        }
+    """Share of t-intervals that hold the population's mean."""
+    for population, n in itertools.product(POPULATIONS, SIZES):
+        values = population.draw(np.random.default_rng([SEED, 0, n]), (n, repetitions))
+        coverage = covered(*bounds_of(t_intervals(values)), population.mean)
+        yield {"population": population.name, "n": n, "coverage": coverage}
 
 
 def paired(repetitions: int) -> Iterator[dict[str, Any]]:
@@ -118,133 +90,19 @@ def simultaneous(repetitions: int) -> Iterator[dict[str, Any]]:
         yield {"population": population.name, "layers": layers, "n": n, "coverage": float(held.mean())}
 
 
-WIDTH: Final = 64
-DEPTH: Final = 30
-GROUP: Final = 5
-
-
-def increments(batch: int, nets: int) -> dict[str, Any]:
-    """G of one untrained He-ReLU network from its own increments, and over groups of five networks.
-
-    ln δ over depth is a random walk only nearly: neighbouring increments share weights, and their spread is not normal.
-    """
-    levels = np.concatenate([_levels(batch, 250, chunk) for chunk in range(nets // 250)])
-    gains = levels[:, 0] - levels[:, -1]
-    truth = float(gains.mean())
-    alone = [gradient_of_run(row, batch_norm=False).total_gain for row in levels.tolist()]
-    low, high = np.array([[its.low, its.high] for its in alone], dtype=np.float64).T
-    seeds = bounds_of(t_intervals(gains[: len(gains) // GROUP * GROUP].reshape(-1, GROUP).T))
-    return {
-        "batch": batch,
-        "nets": len(levels),
-        "one run": covered(low, high, truth),
-        "five seeds": covered(*seeds, truth),
-        "mean": truth,
-        "spread": float(gains.std(ddof=1)),
-    }
-
-
-def _levels(batch: int, nets: int, chunk: int) -> Array:
-    """(nets, layers): ln rms δ of many networks at once; h ← W·φ(h), W ~ N(0, 2/width), cotangent N(0, 1)."""
-    rng = np.random.default_rng([SEED, batch, chunk])
-    h = rng.standard_normal((nets, WIDTH, batch), dtype=np.float32)
-    weights, slopes = [], []
-    for _ in range(DEPTH - 1):
-        weights.append(rng.standard_normal((nets, WIDTH, WIDTH), dtype=np.float32) * np.float32(math.sqrt(2.0 / WIDTH)))
-        slopes.append(h > 0)
-        h = weights[-1] @ np.maximum(h, 0.0)
-    delta = rng.standard_normal(h.shape, dtype=np.float32)
-    levels = [delta]
-    for weight, slope in zip(reversed(weights), reversed(slopes), strict=True):
-        levels.append(slope * (weight.transpose(0, 2, 1) @ levels[-1]))
-    return np.array([0.5 * np.log((its.astype(np.float64) ** 2).mean(axis=(1, 2))) for its in reversed(levels)]).T
-
-
-def covered(low: Array, high: Array, truth: float) -> float:
-    return float(((low <= truth) & (truth <= high)).mean())
-
-
-# --- counted, not simulated ---------------------------------------------------------------------------------------
-
-P_GRID: Final[Array] = np.linspace(0.0, 1.0, 2001)
-
-
-def exact(of: int) -> dict[str, Any]:
-    """Clopper-Pearson's least coverage over all probabilities of a fine grid, its own bounds included."""
-    found = [clopper_pearson(count, of) for count in range(of + 1)]
-    low, high = (np.array([bounds[side] for bounds in found if bounds is not None]) for side in (0, 1))
-    # Coverage falls just outside a bound, so the grid has every bound's two neighbours too.
-    edges = np.concatenate([low - 1e-12, low + 1e-12, high - 1e-12, high + 1e-12])
-    p = np.unique(np.clip(np.concatenate([P_GRID, edges]), 0.0, 1.0))
-    inside = (low[:, None] <= p) & (p <= high[:, None])
-    coverage = (stats.binom.pmf(np.arange(of + 1)[:, None], of, p) * inside).sum(axis=0)
-    return {"n": of, "least": float(coverage.min()), "mean": float(coverage.mean())}
-
-
-def newcombe(pairs: int) -> dict[str, Any]:
-    """The paired difference of successes: every table of ``pairs`` counted, over rates and correlations."""
-    tables = [
-        (both, first, second, pairs - both - first - second)
-        for both in range(pairs + 1)
-        for first in range(pairs + 1 - both)
-        for second in range(pairs + 1 - both - first)
-    ]
-    intervals = [paired_success_difference(*_outcomes(table)) for table in tables]
-    low, high = bounds_of(tuple(intervals))
-    counts = np.array(tables)
-    coverages = {_named(cell): _counted(counts, low, high, cell) for cell in _cells()}
-    least = min(coverages, key=lambda name: coverages[name])
-    return {
-        "n": pairs,
-        "least": coverages[least],
-        "least_at": least,
-        "mean": float(np.mean(list(coverages.values()))),
-    }
-
-
-Cell = tuple[float, float, float]
-
-
-def _cells() -> Iterator[Cell]:
-    """(p of the one, p of the other, correlation), those that can be."""
-    for p1, p2, phi in itertools.product((0.05, 0.2, 0.5, 0.8, 0.95), (0.05, 0.2, 0.5, 0.8, 0.95), (0.0, 0.5)):
-        if p2 >= p1 and min(_probabilities((p1, p2, phi))) >= 0.0:
-            yield p1, p2, phi
-
-
-def _named(cell: Cell) -> str:
-    return "{:g} and {:g}, correlation {:g}".format(*cell)
-
-
-def _probabilities(cell: Cell) -> tuple[float, float, float, float]:
-    p1, p2, phi = cell
-    both = p1 * p2 + phi * math.sqrt(p1 * (1 - p1) * p2 * (1 - p2))
-    return both, p1 - both, p2 - both, 1 - p1 - p2 + both
-
-
-def _counted(counts: npt.NDArray[np.int64], low: Array, high: Array, cell: Cell) -> float:
-    chance = stats.multinomial.pmf(counts, counts[0].sum(), np.clip(_probabilities(cell), 0.0, 1.0))
-    truth = cell[0] - cell[1]
-    inside = (low <= truth + 1e-12) & (truth - 1e-12 <= high)
-    return float(chance[inside].sum())
-
-
-def _outcomes(table: tuple[int, int, int, int]) -> tuple[list[bool], list[bool]]:
-    both, first, second, neither = table
-    ones = [True] * (both + first) + [False] * (second + neither)
-    twos = [True] * both + [False] * first + [True] * second + [False] * neither
-    return ones, twos
-
-
 # --- words ----------------------------------------------------------------------------------------------------------
 
 
 def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
     """What the design says of intervals, and what was found."""
-    normal = [row["coverage"] for row in figures["means"] if row["population"] == "normal" and row["interval"] == "t"]
-    worst = max(normal, key=lambda value: abs(value - LEVEL))
-    yield Promise(
-        "t-intervals on normal data, n = 2 … 50", "95 ± 2 %", f"worst {worst:.1%}", abs(worst - LEVEL) <= 0.02
-    )
+    yield _of_normal("t-intervals on normal data, n = 2 … 50", figures["means"])
+    yield _of_normal("what the service gives over 10 … 50 seeds, normal data", figures["service"])
+    yield _of_normal("effect size, normal differences, n = 3 … 50", figures["effect_sizes"])
     least = min(row["least"] for row in figures["exact"])
     yield Promise("exact intervals of a probability", "never below 95 %", f"least {least:.2%}", least >= LEVEL - 1e-9)
+
+
+def _of_normal(what: str, rows: list[Mapping[str, Any]]) -> Promise:
+    found = [row["coverage"] for row in rows if row["population"].startswith(NORMAL.name)]
+    worst = max(found, key=lambda value: abs(value - LEVEL))
+    return Promise(what, "95 ± 2 %", f"worst {worst:.1%}", abs(worst - LEVEL) <= 0.02)

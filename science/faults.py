@@ -61,6 +61,7 @@ def _adam(rate: float) -> Json:
 
 CRITICAL_TANH: Final[Json] = {"kind": "gaussian", "weight_variance": 1.760955, "bias_variance": 0.05}
 SKIP: Final[Json] = {"skip": {"kind": "residual", "every": 2}}
+SCALED_SKIP: Final[Json] = {"skip": {"kind": "scaled", "every": 2}}
 NORM: Final[Json] = {"normalization": {"kind": "batch_norm"}}
 DEFAULT: Final[Json] = {"kind": "torch_default"}
 CNN: Final[Json] = {"kind": "cnn", "channels": [12], "layers_per_stage": 6, "init": HE, "pool": None}
@@ -71,6 +72,7 @@ BASES: Final[dict[str, Json]] = {
     "gelu, adam": {"network": _mlp(10, "gelu", HE), "optimizer": _adam(0.001)},
     "cnn": {"network": CNN, "optimizer": _sgd(0.01)},
     "residual": {"network": _mlp(24, "relu", DEFAULT, **SKIP), "optimizer": _adam(0.001)},
+    "deep residual": {"network": _mlp(80, "relu", HE, **SCALED_SKIP), "optimizer": _sgd(0.01)},
     "batch norm": {"network": _mlp(6, "relu", HE, **NORM), "optimizer": _sgd(0.02)},
 }
 
@@ -108,7 +110,7 @@ def faults() -> Iterator[Fault]:
         yield Fault("learning rate 1e-6", "learning_rate", base, {"optimizer": {"learning_rate": 1e-6}})
     for base in ("relu", "cnn"):
         yield Fault("a layer's biases − 30", "dead_units", base, {}, _dead_layer)
-    yield Fault("the skips left out", "depth_without_skip", "residual", {"network": {"skip": None}})
+    yield Fault("the skips left out", "depth_without_skip", "deep residual", {"network": {"skip": None}})
     yield Fault("6 → 60 layers", "batch_norm_at_depth", "batch norm", {"network": {"depth": 60}})
     for base in ("relu", "tanh", "gelu, adam", "cnn"):
         yield Fault("inputs × 1e30", "numeric_range", base, {}, _unscaled(1e30))

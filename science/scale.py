@@ -7,17 +7,18 @@ from typing import Final
 @dataclass(frozen=True, slots=True)
 class Scale:
     """``every``: of the cases each so many-th is trained; an even number would leave one optimiser alone. ``specs``:
-    networks at random of a kind.
+    networks at random of a kind. ``resampled``: samples of a cell where each is bootstrapped.
     """
 
     seeds: int
     every: int
     specs: int
     repetitions: int
+    resampled: int
     networks: int
 
 
 SCALES: Final = {
-    "quick": Scale(seeds=2, every=3, specs=8, repetitions=10_000, networks=1_000),
-    "full": Scale(seeds=5, every=1, specs=40, repetitions=40_000, networks=10_000),
+    "quick": Scale(seeds=2, every=3, specs=8, repetitions=10_000, resampled=300, networks=1_000),
+    "full": Scale(seeds=5, every=1, specs=40, repetitions=40_000, resampled=2_000, networks=10_000),
 }

@@ -80,6 +80,9 @@ def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[R
     if plan.network.recurrent:
         yield from _over_time(plan)
         return
+    if "depth_without_skip" in causes and not case.starts_beyond_over_depth:
+        yield from _skips(case)  # samples have become one point, which G does not tell and nothing else changes
+        return
     activation = case.first_layer.activation
     variance = None if activation is None else critical_weight_variance(activation, 0.0)
     if variance is not None and variance <= LARGEST_VARIANCE and not case.measured.normalized:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from models.analysis import beside, evidence
+from models.analysis.collapse import collapsed
 from models.analysis.cuts import LIMIT
 from models.analysis.gradient import GradientFacts, GradientKind
 from models.analysis.measurements import Measured
@@ -40,6 +41,7 @@ class Case:
     predicted_gain: float | None
     has_skips: bool = False
     positions: int = 1
+    batch_size: int = 1
 
     @property
     def starts_beyond(self) -> bool:
@@ -90,8 +92,10 @@ def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
         return (), []
     found = {cause: shown for cause, rule in RULES_BY_CAUSE.items() if (shown := rule(case)) is not None}
     explained = {"initialisation", "saturating_activation", "batch_norm_at_depth"} & set(found)
-    if case.starts_beyond_over_depth and not explained and not case.has_skips:
-        found["depth_without_skip"] = []  # the gain at the start, which every verdict shows, is the evidence
+    if not explained and (depth := _depth_without_skip(case)) is not None:
+        found["depth_without_skip"] = depth
+        if depth:  # units are off because all samples are one point; a leaky activation repairs nothing there
+            found.pop("dead_units", None)
     if not found:
         found["no_gradient_cause_found"] = []
     causes = tuple(cause for cause in CAUSES if cause in found)
@@ -148,6 +152,20 @@ def _most_of_a_layer(case: Case, signal: str, fractions: tuple[float, ...]) -> l
         return None
     shown = evidence.worst_fraction(signal, case.measured, fractions)
     return None if shown is None else [shown]
+
+
+def _depth_without_skip(case: Case) -> list[Evidence] | None:
+    """Asked where neither weights nor activation nor batch norm are to blame, which would be repaired with less.
+
+    G starts beyond the cut though theory has it inside, and every verdict shows that; or all samples are one point deep
+    in the network. Then another initialisation, a leaky activation or layer norm repair nothing, and skips do.
+    """
+    if case.has_skips:
+        return None
+    if case.starts_beyond_over_depth:
+        return []
+    together = None if case.at_start.time else collapsed(case.measured, case.batch_size)
+    return None if together is None else [together]
 
 
 def _batch_norm_at_depth(case: Case) -> list[Evidence] | None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from models.analysis import beside, evidence
+from models.analysis import beside, collapse, evidence
 from models.analysis.verdict import Evidence
 from models.analysis.wording import number
 
@@ -59,6 +59,11 @@ def _scale(item: Evidence) -> str:
     return f"δ of all hidden layers together is {size} at the start: ×{ratio} of the output layer's"
 
 
+def _collapsed(item: Evidence) -> str:
+    share = f"{number(item.value)} of the units of the median layer are off for every sample of the batch at the start"
+    return f"samples become one point on their way: {share}"
+
+
 def _after_zero(item: Evidence) -> str:
     return f"weights start at zero, so G is read again once they have moved: {_settled(item)}"
 
@@ -79,6 +84,7 @@ CLAUSES: Final[Mapping[str, Callable[[Evidence], str | None]]] = {
     beside.FORWARD: _forward,
     beside.SCALE: _scale,
     evidence.INPUTS: _inputs,
+    collapse.OFF_AT_START: _collapsed,
     beside.AFTER_ZERO: _after_zero,
     beside.AFTER_TRANSIENT: _after_transient,
     beside.FALLING: _falling,

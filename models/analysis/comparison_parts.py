@@ -83,13 +83,15 @@ class Cost(_Answer):
 
 class VersusBaseline(_Answer):
     """``test``, ``effect_size`` (paired Hedges g), ``p_holm``, ``pairing`` and ``seeds_needed`` are of the metric;
-    ``primary`` is to be read first. ``seeds_needed``: with which a paired t-test would find, with power 0.8, the
-    difference that these seeds do not show.
+    ``primary`` is to be read first. ``effect_size_interval`` is that of g, which is of the mean of all seeds where
+    ``metric_difference`` is of their middle half too. ``seeds_needed``: with which a paired t-test would find, with
+    power 0.8, the difference that these seeds do not show.
     """
 
     success_difference: Estimate
     metric_difference: Estimate
     effect_size: Number
+    effect_size_interval: Estimate | None = None
     test: str
     p_holm: Number
     pairing: Pairing | None = None

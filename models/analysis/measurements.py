@@ -82,6 +82,8 @@ class Measured(BaseModel):
     dead: tuple[Real, ...]
     saturated: tuple[Real, ...]
     """Medians over the end window, or of the untrained network where nothing was trained."""
+    dead_at_start: tuple[Real, ...] = ()
+    """Of the untrained network."""
     largest_update: Real
     """Median over hidden layers of their largest ‖ΔW‖/‖W‖ in one recorded step."""
     final_loss: Real | None
@@ -159,6 +161,7 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
         slope_at_start=_slopes(hidden, trace.signals["activation_rms"][rows, 0]),
         dead=_over(_finite_median, trace.signals["dead_fraction"], rows, window),
         saturated=_over(_finite_median, trace.signals["saturated_fraction"], rows, window),
+        dead_at_start=_over(_finite_median, trace.signals["dead_fraction"], rows, start),
         largest_update=_finite_median(_largest_updates(trace)[rows]),
         final_loss=loss,
         loss_error=error,

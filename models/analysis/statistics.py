@@ -132,6 +132,32 @@ def hedges_g(differences: Sequence[float]) -> float | None:
     return math.exp(math.lgamma(m / 2) - math.lgamma((m - 1) / 2)) / math.sqrt(m / 2) * ratio
 
 
+def hedges_g_interval(differences: Sequence[float]) -> Interval:
+    """g with the interval of the effect that it estimates, (mean of d)/(sd of d): exact for normal differences.
+
+    t = √n·mean/sd is noncentral t at n − 1 degrees with shift √n·effect; the bounds are the effects at which t lies at
+    either tail's edge (Steiger & Fouladi 1997). Without a spread, and below three, there are no bounds.
+    """
+    n, g, ratio = len(differences), hedges_g(differences), standardised(differences)
+    if g is None or ratio is None or n < 3 or not has_spread(np.asarray(differences, dtype=np.float64)):
+        point = math.nan if g is None else g
+        return Interval(point, point, point, n, bounded=False)
+    # Of the absolute value, so that A less B has the mirror image of B less A.
+    ends = [math.copysign(1.0, ratio) * shift / math.sqrt(n) for shift in _shifts(abs(ratio) * math.sqrt(n), n - 1)]
+    return Interval(g, min(ends), max(ends), n)
+
+
+LARGE_T: Final = 1_000.0
+
+
+def _shifts(t: float, degrees: int) -> list[float]:
+    """Shifts of the noncentral t of which ``t`` is the upper and the lower quantile; scipy's are good to 1e-5."""
+    tail = (1.0 - LEVEL) / 2.0
+    if t > LARGE_T:  # the shift over t is then that of the spread alone, and scipy's search takes seconds
+        return [t * math.sqrt(float(special.chdtri(degrees, p)) / degrees) for p in (1.0 - tail, tail)]
+    return [float(special.nctdtrinc(degrees, p, t)) for p in (1.0 - tail, tail)]
+
+
 def has_spread(values: Array) -> bool:
     """Whether finite values differ by more than rounding."""
     return _spread(values) is not None

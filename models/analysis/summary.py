@@ -39,7 +39,8 @@ def _judge(plan: Plan, measured: Measured) -> Verdict:
     network = plan.network
     theory = predict(network, plan.experiment.batch_size).worst_gain
     positions = max(layer.positions for layer in network.hidden)
-    case = Case(measured, at_start, at_end, kind, _first_activated(network), theory, has_skips(network), positions)
+    first, batch_size = _first_activated(network), plan.experiment.batch_size
+    case = Case(measured, at_start, at_end, kind, first, theory, has_skips(network), positions, batch_size)
     causes, shown = find_causes(case)
     verdict = Verdict(
         kind=kind,

@@ -14,7 +14,7 @@ from models.analysis.gradient import GradientFacts
 from models.analysis.measurements import Measured, Trained
 from models.analysis.statistics import Number
 
-RULES: Final = "2"
+RULES: Final = "3"
 FRACTION_LIMIT: Final = 0.5
 """A hidden layer with more than this share of dead units, or of saturated entries, is named."""
 SHARE: Final = 0.8

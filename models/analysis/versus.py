@@ -10,10 +10,11 @@ from models.analysis.layers import PAIRED, compare_layers
 from models.analysis.pairing import pairing_of
 from models.analysis.power import seeds_to_show
 from models.analysis.seed_means import paired_over_seeds, paired_test
-from models.analysis.statistics import hedges_g, holm, paired_success_difference
+from models.analysis.statistics import hedges_g, hedges_g_interval, holm, paired_success_difference
 from models.analysis.trials import Arm, Runs
 
 NEWCOMBE: Final = "newcombe paired score"
+HEDGES: Final = "paired hedges g, noncentral t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def versus(arm: Arm, baseline: Runs, tested: Tested) -> VersusBaseline:
         success_difference=paired_success_difference(ours, theirs).estimate(NEWCOMBE),
         metric_difference=paired_over_seeds(tested.metrics.differences),
         effect_size=hedges_g(tested.metrics.differences),
+        effect_size_interval=hedges_g_interval(tested.metrics.differences).estimate(HEDGES),
         test=tested.test,
         p_holm=tested.p_holm,
         pairing=pairing_of(tested.metrics.ours, tested.metrics.theirs),

@@ -2,58 +2,97 @@
 
 from collections.abc import Iterator, Sequence
 
-from science.coverage import SIZES
+from science.coverage import GIVEN, SIZES
+from science.coverage_over_seeds import EFFECT_SIZES, SERVICE_SIZES
 from science.pages.markdown import Figures, percent, table
 
 
 def lines(figures: Figures) -> Iterator[str]:
-    sizes = [f"n = {n}" for n in SIZES]
     yield ""
     yield "## Intervals: how often they hold the truth"
     yield ""
-    yield f"Nominal 95 %, {figures['repetitions']:,} repetitions a cell. *t* is what the service gives for a variant's"
-    yield "G, metric and loss over seeds, for paired differences, ln ratios of step times and a factorial's effects."
-    means = {(row["interval"], row["population"]): None for row in figures["means"]}
+    yield f"Nominal 95 %, {figures['repetitions']:,} repetitions a cell where nothing else is said. What an answer"
+    yield "gives with an interval, and where it is in these tables:"
+    yield from table(("field", "interval"), ([f"`{name}`", its] for name, its in GIVEN.items()))
+    yield from _students(figures)
+    yield from _over_seeds(figures["service"])
+    yield from _effect_sizes(figures["effect_sizes"])
+    yield "Networks that are drawn and not trained: from one run's own increments, and over five seeds. The truth is"
+    yield "the mean over all of them."
     rows = (
-        [f"{interval}: {name}", *_over_n(figures["means"], interval=interval, population=name)]
-        for interval, name in means
+        [row["gain"], f"{row['nets']:,}", percent(row["one run"]), percent(row["five seeds"])]
+        for row in figures["gains"]
     )
-    yield from table(("mean of", *sizes), rows)
+    yield from table(("", "networks", "t over increments", "t over 5 seeds"), rows)
+    yield from _counted(figures)
+    yield "A t-interval of two or three bimodal runs holds the mean about as often as a coin: that is why successes are"
+    yield "counted first."
+
+
+def _students(figures: Figures) -> Iterator[str]:
+    sizes = [f"n = {n}" for n in SIZES]
+    yield "*t*, of a mean:"
+    names = dict.fromkeys(row["population"] for row in figures["means"])
+    yield from table(("t", *sizes), ([name, *_over_n(figures["means"], SIZES, population=name)] for name in names))
     yield "The difference of two arms under the same seeds (half of a normal arm's variance is the seed's):"
     names = dict.fromkeys(row["population"] for row in figures["paired"])
-    yield from table(("paired t", *sizes), ([name, *_over_n(figures["paired"], population=name)] for name in names))
+    rows = ([name, *_over_n(figures["paired"], SIZES, population=name)] for name in names)
+    yield from table(("paired t", *sizes), rows)
     yield "All layers at once: r down a network as a random walk with such increments, each layer's interval at"
     yield "1 − .05/(layers − 1)."
     walks = dict.fromkeys((row["population"], row["layers"]) for row in figures["layers"])
-    yield from table(
-        ("increments", *sizes),
-        (
-            [f"{name}, {layers} layers", *_over_n(figures["layers"], population=name, layers=layers)]
-            for name, layers in walks
-        ),
-    )
-    yield "G of real untrained He-ReLU networks, 30 layers of 64: from one run's own increments, and over five seeds."
     rows = (
-        [f"batch {row['batch']}", f"{row['nets']:,}", percent(row["one run"]), percent(row["five seeds"])]
-        for row in figures["increments"]
+        [f"{name}, {layers} layers", *_over_n(figures["layers"], SIZES, population=name, layers=layers)]
+        for name, layers in walks
     )
-    yield from table(("", "networks", "t over increments", "t over 5 seeds"), rows)
+    yield from table(("increments", *sizes), rows)
+
+
+def _over_seeds(rows: Sequence[Figures]) -> Iterator[str]:
+    samples, error = min(row["samples"] for row in rows), max(row["error"] for row in rows)
+    yield "What the service gives over seeds, by the method that it takes for those very figures: t below 20, from 20"
+    yield "on BCa or, where tails are heavy, BCa of the middle half, held against the population's own interquartile"
+    yield f"mean. At least {samples:,} samples a cell, a Monte-Carlo error of at most {percent(error)} points. Beside"
+    yield "it plain t on the same samples."
+    names = dict.fromkeys(row["population"] for row in rows)
+    its = (
+        [f"{name}: {what}", *_over_n(rows, SERVICE_SIZES, key, population=name)]
+        for name in names
+        for what, key in (("service", "coverage"), ("plain t", "t"))
+    )
+    yield from table(("over seeds", *(f"n = {n}" for n in SERVICE_SIZES)), its)
+    yield "How often each method is taken, and what it then covers:"
+    shown = (
+        [name, str(row["n"]), method, percent(share), percent(row["coverage_by_method"][method])]
+        for name in names
+        for row in rows
+        if row["population"] == name
+        for method, share in row["share"].items()
+    )
+    yield from table(("values", "n", "method", "taken %", "holds %"), shown)
+
+
+def _effect_sizes(rows: Sequence[Figures]) -> Iterator[str]:
+    yield "Hedges' g of paired differences, its interval from the noncentral t. It is exact for normal differences and"
+    yield "for no others; it is of the mean, also where the interquartile mean is reported."
+    names = dict.fromkeys(row["population"] for row in rows)
+    its = ([name, *_over_n(rows, EFFECT_SIZES, population=name)] for name in names)
+    yield from table(("Hedges' g", *(f"n = {n}" for n in EFFECT_SIZES)), its)
+
+
+def _counted(figures: Figures) -> Iterator[str]:
     yield "Counted exactly, over all probabilities (Clopper-Pearson), and over rates from .05 to .95 with correlations"
     yield "of 0 and .5 (Newcombe's interval of a paired difference of successes):"
     exact = {row["n"]: row for row in figures["exact"]}
     pairs = {row["n"]: row for row in figures["success_difference"]}
-    yield from table(
-        ("coverage %", *sizes),
-        (
-            ["Clopper-Pearson, least", *(percent(exact[n]["least"]) for n in SIZES)],
-            ["Newcombe, mean", *(percent(pairs[n]["mean"]) for n in SIZES)],
-            ["Newcombe, least", *(percent(pairs[n]["least"]) for n in SIZES)],
-        ),
+    rows = (
+        ["Clopper-Pearson, least", *(percent(exact[n]["least"]) for n in SIZES)],
+        ["Newcombe, mean", *(percent(pairs[n]["mean"]) for n in SIZES)],
+        ["Newcombe, least", *(percent(pairs[n]["least"]) for n in SIZES)],
     )
-    yield "Hedges' g is given without an interval, so there is none to hold. A t-interval of two or three bimodal runs"
-    yield "holds the mean about as often as a coin: that is why successes are counted first."
+    yield from table(("coverage %", *(f"n = {n}" for n in SIZES)), rows)
 
 
-def _over_n(rows: Sequence[Figures], **fixed: object) -> list[str]:
-    chosen = {row["n"]: row for row in rows if all(row[key] == value for key, value in fixed.items())}
-    return [percent(chosen[n]["coverage"]) for n in SIZES]
+def _over_n(rows: Sequence[Figures], sizes: Sequence[int], key: str = "coverage", **fixed: object) -> list[str]:
+    chosen = {row["n"]: row for row in rows if all(row[name] == value for name, value in fixed.items())}
+    return [percent(chosen[n][key]) for n in sizes]

@@ -5,6 +5,9 @@ from typing import get_args
 from science import alarms, coverage, faults, theory
 from science.alarms import OURS, Judged
 from science.case import Part
+from science.coverage_counts import exact
+from science.coverage_networks import gains
+from science.coverage_over_seeds import effect_sizes, service
 from science.moments import MOMENTS
 from science.page import page
 from science.published import RULES, SETS
@@ -38,8 +41,10 @@ def _coverage() -> dict[str, object]:
         "means": list(coverage.means(200)),
         "paired": list(coverage.paired(200)),
         "layers": list(coverage.simultaneous(200)),
-        "increments": [coverage.increments(1, 250)],
-        "exact": [coverage.exact(of) for of in coverage.SIZES],
+        "service": service(50, 50, 1),
+        "effect_sizes": list(effect_sizes(50)),
+        "gains": list(gains(250)),
+        "exact": [exact(of) for of in coverage.SIZES],
         "success_difference": [{"n": n, "least": 0.9, "mean": 0.95} for n in coverage.SIZES],
     }
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.analysis import beside
+from models.analysis.collapse import OFF_AT_START
 from models.analysis.verdict import Evidence
 from verdicts.running import Ran, by_variant, run_all
 
@@ -108,3 +109,19 @@ def test_every_verdict_names_the_conditions_it_holds_for(optimizer: dict[str, An
         assert part in run.summary.verdict.sentence
     assert ("momentum 0.9" in run.summary.verdict.conditions) == ("momentum" in optimizer)
     assert other.summary.verdict.conditions.endswith("3 steps, with clip_norm")
+
+
+@pytest.mark.parametrize(
+    ("network", "collapsed"),
+    [({"depth": 80}, True), ({"depth": 12}, False), ({"depth": 80, "skip": {"kind": "scaled", "every": 2}}, False)],
+)
+def test_deep_relus_that_keep_their_gradients_lose_their_samples_unless_there_are_skips(
+    network: dict[str, Any],
+    collapsed: bool,  # noqa: FBT001 -- what has to be seen
+) -> None:
+    plain = {"kind": "mlp", "width": 64, "init": {"kind": "kaiming_normal"}, **network}
+    run = ran(plain, steps=2, optimizer={"kind": "sgd", "learning_rate": 1e-6})["baseline"]
+    found = run.summary.verdict
+    assert found.at_start.kind in {"healthy", "inconclusive"}
+    assert found.kind != "healthy"  # two small steps
+    assert ("depth_without_skip" in found.causes) == (shown(run, OFF_AT_START) is not None) == collapsed

@@ -1,9 +1,12 @@
 """Why, and what answers it: causes from evidence, remedies that theory lets hope."""
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 
+from models.analysis.collapse import OFF_AT_START, share_off
 from models.analysis.summary import summarise
 from models.analysis.verdict import Verdict
 from tests.models.analysis.synthetic import DEEP, DEEP_HE, even, facts_of, plan_of, summary_of, trace_of, variants_of
@@ -41,6 +44,56 @@ def test_under_adam_clipping_is_no_answer_to_a_rate() -> None:
 def test_a_fitting_initialisation_is_not_blamed_for_depth() -> None:
     assert verdict(-4.0).causes == ("depth_without_skip",)
     assert verdict(-4.0, network=RELU).causes == ("initialisation",)
+
+
+def with_units_off(share: float, network: dict[str, Any], loss: float = 2.302585) -> Verdict:
+    """So many units of every layer off for all samples, from the start to the end."""
+    plan = plan_of(**network)
+    trace = trace_of(plan, even(19, 0.0), loss=loss)
+    trace.signals["dead_fraction"][:-1] = share
+    return summarise(plan, trace, facts_of(plan)).verdict
+
+
+def test_samples_that_become_one_point_are_depth_without_skip_and_answered_by_skips() -> None:
+    found = with_units_off(0.4, DEEP_HE)
+    assert found.causes == ("depth_without_skip",)
+    assert {answer.remedy for answer in found.answers} == {"scaled", "rezero"}  # plain skips double 9 times
+    (shown,) = [item for item in found.evidence if item.statistic == OFF_AT_START]
+    assert (shown.value, shown.steps, shown.layers[0]) == (0.4, (0, 0), "hidden.0")
+    assert shown.threshold == pytest.approx(share_off(0.97, 128))
+    assert "Samples become one point on their way: 0.4 of the units" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("share", "network", "causes"),
+    [
+        (0.25, DEEP_HE, ("no_gradient_cause_found",)),  # fewer than samples of correlation .97 leave off
+        (1.0, DEEP_HE, ("dead_units",)),  # a layer that is off altogether
+        (0.4, {**DEEP_HE, "skip": {"kind": "scaled", "every": 2}}, ("no_gradient_cause_found",)),
+    ],
+)
+def test_units_off_at_the_start_are_not_always_depth(
+    share: float, network: dict[str, Any], causes: tuple[str, ...]
+) -> None:
+    assert with_units_off(share, network).causes == causes
+
+
+def test_depth_is_no_cause_where_the_initialisation_is_one() -> None:
+    plan = plan_of(**RELU)
+    trace = trace_of(plan, even(19, -0.35))
+    trace.signals["dead_fraction"][:-1, 0] = 0.4
+    assert summarise(plan, trace, facts_of(plan)).verdict.causes == ("initialisation",)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.95])
+def test_two_samples_leave_a_unit_off_as_often_as_sheppard_says(correlation: float) -> None:
+    assert share_off(correlation, 2) == pytest.approx(0.25 + math.asin(correlation) / (2 * math.pi), abs=1e-6)
+
+
+def test_many_samples_leave_a_unit_off_as_often_as_simulated_ones() -> None:
+    rng, c = np.random.default_rng(0), 0.95
+    h = math.sqrt(c) * rng.standard_normal((100_000, 1)) + math.sqrt(1 - c) * rng.standard_normal((100_000, 64))
+    assert share_off(c, 64) == pytest.approx(float((h < 0).all(axis=1).mean()), abs=0.006)
 
 
 def test_a_stall_with_healthy_gradients_has_no_gradient_cause() -> None:

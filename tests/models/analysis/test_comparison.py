@@ -48,6 +48,18 @@ def test_effect_size_is_paired_hedges_g() -> None:
     assert versus.effect_size == pytest.approx(0.797885 * differences.mean() / differences.std(ddof=1), rel=1e-5)
 
 
+def test_the_interval_of_the_effect_size_and_the_test_agree() -> None:
+    versus = part(compared({BASE: with_metrics(*BASELINE), FIRST: with_metrics(*BETTER)}), FIRST).versus_baseline
+    assert versus is not None
+    its = versus.effect_size_interval
+    assert its is not None
+    assert (its.mean, its.n, its.method) == (versus.effect_size, 5, "paired hedges g, noncentral t")
+    assert None not in {its.low, its.mean, its.high}
+    low, mean, high = its.low or 0.0, its.mean or 0.0, its.high or 0.0
+    assert low < mean < high
+    assert (low > 0) == (stats.ttest_rel(BETTER, BASELINE).pvalue < 0.05)
+
+
 def test_metric_and_difference_are_over_successes_only() -> None:
     runs = [*with_metrics(0.9, 0.8), run(trained="no", test_metric=0.1)]
     base = [run(trained="partly", test_metric=0.2), *with_metrics(0.7, 0.7)]

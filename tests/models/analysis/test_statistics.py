@@ -14,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 from models.analysis.statistics import (
     clopper_pearson,
     hedges_g,
+    hedges_g_interval,
     holm,
     paired_success_difference,
     paired_t_p,
@@ -145,6 +146,37 @@ def test_hedges_g_of_one_to_five() -> None:
 
 def test_hedges_g_of_two_pairs_says_nothing() -> None:
     assert hedges_g([1.0, 2.0]) is None
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 1.0, 4.0, -2.0])
+@pytest.mark.parametrize("n", [3, 5, 20])
+def test_the_interval_of_g_has_the_effects_at_which_t_lies_at_the_edge_of_either_tail(n: int, shift: float) -> None:
+    differences = np.random.default_rng(n).normal(shift, 1.0, size=n)
+    found = hedges_g_interval(differences.tolist())
+    t = stats.ttest_1samp(differences, 0.0).statistic
+    edges = [
+        stats.nct.cdf(abs(t), n - 1, math.copysign(1.0, t) * end * math.sqrt(n)) for end in (found.low, found.high)
+    ]
+    assert sorted(edges) == pytest.approx([0.025, 0.975], abs=1e-6)
+    assert found.low < found.mean < found.high
+    assert found.mean == hedges_g(differences.tolist())
+
+
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=30).filter(lambda its: np.std(its) > 1e-6), st.floats(-1e4, 1e4))
+def test_the_interval_of_g_holds_it_and_turns_with_its_sign(values: list[float], shift: float) -> None:
+    there, back = (hedges_g_interval([sign * (value + shift) for value in values]) for sign in (1.0, -1.0))
+    assert there.low <= there.mean <= there.high
+    assert (there.low, there.mean, there.high) == pytest.approx((-back.high, -back.mean, -back.low), rel=1e-9)
+
+
+def test_the_interval_of_a_huge_g_goes_on_where_the_search_for_its_shift_ends() -> None:
+    nearly, beyond = (hedges_g_interval([t - 1.0, float(t), t + 1.0]) for t in (577, 578))  # t = 999.4, 1001.1
+    assert (beyond.low, beyond.high) == pytest.approx((nearly.low * 578 / 577, nearly.high * 578 / 577), rel=1e-3)
+
+
+@pytest.mark.parametrize("differences", [[], [0.3], [1.0, -1.0], [0.0, 0.0, 0.0], [0.02, 0.02, 0.02], [0.1, 0.2, INF]])
+def test_without_a_spread_or_a_third_pair_g_has_no_bounds(differences: list[float]) -> None:
+    assert not hedges_g_interval(differences).bounded
 
 
 @settings(max_examples=25)  # statsmodels takes 20 ms a call
