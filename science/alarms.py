@@ -60,12 +60,12 @@ def _judged(asked: tuple[Case, int]) -> Judged:
 
 
 def judge(case: Case, seed: int, seen: Seen) -> Judged:
-    rate = float(case.body["optimizer"]["learning_rate"])
+    optimizer, rate = str(case.body["optimizer"]["kind"]), float(case.body["optimizer"]["learning_rate"])
     looks = [look(seen, moment, rate) for moment in range(len(MOMENTS))]
     numbered = SETS | {rule.title: (rule.number,) for rule in RULES}
     answers = {name: tuple(_said(fires(numbers, its)) for its in looks) for name, numbers in numbered.items()}
     kinds = (
-        *(read_early(up_to(seen.early, step), seen.outcome.chance_level).kind for step in STEPS),
+        *(read_early(up_to(seen.early, step), seen.outcome.chance_level, optimizer).kind for step in STEPS),
         seen.outcome.kind,
     )
     ours = tuple(_our_answer(kind, end=moment == len(STEPS)) for moment, kind in enumerate(kinds))

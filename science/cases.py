@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from science.case import ADAM, DEFAULT, DIGITS, HE, MNIST, NADAM, RMSPROP, SGD, VOWELS, Case, Json, case
+from science.drawn import FIRST, SECOND, drawn
 from science.further import further
-from science.unseen import unseen
 from science.wider import wider
 
 # --- the grid ----------------------------------------------------------------------------------------------------
@@ -70,7 +70,8 @@ def elsewhere() -> Iterator[Case]:
 
 def cases() -> list[Case]:
     known = [*grid(), *elsewhere(), *wider(), *further()]
-    return [*known, *unseen(known)]
+    known += drawn(known, FIRST, "beside")
+    return [*known, *drawn(known, SECOND, "unseen")]
 
 
 def _activations() -> Iterator[Case]:

@@ -43,7 +43,8 @@ def early(
             detail = f"of this run one step in {stored.stride} is recorded, and an early reading needs each of them"
             raise ApiError(HTTPStatus.CONFLICT, detail)
         last = min(stored.last_step, LAST_STEP if step is None else step)
-        return read_early(read_run(session, run_id, plan_of(experiment.spec, run.variant), 0, last), chance_level)
+        plan = plan_of(experiment.spec, run.variant)
+        return read_early(read_run(session, run_id, plan, 0, last), chance_level, plan.optimizer.kind)
 
 
 def _chance_level(run: Run) -> float | None:

@@ -25,6 +25,7 @@ AFTER_ZERO: Final = "total_gain_after_zero_start"
 AFTER_TRANSIENT: Final = "total_gain_after_transient"
 ABOVE_MAJORITY: Final = "accuracy_above_majority"
 AT_MAJORITY: Final = "accuracy_at_majority"
+BY_LUCK: Final = frozenset({ABOVE_MAJORITY, AT_MAJORITY})
 FALLING: Final = "loss_still_falling"
 
 SCALE_LIMIT: Final = math.log(1000.0)
@@ -137,7 +138,8 @@ def accuracy_at_chance(measured: Measured) -> Evidence | None:
     """
     facts = measured.facts
     share, accuracy, cases = facts.majority_share, facts.test_metric, facts.test_cases
-    if measured.trained in {None, "yes"} or share is None or cases == 0 or not math.isfinite(accuracy):
+    unknown = share is None or cases == 0 or not math.isfinite(accuracy)
+    if measured.trained in {None, "yes"} or measured.diverged or unknown or share is None:
         return None
     limit = float(stats.binom.isf(FALSE_ALARM, cases, share)) / cases
     where = Where("test_metric", (), (measured.last_step, measured.last_step))

@@ -20,7 +20,7 @@ from models.analysis.comparison_parts import (
     VariantComparison,
     VersusBaseline,
 )
-from models.analysis.comparison_sentences import variant_sentence
+from models.analysis.comparison_sentences import baseline_sentence, variant_sentence
 from models.analysis.factorial import Factorial, analyse
 from models.analysis.gradient import GradientFacts
 from models.analysis.layers import profile
@@ -51,10 +51,13 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     tests = tests_of(first.ended, arms)
     against = [None, *(versus(arm, first.ended, tested) for arm, tested in zip(arms, tests, strict=True))]
     parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
+    metric = metric_of(trial.spec)
+    said = [baseline_sentence(parts[0], parts[1:], metric), *(variant_sentence(part, metric) for part in parts[1:])]
+    parts = [part.model_copy(update={"sentence": text}) for part, text in zip(parts, said, strict=True)]
     return Comparison(
         experiment_id=trial.experiment_id,
-        metric=metric_of(trial.spec),
-        answer=answer_of(parts, metric_of(trial.spec)),
+        metric=metric,
+        answer=answer_of(parts, metric),
         notes=tuple(notes_of(trials, parts)),
         variants=tuple(parts),
         factorial=None if others else _factorial(trial),
@@ -86,7 +89,7 @@ def _variant(arm: Arm, baseline: Runs, against: VersusBaseline | None) -> Varian
     """``against``: None for the baseline itself."""
     variant, summaries = arm.variant, list(arm.ended.values())
     shown = {state: arm.states.get(state, 0) for state in ("succeeded", "failed", "cancelled", "queued", "running")}
-    part = VariantComparison(
+    return VariantComparison(
         experiment_id=arm.experiment_id,
         name=variant.name,
         remedies=tuple(remedy.model_dump(mode="json", exclude_none=True) for remedy in variant.remedies),
@@ -100,7 +103,6 @@ def _variant(arm: Arm, baseline: Runs, against: VersusBaseline | None) -> Varian
         versus_baseline=against,
         sentence="",
     )
-    return part.model_copy(update={"sentence": variant_sentence(part, metric_of(variant.plan.experiment))})
 
 
 def _gradient(variant: Variant, runs: Runs) -> Gradient:

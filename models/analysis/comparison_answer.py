@@ -4,18 +4,24 @@ Shown is what an interval or a Holm-corrected test of the comparison shows; a re
 useless.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
+from models.analysis import beside
 from models.analysis.comparison_parts import Success, VariantComparison
+from models.analysis.cuts import LIMIT
 from models.analysis.power import ALPHA
 from models.analysis.sentences import NO_REMEDY, headline
-from models.analysis.wording import estimate_words, number, words
+from models.analysis.verdict import Answer, Verdict
+from models.analysis.wording import estimate_words, number, spans, words
 
 Effect = Literal["helps", "harms", "not shown", "not known"]
 MOST_ANSWERS: Final = 3
 TOLD: Final = {"activation": "function", "init": "init", "learning_rate": "value", "optimizer": "optimizer"}
 """What a remedy of these kinds is, beside its name."""
+FEWEST: Final = 5
+"""Seeds below which what helps is called promising: with four, a remedy that always trains beside a baseline that never
+does is still one in eight by luck (two-sided sign test)."""
 SICK: Final = frozenset({"vanishing", "exploding"})
 
 
@@ -57,10 +63,35 @@ def _state(baseline: VariantComparison) -> str:
     if verdict.kind == "healthy":
         trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
         return f"{NO_REMEDY[:1].upper()}{NO_REMEDY[1:]}{trains}"
-    causes = [words(cause) for cause in verdict.causes if cause != "no_gradient_cause_found"]
-    because = f"; cause{'s' if len(causes) > 1 else ''}: {', '.join(causes)}" if causes else ""
     trains = "" if verdict.trained is None else f"The baseline trains in {_rate(baseline.outcomes.success)}. "
-    return f"{trains}{headline(verdict)}{because}"
+    return f"{trains}{headline(verdict)}{_where(baseline)}{_because(verdict)}{_falling(verdict)}"
+
+
+def _where(baseline: VariantComparison) -> str:
+    """The hidden layers whose ratio to the last one starts beyond ±3 with its interval."""
+    verdict = baseline.verdict
+    if verdict is None or verdict.kind not in SICK:
+        return ""
+    starts = {its.layer: its.at_start for its in baseline.gradient.profile if its.at_start is not None}
+    beyond = {
+        layer
+        for layer, its in starts.items()
+        if its.mean is not None and min(abs(its.low or its.mean), abs(its.high or its.mean), abs(its.mean)) > LIMIT
+    }
+    return f", at the start beyond ±{LIMIT:g} in {spans(list(starts), beyond)}" if beyond else ""
+
+
+def _because(verdict: Verdict) -> str:
+    """A rate that broke training is named with its optimiser."""
+    value = {"learning_rate": f" ({verdict.conditions.split(',')[0]})"}
+    causes = [words(cause) + value.get(cause, "") for cause in verdict.causes if cause != "no_gradient_cause_found"]
+    return f"; cause{'s' if len(causes) > 1 else ''}: {', '.join(causes)}" if causes else ""
+
+
+def _falling(verdict: Verdict) -> str:
+    those = [item.seeds for item in verdict.evidence if item.statistic == beside.FALLING]
+    most = those and 2 * those[0] > sum(verdict.seeds.values())
+    return ". Its loss was still falling when training ended: more steps may be what it lacks" if most else ""
 
 
 def _helping(helping: Sequence[VariantComparison], metric: str) -> Iterator[str]:
@@ -68,9 +99,25 @@ def _helping(helping: Sequence[VariantComparison], metric: str) -> Iterator[str]
     if not helping:
         return
     ordered = sorted(helping, key=_rank)
-    yield f"Shown to help: {'; '.join(f'{_named(part)} ({_how(part, metric)})' for part in ordered)}"
-    if len(helping) > 1 and ordered[0].outcomes.success.of:
-        yield f"In order of successes, then of {metric}; which of them is best was not tested"
+    seeds = max(part.versus_baseline.success_difference.n for part in helping if part.versus_baseline is not None)
+    trained = ordered[0].outcomes.success.of > 0
+    shown = f"Promising, on {seeds} seeds only" if trained and seeds < FEWEST else "Shown to help"
+    yield f"{shown}: {'; '.join(f'{_named(part)} ({_how(part, metric)})' for part in ordered)}"
+    if len(helping) > 1 and trained:
+        yield from _between(ordered, metric)
+
+
+def _between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]:
+    """The first beside the others, by the intervals of what they reach."""
+    first, *others = ordered
+    low = first.outcomes.metric.low
+    highs = {part.name: part.outcomes.metric.high for part in others}
+    below = [name for name, high in highs.items() if low is not None and high is not None and high < low]
+    rest = [name for name in highs if name not in below]
+    if below:
+        yield f"By {metric} {first.name} lies above {', '.join(below)}: their intervals do not meet"
+    if rest:
+        yield f"Between {first.name} and {', '.join(rest)} no difference is shown"
 
 
 def _named(part: VariantComparison) -> str:
@@ -110,13 +157,31 @@ def _others(baseline: VariantComparison, those: dict[Effect, list[VariantCompari
     if harmful := those.get("harms"):
         yield f"Shown to harm: {_names(harmful)}"
     if unclear := those.get("not shown"):
-        yield f"Not shown to help or to harm: {_names(unclear)}"
+        yield f"Not shown to help or to harm: {', '.join(_fate(part, baseline.verdict) for part in unclear)}"
     if unknown := those.get("not known"):
         yield f"No run has ended of: {_names(unknown)}"
-    tried = {str(remedy["kind"]) for parts in those.values() for part in parts for remedy in part.remedies}
-    left = [answer.remedy for answer in baseline.verdict.answers if answer.remedy not in tried]
+    left = untested(baseline.verdict, [part for parts in those.values() for part in parts])
     if left and "helps" not in those:
-        yield f"Worth trying: {', '.join(left[:MOST_ANSWERS])}"
+        yield f"Worth trying: {', '.join(answer.remedy for answer in left[:MOST_ANSWERS])}"
+
+
+def untested(verdict: Verdict, parts: Sequence[VariantComparison]) -> tuple[Answer, ...]:
+    """Its answers that none of the variants is: what was tried here is told by its own figures."""
+    tried = [remedy for part in parts for remedy in part.remedies]
+    return tuple(answer for answer in verdict.answers if not any(_is_tried(answer, remedy) for remedy in tried))
+
+
+def _is_tried(answer: Answer, remedy: Mapping[str, object]) -> bool:
+    told = TOLD.get(answer.remedy)
+    return remedy["kind"] == answer.remedy and (told is None or remedy.get(told) == answer.spec.get(told))
+
+
+def _fate(part: VariantComparison, baseline: Verdict) -> str:
+    """'layer_norm (dead, at chance where the baseline is not)'."""
+    assert part.verdict is not None  # noqa: S101 -- an effect is known
+    worse = ", at chance where the baseline is not"
+    fallen = worse if baseline.trained == "partly" and part.verdict.trained == "no" else ""
+    return part.name if part.verdict.kind == "healthy" else f"{part.name} ({part.verdict.kind}{fallen})"
 
 
 def _names(parts: Sequence[VariantComparison]) -> str:

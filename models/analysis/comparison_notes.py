@@ -28,6 +28,8 @@ def notes_of(trials: Sequence[Trial], parts: Sequence[VariantComparison]) -> Ite
     if len(first.spec.seed_list()) == 1:
         yield "one seed: no intervals over seeds, and the states of layers rest on point values"
     yield from (f"baseline: {NO_REMEDY}{why}" for why in _is_well(parts[0]))
+    if first.variants[0].plan.steps:
+        yield "a run trains when its final loss closes at least half of the way from chance to zero"
     yield "states of layers: intervals simultaneous over layers (Bonferroni); other intervals are one by one"
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from models.analysis.comparison_answer import untested
 from models.analysis.comparison_parts import Outcomes, VariantComparison, VersusBaseline
 from models.analysis.layers import LayerComparison, State
 from models.analysis.power import ALPHA
 from models.analysis.seed_means import PAIRED_MIDDLE
+from models.analysis.sentences import verdict_sentence
 from models.analysis.statistics import Estimate
 from models.analysis.wording import estimate_words, number, spans
 
@@ -18,7 +20,7 @@ LAYERS: Final[dict[State, str]] = {
     "over_corrected": "pushes {layers} beyond the other limit",
     "harmed": "takes {layers} beyond ±3, which the baseline has inside",
     "unclear": "is unclear in {layers}",
-    "not_applicable": "has nothing to compare with {layers}",
+    "not_applicable": "cannot be told in {layers}, which only one of the two networks has",
 }
 LIMITS_OF: Final = {
     "clip_norm": "Clipping scales all layers by one factor: of itself it leaves the ratios between layers as they are",
@@ -26,12 +28,18 @@ LIMITS_OF: Final = {
 }
 
 
-def variant_sentence(part: VariantComparison, metric: str) -> str:
-    """What became of a variant, beside the baseline's figures where it has some."""
+def baseline_sentence(part: VariantComparison, others: Sequence[VariantComparison], metric: str) -> str:
+    """Its verdict; what the other variants have tried is not among what is worth trying."""
     if part.verdict is None:
         return f"{part.name}: no run has ended."
-    if part.versus_baseline is None:
-        return " ".join([part.verdict.sentence, *(f"{clause}." for clause in _modes(part.outcomes, metric))])
+    verdict = part.verdict.model_copy(update={"answers": untested(part.verdict, others)})
+    return " ".join([verdict_sentence(verdict), *(f"{clause}." for clause in _modes(part.outcomes, metric))])
+
+
+def variant_sentence(part: VariantComparison, metric: str) -> str:
+    """What became of a variant, beside the baseline's figures where it has some."""
+    if part.verdict is None or part.versus_baseline is None:
+        return f"{part.name}: no run has ended."
     clauses = [
         _kind(part),
         *_tuned(part),
@@ -46,7 +54,8 @@ def _kind(part: VariantComparison) -> str:
     assert part.verdict is not None  # noqa: S101 -- asked only of variants with runs
     verdict = part.verdict
     back = " (over depth or back through time)" if verdict.at_start.time else ""
-    start = f"{verdict.kind}; gradients{back} start {verdict.at_start.kind}"
+    fate = "trains" if verdict.kind == "healthy" and verdict.trained == "yes" else verdict.kind
+    start = f"{fate}; gradients{back} start {verdict.at_start.kind}"
     return start if verdict.at_end is None else f"{start} and end {verdict.at_end.kind}"
 
 
@@ -60,12 +69,17 @@ def _layers(layers: Sequence[LayerComparison]) -> Iterator[str]:
     one: a baseline that broke has no gradients there that a change could be told from.
     """
     starts = {layer.layer: layer.at_start.state for layer in layers}
-    ends = {layer.layer: layer.at_end.state for layer in layers if layer.at_end is not None}
+    changes = {layer.layer: layer.at_end for layer in layers if layer.at_end is not None}
+    ends = {name: its.state for name, its in changes.items()}
     if ends and {*starts.values(), *ends.values()} == {"fine"}:
         yield _moment("Untrained and at the end", ends)
         return
     yield _moment("Untrained", starts)
-    if ends:
+    if changes and all(its.change.n == 0 for its in changes.values()):
+        yield "At the end there is nothing to compare: gradients of one of the two are silent or not finite"
+    elif ends and {*ends.values()} <= {"unclear", "not_applicable"}:
+        yield "At the end no layer's state is certain"
+    elif ends:
         yield _moment("At the end", ends)
 
 

@@ -16,10 +16,10 @@ from models.analysis.early_signs import HALF, WINDOW, Signs, signs_of
 from models.analysis.trace import RunTrace
 from models.analysis.verdict import FRACTION_LIMIT, Evidence, worst
 
-EARLY_RULES: Final = "early-4"
+EARLY_RULES: Final = "early-5"
 FAR: Final = 9.0
-"""|G| of three times the cut, a factor 8,000 between the ends: beyond it only Muon made up for it in time, whose steps
-are equally long in all layers. Between 3 and 9 Adam often does."""
+"""|G| of three times the cut, a factor 8,000 between the ends: beyond it hardly an optimiser made up for it in time.
+Between 3 and 9 Adam often does."""
 LEARNED: Final = 0.7
 """A loss below has left its plateau: from there on G decides nothing."""
 STILL: Final = 3e-5
@@ -36,7 +36,7 @@ PLATEAU: Final = 0.84
 TOO_FAR: Final = 170.0
 """Stalled: a loss above the one, that at the speed of the last ten steps would need more steps than the other to half
 of chance."""
-AT_CHANCE: Final = 0.99
+AT_CHANCE: Final = 0.995
 """The same plateau where no layer shows a reason."""
 FALL: Final = 0.02
 """Of the loss since the start, by which it counts as falling."""
@@ -66,9 +66,16 @@ class EarlyReading(BaseModel):
 Finding = tuple[EarlyKind, Evidence]
 
 
-def read_early(trace: RunTrace, chance_level: float) -> EarlyReading:
-    """The reading at the trace's last record. A trace needs its records from step 0 on, in every step."""
-    signs = signs_of(trace, chance_level)
+EVEN_STEPS: Final = frozenset({"muon"})
+"""Optimisers whose step is as long in every layer however small its gradient is: G foretells nothing under them. (Of
+Adam that holds entry by entry, as far as ε and noise allow.)"""
+
+
+def read_early(trace: RunTrace, chance_level: float, optimizer: str) -> EarlyReading:
+    """The reading at the trace's last record, under this kind of optimiser. A trace needs its records from step 0 on,
+    in every step.
+    """
+    signs = signs_of(trace, chance_level, even_steps=optimizer in EVEN_STEPS)
     for rule in ALARMS:
         if found := rule(signs):
             return EarlyReading(kind=found[0], step=signs.step, evidence=(found[1],))
@@ -86,7 +93,7 @@ def _nonfinite(signs: Signs) -> Finding | None:
 def _far(signs: Signs) -> Finding | None:
     """G beyond ±9 at the start or now, and the loss has not left its plateau."""
     gain = signs.furthest_gain
-    if not (abs(gain) > FAR and signs.loss > LEARNED):
+    if signs.even_steps or not (abs(gain) > FAR and signs.loss > LEARNED):
         return None
     return _kind_of(gain), _of_gain(signs, gain, FAR)
 
@@ -135,7 +142,7 @@ def _silent(signs: Signs) -> Finding | None:
 def _gain_beyond(signs: Signs) -> Finding | None:
     """Under a norm at the start too: the first steps hide it from G, and mend nothing."""
     for gain in (signs.gain, signs.gain_at_start if signs.normalized else math.nan):
-        if abs(gain) > LIMIT:
+        if abs(gain) > LIMIT and not signs.even_steps:
             return _kind_of(gain), _of_gain(signs, gain, LIMIT)
     return None
 

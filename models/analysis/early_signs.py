@@ -28,6 +28,8 @@ class Signs:
     hidden: tuple[str, ...]
     broken: bool
     normalized: bool
+    even_steps: bool
+    """The optimiser's step is as long in every layer however small its gradient is."""
     loss_at_start: float
     loss: float
     fall: float
@@ -54,7 +56,7 @@ class Signs:
         return (self.loss - HALF) / self.fall * WINDOW if self.fall > 0.0 else math.inf
 
 
-def signs_of(trace: RunTrace, chance_level: float) -> Signs:
+def signs_of(trace: RunTrace, chance_level: float, *, even_steps: bool) -> Signs:
     rows = [row for row, layer in enumerate(trace.layers) if layer.role == "hidden"]
     loss = trace.curves["loss"] / chance_level
     deltas = trace.signals["activation_gradient_rms"][rows]
@@ -65,6 +67,7 @@ def signs_of(trace: RunTrace, chance_level: float) -> Signs:
         hidden=tuple(trace.layers[row].name for row in rows),
         broken=_broken(trace, loss),
         normalized=any(trace.layers[row].normalization is not None for row in rows),
+        even_steps=even_steps,
         loss_at_start=float(loss[0]),
         loss=float(loss[-WINDOW:].mean()),
         fall=_fall(loss),

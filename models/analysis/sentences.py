@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from models.analysis import evidence
+from models.analysis import beside, evidence
 from models.analysis.clauses import clause_beside
 from models.analysis.verdict import Evidence, Verdict
 from models.analysis.wording import gain_words, number, time_words, words
@@ -85,8 +85,11 @@ def _over_time(verdict: Verdict) -> Iterator[str]:
 def _facts(verdict: Verdict) -> Iterator[str]:
     if verdict.trained is None:
         yield "nothing was trained"
+    seeds = sum(verdict.seeds.values())
     for item in verdict.evidence:
-        among = _among(item.seeds, sum(verdict.seeds.values()))
+        if item.statistic in beside.BY_LUCK and 2 * item.seeds <= seeds:
+            continue  # of some seeds in twenty luck alone says the other
+        among = _among(item.seeds, seeds)
         if item.statistic in LOSSES:
             text = LOSSES[item.statistic].format(value=number(item.value, 4), threshold=number(item.threshold, 4))
             yield text + among

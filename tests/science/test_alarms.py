@@ -7,9 +7,9 @@ import pytest
 from science.alarms import HELD_OUT, OURS, Judged, promises, rates, told
 from science.case import Part
 from science.cases import cases
+from science.drawn import architecture
 from science.moments import MOMENTS
 from science.running import plan_of
-from science.unseen import architecture
 
 
 def run(truth: str, answer: str, *, part: Part = "unseen", case: str = "a") -> Judged:

@@ -1,6 +1,7 @@
 """The answer of a comparison names every remedy once, and says of it what its intervals show and no more."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ SICK, WELL = (-9.0, CHANCE, 0.1), (0.0, LEARNED, 0.9)
 one_run = st.tuples(st.sampled_from([-9.0, 0.0, 9.0]), st.sampled_from([LEARNED, 2.0, CHANCE]), st.floats(0, 1))
 
 
-def compared(*arms: list[tuple[float, float, float]], **changes: Any) -> Comparison:
-    spec, variants = variants_of(NORM, CLIP, network=HE, **{"seeds": {"count": len(arms[0])}, **changes})
+def compared(
+    *arms: list[tuple[float, float, float]], remedies: Sequence[dict[str, str]] = (NORM, CLIP), **changes: Any
+) -> Comparison:
+    spec, variants = variants_of(*remedies, network=HE, **{"seeds": {"count": len(arms[0])}, **changes})
     rows = [
         RunRow(variant.name, seed, "succeeded", summary_of(variant.plan, gain, gain, loss, test_metric=metric))
         for variant, arm in zip(variants, arms, strict=False)
@@ -31,11 +34,11 @@ def compared(*arms: list[tuple[float, float, float]], **changes: Any) -> Compari
 def test_what_is_wrong_what_helps_and_what_is_not_shown() -> None:
     found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5)
     assert found.answer == (
-        "The baseline trains in 0 of 5 runs (95 % 0 to 0.522). Gradients vanish on their way to the input; "
-        "cause: depth without skip. "
+        "The baseline trains in 0 of 5 runs (95 % 0 to 0.522). Gradients vanish on their way to the input, "
+        "at the start beyond ±3 in hidden.0 to hidden.11; cause: depth without skip. "
         "Shown to help: batch_norm (trains in 5 of 5 runs (95 % 0.478 to 1), accuracy 0.9 (95 % 0.9 to 0.9, n = 5), "
         "a step costs ×1). "
-        "Not shown to help or to harm: clip_norm."
+        "Not shown to help or to harm: clip_norm (vanishing)."
     )
 
 
@@ -51,19 +54,37 @@ def test_the_surest_comes_first_then_the_most_accurate() -> None:
     assert re.search(r"Shown to help: clip_norm \(.*accuracy 0.95.*; batch_norm \(.*accuracy 0.9 ", better.answer)
     found = compared([SICK] * 8, [WELL] * 6 + [SICK] * 2, [(0.0, LEARNED, 0.5)] * 8)
     assert re.search(r"Shown to help: clip_norm \(.*; batch_norm \(trains in 6 of 8", found.answer)
-    assert "which of them is best was not tested" in found.answer
+    assert "By accuracy batch_norm lies above clip_norm: their intervals do not meet" not in found.answer
+    assert "Between clip_norm and batch_norm no difference is shown." in found.answer
+    apart = compared([SICK] * 5, [(0.0, LEARNED, 0.8 + 0.01 * seed) for seed in range(5)], [WELL] * 5)
+    assert "By accuracy clip_norm lies above batch_norm: their intervals do not meet." in apart.answer
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_few_seeds_show_what_their_interval_shows(seeds: int) -> None:
     found = compared([SICK] * seeds, [WELL] * seeds, [SICK] * seeds)
-    assert ("Shown to help" in found.answer) == (seeds == 2)  # 1 of 1 against 0 of 1 has no interval
+    assert "Shown to help" not in found.answer
+    assert ("Promising, on 2 seeds only: batch_norm" in found.answer) == (seeds == 2)
+    assert ("batch_norm (healthy" in found.answer) is False  # 1 of 1 against 0 of 1 has no interval
     assert ("Worth trying" in found.answer) == (seeds == 1)
+
+
+def test_what_was_tried_is_not_worth_trying_again() -> None:
+    first = compared([SICK] * 5, [SICK] * 5)
+    assert "layer_norm" in first.variants[0].sentence.split("Worth trying: ")[1]
+    again = compared([SICK] * 5, [SICK] * 5, remedies=[{"kind": "layer_norm"}])
+    for text in (again.answer, again.variants[0].sentence):
+        assert "layer_norm" not in text.split("Worth trying: ")[1]
+
+
+def test_a_variant_at_chance_beside_a_baseline_above_it_is_told_so() -> None:
+    found = compared([(-9.0, 2.0, 0.4)] * 5, [SICK] * 5, [(-9.0, 2.0, 0.4)] * 5)
+    assert "batch_norm (vanishing, at chance where the baseline is not), clip_norm (vanishing)." in found.answer
 
 
 def test_untrained_networks_are_told_by_their_gradients() -> None:
     found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5, steps=0, epochs=None)
-    assert "Gradients vanish on their way to the input in the untrained network; cause: " in found.answer
+    assert "in the untrained network, at the start beyond ±3 in hidden.0 to hidden.11; cause: " in found.answer
     assert "Shown to help: batch_norm (gradients healthy before training)." in found.answer
     assert "trains in" not in found.answer
 
@@ -82,12 +103,13 @@ def test_no_answer_contradicts_its_numbers(arms: tuple[list[tuple[float, float, 
     for part in others:
         assert part.verdict is not None
         assert part.versus_baseline is not None
-        assert len(re.findall(rf"\b{part.name}\b(?! alone)", found.answer.split("Worth trying")[0])) == 1
+        named = re.sub(r"(Between|By accuracy) [^.]*\.", "", found.answer.split("Worth trying")[0])
+        assert len(re.findall(rf"\b{part.name}\b", named)) == 1
         effect = effect_of(part, baseline)
         difference = part.versus_baseline.success_difference
         low, high = difference.low or 0.0, difference.high or 0.0
         assert low <= 0 or effect in {"helps", "harms"}
-        said = {"helps": "Shown to help: ", "harms": "Shown to harm: ", "not shown": "Not shown to help or to harm: "}
+        said = {"helps": "only: ", "harms": "Shown to harm: ", "not shown": "Not shown to help or to harm: "}
         group = re.search(rf"{said[effect]}((?:[^.]|\.\d)*)\.", found.answer)
         assert group is not None
         assert part.name in group.group(1)

@@ -35,8 +35,8 @@ def trace(
     return RunTrace(whole.layers, whole.steps[:steps], kept, {"loss": losses.astype(float)})
 
 
-def read(*args: Any, **more: Any) -> EarlyReading:
-    return read_early(trace(*args, **more), CHANCE)
+def read(*args: Any, optimizer: str = "adam", **more: Any) -> EarlyReading:
+    return read_early(trace(*args, **more), CHANCE, optimizer)
 
 
 FALLING = np.linspace(1.0, 0.3, 51)
@@ -83,6 +83,8 @@ def test_each_alarm_names_its_kind(reading: EarlyReading, kind: str) -> None:
         (read(0.0, steps=1), "healthy"),
         (read(-5.0, steps=1), "undecided"),  # Adam often makes up for it
         (read(0.0, loss=FALLING, update_ratio=np.r_[2.0, np.full(50, 1e-3)]), "healthy"),
+        (read(-12.0, optimizer="muon", steps=30), "undecided"),  # its steps do not shrink with the gradient
+        (read(-5.0, loss=0.9, optimizer="muon"), "undecided"),
         (read(0.0, steps=30), "undecided"),  # at chance, no layer says why, and it is early
         (read(0.0, loss=0.95), "undecided"),  # on a plateau below chance, and no layer says why
         (read(4.0, 0.0, 0.9), "undecided"),  # the first steps have put it right
@@ -121,8 +123,8 @@ def test_later_records_are_not_needed_and_change_nothing_earlier() -> None:
         {name: values[:, :11] for name, values in long.signals.items()},
         {"loss": long.curves["loss"][:11]},
     )
-    assert read_early(short, CHANCE).kind == "healthy"
-    assert read_early(long, CHANCE).kind == "unstable"
+    assert read_early(short, CHANCE, "sgd").kind == "healthy"
+    assert read_early(long, CHANCE, "sgd").kind == "unstable"
 
 
 anything = st.one_of(st.floats(-80.0, 80.0), st.sampled_from([math.nan, math.inf, -math.inf]))

@@ -1,9 +1,10 @@
-"""The held-out part: networks drawn at random from the whole catalogue, none of an architecture that a threshold was
-chosen on, so that nobody's taste decides what is hard.
+"""Networks drawn at random from the whole catalogue, of architectures that are not among those known: nobody's taste
+decides what is hard.
 
-The draw has a seed and was made before the rules of the early reading were last changed; nobody looked at its runs
-until they stood. An architecture here is the kind of network with its activation or cell, its norm and its skip; every
-recurrent cell was chosen on, so none is drawn.
+A draw has a seed. The first one was held out when the fourth rules of the early reading were measured (recall 0.945 and
+false alarms 0.030 at step 50); the fifth were chosen on it too. The second was made before they were, and nobody looked
+at its runs until they stood. An architecture here is the kind of network with its activation or cell, its norm and its
+skip; every recurrent cell was chosen on, so none is drawn.
 """
 
 import math
@@ -13,10 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from models.specs.activation import Function
-from science.case import ADAM, DIGITS, MNIST, NADAM, RMSPROP, SGD, VOWELS, Case, Json, case
+from science.case import ADAM, DIGITS, MNIST, NADAM, RMSPROP, SGD, VOWELS, Case, Json, Part, case
 
 COUNT: Final = 100
-SEED: Final = 20261126
+FIRST: Final = 20261126
+SECOND: Final = 20261127
 KINDS: Final = ("mlp", "mlp", "mlp", "residual_mlp", "cnn", "residual_cnn", "transformer")
 FUNCTIONS: Final[tuple[Function, ...]] = (
     "relu", "leaky_relu", "prelu", "relu6", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "tanh",
@@ -69,18 +71,18 @@ def architecture(network: Json) -> tuple[str, ...]:
     return network["kind"], *(str(part) for part in parts)
 
 
-def unseen(chosen_on: Iterable[Case]) -> Iterator[Case]:
+def drawn(chosen_on: Iterable[Case], seed: int, part: Part) -> Iterator[Case]:
     """``COUNT`` cases, of architectures that are not among those of ``chosen_on``."""
     known = {architecture(its.body["network"]) for its in chosen_on}
-    random, names = np.random.default_rng(SEED), set[str]()
+    random, names = np.random.default_rng(seed), set[str]()
     while len(names) < COUNT:
-        drawn = _drawn(random)
-        if architecture(drawn.body["network"]) not in known and drawn.name not in names:
-            names.add(drawn.name)
-            yield drawn
+        one = _drawn(random, part)
+        if architecture(one.body["network"]) not in known and one.name not in names:
+            names.add(one.name)
+            yield one
 
 
-def _drawn(random: np.random.Generator) -> Case:
+def _drawn(random: np.random.Generator, part: Part) -> Case:
     network = _network(str(random.choice(KINDS)), random)
     usual = _one(random, OPTIMIZERS)
     optimizer = {**usual, "learning_rate": float(f"{usual['learning_rate'] * _one(random, RATES):.3g}")}
@@ -92,7 +94,7 @@ def _drawn(random: np.random.Generator) -> Case:
     init = " ".join(str(value) for value in network["init"].values())
     size = [str(value) for name, value in network.items() if isinstance(value, int)]
     detail = f"{' '.join(said)}, {' × '.join(size)}, {init}"
-    return case(f"any {kind}", detail, network, optimizer, dataset, steps=250, part="unseen")
+    return case(f"any {kind}", detail, network, optimizer, dataset, steps=250, part=part)
 
 
 def _network(kind: str, random: np.random.Generator) -> Json:
