@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from benchmarks.report import percentile
 from models.analysis.prediction import Prediction, predict
+from models.analysis.statistics import Estimate
 from models.analysis.summary import RunSummary
 from models.analysis.variant import gradients
 from models.plan import Plan, expand
@@ -26,11 +27,19 @@ from science.promises import Promise
 from science.scale import Scale
 from verdicts.running import run_all
 
-FEWEST_SEEDS: Final = 2
-"""A single network of finite width scatters: its error would be counted as theory's."""
+FEWEST_SEEDS: Final = 5
+"""A single network of finite width scatters: its error would be counted as theory's. Of five the mean is as close to
+theory as is judged here, but for a few narrow ones; their scatter is told beside the error."""
 SEED: Final = 11
 PROMISED: Final = 0.05
 """Through the service, on real data and loss, the tolerance is 5 % (contract, golden cases)."""
+SHARE: Final = 0.95
+"""Of the predictions without a caveat, within the tolerance."""
+SPARING: Final = 0.75
+"""Largest share of a kind's predictions that may carry a caveat, so that a caveat tells something."""
+PLAIN_KINDS: Final = ("mlp", "residual_mlp", "cnn", "residual_cnn", "sequential")
+OTHER_AXIS: Final = {"per layer": "Over time:", "per step": "Over depth:"}
+"""How a caveat begins that is of the other axis of a recurrent network."""
 Rng = np.random.Generator
 
 
@@ -44,6 +53,8 @@ class Compared:
     predicted: float
     measured: float
     caveats: tuple[str, ...]
+    scatter: float | None = None
+    """Half the 95 % interval of the measured mean over its seeds, as a share of it; None of one seed."""
 
     @property
     def error(self) -> float:
@@ -71,18 +82,25 @@ def run(scale: Scale, processes: int) -> dict[str, Any]:
 
 
 def told(rows: Sequence[Compared]) -> dict[str, Any]:
-    """Errors of one kind in per cent of the gain per layer, all of them and those without a caveat."""
-    plain = [row.error for row in rows if not row.caveats]
+    """Errors of one kind as shares of the gain: of all its predictions, and of those without and with a caveat."""
+    scatters = [row.scatter for row in rows if row.scatter is not None]
+    return {
+        **_errors(rows),
+        "scatter": statistics.median(scatters) if scatters else None,
+        "with_caveat": sum(bool(row.caveats) for row in rows) / len(rows),
+        "without": _errors([row for row in rows if not row.caveats]),
+        "with": _errors([row for row in rows if row.caveats]),
+    }
+
+
+def _errors(rows: Sequence[Compared]) -> dict[str, Any]:
     errors = [row.error for row in rows]
     return {
         "specs": len(rows),
-        "median": statistics.median(errors),
-        "p90": percentile(errors, 0.9),
-        "largest": max(errors),
-        "within": sum(error <= PROMISED for error in errors) / len(errors),
-        "with_caveat": 1.0 - len(plain) / len(rows),
-        "largest_without_caveat": max(plain, default=None),
-        "within_without_caveat": sum(error <= PROMISED for error in plain) / len(plain) if plain else None,
+        "median": statistics.median(errors) if errors else None,
+        "p90": percentile(errors, 0.9) if errors else None,
+        "largest": max(errors, default=None),
+        "within": sum(error <= PROMISED for error in errors) / len(errors) if errors else None,
     }
 
 
@@ -118,13 +136,29 @@ def _body(network: Json, seeds: int) -> Json:
 
 def _rows(kind: str, network: Json, theory: Prediction, runs: Sequence[RunSummary], plan: Plan) -> Iterator[Compared]:
     start, _ = gradients(runs)
-    measured = None if start.gain_per_layer is None else start.gain_per_layer.mean
-    if _usable(theory.gain_per_layer) and _usable(measured):
-        yield Compared(kind, _words(network), "per layer", theory.gain_per_layer or 0, measured or 0, theory.caveats)
-    for predicted, seen in zip(theory.time, start.time, strict=False):
-        if _usable(predicted.gain_per_step) and _usable(seen.gain_per_step.mean) and plan.network.recurrent:
-            rates = predicted.gain_per_step or 0, seen.gain_per_step.mean or 0
-            yield Compared(kind, _words(network), "per step", *rates, theory.caveats)
+    spec = _words(network)
+    if start.gain_per_layer is not None:
+        yield from _row(kind, spec, "per layer", (theory.gain_per_layer, start.gain_per_layer), theory.caveats)
+    if plan.network.recurrent:
+        for predicted, seen in zip(theory.time, start.time, strict=False):
+            yield from _row(kind, spec, "per step", (predicted.gain_per_step, seen.gain_per_step), theory.caveats)
+
+
+def _row(
+    kind: str, spec: str, axis: str, gains: tuple[float | None, Estimate], caveats: Sequence[str]
+) -> Iterator[Compared]:
+    """Nothing where theory or measurement has no number."""
+    predicted, measured = gains
+    if not (_usable(predicted) and _usable(measured.mean)):
+        return
+    own = tuple(caveat for caveat in caveats if not caveat.startswith(OTHER_AXIS[axis]))
+    yield Compared(kind, spec, axis, predicted or 0.0, measured.mean or 0.0, own, _scatter(measured))
+
+
+def _scatter(measured: Estimate) -> float | None:
+    if measured.low is None or measured.high is None or not measured.mean:
+        return None
+    return (measured.high - measured.low) / 2.0 / measured.mean
 
 
 def _usable(value: float | None) -> bool:
@@ -141,9 +175,20 @@ def _words(network: Mapping[str, Any]) -> str:
 
 
 def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
-    """No figure was promised for networks at random: known, kind by kind."""
+    """Of what carries no caveat; and that a caveat is not everywhere. What carries one is for knowing."""
     for name, its in figures["kinds"].items():
-        yield Promise(f"theory within 5 % of the measured gain: {name}", "", f"{its['within']:.0%} of {its['specs']}")
+        free, warned = its["without"], its["with"]
+        if free["specs"]:
+            found = f"{free['within']:.0%} of {free['specs']}, the largest {free['largest']:.1%}"
+            held = free["within"] >= SHARE
+            yield Promise(f"theory without a caveat within 5 %: {name}", f"≥ {SHARE:.0%}", found, held)
+        if warned["specs"]:
+            found = f"{warned['within']:.0%} of {warned['specs']}, the largest {warned['largest']:.1%}"
+            yield Promise(f"theory with a caveat within 5 %: {name}", "", found)
+    for name, its in figures["kinds"].items():
+        if name.split(",")[0] in PLAIN_KINDS:
+            share = its["with_caveat"]
+            yield Promise(f"share with a caveat: {name}", f"≤ {SPARING:.0%}", f"{share:.0%}", share <= SPARING)
 
 
 # --- random networks --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from api.report.colours import Array, data_uri, scale_limit
 from api.report.drawings import profile
 from api.report.rows import forest, reached
 from models.analysis.comparison import Comparison
-from models.analysis.comparison_parts import GradientMoment, Success, VariantComparison
+from models.analysis.comparison_parts import GradientMoment, PredictedGradient, Success, VariantComparison
 from models.analysis.statistics import Estimate
 from models.tables import Experiment
 
@@ -109,9 +109,7 @@ def _row(variant: VariantComparison, *, time: bool) -> str:
         _estimate(None if start is None else start.total_gain, "+.1f"),
         *([_over_time(start)] if time else []),
         _estimate(None if start is None else start.gain_per_layer, ".3f"),
-        "–"
-        if variant.gradient.predicted.gain_per_layer is None
-        else f"{variant.gradient.predicted.gain_per_layer:.3f}",
+        _predicted(variant.gradient.predicted),
         _success(variant.outcomes.success),
         _estimate(variant.outcomes.metric, ".3f"),
         _estimate(variant.cost.step_time_ratio, ".2f", "×"),
@@ -119,6 +117,14 @@ def _row(variant: VariantComparison, *, time: bool) -> str:
     figures = "".join(f"<td>{cell}</td>" for cell in cells)
     rate = "" if variant.tuned is None else f" <span class=dim>rate {variant.tuned['learning_rate']:g}</span>"
     return f'<tr><td>{escape(variant.name)}{rate}</td><td class="kind {kind}">{kind}</td>{figures}</tr>'
+
+
+def _predicted(theory: PredictedGradient) -> str:
+    """With a mark where it may be off, which says why."""
+    if theory.gain_per_layer is None:
+        return "–"
+    mark = f' <abbr title="{escape(" ".join(theory.caveats))}">?</abbr>' if theory.caveats else ""
+    return f"{theory.gain_per_layer:.3f}{mark}"
 
 
 def _success(success: Success) -> str:

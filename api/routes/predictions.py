@@ -14,6 +14,7 @@ from models.specs.facts import Form
 from models.specs.network import MAX_WIDTH
 from models.specs.networks import NetworkSpec
 
+MAX_ALIKE = 128
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=StrictRoute)
 
 
@@ -25,6 +26,12 @@ class InputRequest(Spec):
     form: Form
     size: tuple[Annotated[int, Field(ge=1, le=MAX_WIDTH)], ...] = Field(min_length=1, max_length=3)
     vocabulary: int = Field(default=0, ge=0, le=1_000_000)
+    alike: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = Field(
+        default=(),
+        max_length=MAX_ALIKE,
+        description="Correlation of a case's numbers 1, 2, … steps (rows) apart, the last for all beyond; of tokens "
+        "the share of equal ones. [0] says that steps are independent; left out, a caveat says that they are taken so.",
+    )
 
 
 class PredictionRequest(Spec):
@@ -41,6 +48,9 @@ class PredictionRequest(Spec):
 
 @router.post("", summary="What theory predicts")
 def predict(asked: PredictionRequest, _: CallerDep) -> Prediction:
-    """χ per layer, gain, trainable depth and where the theory does not hold, in milliseconds."""
-    given = None if asked.input is None else Shape(asked.input.form, asked.input.size, asked.input.vocabulary)
+    """χ per layer, gain, trainable depth and where the theory does not hold; in milliseconds, stacks of gates
+    in some tenths of a second.
+    """
+    its = asked.input
+    given = None if its is None else Shape(its.form, its.size, its.vocabulary, its.alike)
     return predict_spec(asked.network, asked.batch_size, asked.input_width, asked.output_width, given)

@@ -7,7 +7,11 @@ from typing import Any, Final
 import numpy as np
 
 from models.activations import Array
-from models.analysis.variances import HOMOGENEOUS, Delta, Signal, moments_at
+from models.analysis.attention import attend
+from models.analysis.likeness import likeness
+from models.analysis.meanfield import UNBOUNDED
+from models.analysis.quadrature import SMALLEST_Q
+from models.analysis.variances import HOMOGENEOUS, Delta, Signal, cosines, followed, moments_at
 from models.plan import layers as plan
 
 Back = Callable[[Delta], Delta]
@@ -27,19 +31,46 @@ def activate(node: plan.Activate, signal: Signal) -> Step:
         factor = 1.0 / (1.0 + p * SELU_FLOOR**2)
         common, spread = factor * kept * squared, factor * (its.variance + p * (its.mean - SELU_FLOOR) ** 2)
     gaussian = signal.gaussian and node.activation.function == "identity"
-    out = Signal(spread, common, common, gaussian, signal.known, node)
-    return out, lambda delta: delta.with_square(delta.square * its.slope * factor, int(lost))
+    through = None if signal.alike is None else likeness(node.activation, _typical(signal.square))
+    alike = None if through is None or signal.alike is None else _thinned(through.of_values(signal.alike), p)
+    out = Signal(spread, common, common, gaussian, signal.known, node, alike)
+
+    def back(delta: Delta) -> Delta:
+        if delta.alike is not None and through is not None and signal.alike is not None:
+            slopes = _thinned(through.of_slopes(signal.alike), p)
+            delta = replace(delta, alike=delta.alike * slopes)
+        return delta.with_square(delta.square * its.slope * factor, int(lost))
+
+    return out, back
+
+
+def _typical(square: Array) -> float:
+    """One length for the likeness of all steps, to 6 digits: a table serves many layers."""
+    return float(f"{min(max(float(square.mean()), SMALLEST_Q), UNBOUNDED):.6g}")
+
+
+def _thinned(alike: Array, p: float) -> Array:
+    """Masks of different steps are independent."""
+    thinned = alike * (1.0 - p)
+    np.fill_diagonal(thinned, 1.0)
+    return thinned
 
 
 def drop(node: plan.Dropout, signal: Signal) -> Step:
     kept = 1.0 - node.p
-    out = replace(signal, spread=signal.spread + signal.square * node.p / kept)
-    return out, lambda delta: delta.with_square(delta.square / kept)
+    alike = None if signal.alike is None else _thinned(signal.alike, node.p)
+    out = replace(signal, spread=signal.spread + signal.square * node.p / kept, alike=alike)
+
+    def back(delta: Delta) -> Delta:
+        thinned = delta if delta.alike is None else replace(delta, alike=_thinned(delta.alike, node.p))
+        return thinned.with_square(delta.square / kept)
+
+    return out, back
 
 
 def _one_place(signal: Signal, *, known: bool) -> Signal:
     spread, common, offset = (np.array([part.mean()]) for part in (signal.spread, signal.common, signal.offset))
-    return replace(signal, spread=spread, common=common, offset=offset, known=known)
+    return replace(signal, spread=spread, common=common, offset=offset, known=known, alike=None)
 
 
 def flatten(_: plan.Flatten, signal: Signal) -> Step:
@@ -85,34 +116,21 @@ def read_out(node: plan.Readout, signal: Signal) -> Step:
     steps = signal.spread.size
     if node.how == "mean":
         out = _one_place(signal, known=False)
-        return out, lambda delta: replace(delta.with_square(np.full(steps, delta.square[0] / steps**2)), alike=True)
+        ones = np.ones((len(followed(steps)),) * 2)
+        return out, lambda delta: replace(delta.with_square(np.full(steps, delta.square[0] / steps**2)), alike=ones)
     spread, common, offset = (part[-1:] for part in (signal.spread, signal.common, signal.offset))
     only_last = np.zeros(steps)
     only_last[-1] = 1.0
     return (
-        replace(signal, spread=spread, common=common, offset=offset),
-        lambda delta: replace(delta, square=only_last * delta.square[0], alike=False),
+        replace(signal, spread=spread, common=common, offset=offset, alike=None),
+        lambda delta: replace(delta, square=only_last * delta.square[0], alike=None),
     )
 
 
 def position(node: plan.Positions, signal: Signal) -> Step:
-    return replace(signal, common=signal.common + node.init_std**2), lambda delta: delta
-
-
-def attend(node: plan.Attend, signal: Signal) -> Step:
-    """Untrained scores are near 0, so that each step averages the values it may see; what goes back through queries
-    and keys is left out. Values of different steps count as independent.
-    """
-    steps = signal.spread.size
-    looked_at = np.tril(np.ones((steps, steps))) if node.causal else np.ones((steps, steps))
-    share = looked_at / looked_at.sum(axis=1, keepdims=True)
-    out = replace(signal, spread=share**2 @ signal.spread, common=share @ signal.common, known=signal.known)
-
-    def back(delta: Delta) -> Delta:
-        of_values = (share.T @ np.sqrt(delta.square)) ** 2 if delta.alike else (share.T**2) @ delta.square
-        return delta.with_square(of_values / 3.0)  # queries, keys and values lie side by side
-
-    return out, back
+    out = replace(signal, common=signal.common + node.init_std**2)
+    apart = signal.covariance + node.init_std**2 * np.eye(len(signal.covariance))
+    return replace(out, alike=None if signal.alike is None else cosines(apart)), lambda delta: delta
 
 
 BETWEEN: Final[dict[type, Callable[[Any, Signal], Step]]] = {

@@ -113,7 +113,10 @@ def _gradient(variant: Variant, runs: Runs) -> Gradient:
         at_start=_moment(start),
         at_end=_moment(end),
         predicted=PredictedGradient(
-            gain_per_layer=theory.gain_per_layer, total_gain=theory.total_gain, caveats=theory.caveats
+            gain_per_layer=theory.gain_per_layer,
+            total_gain=theory.total_gain,
+            caveats=theory.caveats,
+            notes=theory.notes,
         ),
         profile=tuple(
             ProfileLayer(

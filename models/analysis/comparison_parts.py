@@ -53,6 +53,7 @@ class PredictedGradient(_Answer):
     gain_per_layer: Number
     total_gain: Number
     caveats: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class ProfileLayer(_Answer):

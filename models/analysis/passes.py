@@ -21,13 +21,13 @@ import numpy as np
 
 from models.activations import Array
 from models.analysis.between_layers import BETWEEN, Back, Step
-from models.analysis.cell_steps import gate_moments
 from models.analysis.cells import recur
 from models.analysis.finite_norms import batch_factor, group_factor
+from models.analysis.gates import gate_moments
 from models.analysis.initial_variance import layer_variance
 from models.analysis.states import StateLevels
 from models.analysis.taps import inputs_of, taps_of
-from models.analysis.variances import Delta, Signal, places_of, row_per_token
+from models.analysis.variances import Delta, Signal, cosines, places_of, row_per_token, toeplitz
 from models.plan import LayerPlan, NetworkPlan
 from models.plan import layers as plan
 from models.specs.normalization import NormalizationSpec
@@ -42,20 +42,31 @@ class Pass:
     levels: dict[str, tuple[float, int]] = field(default_factory=dict)
     """ln rms δ by layer with the number of breaks above it."""
     states: dict[str, StateLevels] = field(default_factory=dict)
+    unit: float = 0.0
+    """ln of the mean square, of δ at the output, that levels are counted in."""
     shown: frozenset[str] = frozenset()
     """Layers whose h is a sum, or a norm that stands alone."""
 
-    def run(self, mean_square: float) -> None:
-        """Forward from inputs of that mean square, and back from independent entries of δ at the output."""
+    def run(self, mean_square: float, steps: int | None = None) -> None:
+        """Forward from inputs of that mean square, over so many ``steps`` where not all, and back from independent
+        entries of δ at the output.
+        """
         shows = [
             node.shows for node in plan.walk(self.network.body) if isinstance(node, plan.Residual | plan.Normalise)
         ]
         self.shown = frozenset(layer.name for layer in shows if layer is not None)
-        inputs = np.full(places_of(self.network.input), mean_square)
+        places = places_of(self.network.input)
+        inputs = np.full(places if steps is None else (steps, *places[1:]), mean_square)
         nothing = np.zeros_like(inputs)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # an infinite χ is an answer
-            out, back = self.chain(self.network.body, Signal(inputs, nothing, nothing))
+            out, back = self.chain(self.network.body, Signal(inputs, nothing, nothing, alike=self._alike(inputs)))
             back(Delta(np.ones_like(out.spread)))
+
+    def _alike(self, inputs: Array) -> Array | None:
+        """Of a case's steps, or rows; None of a vector's units."""
+        if self.network.input.form == "vector":
+            return None
+        return toeplitz(self.network.input.alike, len(inputs))
 
     def chain(self, nodes: tuple[plan.Node, ...], signal: Signal) -> Step:
         backs: list[Back] = []
@@ -73,7 +84,8 @@ class Pass:
         if layer.name in self.levels:
             return delta
         if layer is self.network.hidden[-1]:
-            delta = replace(delta.with_square(delta.square), log=0.0)
+            delta = delta.with_square(delta.square)
+            self.unit, delta = delta.log, replace(delta, log=0.0)
         self.levels[layer.name] = (delta.level, delta.breaks)
         return delta
 
@@ -98,6 +110,8 @@ class Pass:
             known=signal.known,
             below=signal.below,
         )
+        if signal.alike is not None and layer.kind != "conv2d":
+            out = replace(out, alike=cosines(weight * signal.covariance + drawn.bias))
         out, through = self.normalise(layer.normalization, out, layer.units)
         backward = weight * layer.units / inputs_of(layer)
         if layer.role == "output" and backward == 0.0:
@@ -149,6 +163,8 @@ class Pass:
             beside.gaussian and body.gaussian,
             beside.known and body.known,
         )
+        if beside.alike is not None and body.alike is not None:
+            out = replace(out, alike=cosines(kept * beside.covariance + added * body.covariance))
 
         def back(delta: Delta) -> Delta:
             delta = self.record(node.shows, delta)
@@ -170,8 +186,9 @@ class Pass:
         """The units of a vector, which were one place, become steps."""
         count = self.network.input.flat
         spread, common, offset = (np.repeat(part, count) for part in (signal.spread, signal.common, signal.offset))
-        out = replace(signal, spread=spread, common=common, offset=offset)
-        return out, lambda delta: replace(delta, square=delta.square.mean(keepdims=True))
+        alike = toeplitz(self.network.input.alike, count)
+        out = replace(signal, spread=spread, common=common, offset=offset, alike=alike)
+        return out, lambda delta: replace(delta, square=delta.square.mean(keepdims=True), alike=None)
 
 
 OF_LAYERS: Final[dict[type, Callable[[Pass, Any, Signal], Step]]] = {

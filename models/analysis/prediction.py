@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from models.analysis.assumed_inputs import assumed_input
 from models.analysis.caveats import caveats_of
 from models.analysis.meanfield import CRITICAL
+from models.analysis.notes import notes_of
 from models.analysis.propagation import Propagation, has_skips, kept, norms_of, propagate
 from models.plan import NetworkPlan, Shape, plan_network
 from models.specs.base import Problem, SpecError
@@ -55,7 +56,11 @@ class TimePrediction(_Answer):
 
 
 class Prediction(_Answer):
-    """Null stands for what is undefined or not finite. ``profile``: r of each hidden layer by name (contract)."""
+    """Null stands for what is undefined or not finite. ``profile``: r of each hidden layer by name (contract).
+
+    ``caveats``: where the numbers may be off by more than 5 % per layer, or are missing; ``notes``: what is true of
+    them where they hold.
+    """
 
     layers: tuple[LayerPrediction, ...]
     gain_per_layer: float | None
@@ -65,6 +70,7 @@ class Prediction(_Answer):
     inverse_width_sum: float
     regime: Regime
     caveats: tuple[str, ...]
+    notes: tuple[str, ...]
     profile: dict[str, float | None]
     time: tuple[TimePrediction, ...] = ()
 
@@ -98,6 +104,7 @@ def predict(network: NetworkPlan, batch_size: int) -> Prediction:
         inverse_width_sum=sum(layer.gates / layer.units for layer in hidden),
         regime=_regime(network, chis, time),
         caveats=caveats_of(network, batch_size, theory),
+        notes=notes_of(network, batch_size, theory),
         profile=dict(zip((layer.name for layer in hidden), _profile(theory.increments), strict=True)),
         time=time,
     )

@@ -8,9 +8,11 @@ find: they start from standardised inputs, follow lengths through the tree and c
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+
+import numpy as np
 
 from models.analysis.finite_norms import batch_factor, group_factor
 from models.analysis.increments import kept_increments
@@ -20,10 +22,13 @@ from models.analysis.passes import Pass
 from models.analysis.quadrature import gaussian_moments
 from models.analysis.states import StateLevels
 from models.plan import LayerPlan, NetworkPlan
-from models.plan.layers import Activate, Normalise, Residual, walk
+from models.plan.layers import Activate, Attend, Normalise, Residual, walk
 
 STANDARDISED_MEAN_SQUARE: Final = 1.0
 """Of inputs; what they are is the data's business, and unknown to a spec of a network."""
+
+FEW: Final = 4
+"""Neighbouring lengths of which one is followed where all would take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +57,56 @@ class Propagation:
         return sum(self.increments)
 
 
+@functools.lru_cache(maxsize=256)  # the runs of a variant, its comparison and its remedies ask for the same
 def propagate(
     network: NetworkPlan, batch_size: int, input_mean_square: float = STANDARDISED_MEAN_SQUARE
 ) -> Propagation:
     """Mean-field theory of the untrained ``network``, measured on batches of ``batch_size``."""
     found = Pass(network, batch_size)
     found.run(input_mean_square)
-    levels = [found.levels[layer.name] for layer in network.hidden]
+    levels = _levels(network, batch_size, input_mean_square) or _of(found)
     increments = [_increment(below, above) for below, above in itertools.pairwise(levels)]
     asymptotes = [_asymptote(layer, batch_size) for layer in network.hidden] if is_stack(network) else []
     states = (found.states[node.layer.name] for node in network.recurrent)
     return Propagation(tuple(increments), tuple(asymptotes), tuple(states))
+
+
+def _of(found: Pass) -> list[tuple[float, int]]:
+    return [found.levels[layer.name] for layer in found.network.hidden]
+
+
+def _levels(network: NetworkPlan, batch_size: int, mean_square: float) -> list[tuple[float, int]]:
+    """Of networks over steps whose cases differ: δ² of all steps of all cases, each read out at its own end."""
+    cases, share = list[list[tuple[float, int]]](), list[float]()
+    for steps, loudness in _cases(network):
+        found = Pass(network, batch_size)
+        found.run(mean_square * loudness, steps)
+        cases.append(_of(found))
+        share.append(found.unit + math.log(steps))
+    weight = [part - float(np.logaddexp.reduce(share)) for part in share]
+    return [_together(weight, layer) for layer in zip(*cases, strict=True)]
+
+
+def _cases(network: NetworkPlan) -> Iterator[tuple[int, float]]:
+    """(steps, loudness) of some that stand for all; attention reads all steps. Where a pass is dear, or each length is
+    met in every loudness, the middle one of every few lengths stands for them; ReLU and linear cells do not ask how
+    loud their inputs are.
+    """
+    given, cells = network.input, {node.cell for node in network.recurrent}
+    if any(isinstance(node, Attend) for node in walk(network.body)):
+        yield from ((given.size[0], loudness) for loudness in given.loudness[::2])
+    if not cells or len(network.hidden) == 1 or not (given.lengths or given.loudness):
+        return
+    lengths = given.lengths or (given.size[0],)
+    few = lengths[FEW // 2 :: FEW] if len(lengths) > FEW else lengths
+    scale_free = cells <= {"relu", "identity"}
+    for loudness in given.loudness if "tanh" in cells and given.loudness else (1.0,):
+        yield from ((steps, loudness) for steps in (lengths if scale_free else few))
+
+
+def _together(share: Sequence[float], levels: Sequence[tuple[float, int]]) -> tuple[float, int]:
+    squares = [part + 2.0 * level for part, (level, _) in zip(share, levels, strict=True)]
+    return 0.5 * float(np.logaddexp.reduce(squares)), levels[0][1]
 
 
 def is_stack(network: NetworkPlan) -> bool:

@@ -5,10 +5,11 @@ one number stands for all of them.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from models.activations import Activation, Array
 from models.analysis.meanfield import UNBOUNDED
@@ -20,6 +21,10 @@ HOMOGENEOUS: Final = {"identity", "relu", "leaky_relu", "prelu"}
 ALIKE: Final = 1e-9
 FEW: Final = 12
 NODES: Final = 9
+MOST_STEPS: Final = 96
+SMALLEST_SHARE: Final = 1e-4
+"""Of a variance, in the direction that varies least."""
+Steps = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +43,23 @@ class Signal:
     """False where ``spread`` is an estimate, as behind pooling."""
     below: Activate | None = None
     """The activation that it left."""
+    alike: Array | None = None
+    """(steps, steps) of the ``followed`` ones: the cosines between a case's vectors at any two; None where no more than
+    ``common`` is shared.
+    """
 
     @property
     def square(self) -> Array:
         return np.minimum(self.spread + self.common, UNBOUNDED)
+
+    @property
+    def covariance(self) -> Array:
+        """(steps, steps) of the ``followed`` ones, over units."""
+        at = followed(self.spread.size)
+        length, shared = np.sqrt(self.square[at]), np.sqrt(self.common[at])
+        if self.alike is not None:
+            return np.asarray(self.alike * np.outer(length, length))
+        return np.outer(shared, shared) + np.diag(length**2 - shared**2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +69,8 @@ class Delta:
     square: Array
     log: float = 0.0
     breaks: int = 0
-    alike: bool = False
-    """Equal in all steps, as a mean over steps sends it back."""
+    alike: Array | None = None
+    """(steps, steps) of the ``followed`` ones: the cosines between δ at any two; None where they are independent."""
 
     @property
     def level(self) -> float:
@@ -69,11 +87,46 @@ class Delta:
             return Delta(square / largest, self.log + math.log(largest), self.breaks + breaks, self.alike)
         return Delta(square, self.log, self.breaks + breaks, self.alike)
 
+    @property
+    def covariance(self) -> Array:
+        """(steps, steps) of the ``followed`` ones over units, in the unit of ``square``."""
+        length = np.sqrt(self.square[followed(self.square.size)])
+        return np.diag(length**2) if self.alike is None else self.alike * np.outer(length, length)
+
+    def with_covariance(self, covariance: Array, breaks: int = 0) -> "Delta":
+        square = at_all_steps(np.diag(covariance), self.square.size)
+        return replace(self, alike=cosines(covariance)).with_square(square, breaks)
+
     def plus(self, other: "Delta") -> "Delta":
         """Of two paths whose gradients are independent."""
         log = max(self.log, other.log)
-        square = self.square * math.exp(self.log - log) + other.square * math.exp(other.log - log)
-        return Delta(square, log, max(self.breaks, other.breaks), self.alike).with_square(square)
+        mine, its = math.exp(self.log - log), math.exp(other.log - log)
+        square = self.square * mine + other.square * its
+        both = Delta(square, log, max(self.breaks, other.breaks))
+        if self.alike is not None or other.alike is not None:
+            both = replace(both, alike=cosines(self.covariance * mine + other.covariance * its))
+        return both.with_square(square)
+
+
+def followed(steps: int) -> Steps:
+    """Whose likeness is followed: all, or of many the first and the last."""
+    half = MOST_STEPS // 2
+    return np.arange(steps) if steps <= MOST_STEPS else np.r_[:half, steps - half : steps]
+
+
+def at_all_steps(values: Array, steps: int) -> Array:
+    """From the ``followed`` steps; what lies between is on a line."""
+    return np.interp(np.arange(steps), followed(steps), values)
+
+
+def cosines(covariance: Array) -> Array:
+    """Where a variance is 0, or not finite, nothing is alike but each with itself."""
+    length = np.sqrt(np.diag(covariance))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        found = covariance / np.outer(length, length)
+    found = np.where(np.isfinite(found), np.clip(found, -1.0, 1.0), 0.0)
+    np.fill_diagonal(found, 1.0)
+    return np.asarray(found)
 
 
 def _limit(mean: float) -> float:
@@ -113,4 +166,16 @@ def places_of(shape: Shape) -> tuple[int, ...]:
 
 def row_per_token(signal: Signal, variance: float) -> Signal:
     nothing = np.zeros_like(signal.spread)
-    return Signal(np.full_like(signal.spread, variance), nothing, nothing)
+    return Signal(np.full_like(signal.spread, variance), nothing, nothing, alike=signal.alike)
+
+
+def toeplitz(alike: tuple[float, ...], steps: int) -> Array:
+    """(steps, steps) of the correlations 0, 1, 2, … steps apart; the last one holds for all beyond. Brought to the
+    nearest covariance, which correlations read off one by one need not be.
+    """
+    at, known = followed(steps), np.array((1.0, *(alike or (0.0,))))
+    asked = known[np.minimum(np.abs(np.subtract.outer(at, at)), known.size - 1)]
+    if not any(alike):
+        return asked
+    values, vectors = np.linalg.eigh(asked)
+    return cosines((vectors * np.maximum(values, SMALLEST_SHARE)) @ vectors.T)

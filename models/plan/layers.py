@@ -28,6 +28,14 @@ class Shape:
     form: Form
     size: tuple[int, ...]
     vocabulary: int = 0
+    alike: tuple[float, ...] = ()
+    """Of inputs with steps, or rows: the correlation of a case's numbers 1, 2, … steps apart, the last for all beyond;
+    of tokens the share of equal ones. Empty: as if independent. Only theory asks."""
+
+    lengths: tuple[int, ...] = ()
+    """Of cases that end before the last step: some of them, each standing for as many cases. Only theory asks."""
+    loudness: tuple[float, ...] = ()
+    """Of steps of other mean squares than all together: some of them, each standing for as many. Only theory asks."""
 
     @property
     def units(self) -> int:
@@ -187,6 +195,7 @@ class Attend:
 
     heads: int
     causal: bool
+    units: int
 
 
 @dataclass(frozen=True, slots=True)

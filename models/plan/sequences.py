@@ -97,7 +97,7 @@ def _attention(layout: Layout, spec: TransformerSpec, name: str, *, causal: bool
     with layout.aside() as body:
         _norm_before(layout, spec)
         layout.weigh(f"{name}.qkv", 3 * spec.width, role="branch", scale=first)
-        layout.nodes.append(Attend(spec.heads, causal))
+        layout.nodes.append(Attend(spec.heads, causal, spec.width))
         layout.shape = Shape("sequence", (layout.shape.size[0], spec.width))
         end = layout.weigh(f"{name}.out", spec.width, role="branch", scale=last)
         layout.drop(spec.dropout, end.name)

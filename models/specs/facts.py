@@ -40,6 +40,13 @@ class Facts:
     target: Target = "class"
     vocabulary: int = 0
     varying_length: bool = False
+    alike: tuple[float, ...] = ()
+    """Correlation of a case's numbers 1, 2, … steps (rows of an image) apart, as standardised; the last for all beyond.
+    Of tokens the share of equal ones. Empty where it is not known."""
+    lengths: tuple[int, ...] = ()
+    """Where the length varies: the middle one of each twentieth of the cases."""
+    loudness: tuple[float, ...] = ()
+    """Mean squares of single steps, as standardised: the middle one of each fifth. Empty where it is not known."""
 
     @property
     def features(self) -> int:

@@ -12,10 +12,15 @@ def lines(figures: Figures) -> Iterator[str]:
     yield ""
     yield f"{figures['asked']} networks at random of every kind (activation × initialisation × norm × skip × depth ×"
     yield f"width), untrained, on real data and loss, mean of {figures['seeds']} seeds. Error: measured over predicted"
-    yield "gain per layer (per step, over time) less one, in %. Where theory or measurement has no number, as between"
-    yield "layers of different resolution, a spec has no row."
-    header = ("kind", "specs", "median", "p90", "largest", "within 5 %", "with a caveat", "largest without caveat")
-    yield from table(header, ([name, *_errors(its)] for name, its in figures["kinds"].items()))
+    yield "gain per layer (per step, over time) less one, in %; ± half the 95 % interval of the measured mean, in the"
+    yield "median. Where theory or measurement has no number, as between layers of different resolution, a spec has no"
+    yield "row. Below, the same apart: predictions without a caveat, and with one."
+    header = ("kind", "specs", "median", "p90", "largest", "within 5 %", "±", "with a caveat")
+    yield from table(header, ([name, *_all(its)] for name, its in figures["kinds"].items()))
+    apart = ("kind", "specs without", "median", "p90", "largest", "within 5 %")
+    both = (*apart, "specs with", *apart[2:])
+    split = ([name, *_errors(its["without"]), *_errors(its["with"])] for name, its in figures["kinds"].items())
+    yield from table(both, split)
     yield "The ten worst:"
     worst = (
         [f"{row['kind']}, {row['axis']}", row["spec"], *_numbers(row), _briefly(row["caveats"])]
@@ -35,5 +40,8 @@ def _briefly(caveats: Sequence[str]) -> str:
 
 def _errors(its: Figures) -> list[str]:
     numbers = [percent(its[key]) for key in ("median", "p90", "largest")]
-    shares = [f"{its['within']:.0%}", f"{its['with_caveat']:.0%}"]
-    return [str(its["specs"]), *numbers, *shares, percent(its["largest_without_caveat"])]
+    return [str(its["specs"]), *numbers, "–" if its["within"] is None else f"{its['within']:.0%}"]
+
+
+def _all(its: Figures) -> list[str]:
+    return [*_errors(its), percent(its["scatter"]), f"{its['with_caveat']:.0%}"]

@@ -6,7 +6,7 @@ import pytest
 from models.plan import expand
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
-from science.theory import KINDS, Compared, compared, told
+from science.theory import KINDS, Compared, compared, promises, told
 
 
 def row(predicted: float, measured: float, *caveats: str) -> Compared:
@@ -16,14 +16,33 @@ def row(predicted: float, measured: float, *caveats: str) -> Compared:
 def test_errors_are_of_the_ratio_and_caveats_are_told_apart() -> None:
     found = told([row(1.0, 1.02), row(2.0, 1.0, "small"), row(1.0, 1.0)])
     assert found["largest"] == pytest.approx(0.5)
-    assert found["largest_without_caveat"] == pytest.approx(0.02)
+    assert found["without"]["largest"] == pytest.approx(0.02)
+    assert found["with"]["largest"] == pytest.approx(0.5)
     assert found["within"] == pytest.approx(2 / 3)
     assert found["with_caveat"] == pytest.approx(1 / 3)
-    assert found["within_without_caveat"] == 1.0
+    assert found["without"]["within"] == 1.0
 
 
 def test_a_kind_with_caveats_throughout_has_no_figure_without() -> None:
-    assert told([row(1.0, 1.1, "small")])["largest_without_caveat"] is None
+    assert told([row(1.0, 1.1, "small")])["without"]["largest"] is None
+
+
+def test_what_carries_no_caveat_is_promised_and_what_carries_one_is_told() -> None:
+    good = {"mlp, per layer": told([row(1.0, 1.02), row(1.0, 1.3, "small")])}
+    lines = {line.what: line for line in promises({"kinds": good})}
+    assert lines["theory without a caveat within 5 %: mlp, per layer"].held is True
+    assert lines["theory with a caveat within 5 %: mlp, per layer"].held is None
+    assert lines["share with a caveat: mlp, per layer"].held is True
+    bad = {"mlp, per layer": told([row(1.0, 1.3), row(1.0, 1.0, "small")])}
+    assert next(promises({"kinds": bad})).held is False
+
+
+def test_a_caveat_counts_on_its_own_axis_alone() -> None:
+    """Stacked linear cells carry one of depth, and none of time at this width."""
+    rows = [its for its in compared("rnn", 12, 1) if "lstm" in its.spec or "gru" in its.spec]
+    assert rows
+    assert not any(caveat.startswith("Over depth") for its in rows if its.axis == "per step" for caveat in its.caveats)
+    assert not any(caveat.startswith("Over time") for its in rows if its.axis == "per layer" for caveat in its.caveats)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -72,3 +72,18 @@ def test_what_cannot_be_predicted_is_named(reader: TestClient, body: object, fie
 def test_a_network_of_the_largest_depth_is_predicted(reader: TestClient) -> None:
     response = reader.post("/v1/predictions", json={"network": {"kind": "mlp", "depth": 1000, "width": 8}})
     assert len(response.json()["layers"]) == 999
+
+
+def test_how_alike_the_steps_are_decides_over_gates_and_takes_their_caveat_away(reader: TestClient) -> None:
+    network = {"kind": "rnn", "cell": "lstm", "width": 64, "init": {"kind": "lecun_normal"}}
+    given = {"form": "sequence", "size": [29, 12]}
+    rates = []
+    for alike in ([0.0], [0.96, 0.88, 0.79, 0.69]):
+        body = {"network": network, "input": {**given, "alike": alike}}
+        answer = reader.post("/v1/predictions", json=body).json()
+        rates.append(answer["time"][0]["gain_per_step"])
+        assert answer["caveats"] == []
+    assert rates[1] > rates[0] + 0.1
+    unsaid = reader.post("/v1/predictions", json={"network": network, "input": given}).json()
+    assert any("input.alike" in caveat for caveat in unsaid["caveats"])
+    assert unsaid["time"][0]["gain_per_step"] == rates[0]

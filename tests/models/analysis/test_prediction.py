@@ -108,7 +108,7 @@ def test_chi_is_asymptotic_and_the_total_gain_is_not() -> None:
     answer = prediction(activation="tanh", init=XAVIER)
     assert answer.layers[0].chi == pytest.approx(1.0, abs=1e-6)
     assert answer.total_gain == pytest.approx(-1.61, abs=0.01)
-    assert any("asymptotic length" in caveat for caveat in answer.caveats)
+    assert any("asymptotic length" in note for note in answer.notes)
 
 
 def test_default_initialisation_counts_its_biases() -> None:
@@ -159,7 +159,8 @@ def test_one_hidden_layer_has_no_gain_per_layer() -> None:
     answer = prediction(hidden=[50], activation="relu")
     assert (answer.total_gain, answer.gain_per_layer) == (0.0, None)
     assert answer.profile == {"hidden.0": 0.0}
-    assert "One hidden layer" in answer.caveats[0]
+    assert "One hidden layer" in answer.notes[0]
+    assert answer.caveats == ()
 
 
 # --- batches ----------------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def test_one_hidden_layer_has_no_gain_per_layer() -> None:
 def test_small_batches_explode_faster_under_batch_norm() -> None:
     small, large = (prediction(batch, activation="relu", normalization=BATCH_NORM) for batch in (8, 512))
     assert small.layers[0].chi == pytest.approx(1.788, abs=0.001)
-    assert any("batches of 8" in caveat for caveat in small.caveats)
+    assert any("batches of 8" in note for note in small.notes)
     assert large.layers[0].chi == pytest.approx(1.46694, abs=1e-5)
 
 
@@ -191,7 +192,7 @@ def test_batch_norm_over_one_case_is_refused() -> None:
     assert prediction(1, activation="relu", normalization=LAYER_NORM).total_gain is not None
 
 
-# --- caveats ----------------------------------------------------------------------------------------------------
+# --- caveats and notes ---------------------------------------------------------------------------------------------
 
 
 def test_a_wide_shallow_he_network_needs_no_caveat() -> None:
@@ -201,31 +202,46 @@ def test_a_wide_shallow_he_network_needs_no_caveat() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"activation": "relu", "init": HE}, "Σ 1/width = 0.3"),
-        ({"activation": "relu", "init": HE, "dropout": 0.1}, "no critical point"),
-        ({"activation": "tanh", "init": {"kind": "orthogonal"}}, "Orthogonal weights"),
+        ({"activation": "relu", "hidden": [8] * 60, "init": HE}, "as far as the verdict's cut"),
+        ({"activation": "relu", "hidden": [8] * 10, "init": HE}, "A width of 8 is narrow"),
         ({"activation": "hardshrink", "init": HE}, "jumps"),
-        ({"activation": "prelu"}, "slope is learned"),
-        ({"activation": "gelu", "init": HE}, "10% larger"),
-        ({"activation": "relu", "init": {"kind": "orthogonal", "gain": 2.0}}, "without bound"),
         (
             {"activation": "tanhshrink", "init": {"kind": "gaussian", "weight_variance": 4.0}},
             "more than one fixed point",
         ),
-        ({"activation": "relu", "hidden": [300, 200, 100]}, "widths vary"),
-        ({"activation": "relu", "normalization": BATCH_NORM}, "narrow for batches of 128"),
-        (
-            {"activation": "relu", "normalization": {"kind": "layer_norm", "eps": 0.1}},
-            "is not small beside the variance",
-        ),
+        ({"activation": "relu", "hidden": [8] * 10, "normalization": BATCH_NORM}, "5 % above it"),
         ({"activation": "sigmoid", "hidden": [512] * 60, "init": XAVIER}, "beyond float32"),
         ({"activation": "identity", "init": {"kind": "normal", "std": 0.0}}, "No gradient reaches"),
     ],
 )
 def test_a_caveat_that_applies_is_said_and_not_of_a_plain_network(changes: dict[str, Any], words: str) -> None:
     assert any(words in caveat for caveat in prediction(**changes).caveats)
+    assert prediction(hidden=[512] * 10, activation="relu", init=HE).caveats == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"activation": "relu", "init": HE}, "Σ 1/width = 0.3"),
+        ({"activation": "relu", "init": HE, "dropout": 0.1}, "no critical point"),
+        ({"activation": "tanh", "init": {"kind": "orthogonal"}}, "Orthogonal weights"),
+        ({"activation": "prelu"}, "slope is learned"),
+        ({"activation": "gelu", "init": HE}, "10% larger"),
+        ({"activation": "relu", "init": {"kind": "orthogonal", "gain": 2.0}}, "without bound"),
+        ({"activation": "relu", "hidden": [300, 200, 100]}, "widths vary"),
+        ({"activation": "relu", "normalization": BATCH_NORM}, "narrow for batches of 128"),
+        (
+            {"activation": "relu", "normalization": {"kind": "layer_norm", "eps": 0.1}},
+            "is not small beside the variance",
+        ),
+    ],
+)
+def test_a_condition_of_a_prediction_that_holds_is_a_note_and_no_caveat(changes: dict[str, Any], words: str) -> None:
+    answer = prediction(**changes)
+    assert any(words in note for note in answer.notes)
+    assert answer.caveats == ()
     plain = prediction(hidden=[512] * 10, activation="relu", init=HE)
-    assert not any(words in caveat for caveat in plain.caveats)
+    assert not any(words in note for note in plain.notes)
 
 
 # --- every network has an answer --------------------------------------------------------------------------------
@@ -261,4 +277,4 @@ def test_every_network_gets_an_answer_that_json_can_hold(batch_size: int, **chan
     decoded = json.loads(answer.model_dump_json(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
     assert len(decoded["layers"]) == len(decoded["profile"]) == len(answer.layers)
     assert Prediction.model_validate(decoded) == answer
-    assert not any("nan" in caveat or "inf " in caveat for caveat in answer.caveats)
+    assert not any("nan" in said or "inf " in said for said in (*answer.caveats, *answer.notes))

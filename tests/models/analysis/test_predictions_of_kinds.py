@@ -32,6 +32,10 @@ def said(answer: Prediction, words: str) -> bool:
     return any(words in caveat for caveat in answer.caveats)
 
 
+def noted(answer: Prediction, words: str) -> bool:
+    return any(words in note for note in answer.notes)
+
+
 # --- skips ------------------------------------------------------------------------------------------------------
 
 
@@ -72,7 +76,7 @@ def test_a_highway_passes_by_its_gates_bias() -> None:
 def test_branches_that_start_small_leave_the_stream_alone(init: str) -> None:
     answer = prediction({**BLOCKS, "layers_per_block": 2, "init": {"kind": init}})
     assert answer.gain_per_layer == pytest.approx(1.0, abs=1e-4)
-    assert said(answer, "start at zero") == (init == "fixup")
+    assert noted(answer, "start at zero") == (init == "fixup")
 
 
 def test_an_mlp_with_skips_is_a_stream_and_one_without_is_none() -> None:
@@ -226,10 +230,48 @@ def test_truncation_leaves_an_exact_zero() -> None:
     assert said(answer, "truncation")
 
 
-def test_stacked_cells_have_a_gain_over_depth_where_they_have_no_gates() -> None:
-    assert over_time(layers=3).total_gain is not None
-    assert over_time(layers=3, cell="gru").total_gain is None
-    assert len(over_time(layers=3, cell="gru").time) == 3
+@pytest.mark.parametrize("cell", ["tanh", "gru", "lstm"])
+def test_stacked_cells_have_a_gain_over_depth_and_a_time_axis_each(cell: str) -> None:
+    answer = over_time(layers=3, cell=cell)
+    assert answer.total_gain is not None
+    assert len(answer.time) == 3
+
+
+@pytest.mark.parametrize("gain", [1.0, 1.3, 0.8])
+@pytest.mark.parametrize("lengths", [(), (4, 10)])
+def test_linear_stacks_sum_over_the_steps_of_each_case(lengths: tuple[int, ...], gain: float) -> None:
+    """Isometries times g: k steps before a case's end δ² is g^2k, and of the layer below (k + 1)·g^(2k+2): as many
+    paths lead there.
+    """
+    orthogonal = {"kind": "orthogonal", "gain": gain}
+    spec = {**RNN, "cell": "identity", "layers": 2, "init": orthogonal}
+    answer = prediction(spec, Shape("sequence", (12, 64), 0, (0.0,), lengths))
+    cases = lengths or (12,)
+    own = sum(gain ** (2 * k) for steps in cases for k in range(steps))
+    below = sum((k + 1) * gain ** (2 * k + 2) for steps in cases for k in range(steps))
+    assert answer.gain_per_layer == pytest.approx(math.sqrt(below / own), rel=1e-9)
+    assert answer.time[0].steps == 12
+
+
+def test_louder_steps_shorten_the_slope_more_than_quieter_ones_lengthen_it() -> None:
+    tanh = {**RNN, "layers": 2, "init": HE}
+    same, mixed = (
+        prediction(tanh, Shape("sequence", (20, 8), 0, (0.9,), (), loudness)) for loudness in ((), (0.5, 0.8, 1.7))
+    )
+    assert same.gain_per_layer is not None
+    assert mixed.gain_per_layer is not None
+    assert mixed.gain_per_layer > 1.01 * same.gain_per_layer
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_long_sequences_have_the_rate_of_shorter_ones(cell: str) -> None:
+    """Only the first and the last steps of many are followed."""
+    rates = []
+    for steps in (90, 400):
+        (axis,) = prediction({**RNN, "cell": cell}, Shape("sequence", (steps, 4), 0, (0.9, 0.8))).time
+        assert axis.steps == steps
+        rates.append(axis.gain_per_step)
+    assert rates[0] == pytest.approx(rates[1], rel=0.02)
 
 
 # --- attention --------------------------------------------------------------------------------------------------
@@ -240,8 +282,18 @@ def test_a_transformer_is_a_stream_with_its_assumptions_said() -> None:
     assert answer.regime == "residual"
     assert answer.total_gain is not None
     assert 0.0 < answer.total_gain < 1.5
-    assert said(answer, "Attention is taken as untrained")
+    assert noted(answer, "Attention is taken as untrained")
     assert said(answer, "sequence (28, 64)")
+
+
+def test_steps_that_are_alike_leave_attention_nothing_to_choose_from() -> None:
+    """Where all steps are the same, scores are: nothing goes through queries and keys, as with weights of zero."""
+    large = {"kind": "gaussian", "weight_variance": 3.0}
+    spec = {"kind": "transformer", "blocks": 4, "width": 64, "norm_position": "post", "init": large}
+    apart, same = (prediction(spec, Shape("sequence", (400, 8), 0, (alike,))).gain_per_layer for alike in (0.0, 0.999))
+    assert apart is not None
+    assert same is not None
+    assert same < apart - 0.1
 
 
 def test_without_attention_and_branches_nothing_is_gained() -> None:
@@ -299,6 +351,49 @@ def test_what_a_list_reads_is_said(first: dict[str, Any], shape: str) -> None:
     assert said(prediction({"kind": "sequential", "layers": [first]}), shape)
 
 
+# --- caveats ----------------------------------------------------------------------------------------------------
+
+KNOWN = Shape("sequence", (20, 8), 0, (0.9, 0.8), (), (0.5, 0.8, 1.7))
+LARGE = {"kind": "gaussian", "weight_variance": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "words"),
+    [
+        ({**CNN, "normalization": BATCH_NORM}, Shape("image", (1, 28, 28)), "every pixel of a batch"),
+        ({**CNN, "channels": [16, 16]}, Shape("image", (1, 28, 28)), "Few layers of few channels"),
+        ({**RNN, "width": 32}, KNOWN, "Over time: 32 units are few"),
+        ({**RNN, "cell": "identity", "layers": 2, "init": HE}, KNOWN, "Over depth: what a layer sends down"),
+        ({**RNN, "layers": 2, "init": HE}, KNOWN, "Over depth: 64 units are few"),
+        ({**RNN, "width": 128, "layers": 2, "init": HE}, Shape("sequence", (20, 8)), "Over depth: every step"),
+        ({**RNN, "cell": "gru"}, Shape("sequence", (20, 8)), "Nothing was said of how alike"),
+        (
+            {"kind": "transformer", "blocks": 2, "width": 64, "norm_position": "post", "init": LARGE},
+            KNOWN,
+            "weights this large",
+        ),
+    ],
+)
+def test_a_caveat_is_said_where_it_holds(spec: dict[str, Any], given: Shape, words: str) -> None:
+    assert said(prediction(spec, given), words)
+
+
+@pytest.mark.parametrize(
+    ("spec", "given"),
+    [
+        (CNN, Shape("image", (1, 28, 28))),
+        ({**BLOCKS, "skip": {"kind": "scaled"}}, Shape("vector", (64,))),
+        ({**RNN, "cell": "lstm", "layers": 2}, KNOWN),
+        ({**RNN, "width": 128, "layers": 2, "init": HE}, KNOWN),
+        ({"kind": "transformer", "blocks": 2, "width": 64, "init": LARGE}, KNOWN),
+    ],
+)
+def test_what_is_known_to_hold_has_notes_and_no_caveat(spec: dict[str, Any], given: Shape) -> None:
+    answer = prediction(spec, given)
+    assert answer.caveats == ()
+    assert answer.notes
+
+
 # --- every network has an answer --------------------------------------------------------------------------------
 
 KINDS: list[dict[str, Any]] = [
@@ -343,4 +438,4 @@ def test_every_network_gets_an_answer_that_json_can_hold(data: st.DataObject) ->
     decoded = json.loads(answer.model_dump_json(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
     assert Prediction.model_validate(decoded) == answer
     assert len(decoded["layers"]) == len(decoded["profile"])
-    assert not any("nan" in caveat or "inf " in caveat for caveat in answer.caveats)
+    assert not any("nan" in said or "inf " in said for said in (*answer.caveats, *answer.notes))

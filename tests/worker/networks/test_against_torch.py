@@ -138,7 +138,7 @@ def test_attention_is_torchs_own(causal: bool, lengths: Tensor | None) -> None: 
     mask = order[None, :] > order[:, None] if causal else None
     expected, _ = theirs(x, x, x, key_padding_mask=hidden, attn_mask=mask)
     weights = theirs.in_proj_weight.detach().clone().requires_grad_()
-    mixed = Attention(Attend(2, causal))(x @ weights.T, lengths)
+    mixed = Attention(Attend(2, causal, 8))(x @ weights.T, lengths)
     inside = torch.ones(4, 9, dtype=torch.bool) if lengths is None else order < lengths[:, None]
     same((mixed @ theirs.out_proj.weight.T)[inside], expected[inside], [(weights, theirs.in_proj_weight)])
 
