@@ -12,6 +12,7 @@ from models.analysis.comparison_parts import Success, VariantComparison
 from models.analysis.cuts import LIMIT
 from models.analysis.power import ALPHA
 from models.analysis.sentences import NO_REMEDY, headline
+from models.analysis.statistics import Estimate
 from models.analysis.verdict import Answer, Verdict
 from models.analysis.wording import estimate_words, number, spans, words
 
@@ -73,12 +74,14 @@ def _where(baseline: VariantComparison) -> str:
     if verdict is None or verdict.kind not in SICK:
         return ""
     starts = {its.layer: its.at_start for its in baseline.gradient.profile if its.at_start is not None}
-    beyond = {
-        layer
-        for layer, its in starts.items()
-        if its.mean is not None and min(abs(its.low or its.mean), abs(its.high or its.mean), abs(its.mean)) > LIMIT
-    }
+    beyond = {layer for layer, its in starts.items() if _is_beyond(its)}
     return f", at the start beyond ±{LIMIT:g} in {spans(list(starts), beyond)}" if beyond else ""
+
+
+def _is_beyond(ratio: Estimate) -> bool:
+    """Its whole interval; of one run the point."""
+    low, high = (ratio.mean if bound is None else bound for bound in (ratio.low, ratio.high))
+    return low is not None and high is not None and (low > LIMIT or high < -LIMIT)
 
 
 def _because(verdict: Verdict) -> str:

@@ -42,6 +42,14 @@ def test_what_is_wrong_what_helps_and_what_is_not_shown() -> None:
     )
 
 
+def test_a_layer_is_beyond_with_its_whole_interval() -> None:
+    wide = [(gain, CHANCE, 0.1) for gain in (-9.0, -9.0, -4.0, 1.0, 2.0)]
+    told = re.search(r"at the start beyond ±3 in hidden.0 to hidden.(\d+)", compared([SICK] * 5, [WELL] * 5).answer)
+    assert told is not None
+    assert int(told.group(1)) == 11  # r of layer l is −9·(18 − l)/18: below −3 up to l = 11
+    assert "beyond ±3" not in compared(wide, [WELL] * 5).answer
+
+
 def test_a_well_baseline_needs_no_remedy_and_harm_is_said() -> None:
     found = compared([WELL] * 5, [WELL] * 5, [SICK] * 5)
     assert found.answer.startswith("No remedy needed: the baseline trains in 5 of 5 runs (95 % 0.478 to 1).")
