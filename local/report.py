@@ -19,6 +19,8 @@ OVER_TIME = "G over\ntime"
 RATE = "learning\nrate"
 COLOURS = {"healthy": "green", "mixed": "yellow", "inconclusive": "yellow", "slow": "yellow"}
 NONE = "–"
+EVEN = 1e-6
+"""A mean lies in the middle of its bounds to this share of their distance."""
 LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -150,8 +152,10 @@ def _estimate(estimate: Json | None, style: str) -> str:
     low, high = estimate.get("low"), estimate.get("high")
     if low is None or high is None:
         return mean
-    if "BCa" in estimate.get("method", "t"):
-        return f"{mean}\n{style.format(low)} to {style.format(high)}\n{estimate['method']}"
+    method = estimate.get("method", "t")
+    uneven = abs((low + high) / 2 - estimate["mean"]) > EVEN * (high - low)
+    if "BCa" in method or uneven:  # Student's is uneven where it ends at what is possible: an accuracy of 1
+        return f"{mean}\n{style.format(low)} to {style.format(high)}" + (f"\n{method}" if "BCa" in method else "")
     return f"{mean} ±{style.replace('+', '').format((high - low) / 2)}"
 
 

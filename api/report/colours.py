@@ -1,7 +1,8 @@
 """Heat maps as small PNG pictures inside the page: one pixel per layer and bucket, one colour scale for all.
 
-The scale is diverging: blue where gradients are smaller than at the last hidden layer, red where larger, black where
-nothing finite was seen. Zero is white on every map, so two maps can be compared by eye.
+The scale is diverging: blue where gradients are smaller than at the last hidden layer, red where larger, grey where
+they are exactly zero, black where nothing finite was seen. Zero of the scale is white on every map, so two maps can be
+compared by eye.
 """
 
 import base64
@@ -18,8 +19,9 @@ Bytes = npt.NDArray[np.uint8]
 # Dark blue, blue, white, red, dark red: readable with the common kinds of colour blindness.
 _STOPS = np.array([[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]], dtype=np.float64)
 NOT_FINITE = (20, 20, 20)
-SMALLEST_LIMIT = 3.0
-"""The cut of the verdict: a healthy map stays pale."""
+SILENT = (150, 150, 150)
+SMALLEST_LIMIT = 12.0
+"""Four times the cut of the verdict: a healthy map stays pale, and nothing within the cut gets a dark colour."""
 
 
 def scale_limit(maps: Sequence[Array]) -> float:
@@ -30,13 +32,17 @@ def scale_limit(maps: Sequence[Array]) -> float:
 
 
 def colours(values: Array, limit: float) -> Bytes:
-    """(rows, columns) → (rows, columns, 3). By the square root, so that one exploded step leaves the rest readable."""
+    """(rows, columns) → (rows, columns, 3). By the square root, so that one exploded step leaves the rest readable.
+
+    −∞ is the logarithm of an exact zero; NaN and +∞ are what is not finite.
+    """
     place = (np.clip(np.sign(values) * np.sqrt(np.abs(values) / limit), -1.0, 1.0) + 1.0) / 2.0 * (len(_STOPS) - 1)
     place = np.where(np.isfinite(place), place, 0.0)
     below = np.minimum(place.astype(np.int64), len(_STOPS) - 2)
     share = (place - below)[..., np.newaxis]
     mixed = (1.0 - share) * _STOPS[below] + share * _STOPS[below + 1]
-    return np.where(np.isfinite(values)[..., np.newaxis], mixed, np.array(NOT_FINITE)).astype(np.uint8)
+    finite, silent = np.isfinite(values)[..., np.newaxis], np.isneginf(values)[..., np.newaxis]
+    return np.where(finite, mixed, np.where(silent, np.array(SILENT), np.array(NOT_FINITE))).astype(np.uint8)
 
 
 def png(pixels: Bytes) -> bytes:

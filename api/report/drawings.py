@@ -10,6 +10,8 @@ from models.analysis.statistics import Estimate
 WIDTH, HEIGHT = 300.0, 150.0
 LEFT, BOTTOM = 34.0, 20.0
 LIMIT = 3.0
+TICK = 10.0
+"""So far apart labels of ticks can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +29,24 @@ class Axis:
 
 
 def profile(layers: Sequence[ProfileLayer], low: float, high: float) -> str:
-    """r per layer before training: measured with its interval (points), predicted (line), and the limits ±3."""
+    """r per layer before training: measured with its interval (points), predicted (line), and the limits ±3.
+
+    Layers are counted by their place among the hidden ones, as the rows of the heat maps are: the plan's index counts
+    layers inside branches too.
+    """
     if not layers:
         return ""
-    x = Axis(1, max(layer.index for layer in layers), LEFT, WIDTH - 6)
+    x = Axis(1, len(layers), LEFT, WIDTH - 6)
     y = Axis(low, high, HEIGHT - BOTTOM, 6)
     parts = [_band(y, low, high), _line(layers, x, y)]
     parts += [
-        _point(x(layer.index), y, layer.at_start, low, high)
-        for layer in layers
+        _point(x(place), y, layer.at_start, low, high)
+        for place, layer in enumerate(layers, start=1)
         if layer.at_start is not None and layer.at_start.mean is not None
     ]
-    label = "measured (points, 95 %) and predicted (line) ln ratio to the last hidden layer, by layer"
-    return svg(WIDTH, HEIGHT, label, "".join(parts) + _frame(y, low, high, f"layer 1 to {layers[-1].index}"))
+    label = "measured (points, 95 %) and predicted (line) ln ratio to the last hidden layer, by hidden layer"
+    places = "hidden layer 1" if len(layers) == 1 else f"hidden layer 1 to {len(layers)}"
+    return svg(WIDTH, HEIGHT, label, "".join(parts) + _frame(y, low, high, places))
 
 
 def _band(y: Axis, low: float, high: float) -> str:
@@ -49,7 +56,9 @@ def _band(y: Axis, low: float, high: float) -> str:
 
 def _line(layers: Sequence[ProfileLayer], x: Axis, y: Axis) -> str:
     points = " ".join(
-        f"{x(layer.index):.1f},{y(layer.predicted):.1f}" for layer in layers if layer.predicted is not None
+        f"{x(place):.1f},{y(layer.predicted):.1f}"
+        for place, layer in enumerate(layers, start=1)
+        if layer.predicted is not None
     )
     return f'<polyline points="{points}" class="theory"/>'
 
@@ -64,7 +73,7 @@ def _point(x: float, y: Axis, estimate: Estimate, low: float, high: float) -> st
 
 
 def _frame(y: Axis, low: float, high: float, below: str) -> str:
-    ticks = [value for value in (low, 0.0, high) if low <= value <= high]
+    ticks = [value for value in (low, 0.0, high) if value == 0.0 or abs(y(value) - y(0.0)) > TICK]
     labels = "".join(
         f'<text x="{LEFT - 4}" y="{y(value) + 3:.1f}" class="tick" text-anchor="end">{value:+.0f}</text>'
         f'<line x1="{LEFT}" x2="{WIDTH - 6}" y1="{y(value):.1f}" y2="{y(value):.1f}" class="grid"/>'

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from api.report.drawings import Axis, svg
+from api.report.figures import in_words
 from models.analysis.comparison_parts import Outcomes, VariantComparison
 from models.analysis.statistics import Estimate
 
@@ -12,7 +13,9 @@ STEP, TOP = 34.0, 18.0
 
 
 def reached(variants: Sequence[VariantComparison], metric: str) -> str:
-    """The metric of each variant's successes with its 95 % interval; two marks where its runs fall into two groups."""
+    """The metric of each variant's successes with its 95 % interval, and pale that of all its runs where some have not
+    trained; two marks where its runs fall into two groups.
+    """
     rows = [variant for variant in variants if variant.outcomes.success.of]
     ends = [value for variant in rows for value in _ends(variant.outcomes)]
     if not ends:
@@ -27,8 +30,15 @@ def _ends(outcomes: Outcomes) -> list[float]:
     """All that has to lie on the axis."""
     if outcomes.modes is not None:
         return [value for mode in outcomes.modes for value in (mode.lowest, mode.highest)]
-    its = outcomes.metric
-    return [value for value in (its.low, its.mean, its.high) if value is not None]
+    shown = (outcomes.metric, _of_all(outcomes))
+    return [value for its in shown if its is not None for value in (its.low, its.mean, its.high) if value is not None]
+
+
+def _of_all(outcomes: Outcomes) -> Estimate | None:
+    """The metric of all runs, where it says more than that of the successes."""
+    every = outcomes.metric_of_all
+    some_failed = outcomes.success.count < outcomes.success.of
+    return every if some_failed and every is not None and every.mean is not None else None
 
 
 def _outcome_row(variant: VariantComparison, x: Axis, y: float) -> str:
@@ -36,12 +46,21 @@ def _outcome_row(variant: VariantComparison, x: Axis, y: float) -> str:
     if outcomes.modes is not None:
         marks = "".join(_mark(x, y, mode.mean, (mode.lowest, mode.highest), "mode") for mode in outcomes.modes)
         words = ", ".join(f"{mode.n} near {mode.mean:.3g}" for mode in outcomes.modes) + ": no one mean"
-    elif outcomes.metric.mean is None:
-        marks, words = "", "no run trains"
     else:
-        marks = _mark(x, y, outcomes.metric.mean, (outcomes.metric.low, outcomes.metric.high), "measured")
-        words = _words(outcomes.metric, ".3g")
+        marks, words = _means(outcomes, x, y)
     return _named(variant, y) + marks + _text(WORDS, y + 4, words)
+
+
+def _means(outcomes: Outcomes, x: Axis, y: float) -> tuple[str, str]:
+    """Marks and words of the mean over successes and of that over all runs."""
+    marks, words = "", []
+    if (every := _of_all(outcomes)) is not None and every.mean is not None:
+        marks += _mark(x, y, every.mean, (every.low, every.high), "all")
+        words.append(f"all {every.n}: {in_words(every, '.3g')}")
+    its = outcomes.metric
+    if its.mean is not None:
+        marks += _mark(x, y, its.mean, (its.low, its.high), "measured")
+    return marks, "; ".join(["no run trains" if its.mean is None else in_words(its, ".3g"), *words])
 
 
 def forest(variants: Sequence[VariantComparison], metric: str) -> str:
@@ -58,6 +77,38 @@ def forest(variants: Sequence[VariantComparison], metric: str) -> str:
     return svg(WIDTH, height, label, zero + "".join(drawn) + _ticks(x, (-reach, 0.0, reach), height, "+.2g"))
 
 
+def caption(variants: Sequence[VariantComparison], metric: str) -> str:
+    """Which difference the forest plot shows, and by which method its intervals are."""
+    shown = [
+        (versus.primary, estimate.method)
+        for variant in variants
+        if (estimate := primary(variant)) is not None and (versus := variant.versus_baseline) is not None
+    ]
+    said = [
+        f"share that trains: {SHARES}" if what == "success_difference" else f"{metric}: {_method_of(method)}"
+        for what, method in dict.fromkeys(shown)
+    ]
+    return "; ".join(said)
+
+
+SHARES = (
+    "difference in the share of runs that train, with Newcombe's score interval for pairs (method 10); read first "
+    "where not all runs train"
+)
+
+
+def _method_of(method: str) -> str:
+    of = "mean difference over the seeds that train with and without the remedy"
+    return f"{of}, interval by {METHODS.get(method, method)}"
+
+
+METHODS = {
+    "paired t": "Student's paired t",
+    "paired BCa": "the paired BCa bootstrap",
+    "paired IQM, BCa": "the paired BCa bootstrap of the middle half",
+}
+
+
 def primary(variant: VariantComparison) -> Estimate | None:
     """The result that the comparison says to read first."""
     versus = variant.versus_baseline
@@ -71,7 +122,7 @@ def _forest_row(variant: VariantComparison, estimate: Estimate, metric: str, x: 
     assert estimate.mean is not None and variant.versus_baseline is not None  # noqa: S101, PT018 -- by primary()
     what = "share that trains" if variant.versus_baseline.primary == "success_difference" else metric
     mark = _mark(x, y, estimate.mean, (estimate.low, estimate.high), "measured")
-    return _named(variant, y) + mark + _text(WORDS, y + 4, f"{what} {_words(estimate, '+.3g')}")
+    return _named(variant, y) + mark + _text(WORDS, y + 4, f"{what} {in_words(estimate, '+.3g')}")
 
 
 def _named(variant: VariantComparison, y: float) -> str:
@@ -87,16 +138,8 @@ def _mark(x: Axis, y: float, mean: float, bounds: tuple[float | None, float | No
     low, high = bounds
     interval = ""
     if low is not None and high is not None:
-        interval = f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}" class="interval"/>'
+        interval = f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}" class="interval {kind}"/>'
     return f'{interval}<circle cx="{x(mean):.1f}" cy="{y}" r="4" class="{kind}"/>'
-
-
-def _words(estimate: Estimate, style: str) -> str:
-    """The figure, its interval, and by which method where that is not Student's."""
-    text = f"{estimate.mean:{style}}"
-    if estimate.low is not None and estimate.high is not None:
-        text += f" ({estimate.low:{style}} to {estimate.high:{style}})"
-    return f"{text} {estimate.method}" if "BCa" in estimate.method else text
 
 
 def _text(x: float, y: float, words: str) -> str:

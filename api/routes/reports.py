@@ -5,15 +5,17 @@ import uuid
 import numpy as np
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api import rows
 from api.dependencies import CallerDep, DatabaseDep
 from api.pictures import LAST_STEP
-from api.report.page import HeatMap, render
+from api.report.maps import HeatMap
+from api.report.page import render
 from models import comparisons
 from models.analysis.comparison import Comparison
+from models.analysis.statistics import Array
 from models.plan import NetworkPlan, expand
 from models.tables import Experiment, Run
 from models.traces import Signal, draw
@@ -33,7 +35,15 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
             if experiment.comparison is None
             else Comparison.model_validate(experiment.comparison)
         )
-        return HTMLResponse(render(experiment, comparison, _maps(session, experiment)))
+        maps, half = _maps(session, experiment), _half_of_chance(session, experiment_id)
+        return HTMLResponse(render(experiment, comparison, maps, half))
+
+
+def _half_of_chance(session: Session, experiment_id: uuid.UUID) -> float | None:
+    """The loss at which a run counts as trained. Splits drawn by the run's own seed differ in the third digit."""
+    query = select(func.avg(Run.chance_level)).where(Run.experiment_id == experiment_id)
+    chance = session.execute(query).scalar_one()
+    return None if chance is None else chance / 2.0
 
 
 def _maps(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
@@ -46,16 +56,23 @@ def _maps(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
         numbers, caption = _rows_of(variant.plan.network)
         source = Signal(session, run.id, "activation_gradient_rms", numbers)
         drawn = draw(source, 0, LAST_STEP, POINTS, kept=run.raw_dropped_at is None)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            levels = np.log(drawn.buckets.mean)
-            found[variant.name] = HeatMap(levels - levels[-1], caption)
+        found[variant.name] = HeatMap(_levels(drawn.buckets.mean), drawn.steps, caption)
     return found
+
+
+def _levels(rms: Array) -> Array:
+    """r of each row to the last one; an exact zero stays −∞ where the last one is zero as well."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(rms)
+        return np.where(rms == 0.0, -np.inf, logs - logs[-1])
 
 
 def _rows_of(network: NetworkPlan) -> tuple[list[int], str]:
     """Which rows of the trace are drawn, and what they are."""
     if not network.time:
-        return [layer.index for layer in network.hidden], f"{len(network.hidden)} hidden layers"
+        inside = sum(layer.role == "branch" for layer in network.layers)
+        beside = f" ({inside} layers inside branches left out)" if inside else ""
+        return [layer.index for layer in network.hidden], f"{len(network.hidden)} hidden layers{beside}"
     first = network.time[0].layer
     numbers = [at for at, its in enumerate(network.time, start=len(network.layers) + 1) if its.layer == first]
     return numbers, f"{len(numbers)} states of {first} along time"

@@ -97,7 +97,7 @@ def _variant(arm: Arm, baseline: Runs, against: VersusBaseline | None) -> Varian
         tuned=None if arm.learning_rate is None else {"learning_rate": arm.learning_rate},
         tuning=tuning_of(arm.tried, arm.learning_rate) if arm.tried else None,
         verdict=variant_verdict(summaries) if summaries else None,
-        outcomes=outcomes_of(arm.ended),
+        outcomes=outcomes_of(arm.ended, metric_of(arm.variant.plan.experiment)),
         gradient=_gradient(variant, arm.ended),
         cost=_cost(arm, baseline),
         versus_baseline=against,

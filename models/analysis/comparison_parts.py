@@ -32,13 +32,14 @@ class Success(_Answer):
 
 
 class Outcomes(_Answer):
-    """``metric`` (test set) and ``loss`` (final training loss) over successes only; ``modes`` where the metric of all
-    runs, trained or not, falls into two groups, so that no mean describes them.
+    """``metric`` (test set) and ``loss`` (final training loss) over successes only; ``metric_of_all`` over all trained
+    runs whose metric is finite, successes or not; ``modes`` where that falls into two groups: no mean describes them.
     """
 
     success: Success
     metric: Estimate
     loss: Estimate
+    metric_of_all: Estimate | None = None
     modes: tuple[Mode, Mode] | None = None
 
 

@@ -7,12 +7,12 @@ import uuid
 import pytest
 
 from api.report.page import render
-from api.report.rows import forest, reached
+from api.report.rows import caption, forest, reached
 from models.analysis.comparison import Comparison, RunRow, Trial, compare
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from models.tables import Experiment
-from tests.models.analysis.compared import BASE, FIRST, SECOND, SPEC, compared, run, with_metrics
+from tests.models.analysis.compared import BASE, FIRST, MODEL, SECOND, SPEC, compared, run, with_metrics
 
 DEAD = [run(trained="no", test_metric=metric) for metric in (0.10, 0.11, 0.12)]
 
@@ -33,13 +33,48 @@ def test_two_groups_are_two_marks_and_one_group_is_one() -> None:
     assert "0.92 (0.9 to 0.94)" in drawn
 
 
-def test_a_variant_of_which_nothing_trains_has_no_mark() -> None:
+def test_a_variant_of_which_nothing_trains_has_a_pale_mark_of_what_its_runs_reached() -> None:
     comparison = compared({BASE: DEAD, FIRST: with_metrics(0.9, 0.92)})
     drawn = reached(comparison.variants, "accuracy")
-    assert "no run trains" in drawn
+    # Student's at two degrees of freedom: 4.3027 · 0.01/√3.
+    assert "no run trains; all 3: 0.11 (0.0852 to 0.135)<" in drawn
     assert len(circles(drawn, "measured")) == 1
-    assert reached(compared({BASE: DEAD}).variants, "accuracy") == ""
+    assert len(circles(drawn, "all")) == 1
+    dead = reached(compared({BASE: DEAD}).variants, "accuracy")
+    assert circles(dead, "measured") == []
+    assert circles(dead, "all") == pytest.approx([401.0], abs=0.06)  # alone on its axis, in the middle of 202 to 600
     assert reached(compared({}).variants, "accuracy") == ""
+
+
+def test_where_some_runs_train_those_and_all_are_marked() -> None:
+    some = [run(trained="partly", test_metric=0.5), *with_metrics(0.6, 0.7)]
+    drawn = reached(compared({BASE: some, FIRST: with_metrics(0.6, 0.7)}).variants, "accuracy")
+    assert len(circles(drawn, "measured")) == 2
+    assert len(circles(drawn, "all")) == 1
+    assert "0.65 (0.0147 to 1); all 3: 0.6 (0.352 to 0.848)<" in drawn
+
+
+def test_no_drawn_accuracy_lies_beyond_1() -> None:
+    drawn = reached(compared({BASE: with_metrics(0.95, 0.975), FIRST: with_metrics(0.9, 0.99)}).variants, "accuracy")
+    assert 'text-anchor="end">1</text>' in drawn
+    assert 'text-anchor="start">0.373</text>' in drawn  # 0.945 − 12.706 · 0.045
+
+
+def test_the_forest_says_by_which_method_its_intervals_are() -> None:
+    dead, alive = DEAD, with_metrics(0.9, 0.92, 0.91)
+    shares = caption(compared({BASE: dead, FIRST: alive, SECOND: dead}).variants, "accuracy")
+    assert "Newcombe's score interval" in shares
+    assert shares.count("share that trains") == 1
+    better = with_metrics(0.93, 0.94, 0.95)
+    both = caption(compared({BASE: alive, FIRST: better, SECOND: dead}).variants, "accuracy")
+    assert "accuracy: mean difference over the seeds that train with and without the remedy" in both
+    assert "Student's paired t" in both
+    assert "Newcombe" in both
+    base = [0.90 + 0.001 * (seed % 7) for seed in range(24)]
+    higher = [value + 0.02 + 0.0005 * (seed % 5) for seed, value in enumerate(base)]
+    many = compared({BASE: with_metrics(*base), FIRST: with_metrics(*higher)})
+    assert "the paired BCa bootstrap" in caption(many.variants, "accuracy")
+    assert caption(compared({BASE: alive}).variants, "accuracy") == ""
 
 
 def test_the_method_is_named_where_it_is_not_students() -> None:
@@ -61,13 +96,44 @@ def test_rates_of_their_own_stand_beside_the_names() -> None:
 
 
 def test_the_pages_table_gives_rates_successes_and_bounds_that_are_not_symmetric() -> None:
-    experiment = Experiment(id=uuid.uuid4(), name="e", state="succeeded", created_at=dt.datetime.now(dt.UTC))
-    page = render(experiment, tuned(), {})
+    page = page_of(tuned())
     assert f"<td>{FIRST} <span class=dim>rate 0.1</span></td>" in page
     assert "2/2 <span class=dim>16% to 100%</span>" in page  # by hand: 0.025^½
     assert "<h2>What the runs reached</h2><svg" in page
     many = compared({BASE: with_metrics(*(0.90 + 0.001 * (seed % 7) for seed in range(24)))})
-    assert "0.903 <span class=dim>0.902 to 0.904, BCa</span>" in render(experiment, many, {})
+    assert "0.903 <span class=dim>0.902 to 0.904, BCa</span>" in page_of(many)
+
+
+def test_the_table_has_both_ends_and_no_empty_column() -> None:
+    moved = [run(start=-8.0, end=-2.0, step_seconds=0.001), run(start=-6.0, end=-1.0, step_seconds=0.001)]
+    page = page_of(compared({BASE: [run()] * 2, FIRST: moved}))
+    titles = re.findall(r"<th[^>]*>([^<]*)</th>", page)
+    assert titles == ["variant", "verdict", "G at start", "G at end", "gain per layer", "in theory", *titles[6:]]
+    assert titles[6:] == ["learned", "accuracy", "step time"]
+    assert "<td>-7.0 <span class=dim>±12.7</span></td><td>-1.5 <span class=dim>±6.4</span></td>" in page
+    empty = re.findall(r"<th[^>]*>([^<]*)</th>", page_of(compared({})))
+    assert empty == ["variant", "verdict", "in theory"]
+
+
+def test_the_table_shows_what_runs_reached_that_have_not_learned() -> None:
+    page = page_of(compared({BASE: DEAD, FIRST: with_metrics(0.9, 0.92)}))
+    assert "<td><span class=dim>all 3 runs: 0.110 <span class=dim>±0.025</span></span></td>" in page
+    groups = page_of(compared({BASE: [*DEAD, *with_metrics(0.95, 0.97)]}))
+    assert "<span class=dim>3 near 0.11, 2 near 0.96</span>" in groups
+
+
+def test_bounds_that_are_not_even_are_a_range() -> None:
+    assert "0.960 <span class=dim>0.833 to 1.000</span>" in page_of(compared({BASE: with_metrics(0.95, 0.97)}))
+    slower = [run(step_seconds=MODEL.facts.step_seconds * factor) for factor in (2.0, 8.0)]
+    page = page_of(compared({BASE: [run()] * 2, FIRST: slower}))
+    # ln of the factors is 1.386 ± 12.706 · 0.693: a range of factors.
+    assert "×4 <span class=dim>×0.000599 to ×2.67e+04</span>" in page
+    assert "<td>×1</td>" in page
+
+
+def page_of(comparison: Comparison) -> str:
+    now = dt.datetime.now(dt.UTC)
+    return render(Experiment(id=uuid.uuid4(), name="e", state="succeeded", created_at=now, spec=SPEC), comparison, {})
 
 
 def tuned() -> Comparison:

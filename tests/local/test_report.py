@@ -26,7 +26,7 @@ COMPARISON = {
     "variants": [
         variant(
             "baseline",
-            verdict={"kind": "vanishing", "at_start": {"total_gain": {"mean": -26.1, "low": -26.6, "high": -25.7}}},
+            verdict={"kind": "vanishing", "at_start": {"total_gain": {"mean": -26.1, "low": -26.6, "high": -25.6}}},
             outcomes={"success": {"count": 0, "of": 5}, "metric": None},
             versus_baseline=None,
         ),
@@ -84,6 +84,13 @@ def test_a_refusal_names_field_value_reason_and_what_is_allowed() -> None:
         "  network.depth = 0: is too small (allowed: ≥ 2)",
         "  loss = l3: is not known (allowed: cross_entropy, mse)",
     ]
+
+
+def test_an_interval_that_ends_at_what_is_possible_is_shown_by_its_ends() -> None:
+    metric = {"mean": 0.96, "low": 0.8329, "high": 1.0, "method": "t"}
+    cut = shown({"metric": "accuracy", "variants": [variant("l2", outcomes={"success": {}, "metric": metric})]})
+    assert "0.833 to 1.000" in cut
+    assert "±" not in cut
 
 
 def test_rates_two_groups_and_bootstrap_intervals_are_shown_where_there_are_any() -> None:

@@ -1,0 +1,106 @@
+"""The page's table: a row for each variant, a column for each figure that any variant has."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from api.report.figures import dim, estimate, ratio
+from models.analysis.comparison import Comparison
+from models.analysis.comparison_parts import GradientMoment, Outcomes, PredictedGradient, Success, VariantComparison
+
+LEARNED = "A run has learned when its final loss is at most half of chance"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    title: str
+    cell: Callable[[VariantComparison], str]
+    help: str = ""
+
+
+def table(comparison: Comparison, half_of_chance: float | None) -> str:
+    """``half_of_chance``: the loss at which a run counts as trained, where it is known."""
+    columns = [one for one in _columns(comparison.metric) if any(map(_is_known, map(one.cell, comparison.variants)))]
+    head = "".join(_head(column) for column in (Column("variant", _name), Column("verdict", _kind), *columns))
+    rows = "".join(_row(variant, columns) for variant in comparison.variants)
+    known = "" if half_of_chance is None else f", here {half_of_chance:.3g}"
+    below = f"{LEARNED}{known}; beside the count the exact 95 % interval of the share. G is the ln ratio of the rms "
+    below += "gradient at the first hidden layer to that at the last; other intervals are of the mean over seeds, 95 %."
+    return f"<table><tr>{head}</tr>{rows}</table><p class=dim>{below}</p>"
+
+
+def _columns(metric: str) -> tuple[Column, ...]:
+    return (
+        Column("G at start", lambda its: _gain(its.gradient.at_start)),
+        Column("G at end", lambda its: _gain(its.gradient.at_end)),
+        Column("G over time", lambda its: _over_time(its.gradient.at_start)),
+        Column("gain per layer", lambda its: _per_layer(its.gradient.at_start)),
+        Column("in theory", lambda its: _predicted(its.gradient.predicted), "gain per layer, predicted"),
+        Column("learned", lambda its: _success(its.outcomes.success), LEARNED),
+        Column(metric, lambda its: _metric(its.outcomes), "on the test set, over the runs that have learned"),
+        Column("step time", lambda its: ratio(its.cost.step_time_ratio), "of the baseline's"),
+    )
+
+
+def _is_known(cell: str) -> bool:
+    return cell != "–"
+
+
+def _head(column: Column) -> str:
+    hint = f' title="{escape(column.help)}"' if column.help else ""
+    return f"<th{hint}>{escape(column.title)}</th>"
+
+
+def _row(variant: VariantComparison, columns: Sequence[Column]) -> str:
+    kind = _kind(variant)
+    figures = "".join(f"<td>{column.cell(variant)}</td>" for column in columns)
+    return f'<tr><td>{_name(variant)}</td><td class="kind {kind}">{kind}</td>{figures}</tr>'
+
+
+def _name(variant: VariantComparison) -> str:
+    rate = "" if variant.tuned is None else " " + dim(f"rate {variant.tuned['learning_rate']:g}")
+    return escape(variant.name) + rate
+
+
+def _kind(variant: VariantComparison) -> str:
+    return "–" if variant.verdict is None else variant.verdict.kind
+
+
+def _gain(moment: GradientMoment | None) -> str:
+    return estimate(None if moment is None else moment.total_gain, "+.1f")
+
+
+def _per_layer(moment: GradientMoment | None) -> str:
+    return estimate(None if moment is None else moment.gain_per_layer, ".3f")
+
+
+def _over_time(start: GradientMoment | None) -> str:
+    """Of the recurrent layer whose gradient changes most on its way back."""
+    gains = [] if start is None else [its.total_gain for its in start.time if its.total_gain.mean is not None]
+    return estimate(max(gains, key=lambda gain: abs(gain.mean or 0.0), default=None), "+.1f")
+
+
+def _predicted(theory: PredictedGradient) -> str:
+    """With a mark where it may be off, which says why."""
+    if theory.gain_per_layer is None:
+        return "–"
+    mark = f' <abbr title="{escape(" ".join(theory.caveats))}">?</abbr>' if theory.caveats else ""
+    return f"{theory.gain_per_layer:.3f}{mark}"
+
+
+def _success(success: Success) -> str:
+    if success.low is None or success.high is None:
+        return f"{success.count}/{success.of}" if success.of else "–"
+    return f"{success.count}/{success.of} {dim(f'{success.low:.0%} to {success.high:.0%}')}"
+
+
+def _metric(outcomes: Outcomes) -> str:
+    """Of the runs that have learned; where some have not, of all of them too, dimmed."""
+    every = outcomes.metric_of_all
+    if outcomes.success.count == outcomes.success.of or every is None or every.mean is None:
+        return estimate(outcomes.metric, ".3f")
+    of_all = f"all {every.n} runs: {estimate(every, '.3f')}"
+    if outcomes.modes is not None:
+        of_all = ", ".join(f"{mode.n} near {mode.mean:.3g}" for mode in outcomes.modes)
+    learned = "" if outcomes.metric.mean is None else f"{estimate(outcomes.metric, '.3f')}<br>"
+    return f"{learned}<span class=dim>{of_all}</span>"
