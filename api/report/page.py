@@ -55,7 +55,7 @@ def render(
         f"<style>{STYLE}</style></head><body><h1>{title}</h1>",
         f"<p class=dim>Experiment {experiment.id}, {escape(experiment.state)}, ",
         f"posted {experiment.created_at:%Y-%m-%d %H:%M} UTC</p>{setup(experiment.spec)}",
-        f"<p class=answer>{escape(comparison.answer)}</p>{table(comparison, half_of_chance)}",
+        f"<p class=answer>{_a_line_each(comparison.answer)}</p>{table(comparison, half_of_chance)}",
         f"<h2>What the runs reached</h2>{outcomes or '<p>Nothing has been reached yet.</p>'}<p class=dim>{REACHED}</p>",
         f"<h2>Against the baseline</h2>{drawn or '<p>Nothing to compare yet.</p>'}",
         f"{f'<p class=dim>{escape(below)}</p>' if below else ''}<h2>Layer by layer</h2>",
@@ -63,6 +63,10 @@ def render(
         f"{sections}<h2>Notes</h2><ul>{notes}</ul></body></html>",
     )
     return "".join(parts)
+
+
+def _a_line_each(sentences: str) -> str:
+    return escape(sentences).replace(". ", ".<br>")
 
 
 def _axes(variants: Sequence[VariantComparison], maps: Mapping[str, HeatMap]) -> Axes:

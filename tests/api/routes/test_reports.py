@@ -30,6 +30,8 @@ def test_a_report_holds_all_that_it_needs(client: TestClient, database: Database
     assert "<b>batch_norm</b>: eps 1e-05" in page
     assert page.count("3 hidden layers, first at the bottom; steps 0 to 3<") == 2
     comparison = client.get(f"/v1/experiments/{experiment['id']}/comparison").json()
+    first, *rest = comparison["answer"].split(". ")
+    assert f"<p class=answer>{first}.<br>{rest[0]}" in page
     for variant in comparison["variants"]:
         assert f"<h3>{variant['name']}</h3>" in page
 
