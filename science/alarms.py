@@ -50,7 +50,8 @@ class Judged:
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
     """Train every case under every seed, unless it is kept from before, and ask all rules."""
-    chosen = cases()[:: scale.every]
+    known, held_out = ([its for its in cases() if its.held_out is held] for held in (False, True))
+    chosen = [*known[:: scale.every], *held_out]
     judged = over(_judged, [(case, seed) for seed in range(scale.seeds) for case in chosen], processes)
     return {"seeds": scale.seeds, "cases": len(chosen), **told(judged)}
 
