@@ -15,7 +15,7 @@ LEFT_OUT: Final[dict[str, str]] = {
     "31–33, gates": "half of the run, the best tenth of losses, 5 epochs: as in the reference, without gates",
     "34": "a rule of epochs in the second half: at steps 0, 10, 50 there is none",
     "42": "of clipping, which no case does",
-    "43, dropout, accuracy": "no case has dropout or a validation part",
+    "43, dropout, accuracy": "no case has more dropout than that, or a validation part",
     "44": "is how a scaler works, no alarm",
     "46": "gives a usual value and no limits",
     "47": "needs covariance matrices of activations and gives no threshold",

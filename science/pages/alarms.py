@@ -115,6 +115,9 @@ def _cells(moments: Figures) -> list[str]:
 def _bounds(parts: Figures) -> Iterator[str]:
     yield ""
     yield "### Ours, with exact 95 % bounds and abstentions"
+    yield ""
+    yield "Bounds are of runs as if each were a network of its own; seeds of one network are alike, so over networks"
+    yield "they are wider."
     rows = []
     for part, its in parts.items():
         for at in MOMENTS:
