@@ -10,6 +10,7 @@ from verdicts.trials.bodies import (
     few_cases,
     mlp,
     shallow,
+    shrinking_relu,
     transformer,
     vowels,
 )
@@ -63,15 +64,15 @@ STRUCTURE: dict[str, tuple[Trial, Trial]] = {
         ),
     ),
     "layer_norm": (
-        Trial("30 ReLU layers, Xavier", deep_relu({"kind": "layer_norm"}), "helps", "χ = 1 whatever the variance"),
+        Trial("10 ReLU layers", shrinking_relu({"kind": "layer_norm"}), "helps", "χ = 1 whatever the variance"),
         Trial("20 sigmoid layers", deep_sigmoid({"kind": "layer_norm"}), "fails", "E φ'² is far below E φ²"),
     ),
     "rms_norm": (
-        Trial("30 ReLU layers, Xavier", deep_relu({"kind": "rms_norm"}), "helps", "χ = 1 whatever the variance"),
+        Trial("10 ReLU layers", shrinking_relu({"kind": "rms_norm"}), "helps", "χ = 1 whatever the variance"),
         Trial("20 sigmoid layers", deep_sigmoid({"kind": "rms_norm"}), "fails", "E φ'² is far below E φ²"),
     ),
     "group_norm": (
-        Trial("30 ReLU layers, Xavier", deep_relu({"kind": "group_norm"}), "helps", "χ = 1 whatever the variance"),
+        Trial("10 ReLU layers", shrinking_relu({"kind": "group_norm"}), "helps", "χ = 1 whatever the variance"),
         Trial("20 sigmoid layers", deep_sigmoid({"kind": "group_norm"}), "fails", "E φ'² is far below E φ²"),
     ),
     "weight_norm": (
@@ -150,7 +151,12 @@ STRUCTURE: dict[str, tuple[Trial, Trial]] = {
         ),
     ),
     "highway": (
-        Trial("30 ReLU layers, Xavier", deep_relu({"kind": "highway"}), "helps", "closed gates carry δ"),
+        Trial(
+            "30 ReLU layers, Xavier",
+            mlp({"kind": "highway"}, 30, "relu", "xavier_normal", batch_size=32),
+            "helps",
+            "closed gates carry δ",
+        ),
         Trial("two ReLU layers", shallow({"kind": "highway"}), "fails", "nothing was wrong"),
     ),
     "pre_norm": (
@@ -168,7 +174,7 @@ STRUCTURE: dict[str, tuple[Trial, Trial]] = {
         ),
     ),
     "dropout": (
-        Trial("few cases", few_cases({"kind": "dropout", "p": 0.5}), "helps", "less by heart"),
+        Trial("few cases", few_cases({"kind": "dropout", "p": 0.3}), "helps", "less by heart"),
         Trial(
             "30 He-ReLU layers",
             deep_relu({"kind": "dropout", "p": 0.3}, "kaiming_normal"),
