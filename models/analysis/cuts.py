@@ -44,12 +44,14 @@ STANDARD: Final = Cut(-LIMIT, LIMIT, "the 6ξ rule, which the outcomes of multil
 
 CUTS: Final[Mapping[str, Cut]] = {
     "mlp": STANDARD,
-    "cnn": Cut(-LIMIT, LIMIT, "beyond 2 of 13 train, inside 22 of 27"),
-    "residual_mlp": Cut(-LIMIT, LIMIT, "beyond 4 of 11 train, inside 31 of 31"),
-    "residual_cnn": Cut(None, LIMIT, "above 0 of 3 train, inside 32 of 35; below 2 of 4, which shows nothing"),
-    "rnn": Cut(-LIMIT, LIMIT, "over depth: beyond 3 of 10 train, inside 13 of 13"),
-    "transformer": Cut(None, LIMIT, "above 2 of 6 train, inside 23 of 24; none of the grid starts below"),
-    "sequential": Cut(-5.0, LIMIT, "between -5 and -3 most train; below -5 0 of 16, above 3 2 of 8, inside 14 of 15"),
+    "cnn": Cut(-LIMIT, LIMIT, "beyond 5 of 24 train, inside 50 of 56"),
+    "residual_mlp": Cut(-4.0, LIMIT, "below -4 2 of 5 train, between -4 and -3 3 of 3, above 6 of 14, inside 62 of 62"),
+    "residual_cnn": Cut(None, LIMIT, "above 1 of 7 train, inside 67 of 70; below 5 of 7, which shows nothing"),
+    "rnn": Cut(-LIMIT, LIMIT, "over depth: beyond 4 of 20 train, inside 25 of 26"),
+    "transformer": Cut(None, LIMIT, "above 4 of 12 train, inside 43 of 48; none of the grid starts below"),
+    "sequential": Cut(
+        -5.0, LIMIT, "between -5 and -3 8 of 8 train; below -5 3 of 30, above 3 4 of 18, inside 31 of 32"
+    ),
 }
 """Of the depth axis."""
 OVER_TIME: Final = STANDARD
