@@ -17,6 +17,7 @@ it is also the slope of the correlation map at c = 1.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from scipy import optimize
@@ -112,6 +113,7 @@ def asymptotic_multiplier(layer: LayerMap, q_star: float) -> float:
     return layer.gradient_multiplier(min(q_star, UNBOUNDED))
 
 
+@lru_cache(maxsize=256)  # the layers of a stack ask for the same
 def critical_weight_variance(activation: Activation, bias_variance: float) -> float | None:
     """The critical line σw²(σb²), where χ = 1 at the q* that standardised inputs lead to; None where there is none.
 

@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 from models.analysis.assumed_inputs import assumed_input
 from models.analysis.caveats import caveats_of
-from models.analysis.meanfield import CRITICAL
+from models.analysis.meanfield import CRITICAL, LayerMap, critical_weight_variance
 from models.analysis.notes import notes_of
-from models.analysis.propagation import Propagation, has_skips, kept, norms_of, propagate
-from models.plan import NetworkPlan, Shape, plan_network
+from models.analysis.propagation import Asymptote, Propagation, has_skips, kept, norms_of, propagate
+from models.analysis.quadrature import gaussian_moments
+from models.analysis.variances import HOMOGENEOUS
+from models.plan import LayerPlan, NetworkPlan, Shape, plan_network
 from models.specs.base import Problem, SpecError
 from models.specs.networks import NetworkSpec
 
@@ -38,12 +40,20 @@ class LayerPrediction(_Answer):
 
     In a stack it is asymptotic: the layer repeated at its own width. In streams with skips, and where layers are of
     different kinds, it is that of the step from the hidden layer before, at this network's own lengths.
+
+    Of a layer in a stack, else null: σw² = ``weight_variance`` and σb² = ``bias_variance`` as it is initialised,
+    ``q_star``, the mean square of h that it settles at (null where it grows for ever), and σw² on the critical line
+    χ = 1 at this σb² (null under a norm or dropout, and where φ has none).
     """
 
     index: int
     name: str
     chi: float | None
     rms_ratio: float | None
+    weight_variance: float | None = None
+    bias_variance: float | None = None
+    q_star: float | None = None
+    critical_weight_variance: float | None = None
 
 
 class TimePrediction(_Answer):
@@ -92,11 +102,9 @@ def predict(network: NetworkPlan, batch_size: int) -> Prediction:
     chis = _chis(network, theory)
     time = _time(theory)
     depth_scale = _depth_scale(chis)
+    maps = theory.asymptotes or (None,) * len(hidden)
     return Prediction(
-        layers=tuple(
-            LayerPrediction(index=layer.index, name=layer.name, chi=chi, rms_ratio=None if chi is None else chi**0.5)
-            for layer, chi in zip(hidden, chis, strict=True)
-        ),
+        layers=tuple(_layer(layer, chi, its) for layer, chi, its in zip(hidden, chis, maps, strict=True)),
         gain_per_layer=_gain_per_layer(kept(network, theory.increments)),
         total_gain=_finite(theory.total),
         depth_scale=depth_scale,
@@ -129,6 +137,29 @@ def predict_spec(
         raise SpecError(Problem("batch_size", batch_size, message, "at least 2"))
     answer = predict(planned, batch_size)
     return answer.model_copy(update={"caveats": (*answer.caveats, *assumed.caveats)})
+
+
+def _layer(layer: LayerPlan, chi: float | None, asymptote: Asymptote | None) -> LayerPrediction:
+    told = LayerPrediction(index=layer.index, name=layer.name, chi=chi, rms_ratio=None if chi is None else chi**0.5)
+    if asymptote is None:
+        return told
+    its = asymptote.layer_map
+    lengths = {
+        "weight_variance": _finite(its.weight_variance),
+        "bias_variance": _finite(its.bias_variance),
+        "q_star": _finite(asymptote.q_star),
+        "critical_weight_variance": _critical(its),
+    }
+    return told.model_copy(update=lengths)
+
+
+def _critical(its: LayerMap) -> float | None:
+    """On the critical line at this σb². Of φ(az) = a·φ(z) it is the same at every length, so that it needs no q*."""
+    if its.norm != "none" or its.dropout > 0.0:
+        return None
+    if its.activation.function in HOMOGENEOUS:
+        return 1.0 / gaussian_moments(its.activation, 1.0).slope_square
+    return critical_weight_variance(its.activation, its.bias_variance)
 
 
 def _chis(network: NetworkPlan, theory: Propagation) -> list[float | None]:

@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,42 @@ HE = {"kind": "kaiming_normal"}
 CRITICAL_TANH = {"kind": "gaussian", "weight_variance": 1.7609546396069404, "bias_variance": 0.05}
 BATCH_NORM = {"kind": "batch_norm"}
 LAYER_NORM = {"kind": "layer_norm"}
+
+
+# --- lengths and the critical line --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "weight_variance", "bias_variance", "critical"),
+    [
+        ({"activation": "tanh", "init": CRITICAL_TANH}, 1.760955, 0.05, 1.760955),
+        ({"activation": "tanh"}, 1 / 3, 1 / 192, 1.336540),  # torch's default: U(±1/8) has a variance of 1/192
+        ({"activation": "relu", "init": HE}, 2.0, 0.0, 2.0),
+        ({"activation": "relu"}, 1 / 3, 1 / 192, 2.0),
+        ({"activation": "leaky_relu", "negative_slope": 0.5, "init": HE}, 2.0, 0.0, 1.6),
+        ({"normalization": BATCH_NORM, "init": HE}, 2.0, 0.0, None),
+        ({"activation": "relu", "dropout": 0.2, "init": HE}, 2.0, 0.0, None),
+    ],
+)
+def test_a_layer_tells_its_variances_and_those_of_the_critical_line(
+    changes: dict[str, Any], weight_variance: float, bias_variance: float, critical: float | None
+) -> None:
+    layer = prediction(**changes).layers[3]
+    assert layer.weight_variance == pytest.approx(weight_variance)
+    assert layer.bias_variance == pytest.approx(bias_variance)
+    assert layer.critical_weight_variance == (None if critical is None else pytest.approx(critical, abs=1e-6))
+
+
+def test_q_star_is_where_the_length_map_stays() -> None:
+    """tanh at σw² = 1.3, σb² = 0.05: E tanh² by a fine sum."""
+    init = {"kind": "gaussian", "weight_variance": 1.3, "bias_variance": 0.05}
+    q = prediction(activation="tanh", init=init).layers[3].q_star
+    assert q is not None
+    z = np.linspace(-10.0, 10.0, 200_001)
+    density = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    assert 1.3 * np.trapezoid(np.tanh(math.sqrt(q) * z) ** 2 * density, z) + 0.05 == pytest.approx(q, rel=1e-9)
+    growing = {"kind": "gaussian", "weight_variance": 3.0, "bias_variance": 0.0}
+    assert prediction(activation="relu", init=growing).layers[3].q_star is None
 
 
 # --- increments -------------------------------------------------------------------------------------------------
