@@ -98,14 +98,13 @@ FOR UPDATE OF r SKIP LOCKED
 
 def expire(session: Session) -> int:
     """Fail the queued runs of experiments whose deadline has passed. How many."""
-    late = (
-        select(Experiment.id)
-        .where(Experiment.deadline < func.clock_timestamp(), Experiment.state.in_([State.QUEUED, State.RUNNING]))
-        .order_by(Experiment.id)
+    late = select(Experiment.id).where(
+        Experiment.deadline < func.clock_timestamp(), Experiment.state.in_([State.QUEUED, State.RUNNING])
     )
+    locked = runs.lock_runs(session, Run.experiment_id.in_(late), Run.state == State.QUEUED)
     expired = session.execute(
         update(Run)
-        .where(Run.experiment_id.in_(late), Run.state == State.QUEUED)
+        .where(Run.id.in_(locked))
         .values(state=State.FAILED, ended_at=func.clock_timestamp(), error=_LATE)
         .returning(Run.experiment_id, Run.id)
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Interval, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Interval, delete, func, insert, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
@@ -74,6 +74,15 @@ def seconds(value: float) -> ColumnElement[dt.timedelta]:
 
 def _notify(session: Session, channel: str, payload: object = "") -> None:
     session.execute(select(func.pg_notify(channel, str(payload))))
+
+
+def lock_runs(session: Session, *conditions: ColumnElement[bool], ends: bool = False) -> Sequence[uuid.UUID]:
+    """Lock the runs that meet the conditions. Locks are taken in one order everywhere, runs by their id and before
+    their experiment: whoever writes several runs takes them here, so that no two writers wait for each other. ``ends``:
+    their rows will be deleted.
+    """
+    ordered = select(Run.id).where(*conditions).order_by(Run.id)
+    return session.execute(ordered.with_for_update(key_share=not ends)).scalars().all()
 
 
 _NO_CHECKPOINT: Mapping[str, Any] = {"checkpoint_step": None, "checkpoint_epochs": None, "checkpoint_path": None}
@@ -146,14 +155,10 @@ def _arms(spec: ExperimentSpec, variants: Sequence[Variant]) -> Iterator[_Arm]:
 
 def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
     """Ask an experiment to stop: queued runs end now, running ones between two steps. False if it had ended."""
-    # Locks are taken in one order everywhere, runs before their experiment, so that no two writers deadlock.
-    stopped = session.execute(
-        update(Run)
-        .where(Run.experiment_id == experiment_id, Run.state == State.QUEUED)
-        .values(state=State.CANCELLED, ended_at=func.clock_timestamp())
-        .returning(Run.id)
-    ).scalars()
-    cancelled = stopped.all()
+    cancelled = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.QUEUED)
+    session.execute(
+        update(Run).where(Run.id.in_(cancelled)).values(state=State.CANCELLED, ended_at=func.clock_timestamp())
+    )
     asked = session.execute(
         update(Experiment)
         .where(Experiment.id == experiment_id, Experiment.state.in_([State.QUEUED, State.RUNNING]))
@@ -169,9 +174,12 @@ def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
 
 def retry(session: Session, experiment_id: uuid.UUID) -> int:
     """Queue the failed runs again, each with all its attempts before it. How many; 0 changes nothing."""
-    failed = session.execute(
+    retried = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.FAILED)
+    if not retried:
+        return 0
+    session.execute(
         update(Run)
-        .where(Run.experiment_id == experiment_id, Run.state == State.FAILED)
+        .where(Run.id.in_(retried))
         .values(
             state=State.QUEUED,
             error=None,
@@ -181,11 +189,7 @@ def retry(session: Session, experiment_id: uuid.UUID) -> int:
             # What failed may fail again from there, so a retry begins at step 0.
             **_NO_CHECKPOINT,
         )
-        .returning(Run.id)
-    ).scalars()
-    retried = failed.all()
-    if not retried:
-        return 0
+    )
     session.execute(
         update(Experiment)
         .where(Experiment.id == experiment_id)
@@ -200,7 +204,7 @@ def retry(session: Session, experiment_id: uuid.UUID) -> int:
 
 def remove(session: Session, experiment_id: uuid.UUID) -> None:
     """Delete an experiment with all its rows. A worker that trains one of its runs finds its lease void."""
-    session.execute(select(Run.id).where(Run.experiment_id == experiment_id).with_for_update())
+    lock_runs(session, Run.experiment_id == experiment_id, ends=True)
     session.execute(delete(Experiment).where(Experiment.id == experiment_id))
     _notify(session, CANCEL_CHANNEL, experiment_id)
     _notify(session, CHANGED_CHANNEL, experiment_id)
@@ -403,6 +407,7 @@ def give_back(session: Session, lease: Lease, reason: str) -> bool:
 
 def _end(session: Session, lease: Lease, state: State, reason: str, loss: float | None = None, **values: Any) -> bool:
     ended_at = func.clock_timestamp() if state.is_finished else None
+    unaffordable = _unaffordable(session, lease, values["device_s"]) if state is State.SUCCEEDED else []
     ended = session.execute(
         update(Run)
         .where(lease.holds())
@@ -411,7 +416,7 @@ def _end(session: Session, lease: Lease, state: State, reason: str, loss: float 
     if not ended.rowcount:  # type: ignore[attr-defined]
         return False
     _end_attempts(session, [(lease.run_id, lease.attempt)], reason)
-    unaffordable = _spend(session, lease.experiment_id) if state is State.SUCCEEDED else []
+    _stop_unaffordable(session, unaffordable)
     # The experiment is locked from here on, so no run may be locked any more.
     if loss is not None:
         events.tell_progress(session, lease.experiment_id, lease.run_id, loss)
@@ -430,17 +435,22 @@ def _end_attempts(session: Session, attempts: Sequence[tuple[uuid.UUID, int]], r
     )
 
 
-def _spend(session: Session, experiment_id: uuid.UUID) -> Sequence[uuid.UUID]:
-    """Cancel what has not started once the experiment's budget of device time is spent. Which runs."""
-    spent = select(func.sum(Run.device_s)).where(Run.experiment_id == experiment_id).scalar_subquery()
-    overdrawn = select(Experiment.id).where(Experiment.id == experiment_id, Experiment.budget_s <= spent)
-    stopped = session.execute(
-        update(Run)
-        .where(Run.experiment_id.in_(overdrawn), Run.state == State.QUEUED)
-        .values(state=State.CANCELLED, ended_at=func.clock_timestamp(), error=_SPENT)
-        .returning(Run.id)
-    ).scalars()
-    return stopped.all()
+def _unaffordable(session: Session, lease: Lease, device_s: float) -> Sequence[uuid.UUID]:
+    """The queued runs that are not to start, where this one spends its experiment's budget; locked together with it."""
+    others = select(func.coalesce(func.sum(Run.device_s), 0.0)).where(
+        Run.experiment_id == lease.experiment_id, Run.id != lease.run_id
+    )
+    spent = others.scalar_subquery() + device_s
+    overdrawn = select(Experiment.id).where(Experiment.id == lease.experiment_id, Experiment.budget_s <= spent)
+    concerned = or_(Run.state == State.QUEUED, Run.id == lease.run_id)
+    locked = lock_runs(session, Run.experiment_id.in_(overdrawn), concerned)
+    return [run_id for run_id in locked if run_id != lease.run_id]
+
+
+def _stop_unaffordable(session: Session, run_ids: Sequence[uuid.UUID]) -> None:
+    if run_ids:
+        stopped = {"state": State.CANCELLED, "ended_at": func.clock_timestamp(), "error": _SPENT}
+        session.execute(update(Run).where(Run.id.in_(run_ids)).values(**stopped))
 
 
 def settle(session: Session, experiment_id: uuid.UUID) -> None:

@@ -51,14 +51,14 @@ def _tuned(session: Session) -> list[_Arm]:
 
 def _release(session: Session, arm: _Arm) -> int:
     chosen = choose(tried_of(_tuning_runs(session, arm)))
-    waiting = update(Run).where(
-        Run.experiment_id == arm.experiment_id, Run.variant == arm.variant, Run.held, Run.state == State.QUEUED
-    )
+    of_arm = Run.experiment_id == arm.experiment_id, Run.variant == arm.variant
+    ids = runs.lock_runs(session, *of_arm, Run.held.is_(True), Run.state == State.QUEUED)
+    waiting = update(Run).where(Run.id.in_(ids))
     if chosen is not None:
-        return len(session.execute(waiting.values(held=False, learning_rate=chosen).returning(Run.id)).all())
+        session.execute(waiting.values(held=False, learning_rate=chosen))
+        return len(ids)
     # Still held: a retry tries the rates again, and then these.
-    failed = waiting.values(state=State.FAILED, ended_at=func.clock_timestamp(), error=_UNTUNED).returning(Run.id)
-    ids = session.execute(failed).scalars().all()
+    session.execute(waiting.values(state=State.FAILED, ended_at=func.clock_timestamp(), error=_UNTUNED))
     if ids:
         events.tell_runs(session, arm.experiment_id, ids, _UNTUNED["detail"])
         runs.settle(session, arm.experiment_id)

@@ -26,6 +26,7 @@ OVER_SEEDS: Final = "what the service gives over seeds"
 STUDENT: Final = "t"
 GIVEN: Final[Mapping[str, str]] = {
     "metric": OVER_SEEDS,
+    "metric_of_all": OVER_SEEDS,
     "loss": OVER_SEEDS,
     "metric_difference": f"{OVER_SEEDS}, of paired differences",
     "effect_size_interval": "Hedges' g",

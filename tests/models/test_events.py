@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from models import events, queueing, runs
 from models.database import Database
 from models.events import Told
-from models.tables import Event, Experiment
+from models.runs import Lease
+from models.tables import Event, Experiment, Run
 from tests.models.test_runs import LONG_S, claim, claimed, run_ids, submit, summary
 
 Act = Callable[[Session], Any]
@@ -216,3 +217,49 @@ def test_the_numbers_of_an_experiment_go_with_it(database: Database) -> None:
     with database.begin() as session:
         assert events.news(session, one, 0, 10) is None
         assert session.execute(select(Event.id)).first() is None
+
+
+def _cancels(session: Session, experiment_id: uuid.UUID, _: Lease) -> None:
+    runs.cancel(session, experiment_id)
+
+
+def _ends_and_spends(session: Session, _: uuid.UUID, lease: Lease) -> None:
+    runs.finish(session, lease, summary(1.0), "cpu", {}, 1.0)
+
+
+def _deletes(session: Session, experiment_id: uuid.UUID, _: Lease) -> None:
+    runs.remove(session, experiment_id)
+
+
+def _expires(session: Session, *_: object) -> None:
+    queueing.expire(session)
+
+
+@pytest.mark.parametrize("writer", [_cancels, _ends_and_spends, _deletes, _expires])
+def test_writers_of_several_runs_lock_them_in_the_order_of_their_ids(
+    database: Database, writer: Callable[[Session, uuid.UUID, Lease], None]
+) -> None:
+    """The first run is another's: whoever waits for it holds none behind it. Its row was written again, so that it lies
+    behind the others, and is come to last by a plan that reads the table as it lies.
+    """
+    deadline = "2020-01-01T00:00:00Z"
+    one = submit(database, seeds=list(range(6)), budget={"device_seconds": 0.5}, deadline=deadline)
+    first, *others, own = run_ids(database, one)
+    act(database, lambda session: runs.give_back(session, claimed(database, first), "again"))
+    lease = claimed(database, own)
+
+    def write() -> None:
+        with database.begin() as session:
+            for path in ("indexscan", "bitmapscan"):
+                session.execute(text(f"SET LOCAL enable_{path} = off"))
+            writer(session, one, lease)
+
+    with ThreadPoolExecutor(1) as pool, database.begin() as session:
+        session.execute(select(Run.id).where(Run.id == first).with_for_update())
+        writing = pool.submit(write)
+        assert waits_for_a_lock(database)
+        with database.begin() as another:
+            free = another.execute(select(Run.id).where(Run.id.in_(others)).with_for_update(skip_locked=True)).all()
+        session.commit()
+        writing.result(timeout=30)
+    assert len(free) == len(others)
