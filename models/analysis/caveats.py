@@ -16,11 +16,13 @@ from models.analysis.batch_statistics import SMALLEST_BATCH
 from models.analysis.caveats_of_kinds import caveats_of_kinds
 from models.analysis.cuts import LIMIT
 from models.analysis.meanfield import LayerMap, asymptotic_multiplier, fixed_point
-from models.analysis.propagation import STANDARDISED_MEAN_SQUARE, Propagation
+from models.analysis.propagation import STANDARDISED_MEAN_SQUARE, Propagation, kept, propagate
 from models.plan import NetworkPlan
 
 FLOAT32_RANGE: Final = 80.0
 """ln of the ratio between the largest and the smallest rms δ that float32 holds, with room for the loss's scale."""
+OFF: Final = 0.05
+"""Of ln gain per layer: beyond it a prediction is called unsafe."""
 RAGGED_BATCH: Final = 8
 FEW_CHANNELS: Final = 24
 FEW_INCREMENTS: Final = 3
@@ -32,6 +34,7 @@ def caveats_of(network: NetworkPlan, batch_size: int, theory: Propagation) -> tu
         *_of_size(network),
         *_of_batch_norm(network, batch_size),
         *_of_lengths(theory),
+        *_of_scatter(network, batch_size, theory),
         *_of_layers(network),
         *caveats_of_kinds(network, theory),
         *_of_range(theory),
@@ -97,6 +100,30 @@ def _of_lengths(theory: Propagation) -> Iterator[str]:
         other = _chi_from_inputs(first.layer_map, STANDARDISED_MEAN_SQUARE * factor**2)
         if not math.isclose(other, asymptotic_multiplier(first.layer_map, first.q_star), rel_tol=0.01, abs_tol=1e-9):
             yield f"The length of h has more than one fixed point: with inputs ten times {size} χ is {other:.4g}."
+
+
+def _of_scatter(network: NetworkPlan, batch_size: int, theory: Propagation) -> Iterator[str]:
+    """Of a stack: lengths of deep networks scatter, and where χ hangs on them so do gains, and their mean with them."""
+    usual = _gain_per_layer(network, theory)
+    if not theory.asymptotes or usual is None:
+        return
+    factor = math.exp(sizes.scatter(network))  # half a standard deviation of ln q
+    around = [
+        _gain_per_layer(network, propagate(network, batch_size, STANDARDISED_MEAN_SQUARE * its))
+        for its in (1.0 / factor, factor)
+    ]
+    low, high = (usual if gain is None else gain for gain in around)
+    if max(abs(math.log(gain / usual)) for gain in (low, high)) > OFF:
+        yield (
+            f"The length of h matters here, and networks of this width and depth scatter in it: with its square at "
+            f"{1.0 / factor:.2g} to {factor:.2g} times the usual the gain per layer would be {low:.3f} to {high:.3f}."
+        )
+
+
+def _gain_per_layer(network: NetworkPlan, theory: Propagation) -> float | None:
+    increments = kept(network, theory.increments)
+    mean = math.fsum(increments) / len(increments) if increments else math.nan
+    return math.exp(mean) if abs(mean) < FLOAT32_RANGE else None
 
 
 def _chi_from_inputs(layer_map: LayerMap, mean_square: float) -> float:
