@@ -104,7 +104,7 @@ def expire(session: Session) -> int:
     locked = runs.lock_runs(session, Run.experiment_id.in_(late), Run.state == State.QUEUED)
     expired = session.execute(
         update(Run)
-        .where(Run.id.in_(locked))
+        .where(runs.among(locked))
         .values(state=State.FAILED, ended_at=func.clock_timestamp(), error=_LATE)
         .returning(Run.experiment_id, Run.id)
     )

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Interval, delete, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Interval, Uuid, any_, delete, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
@@ -85,6 +86,11 @@ def lock_runs(session: Session, *conditions: ColumnElement[bool], ends: bool = F
     return session.execute(ordered.with_for_update(key_share=not ends)).scalars().all()
 
 
+def among(run_ids: Sequence[uuid.UUID]) -> ColumnElement[bool]:
+    """Whether a run is one of these; one parameter of a statement, which has at most 65,535, however many they are."""
+    return Run.id == any_(literal(list(run_ids), ARRAY(Uuid)))
+
+
 _NO_CHECKPOINT: Mapping[str, Any] = {"checkpoint_step": None, "checkpoint_epochs": None, "checkpoint_path": None}
 
 
@@ -156,9 +162,7 @@ def _arms(spec: ExperimentSpec, variants: Sequence[Variant]) -> Iterator[_Arm]:
 def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
     """Ask an experiment to stop: queued runs end now, running ones between two steps. False if it had ended."""
     cancelled = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.QUEUED)
-    session.execute(
-        update(Run).where(Run.id.in_(cancelled)).values(state=State.CANCELLED, ended_at=func.clock_timestamp())
-    )
+    session.execute(update(Run).where(among(cancelled)).values(state=State.CANCELLED, ended_at=func.clock_timestamp()))
     asked = session.execute(
         update(Experiment)
         .where(Experiment.id == experiment_id, Experiment.state.in_([State.QUEUED, State.RUNNING]))
@@ -179,7 +183,7 @@ def retry(session: Session, experiment_id: uuid.UUID) -> int:
         return 0
     session.execute(
         update(Run)
-        .where(Run.id.in_(retried))
+        .where(among(retried))
         .values(
             state=State.QUEUED,
             error=None,
@@ -450,7 +454,7 @@ def _unaffordable(session: Session, lease: Lease, device_s: float) -> Sequence[u
 def _stop_unaffordable(session: Session, run_ids: Sequence[uuid.UUID]) -> None:
     if run_ids:
         stopped = {"state": State.CANCELLED, "ended_at": func.clock_timestamp(), "error": _SPENT}
-        session.execute(update(Run).where(Run.id.in_(run_ids)).values(**stopped))
+        session.execute(update(Run).where(among(run_ids)).values(**stopped))
 
 
 def settle(session: Session, experiment_id: uuid.UUID) -> None:

@@ -53,7 +53,7 @@ def _release(session: Session, arm: _Arm) -> int:
     chosen = choose(tried_of(_tuning_runs(session, arm)))
     of_arm = Run.experiment_id == arm.experiment_id, Run.variant == arm.variant
     ids = runs.lock_runs(session, *of_arm, Run.held.is_(True), Run.state == State.QUEUED)
-    waiting = update(Run).where(Run.id.in_(ids))
+    waiting = update(Run).where(runs.among(ids))
     if chosen is not None:
         session.execute(waiting.values(held=False, learning_rate=chosen))
         return len(ids)

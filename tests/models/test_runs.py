@@ -473,3 +473,12 @@ def test_retry_queues_only_what_failed_and_forgives_its_attempts(database: Datab
     with database.begin() as session:
         queueing.reap(session, max_attempts=2)
     assert run(database, bad).state == State.QUEUED  # one lost attempt since the retry, not two
+
+
+def test_more_runs_than_a_statement_has_parameters_can_be_named(database: Database) -> None:
+    one = submit(database, seeds=[0, 1])
+    first, _ = run_ids(database, one)
+    many = [uuid.uuid4() for _ in range(70_000)]
+    with database.begin() as session:
+        assert session.execute(select(Run.id).where(runs.among([*many, first]))).scalars().all() == [first]
+        assert session.execute(select(Run.id).where(runs.among([]))).scalars().all() == []
