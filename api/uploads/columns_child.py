@@ -197,4 +197,5 @@ def _labels(label: Any) -> tuple[list[str] | None, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # The answer is written: what becomes of the libraries' threads when all is torn down must not spoil it.
+    os._exit(main())
