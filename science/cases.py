@@ -1,7 +1,8 @@
 """What is trained: the benchmark grid of the published rules, networks, data and optimisers beside it, and the part
 that is held out.
 
-The thresholds of the early reading were chosen on the grid and beside it; what they are worth is told by ``unseen``.
+The thresholds of the early reading were chosen on the grid and beside it; what they are worth the second
+draw tells.
 """
 
 import itertools

@@ -138,8 +138,9 @@ def accuracy_at_chance(measured: Measured) -> Evidence | None:
     """
     facts = measured.facts
     share, accuracy, cases = facts.majority_share, facts.test_metric, facts.test_cases
-    unknown = share is None or cases == 0 or not math.isfinite(accuracy)
-    if measured.trained in {None, "yes"} or measured.diverged or unknown or share is None:
+    if share is None or cases == 0 or not math.isfinite(accuracy):
+        return None
+    if measured.trained in {None, "yes"} or measured.diverged:
         return None
     limit = float(stats.binom.isf(FALSE_ALARM, cases, share)) / cases
     where = Where("test_metric", (), (measured.last_step, measured.last_step))

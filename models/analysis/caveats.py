@@ -16,7 +16,7 @@ from models.analysis.batch_statistics import SMALLEST_BATCH
 from models.analysis.caveats_of_kinds import caveats_of_kinds
 from models.analysis.cuts import LIMIT
 from models.analysis.meanfield import LayerMap, asymptotic_multiplier, fixed_point
-from models.analysis.propagation import STANDARDISED_MEAN_SQUARE, Propagation, kept, propagate
+from models.analysis.propagation import STANDARDISED_MEAN_SQUARE, Propagation, propagate, rate
 from models.plan import NetworkPlan
 
 FLOAT32_RANGE: Final = 80.0
@@ -104,26 +104,20 @@ def _of_lengths(theory: Propagation) -> Iterator[str]:
 
 def _of_scatter(network: NetworkPlan, batch_size: int, theory: Propagation) -> Iterator[str]:
     """Of a stack: lengths of deep networks scatter, and where χ hangs on them so do gains, and their mean with them."""
-    usual = _gain_per_layer(network, theory)
-    if not theory.asymptotes or usual is None:
+    usual = rate(network, theory)
+    if not theory.asymptotes or not abs(usual) < FLOAT32_RANGE:
         return
     factor = math.exp(sizes.scatter(network))  # half a standard deviation of ln q
-    around = [
-        _gain_per_layer(network, propagate(network, batch_size, STANDARDISED_MEAN_SQUARE * its))
-        for its in (1.0 / factor, factor)
-    ]
-    low, high = (usual if gain is None else gain for gain in around)
-    if max(abs(math.log(gain / usual)) for gain in (low, high)) > OFF:
+    low, high = (
+        its if abs(its := rate(network, propagate(network, batch_size, square))) < FLOAT32_RANGE else usual
+        for square in (STANDARDISED_MEAN_SQUARE / factor, STANDARDISED_MEAN_SQUARE * factor)
+    )
+    if max(abs(low - usual), abs(high - usual)) > OFF:
         yield (
             f"The length of h matters here, and networks of this width and depth scatter in it: with its square at "
-            f"{1.0 / factor:.2g} to {factor:.2g} times the usual the gain per layer would be {low:.3f} to {high:.3f}."
+            f"{1.0 / factor:.2g} to {factor:.2g} times the usual the gain per layer would be {math.exp(low):.3f} to "
+            f"{math.exp(high):.3f}."
         )
-
-
-def _gain_per_layer(network: NetworkPlan, theory: Propagation) -> float | None:
-    increments = kept(network, theory.increments)
-    mean = math.fsum(increments) / len(increments) if increments else math.nan
-    return math.exp(mean) if abs(mean) < FLOAT32_RANGE else None
 
 
 def _chi_from_inputs(layer_map: LayerMap, mean_square: float) -> float:

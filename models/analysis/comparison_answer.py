@@ -29,12 +29,13 @@ SICK: Final = frozenset({"vanishing", "exploding"})
 def answer_of(parts: Sequence[VariantComparison], metric: str) -> str:
     """``parts``: the baseline first. Every other variant is named once."""
     baseline, *others = parts
-    if baseline.verdict is None:
+    verdict = baseline.verdict
+    if verdict is None:
         return "No run of the baseline has ended: there is nothing to compare with yet."
     those: dict[Effect, list[VariantComparison]] = {}
     for part in others:
         those.setdefault(effect_of(part, baseline), []).append(part)
-    said = [_state(baseline), *_helping(those.get("helps", []), metric), *_others(baseline, those)]
+    said = [_state(baseline, verdict), *_helping(those.get("helps", []), metric), *_others(verdict, those)]
     return " ".join(f"{sentence}." for sentence in said)
 
 
@@ -58,20 +59,17 @@ def _falls_ill(before: str, now: str) -> bool:
     return before == "healthy" and now in SICK
 
 
-def _state(baseline: VariantComparison) -> str:
-    verdict = baseline.verdict
-    assert verdict is not None  # noqa: S101 -- asked before
+def _state(baseline: VariantComparison, verdict: Verdict) -> str:
     if verdict.kind == "healthy":
         trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
         return f"{NO_REMEDY[:1].upper()}{NO_REMEDY[1:]}{trains}"
     trains = "" if verdict.trained is None else f"The baseline trains in {_rate(baseline.outcomes.success)}. "
-    return f"{trains}{headline(verdict)}{_where(baseline)}{_because(verdict)}{_falling(verdict)}"
+    return f"{trains}{headline(verdict)}{_where(baseline, verdict)}{_because(verdict)}{_falling(verdict)}"
 
 
-def _where(baseline: VariantComparison) -> str:
+def _where(baseline: VariantComparison, verdict: Verdict) -> str:
     """The hidden layers whose ratio to the last one starts beyond ±3 with its interval."""
-    verdict = baseline.verdict
-    if verdict is None or verdict.kind not in SICK:
+    if verdict.kind not in SICK:
         return ""
     starts = {its.layer: its.at_start for its in baseline.gradient.profile if its.at_start is not None}
     beyond = {layer for layer, its in starts.items() if _is_beyond(its)}
@@ -155,15 +153,14 @@ def _rate(success: Success) -> str:
     return f"{success.count} of {success.of} runs (95 % {number(success.low)} to {number(success.high)})"
 
 
-def _others(baseline: VariantComparison, those: dict[Effect, list[VariantComparison]]) -> Iterator[str]:
-    assert baseline.verdict is not None  # noqa: S101 -- asked before
+def _others(verdict: Verdict, those: dict[Effect, list[VariantComparison]]) -> Iterator[str]:
     if harmful := those.get("harms"):
         yield f"Shown to harm: {_names(harmful)}"
     if unclear := those.get("not shown"):
-        yield f"Not shown to help or to harm: {', '.join(_fate(part, baseline.verdict) for part in unclear)}"
+        yield f"Not shown to help or to harm: {', '.join(_fate(part, verdict) for part in unclear)}"
     if unknown := those.get("not known"):
         yield f"No run has ended of: {_names(unknown)}"
-    left = untested(baseline.verdict, [part for parts in those.values() for part in parts])
+    left = untested(verdict, [part for parts in those.values() for part in parts])
     if left and "helps" not in those:
         yield f"Worth trying: {', '.join(answer.remedy for answer in left[:MOST_ANSWERS])}"
 

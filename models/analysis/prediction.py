@@ -15,7 +15,7 @@ from models.analysis.assumed_inputs import assumed_input
 from models.analysis.caveats import caveats_of
 from models.analysis.meanfield import CRITICAL, LayerMap, critical_weight_variance
 from models.analysis.notes import notes_of
-from models.analysis.propagation import Asymptote, Propagation, has_skips, kept, norms_of, propagate
+from models.analysis.propagation import Asymptote, Propagation, has_skips, norms_of, propagate, rate
 from models.analysis.quadrature import gaussian_moments
 from models.analysis.variances import HOMOGENEOUS
 from models.plan import LayerPlan, NetworkPlan, Shape, plan_network
@@ -105,7 +105,7 @@ def predict(network: NetworkPlan, batch_size: int) -> Prediction:
     maps = theory.asymptotes or (None,) * len(hidden)
     return Prediction(
         layers=tuple(_layer(layer, chi, its) for layer, chi, its in zip(hidden, chis, maps, strict=True)),
-        gain_per_layer=_gain_per_layer(kept(network, theory.increments)),
+        gain_per_layer=_gain_per_layer(rate(network, theory)),
         total_gain=_finite(theory.total),
         depth_scale=depth_scale,
         trainable_depth=None if depth_scale is None else TRAINABLE * depth_scale,
@@ -181,8 +181,7 @@ def _time(theory: Propagation) -> tuple[TimePrediction, ...]:
     )
 
 
-def _gain_per_layer(increments: Sequence[float]) -> float | None:
-    mean = sum(increments) / len(increments) if increments else math.nan
+def _gain_per_layer(mean: float) -> float | None:
     return None if not math.isfinite(mean) or mean > LARGEST_LOG else math.exp(mean)
 
 

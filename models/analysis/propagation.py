@@ -125,6 +125,12 @@ def norms_of(network: NetworkPlan) -> set[str]:
     return {norm.kind for norm in (*alone, *(layer.normalization for layer in network.layers)) if norm is not None}
 
 
+def rate(network: NetworkPlan, theory: Propagation) -> float:
+    """ln ``gain_per_layer``: the mean of the increments that it counts; NaN where there is none."""
+    increments = kept(network, theory.increments)
+    return sum(increments) / len(increments) if increments else math.nan
+
+
 def kept(network: NetworkPlan, increments: Sequence[float]) -> list[float]:
     """The increments that ``gain_per_layer`` averages, as for a measured run: none of a ``resized`` layer.
 
