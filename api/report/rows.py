@@ -30,11 +30,11 @@ def _ends(outcomes: Outcomes) -> list[float]:
     """All that has to lie on the axis."""
     if outcomes.modes is not None:
         return [value for mode in outcomes.modes for value in (mode.lowest, mode.highest)]
-    shown = (outcomes.metric, _of_all(outcomes))
+    shown = (outcomes.metric, of_all(outcomes))
     return [value for its in shown if its is not None for value in (its.low, its.mean, its.high) if value is not None]
 
 
-def _of_all(outcomes: Outcomes) -> Estimate | None:
+def of_all(outcomes: Outcomes) -> Estimate | None:
     """The metric of all runs, where it says more than that of the successes."""
     every = outcomes.metric_of_all
     some_failed = outcomes.success.count < outcomes.success.of
@@ -54,7 +54,7 @@ def _outcome_row(variant: VariantComparison, x: Axis, y: float) -> str:
 def _means(outcomes: Outcomes, x: Axis, y: float) -> tuple[str, str]:
     """Marks and words of the mean over successes and of that over all runs."""
     marks, words = "", []
-    if (every := _of_all(outcomes)) is not None and every.mean is not None:
+    if (every := of_all(outcomes)) is not None and every.mean is not None:
         marks += _mark(x, y, every.mean, (every.low, every.high), "all")
         words.append(f"all {every.n}: {in_words(every, '.3g')}")
     its = outcomes.metric

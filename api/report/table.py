@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from api.report.figures import dim, estimate, ratio
+from api.report.rows import of_all
 from models.analysis.comparison import Comparison
 from models.analysis.comparison_parts import GradientMoment, Outcomes, PredictedGradient, Success, VariantComparison
 
@@ -96,11 +97,11 @@ def _success(success: Success) -> str:
 
 def _metric(outcomes: Outcomes) -> str:
     """Of the runs that have learned; where some have not, of all of them too, dimmed."""
-    every = outcomes.metric_of_all
-    if outcomes.success.count == outcomes.success.of or every is None or every.mean is None:
+    every = of_all(outcomes)
+    if every is None:
         return estimate(outcomes.metric, ".3f")
-    of_all = f"all {every.n} runs: {estimate(every, '.3f')}"
+    said = f"all {every.n} runs: {estimate(every, '.3f')}"
     if outcomes.modes is not None:
-        of_all = ", ".join(f"{mode.n} near {mode.mean:.3g}" for mode in outcomes.modes)
+        said = ", ".join(f"{mode.n} near {mode.mean:.3g}" for mode in outcomes.modes)
     learned = "" if outcomes.metric.mean is None else f"{estimate(outcomes.metric, '.3f')}<br>"
-    return f"{learned}<span class=dim>{of_all}</span>"
+    return f"{learned}<span class=dim>{said}</span>"
