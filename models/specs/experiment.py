@@ -107,7 +107,9 @@ class ExperimentSpec(Spec):
         """Where ``tune`` is given and no ``validation_fraction``, a tenth of the data is for validation."""
         if not isinstance(given, dict) or given.get("tune") is None or not isinstance(given.get("dataset"), dict):
             return given
-        return {**given, "dataset": {"validation_fraction": TUNING_VALIDATION_FRACTION, **given["dataset"]}}
+        if given["dataset"].get("validation_fraction") is not None:
+            return given
+        return {**given, "dataset": {**given["dataset"], "validation_fraction": TUNING_VALIDATION_FRACTION}}
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
