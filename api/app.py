@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import ArgumentError
 
 from api import errors, metrics
+from api.addresses import Addresses
 from api.changes import Changes
 from api.gate import Gate
 from api.routes import (
@@ -85,7 +86,9 @@ def create_app(settings: Settings) -> FastAPI:
         health,
     ):
         app.include_router(module.router)
+    app.include_router(submission.items_router)
     add_docs(app)
+    app.add_middleware(Addresses, routes=app)
     app.add_middleware(Gate, key=key, limit=settings.max_body_bytes, upload_limit=settings.upload_limit_bytes)
     metrics.install(app, database, app.state.streams)
     return app

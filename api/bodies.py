@@ -13,23 +13,35 @@ from fastapi.routing import APIRoute
 
 from api.errors import ApiError
 from api.fields import FieldProblem
+from models.specs.text import NOT_PLAIN
 
 MOST_NESTED = 64
 MOST_ENTRIES = 10_000
 _MOST_DIGITS = 4_300
 """Python reads no longer whole number; the spec has no use for much shorter ones."""
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_NOT_PLAIN = re.compile(f"[{NOT_PLAIN}\ud800-\udfff]")
 
 
-class StrictRequest(Request):
-    """A request whose JSON is what RFC 8259 calls JSON, and can be stored."""
+class ItemsRequest(Request):
+    """A request whose JSON is what RFC 8259 calls JSON. Whether its text is plain the route looks at, item by item."""
 
     async def json(self) -> Any:
         return strict_json(await self.body())
 
 
+class StrictRequest(ItemsRequest):
+    """And all of whose text can be stored and shown."""
+
+    async def json(self) -> Any:
+        value = await super().json()
+        check_text(value)
+        return value
+
+
 class StrictRoute(APIRoute):
     """Routes with a body take ``application/json`` and nothing else."""
+
+    request_class: type[Request] = StrictRequest
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -37,9 +49,15 @@ class StrictRoute(APIRoute):
         async def strict(request: Request) -> Response:
             if self.body_field is not None:
                 _check_content_type(request)
-            return await handler(StrictRequest(request.scope, request.receive))
+            return await handler(self.request_class(request.scope, request.receive))
 
         return strict
+
+
+class ItemsRoute(StrictRoute):
+    """Of many items in one body, each of which has an answer of its own."""
+
+    request_class = ItemsRequest
 
 
 def _check_content_type(request: Request) -> None:
@@ -53,8 +71,7 @@ def _check_content_type(request: Request) -> None:
 
 def strict_json(body: bytes) -> Any:
     """Parse. 400 for broken JSON, NaN or Infinity, a number beyond a double, one key twice, bytes that are no UTF-8,
-    very deep nesting; 422 for very long lists, and for text with NUL or half a surrogate pair, which JSON has and
-    PostgreSQL cannot store.
+    very deep nesting; 422 for very long lists.
     """
     try:
         value = json.loads(
@@ -74,9 +91,6 @@ def strict_json(body: bytes) -> Any:
         raise ApiError(HTTPStatus.BAD_REQUEST, _TOO_DEEP) from error
     except ValueError as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, str(error)) from error
-    # Only an escape brings such characters through UTF-8 and JSON.
-    if b"\\u" in body:
-        _check_text(value)
     return value
 
 
@@ -128,7 +142,10 @@ def _check_shape(value: Any) -> None:
     raise ValueError(_TOO_DEEP)
 
 
-def _check_text(value: Any) -> None:
+def check_text(value: Any) -> None:
+    """ApiError 422 at the first text that holds what is not plain, or half of a surrogate pair: JSON has both, and the
+    one cannot be shown as it is, the other not be stored.
+    """
     left = [("", value)]
     while left:
         path, one = left.pop()
@@ -137,8 +154,8 @@ def _check_text(value: Any) -> None:
             left += [(path, key) for key in one]
         elif isinstance(one, list):
             left += [(f"{path}[{index}]", its) for index, its in enumerate(one)]
-        elif isinstance(one, str) and _UNSTORABLE.search(one):
-            message = "text may hold neither NUL nor half of a surrogate pair"
+        elif isinstance(one, str) and _NOT_PLAIN.search(one):
+            message = "text may hold no control characters, line separators, bidirectional overrides or half surrogates"
             problem = FieldProblem(field=_printable(path) or "body", value=_printable(one[:100]), message=message)
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{problem.field}: {message}", [problem])
 

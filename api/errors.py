@@ -1,6 +1,5 @@
 """Errors a client can act on, as problem details (RFC 9457): what, where, and what would be allowed."""
 
-import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -60,6 +59,17 @@ def invalid_spec(error: ValidationError | SpecError, given: Any, instance: str) 
     return _details(HTTPStatus.UNPROCESSABLE_ENTITY, _in_one_line(errors), instance, errors)
 
 
+def details_of(error: ApiError, instance: str) -> ProblemDetails:
+    """Of what became of one item among others."""
+    return _details(error.status_code, str(error.detail), instance, error.errors)
+
+
+def mistake() -> ApiError:
+    """A 500: ours, and nothing that a client could mend."""
+    detail = "the service made a mistake; the request may be tried again, and the log has the reason"
+    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+
 def _details(status: int, detail: str, instance: str, errors: Sequence[FieldProblem]) -> ProblemDetails:
     title = HTTPStatus(status).phrase
     kind = f"/problems/{title.lower().replace(' ', '-')}"
@@ -94,19 +104,7 @@ def install(app: FastAPI) -> None:
 
 def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 -- registered for it
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        # Starlette names the methods of the first route at this address, and there may be one for each method.
-        error.headers = {"Allow": ", ".join(_methods_at(request)) or "GET"}
     return error_response(error, request.url.path)
-
-
-def _methods_at(request: Request) -> list[str]:
-    return sorted(
-        method.upper()
-        for template, methods in request.app.openapi()["paths"].items()
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), request.url.path)
-        for method in methods
-    )
 
 
 def _on_invalid(request: Request, error: Exception) -> JSONResponse:
@@ -138,5 +136,4 @@ def _on_no_database(request: Request, error: Exception) -> JSONResponse:
 
 def _on_crash(request: Request, error: Exception) -> JSONResponse:
     log.error("a request failed", path=request.url.path, exc_info=error)
-    detail = "the service made a mistake; the request may be tried again, and the log has the reason"
-    return problem_response(500, detail, request.url.path)
+    return error_response(mistake(), request.url.path)

@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
 
-from models.specs.base import Problem
+from models.specs.base import Problem, SpecError
 from models.specs.dataset import DATASETS
 from models.specs.init import INITS
 from models.specs.networks import NETWORKS
@@ -29,6 +30,10 @@ _TYPES = {
     "model_type": "this must be an object",
     "model_attributes_type": "this must be an object",
     "dict_type": "this must be an object",
+    "int_type": "this must be a whole number",
+    "float_type": "this must be a number",
+    "bool_type": "this must be true or false",
+    "string_type": "this must be text",
 }
 _LIMITS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
 
@@ -53,14 +58,31 @@ def from_pydantic(errors: Sequence[Mapping[str, Any]], body: Any) -> list[FieldP
     problems: list[FieldProblem] = []
     mismatches: list[FieldProblem] = []
     for error in errors[: 4 * MOST_PROBLEMS]:
-        if error["type"] == "default_factory_not_called":
-            continue  # a default that follows from a field which is itself wrong is no mistake of the client's
+        if error["type"] == "default_factory_not_called" or _follows(error, errors):
+            continue
         path, at_branch = _path(error["loc"], body, missing=error["type"] == "missing")
         is_mismatch = at_branch and error["type"] in _TYPES
-        (mismatches if is_mismatch else problems).append(_field_problem(error, path))
+        (mismatches if is_mismatch else problems).extend(_field_problems(error, path))
     # A value that fits one branch of a union but for a detail is not told that it fits no other branch.
     problems += [one for one in mismatches if not any(other.field.startswith(one.field) for other in problems)]
     return problems[:MOST_PROBLEMS]
+
+
+def _follows(error: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list counts as too short only because entries of it are wrong themselves."""
+    at = tuple(error["loc"])
+    return error["type"] == "too_short" and any(
+        len(one["loc"]) > len(at) and one["loc"][: len(at)] == at for one in errors
+    )
+
+
+def _field_problems(error: Mapping[str, Any], path: str) -> list[FieldProblem]:
+    """Of a model's own validator as many as it names, each at its place in the model."""
+    cause = error.get("ctx", {}).get("error")
+    if not isinstance(cause, SpecError):
+        return [_field_problem(error, path)]
+    places = [f"{path}.{problem.field}" if path else problem.field for problem in cause.problems]
+    return [from_spec(replace(problem, field=field)) for problem, field in zip(cause.problems, places, strict=True)]
 
 
 def _field_problem(error: Mapping[str, Any], path: str) -> FieldProblem:

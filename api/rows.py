@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from api.callers import Caller
@@ -22,11 +22,11 @@ from models.tables import Attempt, Experiment, Run
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which of the experiments that the caller may see a list holds; ``labels`` must all be there."""
+    """Which of the experiments that the caller may see a list holds; ``labels``, as key:value, must all be there."""
 
     state: State | None = None
     owner: str | None = None
-    labels: Sequence[tuple[str, str]] = ()
+    labels: Sequence[str] = ()
     created_after: dt.datetime | None = None
     created_before: dt.datetime | None = None
     verdict: Kind | None = None
@@ -86,8 +86,10 @@ def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:
         yield Experiment.state == wanted.state
     if wanted.owner is not None:
         yield Experiment.owner == wanted.owner
-    for key, value in wanted.labels:
-        yield Experiment.labels.contains({key: value})
+    for label in wanted.labels:
+        # Keys and values may hold colons themselves; each of them may be the one between.
+        colons = [at for at, character in enumerate(label) if character == ":"]
+        yield or_(*(Experiment.labels.contains({label[:at]: label[at + 1 :]}) for at in colons))
     if wanted.created_after is not None:
         yield Experiment.created_at > wanted.created_after
     if wanted.created_before is not None:

@@ -1,21 +1,55 @@
 """The variants of a spec as the API needs them: all of a new one, unless they are too many, or one of a stored one."""
 
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
 from models.plan import Plan, Variant, expand
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentSpec
+
+log = structlog.get_logger()
 
 MOST_LAYERS = 20_000
 """Over all variants; a tenth of a second of planning, and a second for a comparison while its runs are trained."""
 
 
+@contextmanager
+def refusing(field: str) -> Iterator[None]:
+    """What planning fails at cannot be planned: SpecError in the place of whatever was raised. The log has the reason,
+    as a planner should have refused it by itself.
+    """
+    try:
+        yield
+    except SpecError:
+        raise
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        log.exception("a spec could not be planned")
+        message = f"this cannot be planned: {type(error).__name__}: {error}"
+        raise SpecError(Problem(field, None, message, "another combination of its parts")) from error
+
+
 def planned(spec: ExperimentSpec) -> tuple[Variant, ...]:
-    """Every variant with its plan, the baseline first. SpecError where one cannot be, or where they are too many."""
+    """Every variant of a new spec with its plan, the baseline first. SpecError where one cannot be, where they are too
+    many, or where it is too late.
+    """
+    _check_deadline(spec)
     layers = layers_of(spec)
     if layers > MOST_LAYERS:
         message = f"the layers of all variants are about {layers:,}"
         field = "variants" if spec.variants is not None else "remedies"
         raise SpecError(Problem(field, layers, message, f"at most {MOST_LAYERS:,} layers over all variants"))
-    return expand(spec)
+    with refusing("network"):
+        return expand(spec)
+
+
+def _check_deadline(spec: ExperimentSpec) -> None:
+    now = dt.datetime.now(dt.UTC)
+    if spec.deadline is not None and spec.deadline <= now:
+        message = "the deadline has passed: no run could start before it"
+        raise SpecError(Problem("deadline", spec.deadline.isoformat(), message, f"after {now.isoformat()}"))
 
 
 def layers_of(spec: ExperimentSpec) -> int:

@@ -4,17 +4,14 @@ Order is decided here in SQL, never in Redis. Any number of dispatchers may ask 
 """
 
 import uuid
-from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from models import events, runs
+from models import runs
 from models.status import State
 from models.tables import Experiment, Run
-
-_LATE = {"title": "Deadline passed", "detail": "the experiment's deadline passed before the run started"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,8 @@ WITH under_way AS (
         e.spec ->> 'device' AS device,
         coalesce(p.n, 0) + row_number() OVER (PARTITION BY e.id ORDER BY r.position) AS abreast
     FROM run r JOIN experiment e ON e.id = r.experiment_id LEFT JOIN parallel p ON p.id = e.id
-    WHERE r.state = 'queued' AND NOT r.held AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
+    WHERE r.state = 'queued' AND NOT r.held AND (e.deadline IS NULL OR e.deadline > clock_timestamp())
+        AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
         AND (r.published_at IS NULL OR r.published_at < clock_timestamp() - make_interval(secs => :stale_s))
 ), allowed AS (
     SELECT w.*, coalesce(b.n, 0) + row_number() OVER (
@@ -94,27 +92,6 @@ WHERE n.place <= :window
 ORDER BY n.priority DESC, n.turn, n.created_at, n.position
 FOR UPDATE OF r SKIP LOCKED
 """)
-
-
-def expire(session: Session) -> int:
-    """Fail the queued runs of experiments whose deadline has passed. How many."""
-    late = select(Experiment.id).where(
-        Experiment.deadline < func.clock_timestamp(), Experiment.state.in_([State.QUEUED, State.RUNNING])
-    )
-    locked = runs.lock_runs(session, Run.experiment_id.in_(late), Run.state == State.QUEUED)
-    expired = session.execute(
-        update(Run)
-        .where(runs.among(locked))
-        .values(state=State.FAILED, ended_at=func.clock_timestamp(), error=_LATE)
-        .returning(Run.experiment_id, Run.id)
-    )
-    failed: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
-    for experiment_id, run_id in expired:
-        failed[experiment_id].append(run_id)
-    for experiment_id in sorted(failed):
-        events.tell_runs(session, experiment_id, failed[experiment_id], _LATE["detail"])
-        runs.settle(session, experiment_id)
-    return sum(map(len, failed.values()))
 
 
 def reap(session: Session, max_attempts: int) -> int:

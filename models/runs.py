@@ -7,6 +7,7 @@ an experiment, ``clinic_cancel`` the workers. What changes is told in the same t
 
 import datetime as dt
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from models.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experime
 QUEUE_CHANNEL = "clinic_queue"
 CHANGED_CHANNEL = "clinic_changed"
 CANCEL_CHANNEL = "clinic_cancel"
+_LATE = {"title": "Deadline passed", "detail": "the experiment's deadline passed before the run started"}
 _SPENT = {"title": "Budget spent", "detail": "the experiment's device_seconds were spent before it started"}
 
 
@@ -159,6 +161,12 @@ def _arms(spec: ExperimentSpec, variants: Sequence[Variant]) -> Iterator[_Arm]:
         yield from (_Arm(variant, seed) for variant in variants)
 
 
+def existing(session: Session, experiment_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the experiments that there are."""
+    asked = literal(list(experiment_ids), ARRAY(Uuid))
+    return set(session.execute(select(Experiment.id).where(Experiment.id == any_(asked))).scalars())
+
+
 def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
     """Ask an experiment to stop: queued runs end now, running ones between two steps. False if it had ended."""
     cancelled = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.QUEUED)
@@ -214,6 +222,29 @@ def remove(session: Session, experiment_id: uuid.UUID) -> None:
     _notify(session, CHANGED_CHANNEL, experiment_id)
 
 
+def expire(session: Session, *conditions: ColumnElement[bool]) -> int:
+    """Fail the queued runs, those that meet the conditions, of experiments whose deadline has passed. How many."""
+    late = select(Experiment.id).where(
+        Experiment.deadline <= func.clock_timestamp(), Experiment.state.in_([State.QUEUED, State.RUNNING])
+    )
+    locked = lock_runs(session, Run.experiment_id.in_(late), Run.state == State.QUEUED, *conditions)
+    if not locked:
+        return 0
+    expired = session.execute(
+        update(Run)
+        .where(among(locked))
+        .values(state=State.FAILED, ended_at=func.clock_timestamp(), error=_LATE)
+        .returning(Run.experiment_id, Run.id)
+    )
+    failed: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+    for experiment_id, run_id in expired:
+        failed[experiment_id].append(run_id)
+    for experiment_id in sorted(failed):
+        events.tell_runs(session, experiment_id, failed[experiment_id], _LATE["detail"])
+        settle(session, experiment_id)
+    return sum(map(len, failed.values()))
+
+
 # --- the worker's side -------------------------------------------------------------------------------------------
 
 
@@ -224,10 +255,12 @@ class _OverCapError(Exception):
 def claim(
     session: Session, run_id: uuid.UUID, worker: str, lease_s: float, owner_limit: int | None = None
 ) -> Claim | None:
-    """Take a queued run. None where another has it, it has ended, or its experiment is gone; and where one more would
-    exceed the experiment's ``max_parallel`` or ``owner_limit`` runs of its owner, for a message may come late: then the
-    run waits to be published again.
+    """Take a queued run. None where another has it, it has ended, or its experiment is gone. A message may come late:
+    where the deadline has passed the run fails here; where one more would exceed the experiment's ``max_parallel`` or
+    ``owner_limit`` runs of its owner, it waits to be published again.
     """
+    if expire(session, Run.id == run_id):
+        return None
     try:
         with session.begin_nested():
             return _claim(session, run_id, worker, lease_s, owner_limit)

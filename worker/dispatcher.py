@@ -85,7 +85,7 @@ class Dispatcher:
     def reap(self) -> int:
         with self._database.begin() as session:
             lost = queueing.reap(session, self._settings.max_attempts)
-            late = queueing.expire(session)
+            late = runs.expire(session)
             idempotency.forget_old(session)
         if lost:
             log.warning("leases lost, runs queued again", runs=lost)

@@ -65,7 +65,8 @@ def _item(kind: str, spec: type[Spec]) -> CatalogueItem:
         paper=about.paper,
         treats=list(about.treats),
         fails_when=about.fails_when,
-        schema=spec.model_json_schema(),
+        # As a spec is answered: that null stands for every default would hide the limits, and is the same everywhere.
+        schema=spec.model_json_schema(mode="serialization"),
         applies_to=list(about.applies_to),
         **extra,
     )

@@ -16,14 +16,15 @@ from api.views import ExperimentPage, ExperimentView, RunPage, experiment_view, 
 from models import runs
 from models.analysis.verdict import Kind, RunKind
 from models.progress import progress_of
-from models.specs.experiment import Moment
+from models.specs.moment import Moment
+from models.specs.text import NOT_PLAIN, PLAIN
 from models.status import Phase, State
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
 
-# PostgreSQL refuses NUL in text.
-Label = Annotated[str, StringConstraints(pattern=r"^[^:\x00]+:[^\x00]+$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
+# As a spec may have them: a key and a value of 200 characters each, with a colon between them.
+Label = Annotated[str, StringConstraints(pattern=f"^[^{NOT_PLAIN}]+:[^{NOT_PLAIN}]+$", max_length=401)]
+Name = Annotated[str, StringConstraints(pattern=PLAIN, max_length=200)]
 
 
 def _wanted(  # noqa: PLR0913, PLR0917 -- what a list may be asked by
@@ -34,9 +35,7 @@ def _wanted(  # noqa: PLR0913, PLR0917 -- what a list may be asked by
     created_before: Moment | None = None,
     verdict: Annotated[Kind | None, Query(description="On the baseline, once the experiment has ended.")] = None,
 ) -> rows.Filter:
-    labels = [one.partition(":") for one in label or []]
-    pairs = [(key, value) for key, _, value in labels]
-    return rows.Filter(state, owner, pairs, created_after, created_before, verdict)
+    return rows.Filter(state, owner, label or (), created_after, created_before, verdict)
 
 
 def _wanted_runs(

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from api.bodies import StrictRoute
 from api.dependencies import CallerDep
+from api.trials import refusing
 from models.analysis.prediction import Prediction, predict_spec
 from models.plan import Shape
 from models.specs.base import Spec
@@ -53,4 +54,5 @@ def predict(asked: PredictionRequest, _: CallerDep) -> Prediction:
     """
     its = asked.input
     given = None if its is None else Shape(its.form, its.size, its.vocabulary, its.alike)
-    return predict_spec(asked.network, asked.batch_size, asked.input_width, asked.output_width, given)
+    with refusing("network"):
+        return predict_spec(asked.network, asked.batch_size, asked.input_width, asked.output_width, given)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from models.activations import SHAPES, Activation
+from models.specs.base import Problem, SpecError
 
 Function = Literal[
     "identity",
@@ -35,13 +36,13 @@ Alpha = Annotated[float, Field(gt=0, le=100)]
 
 
 def activation_of(function: str, negative_slope: float | None, alpha: float | None) -> Activation:
-    """The function with its parameter. ValueError where a parameter is given that it does not have."""
+    """The function with its parameter. SpecError where a parameter is given that it does not have."""
     shape = SHAPES[function]
     given = {"negative_slope": negative_slope, "alpha": alpha}
     for name, value in given.items():
         if value is not None and name != shape.parameter:
             owners = [other for other, its in SHAPES.items() if its.parameter == name]
             message = f"{name} belongs to {', '.join(owners)}, not to {function}"
-            raise ValueError(message)
+            raise SpecError(Problem(name, value, message, f"null, or one of {', '.join(owners)}"))
     parameter = given.get(shape.parameter or "")
     return Activation(function, shape.default if parameter is None else parameter)

@@ -2,14 +2,26 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+from models.specs.strict import make_strict
 
 
 class Spec(BaseModel):
-    """A part of what a client asks for. Frozen; an unknown key is an error, never ignored."""
+    """A part of what a client asks for. Frozen; an unknown key is an error, never ignored; ``strict.py`` says what the
+    values may be.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        make_strict(handler.resolve_ref_schema(schema))
+        return schema
 
 
 EVERY_NETWORK = ("mlp", "residual_mlp", "cnn", "residual_cnn", "rnn", "transformer", "sequential")

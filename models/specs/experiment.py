@@ -1,16 +1,17 @@
 """The experiment as a client asks for it: the contract's spec, with every default filled in."""
 
-import datetime as dt
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
 from models.specs.base import Spec
 from models.specs.dataset import DatasetSpec
+from models.specs.moment import Moment
 from models.specs.networks import NetworkSpec
 from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
 from models.specs.seeds import MAX_SEEDS, Seed, SeedCount, listed
+from models.specs.text import PLAIN
 from models.specs.tune import TuneSpec
 
 MAX_REMEDIES = 64
@@ -55,23 +56,20 @@ class BudgetSpec(Spec):
     device_seconds: float = Field(gt=0, le=1e9)
 
 
-class VariantSpec(Spec):
-    name: str = Field(min_length=1, max_length=200)
-    remedies: tuple[RemedySpec, ...] = Field(max_length=MAX_REMEDIES)
-
-
-# A time zone may carry the ends of Python's calendar beyond it, and a row that holds such a time cannot be read.
-Moment = Annotated[
-    AwareDatetime, Field(ge=dt.datetime(1970, 1, 1, tzinfo=dt.UTC), lt=dt.datetime(9000, 1, 1, tzinfo=dt.UTC))
-]
-Label = Annotated[str, Field(min_length=1, max_length=200)]
+# What is not plain is refused in the body of a request; specs that were stored before are read as they are.
+Label = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra={"pattern": PLAIN})]
 Design = Literal["one_at_a_time", "add_all", "full_factorial", "leave_one_out"]
+
+
+class VariantSpec(Spec):
+    name: Label
+    remedies: tuple[RemedySpec, ...] = Field(max_length=MAX_REMEDIES)
 
 
 class ExperimentSpec(Spec):
     """One network, one data set, one optimiser; some remedies and seeds. See ``contract.md``, Spec."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: Label
     dataset: DatasetSpec
     network: NetworkSpec
     loss: Annotated[
@@ -107,7 +105,9 @@ class ExperimentSpec(Spec):
         """Where ``tune`` is given and no ``validation_fraction``, a tenth of the data is for validation."""
         if not isinstance(given, dict) or given.get("tune") is None or not isinstance(given.get("dataset"), dict):
             return given
-        return {**given, "dataset": {"validation_fraction": TUNING_VALIDATION_FRACTION, **given["dataset"]}}
+        if given["dataset"].get("validation_fraction") is not None:
+            return given
+        return {**given, "dataset": {**given["dataset"], "validation_fraction": TUNING_VALIDATION_FRACTION}}
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

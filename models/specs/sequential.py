@@ -1,11 +1,11 @@
 """A user's own network without sending code: a list of layers and residual blocks."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from models.specs.activation import Alpha, Function, Slope
-from models.specs.base import About, Spec
+from models.specs.activation import Alpha, Function, Slope, activation_of
+from models.specs.base import About, Problem, Spec, SpecError
 from models.specs.init import InitSpec
 from models.specs.network import Cell, Network, Width
 from models.specs.normalization import (
@@ -59,6 +59,11 @@ class ActivationItem(Spec):
     function: Function
     negative_slope: Slope | None = None
     alpha: Alpha | None = None
+
+    @model_validator(mode="after")
+    def _parameter_fits(self) -> Self:
+        activation_of(self.function, self.negative_slope, self.alpha)
+        return self
 
 
 class DropoutItem(Spec):
@@ -134,6 +139,17 @@ class SequentialSpec(Network):
         "",
         "as the parts it is made of",
     )
+
+    @model_validator(mode="after")
+    def _parameter_fits(self) -> Self:
+        if self.activation is not None:
+            activation_of(self.activation, self.negative_slope, self.alpha)
+            return self
+        for name, value in (("negative_slope", self.negative_slope), ("alpha", self.alpha)):
+            if value is not None:
+                message = f"{name} belongs to the activation beside it, and none is given"
+                raise SpecError(Problem(name, value, message, "an activation, or the parameter in the list's own"))
+        return self
 
     @property
     def layer_count(self) -> int:

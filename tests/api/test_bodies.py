@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.bodies import MOST_NESTED, strict_json
+from api.bodies import MOST_NESTED, check_text, strict_json
 from api.errors import ApiError
 from tests.api.made import problem, spec
 
 
 def refused(body: bytes) -> ApiError:
     with pytest.raises(ApiError) as caught:
-        strict_json(body)
+        check_text(strict_json(body))
     return caught.value
 
 
@@ -67,9 +67,15 @@ def test_nesting_is_allowed_as_far_as_it_says() -> None:
         (rb'{"labels": {"\udfff": "vision"}}', "labels"),
         (rb'{"variants": [{}, {"name": "\u0000"}]}', "variants[1].name"),
         (rb'"\u0000"', "body"),
+        (rb'{"name": "two\nlines"}', "name"),
+        (b'{"name": "a\x7f"}', "name"),
+        ('{"name": "next\x85line"}'.encode(), "name"),
+        ('{"variants": [{"name": "\u2028"}]}'.encode(), "variants[0].name"),
+        ('{"labels": {"team": "\u202etxt.exe"}}'.encode(), "labels.team"),
+        (rb'{"labels": {"\u2066": "vision"}}', "labels"),
     ],
 )
-def test_text_that_cannot_be_stored_is_a_422_at_its_field(body: bytes, field: str) -> None:
+def test_text_that_cannot_be_stored_or_shown_is_a_422_at_its_field(body: bytes, field: str) -> None:
     error = refused(body)
     assert (error.status_code, error.errors[0].field) == (422, field)
 

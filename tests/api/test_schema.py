@@ -105,5 +105,5 @@ def test_errors_of_the_framework_are_problem_details_too(reader: TestClient) -> 
     assert problem(reader.get("/nowhere"), 404)["instance"] == "/nowhere"
     refused = reader.put("/v1/experiments", json={})
     assert problem(refused, 405)["title"] == "Method Not Allowed"
-    assert refused.headers["allow"] == "GET, POST"
-    assert reader.post("/docs").headers["allow"] == "GET"
+    assert refused.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    assert reader.post("/docs").headers["allow"] == "GET, HEAD, OPTIONS"

@@ -97,7 +97,7 @@ def test_a_deadline_tells_of_the_runs_that_it_fails(database: Database) -> None:
     before = len(told(database, one))
     with database.begin() as session:
         session.execute(update(Experiment).values(deadline=Experiment.created_at))
-    act(database, queueing.expire)
+    act(database, runs.expire)
     reason = "(the experiment's deadline passed before the run started)"
     assert lines(database, one, before) == [f"run 0 failed {reason}", f"run 1 failed {reason}", "failed: 2 failed"]
 
@@ -232,7 +232,7 @@ def _deletes(session: Session, experiment_id: uuid.UUID, _: Lease) -> None:
 
 
 def _expires(session: Session, *_: object) -> None:
-    queueing.expire(session)
+    runs.expire(session)
 
 
 @pytest.mark.parametrize("writer", [_cancels, _ends_and_spends, _deletes, _expires])
@@ -242,11 +242,12 @@ def test_writers_of_several_runs_lock_them_in_the_order_of_their_ids(
     """The first run is another's: whoever waits for it holds none behind it. Its row was written again, so that it lies
     behind the others, and is come to last by a plan that reads the table as it lies.
     """
-    deadline = "2020-01-01T00:00:00Z"
-    one = submit(database, seeds=list(range(6)), budget={"device_seconds": 0.5}, deadline=deadline)
+    one = submit(database, seeds=list(range(6)), budget={"device_seconds": 0.5})
     first, *others, own = run_ids(database, one)
     act(database, lambda session: runs.give_back(session, claimed(database, first), "again"))
     lease = claimed(database, own)
+    with database.begin() as session:
+        session.execute(update(Experiment).values(deadline=Experiment.created_at))
 
     def write() -> None:
         with database.begin() as session:

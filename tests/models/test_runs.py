@@ -384,15 +384,31 @@ def test_runs_that_have_not_started_by_the_deadline_fail(database: Database) -> 
     started, waiting = run_ids(database, experiment_id)
     lease = claimed(database, started)
     with database.begin() as session:
-        assert queueing.expire(session) == 0
+        assert runs.expire(session) == 0
         session.execute(update(Experiment).values(deadline=Experiment.created_at))
     with database.begin() as session:
-        assert queueing.expire(session) == 1
+        assert runs.expire(session) == 1
     late = run(database, waiting)
     assert (late.state, late.error and late.error["title"]) == (State.FAILED, "Deadline passed")
     assert experiment(database, experiment_id).state == State.RUNNING
     with database.begin() as session:
         runs.fail(session, lease, {"detail": "broken"})
+    assert experiment(database, experiment_id).state == State.FAILED
+
+
+def test_a_run_whose_deadline_has_passed_is_neither_published_nor_claimed_but_fails(database: Database) -> None:
+    """A message may come late, and the dispatcher's sweep later still."""
+    experiment_id = submit(database, seeds=[0, 1])
+    asked, other = run_ids(database, experiment_id)
+    with database.begin() as session:
+        session.execute(update(Experiment).values(deadline=Experiment.created_at))
+    assert publish(database) == []
+    assert claim(database, asked) is None
+    late = run(database, asked)
+    assert (late.state, late.attempt, late.error and late.error["title"]) == (State.FAILED, 0, "Deadline passed")
+    # The others are the sweep's, or fail at a claim of their own.
+    assert run(database, other).state == State.QUEUED
+    assert claim(database, other) is None
     assert experiment(database, experiment_id).state == State.FAILED
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from models import comparisons, queueing, runs, tuning
+from models import comparisons, runs, tuning
 from models.analysis.summary import RunSummary
 from models.database import Database
 from models.status import Phase, State
@@ -149,7 +149,7 @@ def test_a_budget_spent_on_tuning_ends_the_trial(database: Database) -> None:
 def test_a_deadline_ends_what_is_held(database: Database) -> None:
     experiment_id = tuned(database, deadline="2001-01-01T00:00:00Z")
     with database.begin() as session:
-        queueing.expire(session)
+        runs.expire(session)
     assert experiment(database, experiment_id).state == State.FAILED
     with database.begin() as session:
         assert session.execute(select(Experiment.ended_at)).scalar_one() is not None

@@ -79,7 +79,8 @@ def test_every_link_of_an_experiment_and_of_a_run_leads_somewhere(client: TestCl
     gets = [*experiment["links"].values(), *run["links"].values()]
     for link in gets:
         wanted = 405 if link.endswith("/cancel") else 200
-        assert client.get(link, params={"signal": "weight_norm"}).status_code == wanted, link
+        params = {"signal": "weight_norm"} if link.endswith("/trace") else {}
+        assert client.get(link, params=params).status_code == wanted, link
 
 
 def test_every_spec_we_show_can_be_submitted(client: TestClient) -> None:
@@ -160,10 +161,39 @@ def test_filters_by_state_labels_time_and_owner(client: TestClient, database: Da
     assert found(owner="somebody") == []
 
 
+def test_labels_with_colons_are_found(client: TestClient) -> None:
+    made = submit(client, labels={"team:vision": "a:b", "plain": "c"})
+    submit(client, labels={"team": "other"})
+    for label in ("team:vision:a:b", "plain:c"):
+        assert [one["id"] for one in client.get("/v1/experiments", params={"label": label}).json()["items"]] == [
+            made["id"]
+        ], label
+    for label in ("team:vision", "team:vision:a", "plain:c:", ":plain:c"):
+        assert client.get("/v1/experiments", params={"label": label}).json()["items"] == [], label
+
+
+def test_names_and_labels_without_plain_text_are_refused(reader: TestClient) -> None:
+    for bad in ("two\nlines", "\x1b[31m", "\x7f", "\x9b", "a\u202eb", "a\u2028b", "\u2066"):
+        for changes, field in (
+            ({"name": bad}, "name"),
+            ({"variants": [{"name": bad, "remedies": []}]}, "variants[0].name"),
+            ({"labels": {"team": bad}}, "labels.team"),
+            ({"labels": {bad: "vision"}}, "labels"),
+        ):
+            refused = problem(reader.post("/v1/experiments", json=spec(**changes)), 422)
+            assert [one["field"] for one in refused["errors"]] == [field], bad
+        for params in ({"owner": bad}, {"label": f"team:{bad}"}):
+            problem(reader.get("/v1/experiments", params=params), 422)
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [
         ({"state": "done"}, "state"),
+        ({"created_after": "1767225600"}, "created_after"),
+        ({"created_after": "2026-01-01"}, "created_after"),
+        ({"created_before": "2026-01-01 00:00:00Z"}, "created_before"),
+        ({"colour": "red"}, "colour"),
         ({"label": "team"}, "label"),
         ({"label": "a:\x00"}, "label"),
         ({"owner": "\x00"}, "owner"),

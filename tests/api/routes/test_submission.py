@@ -1,13 +1,21 @@
 """Submitting once per key, many at once, and failed runs again."""
 
+import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, cast
 
+import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, event, func, select, text, update
 
+from models import runs
 from models.database import Database
+from models.idempotency import Once
 from models.tables import Experiment, Run
+from tests.api.made import problem
 
 SPEC: dict[str, Any] = {
     "name": "once",
@@ -17,6 +25,35 @@ SPEC: dict[str, Any] = {
     "steps": 1,
     "seeds": [0],
 }
+
+
+@pytest.fixture
+def failing_item(database: Database) -> dict[str, Any]:
+    """One that the database refuses for a reason of its own."""
+    with database.begin() as session:
+        session.execute(text("ALTER TABLE experiment ADD CONSTRAINT ck_no_boom CHECK (name <> 'boom')"))
+    return SPEC | {"name": "boom"}
+
+
+@contextmanager
+def cut_at(client: TestClient, statement: str, times: int) -> Iterator[None]:
+    """The connection is ended by the server as the app sends such a statement for the so-manyth time."""
+    engine = cast("FastAPI", client.app).state.database.engine
+    seen = 0
+
+    def cut(connection: Connection, _: object, sent: str, *__: object) -> None:
+        nonlocal seen
+        seen += sent.startswith(statement)
+        if sent.startswith(statement) and seen == times:
+            own = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
+            with engine.connect() as other:
+                other.execute(text("SELECT pg_terminate_backend(:own, 10000)"), {"own": own})
+
+    event.listen(engine, "before_cursor_execute", cut)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", cut)
 
 
 def stored(database: Database) -> int:
@@ -75,6 +112,125 @@ def test_a_batch_answers_item_by_item(client: TestClient, database: Database) ->
     assert [item["status"] for item in bad] == [422] * 3
     assert [item["error"]["errors"][0]["field"] for item in bad] == ["steps", "remedies[0].strength", "dataset"]
     assert stored(database) == 1
+
+
+def test_an_item_at_which_the_service_trips_is_a_500_of_its_own(
+    client: TestClient, database: Database, failing_item: dict[str, Any]
+) -> None:
+    answer = client.post("/v1/experiments/batch", json={"items": [SPEC, failing_item, SPEC]})
+    assert answer.status_code == 207
+    items = answer.json()["items"]
+    assert [item["status"] for item in items] == [202, 500, 202]
+    assert (items[1]["experiment"], items[1]["error"]["status"]) == (None, 500)
+    assert stored(database) == 2
+    for item in (items[0], items[2]):
+        assert client.get(item["experiment"]["links"]["self"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [5, None, [], "spec", {}, SPEC | {"name": "two\nlines"}, SPEC | {"name": "\ud800"},
+     SPEC | {"deadline": "2001-01-01T00:00:00Z"}, SPEC | {"dataset": {"kind": "uploaded", "name": "nowhere"}}],
+)  # fmt: skip
+def test_whatever_an_item_is_it_has_a_status_and_the_others_are_stored(
+    client: TestClient, database: Database, bad: Any
+) -> None:
+    body = json.dumps({"items": [SPEC, bad, SPEC]})
+    answer = client.post("/v1/experiments/batch", content=body, headers={"Content-Type": "application/json"})
+    assert [item["status"] for item in answer.json()["items"]] == [202, 422, 202]
+    assert answer.json()["items"][1]["error"]["errors"]
+    assert stored(database) == 2
+
+
+def test_a_key_of_a_batch_gives_the_same_answer_and_stores_nothing_more(client: TestClient, database: Database) -> None:
+    headers = {"Idempotency-Key": "sweep-1"}
+    first, again = (
+        client.post("/v1/experiments/batch", json={"items": [SPEC, {}, SPEC]}, headers=headers) for _ in range(2)
+    )
+    assert (first.status_code, again.status_code) == (207, 207)
+    assert first.json() == again.json()
+    assert stored(database) == 2
+    other = client.post("/v1/experiments/batch", json={"items": [SPEC]}, headers=headers)
+    assert problem(other, 422)["errors"][0]["field"] == "Idempotency-Key"
+    assert client.post("/v1/experiments", json=SPEC, headers=headers).status_code == 422
+    assert stored(database) == 2
+
+
+def test_a_batch_whose_key_is_in_flight_is_a_409(client: TestClient, database: Database) -> None:
+    with database.begin() as session:
+        Once.of("local", "k", b"").answer(session, dict)
+        refused = client.post("/v1/experiments/batch", json={"items": [SPEC]}, headers={"Idempotency-Key": "k"})
+    assert problem(refused, 409)
+    assert refused.headers["Retry-After"] == "1"
+    assert stored(database) == 0
+
+
+def test_a_batch_that_dies_halfway_has_stored_nothing_and_can_be_asked_again(
+    client: TestClient, database: Database
+) -> None:
+    """The second item is stored by then; ending its connection is what the death of the server does."""
+    headers = {"Idempotency-Key": "k"}
+    with cut_at(client, "INSERT INTO run", 2):
+        died = client.post("/v1/experiments/batch", json={"items": [SPEC] * 3}, headers=headers)
+    assert problem(died, 503)
+    assert stored(database) == 0
+    answer = client.post("/v1/experiments/batch", json={"items": [SPEC] * 3}, headers=headers)
+    assert [item["status"] for item in answer.json()["items"]] == [202] * 3
+    assert stored(database) == 3
+
+
+def test_a_thousand_items_are_taken(client: TestClient, database: Database) -> None:
+    """Few of them to be stored, which takes its time."""
+    items = [SPEC if index % 50 == 0 else SPEC | {"steps": -1} for index in range(1_000)]
+    answer = client.post("/v1/experiments/batch", json={"items": items}, headers={"Idempotency-Key": "k"})
+    told = answer.json()["items"]
+    assert [item["status"] for item in told] == [202 if index % 50 == 0 else 422 for index in range(1_000)]
+    assert stored(database) == 20
+
+
+def test_a_key_whose_experiment_was_deleted_says_so(client: TestClient, database: Database) -> None:
+    headers = {"Idempotency-Key": "k"}
+    made = client.post("/v1/experiments", json=SPEC, headers=headers).json()
+    client.delete(made["links"]["self"])
+    refused = problem(client.post("/v1/experiments", json=SPEC, headers=headers), 410)
+    assert made["id"] in refused["detail"]
+    assert "was deleted" in refused["detail"]
+    assert stored(database) == 0
+
+
+def test_an_item_whose_experiment_was_deleted_says_so_and_the_others_are_as_they_were(
+    client: TestClient, database: Database
+) -> None:
+    def send() -> list[dict[str, Any]]:
+        headers = {"Idempotency-Key": "k"}
+        answer = client.post("/v1/experiments/batch", json={"items": [SPEC, SPEC]}, headers=headers)
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    kept, deleted = send()
+    client.delete(deleted["experiment"]["links"]["self"])
+    again = send()
+    assert again[0] == kept
+    assert (again[1]["status"], again[1]["experiment"]) == (410, None)
+    assert deleted["experiment"]["id"] in again[1]["error"]["detail"]
+    assert stored(database) == 1
+
+
+def test_a_deadline_in_the_past_is_refused_wherever_a_spec_comes_in(client: TestClient, database: Database) -> None:
+    late = SPEC | {"deadline": "2001-01-01T00:00:00Z"}
+    for path in ("/v1/experiments", "/v1/experiments/validate"):
+        error = problem(client.post(path, json=late), 422)["errors"][0]
+        assert (error["field"], error["value"]) == ("deadline", "2001-01-01T00:00:00+00:00")
+        assert error["allowed"].startswith("after 20")
+    assert stored(database) == 0
+
+
+def test_what_failed_at_its_deadline_cannot_be_retried(client: TestClient, database: Database) -> None:
+    links = client.post("/v1/experiments", json=SPEC).json()["links"]
+    with database.begin() as session:
+        session.execute(update(Experiment).values(deadline=Experiment.created_at))
+        runs.expire(session)
+    assert "deadline has passed" in problem(client.post(f"{links['self']}/retry"), 409)["detail"]
 
 
 def test_a_batch_has_its_limits(client: TestClient) -> None:

@@ -1,0 +1,47 @@
+"""What an ``Idempotency-Key`` promises: a request that comes again gets the answer of the first and changes nothing."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, TypeVar
+
+from fastapi import Header
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from api.callers import Caller
+from api.errors import ApiError
+from api.fields import FieldProblem
+from models.idempotency import KeyInFlightError, Once, OtherBodyError
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+# PostgreSQL refuses NUL in text; a header may hold it.
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same key with the same body gives the first answer again, for two days.",
+    ),
+]
+
+
+def once(  # noqa: PLR0913, PLR0917 -- who asks, by which key, for what, and how it is done
+    session: Session, caller: Caller, key: str | None, body: bytes, make: Callable[[], Answer], shape: type[Answer]
+) -> Answer:
+    """The answer of ``make``, or the stored one where this key came before, with the same body.
+
+    ApiError 409 while the first request with this key is under way, 422 for another body under it.
+    """
+    if key is None:
+        return make()
+    try:
+        answer = Once.of(caller.owner, key, body).answer(session, lambda: make().model_dump(mode="json"))
+    except KeyInFlightError as error:
+        detail = "a request with this Idempotency-Key has not been answered yet; try again in a moment"
+        raise ApiError(HTTPStatus.CONFLICT, detail, headers={"Retry-After": "1"}) from error
+    except OtherBodyError as error:
+        problem = FieldProblem(field="Idempotency-Key", value=key, message="it was used before, for another body")
+        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "choose a new key for a new request", [problem]) from error
+    return shape.model_validate(answer)
