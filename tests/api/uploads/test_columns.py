@@ -100,7 +100,7 @@ def test_a_small_file_of_many_numbers_is_a_413() -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({"features": row, "label": [0, 1] * 50}), file, compression="zstd")
     assert len(file.getvalue()) < 1_000_000
-    assert "there are 100,000,000 numbers" in refusal(413, file.getvalue())
+    assert "are 100,000,000 numbers" in refusal(413, file.getvalue())
 
 
 def test_an_arrow_bomb_ends_in_a_process_of_its_own() -> None:

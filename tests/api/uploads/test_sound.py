@@ -1,7 +1,5 @@
 """Recordings become frames: every PCM width, labels by folder or table, and the mel bands where the tone is."""
 
-import io
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +94,7 @@ def float_wav() -> bytes:
     [
         ({"1.wav": wav(LOW), "b/2.wav": wav(LOW)}, "1.wav: this file has no label"),
         ({"a/1.wav": wav(LOW), "b/2.wav": b"RIFFnonsense"}, "b/2.wav: this WAV cannot be read"),
-        ({"a/1.wav": wav(LOW), "b/2.wav": float_wav()}, "unknown format"),
+        ({"a/1.wav": wav(LOW), "b/2.wav": float_wav()}, "its format is 0x0003, no PCM"),
         ({"a/1.wav": wav(LOW), "b/2.wav": wav(LOW, rate=16000)}, "16000 samples a second, and 8000 in a/1.wav"),
         ({"a/1.wav": wav(LOW, rate=100), "b/2.wav": wav(LOW)}, "sound of this rate"),
         ({"a/1.wav": wav([]), "b/2.wav": wav(LOW)}, "0 bytes of sound"),
@@ -128,12 +126,3 @@ def test_names_that_point_elsewhere_write_nothing(tmp_path: Path, monkeypatch: p
     assert found.class_names == ["a", "b"]
     assert list(tmp_path.iterdir()) == []
     assert list(tmp_path.parent.glob("a")) == []
-
-
-def test_a_header_that_announces_more_sound_than_there_is_gives_what_there_is() -> None:
-    content = bytearray(wav(LOW))
-    content[40:44] = (2**31).to_bytes(4, "little")
-    with wave.open(io.BytesIO(bytes(content))) as file:
-        assert file.getnframes() > 10**9
-    found = taken(packed({"a/1.wav": bytes(content), "b/2.wav": wav(LOW)}))
-    assert found.facts.shape == (18, 40)
