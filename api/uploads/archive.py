@@ -28,6 +28,8 @@ def read_zip(part: Part, features: str, limit: int, opened: ExitStack) -> RawSet
     _check_directory(part)
     opened.enter_context(_honest(part.name))
     archive = opened.enter_context(zipfile.ZipFile(part.file))
+    if not all(member.filename for member in archive.infolist()):
+        raise invalid(part.name, "a file of the zip has no name")
     members = [member for member in archive.infolist() if not member.is_dir() and not _is_hidden(member.filename)]
     _check_members(members, limit)
     arrays = [member for member in members if member.filename.endswith(".npy")]

@@ -27,6 +27,8 @@ def read_columns(part: Part, is_parquet: bool, limit: int) -> RawSet:  # noqa: F
         with ExitStack() as opened:
             batches = _of_parquet(part.file, limit) if is_parquet else _of_arrow(part.file, opened)
             x, y, names, lengths = _read(batches, limit)
+    except pa.ArrowMemoryError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise invalid(part.name, f"it cannot be read: {str(error)[:300]}") from error
     given = [] if lengths is None else [held("lengths", lengths)]

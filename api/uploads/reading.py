@@ -27,7 +27,7 @@ log = structlog.get_logger()
 BASE_BYTES = 384 * 1024 * 1024
 """Python, numpy and pyarrow with their threads' stacks, directories of zips, one stretch of what is being unpacked."""
 _CPU_S, _WALL_S = 120, 180
-_BUSY_S, _MOST_WAITING = 30.0, 16
+BUSY_S, MOST_WAITING = 30.0, 16
 _ROOT = Path(__file__).parents[2]
 # Its own pool reserves more addresses than it uses, and threads reserve stacks: both would count.
 _ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -59,11 +59,11 @@ class Turns:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """503 where the line is long, or does not move on."""
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting >= MOST_WAITING:
             raise _busy()
         self._waiting += 1
         try:
-            async with asyncio.timeout(_BUSY_S):
+            async with asyncio.timeout(BUSY_S):
                 await self._turn.acquire()
         except TimeoutError as error:
             raise _busy() from error
