@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from api.fields import FieldProblem, from_pydantic, from_spec
+from api.uploads.refusals import RefusalError
 from models.specs.base import SpecError
 
 log = structlog.get_logger()
@@ -97,6 +98,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(SpecError, _on_spec_error)
+    app.add_exception_handler(RefusalError, _on_refusal)
     app.add_exception_handler(OperationalError, _on_no_database)
     app.add_exception_handler(PoolTimeoutError, _on_no_database)
     app.add_exception_handler(Exception, _on_crash)
@@ -121,6 +123,12 @@ def _on_spec_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SpecError)  # noqa: S101 -- registered for it
     errors = [from_spec(problem) for problem in error.problems]
     return problem_response(422, _in_one_line(errors), request.url.path, errors)
+
+
+def _on_refusal(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusalError)  # noqa: S101 -- registered for it
+    problem = FieldProblem(field=error.field, value=error.value, message=error.message, allowed=error.allowed)
+    return problem_response(error.status, str(error), request.url.path, [problem])
 
 
 def _in_one_line(errors: Sequence[FieldProblem]) -> str:

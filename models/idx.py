@@ -25,7 +25,7 @@ class IdxTooLargeError(IdxError):
 
 def read_idx(stream: BinaryIO, most_bytes: int) -> npt.NDArray[Any]:
     """The array, in the machine's byte order. Memory is used as bytes arrive, never more than ``most_bytes``."""
-    dtype, shape = _header(stream)
+    dtype, shape = read_header(stream)
     expected = math.prod(shape) * dtype.itemsize
     sizes = "×".join(map(str, shape))
     if expected > most_bytes:
@@ -38,8 +38,14 @@ def read_idx(stream: BinaryIO, most_bytes: int) -> npt.NDArray[Any]:
         there = "more" if found == expected else f"{found:,}"
         message = f"the header announces {sizes} numbers, {expected:,} bytes; {there} follow it"
         raise IdxError(message)
-    numbers = data.view(dtype).reshape(shape)
-    return numbers if dtype.itemsize == 1 else numbers.astype(dtype.newbyteorder("="))
+    return in_native_order(data.view(dtype).reshape(shape))
+
+
+def in_native_order(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same numbers in the machine's byte order, turned where they lie: no second array is made."""
+    if array.dtype.isnative:
+        return array
+    return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
 
 
 def fill(stream: BinaryIO, target: memoryview) -> int:
@@ -54,7 +60,8 @@ def fill(stream: BinaryIO, target: memoryview) -> int:
     return found
 
 
-def _header(stream: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def read_header(stream: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """(type, shape) that the file announces; the stream is then at the first number."""
     start = stream.read(4)
     if len(start) < 4 or start[:2] != b"\0\0":
         message = f"an IDX file begins with two zero bytes, a type and a number of axes; here is 0x{start.hex()}"

@@ -5,29 +5,20 @@ The version is a digest of the content, so a folder never changes. Whoever write
 (``models/uploads.py``); readers need none.
 """
 
-import hashlib
 import json
 import re
+import shutil
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 import numpy as np
 import numpy.typing as npt
 
-Named = Mapping[str, npt.NDArray[Any]]
 VERSION = re.compile(r"[0-9a-f]{64}")
 _MANIFEST = "manifest.json"
-
-
-def version_of(arrays: Named, notes: Mapping[str, Any]) -> str:
-    """The digest of the arrays, their names, types and shapes, and of what gives them their meaning."""
-    digest = hashlib.blake2b(json.dumps(notes, sort_keys=True).encode(), digest_size=32)
-    for name, array in sorted(arrays.items()):
-        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B"))
-    return digest.hexdigest()
+_STEP = 1 << 20
 
 
 class DatasetFiles:
@@ -47,8 +38,10 @@ class DatasetFiles:
     def has(self, version: str) -> bool:
         return bool(self._system.exists(f"{self._folder(version)}/{_MANIFEST}"))
 
-    def write(self, version: str, arrays: Named, manifest: Mapping[str, Any]) -> None:
-        """All or nothing: to a folder of another name, renamed, the manifest last. What is there stays."""
+    def write(self, version: str, arrays: Mapping[str, BinaryIO], manifest: Mapping[str, Any]) -> None:
+        """All or nothing: to a folder of another name, renamed, the manifest last. What is there stays. ``arrays`` are
+        open npy files.
+        """
         if self.has(version):
             return
         folder, draft = self._folder(version), f"{self._root}/.draft-{uuid.uuid4().hex}"
@@ -56,7 +49,7 @@ class DatasetFiles:
             self._system.makedirs(draft)
             for name, array in arrays.items():
                 with self._system.open(f"{draft}/{name}.npy", "wb") as file:
-                    np.save(file, array, allow_pickle=False)
+                    shutil.copyfileobj(array, file, _STEP)
             with self._system.open(f"{draft}/{_MANIFEST}", "wb") as file:
                 file.write(json.dumps(manifest, indent=1).encode())
             self._move(draft, folder, [*(f"{name}.npy" for name in arrays), _MANIFEST])

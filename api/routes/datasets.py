@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from api.dependencies import CallerDep, DatabaseDep, ShelfDep
@@ -11,7 +12,7 @@ from api.errors import not_found
 from api.pages import PageDep, encode_token
 from api.uploads.body import UploadDep
 from api.uploads.keeping import forget, keep
-from api.uploads.recognise import read
+from api.uploads.reading import reading
 from api.views import Links, Time
 from models import uploads
 from models.specs.uploaded import NAME, UploadedFacts
@@ -74,16 +75,15 @@ _CREATED: dict[int | str, dict[str, Any]] = {
 
 
 @router.put("/{name}", summary="Send a data set", responses=_CREATED, openapi_extra=_BODY)
-def put(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
+async def put(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     name: str, upload: UploadDep, response: Response, caller: CallerDep, database: DatabaseDep, shelf: ShelfDep
 ) -> DatasetView:
     """IDX, npz, Parquet, Arrow or a zip of WAV, recognised by content and checked before any of it is kept. 201 for a
     new version, 200 where this content was there.
     """
-    with shelf.turn():
-        found = read(upload.parts, shelf.limit, upload.features, upload.form)
-        is_new = keep(database, shelf, caller.owner, name, found)
-    view = look(name, caller, database)
+    async with shelf.turns.turn(), reading(upload, shelf.limit) as found:
+        is_new = await run_in_threadpool(keep, database, shelf, caller.owner, name, found)
+    view = await run_in_threadpool(look, name, caller, database)
     response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
     response.headers["Location"] = view.links["self"]
     return view

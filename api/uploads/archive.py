@@ -3,11 +3,14 @@
 Names inside are only names: nothing is ever written under one.
 """
 
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from api.uploads import idx, npz, sound
-from api.uploads.parts import Allowance, Part, RawSet
+from api.uploads.parts import Part, RawSet
 from api.uploads.refusals import invalid, too_large, unknown
 
 MAGIC = b"PK"
@@ -20,51 +23,47 @@ _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 _HIDDEN = ("__MACOSX/", ".")
 
 
-def read_zip(part: Part, features: str, allowance: Allowance) -> RawSet:
+def read_zip(part: Part, features: str, limit: int, opened: ExitStack) -> RawSet:
+    """The zip stays open, and what breaks in it is told as a refusal, until ``opened`` is closed."""
     _check_directory(part)
-    try:
-        with zipfile.ZipFile(part.file) as archive:
-            return _read(archive, part.name, features, allowance)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
-        raise invalid(part.name, f"the zip is broken: {error}") from error
-
-
-def _read(archive: zipfile.ZipFile, name: str, features: str, allowance: Allowance) -> RawSet:
-    members = [its for its in archive.infolist() if not its.is_dir() and not _is_hidden(its.filename)]
-    _check_members(members, allowance)
-    names = [its.filename.lower() for its in members]
-    if any(its.endswith(".npy") for its in names):
-        return npz.read_npz(archive, allowance)
-    if any(its.endswith(".wav") for its in names):
-        return sound.read_recordings(archive, members, features, allowance)
+    opened.enter_context(_honest(part.name))
+    archive = opened.enter_context(zipfile.ZipFile(part.file))
+    if not all(member.filename for member in archive.infolist()):
+        raise invalid(part.name, "a file of the zip has no name")
+    members = [member for member in archive.infolist() if not member.is_dir() and not _is_hidden(member.filename)]
+    _check_members(members, limit)
+    arrays = [member for member in members if member.filename.endswith(".npy")]
+    if arrays:
+        return npz.read_npz(archive, arrays)
+    if any(member.filename.lower().endswith(".wav") for member in members):
+        return sound.read_recordings(archive, members, features, limit)
     if 2 <= len(members) <= idx.MOST_FILES:
-        return _read_idx(archive, members, name, allowance)
+        files = [Part(member.filename, opened.enter_context(archive.open(member))) for member in members]  # type: ignore[arg-type]  # reads and seeks
+        odd = next((file for file in files if not idx.is_idx(file.head())), None)
+        if odd is not None:
+            where = f"{part.name}: {odd.name}"
+            raise unknown(where, "this file of the zip is no IDX file")
+        return idx.read_pairs(files, limit)
     message = f"the zip holds {len(members)} files, and neither arrays, recordings nor IDX files"
-    raise unknown(name, message)
+    raise unknown(part.name, message)
 
 
-def _read_idx(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], name: str, allowance: Allowance) -> RawSet:
-    for member in members:
-        with archive.open(member) as file:
-            if not idx.is_idx(file.read(2)):
-                where = f"{name}: {member.filename}"
-                raise unknown(where, "this file of the zip is no IDX file")
-    files = [(member, archive.open(member)) for member in members]
+@contextmanager
+def _honest(name: str) -> Iterator[None]:
+    """zipfile trusts offsets, sizes and methods of the directory, and trips in many ways where they are wrong."""
     try:
-        parts = [Part(member.filename, file) for member, file in files]  # type: ignore[arg-type]  # reads and seeks
-        return idx.read_pairs(parts, allowance)
-    finally:
-        for _, file in files:
-            file.close()
+        yield
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError) as error:
+        raise invalid(name, f"the zip is broken: {str(error)[:200]}") from error
 
 
-def _check_members(members: list[zipfile.ZipInfo], allowance: Allowance) -> None:
+def _check_members(members: list[zipfile.ZipInfo], limit: int) -> None:
     """Before anything is unpacked: by the sizes that the directory announces, beyond which zipfile does not read."""
     if len(members) > MOST_MEMBERS:
         raise too_large("zip", f"it holds {len(members):,} files", MOST_MEMBERS)
     announced = sum(its.file_size for its in members)
-    if announced > allowance.limit:
-        raise too_large("zip", f"unpacked it would have {announced:,} bytes", allowance.limit)
+    if announced > limit:
+        raise too_large("zip", f"unpacked it would have {announced:,} bytes", limit)
     for its in members:
         if its.flag_bits & 0x1:
             raise invalid(its.filename, "this file is encrypted", allowed="files without a password")

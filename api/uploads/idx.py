@@ -3,15 +3,14 @@
 import gzip
 import re
 import zlib
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import BinaryIO, cast
 
-import numpy as np
-
-from api.uploads.parts import Allowance, AnyArray, Part, RawSet, check_numbers
+from api.uploads.parts import Announced, AnyArray, Part, RawSet, check_shape
 from api.uploads.refusals import invalid, too_large
-from models.idx import IdxError, IdxTooLargeError, read_idx
+from models.idx import IdxError, IdxTooLargeError, read_header, read_idx
 
 GZIP = b"\x1f\x8b"
 _TEST = re.compile(r"t10k|test|valid", re.IGNORECASE)
@@ -23,48 +22,44 @@ def is_idx(head: bytes) -> bool:
     return head[:2] in {b"\0\0", GZIP}
 
 
-def read_pairs(parts: Sequence[Part], allowance: Allowance) -> RawSet:
+def read_pairs(parts: Sequence[Part], limit: int) -> RawSet:
     """One data set of all of them. Names only say which files are the test part; pairs must have equal counts."""
     if len(parts) > MOST_FILES:
         raise invalid("files", "there are too many", len(parts), f"at most {MOST_FILES}")
     # A stable sort: the order of the request decides between files of one role.
     ordered = sorted(parts, key=lambda part: _TEST.search(part.name) is not None)
-    read = [(part.name, _read(part, allowance)) for part in ordered]
-    images = [(name, array) for name, array in read if array.ndim > 1]
-    labels = [(name, array) for name, array in read if array.ndim == 1]
-    _check_pairs(images, labels)
-    check_numbers(sum(array.size for _, array in images), "the images of all files")
-    return RawSet(_joined([array for _, array in images]), _joined([array for _, array in labels]), "IDX")
-
-
-def _read(part: Part, allowance: Allowance) -> AnyArray:
-    packed = part.head(2) == GZIP
-    with gzip.GzipFile(fileobj=part.file, mode="rb") if packed else nullcontext(part.file) as stream:
-        try:
-            array = read_idx(cast("BinaryIO", stream), allowance.left)
-        except IdxTooLargeError as error:
-            raise too_large(part.name, str(error), allowance.limit) from error
-        except IdxError as error:
-            raise invalid(part.name, str(error)) from error
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise invalid(part.name, f"the gzip file is broken: {error}") from error
-    allowance.take(array.nbytes, part.name)
-    return array
-
-
-def _check_pairs(images: list[tuple[str, AnyArray]], labels: list[tuple[str, AnyArray]]) -> None:
+    announced = [_announced(part, limit) for part in ordered]
+    images = [each for each in announced if len(each.shape) > 1]
+    labels = [each for each in announced if len(each.shape) == 1]
     if len(images) != len(labels):
-        given = {"images": [name for name, _ in images], "labels": [name for name, _ in labels]}
+        given = {"images": [each.where for each in images], "labels": [each.where for each in labels]}
         message = f"{len(images)} files hold images and {len(labels)} labels; they come in pairs"
         raise invalid("files", message, given, "-F images=@… -F labels=@…")
-    for (name, array), (label_name, its) in zip(images, labels, strict=True):
-        if len(array) != len(its):
-            message = f"{len(array)} images, and {len(its)} labels in {label_name}"
-            raise invalid(name, message, len(array), "a label for each image")
-        if array.shape[1:] != images[0][1].shape[1:] or array.dtype != images[0][1].dtype:
-            message = f"images of {array.shape[1:]} {array.dtype}, and of {images[0][1].shape[1:]} in {images[0][0]}"
-            raise invalid(name, message, list(array.shape[1:]), "one size and type in all files")
+    return RawSet(images, labels, "IDX")
 
 
-def _joined(arrays: list[AnyArray]) -> AnyArray:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+def _announced(part: Part, limit: int) -> Announced:
+    with _opened(part, limit) as stream:
+        dtype, shape = read_header(stream)
+    check_shape(shape, part.name)
+    return Announced(part.name, dtype, shape, partial(_read, part, limit))
+
+
+def _read(part: Part, limit: int) -> AnyArray:
+    with _opened(part, limit) as stream:
+        return read_idx(stream, limit)
+
+
+@contextmanager
+def _opened(part: Part, limit: int) -> Iterator[BinaryIO]:
+    """From its beginning, unpacked as it is read: never further than is asked for."""
+    packed = part.head(2) == GZIP
+    try:
+        with gzip.GzipFile(fileobj=part.file, mode="rb") if packed else nullcontext(part.file) as stream:
+            yield cast("BinaryIO", stream)
+    except IdxTooLargeError as error:
+        raise too_large(part.name, str(error), limit) from error
+    except IdxError as error:
+        raise invalid(part.name, str(error)) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise invalid(part.name, f"the gzip file is broken: {error}") from error

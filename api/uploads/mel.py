@@ -3,6 +3,7 @@
 Mel by O'Shaughnessy's formula, m = 2595·log10(1 + f/700); triangles that meet at their middles; a Hann window.
 """
 
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -16,27 +17,54 @@ _FLOOR = 1e-10
 Samples = npt.NDArray[np.float32]
 
 
+def hop_of(rate: int) -> int:
+    """Samples from one frame to the next."""
+    return round(rate * HOP_S)
+
+
 def frames_in(samples: int, rate: int, features: str) -> int:
     """How many frames a recording gives: known from its header, before any is made."""
-    window, hop = round(rate * WINDOW_S), round(rate * HOP_S)
-    return 1 + max(0, samples - window) // hop if features == "log_mel" else max(1, samples // hop)
+    return max(1, _whole_frames(samples, rate, features))
+
+
+def _whole_frames(samples: int, rate: int, features: str) -> int:
+    hop = hop_of(rate)
+    return max(0, samples - _window_of(rate, features) + hop) // hop
+
+
+def _window_of(rate: int, features: str) -> int:
+    return round(rate * WINDOW_S) if features == "log_mel" else hop_of(rate)
 
 
 def width_of(rate: int, features: str) -> int:
     """Numbers in one frame."""
-    return BANDS if features == "log_mel" else round(rate * HOP_S)
+    return BANDS if features == "log_mel" else hop_of(rate)
+
+
+def fill(out: Samples, stretches: Iterable[Samples], rate: int, features: str) -> None:
+    """Write all frames of a recording to ``out`` (frames, width). No more is held than a stretch of it."""
+    made = log_mel if features == "log_mel" else raw_frames
+    done, left = 0, np.empty(0, np.float32)
+    for stretch in stretches:
+        left = np.concatenate([left, stretch])
+        count = _whole_frames(len(left), rate, features)
+        if count:
+            out[done : done + count] = made(left, rate)
+        done, left = done + count, left[count * hop_of(rate) :]
+    if not done:  # shorter than a window
+        out[:] = made(left, rate)
 
 
 def raw_frames(sound: Samples, rate: int) -> Samples:
     """(frames, hop): the samples, 10 ms in each frame; what does not fill the last one is left out."""
-    hop = round(rate * HOP_S)
+    hop = hop_of(rate)
     count = frames_in(len(sound), rate, "raw")
     return np.pad(sound, (0, max(0, hop - len(sound))))[: count * hop].reshape(count, hop)
 
 
 def log_mel(sound: Samples, rate: int) -> Samples:
     """(frames, 40): windows of 25 ms, each 10 ms after the one before. Shorter sound is filled with silence."""
-    window, hop = round(rate * WINDOW_S), round(rate * HOP_S)
+    window, hop = _window_of(rate, "log_mel"), hop_of(rate)
     sound = np.pad(sound, (0, max(0, window - len(sound))))
     cut = np.lib.stride_tricks.sliding_window_view(sound, window)[::hop]
     size = 1 << (window - 1).bit_length()

@@ -1,17 +1,21 @@
-"""What the readers of formats hand to each other: the files of a request, how much they may unpack, raw arrays."""
+"""What the readers of formats hand to each other: the files of a request, arrays as headers announce them."""
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from api.uploads.refusals import too_large
+from api.uploads.refusals import invalid, too_large
 
 AnyArray = npt.NDArray[Any]
 Form = Literal["vector", "image", "sequence"]
 MOST_NUMBERS = 64_000_000
 """Inputs of a whole set, padding counted: MNIST has 55 million. Training standardises them in memory."""
+# Far beyond every limit on bytes, and their product fits what numpy multiplies in.
+_LONGEST_AXIS, _MOST_AXES = 2**31, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +32,47 @@ class Part:
         return found
 
 
-@dataclass(slots=True)
-class Allowance:
-    """How many more bytes may be unpacked."""
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An array as its header has it. Nothing of it is held before it is read, so what it would take can be refused."""
 
-    limit: int
-    used: int = 0
+    where: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    read: Callable[[], AnyArray]
 
     @property
-    def left(self) -> int:
-        return self.limit - self.used
+    def size(self) -> int:
+        return math.prod(self.shape)
 
-    def take(self, size: int, where: str) -> None:
-        """413 where it is too much; called before anything of this size is held."""
-        if size > self.left:
-            message = f"unpacked this would have {self.used + size:,} bytes or more"
-            raise too_large(where, message, self.limit)
-        self.used += size
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+
+def held(where: str, array: AnyArray) -> Announced:
+    """What was computed from the file and is in memory already."""
+    return Announced(where, array.dtype, array.shape, lambda: array)
 
 
 @dataclass(frozen=True, slots=True)
 class RawSet:
-    """A data set as a format gave it: x (cases, …), y (cases,), lengths (cases,) where x is padded, nothing checked."""
+    """A data set as a format gives it, in parts that belong behind each other: x (cases, …), y (cases,), and lengths
+    (cases,) where x is padded. Nothing is checked yet.
+    """
 
-    x: AnyArray
-    y: AnyArray
+    x: Sequence[Announced]
+    y: Sequence[Announced]
     format: str
-    lengths: AnyArray | None = None
+    lengths: Sequence[Announced] = ()
     is_sequence: bool = False
     class_names: list[str] | None = None
+
+
+def check_shape(shape: Sequence[int], where: str) -> None:
+    """422 for axes that no array has; their sizes may have thousands of digits, so they are not shown."""
+    if len(shape) > _MOST_AXES or not all(0 <= size < _LONGEST_AXIS for size in shape):
+        raise invalid(where, "no array has this shape", allowed=f"up to {_MOST_AXES} axes of at most {_LONGEST_AXIS:,}")
 
 
 def check_numbers(count: int, what: str) -> None:
@@ -65,13 +81,8 @@ def check_numbers(count: int, what: str) -> None:
         raise too_large("x", f"{what} are {count:,} numbers", MOST_NUMBERS)
 
 
-def padded(cases: list[npt.NDArray[np.float32]]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """(cases, longest, features) with zeros behind each end, and the lengths. 413 before too much is asked for."""
-    lengths = np.array([len(case) for case in cases], np.int64)
-    longest, features = int(lengths.max()), cases[0].shape[1]
-    what = f"{len(cases):,} sequences, each padded to {longest:,} steps of {features},"
-    check_numbers(len(cases) * longest * features, what)
-    x = np.zeros((len(cases), longest, features), np.float32)
-    for row, case in zip(x, cases, strict=True):
-        row[: len(case)] = case
-    return x, lengths
+def check_kept(numbers: int, itemsize: int, cases: int, limit: int) -> None:
+    """413 for what would be kept as more than ``limit`` bytes: inputs, labels and lengths."""
+    size = numbers * itemsize + 16 * cases
+    if size > limit:
+        raise too_large("x", f"{cases:,} cases with {numbers:,} numbers would take {size:,} bytes", limit)

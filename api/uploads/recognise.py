@@ -1,19 +1,25 @@
 """Which format data have, by their first bytes: names and content types say nothing here."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
-from api.uploads import archive, columns, idx
+from api.uploads import archive, idx
 from api.uploads.checks import CheckedSet, checked
-from api.uploads.parts import Allowance, Form, Part, RawSet
+from api.uploads.parts import Form, Part, RawSet
 from api.uploads.refusals import invalid, unknown
+
+PARQUET, ARROW_FILE, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 
 
 def read(parts: Sequence[Part], limit: int, features: str, form: Form | None) -> CheckedSet:
-    """The data set, checked. ``limit``: bytes that all of it may have, packed and unpacked."""
-    return checked(_raw(parts, Allowance(limit), features), form)
+    """The data set, checked; RefusalError for what is none. ``limit``: bytes that all of it may have, as it comes,
+    unpacked, and as it is kept.
+    """
+    with ExitStack() as opened:
+        return checked(_raw(parts, limit, features, opened), form, limit)
 
 
-def _raw(parts: Sequence[Part], allowance: Allowance, features: str) -> RawSet:
+def _raw(parts: Sequence[Part], limit: int, features: str, opened: ExitStack) -> RawSet:
     heads = [(part, part.head()) for part in parts]
     empty = next((part for part, head in heads if not head), None)
     if empty is not None or not parts:
@@ -22,13 +28,15 @@ def _raw(parts: Sequence[Part], allowance: Allowance, features: str) -> RawSet:
         if len(parts) == 1:
             message = "this IDX file is one of a pair: images and labels come together"
             raise invalid(parts[0].name, message, allowed="-F images=@… -F labels=@…, or a zip of both")
-        return idx.read_pairs(parts, allowance)
+        return idx.read_pairs(parts, limit)
     if len(parts) > 1:
         odd = next(part for part, head in heads if not idx.is_idx(head))
         raise unknown(odd.name, "of several files each must be IDX, packed by gzip or not; this one is not")
     part, head = heads[0]
     if head.startswith(archive.MAGIC):
-        return archive.read_zip(part, features, allowance)
-    if columns.is_columns(head):
-        return columns.read_columns(part, allowance)
+        return archive.read_zip(part, features, limit, opened)
+    if head.startswith((PARQUET, ARROW_FILE, ARROW_STREAM)):
+        from api.uploads import columns  # noqa: PLC0415 -- pyarrow takes longer to load than most sets to read
+
+        return columns.read_columns(part, head.startswith(PARQUET), limit)
     raise unknown(part.name, f"nothing here reads what begins with {head[:4].hex(' ')}")

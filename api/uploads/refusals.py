@@ -1,10 +1,8 @@
-"""Why data are not taken: what is wrong, where, and what would be allowed."""
+"""Why data are not taken: what is wrong, where, and what would be allowed. Loads no web framework: the process that
+reads uploads raises these too, and starts for each of them.
+"""
 
-from http import HTTPStatus
 from typing import Any
-
-from api.errors import ApiError
-from api.fields import FieldProblem
 
 FORMATS = [
     "IDX images and labels, packed by gzip or not, as files of one form or in a zip",
@@ -14,19 +12,28 @@ FORMATS = [
 ]
 
 
-def invalid(field: str, message: str, value: Any = None, allowed: Any = None) -> ApiError:
+class RefusalError(Exception):
+    """Data that cannot be taken, with the HTTP status that says so."""
+
+    def __init__(self, status: int, field: str, message: str, value: Any = None, allowed: Any = None) -> None:
+        super().__init__(f"{field[:200]}: {message}")
+        self.status = status
+        self.field = field[:200]
+        self.message = message
+        self.value = value
+        self.allowed = allowed
+
+
+def invalid(field: str, message: str, value: Any = None, allowed: Any = None) -> RefusalError:
     """422: the format is known and the content cannot be."""
-    problem = FieldProblem(field=field[:200], value=value, message=message, allowed=allowed)
-    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field[:200]}: {message}", [problem])
+    return RefusalError(422, field, message, value, allowed)
 
 
-def unknown(field: str, message: str) -> ApiError:
+def unknown(field: str, message: str) -> RefusalError:
     """415: nothing here reads this."""
-    problem = FieldProblem(field=field[:200], message=message, allowed=FORMATS)
-    return ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{field[:200]}: {message}", [problem])
+    return RefusalError(415, field, message, allowed=FORMATS)
 
 
-def too_large(field: str, message: str, limit: int) -> ApiError:
+def too_large(field: str, message: str, limit: int) -> RefusalError:
     """413, also where only what would be unpacked is too large."""
-    problem = FieldProblem(field=field[:200], message=message, allowed=f"at most {limit:,}")
-    return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{field[:200]}: {message}", [problem])
+    return RefusalError(413, field, message, allowed=f"at most {limit:,}")

@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from models.specs.base import About, Spec
+from models.specs.bounds import MOST_CLASSES
 from models.specs.facts import FOR_IMAGES, Facts, Split
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-MOST_CLASSES = 10_000
 Name = Annotated[str, Field(pattern=NAME)]
 Version = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=1, le=2**31)]

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from api.errors import ApiError
 from api.uploads.checks import CheckedSet
 from api.uploads.parts import Form, Part
 from api.uploads.recognise import read
+from api.uploads.refusals import RefusalError
 
 AnyArray = npt.NDArray[Any]
 LIMIT = 1_000_000
@@ -100,11 +100,11 @@ def taken(
 
 def refusal(status: int, *contents: bytes, **how: Any) -> str:
     """The sentence of the refusal, once it is certain that it is this one and complete."""
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(RefusalError) as caught:
         taken(*contents, **how)
-    assert caught.value.status_code == status, caught.value.detail
-    assert caught.value.errors[0].field
-    return str(caught.value.detail)
+    assert caught.value.status == status, str(caught.value)
+    assert caught.value.field
+    return str(caught.value)
 
 
 def gzipped(content: bytes) -> bytes:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from api.uploads.checks import checked
-from api.uploads.parts import RawSet
-from tests.api.uploads.samples import images, npz, refusal, taken
+from api.uploads.parts import RawSet, held
+from tests.api.uploads.samples import LIMIT, images, npz, refusal, taken
 
 X = np.arange(12, dtype=np.float64).reshape(4, 3)
 Y = np.array([0, 1, 1, 0])
@@ -37,8 +37,8 @@ def with_value(value: float) -> Any:
         ({"x": X[:, :0], "y": Y}, "no vector's"),
         ({"x": X.astype(str), "y": Y}, "inputs are numbers"),
         ({"x": X, "y": np.array(["a", "", "a", "a"])}, "no class has this name"),
-        ({"x": X, "y": Y, "lengths": np.array([1, 2, 4, 1])}, "lengths[2]: no case is so long"),
-        ({"x": X, "y": Y, "lengths": np.array([1, 0, 3, 1])}, "lengths[1]: no case is so long"),
+        ({"x": X, "y": Y, "lengths": np.array([1, 2, 4, 1])}, "lengths.npy[2]: no case is so long"),
+        ({"x": X, "y": Y, "lengths": np.array([1, 0, 3, 1])}, "lengths.npy[1]: no case is so long"),
         ({"x": X, "y": Y, "lengths": np.array([1.0, 2.0, 3.0, 1.0])}, "the type float64"),
         ({"x": X, "y": Y, "lengths": np.array([1, 2])}, "lengths have the shape (2,)"),
     ],
@@ -70,8 +70,9 @@ def test_labels_may_leave_numbers_out() -> None:
 
 def test_what_came_in_is_not_changed() -> None:
     x = np.ones((4, 3, 2), np.float32)
-    raw = RawSet(x, Y, "npz", np.array([1, 2, 1, 1]), is_sequence=True)
-    assert checked(raw, None).x.shape == (4, 2, 2)
+    lengths = held("lengths", np.array([1, 2, 1, 1]))
+    raw = RawSet([held("x", x)], [held("y", Y)], "npz", [lengths], is_sequence=True)
+    assert checked(raw, None, LIMIT).x.shape == (4, 2, 2)
     assert (x == 1).all()
 
 

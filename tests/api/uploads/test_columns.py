@@ -100,15 +100,4 @@ def test_a_small_file_of_many_numbers_is_a_413() -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({"features": row, "label": [0, 1] * 50}), file, compression="zstd")
     assert len(file.getvalue()) < 1_000_000
-    assert "there are 100,000,000 numbers" in refusal(413, file.getvalue())
-
-
-def test_an_arrow_bomb_ends_in_a_process_of_its_own() -> None:
-    """2 GB of zeros in one compressed batch, with leave for a few megabytes."""
-    values = pa.array(np.zeros(250_000_000, np.uint8)).view(pa.uint8())
-    row = pa.FixedSizeListArray.from_arrays(values, 125_000_000)
-    table, file = pa.table({"features": row, "label": [0, 1]}), io.BytesIO()
-    with pa.ipc.new_file(file, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(table)
-    assert len(file.getvalue()) < 1_000_000
-    assert refusal(413, file.getvalue())
+    assert "are 100,000,000 numbers" in refusal(413, file.getvalue())

@@ -95,7 +95,7 @@ def test_a_header_that_announces_more_than_there_is_is_refused() -> None:
     [
         ({"a": X, "b": Y}, "not a data set"),
         ({"x_train": X, "y_train": Y}, "not a data set"),
-        ({"x": X, "y": Y[:-1]}, "do not go together"),
+        ({"x": X, "y": Y[:-1]}, "6 cases, and 5 labels in y.npy"),
         ({"x": VECTORS + 1j, "y": Y}, "only plain numbers"),
         ({"x_train": X, "y_train": Y, "x_test": X[:, :2], "y_test": Y}, "cases of"),
     ],

@@ -1,7 +1,6 @@
 """Recordings become frames: every PCM width, labels by folder or table, and the mel bands where the tone is."""
 
-import io
-import wave
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +95,7 @@ def float_wav() -> bytes:
     [
         ({"1.wav": wav(LOW), "b/2.wav": wav(LOW)}, "1.wav: this file has no label"),
         ({"a/1.wav": wav(LOW), "b/2.wav": b"RIFFnonsense"}, "b/2.wav: this WAV cannot be read"),
-        ({"a/1.wav": wav(LOW), "b/2.wav": float_wav()}, "unknown format"),
+        ({"a/1.wav": wav(LOW), "b/2.wav": float_wav()}, "its format is 0x0003, no PCM"),
         ({"a/1.wav": wav(LOW), "b/2.wav": wav(LOW, rate=16000)}, "16000 samples a second, and 8000 in a/1.wav"),
         ({"a/1.wav": wav(LOW, rate=100), "b/2.wav": wav(LOW)}, "sound of this rate"),
         ({"a/1.wav": wav([]), "b/2.wav": wav(LOW)}, "0 bytes of sound"),
@@ -130,10 +129,66 @@ def test_names_that_point_elsewhere_write_nothing(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.parent.glob("a")) == []
 
 
-def test_a_header_that_announces_more_sound_than_there_is_gives_what_there_is() -> None:
+def described(bits: int, width: int, tag: int = 1, channels: int = 1, *, extensible: bool = False) -> bytes:
+    """A WAV of 4,000 bytes of sound whose header says this of it; ``width`` in bytes."""
+    kind = struct.pack("<HHIIHH", tag, channels, 8000, 8000 * width * channels, width * channels, bits)
+    if extensible:
+        kind += struct.pack("<HHIH", 22, bits, 0, 1) + bytes.fromhex("000000001000800000aa00389b71")
+    body = b"WAVEfmt " + struct.pack("<I", len(kind)) + kind + b"data" + struct.pack("<I", 3_840) + bytes(3_840)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def both(content: bytes) -> bytes:
+    return packed({"a/1.wav": content, "b/2.wav": content})
+
+
+@pytest.mark.parametrize("bits", [0, 1, 12, 20, 40, 48, 56, 64, 128, 65_535])
+def test_other_widths_are_refused(bits: int) -> None:
+    assert "samples of so many bits" in refusal(422, both(described(bits, min(8_000, (bits + 7) // 8))))
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_the_extensible_form_of_pcm_is_taken(width: int) -> None:
+    plain, extended = (described(8 * width, width, tag, extensible=tag > 1) for tag in (1, 0xFFFE))
+    np.testing.assert_array_equal(taken(both(plain)).x, taken(both(extended)).x)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (described(8, 1, tag=7), "format is 0x0007"),
+        (described(16, 2, tag=0xFFFE), "format is 0xFFFE"),
+        (described(16, 2, channels=0), "so many channels"),
+        (described(16, 2, channels=9), "so many channels"),
+        (described(16, 4), "take 2 bytes, and it says 4"),
+        (described(16, 2).replace(b"RIFF", b"RIFX"), "big-endian"),
+        (described(16, 2).replace(b"\x40\x1f\0\0", bytes(4)), "sound of this rate"),
+        (described(16, 2).replace(struct.pack("<I", 3_840), struct.pack("<I", 3_839)), "no whole number"),
+        (described(16, 2)[:-1], "announces 3,840 bytes of sound, and 3,839 follow"),
+        (wav(LOW).replace(b"data", b"LIST"), "there is no sound in it"),
+    ],
+)
+def test_a_header_that_cannot_be_is_refused(content: bytes, said: str) -> None:
+    assert said in refusal(422, both(content))
+
+
+@pytest.mark.parametrize("size", [3_202, 2**31, 2**32 - 2])
+def test_sound_that_is_only_announced_is_refused(size: int) -> None:
     content = bytearray(wav(LOW))
-    content[40:44] = (2**31).to_bytes(4, "little")
-    with wave.open(io.BytesIO(bytes(content))) as file:
-        assert file.getnframes() > 10**9
-    found = taken(packed({"a/1.wav": bytes(content), "b/2.wav": wav(LOW)}))
-    assert found.facts.shape == (18, 40)
+    content[40:44] = size.to_bytes(4, "little")
+    assert f"announces {size:,} bytes of sound, and 3,200 follow" in refusal(422, both(bytes(content)), features="raw")
+
+
+def test_other_chunks_are_passed_over() -> None:
+    whole = wav(LOW)
+    noted = whole[:36] + b"LIST\x03\0\0\0abc\0" + whole[36:] + b"id3 \x01\0\0\0a\0"
+    np.testing.assert_array_equal(taken(both(noted)).x, taken(both(whole)).x)
+
+
+@pytest.mark.parametrize("features", ["log_mel", "raw"])
+def test_a_long_recording_is_the_same_in_stretches(features: str) -> None:
+    sound = np.random.default_rng(0).normal(size=50_000).astype(np.float32)
+    made = mel.log_mel if features == "log_mel" else mel.raw_frames
+    out = np.empty((mel.frames_in(len(sound), 8000, features), mel.width_of(8000, features)), np.float32)
+    mel.fill(out, np.split(sound, [100, 150, 30_000, 30_001]), 8000, features)
+    np.testing.assert_allclose(out, made(sound, 8000), rtol=1e-6)
