@@ -32,8 +32,12 @@ from tests.processes import Births
 from tests.spares import Spares
 
 ROOT = Path(__file__).parent.parent
-# How long an example takes says something of the machine, not of the code.
-hypothesis.settings.register_profile("clinic", deadline=None)
+hypothesis.settings.register_profile(
+    "clinic",
+    deadline=None,  # how long an example takes says something of the machine, not of the code
+    # So does how long its making takes. And the tests make what must be new for each example themselves.
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
 hypothesis.settings.load_profile("clinic")
 
 # Read before any test, as the user's CLINIC_… variables are removed here for good.
