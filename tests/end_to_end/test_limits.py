@@ -73,12 +73,20 @@ def test_a_test_that_does_not_end_is_ended_with_all_it_has_started(tmp_path: Pat
             assert eventually(inners[name].nothing_lives)
 
 
-def test_a_clinic_dies_with_the_tests_that_are_killed(tmp_path: Path) -> None:
-    inner = Inner(tmp_path / "note", "-n", "1", f"{UNENDING}::test_waits_beside_a_clinic", timeout_s=250)
+@pytest.mark.parametrize(
+    ("name", "processes", "option"),
+    [
+        ("test_waits_beside_a_clinic", 8, "-n1"),  # servers, API, dispatcher, a worker, its two slots and its warden
+        ("test_waits", 2, "-n0"),  # they hear no request to end, and the kernel binds only one of them
+    ],
+)
+def test_what_they_started_dies_with_tests_that_are_killed(
+    tmp_path: Path, name: str, processes: int, option: str
+) -> None:
+    inner = Inner(tmp_path / "note", option, f"{UNENDING}::{name}", timeout_s=300)
     with ExitStack() as stack:
         tests = inner.start(stack)
         assert eventually(inner.note.exists, 200)
-        # PostgreSQL, Redis, API, dispatcher, a worker with two slots and its warden.
-        assert len(inner.family()) >= 8
+        assert len(inner.family()) >= processes
         tests.send_signal(signal.SIGKILL)
         assert eventually(inner.nothing_lives)
