@@ -4,6 +4,8 @@ the data's split. Same networks, remedies, batches, steps, validation per epoch 
 
 import math
 import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from local.launch import die_with
 from models.specs.dataset import DigitsSpec
 from worker.datasets import load
 from worker.datasets.split import Part, TrialData
@@ -47,7 +50,7 @@ def train_all(
     """
     context = multiprocessing.get_context("spawn")  # a forked child would share torch's thread pools with its parent
     ready = context.Barrier(processes + 1)
-    with context.Pool(processes, _prepare, (ready, threads)) as pool:
+    with context.Pool(processes, _prepare, (os.getpid(), ready, threads)) as pool:
         ready.wait()
         began = time.perf_counter()
         seconds, accuracies = 0.0, list[float]()
@@ -59,8 +62,9 @@ def train_all(
         return Trained(seconds, sum(accuracies) / len(accuracies), len(accuracies))
 
 
-def _prepare(ready: Barrier, threads: int | None) -> None:
-    """One step of everything, so that nobody pays for what is loaded on first use."""
+def _prepare(parent: int, ready: Barrier, threads: int | None) -> None:
+    """One step of everything, so that nobody pays for what is loaded on first use. It dies with its parent."""
+    die_with(parent, signal.SIGKILL)
     if threads is not None:
         torch.set_num_threads(threads)
     for script in SCRIPTS.values():

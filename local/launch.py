@@ -20,6 +20,7 @@ def drop_rights(uid: int, gid: int) -> None:
 
 
 def die_with(parent: int, death_signal: int) -> None:
+    """Called in the child, also as the initializer of a pool: a pool's idle processes do not notice a killed parent."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)

@@ -1,9 +1,13 @@
 """The same function over many things, in processes of their own where more than one is asked for."""
 
+import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
+
+from local.launch import die_with
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -14,5 +18,6 @@ def over(function: Callable[[Item], Result], items: Sequence[Item], processes: i
     if processes == 1:
         return [function(item) for item in items]
     # Spawned: a forked child would share torch's thread pools with its parent.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    bound = (os.getpid(), signal.SIGKILL)
+    with ProcessPoolExecutor(processes, get_context("spawn"), die_with, bound) as pool:
         return list(pool.map(function, items))

@@ -7,7 +7,6 @@ user has set for their own clinic is hidden from the tests.
 import gc
 import os
 import shutil
-import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,11 +26,18 @@ from local.privileges import server_account
 from local.redis import EmbeddedRedis
 from local.server import Server, start
 from models.database import Database
+from tests import processes
+from tests.limits import Limits
+from tests.processes import Births
 from tests.spares import Spares
 
 ROOT = Path(__file__).parent.parent
-# How long an example takes says something of the machine, not of the code.
-hypothesis.settings.register_profile("clinic", deadline=None)
+hypothesis.settings.register_profile(
+    "clinic",
+    deadline=None,  # how long an example takes says something of the machine, not of the code
+    # So does how long its making takes. And the tests make what must be new for each example themselves.
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
 hypothesis.settings.load_profile("clinic")
 
 # Read before any test, as the user's CLINIC_… variables are removed here for good.
@@ -41,6 +47,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # noqa: TID251 -- two processes of tests sh
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(ROOT / ".pytest_cache" / "torch"))  # noqa: TID251
 for name in [name for name in os.environ if name.startswith("CLINIC_")]:  # noqa: TID251 -- as above
     del os.environ[name]  # noqa: TID251 -- as above
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Limits(runs_tests=not config.getoption("numprocesses", None)), "limits")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,6 +64,18 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def births() -> Births:
+    return Births()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(births: Births) -> Iterator[None]:
+    """A test that fails may have started what it would have ended later. What serves several tests began before."""
+    with births.ended():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +96,7 @@ def with_copy(folder: Folder, cluster: Cluster) -> Folder:
             if part.name.startswith("server-"):
                 shutil.copytree(part, home / part.name, copy_function=os.link)
             else:
-                subprocess.run(["cp", "-a", "--", part, home], check=True)
+                processes.run("/bin/cp", "-a", "--", part, home)
     return folder
 
 

@@ -1,6 +1,8 @@
 """``make verdicts``: trainings with a known outcome, and trials of every remedy where it helps and where it fails."""
 
 import argparse
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from multiprocessing import get_context
 from rich.console import Console
 from rich.table import Table
 
+from local.launch import die_with
 from verdicts.cases import CASES, Line
 from verdicts.trials import TRIALS
 from verdicts.trials.judging import lines_of
@@ -34,7 +37,8 @@ def main() -> int:
 def _all(names: list[str], processes: int, show: Callable[[list[Line]], None]) -> list[Line]:
     found: list[Line] = []
     # Spawned: a forked child would share torch's thread pools with its parent.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    bound = (os.getpid(), signal.SIGKILL)
+    with ProcessPoolExecutor(processes, get_context("spawn"), die_with, bound) as pool:
         for lines in pool.map(lines_of, names):
             show(lines)
             found += lines

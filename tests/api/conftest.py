@@ -1,7 +1,6 @@
 """The API in this process, on a database of the test's own, with a client for it."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +11,7 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.server import Server
 from models.settings import Settings
+from tests import eventually as waiting
 from tests.conftest import scratch_database
 
 ADDRESS = "http://127.0.0.1"
@@ -51,8 +51,7 @@ def address(app: FastAPI) -> Iterator[str]:
     server = Server(app, "127.0.0.1", 0)
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
+    assert waiting.eventually(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"{ADDRESS}:{port}"
     server.should_exit = True
@@ -61,12 +60,4 @@ def address(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], bool]:
-    """Whether a condition becomes true within half a minute."""
-
-    def wait(condition: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + 30.0
-        while not condition() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return condition()
-
-    return wait
+    return waiting.eventually

@@ -4,15 +4,13 @@ import json
 from typing import Any
 
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.database import Database
 from tests.api.made import run_ids, spec, submit
 
-QUIET = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUIET = settings(max_examples=60, deadline=None, derandomize=True)
 NUMBERS = st.one_of(
     st.integers(),
     st.floats(),

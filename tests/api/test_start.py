@@ -2,26 +2,24 @@
 
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 import httpx2
 import pytest
 
 from api.__main__ import main
 from local.ports import free_port
+from tests.eventually import HANGS_S, eventually
+from tests.processes import PIPE, Process, process
 
-ROOT = Path(__file__).parent.parent.parent
 HERE = "127.0.0.1"
 SOMEWHERE = "postgresql://clinic:secret@127.0.0.1:1/clinic"
 
 
-def start(**settings: str) -> "subprocess.Popen[str]":
+def api(**settings: str) -> AbstractContextManager[Process]:
     environment = {"PATH": os.defpath} | {f"CLINIC_{name.upper()}": value for name, value in settings.items()}
-    command = [sys.executable, "-m", "api"]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    return process(sys.executable, "-m", "api", environment=environment, stderr=PIPE)
 
 
 @pytest.mark.parametrize(
@@ -49,16 +47,13 @@ def test_wrong_settings_are_refused_in_one_sentence(
 
 
 def test_the_process_ends_with_the_code_of_a_refusal() -> None:
-    process = start()
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err.count("\n")) == (2, 1)
+    with api() as refusing:
+        _, err = refusing.communicate(timeout=HANGS_S)
+    assert (refusing.returncode, err.count("\n")) == (2, 1)
 
 
-def test_it_serves_where_it_is_told_and_ends_when_asked(
-    database_url: str, eventually: Callable[[Callable[[], bool]], bool]
-) -> None:
+def test_it_serves_where_it_is_told_and_ends_when_asked(database_url: str) -> None:
     port = free_port(HERE)
-    process = start(database_url=database_url, port=str(port))
 
     def ready() -> bool:
         try:
@@ -66,11 +61,10 @@ def test_it_serves_where_it_is_told_and_ends_when_asked(
         except httpx2.TransportError:
             return False
 
-    try:
+    with api(database_url=database_url, port=str(port)) as served:
         assert eventually(ready)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        served.send_signal(signal.SIGTERM)
+        _, err = served.communicate(timeout=HANGS_S)
     # Uvicorn closes everything and then ends by the signal that it was sent.
-    assert process.returncode in {0, -signal.SIGTERM}
+    assert served.returncode in {0, -signal.SIGTERM}
     assert "Application shutdown complete" in err

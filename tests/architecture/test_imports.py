@@ -1,10 +1,9 @@
 """What importing a room loads, in a fresh interpreter: import contracts see names, this sees what really happens."""
 
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.processes import ROOT, run
+
 FORBIDDEN = {"torch", "torchvision", "celery", "kombu", "redis", "valkey", "sklearn", "worker", "local"}
 WEB = {"fastapi", "starlette", "uvicorn", "api"}
 
@@ -18,7 +17,7 @@ def modules_of(room: str) -> list[str]:
 def loaded_by(modules: list[str]) -> set[str]:
     """Top-level packages that are there once all of ``modules`` have been imported."""
     code = f"import sys; [__import__(name) for name in {modules!r}]; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = run(sys.executable, "-c", code)
     return {name.split(".")[0] for name in done.stdout.split()}
 
 

@@ -3,58 +3,53 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
 from chaos.processes import Later, Sleepers, children, descendants, send
 from local import identity
+from tests.eventually import HANGS_S
+from tests.processes import PIPE, process, run
 
-ROOT = Path(__file__).parent.parent.parent
-PAUSE = "import time; print(flush=True); time.sleep(60)"
+PAUSE = "import time; print(flush=True); time.sleep(600)"
 
 
 def state_of(pid: int) -> str:
     """As the kernel names it: T is stopped."""
-    listing = ["/bin/ps", "-o", "state=", "-p", str(pid)]
-    return subprocess.run(listing, capture_output=True, text=True, check=True).stdout.strip()[0]
+    return run("/bin/ps", "-o", "state=", "-p", str(pid)).stdout.strip()[0]
 
 
 def test_a_sleeper_is_stopped_until_it_is_woken() -> None:
-    with subprocess.Popen([sys.executable, "-c", PAUSE], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with process(sys.executable, "-c", PAUSE, stdout=PIPE) as asleep:
+        assert asleep.stdout is not None
+        asleep.stdout.readline()
         sleepers = Sleepers()
-        assert sleepers.stop(process.pid, for_s=60.0)
-        assert sleepers.holds(process.pid)
+        assert sleepers.stop(asleep.pid, for_s=HANGS_S)
+        assert sleepers.holds(asleep.pid)
         sleepers.wake()
-        assert state_of(process.pid) == "T"
+        assert state_of(asleep.pid) == "T"
         sleepers.wake(all_of_them=True)
-        assert state_of(process.pid) != "T"
-        process.kill()
-    assert identity.started(process.pid) is None
-    assert not Sleepers().stop(process.pid, for_s=60.0)
+        assert state_of(asleep.pid) != "T"
+        asleep.kill()
+    assert identity.started(asleep.pid) is None
+    assert not Sleepers().stop(asleep.pid, for_s=HANGS_S)
 
 
 def test_the_dead_take_no_signal() -> None:
-    with subprocess.Popen([sys.executable, "-c", PAUSE], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert send(process.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has buried it
-        assert not send(process.pid, signal.SIGKILL)
+    with process(sys.executable, "-c", PAUSE, stdout=PIPE) as asleep:
+        assert asleep.stdout is not None
+        assert send(asleep.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, asleep.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has buried it
+        assert not send(asleep.pid, signal.SIGKILL)
 
 
 def test_descendants_are_children_and_theirs() -> None:
     inner = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {PAUSE!r}])"
-    with subprocess.Popen([sys.executable, "-c", inner], stdout=subprocess.PIPE) as outer:
+    with process(sys.executable, "-c", inner, stdout=PIPE) as outer:
         assert outer.stdout is not None
         outer.stdout.readline()
         below = descendants(outer.pid)
         assert below == children(outer.pid)
         assert set(descendants(os.getpid())) >= {outer.pid, *below}
-        outer.kill()
-        for pid in below:
-            subprocess.run(["/bin/kill", "-9", str(pid)], check=True)
 
 
 def test_what_is_due_later_is_tried_until_it_is_done() -> None:
@@ -75,5 +70,5 @@ def test_a_wrong_clock_is_an_hour_ahead_and_its_pauses_are_not() -> None:
         "clocks += [dt.datetime.now().timestamp(), dt.datetime.now(dt.UTC).timestamp()]\n"
         "print(json.dumps([round((clock - before) / 60) for clock in clocks] + [round(time.monotonic() - steady)]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = run(sys.executable, "-c", code)
     assert json.loads(done.stdout) == [60, 60, 60, 60, 0]

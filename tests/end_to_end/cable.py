@@ -6,15 +6,16 @@ interface goes down. The namespace has no name and lives as long as the process 
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CalledProcessError
 
 from local.child import Child, Program
 from local.folder import Folder
+from tests.processes import run
 
 NOWHERE = "02:00:00:00:00:01"
 """A hardware address that nobody has: the other end drops what is sent to it."""
@@ -22,7 +23,7 @@ TOOLS = ("ip", "nsenter", "unshare")
 
 
 def _tool(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True, text=True)
+    run(_path(words[0]), *words[1:])
 
 
 def _path(tool: str) -> str:
@@ -42,7 +43,7 @@ def what_is_missing() -> str | None:
         _tool("unshare", "--net", "true")
         _tool("ip", "link", "add", "clinic-try", "type", "veth", "peer", "name", "clinic-try2")
         _tool("ip", "link", "delete", "clinic-try")
-    except subprocess.CalledProcessError as error:
+    except CalledProcessError as error:
         return f"this system makes no network namespaces or virtual interfaces: {error.stderr.strip()}"
     return None
 
@@ -79,12 +80,12 @@ class Cable:
     def heal(self) -> None:
         """Whether or not it was cut."""
         near, far = self._interfaces
-        with suppress(subprocess.CalledProcessError):
+        with suppress(CalledProcessError):
             _tool("ip", "neighbour", "delete", self.far, "dev", near)
             self._far("neighbour", "delete", self.near, "dev", far)
 
     def remove(self) -> None:
-        with suppress(subprocess.CalledProcessError):
+        with suppress(CalledProcessError):
             _tool("ip", "link", "delete", self._interfaces[0])
 
     @property

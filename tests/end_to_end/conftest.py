@@ -14,7 +14,7 @@ from models.settings import Settings
 from tests.conftest import with_copy
 
 ROOT = Path(__file__).parent.parent.parent
-LEASE_S = "3"
+LEASE_S = "6"
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,15 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
 from local.supervisor import Clinic
+from tests.eventually import eventually, stays
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
 Json = dict[str, Any]
 SPEC: Json = {
@@ -23,14 +22,7 @@ SPEC: Json = {
     "seeds": [0, 1],  # one for each slot
 }
 FROZEN_S = 6.0
-"""Longer than the workers (a third of a lease of 3 s) and a BRPOP (1 s) wait for an answer."""
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return holds()
+"""Longer than the workers (a third of a lease of 6 s) and a BRPOP (1 s) wait for an answer."""
 
 
 def running(client: httpx.Client, experiment: Json) -> int:
@@ -45,12 +37,12 @@ def submitted(client: httpx.Client) -> Json:
 
 def end(client: httpx.Client, experiment: Json) -> None:
     client.post(experiment["links"]["cancel"])
-    assert within(30, lambda: client.get(experiment["links"]["self"]).json()["state"] == "cancelled")
+    assert eventually(lambda: client.get(experiment["links"]["self"]).json()["state"] == "cancelled")
 
 
 def test_every_slot_takes_work_again_after_redis_was_killed(clinic: Clinic, client: httpx.Client) -> None:
     first = submitted(client)
-    assert within(60, lambda: running(client, first) == 2)
+    assert eventually(lambda: running(client, first) == 2)
     redis = clinic.pid("redis")
     assert redis is not None
     os.kill(redis, signal.SIGKILL)
@@ -59,11 +51,11 @@ def test_every_slot_takes_work_again_after_redis_was_killed(clinic: Clinic, clie
         clinic.tend()
         return clinic.pid("redis") not in {redis, None}
 
-    assert within(30, is_back)
+    assert eventually(is_back)
     assert running(client, first) == 2
     end(client, first)
     second = submitted(client)
-    assert within(60, lambda: running(client, second) == 2)
+    assert eventually(lambda: running(client, second) == 2)
     end(client, second)
 
 
@@ -74,8 +66,8 @@ def test_every_slot_takes_work_again_after_redis_was_frozen(clinic: Clinic, clie
     os.kill(redis, signal.SIGSTOP)
     try:
         experiment = submitted(client)
-        assert not within(FROZEN_S, lambda: running(client, experiment) > 0)
+        assert stays(lambda: running(client, experiment) == 0, for_s=FROZEN_S)
     finally:
         os.kill(redis, signal.SIGCONT)
-    assert within(60, lambda: running(client, experiment) == 2)
+    assert eventually(lambda: running(client, experiment) == 2)
     end(client, experiment)

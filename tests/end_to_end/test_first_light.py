@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 Json = dict[str, Any]

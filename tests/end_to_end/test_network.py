@@ -5,9 +5,8 @@ the worker takes work again once the cable is mended. PostgreSQL and Redis have 
 import os
 import signal
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from models.specs.experiment import ExperimentSpec
 from models.status import State
 from models.tables import Attempt, Run
 from tests.end_to_end.cable import Cable, FarHost, far_host, what_is_missing
+from tests.eventually import eventually
 
 pytestmark = [
     pytest.mark.end_to_end,
@@ -83,13 +83,6 @@ class Redis(EmbeddedRedis):
         return replace(program, typed=program.typed.replace(b"bind 127.0.0.1\n", both))
 
 
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return holds()
-
-
 @dataclass(frozen=True, slots=True)
 class Hosts:
     """This host with the servers, a dispatcher and a worker of one slot; and the far one with another worker."""
@@ -109,7 +102,7 @@ class Hosts:
     def cancel(self, run_id: uuid.UUID) -> None:
         with self.database.begin() as session:
             runs.cancel(session, session.get_one(Run, run_id).experiment_id)
-        assert within(PATIENCE_S, lambda: State(self.run(run_id).state).is_finished)
+        assert eventually(lambda: State(self.run(run_id).state).is_finished, PATIENCE_S)
 
     def run(self, run_id: uuid.UUID) -> Run:
         with self.database.begin() as session:
@@ -134,7 +127,9 @@ class Hosts:
     def both_at_work(self, **changes: object) -> tuple[uuid.UUID, uuid.UUID]:
         """(a run that the far worker trains, its twin that this host's worker trains)."""
         twins = [self.submit(**changes), self.submit(**changes)]
-        assert within(PATIENCE_S, lambda: all(self.run(run_id).step > 0 for run_id in twins)), self.far_log.read_text()
+        assert eventually(lambda: all(self.run(run_id).step > 0 for run_id in twins), PATIENCE_S), (
+            self.far_log.read_text()
+        )
         far, near = sorted(twins, key=lambda run_id: not self.attempts(run_id)[0][0])
         assert [self.attempts(far), self.attempts(near)] == [[(True, None)], [(False, None)]]
         return far, near
@@ -236,7 +231,7 @@ def hosts(folder: Folder, far: FarHost) -> Iterator[Hosts]:
 @pytest.fixture(scope="module")
 def undisturbed(hosts: Hosts) -> Mapping[str, bytes]:
     run_id = hosts.submit()
-    assert within(PATIENCE_S, lambda: hosts.succeeded(run_id))
+    assert eventually(lambda: hosts.succeeded(run_id), PATIENCE_S)
     return hosts.left(run_id)
 
 
@@ -249,9 +244,9 @@ def test_a_cut_off_workers_run_is_finished_by_another(
     said = hosts.far_log.stat().st_size
     with hosts.cut(*cables):
         hosts.cancel(near)
-        assert within(PATIENCE_S, lambda: hosts.succeeded(far))
+        assert eventually(lambda: hosts.succeeded(far), PATIENCE_S)
         # While it hears nothing: nobody has told it.
-        assert within(PATIENCE_S, lambda: hosts.far_worker_gave_up(said))
+        assert eventually(lambda: hosts.far_worker_gave_up(said), PATIENCE_S)
     assert hosts.attempts(far) == [(True, "lease lost"), (False, "finished")]
     assert hosts.left(far) == undisturbed
     hosts.both_take_work()
@@ -264,7 +259,7 @@ def test_without_redis_a_run_goes_on_and_the_next_one_comes_when_it_is_back(
     far, near = hosts.both_at_work()
     with hosts.cut(hosts.to_redis):
         hosts.cancel(near)
-        assert within(PATIENCE_S, lambda: hosts.succeeded(far))
+        assert eventually(lambda: hosts.succeeded(far), PATIENCE_S)
     assert hosts.attempts(far) == [(True, "finished")]
     assert hosts.left(far) == undisturbed
     hosts.both_take_work()

@@ -53,7 +53,6 @@ def test_a_training_is_repeated_and_taken_up_bit_for_bit() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_slots_train_and_a_killed_childs_run_is_taken_up() -> None:
     device, memory, killed = seen_by(slots.checks(CPU, steps=600), "slots,")
     assert device == "trained by 2 of 2 slots; its runs say cpu"

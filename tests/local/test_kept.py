@@ -1,6 +1,7 @@
 """Keeping a program alive: accidents are repaired, hopeless cases end with their last words."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,15 @@ from local.errors import CannotStartError
 from local.folder import Folder
 from local.identity import started
 from local.kept import Kept
-from tests.local.conftest import Eventually
+from tests.local.conftest import ROOT, Eventually
+
+
+@pytest.fixture
+def folder() -> Iterator[Folder]:
+    """Without a cluster: no server is started here."""
+    folder = Folder.temporary(ROOT, ".clinic-test-")
+    yield folder
+    folder.release()
 
 
 def program(folder: Folder, code: str) -> Program:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +19,8 @@ from local.identity import program, started
 from local.postgres import EmbeddedPostgres
 from local.privileges import server_account
 from local.server import start
+from tests.processes import PIPE, process
 
-ROOT = Path(__file__).parent.parent.parent
 SUPERVISOR = "tests.local.fakes.supervisor"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands its servers to another user")
 Eventually = Callable[[Callable[[], bool]], bool]
@@ -83,13 +82,13 @@ def test_a_server_left_over_from_a_killed_supervisor_is_ended(folder: Folder) ->
 
 @pytest.mark.parametrize("server", ["postgres", "redis"])
 def test_a_server_dies_with_its_supervisor(folder: Folder, eventually: Eventually, server: str) -> None:
-    command = [sys.executable, "-m", SUPERVISOR, str(folder.path / "inside"), server]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as supervisor:
+    command = (sys.executable, "-m", SUPERVISOR, folder.path / "inside", server)
+    with process(*command, stdout=PIPE) as supervisor:
         assert supervisor.stdout is not None
         pid = int(supervisor.stdout.readline())
         assert started(pid) is not None
         supervisor.kill()
-    assert eventually(lambda: started(pid) is None)
+        assert eventually(lambda: started(pid) is None)
     Folder.claim(folder.path / "inside").release()
 
 

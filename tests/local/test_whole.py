@@ -3,9 +3,9 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,11 @@ from local.folder import Folder
 from local.identity import started
 from local.ports import free_port
 from local.supervisor import is_ready
-from tests.local.conftest import ROOT, Eventually
+from tests.eventually import HANGS_S
+from tests.local.conftest import Eventually
+from tests.processes import PIPE, Done, Process, process, run
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 SMALL = """{"name": "small", "dataset": {"kind": "digits"}, "network": {"kind": "mlp", "depth": 3, "width": 16},
             "optimizer": {"kind": "adam", "learning_rate": 0.001}, "steps": 5, "seeds": [0, 1]}"""
 
@@ -34,20 +36,16 @@ class Up:
         }
         self.address = f"http://127.0.0.1:{self.port}"
 
-    def start(self, stderr: int | None = None) -> subprocess.Popen[str]:
-        up = subprocess.Popen(
-            self._command("up"), cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=stderr, text=True
-        )
-        assert up.stdout is not None
-        if self.address not in up.stdout.readline():
-            up.communicate()
-            pytest.fail("`make up` ended before it was up; its last words are below")
-        return up
+    @contextmanager
+    def started(self, stderr: int | None = None) -> Iterator[Process]:
+        with process(*self._command("up"), environment=self.environment, stdout=PIPE, stderr=stderr) as up:
+            assert up.stdout is not None
+            if self.address not in up.stdout.readline():
+                pytest.fail("`make up` ended before it was up; its last words are below")
+            yield up
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._command(*arguments), cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
-        )
+    def call(self, *arguments: str) -> Done:
+        return run(*self._command(*arguments), environment=self.environment, check=False)
 
     def pids(self) -> list[int]:
         texts = [record.read_text() for record in (self.data_dir / "pids").iterdir()]
@@ -73,7 +71,7 @@ def test_beside_a_running_clinic_a_second_one_is_refused_and_a_trial_finds_its_o
 ) -> None:
     spec = tmp_path / "spec.json"
     spec.write_text(SMALL)
-    with up.start() as first:
+    with up.started() as first:
         second = up.call("up")
         assert second.returncode == 1
         assert f"(process {first.pid}, answering at {up.address})" in second.stderr
@@ -81,7 +79,7 @@ def test_beside_a_running_clinic_a_second_one_is_refused_and_a_trial_finds_its_o
         assert trial.returncode == 0, trial.stdout + trial.stderr
         assert re.search(r"(?m)^baseline ", trial.stdout)
         first.send_signal(signal.SIGINT)
-        assert first.wait(60) == 0
+        assert first.wait(HANGS_S) == 0
     assert up.pids() == []
     assert [path.name for path in up.data_dir.parent.iterdir() if "-run-" in path.name] == []
 
@@ -89,15 +87,15 @@ def test_beside_a_running_clinic_a_second_one_is_refused_and_a_trial_finds_its_o
 def test_after_a_kill_of_everything_it_starts_again_and_two_ctrl_c_end_it_at_once(
     up: Up, eventually: Eventually
 ) -> None:
-    with up.start() as first:
+    with up.started() as first:
         children = up.pids()
         for pid in (first.pid, *children):
             os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: not any(started(pid) for pid in children))
-    with up.start(stderr=subprocess.PIPE) as second:
+        assert eventually(lambda: not any(started(pid) for pid in children))
+    with up.started(stderr=PIPE) as second:
         assert is_ready(up.address)
         second.send_signal(signal.SIGINT)
         assert second.stderr is not None
         assert "once more ends at once" in second.stderr.readline()
         second.send_signal(signal.SIGINT)
-        assert second.wait(20) == 128 + signal.SIGINT
+        assert second.wait(HANGS_S) == 128 + signal.SIGINT

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
@@ -47,7 +47,7 @@ def long_run(database: Database) -> tuple[uuid.UUID, Plan]:
     return new_run(database, steps=STEPS, trace={"every": EVERY})
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(
     records=st.integers(1, 1 + (STEPS - 1) // EVERY),
     broken=st.sampled_from([0.0, 1e-5, 1e-3, 0.5]),

@@ -1,6 +1,5 @@
 """What is told of an experiment: every change of state once, in the order of commits, and nothing that was undone."""
 
-import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from models.database import Database
 from models.events import Told
 from models.runs import Lease
 from models.tables import Event, Experiment, Run
+from tests.eventually import HANGS_S, eventually
 from tests.models.test_runs import LONG_S, claim, claimed, run_ids, submit, summary
 
 Act = Callable[[Session], Any]
@@ -164,22 +164,21 @@ def test_who_tells_later_commits_later(database: Database, first: str, second: s
         late = pool.submit(tell_too)
         assert waits_for_a_lock(database)
         session.commit()
-        late.result(timeout=30)
+        late.result(HANGS_S)
     with database.begin() as session:
         assert events.last_number(session, one) > number
 
 
 def waits_for_a_lock(database: Database) -> bool:
-    pause = threading.Event()
     waiting = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
-    for _ in range(1_000):
+
+    def somebody_waits() -> bool:
         with database.begin() as session:
-            if session.execute(waiting).scalar_one():
-                return True
-        pause.wait(0.01)
-    return False
+            return bool(session.execute(waiting).scalar_one())
+
+    return eventually(somebody_waits)
 
 
 def test_writers_of_one_experiment_do_not_deadlock(database: Database) -> None:
@@ -203,7 +202,7 @@ def test_writers_of_one_experiment_do_not_deadlock(database: Database) -> None:
     done = summary(1.0)
     with ThreadPoolExecutor(12) as pool:
         for job in [pool.submit(work, run_id) for run_id in run_ids(database, one)]:
-            job.result(timeout=60)
+            job.result(HANGS_S)
     newest = [its.data for its in told(database, one) if its.kind == "experiment"][-1]
     assert newest["state"] == "succeeded"
     assert (newest["runs"]["succeeded"] >= 20, newest["runs"]["cancelled"] > 0) == (True, True)
@@ -262,5 +261,5 @@ def test_writers_of_several_runs_lock_them_in_the_order_of_their_ids(
         with database.begin() as another:
             free = another.execute(select(Run.id).where(Run.id.in_(others)).with_for_update(skip_locked=True)).all()
         session.commit()
-        writing.result(timeout=30)
+        writing.result(HANGS_S)
     assert len(free) == len(others)

@@ -1,11 +1,10 @@
 """What a process says of an error: one line, and none of its local variables."""
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.processes import run
+
 FAILS = """
 import structlog
 from models import logs
@@ -22,7 +21,7 @@ except ValueError:
 
 
 def test_an_error_is_a_line_with_its_traceback_and_without_local_variables() -> None:
-    done = subprocess.run([sys.executable, "-c", FAILS], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = run(sys.executable, "-c", FAILS)
     (line,) = done.stderr.splitlines()
     said = json.loads(line)
     assert (said["event"], said["run"], said["level"]) == ("it failed", 1, "error")

@@ -4,7 +4,7 @@ import uuid
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 
@@ -22,7 +22,7 @@ from tests.models.stored import flushes, new_run, some_values, write_all, writer
 
 STEPS = 2_600
 TABLES = (TraceChunk, CurveChunk, TraceRollup, CurveRollup)
-QUIET = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIET = settings(max_examples=25)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from models.signals import CURVES, SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.status import State
 from models.tables import Attempt, CurveChunk, Experiment, Run
+from tests.eventually import HANGS_S
 
 LONG_S = 60.0
 
@@ -295,7 +296,7 @@ def test_claims_cancels_and_deletes_at_once_do_not_deadlock(database: Database) 
     with ThreadPoolExecutor(8) as pool:
         jobs = [pool.submit(work, job) for job in everything] + [pool.submit(end, one) for one in experiments]
         for job in jobs:
-            job.result(timeout=30)
+            job.result(HANGS_S)
     with database.begin() as session:
         assert session.execute(select(Run.id)).first() is None
 

@@ -4,7 +4,7 @@ import uuid
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
@@ -64,7 +64,7 @@ def test_values_return_bit_for_bit(database: Database, run_id: uuid.UUID) -> Non
         np.testing.assert_array_equal(curves.values, written.curves)
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(cuts=st.lists(st.integers(1, 449), max_size=4, unique=True))
 def test_any_cutting_into_writes_reads_as_one_trace(database: Database, run_id: uuid.UUID, cuts: list[int]) -> None:
     total, seed = 450, len(cuts)

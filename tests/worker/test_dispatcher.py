@@ -4,7 +4,7 @@ import base64
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from models.plan import expand
 from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
 from models.tables import CurveChunk, Experiment, Run
+from tests.eventually import eventually
 from tests.models.stored import new_run, some_values, write_all, writer_of
 from worker.app import ANY_QUEUE, GPU_QUEUE, ClinicCelery, create_app
 from worker.dispatcher import REPUBLISH_S, WINDOW, Dispatcher
@@ -124,26 +125,12 @@ def test_messages_that_nobody_takes_do_not_pile_up(
 def test_it_serves_what_is_submitted_and_what_was_lost(
     database: Database, dispatcher: Dispatcher, broker: "redis.Redis"
 ) -> None:
-    thread = threading.Thread(target=dispatcher.serve)
-    thread.start()
-    pause = threading.Event()
-    try:
+    with serving(dispatcher):
         submit(database)
-        for _ in range(500):
-            if messages(broker):
-                break
-            pause.wait(0.01)
-        assert messages(broker) == run_ids(database)
+        assert eventually(lambda: messages(broker) == run_ids(database))
         with database.begin() as session:
             runs.claim(session, uuid.UUID(run_ids(database)[0]), "host:1", lease_s=0.0)
-        for _ in range(500):
-            if len(messages(broker)) == 2:
-                break
-            pause.wait(0.01)
-        assert messages(broker) == 2 * run_ids(database)
-    finally:
-        dispatcher.close()
-        thread.join()
+        assert eventually(lambda: messages(broker) == 2 * run_ids(database))
 
 
 def test_old_traces_go_only_where_a_setting_says_so(database: Database, celery: ClinicCelery) -> None:
@@ -156,7 +143,7 @@ def test_old_traces_go_only_where_a_setting_says_so(database: Database, celery: 
     assert keeping.retain() == 0
     forgetting = Dispatcher(database, celery, celery.settings.model_copy(update={"trace_retention_days": 1.0}))
     with serving(forgetting):
-        assert in_the_end(lambda: count(database, CurveChunk) == 0)
+        assert eventually(lambda: count(database, CurveChunk) == 0)
 
 
 def test_a_checkpoint_of_a_run_that_has_ended_is_collected(database: Database, dispatcher: Dispatcher) -> None:
@@ -167,7 +154,7 @@ def test_a_checkpoint_of_a_run_that_has_ended_is_collected(database: Database, d
     with database.begin() as session:
         session.execute(update(Run).values(state="cancelled"))
     with serving(dispatcher):
-        assert in_the_end(lambda: not files.names())
+        assert eventually(lambda: not files.names())
 
 
 def stored_comparison(database: Database, experiment_id: uuid.UUID) -> bool:
@@ -212,11 +199,6 @@ def serving(dispatcher: Dispatcher) -> Iterator[None]:
     finally:
         dispatcher.close()
         thread.join()
-
-
-def in_the_end(holds: Callable[[], bool]) -> bool:
-    pause = threading.Event()
-    return any(holds() or pause.wait(0.01) for _ in range(500))
 
 
 def count(database: Database, table: type[Any]) -> int:

@@ -1,6 +1,5 @@
 """The warden on real PostgreSQL, Redis and processes: what does not listen is ended, and what listens is left alone."""
 
-import subprocess
 import sys
 import time
 import uuid
@@ -16,7 +15,9 @@ from models import queueing, runs
 from models.database import Database
 from models.settings import Settings
 from models.tables import Attempt, Experiment, Run
+from tests.eventually import HANGS_S
 from tests.models.stored import new_run
+from tests.processes import PIPE, Process, process
 from worker.slots import worker_name
 from worker.warden import LAPSED_S, Warden
 
@@ -25,12 +26,10 @@ SOON_S = 0.05
 
 
 @pytest.fixture
-def child() -> Iterator["subprocess.Popen[bytes]"]:
+def child() -> Iterator[Process]:
     """A process that does not listen to anything but the operating system."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    yield process
-    process.kill()
-    process.wait()
+    with process(sys.executable, "-c", "import time; time.sleep(600)") as child:
+        yield child
 
 
 def warden_of(database: Database, redis_url: str = "redis://127.0.0.1:1/0", **settings: Any) -> Warden:
@@ -39,7 +38,7 @@ def warden_of(database: Database, redis_url: str = "redis://127.0.0.1:1/0", **se
     return Warden(psutil.Process(), database, given, deaf_s=SOON_S)
 
 
-def held_by(database: Database, child: "subprocess.Popen[bytes]", **changes: Any) -> uuid.UUID:
+def held_by(database: Database, child: Process, **changes: Any) -> uuid.UUID:
     run_id, _ = new_run(database, **changes)
     with database.begin() as session:
         assert runs.claim(session, run_id, worker_name(child.pid), LEASE_S) is not None
@@ -58,9 +57,7 @@ def state(database: Database, run_id: uuid.UUID) -> tuple[str, str | None]:
         return session.get_one(Run, run_id).state, session.execute(reasons).scalar_one()
 
 
-def test_a_cancelled_run_whose_process_does_not_listen_is_ended(
-    database: Database, child: "subprocess.Popen[bytes]"
-) -> None:
+def test_a_cancelled_run_whose_process_does_not_listen_is_ended(database: Database, child: Process) -> None:
     run_id = held_by(database, child)
     warden = warden_of(database, cancel_grace_s=SOON_S)
     warden.look()
@@ -68,13 +65,13 @@ def test_a_cancelled_run_whose_process_does_not_listen_is_ended(
     time.sleep(2 * SOON_S)
     assert child.poll() is None
     warden.look()
-    assert child.wait(10) == -9
+    assert child.wait(HANGS_S) == -9
     assert state(database, run_id) == ("cancelled", "cancelled; its process did not listen")
     with database.begin() as session:
         assert session.execute(select(Experiment.state)).scalar_one() == "cancelled"
 
 
-def test_a_cancelled_run_has_time_to_listen(database: Database, child: "subprocess.Popen[bytes]") -> None:
+def test_a_cancelled_run_has_time_to_listen(database: Database, child: Process) -> None:
     run_id = held_by(database, child)
     cancel(database)
     warden_of(database, cancel_grace_s=600.0).look()
@@ -87,18 +84,18 @@ def test_a_cancelled_run_has_time_to_listen(database: Database, child: "subproce
     [({"time_limit_s": SOON_S}, "Time limit"), ({"memory_limit_bytes": 1_000_000}, "Out of memory")],
 )
 def test_a_run_beyond_a_hard_limit_fails_and_is_not_tried_again(
-    database: Database, child: "subprocess.Popen[bytes]", limits: dict[str, Any], title: str
+    database: Database, child: Process, limits: dict[str, Any], title: str
 ) -> None:
     run_id = held_by(database, child)
     time.sleep(2 * SOON_S)
     warden_of(database, **limits).look()
-    assert child.wait(10) == -9
+    assert child.wait(HANGS_S) == -9
     with database.begin() as session:
         run = session.get_one(Run, run_id)
     assert (run.state, run.error and run.error["title"]) == ("failed", title)
 
 
-def test_within_its_limits_a_run_goes_on(database: Database, child: "subprocess.Popen[bytes]") -> None:
+def test_within_its_limits_a_run_goes_on(database: Database, child: Process) -> None:
     run_id = held_by(database, child)
     warden_of(database, time_limit_s=600.0, memory_limit_bytes=10**12).look()
     assert child.poll() is None
@@ -106,7 +103,7 @@ def test_within_its_limits_a_run_goes_on(database: Database, child: "subprocess.
 
 
 def test_a_run_that_makes_no_step_is_tried_again_elsewhere_and_fails_at_the_cap(
-    database: Database, child: "subprocess.Popen[bytes]"
+    database: Database, child: Process
 ) -> None:
     run_id = held_by(database, child)
     warden = warden_of(database, stall_limit_s=SOON_S, max_attempts=1)
@@ -118,12 +115,12 @@ def test_a_run_that_makes_no_step_is_tried_again_elsewhere_and_fails_at_the_cap(
     assert child.poll() is None
     time.sleep(2 * SOON_S)
     warden.look()
-    assert child.wait(10) == -9
+    assert child.wait(HANGS_S) == -9
     assert state(database, run_id)[0] == "failed"
 
 
 def test_a_process_that_sits_on_the_row_of_its_run_beyond_the_lease_is_ended(
-    database: Database, child: "subprocess.Popen[bytes]"
+    database: Database, child: Process
 ) -> None:
     run_id = held_by(database, child)
     warden = warden_of(database)
@@ -134,12 +131,12 @@ def test_a_process_that_sits_on_the_row_of_its_run_beyond_the_lease_is_ended(
     with database.begin() as session:
         session.execute(update(Run).values(lease_until=func.clock_timestamp() - runs.seconds(LAPSED_S + 1)))
     warden.look()
-    assert child.wait(10) == -9
+    assert child.wait(HANGS_S) == -9
     assert state(database, run_id) == ("running", None)  # the dispatchers take it up
 
 
 def test_a_process_that_holds_the_lock_is_ended_although_its_run_cannot_be_taken(
-    database: Database, child: "subprocess.Popen[bytes]"
+    database: Database, child: Process
 ) -> None:
     held_by(database, child)
     cancel(database)
@@ -147,13 +144,13 @@ def test_a_process_that_holds_the_lock_is_ended_although_its_run_cannot_be_taken
         frozen.execute(select(Run).with_for_update())
         time.sleep(2 * SOON_S)
         warden_of(database, cancel_grace_s=SOON_S).look()
-        assert child.wait(10) == -9
+        assert child.wait(HANGS_S) == -9
 
 
 FAMILY = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print(child.pid, flush=True)
+print(flush=True)
 time.sleep(600)
 """
 
@@ -161,12 +158,10 @@ time.sleep(600)
 @pytest.fixture
 def parent() -> Iterator[psutil.Process]:
     """A process with one child, as a worker with one slot."""
-    with subprocess.Popen([sys.executable, "-c", FAMILY], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        slot = psutil.Process(int(process.stdout.readline()))
-        yield psutil.Process(process.pid)
-        process.kill()
-        slot.kill()
+    with process(sys.executable, "-c", FAMILY, stdout=PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        yield psutil.Process(parent.pid)
 
 
 def published(database: Database, **changes: Any) -> None:

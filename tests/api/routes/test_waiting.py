@@ -21,7 +21,7 @@ from models.database import Database
 from tests.api.made import Json, problem, spec, submit, train_all
 
 Eventually = Callable[[Callable[[], bool]], bool]
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 @pytest.fixture(autouse=True)

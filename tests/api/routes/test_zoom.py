@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from models.analysis.statistics import Array
@@ -81,7 +81,7 @@ def assert_true(steps: list[list[int]], shown: dict[str, list[list[float | None]
             assert found == expected, (name, first, last)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @example(which=0, ends=(0.9375, 1.0), points=1, layers={1})  # it begins behind what the rollups hold
 @given(
     which=st.integers(0, 2),
