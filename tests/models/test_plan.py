@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models.activations import Activation
 from models.designs import contradiction, remedy_names
-from models.plan import REWRITES, Plan, expand, rewrites
+from models.plan import REWRITES, Plan, expand, plan_variant, rewrites
 from models.plan.layers import Activate, Dropout, Normalise, Residual, walk
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
@@ -484,3 +484,21 @@ def test_every_kind_of_the_catalogue_has_its_text() -> None:
         for kind, model in table.items():
             assert model.about.title, kind  # type: ignore[attr-defined]
             assert model.model_fields["kind"].annotation.__args__ == (kind,)  # type: ignore[union-attr]
+
+
+def test_one_variant_alone_is_planned_as_beside_the_others() -> None:
+    asked = spec(network=MLP, remedies=[{"kind": kind, **REQUIRED.get(kind, {})} for kind in ("l2", "activation")])
+    for variant in expand(asked):
+        assert plan_variant(asked, variant.name) == variant.plan
+        assert variant.plan.remedies == variant.remedies
+    with pytest.raises(LookupError, match="no variant 'dropout'"):
+        plan_variant(asked, "dropout")
+
+
+def test_theory_is_told_of_the_data_that_the_variant_reads() -> None:
+    """Two steps of the adding problem share their means, and nothing once each feature is centred."""
+    raw = {"kind": "adding", "length": 8, "standardise": "none"}
+    asked = spec(dataset=raw, network={"kind": "rnn", "width": 8}, remedies=[{"kind": "standardise"}])
+    baseline, centred = expand(asked)
+    assert baseline.plan.network.input.alike == (0.67,)
+    assert centred.plan.network.input.alike == (0.0,)
