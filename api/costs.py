@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from api.timing import run_seconds, scale
 from api.trials import planned
 from models.analysis.power import seeds_needed
-from models.designs import remedy_names
-from models.plan import Plan, Variant, runs_per_variant
+from models.plan import Variant, runs_per_variant
+from models.plan.idle import without_effect
 from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import RemedySpec
@@ -66,18 +66,23 @@ def estimate(session: Session, spec: ExperimentSpec) -> Cost:
     )
 
 
-def _asked(plan: Plan) -> tuple[object, ...]:
-    """All that a remedy can change."""
-    return plan.network, plan.dataset, plan.optimizer, plan.run_time
+def _twice(variants: Sequence[Variant]) -> list[list[str]]:
+    """The names of variants that hold the same remedies, in whatever order."""
+    by_remedies: dict[tuple[str, ...], list[str]] = {}
+    for variant in variants:
+        held = tuple(sorted(remedy.model_dump_json() for remedy in variant.remedies))
+        by_remedies.setdefault(held, []).append(variant.name)
+    return [names for held, names in by_remedies.items() if held and len(names) > 1]
 
 
 def _warnings(spec: ExperimentSpec, variants: Sequence[Variant]) -> list[str]:
     baseline = variants[0].plan
     said = [
-        f"{', '.join(remedy_names(variant.remedies))} changes nothing: the network is so already"
+        f"{variant.name} changes nothing: {why}"
         for variant in variants[1:]
-        if _asked(variant.plan) == _asked(baseline)
+        if (why := without_effect(variant.plan, baseline)) is not None
     ]
+    said += [f"{', '.join(names)} are one and the same" for names in _twice(variants)]
     seeds = len(spec.seed_list())
     if seeds == 1:
         said.append("one seed gives no interval over seeds; 5 or more are usual")

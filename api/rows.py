@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from api.callers import Caller
 from api.errors import not_found
-from api.trials import plan_of
 from api.views import ExperimentView, experiment_view
 from models.analysis.measurements import FirstNonfinite
 from models.analysis.verdict import Kind, RunKind
 from models.broken import first_broken
+from models.plan import plan_variant
 from models.progress import progress_of
 from models.status import Phase, State
 from models.tables import Attempt, Experiment, Run
@@ -67,7 +67,7 @@ def first_nonfinite_of(session: Session, run: Run, experiment: Experiment) -> Fi
     """From the summary where the run has one, else from what is stored so far."""
     if run.summary is not None:
         return run.summary.first_nonfinite
-    plan = plan_of(experiment.spec, run.variant)
+    plan = plan_variant(experiment.spec, run.variant)
     return first_broken(session, run.id, plan, kept=run.raw_dropped_at is None)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.trials import layers_of, plan_of
-from models.plan import Plan
+from api.trials import layers_of
+from models.plan import Plan, plan_variant
 from models.status import State
 from models.tables import Experiment, Run
 
@@ -86,6 +86,6 @@ def scale(session: Session, device: str) -> float:
         # Planning thousands of layers again, for each of their runs, would cost more than it tells.
         if summary is None or summary.facts.stopped_by is not None or layers_of(spec) > _SMALL_TRIAL:
             continue
-        ratios.append(summary.facts.device_seconds / run_seconds(plan_of(spec, variant)))
+        ratios.append(summary.facts.device_seconds / run_seconds(plan_variant(spec, variant)))
     known = [ratio for ratio in ratios if math.isfinite(ratio) and ratio > 0]
     return float(np.median(known)) if known else 1.0

@@ -1,4 +1,4 @@
-"""The variants of a spec as the API needs them: all of a new one, unless they are too many, or one of a stored one."""
+"""The variants of a new spec, unless they are too many."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from models.plan import Plan, Variant, expand
+from models.plan import Variant, expand
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentSpec
 
@@ -56,8 +56,3 @@ def layers_of(spec: ExperimentSpec) -> int:
     """Of all variants, as far as it can be said without planning them."""
     variants = 1 + len(spec.variants if spec.variants is not None else spec.remedies)
     return variants * spec.network.layer_count
-
-
-def plan_of(spec: ExperimentSpec, variant: str) -> Plan:
-    """Of one variant of a stored spec."""
-    return next(its.plan for its in expand(spec) if its.name == variant)

@@ -13,7 +13,7 @@ from models.analysis.summary import summarise
 from models.analysis.trace import RunFacts
 from models.chunks import read_run
 from models.database import Database
-from models.plan import Plan, expand
+from models.plan import Plan, expand, plan_variant
 from models.recording import Block, TraceWriter
 from models.rollups import CHUNK_RECORDS
 from models.runs import Lease
@@ -54,7 +54,7 @@ def claim(database: Database, run_id: uuid.UUID) -> tuple[Lease, Plan]:
     if claimed is None:
         message = f"run {run_id} was taken by somebody else"
         raise RuntimeError(message)
-    return claimed.lease, next(its.plan for its in expand(claimed.spec) if its.name == claimed.variant)
+    return claimed.lease, plan_variant(claimed.spec, claimed.variant)
 
 
 def values(layers: int, records: int, seed: int) -> tuple[Doubles, Doubles]:

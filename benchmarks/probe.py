@@ -127,7 +127,7 @@ def turns(steps: Mapping[str, Iterator[float]], seconds: float) -> Iterator[dict
 
 def steps_of(plan: Plan, arm: Arm, *, record: bool = False) -> Iterator[float]:
     """CPU seconds of one step after another, without end."""
-    data = load(plan.experiment.dataset, report.SEED)
+    data = load(plan.dataset, report.SEED)
     device = torch.device("cpu")
     trainer = Trainer(plan, data, seed=report.SEED, device=device, dtype=torch.float32, record=record)
     yield from timed(trainer, arm(trainer))

@@ -12,7 +12,7 @@ from chaos import books
 from chaos.left import Left, left_by
 from chaos.orders import Asked
 from models.database import Database
-from models.plan import Plan, expand
+from models.plan import Plan, plan_variant
 from models.specs.experiment import ExperimentSpec
 from models.status import State
 from models.tables import Experiment, Run
@@ -48,7 +48,7 @@ class _Trained:
 
     @property
     def plan(self) -> Plan:
-        return next(variant.plan for variant in expand(self.spec) if variant.name == self.variant)
+        return plan_variant(self.spec, self.variant)
 
 
 @dataclass(slots=True)

@@ -12,23 +12,13 @@ from sqlalchemy.orm import Session
 
 from models.analysis.measurements import finite_maximum, steps_read
 from models.analysis.statistics import Array
-from models.analysis.trace import RunFacts, RunTrace
+from models.analysis.trace import JUDGED, RunFacts, RunTrace
 from models.broken import first_broken
 from models.chunks import Window, extent, read_curves, read_signal, read_signals, read_states
 from models.copying import array_values
 from models.plan import Plan
 from models.rollups import ROLLUP_BUCKETS
-from models.signals import SignalName
 from models.tables import TraceRollup
-
-JUDGED: Sequence[SignalName] = (
-    "activation_rms",
-    "activation_gradient_rms",
-    "dead_fraction",
-    "saturated_fraction",
-    "nonfinite_count",
-)
-"""The signals that the rules read step by step; of ``update_ratio`` they read the largest."""
 
 
 def read_ending(session: Session, run_id: uuid.UUID, plan: Plan, facts: RunFacts) -> RunTrace:

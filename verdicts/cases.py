@@ -10,7 +10,7 @@ import numpy as np
 from models.activations import Activation
 from models.analysis.meanfield import LayerMap, asymptotic_multiplier, fixed_point
 from models.analysis.prediction import predict
-from models.plan import expand
+from models.plan import plan_variant
 from models.specs.experiment import ExperimentSpec
 from verdicts.running import Ran, by_variant, run_all
 
@@ -48,7 +48,7 @@ def _listed(values: Sequence[float], digits: int = 3) -> str:
 def predicted_gain(body: Json, variant: str) -> float | None:
     """√χ per layer by theory."""
     spec = ExperimentSpec.model_validate({"name": "theory", **body})
-    plan = next(its.plan for its in expand(spec) if its.name == variant)
+    plan = plan_variant(spec, variant)
     return predict(plan.network, plan.experiment.batch_size).gain_per_layer
 
 

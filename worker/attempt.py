@@ -22,7 +22,7 @@ from models.analysis.summary import summarise
 from models.checkpoints import CheckpointFiles
 from models.database import Database
 from models.endings import read_ending
-from models.plan import Plan, expand
+from models.plan import Plan, plan_variant
 from models.runs import Checkpoint, Claim
 from models.settings import Settings
 from models.specs.base import SpecError
@@ -105,8 +105,8 @@ class Workshop:
         self._settle(claim)
 
     def _train(self, claim: Claim, watch: Watch) -> None:
-        plan = _plan_of(claim)
-        data = load(claim.spec.dataset, claim.seed, self.settings.files_url())
+        plan = plan_variant(claim.spec, claim.variant).at_rate(claim.learning_rate)
+        data = load(plan.dataset, claim.seed, self.settings.files_url())
         if plan.experiment.trace.budget is not None:
             plan = self._within_budget(claim, plan, data)
         try:
@@ -207,11 +207,6 @@ def _obey(watch: Watch) -> None:
         raise LeaseLost
     if asked_to_stop():
         raise HandedBack
-
-
-def _plan_of(claim: Claim) -> Plan:
-    plan = next(variant.plan for variant in expand(claim.spec) if variant.name == claim.variant)
-    return plan.at_rate(claim.learning_rate)
 
 
 def _versions() -> dict[str, str]:

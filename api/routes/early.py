@@ -10,9 +10,9 @@ from api import rows
 from api.bodies import StrictRoute
 from api.dependencies import CallerDep, DatabaseDep
 from api.errors import ApiError
-from api.trials import plan_of
 from models.analysis.early import EarlyReading, read_early
 from models.chunks import extent, read_run
+from models.plan import plan_variant
 from models.tables import Run
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
@@ -43,7 +43,7 @@ def early(
             detail = f"of this run one step in {stored.stride} is recorded, and an early reading needs each of them"
             raise ApiError(HTTPStatus.CONFLICT, detail)
         last = min(stored.last_step, LAST_STEP if step is None else step)
-        plan = plan_of(experiment.spec, run.variant)
+        plan = plan_variant(experiment.spec, run.variant)
         return read_early(read_run(session, run_id, plan, 0, last), chance_level, plan.optimizer.kind)
 
 

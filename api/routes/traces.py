@@ -18,10 +18,9 @@ from api.formats import JSON, TABLES, FormatDep
 from api.numbers import json_response
 from api.pictures import CurvesView, Stretch, StretchDep, TraceRow, TraceView
 from api.tables import CurveTable, Reading, TraceTable, streamed
-from api.trials import plan_of
 from models.chunks import extent, read_epochs
 from models.database import Database
-from models.plan import Plan
+from models.plan import Plan, plan_variant
 from models.signals import CURVES, SIGNALS, SignalName
 from models.tables import Experiment, Run
 from models.traces import Curves, Signal, draw
@@ -67,7 +66,7 @@ def trace(  # noqa: PLR0913, PLR0917 -- what the contract lets a client choose
         headers = run_headers(run, kind, signal, stretch, layers, axis)
         if (known := not_modified(request, headers)) is not None:
             return known
-        chosen = _chosen(plan_of(experiment.spec, run.variant), layers, axis)
+        chosen = _chosen(plan_variant(experiment.spec, run.variant), layers, axis)
         if signal == "all" or kind != JSON:
             reading = _reading(session, database, run, stretch)
             signals = SIGNALS if signal == "all" else (signal,)

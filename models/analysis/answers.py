@@ -14,7 +14,7 @@ from models.analysis.causes import Case
 from models.analysis.cuts import LIMIT
 from models.analysis.meanfield import critical_weight_variance
 from models.analysis.verdict import Answer, Cause
-from models.analysis.what_if import gain_with, own_remedies
+from models.analysis.what_if import gain_with
 from models.analysis.wording import number
 from models.plan import Plan
 from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit
@@ -55,9 +55,8 @@ def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Ans
     if case.kind in {"healthy", "inconclusive"}:
         return ()
     found: set[str] = {case.kind, case.at_start.kind, *causes}
-    own = own_remedies(plan)
     candidates = (remedy for remedy in _candidates(plan, case, causes) if _applies(plan, remedy))
-    structural = [answer for remedy in candidates if (answer := _structural(plan, case, remedy, found, own))]
+    structural = [answer for remedy in candidates if (answer := _structural(plan, case, remedy, found))]
     structural.sort(key=lambda answer: abs(answer.predicted_gain or 0.0))
     at_run_time = [answer for answer in _at_run_time(plan, case, causes) if answer.remedy in _applying(plan)]
     if "learning_rate" in causes:  # what broke it comes before what mends its traces, such as dead units
@@ -67,7 +66,7 @@ def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Ans
 
 
 def _applying(plan: Plan) -> set[str]:
-    kind = plan.experiment.network.kind
+    kind = plan.network.kind
     return {name for name, remedy in REMEDIES.items() if kind in remedy.about.applies_to}  # type: ignore[attr-defined]
 
 
@@ -108,7 +107,7 @@ def _skips(case: Case) -> Iterator[RemedySpec]:
 def _over_time(plan: Plan) -> Iterator[RemedySpec]:
     """What changes ∂L/∂state per step; a gated cell keeps its gates."""
     cells = {node.cell for node in plan.network.recurrent}
-    if getattr(plan.experiment.network, "cell", None) == "lstm":
+    if "lstm" in cells:
         yield ForgetBiasRemedy(kind="forget_bias", value=_forget_bias(plan))
     else:
         yield LstmRemedy(kind="lstm", forget_bias=_forget_bias(plan))
@@ -132,12 +131,10 @@ def _is_one_sided(activation: Activation | None) -> bool:
     return activation is not None and activation.function == "relu"
 
 
-def _structural(
-    plan: Plan, case: Case, remedy: RemedySpec, found: set[str], own: tuple[RemedySpec, ...]
-) -> Answer | None:
+def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> Answer | None:
     """The remedy if it treats what was found, and theory puts G inside ±3 with it or at least halves it."""
     about = remedy.about
-    gain = gain_with(plan, remedy, own) if found & set(about.treats) else None
+    gain = gain_with(plan, remedy) if found & set(about.treats) else None
     if gain is None:
         return None
     now = case.predicted_gain if case.predicted_gain is not None else case.at_start.total_gain.mean

@@ -132,7 +132,7 @@ def _of_loop(node: Recur) -> Iterator[str]:
             f"Over time: {width} units are few for one W_hh at every step: single narrow networks grow faster, by "
             "their largest eigenvalues; gains per step of 32 units were measured up to 14 % off."
         )
-    if node.truncate is not None and node.truncate < node.steps:
+    if node.truncate is not None:
         yield f"Over time: truncation cuts ∂L/∂state to exactly 0 beyond {node.truncate} steps; ln of the ratio is −∞."
 
 

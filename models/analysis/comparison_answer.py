@@ -16,7 +16,7 @@ from models.analysis.statistics import Estimate
 from models.analysis.verdict import Answer, Verdict
 from models.analysis.wording import estimate_words, number, spans, words
 
-Effect = Literal["helps", "harms", "not shown", "not known"]
+Effect = Literal["helps", "harms", "nothing", "not shown", "not known"]
 MOST_ANSWERS: Final = 3
 TOLD: Final = {"activation": "function", "init": "init", "learning_rate": "value", "optimizer": "optimizer"}
 """What a remedy of these kinds is, beside its name."""
@@ -44,6 +44,8 @@ def effect_of(part: VariantComparison, baseline: VariantComparison) -> Effect:
     versus = part.versus_baseline
     if part.verdict is None or versus is None or baseline.verdict is None:
         return "not known"
+    if versus.changes_nothing:
+        return "nothing"
     if part.verdict.trained is None:  # untrained networks: gradients are all there is
         now, before = part.verdict.at_start.kind, baseline.verdict.at_start.kind
         return "helps" if before in SICK and now == "healthy" else "harms" if _falls_ill(before, now) else "not shown"
@@ -156,6 +158,8 @@ def _rate(success: Success) -> str:
 def _others(verdict: Verdict, those: dict[Effect, list[VariantComparison]]) -> Iterator[str]:
     if harmful := those.get("harms"):
         yield f"Shown to harm: {_names(harmful)}"
+    if idle := those.get("nothing"):
+        yield f"Changed nothing here, traces equal to the baseline's bit for bit in every seed: {_names(idle)}"
     if unclear := those.get("not shown"):
         yield f"Not shown to help or to harm: {', '.join(_fate(part, verdict) for part in unclear)}"
     if unknown := those.get("not known"):

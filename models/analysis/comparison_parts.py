@@ -83,11 +83,19 @@ class Cost(_Answer):
     device_seconds: Number
 
 
+class Unchanged(_Answer):
+    """In ``count`` of the ``of`` seeds of both the run's trace equals the baseline's bit for bit."""
+
+    count: int
+    of: int
+
+
 class VersusBaseline(_Answer):
     """``test``, ``effect_size`` (paired Hedges g), ``p_holm``, ``pairing`` and ``seeds_needed`` are of the metric;
     ``primary`` is to be read first. ``effect_size_interval`` is that of g, which is of the mean of all seeds where
     ``metric_difference`` is of their middle half too. ``seeds_needed``: with which a paired t-test would find, with
-    power 0.8, the difference that these seeds do not show.
+    power 0.8, the difference that these seeds do not show. ``unchanged`` is null where runs of earlier versions do not
+    tell, and where no seed has both.
     """
 
     success_difference: Estimate
@@ -101,6 +109,11 @@ class VersusBaseline(_Answer):
     primary: Primary | None
     layers: tuple[LayerComparison, ...]
     repaired_layers: tuple[str, ...]
+    unchanged: Unchanged | None = None
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self.unchanged is not None and self.unchanged.count == self.unchanged.of
 
 
 class VariantComparison(_Answer):

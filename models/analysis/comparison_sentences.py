@@ -40,14 +40,30 @@ def variant_sentence(part: VariantComparison, metric: str) -> str:
     """What became of a variant, beside the baseline's figures where it has some."""
     if part.verdict is None or part.versus_baseline is None:
         return f"{part.name}: no run has ended."
+    if part.versus_baseline.changes_nothing:
+        return f"{part.name}: {_nothing(part.versus_baseline)}."
     clauses = [
         _kind(part),
         *_tuned(part),
         *_layers(part.versus_baseline.layers),
         *_results(part, part.versus_baseline, metric),
+        *_partly(part.versus_baseline),
     ]
     clauses += [text for kind, text in LIMITS_OF.items() if any(remedy["kind"] == kind for remedy in part.remedies)]
     return f"{part.name}: " + " ".join(f"{clause}." for clause in clauses)
+
+
+def _nothing(versus: VersusBaseline) -> str:
+    assert versus.unchanged is not None  # noqa: S101 -- it is known that nothing changed
+    seeds = versus.unchanged.of
+    where = "in the one seed" if seeds == 1 else f"in all {seeds} seeds"
+    return f"its traces equal the baseline's bit for bit {where}: it changed nothing here"
+
+
+def _partly(versus: VersusBaseline) -> Iterator[str]:
+    unchanged = versus.unchanged
+    if unchanged is not None and unchanged.count:
+        yield f"In {unchanged.count} of {unchanged.of} seeds its traces equal the baseline's bit for bit"
 
 
 def _kind(part: VariantComparison) -> str:

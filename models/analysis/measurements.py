@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from models.analysis.cuts import CUTS, STANDARD, Cut
+from models.analysis.digest import trace_digest
 from models.analysis.quadrature import gaussian_moments
 from models.analysis.statistics import Array
 from models.analysis.trace import Real, RunFacts, RunTrace
@@ -98,6 +99,8 @@ class Measured(BaseModel):
     last_step: int
     last_loss: Real
     facts: RunFacts
+    trace_digest: str | None = None
+    """Of ``digest.py``; None in what earlier versions have measured."""
 
     @property
     def diverged(self) -> bool:
@@ -144,6 +147,8 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
     fall, fall_error = _fall(trace, window) if asked else (None, None)
     zero_start = any(layer.scale == 0.0 for layer in trace.layers)
     rms = _measured_gradients(trace, zero_start=zero_start)
+    updates = _largest_updates(trace)
+    ends = np.array([np.argmax(broken) if broken.any() else 0, len(trace.steps) - 1])
     return Measured(
         hidden=tuple(layer.name for layer in hidden),
         batch_norm="batch_norm" in norms,
@@ -162,7 +167,7 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
         dead=_over(_finite_median, trace.signals["dead_fraction"], rows, window),
         saturated=_over(_finite_median, trace.signals["saturated_fraction"], rows, window),
         dead_at_start=_over(_finite_median, trace.signals["dead_fraction"], rows, start),
-        largest_update=_finite_median(_largest_updates(trace)[rows]),
+        largest_update=_finite_median(updates[rows]),
         final_loss=loss,
         loss_error=error,
         loss_fall=fall,
@@ -172,6 +177,7 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
         last_step=last_step,
         last_loss=float(trace.curves["loss"][-1]),
         facts=facts,
+        trace_digest=trace_digest(trace, np.unique(np.concatenate([start, settled, window, ends])), updates, facts),
     )
 
 

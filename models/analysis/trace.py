@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,16 @@ from pydantic import PlainSerializer
 
 from models.analysis.statistics import Array
 from models.plan import LayerPlan, TimePoint
+from models.signals import SignalName
+
+JUDGED: Final[tuple[SignalName, ...]] = (
+    "activation_rms",
+    "activation_gradient_rms",
+    "dead_fraction",
+    "saturated_fraction",
+    "nonfinite_count",
+)
+"""The signals that the rules read step by step; of ``update_ratio`` they read the largest."""
 
 
 def _json_number(value: float) -> float | str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from models.analysis.comparison_parts import Primary, VersusBaseline
+from models.analysis.comparison_parts import Primary, Unchanged, VersusBaseline
 from models.analysis.layers import PAIRED, compare_layers
 from models.analysis.pairing import pairing_of
 from models.analysis.power import seeds_to_show
@@ -80,7 +80,15 @@ def versus(arm: Arm, baseline: Runs, tested: Tested) -> VersusBaseline:
         primary=_primary(ours, theirs),
         layers=layers,
         repaired_layers=tuple(name for name, change in decided if change.state == "repaired"),
+        unchanged=_unchanged(runs, baseline),
     )
+
+
+def _unchanged(runs: Runs, baseline: Runs) -> Unchanged | None:
+    both = [(run.trace_digest, baseline[seed].trace_digest) for seed, run in runs.items() if seed in baseline]
+    if not both or any(digest is None for pair in both for digest in pair):
+        return None
+    return Unchanged(count=sum(ours == theirs for ours, theirs in both), of=len(both))
 
 
 def _primary(ours: Sequence[bool], theirs: Sequence[bool]) -> Primary | None:

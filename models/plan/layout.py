@@ -215,7 +215,8 @@ class Layout:
     def activate(self, layer: LayerPlan, *, alpha_dropout: bool = False) -> None:
         """The activation and dropout that the layer's h enters."""
         if layer.activation is not None:
-            self.nodes.append(Activate(layer.name, layer.activation, layer.dropout, alpha_dropout))
+            alpha = alpha_dropout and layer.dropout > 0.0
+            self.nodes.append(Activate(layer.name, layer.activation, layer.dropout, alpha))
 
     def normalise(self, norm: NormalizationSpec, name: str) -> None:
         """A norm that belongs to no layer."""

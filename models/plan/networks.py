@@ -7,7 +7,7 @@ from models.plan.layers import NetworkPlan, Shape
 from models.plan.lists import plan_sequential
 from models.plan.sequences import plan_rnn, plan_transformer
 from models.plan.stacks import plan_cnn, plan_mlp, plan_residual_cnn, plan_residual_mlp
-from models.specs.dataset import Target
+from models.specs.dataset import Facts, Target
 from models.specs.networks import NetworkSpec
 
 PLANNERS: dict[str, Callable[[Any, Shape, int, Target], NetworkPlan]] = {
@@ -28,3 +28,10 @@ def plan_network(network: NetworkSpec, given: Shape | int, outputs: int, target:
     """
     shape = Shape("vector", (given,)) if isinstance(given, int) else given
     return PLANNERS[network.kind](network, shape, outputs, target)
+
+
+def plan_network_on(network: NetworkSpec, facts: Facts) -> NetworkPlan:
+    """The network between a data set's cases and its labels."""
+    asked_by_theory = facts.alike, facts.lengths, facts.loudness
+    given = Shape(facts.form, facts.shape, facts.vocabulary, *asked_by_theory)
+    return plan_network(network, given, facts.classes, facts.target)

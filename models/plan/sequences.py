@@ -66,7 +66,8 @@ def recur(  # noqa: PLR0913
         positions=steps,
         resized_to=Shape("sequence", (steps, width)),
     )
-    layout.nodes.append(Recur(layer, cell, width, truncate, forget_bias, steps))
+    cut = truncate if truncate is not None and truncate < steps else None
+    layout.nodes.append(Recur(layer, cell, width, cut, forget_bias, steps))
     layout.shape = Shape("sequence", (steps, width))
     return layer
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from models.designs import contradiction, named_variants
-from models.plan.layers import LayerPlan, NetworkPlan, Normalise, Shape, walk
-from models.plan.networks import plan_network
+from models.plan.layers import LayerPlan, NetworkPlan, Normalise, walk
+from models.plan.networks import plan_network_on
 from models.plan.rewrites import Draft, rewrite
 from models.specs.base import Problem, SpecError
 from models.specs.dataset import DatasetSpec, SplitSizes, split_sizes
@@ -21,11 +21,16 @@ MAX_PARAMETERS = 200_000_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that one run needs but its seed: the network, the data's sizes, how it is trained, what is recorded."""
+    """All that one run needs but its seed: the network, the data's sizes, how it is trained, what is recorded.
+
+    ``experiment`` is as the client asked for it. What remedies and tuning change of it (network, data, optimiser) is
+    read from the plan's own fields.
+    """
 
     network: NetworkPlan
     dataset: DatasetSpec
     experiment: ExperimentSpec
+    remedies: tuple[RemedySpec, ...]
     optimizer: OptimizerSpec
     run_time: tuple[RemedySpec, ...]
     sizes: SplitSizes
@@ -112,14 +117,11 @@ def _normalised_by_batch(network: NetworkPlan) -> bool:
     return any(norm is not None and norm.kind == "batch_norm" for norm in norms)
 
 
-def _plan(spec: ExperimentSpec, remedies: Sequence[RemedySpec], where: str) -> Plan:
+def _plan(spec: ExperimentSpec, remedies: tuple[RemedySpec, ...], where: str) -> Plan:
     draft = Draft(spec.network, spec.dataset, spec.optimizer)
     for remedy in remedies:
         draft = rewrite(draft, remedy, where)
-    facts = spec.dataset.facts
-    asked_by_theory = facts.alike, facts.lengths, facts.loudness
-    given = Shape(facts.form, facts.shape, facts.vocabulary, *asked_by_theory)
-    network = plan_network(draft.network, given, facts.classes, facts.target)
+    network = plan_network_on(draft.network, draft.dataset.facts)
     if network.parameters > MAX_PARAMETERS:
         message = f"the network has {network.parameters:,} parameters"
         raise SpecError(Problem("network", network.parameters, message, f"at most {MAX_PARAMETERS:,}"))
@@ -128,7 +130,7 @@ def _plan(spec: ExperimentSpec, remedies: Sequence[RemedySpec], where: str) -> P
     if _normalised_by_batch(network) and _smallest_batch(spec, sizes.train) == 1:
         message = "batch normalisation needs more than one case in every batch"
         raise SpecError(Problem(where, "batch_norm", message, "batch_size of at least 2, drop_last true"))
-    return Plan(network, draft.dataset, spec, draft.optimizer, draft.run_time, sizes, per_epoch, steps)
+    return Plan(network, draft.dataset, spec, remedies, draft.optimizer, draft.run_time, sizes, per_epoch, steps)
 
 
 def runs_per_variant(spec: ExperimentSpec) -> int:
@@ -175,3 +177,14 @@ def expand(spec: ExperimentSpec) -> tuple[Variant, ...]:
     if problems:
         raise SpecError(*problems)
     return tuple(Variant(name, remedies, _plan(spec, remedies, where)) for name, where, remedies in named)
+
+
+def plan_variant(spec: ExperimentSpec, name: str) -> Plan:
+    """Of one variant of a spec that ``expand`` has accepted, without planning the others. LookupError where it has none
+    of that name.
+    """
+    for named, where, remedies in named_variants(spec):
+        if named == name:
+            return _plan(spec, remedies, where)
+    message = f"there is no variant {name!r}"
+    raise LookupError(message)

@@ -13,7 +13,7 @@ from models.analysis.statistics import Array
 from models.analysis.summary import summarise
 from models.database import Database
 from models.endings import read_ending
-from models.plan import Plan, expand
+from models.plan import Plan, plan_variant
 from models.recording import Block, TraceWriter, write_epoch
 from models.rollups import CHUNK_RECORDS
 from models.runs import Lease
@@ -67,8 +67,7 @@ def claim(database: Database, run_id: uuid.UUID) -> tuple[Lease, Plan]:
     with database.begin() as session:
         claimed = runs.claim(session, run_id, "host:1", 60.0)
     assert claimed is not None
-    plan = next(variant.plan for variant in expand(claimed.spec) if variant.name == claimed.variant)
-    return claimed.lease, plan
+    return claimed.lease, plan_variant(claimed.spec, claimed.variant)
 
 
 def values(plan: Plan, gain: float) -> Array:

@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {
 @pytest.fixture
 def trainer() -> Trainer:
     plan = probe.plan_of(SMALL)
-    data = load(plan.experiment.dataset, 0)
+    data = load(plan.dataset, 0)
     return Trainer(plan, data, seed=0, device=torch.device("cpu"), dtype=torch.float32, record=True)
 
 

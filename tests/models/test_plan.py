@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models.activations import Activation
 from models.designs import contradiction, remedy_names
-from models.plan import REWRITES, Plan, expand, rewrites
+from models.plan import REWRITES, Plan, expand, plan_variant, rewrites
 from models.plan.layers import Activate, Dropout, Normalise, Residual, walk
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
@@ -287,8 +287,8 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
     ("activation", MLP, {}, lambda p: {its.activation for its in p.network.hidden}, {Activation("leaky_relu", 0.25)}),
     ("activation", SMALL["sequential"], {}, lambda p: {its.activation for its in nodes(p, Activate)},
      {Activation("leaky_relu", 0.25)}),
-    ("selu", MLP, {}, lambda p: {(its.activation.function, its.alpha_dropout) for its in nodes(p, Activate)},
-     {("selu", True)}),
+    ("selu", {**MLP, "dropout": 0.1}, {},
+     lambda p: {(its.activation.function, its.alpha_dropout) for its in nodes(p, Activate)}, {("selu", True)}),
     ("selu", MLP, {}, lambda p: {its.init.kind for its in p.layers}, {"lecun_normal"}),
     ("residual", MLP, {}, lambda p: [(len(its.body), its.shows.name, its.scale) for its in nodes(p, Residual)],
      [(4, "hidden.2", 1.0), (4, "hidden.4", 1.0)]),
@@ -360,8 +360,8 @@ def test_a_remedy_changes_its_own_part_of_the_plan_alone(remedy: str) -> None:
 
 
 WITHOUT_EFFECT = {("residual", "residual_mlp"), ("residual", "residual_cnn"), ("residual", "transformer"),
-                  ("layer_norm", "transformer"), ("lstm", "rnn")}  # fmt: skip
-"""The network is so already."""
+                  ("layer_norm", "transformer"), ("lstm", "rnn"), ("truncated_bptt", "rnn")}  # fmt: skip
+"""The network is so already, or its sequences are shorter than what is cut."""
 
 
 @pytest.mark.parametrize("remedy", REMEDIES)
@@ -484,3 +484,21 @@ def test_every_kind_of_the_catalogue_has_its_text() -> None:
         for kind, model in table.items():
             assert model.about.title, kind  # type: ignore[attr-defined]
             assert model.model_fields["kind"].annotation.__args__ == (kind,)  # type: ignore[union-attr]
+
+
+def test_one_variant_alone_is_planned_as_beside_the_others() -> None:
+    asked = spec(network=MLP, remedies=[{"kind": kind, **REQUIRED.get(kind, {})} for kind in ("l2", "activation")])
+    for variant in expand(asked):
+        assert plan_variant(asked, variant.name) == variant.plan
+        assert variant.plan.remedies == variant.remedies
+    with pytest.raises(LookupError, match="no variant 'dropout'"):
+        plan_variant(asked, "dropout")
+
+
+def test_theory_is_told_of_the_data_that_the_variant_reads() -> None:
+    """Two steps of the adding problem share their means, and nothing once each feature is centred."""
+    raw = {"kind": "adding", "length": 8, "standardise": "none"}
+    asked = spec(dataset=raw, network={"kind": "rnn", "width": 8}, remedies=[{"kind": "standardise"}])
+    baseline, centred = expand(asked)
+    assert baseline.plan.network.input.alike == (0.67,)
+    assert centred.plan.network.input.alike == (0.0,)

@@ -83,6 +83,12 @@ def test_an_lstm_is_answered_by_its_forget_bias() -> None:
     assert remedies_of(judged(plan, over_time=-0.45)) == {"forget_bias"}
 
 
+def test_an_lstm_that_a_remedy_has_put_in_is_answered_as_any_other() -> None:
+    lstm = {"kind": "lstm", "forget_bias": 0.0}
+    plan = plan_of({"kind": "rnn", "width": 64}, [lstm], dataset=STEPS, loss="mse")
+    assert remedies_of(judged(plan, over_time=-0.45)) == {"forget_bias"}
+
+
 def test_exploding_over_time_is_answered_by_clipping_and_orthogonal_weights() -> None:
     loud = {"kind": "rnn", "width": 64, "recurrent_init": {"kind": "orthogonal", "gain": 3.0}}
     found = judged(plan_of(loud, dataset=STEPS, loss="mse"), over_time=0.3)

@@ -1,0 +1,64 @@
+"""Remedies of which the plan shows that they change nothing: what they set is so already, or they cannot act."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from models.plan.trial import Plan
+from models.specs.remedy import RemedySpec
+from models.specs.training_remedies import EmaClipRemedy, WarmUpRemedy
+
+IN_TRAINING = "it acts in training, and there is none"
+
+
+def without_effect(plan: Plan, baseline: Plan) -> str | None:
+    """Why a variant trains as the baseline does, bit for bit; None where it may not."""
+    if _acting(plan) != _acting(baseline):
+        return None
+    return "; ".join(dict.fromkeys(_reason(plan, remedy) for remedy in plan.remedies)) or "it holds no remedy"
+
+
+def _acting(plan: Plan) -> tuple[object, ...]:
+    """All that a remedy can change, as far as it acts."""
+    trains = plan.steps > 0
+    dataset = plan.dataset.model_copy(update={"standardise": "none"}) if _of_tokens(plan) else plan.dataset
+    run_time = tuple(remedy for remedy in plan.run_time if not any(_idle(plan, remedy)))
+    return plan.network, dataset, plan.optimizer if trains else None, run_time
+
+
+def _of_tokens(plan: Plan) -> bool:
+    return plan.dataset.facts.form == "tokens"
+
+
+def _idle(plan: Plan, remedy: RemedySpec) -> Iterator[str]:
+    """Why a remedy that acts while training does not; nothing where it may."""
+    if plan.steps == 0 and remedy.kind != "mixed_precision":
+        yield IN_TRAINING
+    if getattr(remedy, "strength", None) == 0.0:
+        yield "its strength is 0"
+    if remedy.kind in IDLE and (said := IDLE[remedy.kind](plan, remedy)) is not None:
+        yield said
+
+
+def _ema_clip(plan: Plan, remedy: EmaClipRemedy) -> str | None:
+    if plan.steps > remedy.warm_up:
+        return None
+    return f"it only measures in its first {remedy.warm_up} steps, and there are {plan.steps}"
+
+
+def _warm_up(_: Plan, remedy: WarmUpRemedy) -> str | None:
+    """Its smallest factor is that of step 0."""
+    first = remedy.start_factor + (1.0 - remedy.start_factor) / remedy.steps
+    return "its factor is 1 from the first step on" if first >= 1.0 else None
+
+
+IDLE: dict[str, Callable[[Plan, Any], str | None]] = {"ema_clip": _ema_clip, "warm_up": _warm_up}
+
+
+def _reason(plan: Plan, remedy: RemedySpec) -> str:
+    if (said := next(_idle(plan, remedy), None)) is not None and remedy in plan.run_time:
+        return said
+    if remedy.kind == "standardise":
+        return "tokens are not scaled" if _of_tokens(plan) else "the data are so already"
+    if remedy.kind in {"learning_rate", "optimizer", "momentum"}:
+        return IN_TRAINING if plan.steps == 0 else "the optimiser is so already"
+    return "the network is so already"
