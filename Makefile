@@ -95,6 +95,13 @@ CASES ?=
 verdicts: $(READY) ## trainings whose outcome is known, and trials of every remedy (about 10 minutes; CASES="he_30 lstm")
 	@$(BIN)/python -m verdicts $(CASES)
 
+SETTINGS ?= default avx2 avx512 weights
+PROCESSORS_SEED ?= 7
+
+.PHONY: processors
+processors: $(READY) ## verdicts and tests that train, under other instructions and moved weights (about 30 minutes; CASES= SETTINGS=)
+	@$(BIN)/python -m verdicts.processors $(CASES) --settings $(SETTINGS) --seed $(PROCESSORS_SEED)
+
 SCALE ?= quick
 PARTS ?=
 

@@ -29,6 +29,7 @@ from models.database import Database
 from tests import processes
 from tests.limits import Limits
 from tests.processes import Births
+from tests.reach import reaches
 from tests.spares import Spares
 
 ROOT = Path(__file__).parent.parent
@@ -53,8 +54,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Limits(runs_tests=not config.getoption("numprocesses", None)), "limits")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--perturbed", type=int, help="train from weights moved by 1e-6, by this seed (make processors)")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's own that selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first: at the end they would leave a core idle."""
+    """Tests that can train are known by what they import. The longest tests first: at the end they would leave a core
+    idle.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and reaches(item.module, "worker.engine"):
+            item.add_marker("trains")
     items.sort(key=lambda item: item.get_closest_marker("end_to_end") is None)
 
 
@@ -186,3 +197,16 @@ def redis_url(redis_server: str) -> str:
     with redis.Redis.from_url(redis_server) as client:
         client.flushdb()
     return redis_server
+
+
+@pytest.fixture(autouse=True)
+def moved_weights(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With ``--perturbed`` whatever ``verdicts.running`` trains starts beside its weights."""
+    seed = request.config.getoption("perturbed")
+    if seed is None or request.node.get_closest_marker("trains") is None:
+        yield
+        return
+    from verdicts.running import watching  # noqa: PLC0415 -- torch, which most tests never load
+
+    with watching(perturbed=seed):
+        yield

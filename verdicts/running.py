@@ -1,12 +1,16 @@
 """Trains every variant and seed of a spec without a service, and judges each run as the service would."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from models.analysis.summary import RunSummary, summarise
 from models.analysis.trace import RunTrace
@@ -16,6 +20,12 @@ from models.specs.experiment import ExperimentSpec
 from worker.datasets import load
 from worker.engine import EpochResult, RunResult, train
 from worker.probe import StepRecord
+from worker.randomness import generator
+
+PERTURBATION = 1e-6
+"""Relative, of every initial weight: ten times what float32 rounds, and what another order of its sums leaves of some
+layers' products.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +40,57 @@ class Ran:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How runs start, and what was seen of them: per call of ``run_all`` a list."""
+
+    perturbed: int | None = None
+    seen: list[list[Ran]] = field(default_factory=list)
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watching(perturbed: int | None = None) -> Iterator[Watch]:
+    """Within, every run is kept; and starts from perturbed weights, where there is a seed to perturb them by."""
+    watch = Watch(perturbed)
+    token = _WATCH.set(watch)
+    try:
+        yield watch
+    finally:
+        _WATCH.reset(token)
+
+
 def run_all(body: Mapping[str, Any], *, every: int = 1) -> list[Ran]:
     """Every run of a spec's body, in order of variants and seeds."""
     torch.set_num_threads(1)
+    watch = _WATCH.get() or Watch()
+    adjust = None if watch.perturbed is None else partial(perturb, seed=watch.perturbed)
     spec = ExperimentSpec.model_validate({"name": "verdict", "trace": {"every": every}, **body})
-    return [_run(its.name, its.plan, seed) for its in expand(spec) for seed in spec.seed_list()]
+    runs = [_run(its.name, its.plan, seed, adjust) for its in expand(spec) for seed in spec.seed_list()]
+    watch.seen.append(runs)
+    return runs
+
+
+@torch.no_grad()
+def perturb(model: nn.Module, seed: int) -> None:
+    """Each weight times 1 + 1e-6·N(0, 1). Zeros stay exact, as those of an initialisation that wants them."""
+    noise = generator(seed, "perturbation")
+    for weights in model.parameters():
+        drawn = torch.randn(weights.shape, generator=noise, dtype=weights.dtype)
+        weights.mul_(1.0 + PERTURBATION * drawn)
 
 
 def by_variant(runs: Sequence[Ran]) -> dict[str, list[Ran]]:
     return {name: [run for run in runs if run.variant == name] for name in dict.fromkeys(run.variant for run in runs)}
 
 
-def _run(variant: str, plan: Plan, seed: int) -> Ran:
+def _run(variant: str, plan: Plan, seed: int, adjust: Callable[[nn.Module], None] | None) -> Ran:
     began = time.perf_counter()
     records: list[StepRecord] = []
     result: RunResult | None = None
-    for seen in train(plan, load(plan.dataset, seed), seed=seed):
+    for seen in train(plan, load(plan.dataset, seed), seed=seed, adjust=adjust):
         match seen:
             case StepRecord():
                 records.append(seen)

@@ -128,15 +128,19 @@ def train(  # noqa: PLR0913 -- the run's whole world, by name
     between_steps: Callable[[], None] = lambda: None,
     state: TrainState | None = None,
     wanted: Callable[[int], bool] = _never,
+    adjust: Callable[[nn.Module], None] | None = None,
 ) -> Iterator[Seen]:
     """Yield the record of every recorded step, an EpochResult per epoch where there is a validation part, and at
     the end the RunResult. ``between_steps`` is called before each step and may raise to end the run.
 
-    A Snapshot comes before each step for which ``wanted`` says so. With the ``state`` of one the run goes on there, bit
-    for bit as if it had never stopped, on one device and version.
+    ``adjust`` may change the network in place once it is initialised. A Snapshot comes before each step for which
+    ``wanted`` says so. With the ``state`` of one the run goes on there, bit for bit as if it had never stopped, on one
+    device and version.
     """
     trainer = Trainer(plan, data, seed=seed, device=torch.device(device), dtype=dtype, record=record)
     try:
+        if adjust is not None:
+            adjust(trainer.model)
         if state is not None:
             trainer.resume(state)
         yield from trainer.run(between_steps, wanted)

@@ -5,7 +5,8 @@ from typing import Final
 
 from models.analysis import beside, evidence
 from models.analysis.clauses import clause_beside
-from models.analysis.verdict import Evidence, Verdict
+from models.analysis.near import STEPS
+from models.analysis.verdict import Evidence, Outcome, Verdict
 from models.analysis.wording import gain_words, number, time_words, words
 
 NO_REMEDY: Final = "no remedy needed"
@@ -20,6 +21,9 @@ HEADLINES: Final = {
 }
 MOST_NAMED: Final = 4
 """Layers named in a sentence; the evidence has all of them."""
+MOST_NEAR: Final = 2
+NEAR_LOSSES: Final = frozenset({evidence.BELOW_HALF, evidence.AT_CHANCE, evidence.ABOVE_CHANCE})
+TRAINED: Final = {"yes": "trained", "no": "not trained", "partly": "partly trained", "mixed": "trained in some seeds"}
 KINDS: Final = {"vanishing", "exploding", "healthy", "inconclusive"}
 LOSSES: Final = {
     evidence.BELOW_HALF: "trained: final loss {value} is at most half of chance ({threshold})",
@@ -34,6 +38,7 @@ def verdict_sentence(verdict: Verdict) -> str:
     parts = [f"{headline(verdict)}.", f"{_gradients(verdict)}."]
     parts += [f"{clause}." for clause in _over_time(verdict)]
     parts += [f"{_capital(clause)}." for clause in _facts(verdict)]
+    parts += [f"{clause}." for clause in _near(verdict)]
     if verdict.causes == ("no_gradient_cause_found",):
         parts.append("No gradient cause found.")
     elif verdict.causes:
@@ -80,6 +85,32 @@ def _over_time(verdict: Verdict) -> Iterator[str]:
     for its in verdict.at_start.time:
         end = f"; at the end {time_words(ends[its.layer])}" if its.layer in ends else ""
         yield f"Back through time in {its.layer}, ln(rms ∂L/∂state, first / last): at the start {time_words(its)}{end}"
+
+
+def _near(verdict: Verdict) -> Iterator[str]:
+    """What rounding may turn: the closest few, as the list has all."""
+    seeds = sum(verdict.seeds.values())
+    for item in verdict.near[:MOST_NEAR]:
+        named = "final loss" if item.statistic in NEAR_LOSSES else words(item.statistic)
+        what = f"{named} {number(item.value)}"
+        among = _among(item.seeds, seeds)
+        if item.rule == STEPS:
+            yield f"Steps are so long ({what}) that rounding may decide how this ends{among}"
+            continue
+        threshold = f"{what} is close to {number(item.threshold)}{among}"
+        yield f"{_capital(threshold)}: on another processor this may be {_other(verdict, item.would_be)}"
+
+
+def _other(verdict: Verdict, other: Outcome | None) -> str:
+    """What would be different."""
+    if other is None:
+        return "any other verdict"
+    parts: list[str] = [other.kind] if other.kind != verdict.kind else []
+    if other.trained is not None and other.trained != verdict.trained:
+        parts.append(TRAINED[other.trained])
+    if other.causes != verdict.causes:
+        parts.append(f"of {', '.join(words(cause) for cause in other.causes)}" if other.causes else "without a cause")
+    return ", ".join(parts)
 
 
 def _facts(verdict: Verdict) -> Iterator[str]:

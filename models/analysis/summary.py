@@ -1,11 +1,14 @@
 """One run, summed up: all that a variant's verdict and a comparison need of it. Stored whole at finish."""
 
+from collections.abc import Callable
+
 from models.analysis import evidence
 from models.analysis.answers import find_answers
 from models.analysis.beside import facts_beside
 from models.analysis.causes import Case, find_causes
 from models.analysis.gradient import GradientFacts, gradient_of_run
 from models.analysis.measurements import Measured, measure
+from models.analysis.near import find_near, outcome
 from models.analysis.prediction import predict
 from models.analysis.propagation import has_skips
 from models.analysis.sentences import verdict_sentence
@@ -34,14 +37,10 @@ def summary_of(plan: Plan, measured: Measured) -> RunSummary:
 
 
 def _judge(plan: Plan, measured: Measured) -> Verdict:
-    at_start, at_end = moments(measured)
-    kind = headline(measured, at_start, at_end)
-    network = plan.network
-    theory = predict(network, plan.experiment.batch_size).worst_gain
-    positions = max(layer.positions for layer in network.hidden)
-    first, batch_size = _first_activated(network), plan.experiment.batch_size
-    case = Case(measured, at_start, at_end, kind, first, theory, has_skips(network), positions, batch_size)
-    causes, shown = find_causes(case)
+    case = _case_of(plan)
+    this = case(measured)
+    kind, at_start, at_end = this.kind, this.at_start, this.at_end
+    causes, shown = find_causes(this)
     verdict = Verdict(
         kind=kind,
         at_start=at_start,
@@ -55,12 +54,28 @@ def _judge(plan: Plan, measured: Measured) -> Verdict:
             evidence.worst_fraction("dead_fraction", measured, measured.dead),
             evidence.worst_fraction("saturated_fraction", measured, measured.saturated),
             *shown,
-            *facts_beside(measured, at_start, positions),
+            *facts_beside(measured, at_start, this.positions),
         ),
-        answers=find_answers(plan, case, causes),
+        answers=find_answers(plan, this, causes),
         seeds={kind: 1},
+        near=find_near(this, lambda moved: outcome(case(moved))),
     )
     return verdict.model_copy(update={"sentence": verdict_sentence(verdict)})
+
+
+def _case_of(plan: Plan) -> Callable[[Measured], Case]:
+    """What the rules read of a run of this plan, by its numbers."""
+    network, batch_size = plan.network, plan.experiment.batch_size
+    theory = predict(network, batch_size).worst_gain
+    positions = max(layer.positions for layer in network.hidden)
+    first, skips = _first_activated(network), has_skips(network)
+
+    def case(measured: Measured) -> Case:
+        at_start, at_end = moments(measured)
+        kind = headline(measured, at_start, at_end)
+        return Case(measured, at_start, at_end, kind, first, theory, skips, positions, batch_size)
+
+    return case
 
 
 def _first_activated(network: NetworkPlan) -> LayerPlan:

@@ -2,15 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from models.analysis import evidence
 from models.analysis.gradient import GradientFacts, TimeFacts, gradient_of_seeds
 from models.analysis.measurements import TimeLevels
+from models.analysis.near import near_of_seeds
 from models.analysis.sentences import verdict_sentence
 from models.analysis.statistics import t_interval
 from models.analysis.summary import RunSummary
 from models.analysis.time_axis import time_of_seeds, with_time
-from models.analysis.verdict import CAUSES, Answer, Cause, Evidence, Verdict, shared
+from models.analysis.verdict import CAUSES, Answer, Cause, Evidence, Outcome, Verdict, shared
+
+WELL: Final = frozenset({"healthy", "inconclusive"})
 
 
 def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
@@ -21,24 +25,33 @@ def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
     if len(summaries) == 1:
         return summaries[0].verdict
     at_start, at_end = gradients(summaries)
-    seeds = Counter(run.verdict.kind for run in summaries)
-    kind = shared(seeds)
-    outcomes = Counter(run.trained for run in summaries if run.trained is not None)
-    sick = [run.verdict for run in summaries if run.verdict.kind not in {"healthy", "inconclusive"}]
-    named = sick if kind not in {"healthy", "inconclusive"} else []
+    verdicts = [run.verdict for run in summaries]
+    seeds = Counter(run.kind for run in verdicts)
+    outcome = outcome_of_seeds([run.outcome for run in verdicts])
+    named = [] if outcome.kind in WELL else [run for run in verdicts if run.kind not in WELL]
     verdict = Verdict(
-        kind=kind,
+        kind=outcome.kind,
         at_start=at_start,
         at_end=at_end,
-        trained=shared(outcomes) if outcomes else None,
-        causes=_shared_causes(named),
+        trained=outcome.trained,
+        causes=outcome.causes,
         conditions=summaries[0].facts.conditions,
         sentence="",
         evidence=tuple(_evidence(summaries, at_start, at_end)),
         answers=_shared_answers(named),
         seeds={str(value): count for value, count in seeds.items()},
+        near=near_of_seeds(verdicts, outcome_of_seeds),
     )
     return verdict.model_copy(update={"sentence": verdict_sentence(verdict)})
+
+
+def outcome_of_seeds(runs: Sequence[Outcome]) -> Outcome:
+    """What most runs say; causes that at least half of those in trouble have, where the variant is."""
+    kind = shared(Counter(run.kind for run in runs))
+    trained = Counter(run.trained for run in runs if run.trained is not None)
+    sick = [run for run in runs if run.kind not in WELL]
+    causes = _shared_causes(sick) if kind not in WELL else ()
+    return Outcome(kind=kind, trained=shared(trained) if trained else None, causes=causes)
 
 
 def gradients(summaries: Sequence[RunSummary]) -> tuple[GradientFacts, GradientFacts | None]:
@@ -63,10 +76,9 @@ def _times(runs: Sequence[Sequence[tuple[TimeLevels, tuple[float, ...]]]]) -> li
     return [time_of_seeds(its.layer, [run[index][1] for run in runs], its.steps) for index, its in enumerate(layers)]
 
 
-def _shared_causes(verdicts: Sequence[Verdict]) -> tuple[Cause, ...]:
-    """Those that at least half of the runs in trouble have."""
-    counts = Counter(cause for verdict in verdicts for cause in verdict.causes)
-    return tuple(cause for cause in CAUSES if 2 * counts[cause] >= len(verdicts) > 0)
+def _shared_causes(sick: Sequence[Outcome]) -> tuple[Cause, ...]:
+    counts = Counter(cause for run in sick for cause in run.causes)
+    return tuple(cause for cause in CAUSES if 2 * counts[cause] >= len(sick) > 0)
 
 
 def _shared_answers(verdicts: Sequence[Verdict]) -> tuple[Answer, ...]:

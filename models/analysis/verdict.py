@@ -14,7 +14,7 @@ from models.analysis.gradient import GradientFacts
 from models.analysis.measurements import Measured, Trained
 from models.analysis.statistics import Number
 
-RULES: Final = "3"
+RULES: Final = "4"
 FRACTION_LIMIT: Final = 0.5
 """A hidden layer with more than this share of dead units, or of saturated entries, is named."""
 SHARE: Final = 0.8
@@ -67,6 +67,31 @@ class Answer(_Answer):
     predicted_gain: Number = None
 
 
+class Outcome(_Answer):
+    """What a verdict says, its numbers aside."""
+
+    kind: Kind
+    trained: Trained | Literal["mixed"] | None
+    causes: tuple[Cause, ...]
+
+
+class Near(_Answer):
+    """A number so close to a threshold that another processor's rounding may take it across (``near.py``).
+
+    ``distance``: between them, in the statistic's own unit. ``would_be``: what the verdict says on the other side; None
+    where the steps are so long that it may be any. ``seeds``: of how many runs ``value`` and ``distance`` are means.
+    """
+
+    rule: str
+    layers: tuple[str, ...]
+    statistic: str
+    value: Number
+    threshold: Number
+    distance: Number
+    would_be: Outcome | None
+    seeds: int = 1
+
+
 class Verdict(_Answer):
     """What is wrong, where, why and what answers it. Field for field the contract's Verdict."""
 
@@ -80,7 +105,12 @@ class Verdict(_Answer):
     evidence: tuple[Evidence, ...]
     answers: tuple[Answer, ...]
     seeds: Mapping[str, int]
+    near: tuple[Near, ...] = ()
     rules: str = RULES
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(kind=self.kind, trained=self.trained, causes=self.causes)
 
 
 def headline(measured: Measured, at_start: GradientFacts, at_end: GradientFacts | None) -> RunKind:

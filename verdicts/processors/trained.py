@@ -1,0 +1,76 @@
+"""``python -m verdicts.processors.trained FILE name…``: cases and trials as this process's settings have them.
+
+Each line of FILE is one case: what was asked and seen of it, and the summaries of its runs.
+"""
+
+import argparse
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from models.analysis.summary import RunSummary
+from verdicts.running import Ran, watching
+from verdicts.trials.judging import lines_of
+
+
+class TrainedRun(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: str
+    seed: int
+    summary: RunSummary
+
+
+class Asked(BaseModel):
+    """A line of ``make verdicts``: what it requires, what was seen, and whether it held."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    required: str
+    seen: str
+    held: bool
+
+
+class Trained(BaseModel):
+    """One case under one setting. Runs are those of one experiment after another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    lines: tuple[Asked, ...]
+    experiments: tuple[tuple[TrainedRun, ...], ...]
+
+
+def train_case(name: str, perturbed: int | None) -> Trained:
+    with watching(perturbed) as watch:
+        lines = [Asked(required=f"{its.case}: {its.required}", seen=its.seen, held=its.held) for its in lines_of(name)]
+    return Trained(name=name, lines=tuple(lines), experiments=tuple(map(_runs, watch.seen)))
+
+
+def _runs(runs: Sequence[Ran]) -> tuple[TrainedRun, ...]:
+    return tuple(TrainedRun(variant=run.variant, seed=run.seed, summary=run.summary) for run in runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m verdicts.processors.trained", description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("--perturbed", type=int)
+    parser.add_argument("--processes", type=int, default=2)
+    asked = parser.parse_args()
+    # Spawned: a forked child would share torch's thread pools with its parent.
+    with (
+        asked.file.open("w") as file,
+        ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool,
+    ):
+        for trained in pool.map(partial(train_case, perturbed=asked.perturbed), asked.names):
+            file.write(trained.model_dump_json() + "\n")
+            file.flush()
+
+
+if __name__ == "__main__":
+    main()
