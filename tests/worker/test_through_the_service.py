@@ -3,6 +3,8 @@ every option that changes what is trained. Real PostgreSQL, the worker's own pat
 """
 
 import dataclasses
+import hashlib
+import io
 import json
 import uuid
 from collections.abc import Iterator, Mapping
@@ -29,7 +31,7 @@ from models.specs.networks import NETWORKS
 from models.specs.optimizer import OPTIMIZERS
 from models.specs.remedy import REMEDIES
 from models.status import Phase
-from models.storage import DatasetFiles, version_of
+from models.storage import DatasetFiles
 from models.tables import Run
 from tests.spares import Spares
 from tests.worker.test_datasets import NEEDS_APT
@@ -189,8 +191,12 @@ def _keep(files: DatasetFiles) -> Json:
     y = np.arange(60) % 3
     x = (random.standard_normal((60, 3)) + y[:, None]) * [1.0, 30.0, 900.0]
     arrays: dict[str, Values] = {"x": x.astype(np.float32), "y": y.astype(np.int64)}
-    version = version_of(arrays, {})
-    files.write(version, arrays, {"arrays": list(arrays)})
+    opened = {name: io.BytesIO() for name in arrays}
+    for name, array in arrays.items():
+        np.save(opened[name], array)
+        opened[name].seek(0)
+    version = hashlib.sha256(b"".join(file.getvalue() for file in opened.values())).hexdigest()
+    files.write(version, opened, {"arrays": list(arrays)})
     return {"version": version, "facts": {"cases": 60, "shape": [3], "classes": 3, "form": "vector"}}
 
 
