@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-HANGS_S = 60.0
+HANGS_S = 120.0
 """On a machine with nothing else to do it is a moment; a machine with much to do is no fault."""
 LOOK_S = 0.01
 

@@ -28,11 +28,12 @@ from worker.recorder import LeaseLost, Recorder
 LEASE_S = 60.0
 STEPS = 620
 AT_EVERY_BORDER = 1e-9
-# Another takes the lease as soon as record 400 or a later one is written.
+# Another takes the lease as soon as the chunk from record 400 on is whole, however often it was written before.
 TAKEN_AT = """
 CREATE FUNCTION take() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN UPDATE run SET lease_token = gen_random_uuid() WHERE id = NEW.run_id; RETURN NULL; END $$;
-CREATE TRIGGER take AFTER INSERT ON curve_chunk FOR EACH ROW WHEN (NEW.first_step >= 400) EXECUTE FUNCTION take();
+CREATE TRIGGER take AFTER INSERT ON curve_chunk
+FOR EACH ROW WHEN (NEW.first_step >= 400 AND NEW.sealed) EXECUTE FUNCTION take();
 """
 # Whoever begins at step 0 beside what is left of an earlier attempt is refused.
 ALONE = """
