@@ -95,7 +95,7 @@ def test_batch_norm_that_settles_is_told_from_one_that_does_not(
 ) -> None:
     """Yang 2019: the explosion is that of the start; large steps leave it within ten, small ones do not.
 
-    Both far from what decides, as batch norm multiplies what rounding leaves: over processors and weights moved by 1e-6
+    Both far from what decides, as batch norm multiplies what rounding leaves: from four starts that differ by 1e-6
     the limits of G after ten steps lie above 4.3 in the one and below 2.1 in the other (3 decides), the other's loss
     above 0.7 of chance (½). At a depth of 28 and a rate of 0.2 that limit lay at 2.9, and at 3.5 from such weights.
     """

@@ -78,8 +78,8 @@ STRUCTURE: dict[str, tuple[Trial, Trial]] = {
     "weight_norm": (
         Trial(
             "learning rate too high",
-            # Far too high, in a shallow network: 0 and 3 of 3 trained, whatever rounding does. At 0.1 and ten layers it
-            # was 1 to 2 and 1 to 3, by rounding.
+            # Far too high, in a shallow network: 0 and 3 of 3 trained, whatever rounding does. At 0.1 and ten layers
+            # 2 or 3 of 3 trained with it, and 1 without, as rounding went.
             mlp({"kind": "weight_norm"}, 6, "relu", "kaiming_normal", optimizer=SGD | {"learning_rate": 0.3}, epochs=8),
             "helps",
             "‖V‖ grows, and the rate in effect falls",
