@@ -99,7 +99,7 @@ SETTINGS ?= default avx2 avx512 weights
 PROCESSORS_SEED ?= 7
 
 .PHONY: processors
-processors: $(READY) ## verdicts and tests that train, under other instructions and moved weights (about 30 minutes; CASES= SETTINGS=)
+processors: $(READY) ## verdicts and tests that train, under other instructions and moved weights (CASES= SETTINGS=)
 	@$(BIN)/python -m verdicts.processors $(CASES) --settings $(SETTINGS) --seed $(PROCESSORS_SEED)
 
 SCALE ?= quick

@@ -5,7 +5,7 @@ from typing import Final
 
 from models.analysis.measurements import Measured
 
-STILL_UPDATE: Final = 2e-3
+STILL_UPDATE: Final = 1e-3
 """‖ΔW‖/‖W‖ of a run's largest steps: below it no number of the end moved by more than 0.05."""
 UNSTEADY_UPDATE: Final = 0.03
 """Above it every sixth run that did not train failed in another way under another processor, and some trained."""

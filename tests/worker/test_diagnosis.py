@@ -13,7 +13,7 @@ from models.analysis.verdict import Evidence
 from verdicts.running import Ran, by_variant, run_all
 
 ADAM = {"kind": "adam", "learning_rate": 0.001}
-FAST = {"kind": "sgd", "learning_rate": 0.2}
+FAST = {"kind": "sgd", "learning_rate": 0.1}
 
 
 def ran(network: Mapping[str, Any], steps: int, **more: Any) -> dict[str, Ran]:
@@ -83,17 +83,24 @@ def test_branches_that_start_silent_leave_a_healthy_stream(skip: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "cause", "transient"),
-    [(ADAM, "batch_norm_at_depth", False), (FAST, "no_gradient_cause_found", True)],
+    ("depth", "steps", "optimizer", "cause", "transient"),
+    [(28, 40, ADAM, "batch_norm_at_depth", False), (20, 12, FAST, "no_gradient_cause_found", True)],
 )
 def test_batch_norm_that_settles_is_told_from_one_that_does_not(
+    depth: int,
+    steps: int,
     optimizer: dict[str, Any],
     cause: str,
     transient: bool,  # noqa: FBT001 -- what has to be seen
 ) -> None:
-    """Yang 2019: the explosion is that of the start; large steps leave it within ten, small ones do not."""
-    network = {"kind": "mlp", "depth": 28, "width": 96, "normalization": {"kind": "batch_norm"}}
-    run = ran(network, steps=40, optimizer=optimizer)["baseline"]
+    """Yang 2019: the explosion is that of the start; large steps leave it within ten, small ones do not.
+
+    Both far from what decides, as batch norm multiplies what rounding leaves: from four starts that differ by 1e-6
+    the limits of G after ten steps lie above 4.3 in the one and below 2.1 in the other (3 decides), the other's loss
+    above 0.7 of chance (½). At a depth of 28 and a rate of 0.2 that limit lay at 2.9, and at 3.5 from such weights.
+    """
+    network = {"kind": "mlp", "depth": depth, "width": 96, "normalization": {"kind": "batch_norm"}}
+    run = ran(network, steps=steps, optimizer=optimizer)["baseline"]
     found = run.summary.verdict
     assert (found.at_start.kind, found.causes) == ("exploding", (cause,))
     assert (shown(run, beside.AFTER_TRANSIENT) is not None) == transient

@@ -75,15 +75,15 @@ def deep_cnn(remedy: Json, activation: str = "tanh") -> Json:
     return mlp(remedy, 2, "relu", "torch_default", **rate) | {"network": network}
 
 
-def few_cases(remedy: Json, **changes: Any) -> Json:
+def few_cases(remedy: Json, weight_variance: float = 20.0, test_fraction: float = 0.9, **changes: Any) -> Json:
     """A wide network with large weights on a tenth of the digits: it learns them by heart."""
     return mlp(
         remedy,
         3,
         "relu",
-        {"kind": "gaussian", "weight_variance": 20.0},
+        {"kind": "gaussian", "weight_variance": weight_variance},
         network={"width": 256},
-        dataset={"kind": "digits", "test_fraction": 0.9},
+        dataset={"kind": "digits", "test_fraction": test_fraction},
         optimizer={"kind": "sgd", "learning_rate": 0.005, "momentum": 0.9},
         batch_size=16,
         epochs=40,

@@ -78,9 +78,9 @@ STRUCTURE: dict[str, tuple[Trial, Trial]] = {
     "weight_norm": (
         Trial(
             "learning rate too high",
-            mlp(
-                {"kind": "weight_norm"}, 10, "relu", "kaiming_normal", optimizer=SGD | {"learning_rate": 0.1}, epochs=4
-            ),
+            # Far too high, in a shallow network: 0 and 3 of 3 trained, whatever rounding does. At 0.1 and ten layers
+            # 2 or 3 of 3 trained with it, and 1 without, as rounding went.
+            mlp({"kind": "weight_norm"}, 6, "relu", "kaiming_normal", optimizer=SGD | {"learning_rate": 0.3}, epochs=8),
             "helps",
             "‖V‖ grows, and the rate in effect falls",
         ),
@@ -174,7 +174,9 @@ STRUCTURE: dict[str, tuple[Trial, Trial]] = {
         ),
     ),
     "dropout": (
-        Trial("few cases", few_cases({"kind": "dropout", "p": 0.3}), "helps", "less by heart"),
+        # On 90 cases from larger weights it helps each seed by 0.029 and more, under weights moved by 1e-6 too; on 180
+        # a seed was helped or harmed as rounding went.
+        Trial("few cases", few_cases({"kind": "dropout", "p": 0.3}, 40.0, 0.95), "helps", "less by heart"),
         Trial(
             "30 He-ReLU layers",
             deep_relu({"kind": "dropout", "p": 0.3}, "kaiming_normal"),
