@@ -1,14 +1,19 @@
 # Images of the clinic: `api` without torch or a queue, `dispatcher` with the queue, `worker` with torch as well.
 # There is nothing to build: the rooms are run from /app as they are.
 FROM python:3.12-slim AS base
-ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore TMPDIR=/data
 WORKDIR /app
-# One user in every image, so that all of them can write to a shared volume.
+# One user in every image, so that all of them can write to a shared volume. Uploads wait there too while they are
+# checked: /tmp is memory under compose.
 RUN useradd --uid 10001 --no-create-home clinic && install -d -o clinic -g clinic /data
 
 FROM base AS api
 COPY requirements/api.txt requirements/
-RUN pip install --no-deps -r requirements/api.txt
+# What no room loads goes at once: the libraries' own tests, and of Arrow what speaks to networks and its headers.
+RUN pip install --no-deps -r requirements/api.txt \
+    && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && find . -type d -name tests -prune -exec rm -r {} + \
+    && cd pyarrow && rm -r include src *_flight* *_s3*
 COPY alembic.ini ./
 COPY alembic alembic
 COPY models models
@@ -19,7 +24,9 @@ CMD ["python", "-m", "api"]
 
 FROM base AS dispatcher
 COPY requirements/worker.txt requirements/
-RUN pip install --no-deps -r requirements/worker.txt
+RUN pip install --no-deps -r requirements/worker.txt \
+    && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && find . -type d -name tests -prune -exec rm -r {} +
 COPY models models
 COPY worker worker
 USER clinic

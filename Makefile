@@ -42,6 +42,21 @@ $(READY): $(LOCKS)
 	@$(PIP_INSTALL) $(TORCH_PIP_ARGS) -r requirements/torch.txt
 	@touch $@
 
+# For containers. Their users are others than yours, so the files are readable and the folder is not; one whose files
+# are there stays, as the database keeps its first password. CLINIC_API_KEY, POSTGRES_PASSWORD and REDIS_PASSWORD (letters
+# and digits) are taken where they are given.
+.PHONY: secrets
+secrets: ## write the passwords that docker compose reads into .secrets/, once
+	@mkdir -p .secrets && chmod 700 .secrets && umask 022 && cd .secrets && \
+	new() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; } && \
+	keep() { [ -e "$$1" ] || printf '%s\n' "$$2" > "$$1"; } && \
+	keep postgres_password "$${POSTGRES_PASSWORD:-$$(new)}" && \
+	keep redis_conf "requirepass $${REDIS_PASSWORD:-$$(new)}" && \
+	keep clinic_api_key "$${CLINIC_API_KEY:-$$(new)}" && \
+	keep database_url "postgresql://clinic:$$(cat postgres_password)@postgres:5432/clinic" && \
+	keep redis_url "redis://:$$(cut -d' ' -f2 redis_conf)@redis:6379/0" && \
+	echo "the key is in .secrets/clinic_api_key; docker compose up starts the clinic"
+
 SPEC ?= examples/deep-sigmoid.json
 
 .PHONY: run

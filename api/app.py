@@ -11,6 +11,7 @@ from api import errors, metrics
 from api.addresses import Addresses
 from api.changes import Changes
 from api.gate import Gate
+from api.protocol import Limits
 from api.routes import (
     catalogue,
     comparisons,
@@ -28,6 +29,7 @@ from api.routes import (
     waiting,
 )
 from api.schema import PROBLEM, Clinic, add_docs, operation_id
+from api.sites import Sites
 from api.uploads.keeping import Shelf
 from models.database import Database
 from models.settings import Settings
@@ -67,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.database, app.state.changes = database, changes
     app.state.streams = metrics.open_streams()
+    app.state.limits = Limits(settings.client_timeout_s, settings.max_connections)
     app.state.shelf = _shelf(settings)
     errors.install(app)
     for module in (
@@ -89,7 +92,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(submission.items_router)
     add_docs(app)
     app.add_middleware(Addresses, routes=app)
-    app.add_middleware(Gate, key=key, limit=settings.max_body_bytes, upload_limit=settings.upload_limit_bytes)
+    app.add_middleware(
+        Gate,
+        key=key,
+        sites=Sites(frozenset(settings.allowed_hosts), keyed=key is not None),
+        limit=settings.max_body_bytes,
+        upload_limit=settings.upload_limit_bytes,
+    )
     metrics.install(app, database, app.state.streams)
     return app
 

@@ -2,27 +2,29 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.callers import identify
 from api.errors import ApiError, error_response
-from models.settings import is_loopback
+from api.sites import Sites
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
+_OPEN = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
+"""They tell nothing of experiments, and ask nothing of the database that grows."""
 
 
 class Gate:
-    """ASGI middleware. 403 for a change that a web page of another site makes through a browser while no key is asked
-    for; 401 without the key that is; 413 for a body over the limit, of which no more than the limit is ever held.
+    """ASGI middleware. 421 and 403 for what a browser sends for a page that is none of ours (``api.sites``); 401
+    without the key that is asked for; 413 for a body over the limit, of which no more than the limit is ever held.
     An upload has a limit of its own and is not held here: it is counted while the route takes it in.
     """
 
-    def __init__(self, app: ASGIApp, *, key: str | None, limit: int, upload_limit: int) -> None:
+    def __init__(self, app: ASGIApp, *, key: str | None, sites: Sites, limit: int, upload_limit: int) -> None:
         self._app = app
         self._key = key
+        self._sites = sites
         self._limit = limit
         self._upload_limit = upload_limit
 
@@ -43,10 +45,8 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _admit(self, request: Request) -> None:
-        if self._key is None and request.method not in _SAFE and _is_foreign(request.headers.get("origin")):
-            detail = "this clinic asks for no key, so web pages of other sites may not change anything in it"
-            raise ApiError(HTTPStatus.FORBIDDEN, detail)
-        if request.url.path.startswith("/v1"):
+        self._sites.check(request.method, request.headers)
+        if request.scope["path"] not in _OPEN:
             request.state.caller = identify(request.headers, self._key)
 
     async def _body_of(self, request: Request, receive: Receive) -> list[Message]:
@@ -89,16 +89,6 @@ def _too_large(limit: int) -> ApiError:
     detail = f"a request body may have at most {limit:,} bytes"
     # What is left of the body is not read, so the connection cannot be used again.
     return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers={"Connection": "close"})
-
-
-def _is_foreign(origin: str | None) -> bool:
-    """Whether a browser says that a page of another machine sends this. Other clients send no ``Origin``."""
-    if origin is None:
-        return False
-    try:
-        return not is_loopback(urlsplit(origin).hostname or "")
-    except ValueError:
-        return True
 
 
 def _announced(request: Request) -> int:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from http import HTTPMethod
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -12,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.rows import runs_by_state
 from models.database import Database
+
+_METHODS = frozenset(HTTPMethod)
 
 
 class RunsByState(Collector):
@@ -62,9 +65,9 @@ class Counting:
         try:
             await self._app(scope, receive, noting)
         finally:
-            # The template, not the path: ids would make a series each. Nor a method that a client made up.
+            # Of closed sets, as each label is a series that stays: paths have ids, and clients make up methods.
             route = getattr(scope.get("route"), "path", "unmatched")
-            method = scope["method"] if route != "unmatched" else "any"
+            method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             self._requests.labels(method, route, str(status)).inc()
             self._seconds.labels(method, route).observe(time.perf_counter() - began)
 

@@ -7,8 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
 
 from api.errors import MEDIA_TYPE, ProblemDetails
+from api.headers import Headers, page_policy
 
 _REF = "#/components/schemas/{model}"
 PROBLEM: dict[int | str, dict[str, Any]] = {
@@ -19,15 +21,16 @@ PROBLEM: dict[int | str, dict[str, Any]] = {
 }
 
 # FastAPI's own page loads its scripts from a CDN, which a clinic without internet has not.
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}
+code{background:#f3f4f6;padding:.1em .3em;border-radius:3px}td{padding:.25rem .75rem .25rem 0;vertical-align:top}
+b{color:#0b5cad}"""
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Gradient Clinic API</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}}
-code{{background:#f3f4f6;padding:.1em .3em;border-radius:3px}}td{{padding:.25rem .75rem .25rem 0;vertical-align:top}}
-b{{color:#0b5cad}}</style></head><body><h1>Gradient Clinic</h1><p>{about}</p>
+<link rel=icon href="data:,"><style>{style}</style></head><body><h1>Gradient Clinic</h1><p>{about}</p>
 <p>Machines read <a href="/openapi.json">/openapi.json</a>.</p><table>{rows}</table></body></html>"""
 
 
 class Clinic(FastAPI):
-    """FastAPI, whose schema also knows the shape of errors."""
+    """FastAPI, whose schema also knows the shape of errors, and whose answers all have the headers for browsers."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -35,6 +38,9 @@ class Clinic(FastAPI):
             problem = ProblemDetails.model_json_schema(ref_template=_REF)
             schema["components"]["schemas"] |= problem.pop("$defs") | {"ProblemDetails": problem}
         return super().openapi()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Headers(super().build_middleware_stack())
 
 
 def operation_id(route: APIRoute) -> str:
@@ -52,7 +58,8 @@ def add_docs(app: FastAPI) -> None:
             for path, methods in app.openapi()["paths"].items()
             for method, its in methods.items()
         ]
-        return HTMLResponse(_PAGE.format(about=escape(app.description), rows="".join(rows)))
+        page = _PAGE.format(style=_STYLE, about=escape(app.description), rows="".join(rows))
+        return HTMLResponse(page, headers=page_policy(_STYLE))
 
 
 def _marked(text: str) -> str:

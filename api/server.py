@@ -1,11 +1,14 @@
-"""Uvicorn, which sends home those who wait for a change before it ends."""
+"""Uvicorn, with connections that end, and which sends home those who wait for a change before it ends itself."""
 
 import socket
+from functools import partial
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
 from api.changes import Changes
+from api.protocol import Connection
 
 _GRACEFUL_S = 5
 
@@ -14,7 +17,10 @@ class Server(uvicorn.Server):
     """Without this the end would take as long as uvicorn allows, and then cut them off with an error."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
-        config = uvicorn.Config(app, host, port, timeout_graceful_shutdown=_GRACEFUL_S, access_log=False)
+        connection: Any = partial(Connection, limits=app.state.limits)
+        config = uvicorn.Config(
+            app, host, port, http=connection, timeout_graceful_shutdown=_GRACEFUL_S, access_log=False
+        )
         super().__init__(config)
         self._changes: Changes = app.state.changes
 

@@ -5,11 +5,15 @@ Each entry point builds one ``Settings()`` and hands it on; nothing else reads t
 
 import ipaddress
 import os
+import re
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_SECRETS = ("api_key", "database_url", "redis_url")
+_NAME = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_.-]+", re.ASCII)
 
 
 def is_loopback(host: str) -> bool:
@@ -25,17 +29,25 @@ def is_loopback(host: str) -> bool:
 class Settings(BaseSettings):
     """One frozen value per process; see ``docs/architecture.md`` for what each one means."""
 
-    model_config = SettingsConfigDict(env_prefix="CLINIC_", secrets_dir=None, frozen=True, extra="ignore")
+    # A mistake in one setting is told without the values of all the others, passwords among them.
+    model_config = SettingsConfigDict(
+        env_prefix="CLINIC_", secrets_dir=None, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     data_dir: Path = Path(".clinic")
     database_url: SecretStr | None = None
+    database_url_file: Path | None = None
     redis_url: SecretStr | None = None
+    redis_url_file: Path | None = None
     storage_url: str | None = None
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     api_key: SecretStr | None = None
     api_key_file: Path | None = None
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    client_timeout_s: float = Field(default=30.0, gt=0.0)
+    max_connections: int = Field(default=500, ge=1)
 
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     upload_limit_bytes: int = Field(default=512 * 1024 * 1024, ge=1024)
@@ -52,6 +64,29 @@ class Settings(BaseSettings):
     trace_retention_days: float | None = Field(default=None, gt=0.0)
     threads_per_worker: int = Field(default=1, ge=1)
     device: str = "auto"
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _names(cls, given: Any) -> Any:
+        """By comma, as a browser writes them in ``Host``, without a port."""
+        each = given.split(",") if isinstance(given, str) else given
+        names = [name.strip().lower() for name in each if name.strip()]
+        wrong = [name for name in names if _NAME.fullmatch(name) is None]
+        if wrong:
+            message = f"{wrong[0]!r} is no name of a host: give names or addresses without scheme, port or *"
+            raise ValueError(message)
+        return names
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_files(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """A container's secrets are files: what an environment holds, everybody reads who may look at the container."""
+        read = {
+            name: _content(name, Path(given[f"{name}_file"]))
+            for name in _SECRETS
+            if given.get(name) is None and given.get(f"{name}_file") is not None
+        }
+        return given | read
 
     @model_validator(mode="after")
     def _key_beyond_loopback(self) -> Self:
@@ -75,9 +110,14 @@ class Settings(BaseSettings):
         return self.storage_url or (self.data_dir.absolute() / "files").as_uri()
 
     def bootstrap_key(self) -> str | None:
-        """The key that may do everything, given directly or as a file (a container's secret)."""
-        if self.api_key is not None:
-            return self.api_key.get_secret_value()
-        if self.api_key_file is not None:
-            return self.api_key_file.read_text().strip()
-        return None
+        """The key that may do everything."""
+        return None if self.api_key is None else self.api_key.get_secret_value()
+
+
+def _content(name: str, file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        message = f"CLINIC_{name.upper()}_FILE={file} cannot be read: {reason}"
+        raise ValueError(message) from None

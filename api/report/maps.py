@@ -1,4 +1,7 @@
-"""Heat maps with what has to be known to read them: one scale of colours and one axis of steps for a whole page."""
+"""Heat maps with what has to be known to read them: one scale of colours and one axis of steps for a whole page.
+
+No ``style=``: the page's policy lets in one style sheet, and no attribute.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,7 +39,7 @@ def figure(name: str, heat: HeatMap | None, limit: float, last: int) -> str:
     uri = data_uri(heat.levels[::-1], limit)
     label = f"heat map of {escape(name)}: layers by steps"
     return (
-        f'<figure><div class=steps><img class=map style="width:{share:.2%}" alt="{label}" src="{uri}"></div>'
+        f'<figure><div class=steps><img class=map width="{share:.2%}" alt="{label}" src="{uri}"></div>'
         f"<figcaption>{escape(heat.caption)}, first at the bottom; {_range(heat)}</figcaption></figure>"
     )
 
@@ -68,4 +71,4 @@ def legend(limit: float) -> str:
 
 def _swatch(colour: tuple[int, int, int], words: str) -> str:
     rgb = ",".join(str(part) for part in colour)
-    return f'<span class=swatch><i style="background:rgb({rgb})"></i>{words}</span>'
+    return f'<span class=swatch><svg><rect width="100%" height="100%" fill="rgb({rgb})"/></svg>{words}</span>'

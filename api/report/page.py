@@ -52,7 +52,7 @@ def render(
     parts = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         f'<meta name="viewport" content="width=device-width"><title>{title} – Gradient Clinic</title>',
-        f"<style>{STYLE}</style></head><body><h1>{title}</h1>",
+        f'<link rel=icon href="data:,"><style>{STYLE}</style></head><body><h1>{title}</h1>',
         f"<p class=dim>Experiment {experiment.id}, {escape(experiment.state)}, ",
         f"posted {experiment.created_at:%Y-%m-%d %H:%M} UTC</p>{setup(experiment.spec)}",
         f"<p class=answer>{_a_line_each(comparison.answer)}</p>{table(comparison, half_of_chance)}",

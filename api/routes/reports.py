@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from api import rows
 from api.dependencies import CallerDep, DatabaseDep
+from api.headers import page_policy
 from api.pictures import LAST_STEP
 from api.report.maps import HeatMap
-from api.report.page import render
+from api.report.page import STYLE, render
 from models import comparisons
 from models.analysis.comparison import Comparison
 from models.analysis.statistics import Array
@@ -36,7 +37,7 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
             else Comparison.model_validate(experiment.comparison)
         )
         maps, half = _maps(session, experiment), _half_of_chance(session, experiment_id)
-        return HTMLResponse(render(experiment, comparison, maps, half))
+        return HTMLResponse(render(experiment, comparison, maps, half), headers=page_policy(STYLE))
 
 
 def _half_of_chance(session: Session, experiment_id: uuid.UUID) -> float | None:

@@ -51,7 +51,7 @@ def test_the_key_opens_and_makes_the_caller_admin(guarded: TestClient) -> None:
         assert response.json()["owner"] == "admin"
 
 
-def test_without_the_key_every_route_under_v1_is_closed(guarded: TestClient) -> None:
+def test_without_the_key_everything_else_is_closed(guarded: TestClient) -> None:
     failures: list[dict[str, str]] = [
         {},
         {"Authorization": "Bearer"},
@@ -66,7 +66,7 @@ def test_without_the_key_every_route_under_v1_is_closed(guarded: TestClient) -> 
     ]
     for headers in failures:
         encoded = {name.encode(): value.encode() for name, value in headers.items()}
-        for path in ("/v1/experiments", "/v1/catalogue/remedies", "/v1/runs/x", "/v1/nothing", "/v1"):
+        for path in ("/v1/experiments", "/v1/catalogue/remedies", "/v1/runs/x", "/v1/nothing", "/v1", "/nothing"):
             response = guarded.get(path, headers=encoded)
             problem(response, 401)
             assert response.headers["www-authenticate"].startswith("Bearer")
@@ -78,8 +78,13 @@ def test_a_body_is_not_looked_at_before_the_key(guarded: TestClient) -> None:
 
 
 def test_what_tells_nothing_of_experiments_is_open(guarded: TestClient) -> None:
-    for path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"):
+    for path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz"):
         assert guarded.get(path).status_code == 200, path
+
+
+def test_counts_are_for_who_has_the_key(guarded: TestClient) -> None:
+    problem(guarded.get("/metrics"), 401)
+    assert "clinic_requests_total" in guarded.get("/metrics", headers={"X-API-Key": KEY}).text
 
 
 def test_the_admin_sees_every_owner_and_may_ask_for_one(guarded: TestClient, database: Database) -> None:
@@ -108,28 +113,85 @@ def test_a_key_in_a_file_works_as_well(database_url: str, tmp_path: Path) -> Non
         assert client.get("/v1/experiments", headers={"X-API-Key": KEY}).status_code == 200
 
 
-FOREIGN = ["https://evil.example", "http://127.0.0.1.evil.example", "null", "http://[::1", "http://10.0.0.7:8000", ""]
-OURS = ["http://127.0.0.1:8000", "http://localhost:5173", "http://[::1]:8000"]
+FOREIGN = [
+    *("https://evil.example", "http://127.0.0.1.evil.example", "null", "http://[::1", "http://10.0.0.7:8000", ""),
+    *("http://127.0.0.1:8001", "http://localhost", "http://[::1]", "http://127.0.0.2", "file://127.0.0.1"),
+]
+OURS = ["http://127.0.0.1", "https://127.0.0.1"]
+CHANGES = ["/v1/experiments", "/v1/experiments/validate", "/v1/predictions"]
 
 
-def test_without_a_key_a_page_of_another_site_changes_nothing(client: TestClient) -> None:
+def test_without_a_key_a_page_of_another_site_or_port_does_nothing(client: TestClient) -> None:
     links = submit(client)["links"]
     for origin in FOREIGN:
         headers = {"Origin": origin}
-        for path in ("/v1/experiments", "/v1/experiments/validate", "/v1/predictions", links["cancel"]):
+        for path in (*CHANGES, links["cancel"]):
             problem(client.post(path, json=spec(), headers=headers), 403)
         problem(client.delete(links["self"], headers=headers), 403)
+        problem(client.get(links["self"], headers=headers), 403)
     assert [item["state"] for item in client.get("/v1/experiments").json()["items"]] == ["queued"]
 
 
-def test_a_page_of_this_machine_and_a_client_without_a_page_may(client: TestClient) -> None:
+def test_a_page_of_our_own_and_a_client_without_a_page_may(client: TestClient) -> None:
     for origin in OURS:
-        assert client.post("/v1/experiments", json=spec(), headers={"Origin": origin}).status_code == 202
+        headers = {"Origin": origin, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+        assert client.post("/v1/experiments", json=spec(), headers=headers).status_code == 202
+    assert client.post("/v1/experiments", json=spec()).status_code == 202
 
 
-def test_with_a_key_the_origin_does_not_count(guarded: TestClient) -> None:
-    headers = {"Origin": FOREIGN[0], "X-API-Key": KEY}
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "new-site"])
+def test_what_a_browser_sends_for_a_page_of_elsewhere_is_refused_unless_it_is_a_link_to_us(
+    reader: TestClient, site: str
+) -> None:
+    sent = {"Sec-Fetch-Site": site}
+    link = sent | {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    for path in ("/docs", "/v1/experiments", "/metrics", "/healthz"):
+        assert reader.get(path, headers=link).status_code == 200
+        for dest in ("iframe", "embed", "object"):
+            problem(reader.get(path, headers=link | {"Sec-Fetch-Dest": dest}), 403)
+        for mode, dest in (("cors", "empty"), ("no-cors", "script"), ("no-cors", "image")):
+            problem(reader.get(path, headers=sent | {"Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}), 403)
+    for path in CHANGES:  # a form, which needs no script and no Origin in old browsers
+        problem(reader.post(path, json=spec(), headers=link), 403)
+    typed = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert reader.get("/v1/experiments", headers=typed).status_code == 200
+
+
+HERE = ["localhost", "LocalHost:8000", "clinic.localhost:1", "127.0.0.1", "127.3.2.1:65535", "[::1]", "[::1]:8000"]
+ELSEWHERE = [
+    *("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "evillocalhost", ""),
+    *("0.0.0.0:8000", "10.0.0.7", "169.254.0.1", "127.1", "2130706433", "[::2]", "[::]", "::1", "[::1", "[127.0.0.1"),
+    *("evil.example@localhost", "localhost:80:80", "localhost:", "localhost,evil.example", "localhost/", "localhost#"),
+]
+
+
+def test_without_a_key_only_names_of_loopback_are_answered(reader: TestClient) -> None:
+    for host in HERE:
+        assert reader.get("/v1/experiments", headers={"Host": host}).status_code == 200, host
+    for host in ELSEWHERE:
+        for path in ("/v1/experiments", "/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics", "/nothing"):
+            problem(reader.get(path, headers={"Host": host}), 421)
+        problem(reader.post("/v1/predictions", json={}, headers={"Host": host, "Origin": f"http://{host}"}), 421)
+
+
+def test_names_that_are_set_are_answered_as_well(database_url: str) -> None:
+    app = create_app(Settings(database_url=SecretStr(database_url), allowed_hosts=("Clinic.example",)))
+    with TestClient(app, base_url=ADDRESS) as client:
+        for host in ("clinic.example", "CLINIC.example:443", "localhost"):
+            assert client.get("/v1/experiments", headers={"Host": host}).status_code == 200
+        problem(client.get("/healthz", headers={"Host": "other.example"}), 421)
+        ours = {"Host": "clinic.example", "Origin": "https://clinic.example"}
+        assert client.post("/v1/experiments", json=spec(), headers=ours).status_code == 202
+
+
+def test_with_a_key_neither_origin_nor_name_counts_unless_names_are_set(guarded: TestClient, database_url: str) -> None:
+    headers = {"Origin": FOREIGN[0], "Sec-Fetch-Site": "cross-site", "Host": "any.example", "X-API-Key": KEY}
     assert guarded.post("/v1/experiments", json=spec(), headers=headers).status_code == 202
+    named = Settings(database_url=SecretStr(database_url), api_key=SecretStr(KEY), allowed_hosts=("clinic.example",))
+    with TestClient(create_app(named), base_url=ADDRESS) as client:
+        problem(client.get("/v1/experiments", headers=headers), 421)
+        assert client.get("/v1/experiments", headers=headers | {"Host": "clinic.example"}).status_code == 200
+        assert client.get("/readyz").status_code == 200  # as a container looks at its own health
 
 
 def padded(size: int) -> bytes:
@@ -187,4 +249,4 @@ def test_a_length_that_is_none_is_refused_by_somebody(address: str) -> None:
 def test_refusals_are_counted(app: FastAPI) -> None:
     with TestClient(app, base_url=ADDRESS) as client:
         client.post("/v1/experiments", content=b" " * (LIMIT + 1))
-        assert 'clinic_requests_total{method="any",route="unmatched",status="413"} 1.0' in client.get("/metrics").text
+        assert 'clinic_requests_total{method="POST",route="unmatched",status="413"} 1.0' in client.get("/metrics").text

@@ -21,7 +21,7 @@ def heat(columns: int, size: int = 1, broken_from: int | None = None) -> HeatMap
 
 
 def width(drawn: str) -> float:
-    found = re.search(r"width:([0-9.]+)%", drawn)
+    found = re.search(r'<img class=map width="([0-9.]+)%"', drawn)
     assert found is not None
     return float(found[1])
 
@@ -50,7 +50,7 @@ def test_the_caption_says_which_steps_were_recorded_and_where_it_broke() -> None
 def test_the_legend_has_what_is_no_number() -> None:
     drawn = legend(12.0)
     for colour, words in ((SILENT, "exactly zero"), (NOT_FINITE, "not finite")):
-        assert re.search(rf'rgb\({",".join(map(str, colour))}\)"></i>{words}', drawn)
+        assert re.search(rf'rgb\({",".join(map(str, colour))}\)"/></svg>{words}', drawn)
     assert "<span>-12</span><span>-3</span>" in drawn
 
 

@@ -57,11 +57,29 @@ def test_requests_are_counted_by_route_and_status_and_runs_by_state(client: Test
     route = 'route="/v1/experiments/{experiment_id}"'
     assert f'clinic_requests_total{{method="GET",{route},status="200"}} 1.0' in lines
     assert f'clinic_requests_total{{method="GET",{route},status="404"}} 1.0' in lines
-    assert 'clinic_requests_total{method="any",route="unmatched",status="404"} 1.0' in lines
+    assert 'clinic_requests_total{method="GET",route="unmatched",status="404"} 1.0' in lines
     assert 'clinic_runs{state="succeeded"} 1.0' in lines
     assert 'clinic_runs{state="queued"} 1.0' in lines
     assert 'clinic_runs{state="failed"} 0.0' in lines
     assert f'clinic_request_seconds_count{{method="GET",{route}}} 2.0' in lines
+
+
+def test_methods_that_clients_make_up_add_no_series(client: TestClient) -> None:
+    def series() -> int:
+        return len(client.get("/metrics").text.splitlines())
+
+    paths = ["/healthz", "/v1/experiments", "/v1/runs/1", "/nowhere"]
+    client.get("/metrics")
+    for path in paths:
+        client.request("MADEUP", path)
+    before = series()
+    for number in range(50):
+        for path in paths:
+            client.request(f"MADEUP{number}", f"{path}?{number}")
+            client.request("GET", f"/v1/runs/{number}")
+            client.request("get", f"/nowhere/{number}")
+    allowed = 2 * (2 + 18)  # of two routes that only GET asks for: a count and a histogram each, with when they began
+    assert series() - before <= allowed
 
 
 def test_a_mistake_of_ours_is_a_500_that_tells_nothing_and_is_counted(client: TestClient, database: Database) -> None:
@@ -71,6 +89,7 @@ def test_a_mistake_of_ours_is_a_500_that_tells_nothing_and_is_counted(client: Te
     with capture_logs() as logged:
         response = client.get(f"/v1/runs/{run_id}")
     problem(response, 500)
+    assert response.headers["connection"] == "close"
     assert "attempt" not in response.text
     assert [line["path"] for line in logged] == [f"/v1/runs/{run_id}"]
     assert "attempt" in str(logged[0]["exc_info"])

@@ -69,7 +69,7 @@ def test_a_silent_gradient_is_grey_and_a_broken_one_black(client: TestClient, da
     made.write(database, lease, plan, signals, ended=True)
     made.finish(database, lease, plan)
     page = client.get(f"/v1/experiments/{experiment['id']}/report").text
-    (uri,) = re.findall(r'<img class=map style="width:100.00%" alt="[^"]*" src="data:image/png;base64,([^"]*)"', page)
+    (uri,) = re.findall(r'<img class=map width="100.00%" alt="[^"]*" src="data:image/png;base64,([^"]*)"', page)
     data = base64.b64decode(uri)
     packed = zlib.decompress(data[data.index(b"IDAT") + 4 : data.index(b"IEND") - 8])
     pixels = np.frombuffer(packed, dtype=np.uint8).reshape(3, 13)[:, 1:].reshape(3, 4, 3)
