@@ -25,6 +25,10 @@ DRAWN: Final = 1_500
 FEWEST_HEADS: Final = 12
 MOST_HEADS: Final = 128
 SEED: Final = 2
+KEPT: Final = 250_000
+"""Heads × steps × width up to which draws are kept for the next block: 8 MB."""
+MOST: Final = 4_000_000
+"""The same beyond which no heads are drawn: 128 MB."""
 SCORES: Final = 1e4
 """Beyond which a softmax has long been a maximum."""
 ALMOST: Final = 1e-9
@@ -61,17 +65,21 @@ def heads_drawn(steps: int) -> int:
     return min(max(DRAWN // steps, FEWEST_HEADS), MOST_HEADS)
 
 
-@functools.lru_cache(maxsize=1)  # every block of a network asks for the same
 def _draws(heads: int, steps: int, width: int) -> tuple[Array, Array]:
     """Standard normal, (3, heads, steps, width) for the way forward and (heads, steps, width) for the way back."""
     random = np.random.default_rng(SEED)
     return random.standard_normal((3, heads, steps, width)), random.standard_normal((heads, steps, width))
 
 
+_kept_draws = functools.lru_cache(maxsize=1)(_draws)
+"""Every block of a network asks for the same."""
+
+
 def drawn_heads(node: Attend, covariance: Array) -> Heads:
     """Heads that read queries, keys and values of this covariance over steps."""
     steps, width = len(covariance), node.units // node.heads
-    forward, back = _draws(heads_drawn(steps), steps, width)
+    heads = heads_drawn(steps)
+    forward, back = (_kept_draws if heads * steps * width <= KEPT else _draws)(heads, steps, width)
     drawn = _factor(covariance) @ forward
     scores = np.clip(drawn[0] @ drawn[1].transpose(0, 2, 1) / math.sqrt(width), -SCORES, SCORES)
     if node.causal:

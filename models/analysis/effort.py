@@ -4,6 +4,7 @@ Counted before each step that is followed, equal ones once (``repeats.py``), in 
 an AMD EPYC (Zen 4): a count, not a clock, so that the same network is refused everywhere.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -53,6 +54,8 @@ def _activate(_: plan.Activate, signal: Signal) -> float:
 def _attend(node: plan.Attend, signal: Signal) -> float:
     steps = len(followed(signal.spread.size))
     rows, width = attention.heads_drawn(steps) * steps, node.units // node.heads
+    if rows * width > attention.MOST:
+        return math.inf
     return 0.8 + rows * width * (1.5e-5 + 4.5e-7 * steps) + 4e-5 * rows * steps
 
 
