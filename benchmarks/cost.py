@@ -134,7 +134,7 @@ def show(figures: Mapping[str, Any]) -> None:
 def write(prices: Mapping[str, float], edges: Sequence[float]) -> None:
     lines = [f'    "{name}": {price:.3g},' for name, price in sorted(prices.items())]
     low, high = edges
-    text = f'''{module.__doc__ and '"""' + module.__doc__ + '"""'}
+    text = f'''"""{module.__doc__}"""
 
 from typing import Final
 

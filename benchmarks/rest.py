@@ -25,7 +25,7 @@ from models.database import Database
 from models.signals import SIGNALS
 
 CLIENTS: Final = 8
-ROUND: Final = 250
+ROUND: Final = 100
 STEPS: Final = 2_000
 FORMATS: Final = (
     "application/json",

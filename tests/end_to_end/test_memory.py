@@ -1,6 +1,7 @@
-"""What the API holds does not grow with the requests that it has answered: a real process under clients of all kinds."""
+"""What the API holds does not grow with the requests that it has answered: a real process, clients of all kinds."""
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import psutil
 import pytest
 
 from benchmarks.rest import ROUND, loaded, store
-from local.ports import free_port
+from local.ports import free_port, is_free
 from models.database import Database
 
 ROOT = Path(__file__).parent.parent.parent
@@ -22,6 +23,8 @@ def address(database_url: str, tmp_path: Path) -> Iterator[str]:
     settings = {"CLINIC_PORT": str(port), "CLINIC_DATABASE_URL": database_url, "CLINIC_DATA_DIR": str(tmp_path)}
     process = psutil.Popen([sys.executable, "-m", "api"], cwd=ROOT, env=settings)
     try:
+        while process.poll() is None and is_free("127.0.0.1", port):
+            time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
