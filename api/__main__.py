@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from api.app import create_app
 from api.server import Server
-from models import logs
+from models import heap, logs
 from models.settings import Settings
 
 WRONG_SETTINGS = 2
@@ -17,6 +17,7 @@ NOT_STARTED = 3
 
 
 def main() -> int:
+    heap.keep_few_arenas(large_apart=True)
     try:
         settings = Settings()
         app = create_app(settings)

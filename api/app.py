@@ -1,5 +1,6 @@
 """Joins all parts of the API. Everything it needs comes in through ``settings``."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -31,12 +32,15 @@ from api.routes import (
 from api.schema import PROBLEM, Clinic, add_docs, operation_id
 from api.sites import Sites
 from api.uploads.keeping import Shelf
+from models import heap
 from models.database import Database
 from models.settings import Settings
 from models.storage import DatasetFiles
 
 ANSWER_S = 30.0
 """No statement of ours takes so long on a server that works; a request then gets a 503, and its thread is free."""
+GIVE_BACK_S = 10.0
+"""Between two times that freed memory goes back to the system."""
 _DESCRIPTION = """Controlled trials for gradients that vanish or explode: post a network, a data set, an optimiser,
 remedies and seeds; read which layer is ill, why, which remedy repaired it, with what confidence, at what cost."""
 
@@ -53,7 +57,9 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         changes.start()
+        idle = asyncio.create_task(_give_memory_back())
         yield
+        idle.cancel()
         await run_in_threadpool(changes.close)
         database.dispose()
 
@@ -101,6 +107,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     metrics.install(app, database, app.state.streams)
     return app
+
+
+async def _give_memory_back() -> None:
+    while True:
+        await asyncio.sleep(GIVE_BACK_S)
+        await run_in_threadpool(heap.give_back)
 
 
 def _shelf(settings: Settings) -> Shelf:

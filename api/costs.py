@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from api.timing import run_seconds, scale
+from api.timing import SecondsRange, scale
 from api.trials import planned
 from models.analysis.power import seeds_needed
 from models.plan import Variant, runs_per_variant
+from models.plan.cost import run_seconds
 from models.plan.idle import without_effect
 from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
@@ -42,6 +43,7 @@ class Cost(BaseModel):
     steps: int
     trace_values: int
     estimated_device_seconds: float
+    estimated_device_seconds_range: SecondsRange
     warnings: list[str]
     seeds_needed: SeedsNeeded
 
@@ -51,7 +53,8 @@ def estimate(session: Session, spec: ExperimentSpec) -> Cost:
     variants = planned(spec)
     runs = runs_per_variant(spec)
     plans = [variant.plan for variant in variants]
-    seconds = sum(run_seconds(plan) for plan in plans) * runs * scale(session, spec.device)
+    here = scale(session, spec.device)
+    seconds = sum(run_seconds(plan) for plan in plans) * runs * here.factor
     return Cost(
         variants=[
             VariantCost(name=one.name, remedies=list(one.remedies), parameters=one.plan.network.parameters)
@@ -61,6 +64,7 @@ def estimate(session: Session, spec: ExperimentSpec) -> Cost:
         steps=plans[0].steps,
         trace_values=runs * sum(len(SIGNALS) * len(plan.network.rows) * plan.recorded_steps for plan in plans),
         estimated_device_seconds=round(seconds, 3),
+        estimated_device_seconds_range=here.range_of(seconds),
         warnings=_warnings(spec, variants),
         seeds_needed=SeedsNeeded(effect=EFFECT, n=seeds_needed(EFFECT / ASSUMED_SD)),
     )

@@ -30,6 +30,9 @@ from models.tables import Run
 
 log = structlog.get_logger()
 
+# Arrow's own pool keeps the largest batch that it ever had; the system's gives it back.
+pa.set_memory_pool(pa.system_memory_pool())
+
 BATCH_VALUES = 200_000
 """In one batch at most, as long as one chunk of every layer is no more."""
 

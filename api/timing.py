@@ -1,77 +1,48 @@
-"""How long a run will take on a device: arithmetic, memory traffic and dispatch counted from its plan.
-
-The figures are one CPU thread's, fitted to 45 random plans (98 % of them within 25 %); runs that this installation
-has finished correct their scale.
-"""
+"""How an estimate from plans fares here: its scale by the runs that this installation has finished, and its range."""
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Final
 
 import numpy as np
+from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.trials import layers_of
-from models.plan import Plan, plan_variant
+from models.plan import plan_variant
+from models.plan.cost import run_seconds
+from models.plan.prices import HIGH, LOW
 from models.status import State
 from models.tables import Experiment, Run
 
 RECENT_RUNS = 30
 _SMALL_TRIAL = 2_000
-_EVALUATION_S = 0.01
-_STEP_S = {
-    "steps": 450e-6,
-    "layers": 76e-6,
-    "norms": 46e-6,
-    "flops": 8.1e-12,
-    "weights": 2.2e-9,
-    "entries": 0.5e-9,
-    "normed": 3.0e-9,
-}
-_RECORD_S = {"steps": 200e-6, "layers": 18e-6, "weights": 4.0e-9, "entries": 5.2e-9}
+UNKNOWN_MACHINE: Final = 2.0
+"""By which the range is wider on both sides while no run has finished here: other processors are so much apart."""
+
+
+class SecondsRange(BaseModel):
+    """Nine of ten held-out runs lay within; wider where nothing has run here yet."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What one step has to do: ``entries`` are units × cases, ``normed`` those that pass a normalisation."""
+class Scale:
+    """Measured over modelled time: the median over recent ``runs`` on such a device; 1 without any."""
 
-    steps: int
-    layers: int
-    norms: int
-    flops: int
-    weights: int
-    entries: int
-    normed: int
+    factor: float = 1.0
+    runs: int = 0
 
-    @classmethod
-    def of(cls, plan: Plan) -> Self:
-        batch = plan.experiment.batch_size
-        normed = [layer.fan_out for layer in plan.layers if layer.normalization is not None]
-        weights = sum(layer.fan_in * layer.fan_out for layer in plan.layers)
-        return cls(
-            steps=1,
-            layers=len(plan.layers),
-            norms=len(normed),
-            flops=6 * batch * weights,  # forward once, backward twice
-            weights=weights,
-            entries=batch * sum(layer.fan_out for layer in plan.layers),
-            normed=batch * sum(normed),
-        )
-
-    def seconds(self, prices: dict[str, float]) -> float:
-        return sum(price * float(getattr(self, name)) for name, price in prices.items())
+    def range_of(self, seconds: float) -> SecondsRange:
+        """Around an estimate of so many seconds, the factor included."""
+        wider = 1.0 if self.runs else UNKNOWN_MACHINE
+        return SecondsRange(low=round(seconds * LOW / wider, 3), high=round(seconds * HIGH * wider, 3))
 
 
-def run_seconds(plan: Plan) -> float:
-    """Device time of one run: its steps (one pass where it has none), what is recorded of them, its test at the end."""
-    work = Work.of(plan)
-    steps = max(plan.steps, 1)
-    return _EVALUATION_S + steps * work.seconds(_STEP_S) + plan.recorded_steps * work.seconds(_RECORD_S)
-
-
-def scale(session: Session, device: str) -> float:
-    """Measured over modelled time: the median over recent runs on such a device; 1 without any."""
+def scale(session: Session, device: str) -> Scale:
     query = (
         select(Experiment.spec, Run.variant, Run.summary)
         .join(Experiment, Experiment.id == Run.experiment_id)
@@ -88,4 +59,4 @@ def scale(session: Session, device: str) -> float:
             continue
         ratios.append(summary.facts.device_seconds / run_seconds(plan_variant(spec, variant)))
     known = [ratio for ratio in ratios if math.isfinite(ratio) and ratio > 0]
-    return float(np.median(known)) if known else 1.0
+    return Scale(float(np.median(known)), len(known)) if known else Scale()

@@ -12,7 +12,7 @@ from benchmarks.matrix import GOOD, USUAL, USUAL_ONE
 from benchmarks.probe import MLPS, OURS, WIDTHS
 
 Figures = Mapping[str, Any]
-BENCHMARKS = ("probe", "store", "reads", "matrix", "memory", "lost")
+BENCHMARKS = ("probe", "store", "reads", "matrix", "memory", "rest", "lost", "cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +110,25 @@ def of_lost(figures: Figures) -> Iterator[Line]:
     yield known("from the kill to the next attempt, on average", f"{kept['away_s']['mean']:.1f} s")
 
 
+def of_rest(figures: Figures) -> Iterator[Line]:
+    yield most("the API's memory after thousands of requests", 350.0, figures["mb_at_last"], " MB")
+    yield most("its growth per 1,000 requests", 10.0, figures["mb_per_1000_requests"], " MB")
+
+
+def of_cost(figures: Figures) -> Iterator[Line]:
+    share = 100.0 * figures["within"]["all"]
+    yield least("estimates within ±25 %, of runs of all kinds", 90, share, " %")
+
+
 LINES: dict[str, Callable[[Figures], Iterator[Line]]] = {
     "probe": of_probe,
     "store": of_store,
     "reads": of_reads,
     "matrix": of_matrix,
     "memory": of_memory,
+    "rest": of_rest,
     "lost": of_lost,
+    "cost": of_cost,
 }
 
 

@@ -17,7 +17,7 @@ import structlog
 import torch
 from sqlalchemy.exc import DBAPIError
 
-from models import comparisons, runs
+from models import comparisons, heap, runs
 from models.analysis.summary import summarise
 from models.checkpoints import CheckpointFiles
 from models.database import Database
@@ -103,6 +103,7 @@ class Workshop:
                 log.exception("the run failed", run=str(run_id))
                 self._close_run(claim, State.FAILED, _explained(error))
         self._settle(claim)
+        heap.give_back()
 
     def _train(self, claim: Claim, watch: Watch) -> None:
         plan = plan_variant(claim.spec, claim.variant).at_rate(claim.learning_rate)

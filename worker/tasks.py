@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from billiard import current_process
 from celery import current_app, shared_task, signals
 
+from models import heap
 from worker.app import RUN_TASK, ClinicCelery
 from worker.slots import gpu_count, has_gpu
 
@@ -33,6 +34,7 @@ def open_workshop(**_: object) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads_per_worker))  # noqa: TID251
     # torch's compiler makes a cache folder when an optimiser is built; outside the data folder nothing may be left.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.data_dir.resolve() / "torch"))  # noqa: TID251
+    heap.keep_few_arenas(large_apart=False)
     from worker.attempt import Workshop  # noqa: PLC0415 -- torch must not be loaded before the fork
 
     _workshop = Workshop.open(settings, gpu=gpu)

@@ -8,6 +8,7 @@ and likeness are those of all steps, as in Cowsik et al. 2024 (arXiv:2403.02579)
     back      values Aᵀ·E·A, queries E dS·K·Kᵀ·dSᵀ/d, keys E dSᵀ·Q·Qᵀ·dS/d, dS = A∘(G − (A∘G)·1·1ᵀ), G = δ·Vᵀ
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ DRAWN: Final = 1_500
 FEWEST_HEADS: Final = 12
 MOST_HEADS: Final = 128
 SEED: Final = 2
+KEPT: Final = 250_000
+"""Heads × steps × width up to which draws are kept for the next block: 8 MB."""
+MOST: Final = 4_000_000
+"""The same beyond which no heads are drawn: 128 MB."""
 SCORES: Final = 1e4
 """Beyond which a softmax has long been a maximum."""
 ALMOST: Final = 1e-9
@@ -37,7 +42,8 @@ class Heads:
     queries: Array
     keys: Array
     values: Array
-    random: np.random.Generator
+    draws: Array
+    """Standard normal, for the way back."""
 
     def forward(self, covariance: Array) -> Array:
         return np.asarray((self.attention @ covariance @ self.attention.transpose(0, 2, 1)).mean(axis=0))
@@ -47,7 +53,7 @@ class Heads:
         turned = self.attention.transpose(0, 2, 1)
         of_values = (turned @ covariance @ self.attention).mean(axis=0)
         width = self.values.shape[-1]
-        delta = _factor(covariance) @ self.random.standard_normal(self.values.shape)
+        delta = _factor(covariance) @ self.draws
         pulled = self.attention * (delta @ self.values.transpose(0, 2, 1))
         scores = pulled - self.attention * pulled.sum(axis=-1, keepdims=True)
         of_queries = _over_units(scores @ self.keys) / width
@@ -55,16 +61,31 @@ class Heads:
         return np.asarray((of_values + of_queries + of_keys) / 3.0)
 
 
+def heads_drawn(steps: int) -> int:
+    return min(max(DRAWN // steps, FEWEST_HEADS), MOST_HEADS)
+
+
+def _draws(heads: int, steps: int, width: int) -> tuple[Array, Array]:
+    """Standard normal, (3, heads, steps, width) for the way forward and (heads, steps, width) for the way back."""
+    random = np.random.default_rng(SEED)
+    return random.standard_normal((3, heads, steps, width)), random.standard_normal((heads, steps, width))
+
+
+_kept_draws = functools.lru_cache(maxsize=1)(_draws)
+"""Every block of a network asks for the same."""
+
+
 def drawn_heads(node: Attend, covariance: Array) -> Heads:
     """Heads that read queries, keys and values of this covariance over steps."""
-    random, steps, width = np.random.default_rng(SEED), len(covariance), node.units // node.heads
-    heads = min(max(DRAWN // steps, FEWEST_HEADS), MOST_HEADS)
-    drawn = _factor(covariance) @ random.standard_normal((3, heads, steps, width))
+    steps, width = len(covariance), node.units // node.heads
+    heads = heads_drawn(steps)
+    forward, back = (_kept_draws if heads * steps * width <= KEPT else _draws)(heads, steps, width)
+    drawn = _factor(covariance) @ forward
     scores = np.clip(drawn[0] @ drawn[1].transpose(0, 2, 1) / math.sqrt(width), -SCORES, SCORES)
     if node.causal:
         scores = np.where(np.tril(np.ones((steps, steps))) > 0.0, scores, -math.inf)
     weight = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return Heads(weight / weight.sum(axis=-1, keepdims=True), drawn[0], drawn[1], drawn[2], random)
+    return Heads(weight / weight.sum(axis=-1, keepdims=True), drawn[0], drawn[1], drawn[2], back)
 
 
 def attend(node: Attend, signal: Signal) -> tuple[Signal, Callable[[Delta], Delta]]:

@@ -30,6 +30,8 @@ FEW_INCREMENTS: Final = 3
 
 def caveats_of(network: NetworkPlan, batch_size: int, theory: Propagation) -> tuple[str, ...]:
     """What makes the numbers of ``theory`` unsafe."""
+    if not theory.followed:
+        return ("Theory does not follow a network of so many different layers: there is no prediction.",)
     return (
         *_of_size(network),
         *_of_batch_norm(network, batch_size),

@@ -126,11 +126,15 @@ class Forward:
     covariance: Array
 
 
+def units_drawn(steps: int) -> int:
+    return min(max(DRAWN // steps, FEWEST_UNITS), MOST_UNITS)
+
+
 def forward(cell: str, given: Array, weight: float, bias: float, forget_bias: float) -> Forward:
     """``given`` (steps, steps): the covariance of W_ih·x + b_ih over steps; σ² and Var b of W_hh."""
     gates, rule = RULES[cell]
     steps = len(given)
-    units = min(max(DRAWN // steps, FEWEST_UNITS), MOST_UNITS)
+    units = units_drawn(steps)
     random = np.random.default_rng(SEED)
     reads, back = (Process(random.standard_normal((steps, gates, units))) for _ in range(2))
     state, shown = np.zeros(units), np.zeros((steps + 1, units))

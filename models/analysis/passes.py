@@ -13,7 +13,7 @@ A factor without a closed form (which pixel wins a max pool) is a ``break``: lev
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -22,9 +22,11 @@ import numpy as np
 from models.activations import Array
 from models.analysis.between_layers import BETWEEN, Back, Step
 from models.analysis.cells import recur
+from models.analysis.effort import Effort
 from models.analysis.finite_norms import batch_factor, group_factor
 from models.analysis.gates import gate_moments
 from models.analysis.initial_variance import layer_variance
+from models.analysis.repeats import Repeats, Unit, kind_of, layers_in, without_log
 from models.analysis.states import StateLevels
 from models.analysis.taps import inputs_of, taps_of
 from models.analysis.variances import Delta, Signal, cosines, places_of, row_per_token, toeplitz
@@ -39,6 +41,7 @@ class Pass:
 
     network: NetworkPlan
     batch_size: int
+    effort: Effort
     levels: dict[str, tuple[float, int]] = field(default_factory=dict)
     """ln rms δ by layer with the number of breaks above it."""
     states: dict[str, StateLevels] = field(default_factory=dict)
@@ -46,6 +49,11 @@ class Pass:
     """ln of the mean square, of δ at the output, that levels are counted in."""
     shown: frozenset[str] = frozenset()
     """Layers whose h is a sum, or a norm that stands alone."""
+    repeats: Repeats = field(default_factory=Repeats)
+    last: LayerPlan = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.last = self.network.hidden[-1]
 
     def run(self, mean_square: float, steps: int | None = None) -> None:
         """Forward from inputs of that mean square, over so many ``steps`` where not all, and back from independent
@@ -59,8 +67,41 @@ class Pass:
         inputs = np.full(places if steps is None else (steps, *places[1:]), mean_square)
         nothing = np.zeros_like(inputs)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # an infinite χ is an answer
-            out, back = self.chain(self.network.body, Signal(inputs, nothing, nothing, alike=self._alike(inputs)))
-            back(Delta(np.ones_like(out.spread)))
+            self.through(Signal(inputs, nothing, nothing, alike=self._alike(inputs)))
+
+    def through(self, signal: Signal) -> None:
+        """The network's own steps, equal ones once."""
+        kinds, way = _kinds(self.network, self.shown), list[tuple[plan.Node, Unit]]()
+        signal = self.repeats.one(signal)
+        for node, kind in zip(self.network.body, kinds, strict=True):
+            unit = None if kind is None else self.repeats.unit(kind, signal)
+            if unit is None:
+                self.effort.add(node, signal)
+                unit = self.repeats.keep(kind, node, signal, self.step(node, signal))
+            unit.met += 1
+            signal = unit.signal
+            way.append((node, unit))
+        delta = Delta(np.ones_like(signal.spread))
+        for node, unit in reversed(way):
+            delta = unit.back(delta) if unit.met == 1 else self.again(node, unit, delta)
+
+    def again(self, node: plan.Node, unit: Unit, delta: Delta) -> Delta:
+        """The way back of a step that was met more than once: from what is known, with levels under its own names."""
+        key = self.repeats.same(delta.square), self.repeats.same(delta.alike)
+        if key not in unit.known:
+            levels, self.levels = self.levels, {}
+            unit.known[key] = unit.back(without_log(delta)), self.levels
+            self.levels = levels
+        below, levels = unit.known[key]
+        for first, name in zip(layers_in(unit.node), layers_in(node), strict=True):
+            if first in levels:
+                level, breaks = levels[first]
+                self.levels.setdefault(name, (level + 0.5 * delta.log, breaks + delta.breaks))
+        return Delta(below.square, below.log + delta.log, below.breaks + delta.breaks, below.alike)
+
+    def step(self, node: plan.Node, signal: Signal) -> Step:
+        of_layers = OF_LAYERS.get(type(node))
+        return of_layers(self, node, signal) if of_layers else BETWEEN[type(node)](node, signal)
 
     def _alike(self, inputs: Array) -> Array | None:
         """Of a case's steps, or rows; None of a vector's units."""
@@ -71,8 +112,7 @@ class Pass:
     def chain(self, nodes: tuple[plan.Node, ...], signal: Signal) -> Step:
         backs: list[Back] = []
         for node in nodes:
-            of_layers = OF_LAYERS.get(type(node))
-            signal, back = of_layers(self, node, signal) if of_layers else BETWEEN[type(node)](node, signal)
+            signal, back = self.step(node, signal)
             backs.append(back)
         return signal, lambda delta: functools.reduce(lambda its, back: back(its), reversed(backs), delta)
 
@@ -83,7 +123,7 @@ class Pass:
         """
         if layer.name in self.levels:
             return delta
-        if layer is self.network.hidden[-1]:
+        if layer is self.last:
             delta = delta.with_square(delta.square)
             self.unit, delta = delta.log, replace(delta, log=0.0)
         self.levels[layer.name] = (delta.level, delta.breaks)
@@ -198,6 +238,20 @@ OF_LAYERS: Final[dict[type, Callable[[Pass, Any, Signal], Step]]] = {
     plan.Recur: Pass.recurrence,
     plan.Steps: Pass.one_by_one,
 }
+
+
+@functools.lru_cache(maxsize=1)  # the passes of one network follow each other
+def _kinds(network: NetworkPlan, shown: frozenset[str]) -> list[Hashable]:
+    """Of every step of the network; None where it is one of its kind: the last hidden layer's δ is the unit of all,
+    and the states of a loop have a record of their own.
+    """
+    numbers, last = dict[Hashable, int](), network.hidden[-1].name
+    return [
+        None
+        if last in layers_in(node) or any(isinstance(its, plan.Recur) for its in plan.walk((node,)))
+        else numbers.setdefault(kind_of(node, shown), len(numbers))
+        for node in network.body
+    ]
 
 
 def _unit_variance(square: Array) -> float:

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict
 
 from models.analysis.assumed_inputs import assumed_input
 from models.analysis.caveats import caveats_of
+from models.analysis.effort import AT_ONCE
 from models.analysis.meanfield import CRITICAL, LayerMap, critical_weight_variance
 from models.analysis.notes import notes_of
-from models.analysis.propagation import Asymptote, Propagation, has_skips, norms_of, propagate, rate
+from models.analysis.propagation import Asymptote, Propagation, has_skips, norms_of, passes_of, propagate, rate
 from models.analysis.quadrature import gaussian_moments
 from models.analysis.variances import HOMOGENEOUS
 from models.plan import LayerPlan, NetworkPlan, Shape, plan_network
@@ -26,6 +27,9 @@ Regime = Literal["ordered", "critical", "chaotic", "normalised", "residual"]
 
 TRAINABLE: Final = 6.0
 """Trainable up to 6 depth scales, that is to a total gain of ±3 (Schoenholz et al. 2017)."""
+
+MOST_LAYERS: Final = 1_000
+"""Of a network that is asked about by its spec alone; ``effort.py`` says where theory stops short of them."""
 
 LARGEST_LOG: Final = 350.0
 """Of a ratio whose square is still a float."""
@@ -95,9 +99,9 @@ class Prediction(_Answer):
         return max(known, key=abs) if known else None
 
 
-def predict(network: NetworkPlan, batch_size: int) -> Prediction:
+def predict(network: NetworkPlan, batch_size: int, theory: Propagation | None = None) -> Prediction:
     """Mean-field theory of ``network`` as initialised; ``batch_size`` counts under batch norm only."""
-    theory = propagate(network, batch_size)
+    theory = theory or propagate(network, batch_size)
     hidden = network.hidden
     chis = _chis(network, theory)
     time = _time(theory)
@@ -128,14 +132,23 @@ def predict_spec(
     """As ``predict``, from the spec alone; data that is not named is as wide as the hidden layer beside it, or of the
     shape that a caveat states.
 
-    SpecError for batch norm over one case, which has no variance, and for cases that the network cannot take.
+    SpecError for batch norm over one case, which has no variance, for cases that the network cannot take, and for a
+    network that is too much work.
     """
+    if network.layer_count > MOST_LAYERS:
+        message = f"a prediction follows at most {MOST_LAYERS:,} layers"
+        raise SpecError(Problem("network", network.layer_count, message, f"at most {MOST_LAYERS:,} layers"))
     assumed = assumed_input(network, input_width, given)
     planned = plan_network(network, assumed.shape, output_width or assumed.outputs)
     if "batch_norm" in norms_of(planned) and batch_size == 1:
         message = "batch normalisation needs more than one case in every batch"
         raise SpecError(Problem("batch_size", batch_size, message, "at least 2"))
-    answer = predict(planned, batch_size)
+    theory = propagate(planned, batch_size, most=AT_ONCE / passes_of(planned))
+    if not theory.followed:
+        message = "the network has more different layers, heads, pixels or steps than a prediction follows"
+        allowed = "fewer layers, or more that are equal; narrower heads, shorter or smaller cases"
+        raise SpecError(Problem("network", network.layer_count, message, allowed))
+    answer = predict(planned, batch_size, theory)
     return answer.model_copy(update={"caveats": (*answer.caveats, *assumed.caveats)})
 
 

@@ -14,12 +14,14 @@ from typing import Final
 
 import numpy as np
 
+from models.analysis.effort import IN_A_TRIAL, Effort, TooMuchWorkError
 from models.analysis.finite_norms import batch_factor, group_factor
 from models.analysis.increments import kept_increments
 from models.analysis.initial_variance import layer_variance
 from models.analysis.meanfield import LayerMap, asymptotic_multiplier, fixed_point
 from models.analysis.passes import Pass
 from models.analysis.quadrature import gaussian_moments
+from models.analysis.repeats import sides_of
 from models.analysis.states import StateLevels
 from models.plan import LayerPlan, NetworkPlan
 from models.plan.layers import Activate, Attend, Normalise, Residual, walk
@@ -50,6 +52,8 @@ class Propagation:
     increments: tuple[float, ...]
     asymptotes: tuple[Asymptote, ...]
     states: tuple[StateLevels, ...]
+    followed: bool = True
+    """False where the network was too much work, and everything is NaN."""
 
     @property
     def total(self) -> float:
@@ -57,29 +61,47 @@ class Propagation:
         return sum(self.increments)
 
 
-@functools.lru_cache(maxsize=256)  # the runs of a variant, its comparison and its remedies ask for the same
+@functools.lru_cache(maxsize=64)  # the runs of a variant, its comparison and its remedies ask for the same
 def propagate(
-    network: NetworkPlan, batch_size: int, input_mean_square: float = STANDARDISED_MEAN_SQUARE
+    network: NetworkPlan,
+    batch_size: int,
+    input_mean_square: float = STANDARDISED_MEAN_SQUARE,
+    most: float = IN_A_TRIAL,
 ) -> Propagation:
-    """Mean-field theory of the untrained ``network``, measured on batches of ``batch_size``."""
-    found = Pass(network, batch_size)
-    found.run(input_mean_square)
-    levels = _levels(network, batch_size, input_mean_square) or _of(found)
+    """Mean-field theory of the untrained ``network``, measured on batches of ``batch_size``; of a network that takes
+    more than ``most`` work nothing is known.
+    """
+    try:
+        return _propagated(network, batch_size, input_mean_square, Effort(most))
+    except TooMuchWorkError:
+        unknown = tuple(StateLevels(node, (math.nan,) * (node.steps + 1), 1) for node in network.recurrent)
+        return Propagation((math.nan,) * (len(network.hidden) - 1), (), unknown, followed=False)
+
+
+def _propagated(network: NetworkPlan, batch_size: int, mean_square: float, effort: Effort) -> Propagation:
+    found = Pass(network, batch_size, effort)
+    found.run(mean_square)
+    levels = _levels(found, mean_square) or _of(found)
     increments = [_increment(below, above) for below, above in itertools.pairwise(levels)]
-    asymptotes = [_asymptote(layer, batch_size) for layer in network.hidden] if is_stack(network) else []
+    asymptotes = _asymptotes(network, batch_size) if is_stack(network) else []
     states = (found.states[node.layer.name] for node in network.recurrent)
     return Propagation(tuple(increments), tuple(asymptotes), tuple(states))
+
+
+def passes_of(network: NetworkPlan) -> int:
+    """How often an answer follows the network: as it is, with louder inputs, and a stack with lengths that scatter."""
+    return 1 if network.recurrent else 4 if is_stack(network) else 2
 
 
 def _of(found: Pass) -> list[tuple[float, int]]:
     return [found.levels[layer.name] for layer in found.network.hidden]
 
 
-def _levels(network: NetworkPlan, batch_size: int, mean_square: float) -> list[tuple[float, int]]:
+def _levels(whole: Pass, mean_square: float) -> list[tuple[float, int]]:
     """Of networks over steps whose cases differ: δ² of all steps of all cases, each read out at its own end."""
     cases, share = list[list[tuple[float, int]]](), list[float]()
-    for steps, loudness in _cases(network):
-        found = Pass(network, batch_size)
+    for steps, loudness in _cases(whole.network):
+        found = Pass(whole.network, whole.batch_size, whole.effort)
         found.run(mean_square * loudness, steps)
         cases.append(_of(found))
         share.append(found.unit + math.log(steps))
@@ -165,6 +187,14 @@ def _layer_map(layer: LayerPlan) -> LayerMap:
         return made
     square = gaussian_moments(layer.activation, 1.0).square / (1.0 - layer.dropout)
     return replace(made, weight_variance=1.0 / square)  # what makes Var h = 1
+
+
+def _asymptotes(network: NetworkPlan, batch_size: int) -> list[Asymptote]:
+    """Of every hidden layer of a stack; alike layers share one."""
+    kinds = [sides_of(layer) for layer in network.hidden]
+    of_kind = dict(zip(kinds, network.hidden, strict=True))
+    settled = {kind: _asymptote(layer, batch_size) for kind, layer in of_kind.items()}
+    return [settled[kind] for kind in kinds]
 
 
 def _asymptote(layer: LayerPlan, batch_size: int) -> Asymptote:

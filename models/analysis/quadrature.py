@@ -46,6 +46,7 @@ def composite_rule(edges: Iterable[float], limit: float) -> tuple[Array, Array]:
     return (middle + half * _NODE).ravel(), (half * _WEIGHT).ravel()
 
 
+@functools.lru_cache(maxsize=256)
 def edges_of(activation: Activation) -> tuple[float, ...]:
     """Where φ(h) turns: its kinks and a ladder of lengths, in units of h."""
     scale = activation.parameter if activation.shape.parameter == "alpha" else 1.0  # CELU bends over ``alpha``

@@ -74,6 +74,22 @@ def test_a_network_of_the_largest_depth_is_predicted(reader: TestClient) -> None
     assert len(response.json()["layers"]) == 999
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"kind": "transformer", "blocks": 850},
+        {"kind": "transformer", "blocks": 8, "width": 8192, "heads": 1},
+        {"kind": "rnn", "cell": "lstm", "width": 64, "layers": 64},
+        {"kind": "residual_cnn", "channels": [8] * 100, "blocks_per_stage": 1000},
+        {"kind": "mlp", "hidden": list(range(8, 1008))},
+    ],
+    ids=str,
+)
+def test_what_would_take_long_to_predict_is_refused(reader: TestClient, network: object) -> None:
+    answer = problem(reader.post("/v1/predictions", json={"network": network}), 422)
+    assert answer["errors"][0]["field"] == "network"
+
+
 def test_how_alike_the_steps_are_decides_over_gates_and_takes_their_caveat_away(reader: TestClient) -> None:
     network = {"kind": "rnn", "cell": "lstm", "width": 64, "init": {"kind": "lecun_normal"}}
     given = {"form": "sequence", "size": [29, 12]}

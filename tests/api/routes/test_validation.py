@@ -24,7 +24,8 @@ def test_variants_runs_steps_and_values_are_counted(reader: TestClient) -> None:
     weights = 64 * 8 + 8 * 8 + 8 * 8 + 8 * 10
     biases = 8 + 8 + 8 + 10
     assert set(answer) == {
-        "variants", "runs", "steps", "trace_values", "estimated_device_seconds", "warnings", "seeds_needed"
+        "variants", "runs", "steps", "trace_values", "estimated_device_seconds", "estimated_device_seconds_range",
+        "warnings", "seeds_needed",
     }  # fmt: skip
     assert [(variant["name"], variant["parameters"]) for variant in answer["variants"]] == [
         ("baseline", weights + biases),
@@ -68,6 +69,29 @@ def test_finished_runs_correct_the_estimate_by_their_median(client: TestClient, 
         train(database, run_id, device_seconds=measured)
     assert cost(client, seeds=[0])["estimated_device_seconds"] == pytest.approx(7.0, rel=1e-3)
     assert before < 1.0
+
+
+def test_the_range_is_narrower_once_something_has_run_here(client: TestClient, database: Database) -> None:
+    before = cost(client, seeds=[0])
+    for run_id in run_ids(database, submit(client, seeds=[0])):
+        train(database, run_id, device_seconds=7.0)
+    after = cost(client, seeds=[0])
+    widths = []
+    for answer in (before, after):
+        around, estimate = answer["estimated_device_seconds_range"], answer["estimated_device_seconds"]
+        assert around["low"] < estimate < around["high"]
+        widths.append(around["high"] / around["low"])
+    assert widths[1] < 0.5 * widths[0]
+
+
+def test_what_a_plan_costs_counts_pixels_and_steps(reader: TestClient) -> None:
+    """The same weights, applied at more places."""
+    smaller, larger = (
+        cost(reader, steps=200, dataset={"kind": kind}, network={"kind": "cnn", "channels": [16, 16], "pool": None})
+        for kind in ("digits", "mnist_5k")
+    )
+    assert larger["variants"][0]["parameters"] == smaller["variants"][0]["parameters"]
+    assert larger["estimated_device_seconds"] > 3.0 * smaller["estimated_device_seconds"]
 
 
 def test_runs_that_ended_early_or_on_another_device_correct_nothing(client: TestClient, database: Database) -> None:
