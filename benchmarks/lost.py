@@ -21,12 +21,12 @@ import httpx
 from sqlalchemy import select
 
 from benchmarks import report
-from benchmarks.servers import clinic, scratch
 from local.supervisor import Clinic
 from models.database import Database
 from models.rollups import CHUNK_RECORDS
 from models.status import State
 from models.tables import Run
+from proofs.clinic import clinic, scratch
 
 SPEC: dict[str, Any] = {
     "name": "lost",

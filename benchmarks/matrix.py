@@ -17,12 +17,12 @@ import httpx
 from sqlalchemy import select
 
 from benchmarks import plain, report
-from benchmarks.servers import WORKERS, clinic, scratch
 from local.client import FINISHED
 from models.database import Database
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from models.tables import Attempt, Run
+from proofs.clinic import WORKERS, clinic, scratch
 
 Spec = dict[str, Any]
 USUAL_SEEDS = 2

@@ -12,11 +12,11 @@ import numpy as np
 import psycopg
 
 from benchmarks import peers
-from benchmarks.servers import Scratch
 from local.child import Program
 from local.folder import Folder
 from local.ports import free_port
 from local.server import HOST, start
+from proofs.clinic import Scratch
 
 DATABASE = "mlflow"
 BATCH = 1000

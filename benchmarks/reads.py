@@ -16,13 +16,13 @@ import httpx
 from sqlalchemy import func, select, text
 
 from benchmarks import made, mlflow, peers, report
-from benchmarks.servers import Scratch, clinic, scratch
 from models import runs
 from models.database import Database
 from models.plan import expand
 from models.rollups import CHUNK_RECORDS
 from models.signals import SIGNALS
 from models.tables import Experiment
+from proofs.clinic import Scratch, clinic, scratch
 
 LAYERS = 50
 LONG = {"steps": 100_000, "seeds": {"count": 2}}

@@ -14,10 +14,10 @@ import numpy as np
 from sqlalchemy import text
 
 from benchmarks import made, mlflow, peers, report, rows
-from benchmarks.servers import Scratch, scratch
 from models.database import Database
 from models.rollups import CHUNK_RECORDS
 from models.signals import CURVES, SIGNALS
+from proofs.clinic import Scratch, scratch
 from worker.probe import StepRecord
 from worker.recorder import Recorder
 
