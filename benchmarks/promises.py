@@ -1,4 +1,4 @@
-"""What the clinic promises of its speed, and what the last run of each benchmark found: one line per promise.
+"""What the clinic promises of its speed, and what the last run of each benchmark measured: one line per promise.
 
 A figure that does not hold stands here as it is.
 """

@@ -7,8 +7,8 @@ from typing import Final
 @dataclass(frozen=True, slots=True)
 class Scale:
     """``every`` = 7 trains each seventh of the cases that were chosen on, and all that are held out; an even
-    number would     leave one optimiser out. ``specs``: random networks of each kind. ``resampled``: samples in a cell where each sample
-    is bootstrapped.
+    number would leave one optimiser out. ``specs``: random networks of each kind. ``resampled``: samples in a cell
+    where each sample is bootstrapped.
     """
 
     seeds: int
