@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark with its defaults, each in a process of its own, and at the end what was promised."""
+"""``make bench``: every benchmark with its defaults, each in a process of its own, and at the end what is held."""
 
 import argparse
 import subprocess
@@ -11,7 +11,7 @@ from benchmarks import peers, promises
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help="by default all: " + ", ".join(promises.BENCHMARKS))
-    parser.add_argument("--summary", action="store_true", help="only what the last runs found")
+    parser.add_argument("--summary", action="store_true", help="only the figures of the last runs")
     asked = parser.parse_args()
     if unknown := [name for name in asked.names if name not in promises.BENCHMARKS]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(promises.BENCHMARKS)}")
@@ -25,7 +25,7 @@ def main() -> int:
 
 
 def ran(name: str) -> bool:
-    """Whether it came to its end. What one leaves in memory and threads must not reach the next."""
+    """Whether it ended without an error. What a benchmark leaves in memory and threads must not reach the next one."""
     began = time.monotonic()
     print(f"\n══ {name}", flush=True)
     done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False)  # noqa: S603 -- our own modules

@@ -1,7 +1,7 @@
 """Ways to watch the layers of a network while it trains, ours and those of others, each around the same trainer.
 
-An arm is made for one trainer and called after each of its steps; the step's gradients are still there then. Its time
-counts with the step's. What an arm returns is what somebody would log: per layer, in forward order.
+An arm is made for one trainer and called after each of its steps, when the gradients of the step are still there. Its
+time counts with that of the step. It returns what somebody would log: values per layer, in forward order.
 """
 
 import os
@@ -56,11 +56,11 @@ def _gradients(weights: list[Tensor]) -> list[Tensor]:
 def wandb_watch() -> Iterator[Arm]:
     """``wandb.watch(log="all", log_freq=1)`` and a ``log`` per step, offline: it writes to a folder that disappears.
 
-    What its own process and threads do beside is in no figure.
+    What its own process and threads do meanwhile is in no figure.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for its in ("CACHE", "CONFIG", "DATA"):
-            os.environ[f"WANDB_{its}_DIR"] = folder  # noqa: TID251 -- its only way to leave the user's home alone
+        for kind in ("CACHE", "CONFIG", "DATA"):
+            os.environ[f"WANDB_{kind}_DIR"] = folder  # noqa: TID251 -- its only way to leave the user's home alone
         os.environ["WANDB_ERROR_REPORTING"] = "false"  # noqa: TID251 -- nothing goes over a network
         settings = peers.wandb().Settings(silent=True, console="off", x_disable_stats=True)
         run = peers.wandb().init(mode="offline", dir=folder, project="benchmark", settings=settings)

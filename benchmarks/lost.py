@@ -2,7 +2,7 @@
 
 A clinic with one worker trains one long run over HTTP; its child is killed at random moments, with a checkpoint every
 so many seconds and without any. How far the child was is known by its last write, a second old at most, and by its
-pace; where the next attempt begins says the database. The bound is what the life of a run promises: the interval and
+pace. The database says where the next attempt begins. The bound is what the life of a run promises: the interval and
 the rest of a chunk of 200 records.
 """
 
@@ -21,12 +21,12 @@ import httpx
 from sqlalchemy import select
 
 from benchmarks import report
-from benchmarks.servers import clinic, scratch
 from local.supervisor import Clinic
 from models.database import Database
 from models.rollups import CHUNK_RECORDS
 from models.status import State
 from models.tables import Run
+from proofs.clinic import clinic, scratch
 
 SPEC: dict[str, Any] = {
     "name": "lost",
@@ -70,7 +70,7 @@ def main() -> None:
         settings = {"CLINIC_CHECKPOINT_S": str(every_s), "CLINIC_MAX_ATTEMPTS": "1000"}
         with scratch() as on, clinic(on, workers=1, **settings) as running:
             kills = list(Watched(on.database, running).kills(asked.kills, random.Random(report.SEED)))  # noqa: S311
-        figures[name] = told(kills, every_s)
+        figures[name] = figures_of(kills, every_s)
     report.save("lost", {"experiment": SPEC, **vars(asked)}, figures)
     show(figures, asked.checkpoint_seconds)
 
@@ -134,8 +134,8 @@ class Watched:
             return session.execute(select(*columns).where(Run.id == self._run_id)).one()
 
 
-def told(kills: Sequence[Kill], every_s: float) -> dict[str, Any]:
-    """``bound_s``: none without checkpoints, where a kill costs all there was."""
+def figures_of(kills: Sequence[Kill], every_s: float) -> dict[str, Any]:
+    """``bound_s`` is None without checkpoints, where a kill costs all that was trained."""
     step_s = statistics.median(kill.step_s for kill in kills)
     return {
         "kills": [asdict(kill) for kill in kills],
@@ -157,13 +157,13 @@ def show(figures: dict[str, Any], every_s: float) -> None:
     rows = [
         (
             names[name],
-            len(its["kills"]),
-            *its["lost_steps"].values(),
-            *its["lost_s"].values(),
-            its["bound_s"],
-            *its["away_s"].values(),
+            len(cost["kills"]),
+            *cost["lost_steps"].values(),
+            *cost["lost_s"].values(),
+            cost["bound_s"],
+            *cost["away_s"].values(),
         )
-        for name, its in figures.items()
+        for name, cost in figures.items()
     ]
     report.show("What a killed worker child costs, on average and at most", header, rows)
 

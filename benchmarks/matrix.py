@@ -17,19 +17,19 @@ import httpx
 from sqlalchemy import select
 
 from benchmarks import plain, report
-from benchmarks.servers import WORKERS, clinic, scratch
 from local.client import FINISHED
 from models.database import Database
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from models.tables import Attempt, Run
+from proofs.clinic import WORKERS, clinic, scratch
 
 Spec = dict[str, Any]
 USUAL_SEEDS = 2
-"""The usual script trains the variants of the first seeds only: one run after another, its time is in proportion."""
+"""The usual script trains the variants of the first seeds only. Its runs follow one another: time is in proportion."""
 
 USUAL_LIMIT_S = 60.0
-"""On a busy machine torch's threads wait for each other without end."""
+"""Of the usual script: on a busy machine torch's threads wait for each other without end."""
 
 SPEC: Spec = {
     "name": "matrix",
@@ -84,8 +84,8 @@ def one_round(service: "Service", spec: Spec) -> dict[str, dict[str, float]]:
     usual_one = plain.train_all("usual", some, limit_s=USUAL_LIMIT_S)
     named = {SERVICE: ours, GOOD: good, USUAL: usual, USUAL_ONE: usual_one}
     return {
-        name: {"seconds": its.seconds * len(arms) / its.runs, "accuracy": its.accuracy, "runs": its.runs}
-        for name, its in named.items()
+        name: {"seconds": way.seconds * len(arms) / way.runs, "accuracy": way.accuracy, "runs": way.runs}
+        for name, way in named.items()
     }
 
 
@@ -101,10 +101,10 @@ def ratios(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, flo
     return {
         name: {
             "runs": rounds[0][name]["runs"],
-            "seconds": round(statistics.median(its[name]["seconds"] for its in rounds), 2),
-            "accuracy": round(statistics.median(its[name]["accuracy"] for its in rounds), 4),
+            "seconds": round(statistics.median(times[name]["seconds"] for times in rounds), 2),
+            "accuracy": round(statistics.median(times[name]["accuracy"] for times in rounds), 4),
             "service_over": round(
-                statistics.median(its[SERVICE]["seconds"] / its[name]["seconds"] for its in rounds), 3
+                statistics.median(times[SERVICE]["seconds"] / times[name]["seconds"] for times in rounds), 3
             ),
         }
         for name in rounds[0]
@@ -112,7 +112,7 @@ def ratios(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, flo
 
 
 class Service:
-    """A client that submits and waits; what the API does not tell, such as when a claim was made, is read beside it."""
+    """A client that submits and waits. What the API does not tell, as when a run was claimed, is read from rows."""
 
     def __init__(self, address: str, database: Database) -> None:
         self._http = httpx.Client(base_url=address, timeout=60.0, trust_env=False)
@@ -125,8 +125,8 @@ class Service:
         seconds = time.perf_counter() - began
         with self._database.begin() as session:
             query = select(Run.summary).where(Run.experiment_id == uuid.UUID(experiment["id"]))
-            summaries = [its for its in session.execute(query).scalars() if its is not None]
-        accuracy = statistics.fmean(its.facts.test_metric for its in summaries)
+            summaries = [summary for summary in session.execute(query).scalars() if summary is not None]
+        accuracy = statistics.fmean(summary.facts.test_metric for summary in summaries)
         return plain.Trained(seconds, accuracy, len(summaries))
 
     def starts(self, count: int) -> dict[str, Any]:
@@ -170,8 +170,8 @@ def show(spec: Spec, figures: dict[str, Any]) -> None:
         f"medians of {len(figures['rounds'])} rounds",
         ("", "runs trained", "seconds for all", "the service over it", "mean accuracy"),
         [
-            (name, its["runs"], its["seconds"], its["service_over"], its["accuracy"])
-            for name, its in figures["matrix"].items()
+            (name, way["runs"], way["seconds"], way["service_over"], way["accuracy"])
+            for name, way in figures["matrix"].items()
         ],
     )
     start = figures["start"]

@@ -18,10 +18,10 @@ import numpy as np
 from sqlalchemy import select
 
 from benchmarks import report
-from benchmarks.servers import clinic, scratch
 from models.database import Database
 from models.status import State
 from models.tables import Run
+from proofs.clinic import clinic, scratch
 
 SPEC: dict[str, Any] = {
     "name": "memory",

@@ -1,4 +1,4 @@
-"""MLflow as a peer: its own server on a database beside ours, and the few calls of its HTTP API that compare."""
+"""MLflow as a peer: its own server on a database beside ours, and those calls of its HTTP API that are compared."""
 
 import time
 import uuid
@@ -12,11 +12,11 @@ import numpy as np
 import psycopg
 
 from benchmarks import peers
-from benchmarks.servers import Scratch
 from local.child import Program
 from local.folder import Folder
 from local.ports import free_port
 from local.server import HOST, start
+from proofs.clinic import Scratch
 
 DATABASE = "mlflow"
 BATCH = 1000
@@ -24,8 +24,8 @@ BATCH = 1000
 
 
 class MlflowServer:
-    """As ``mlflow server`` starts by default, but for one worker process (the one client here asks one thing at a time)
-    and no artifacts.
+    """As ``mlflow server`` starts by default, but without artifacts and with one worker process: the one client here
+    sends one request at a time.
     """
 
     start_timeout_s = 180.0  # it imports much and migrates its database first
@@ -92,19 +92,18 @@ class Mlflow:
         """All points of one metric of one run, page by page."""
         query = {"run_id": run, "metric_key": key}
         answer = self._get("api/2.0/mlflow/metrics/get-history", query)
-        found: list[dict[str, Any]] = answer["metrics"]
+        points: list[dict[str, Any]] = answer["metrics"]
         while token := answer.get("next_page_token"):
             answer = self._get("api/2.0/mlflow/metrics/get-history", query | {"page_token": token})
-            found += answer["metrics"]
-        return found
+            points += answer["metrics"]
+        return points
 
     def sampled(self, run: str, key: str, points: int) -> list[dict[str, Any]]:
         """One metric thinned to about so many points: what MLflow's own pages ask for."""
         query = {"run_ids": run, "metric_key": key, "max_results": points}
-        found: list[dict[str, Any]] = self._get("ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", query)[
-            "metrics"
-        ]
-        return found
+        answer = self._get("ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", query)
+        thinned: list[dict[str, Any]] = answer["metrics"]
+        return thinned
 
     def stored_bytes(self) -> int:
         """Of its two tables of metrics with their indexes."""
@@ -152,7 +151,7 @@ class Filled:
 
 
 def fill(mlflow: Mlflow, keys: Sequence[str], seconds: float) -> Filled:
-    """Log one run, all ``keys`` at every step in batches of 1000, for so long."""
+    """Log one run for so many seconds: all ``keys`` at every step, in batches of 1000."""
     run, sent = mlflow.new_run(), 0
     points = _points(keys)
     began = time.perf_counter()

@@ -1,9 +1,9 @@
 """Where the peers are: MLflow and wandb, in ``benchmarks/.venv``, made by the first ``make bench``.
 
-An environment of their own, because MLflow wants another pyarrow than the clinic and nothing of theirs may reach the
-code that is measured. MLflow runs there as a process and is spoken to over HTTP, so its packages never meet ours.
-wandb has to hook into a model inside this process: its environment is put at the *end* of the import path, so that
-torch, numpy, pydantic and all else that both have stay the clinic's, and nothing is downloaded twice.
+They have an environment of their own: MLflow wants another pyarrow than the clinic, and nothing of theirs may reach the
+code that is measured. MLflow runs there as a process and is spoken to over HTTP, so its packages never meet ours. wandb
+has to hook into a model inside this process. So its environment is put at the *end* of the import path: torch, numpy,
+pydantic and all else that both have stay the clinic's, and nothing is downloaded twice.
 """
 
 import importlib
@@ -25,8 +25,8 @@ def installed() -> bool:
 
 def versions() -> dict[str, str]:
     """Of the peers that are installed; empty without them."""
-    found = importlib.metadata.distributions(path=[str(_packages())]) if installed() else ()
-    return {each.name: each.version for each in found if each.name in NAMES}
+    distributions = importlib.metadata.distributions(path=[str(_packages())]) if installed() else ()
+    return {each.name: each.version for each in distributions if each.name in NAMES}
 
 
 def wandb() -> Any:

@@ -1,5 +1,6 @@
-"""The matrix of ``benchmarks.matrix`` as scripts without any service would train it: nothing here is the clinic's but
-the data's split. Same networks, remedies, batches, steps, validation per epoch and test at the end; nothing is traced.
+"""The matrix of ``benchmarks.matrix`` as scripts without a service train it: only the data's split is the clinic's.
+
+Networks, remedies, batches, steps, validation per epoch and the test at the end are the same; nothing is traced.
 """
 
 import math
@@ -63,7 +64,7 @@ def train_all(
 
 
 def _prepare(parent: int, ready: Barrier, threads: int | None) -> None:
-    """One step of everything, so that nobody pays for what is loaded on first use. It dies with its parent."""
+    """One step of everything: what is loaded on first use is in nobody's time. It dies with its parent."""
     die_with(parent, signal.SIGKILL)
     if threads is not None:
         torch.set_num_threads(threads)

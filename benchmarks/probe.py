@@ -1,9 +1,9 @@
 """``python -m benchmarks.probe``: what recording costs, as the time of a watched step over that of an unwatched one.
 
 All arms train the same network on the same batches with Adam in its fused form, in one process and on one thread, in
-turns: the machine's moods hit all alike. Times are of the thread's CPU; a ratio is the median over rounds of an arm's
-median step over the untraced one's in the same round. Peers are looked at for MLPs; networks of other kinds show ours
-beside untraced alone.
+turns, so that the load of the machine hits all alike. Times are of the thread's CPU. A ratio is that of an arm's median
+step to the untraced one's in the same round, and of these the median over rounds. Peers are measured on MLPs; on
+networks of other kinds ours stands beside untraced alone.
 """
 
 import argparse
@@ -27,7 +27,7 @@ DEPTHS, WIDTHS, BATCH = (3, 20, 50), (64, 256), 128
 UNTRACED, OURS = "untraced", "ours: 9 signals"
 OWN: Mapping[str, Arm] = {"foreach norm of gradients": arms.foreach_norm, ".item() loop": arms.item_loop}
 TURN = 5
-"""Steps in a row of one kind; the first of them finds the others' data in the caches and is left out."""
+"""Steps in a row of one arm. The first of them finds the others' data in the caches and is left out."""
 FEWEST_ROUNDS = 15
 
 Spec = dict[str, Any]
@@ -88,19 +88,19 @@ def plan_of(spec: Spec) -> Plan:
 
 
 def measure(plan: Plan, groups: Sequence[Mapping[str, Arm]], seconds: float) -> dict[str, Any]:
-    """Every arm's step, ratio and µs per layer. A group takes its turns for so many seconds, beside an untraced
-    trainer of its own: what leaves the caches as full as wandb does must not stand between the others.
+    """Every arm's step, ratio and µs per layer. Each group takes its turns for so many seconds, beside an untraced
+    trainer of its own: wandb leaves the caches full, which must not slow the other groups.
     """
-    layers, found, rounds = len(plan.layers), dict[str, dict[str, float]](), 0
+    layers, figures, rounds = len(plan.layers), dict[str, dict[str, float]](), 0
     for number, group in enumerate(groups):
         steps = {UNTRACED: steps_of(plan, arms.nothing)}
         if number == 0:
             steps[OURS] = steps_of(plan, arms.nothing, record=True)
         steps |= {name: steps_of(plan, arm) for name, arm in group.items()}
         taken = list(turns(steps, seconds))
-        found |= {name: _figures(taken, name, layers) for name in steps if name not in found}
+        figures |= {name: _figures(taken, name, layers) for name in steps if name not in figures}
         rounds = rounds or len(taken)
-    return {"layers": layers, "rounds": rounds, "arms": found}
+    return {"layers": layers, "rounds": rounds, "arms": figures}
 
 
 def _figures(rounds: list[dict[str, float]], name: str, layers: int) -> dict[str, float]:
@@ -115,8 +115,8 @@ def _figures(rounds: list[dict[str, float]], name: str, layers: int) -> dict[str
 def turns(steps: Mapping[str, Iterator[float]], seconds: float) -> Iterator[dict[str, float]]:
     """One round after another; each begins with another arm, so that none always follows the same one."""
     names = list(steps)
-    for its in steps.values():
-        turn(its)
+    for arm in steps.values():
+        turn(arm)
     began = time.perf_counter()
     for number in itertools.count():
         if number >= FEWEST_ROUNDS and time.perf_counter() - began >= seconds:
@@ -151,8 +151,8 @@ def show(name: str, figures: dict[str, Any]) -> None:
         f"{name}: {figures['layers']} layers, {figures['rounds']} rounds",
         ("", "µs/step", "ratio", "µs/layer"),
         [
-            (arm, its["step_us"], its["ratio"], its["us_per_layer"] if arm != UNTRACED else None)
-            for arm, its in figures["arms"].items()
+            (arm, cost["step_us"], cost["ratio"], cost["us_per_layer"] if arm != UNTRACED else None)
+            for arm, cost in figures["arms"].items()
         ],
     )
 

@@ -2,7 +2,7 @@
 
 A real uvicorn process over HTTP on loopback, one client that keeps its connection. Runs are written and ended by the
 code that workers use, without being trained; experiments are submitted by the code that the API uses. Beside it
-MLflow's own server gives out, through its own API, the per-layer histories that it was filled with.
+MLflow's server is filled with histories per layer and gives them out, both through its own API.
 """
 
 import argparse
@@ -16,13 +16,13 @@ import httpx
 from sqlalchemy import func, select, text
 
 from benchmarks import made, mlflow, peers, report
-from benchmarks.servers import Scratch, clinic, scratch
 from models import runs
 from models.database import Database
 from models.plan import expand
 from models.rollups import CHUNK_RECORDS
 from models.signals import SIGNALS
 from models.tables import Experiment
+from proofs.clinic import Scratch, clinic, scratch
 
 LAYERS = 50
 LONG = {"steps": 100_000, "seeds": {"count": 2}}
@@ -62,13 +62,10 @@ def main() -> None:
         with clinic(on, "api") as running:
             asking = Asking(running.address, stored, asked.steps, asked.requests)
             answers = asking.all()
-            figures = {"stored": _told(stored), "clinic": answers, "mlflow": beside(on, asking, asked)}
+            counts = {"trace_values": stored.values, "experiments": stored.experiments}
+            figures = {"stored": counts, "clinic": answers, "mlflow": beside(on, asking, asked)}
     report.save("reads", {"long": LONG, "compared": COMPARED, "layers": LAYERS, **vars(asked)}, figures)
     show(figures)
-
-
-def _told(stored: Stored) -> dict[str, int]:
-    return {"trace_values": stored.values, "experiments": stored.experiments}
 
 
 # --- filling -----------------------------------------------------------------------------------------------------
@@ -78,8 +75,8 @@ def store(database: Database, asked: argparse.Namespace) -> Stored:
     _, long_runs = made.submit(database, made.spec(**{**LONG, "steps": asked.steps}))
     for run_id in long_runs:
         train(database, run_id)
-    compared, its_runs = made.submit(database, made.spec(**COMPARED))
-    for run_id in its_runs:
+    compared, compared_runs = made.submit(database, made.spec(**COMPARED))
+    for run_id in compared_runs:
         train(database, run_id)
     submit_many(database, asked.experiments - 2)
     with database.begin() as session:
@@ -200,7 +197,7 @@ def show(figures: dict[str, Any]) -> None:
     report.show(
         f"The API with {stored['trace_values']:,} trace values and {stored['experiments']:,} experiments",
         ("", "p50 ms", "p95 ms", "kB"),
-        [(name, its["p50"], its["p95"], its["kilobytes"]) for name, its in figures["clinic"].items()],
+        [(name, read["p50"], read["p95"], read["kilobytes"]) for name, read in figures["clinic"].items()],
     )
     peer = figures["mlflow"]
     if peer is not None:
@@ -212,9 +209,9 @@ def show(figures: dict[str, Any]) -> None:
 
 
 def _beside(peer: dict[str, Any]) -> Iterator[Sequence[object]]:
-    for name, its in peer.items():
-        if isinstance(its, dict):
-            yield name, its["p50"], its["p95"]
+    for name, read in peer.items():
+        if isinstance(read, dict):
+            yield name, read["p50"], read["p95"]
 
 
 if __name__ == "__main__":

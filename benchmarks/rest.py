@@ -20,9 +20,9 @@ import psutil
 from benchmarks import made, report
 from benchmarks.memory import memory_of
 from benchmarks.reads import train
-from benchmarks.servers import clinic, scratch
 from models.database import Database
 from models.signals import SIGNALS
+from proofs.clinic import clinic, scratch
 
 CLIENTS: Final = 8
 ROUND: Final = 100

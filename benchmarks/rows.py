@@ -26,7 +26,7 @@ class Filled:
 
 
 def fill(url: str, signals: tuple[str, ...], layers: int, seconds: float) -> Filled:
-    """Writes as a worker would, 200 steps of all signals and layers to a transaction, for so long."""
+    """Writes for so many seconds as a worker would: 200 steps of all signals and layers in each transaction."""
     values, run_id = 0, uuid.uuid4()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(TABLE)
@@ -53,8 +53,8 @@ def _copy(connection: psycopg.Connection, points: Iterator[Point]) -> int:
 
 def _points(run_id: uuid.UUID, signals: tuple[str, ...], layers: int, first: int) -> Iterator[Point]:
     values = np.exp(np.random.default_rng(first).standard_normal((len(signals), layers, STEPS_A_WRITE)))
-    for signal, its in zip(signals, values, strict=True):
-        for layer, row in enumerate(its):
+    for signal, layers_of_signal in zip(signals, values, strict=True):
+        for layer, row in enumerate(layers_of_signal):
             name = f"hidden.{layer}"
             for step, value in enumerate(row.tolist(), start=first):
                 yield run_id, signal, name, step, value

@@ -14,10 +14,10 @@ import numpy as np
 from sqlalchemy import text
 
 from benchmarks import made, mlflow, peers, report, rows
-from benchmarks.servers import Scratch, scratch
 from models.database import Database
 from models.rollups import CHUNK_RECORDS
 from models.signals import CURVES, SIGNALS
+from proofs.clinic import Scratch, scratch
 from worker.probe import StepRecord
 from worker.recorder import Recorder
 
@@ -74,7 +74,7 @@ def _filled(values: int, seconds: float, size: int) -> dict[str, float]:
 
 
 def through_the_writer(database: Database, steps: int) -> dict[str, float]:
-    """Five chunks to a transaction. The values are ready; what is timed turns them into rows, and commits."""
+    """Five chunks to a transaction. The values are ready: turning them into rows is timed, and the commits."""
     _, [run_id] = made.submit(database, made.spec(**SPEC, steps=steps))
     lease, plan = made.claim(database, run_id)
     signals, curves = made.values(LAYERS, CHUNK_RECORDS, seed=report.SEED)
@@ -156,9 +156,9 @@ def _lines(figures: dict[str, Any], asked: argparse.Namespace) -> Iterator[tuple
         f"a row per point, COPY, {asked.row_seconds:.0f} s": figures["row_per_point"],
         f"MLflow's server, log-batch of 1000, {asked.mlflow_seconds:.0f} s": figures["mlflow"],
     }
-    for name, its in named.items():
-        if its is not None:
-            yield name, its["values"], its["seconds"], its["values_per_second"], its.get("bytes_per_value")
+    for name, way in named.items():
+        if way is not None:
+            yield name, way["values"], way["seconds"], way["values_per_second"], way.get("bytes_per_value")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,22 @@
-"""What became of all runs beside their undisturbed references, and of all experiments beside what was asked for."""
+"""Compares all runs with their undisturbed references, and all experiments with those that clients expect."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from chaos import books
-from chaos.left import Left, left_by
-from chaos.orders import Asked
+from chaos import invariants
+from chaos.client import Expected
+from chaos.outputs import Outputs, outputs_of
 from models.database import Database
 from models.plan import Plan, plan_variant
 from models.specs.experiment import ExperimentSpec
 from models.status import State
 from models.tables import Experiment, Run
+from proofs.promise import Promise
 
 Arm = tuple[str, str, int]
 """Experiment by name, variant, seed: runs of one arm must be alike."""
@@ -53,9 +54,8 @@ class _Trained:
 
 @dataclass(slots=True)
 class Findings:
-    """``lost`` and ``doubled`` count experiments, and steps of layers and curves; ``wrong`` says all that is not right.
-
-    Runs that were cancelled in time are not among ``runs``.
+    """``lost`` and ``doubled`` count experiments, and steps of layers and curves. ``wrong`` has a line for all that
+    is not right. Runs that were cancelled in time are not among ``runs``.
     """
 
     lost: int = 0
@@ -68,7 +68,18 @@ class Findings:
 
     @property
     def right(self) -> bool:
-        return not (self.lost or self.doubled or self.hanging or self.wrong) and self.identical == self.runs > 0
+        return all(promise.held for promise in self.promises())
+
+    def promises(self) -> Iterator[Promise]:
+        for what, number in (
+            ("experiments and steps that are lost", self.lost),
+            ("experiments and steps that are doubled", self.doubled),
+            ("runs without an end", self.hanging),
+            ("all that is wrong, line by line above", len(self.wrong)),
+        ):
+            yield Promise(what, "0", str(number), number == 0)
+        identical = f"{self.identical} of {self.runs}"
+        yield Promise("runs like their reference, bit for bit", "all", identical, self.identical == self.runs > 0)
 
     def __str__(self) -> str:
         return f"lost={self.lost} doubled={self.doubled} identical={self.identical}/{self.runs} hanging={self.hanging}"
@@ -76,46 +87,45 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Undisturbed:
-    """What the references have left, by arm, and which experiments they are."""
+    """What the references have stored, by arm, and which experiments they are."""
 
-    left: Mapping[Arm, Left]
+    outputs: Mapping[Arm, Outputs]
     experiment_ids: frozenset[uuid.UUID]
 
 
 def references(database: Database) -> Undisturbed:
-    """Every run that there is: asked before the first fault."""
+    """Every run that there is, before the first fault."""
     with database.begin() as session:
         rows = _runs(session)
-        left = {row.arm: left_by(session, row.id, row.plan) for row in rows}
-    return Undisturbed(left, frozenset(row.experiment_id for row in rows))
+        outputs = {row.arm: outputs_of(session, row.id, row.plan) for row in rows}
+    return Undisturbed(outputs, frozenset(row.experiment_id for row in rows))
 
 
-def compare(database: Database, undisturbed: Undisturbed, asked: Asked) -> Findings:
-    """Every run beside the reference of its arm, one transaction each, and every experiment beside what was asked.
-
-    A reference is looked at again and counted only if it is no longer what it was.
+def compare(database: Database, undisturbed: Undisturbed, expected: Expected) -> Findings:
+    """Every run is compared with the reference of its arm, in a transaction of its own, and every experiment with what
+    is expected. A reference is compared with itself: it counts as a run only if it is no longer what it was.
     """
     with database.begin() as session:
         rows = _runs(session)
         findings = Findings(attempts=sum(row.attempt for row in rows))
-        findings.wrong += books.wrong(session)
-        findings.wrong += books.traces_of(session, list(asked.deleted))
-    _count_experiments(frozenset(row.experiment_id for row in rows), asked, findings)
+        findings.wrong += invariants.violations(session)
+        findings.wrong += invariants.leftovers(session, list(expected.deleted))
+    _count_experiments(frozenset(row.experiment_id for row in rows), expected, findings)
     for row in rows:
         with database.begin() as session:
-            _judge(session, row, undisturbed, asked, findings)
+            _judge(session, row, undisturbed, expected, findings)
     return findings
 
 
-def _count_experiments(stored: frozenset[uuid.UUID], asked: Asked, findings: Findings) -> None:
-    lost, doubled = asked.stored - asked.deleted - stored, stored - asked.stored
+def _count_experiments(stored: frozenset[uuid.UUID], expected: Expected, findings: Findings) -> None:
+    lost, doubled = expected.stored - expected.deleted - stored, stored - expected.stored
     findings.lost += len(lost)
     findings.doubled += len(doubled)
-    findings.wrong += [f"experiment {one} was accepted and is not stored" for one in sorted(lost)]
-    findings.wrong += [f"experiment {one} is stored and was answered to nobody" for one in sorted(doubled)]
+    findings.wrong += [f"experiment {each} was accepted and is not stored" for each in sorted(lost)]
+    findings.wrong += [f"experiment {each} is stored and was answered to nobody" for each in sorted(doubled)]
 
 
-def _judge(session: Session, row: _Trained, undisturbed: Undisturbed, asked: Asked, findings: Findings) -> None:
+def _judge(session: Session, row: _Trained, undisturbed: Undisturbed, expected: Expected, findings: Findings) -> None:
     state, plan = State(row.state), row.plan
     counted = session.execute(_HELD, {"run_id": row.id, "last": plan.steps - 1}).one()
     doubled = int(counted.held - counted.places)
@@ -125,14 +135,14 @@ def _judge(session: Session, row: _Trained, undisturbed: Undisturbed, asked: Ask
         findings.hanging += 1
         findings.wrong.append(f"{row.arm} {row.id}: {state} after {row.attempt} attempts")
         return
-    if state is State.CANCELLED and row.experiment_id in asked.cancelled:
+    if state is State.CANCELLED and row.experiment_id in expected.cancelled:
         return
     lost = plan.recorded_steps * (len(plan.network.rows) + 1) - counted.places
     findings.lost += lost
-    # A trace with gaps has no arrays to compare.
-    left = {} if lost or doubled else left_by(session, row.id, plan)
-    reference = undisturbed.left[row.arm]
-    parts = [part for part in reference if left.get(part) != reference[part]]
+    # A trace with gaps or doubled steps has no arrays to compare.
+    outputs = {} if lost or doubled else outputs_of(session, row.id, plan)
+    reference = undisturbed.outputs[row.arm]
+    parts = [part for part in reference if outputs.get(part) != reference[part]]
     known = row.experiment_id in undisturbed.experiment_ids
     findings.runs += not known or bool(parts)
     findings.identical += not known and not parts

@@ -38,7 +38,7 @@ class _Asleep:
 
 @dataclass(slots=True)
 class Sleepers:
-    """Processes that were stopped, to be woken later: zombies that think they are still the owner of their run."""
+    """Stopped processes that are woken later: such a zombie thinks that it still owns its run."""
 
     _asleep: list[_Asleep] = field(default_factory=list)
 
@@ -53,19 +53,19 @@ class Sleepers:
     def wake(self, *, all_of_them: bool = False) -> None:
         """Those whose time has come. One that was killed in its sleep needs no waking."""
         now = time.monotonic()
-        due = [one for one in self._asleep if all_of_them or one.wakes_at <= now]
-        for one in due:
-            if identity.started(one.pid) == one.started:
-                send(one.pid, signal.SIGCONT)
-            self._asleep.remove(one)
+        due = [sleeper for sleeper in self._asleep if all_of_them or sleeper.wakes_at <= now]
+        for sleeper in due:
+            if identity.started(sleeper.pid) == sleeper.started:
+                send(sleeper.pid, signal.SIGCONT)
+            self._asleep.remove(sleeper)
 
     def holds(self, pid: int) -> bool:
-        return any(one.pid == pid for one in self._asleep)
+        return any(sleeper.pid == pid for sleeper in self._asleep)
 
 
 @dataclass(slots=True)
 class Later:
-    """What is to be done when its time has come. ``False`` from it: not possible just now, so once more soon."""
+    """Calls that are made when their time has come. One that returns False was not possible yet, and is made again."""
 
     _due: list[tuple[float, Callable[[], bool]]] = field(default_factory=list)
 
@@ -73,17 +73,17 @@ class Later:
         self._due.append((time.monotonic() + for_s, do))
 
     def tend(self, *, all_of_them: bool = False) -> bool:
-        """Whether nothing is left that waits."""
+        """Whether no call waits any more."""
         now = time.monotonic()
-        for one in [one for one in self._due if all_of_them or one[0] <= now]:
-            self._due.remove(one)
-            if not one[1]():
-                self.after(0.5, one[1])
+        for call in [call for call in self._due if all_of_them or call[0] <= now]:
+            self._due.remove(call)
+            if not call[1]():
+                self.after(0.5, call[1])
         return not self._due
 
 
 def send(pid: int, number: signal.Signals) -> bool:
-    """Whether it was alive to be hit. What has died and is not buried yet would take any signal."""
+    """Whether it was alive to be hit. A process that has died and was not waited for yet would take any signal."""
     if identity.started(pid) is None:
         return False
     with suppress(ProcessLookupError):

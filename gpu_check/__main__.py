@@ -1,7 +1,7 @@
-"""``make gpu-check``: engine, probe and slots on a real GPU; without one, why there is none.
+"""``make gpu-check``: checks engine, probe and slots on a real GPU; without one it says why there is none.
 
-A line per check, ``ok`` or ``FAILED``, and at the end ``gpu-check: device=… checks=… failed=…``; exit 1 if one failed.
-``--device cpu`` goes through the same checks on the CPU, to rehearse them: it says so, and checks no GPU.
+It prints a line per check, ``ok`` or ``FAILED``, and at the end ``gpu-check: device=… checks=… failed=…``; exit 1 if
+one failed. ``--device cpu`` rehearses the same checks on the CPU: it says so, and checks no GPU.
 """
 
 import argparse
@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator
 import torch
 
 from gpu_check import exactness, golden, overhead, recording, slots
-from gpu_check.check import Check, Line, looked
+from gpu_check.check import Check, line_of, text
 from gpu_check.search import search
 from local.errors import LocalError
 from local.interrupts import InterruptedBySignal
+from proofs import promise
+from proofs.promise import Promise
 
 REHEARSAL = "REHEARSAL on the CPU: every check is gone through, and nothing is said of any GPU."
 
@@ -27,10 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.device == "cpu":
         _say(REHEARSAL)
         return _checked(torch.device("cpu"), "cpu (rehearsal)")
-    found = search()
-    for sentence in found.sentences:
+    gpu = search()
+    for sentence in gpu.sentences:
         _say(sentence)
-    if not found.usable:
+    if not gpu.usable:
         _say("gpu-check: device=none checks=0 failed=0 (no GPU that torch can use: nothing was checked)")
         return 0
     return _checked(torch.device("cuda"), torch.cuda.get_device_name())
@@ -38,18 +40,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _checked(device: torch.device, name: str) -> int:
     _as_a_worker_has_it()
-    lines = []
+    lines = list[Promise]()
     try:
         for line in _lines(_all(device)):
-            _say(str(line))
+            _say(text(line))
             lines.append(line)
     except InterruptedBySignal as interrupt:
         return 128 + interrupt.number
     for sentence in overhead.sentences(device):
         _say(sentence)
-    failed = sum(not line.held for line in lines)
-    _say(f"gpu-check: device={name} checks={len(lines)} failed={failed}")
-    return 1 if failed else 0
+    checks, held = promise.count(lines)
+    _say(f"gpu-check: device={name} checks={checks} failed={checks - held}")
+    return 0 if held == checks else 1
 
 
 def _all(device: torch.device) -> Iterator[Check]:
@@ -59,15 +61,15 @@ def _all(device: torch.device) -> Iterator[Check]:
     yield from slots.checks(device)
 
 
-def _lines(checks: Iterable[Check]) -> Iterator[Line]:
+def _lines(checks: Iterable[Check]) -> Iterator[Promise]:
     try:
-        yield from map(looked, checks)
+        yield from map(line_of, checks)
     except LocalError as error:  # from between two checks: the clinic for the slots cannot be had
-        yield Line("slots, a clinic for them", held=False, seen=str(error))
+        yield Promise("slots, a clinic for them", "", str(error), held=False)
 
 
 def _as_a_worker_has_it() -> None:
-    """The same bits on every repetition, as ``worker.app`` and ``Workshop.open`` see to it."""
+    """As ``worker.app`` and ``Workshop.open`` set it in a worker: the same bits in every repetition."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # noqa: TID251 -- read by CUDA
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True)

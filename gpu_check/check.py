@@ -1,36 +1,32 @@
-"""One thing that has to hold on the device, and what came of looking."""
+"""One thing that has to hold on the device, and the line of what was seen."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from proofs.promise import Promise
 
-class Wrong(Exception):  # noqa: N818 -- a finding, told in its line
+
+class WrongError(Exception):
     """What was seen is not what has to be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """``look`` says what was seen, or raises ``Wrong``."""
+    """``look`` returns what was seen, or raises ``WrongError`` with it."""
 
     name: str
     look: Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    name: str
-    held: bool
-    seen: str
-
-    def __str__(self) -> str:
-        return f"{'ok' if self.held else 'FAILED':<8}{self.name}: {self.seen}"
-
-
-def looked(check: Check) -> Line:
+def line_of(check: Check) -> Promise:
     """A check that cannot be made has failed: a device that breaks down under it is a finding too."""
     try:
-        return Line(check.name, held=True, seen=check.look())
-    except Wrong as wrong:
-        return Line(check.name, held=False, seen=str(wrong))
-    except Exception as error:  # noqa: BLE001 -- as said
-        return Line(check.name, held=False, seen=f"{type(error).__name__}: {error}")
+        return Promise(check.name, "", check.look(), held=True)
+    except WrongError as error:
+        return Promise(check.name, "", str(error), held=False)
+    except Exception as error:  # noqa: BLE001 -- whatever a device raises when it breaks down
+        return Promise(check.name, "", f"{type(error).__name__}: {error}", held=False)
+
+
+def text(line: Promise) -> str:
+    return f"{'ok' if line.held else 'FAILED':<8}{line.what}: {line.seen}"

@@ -1,4 +1,4 @@
-"""The same bits again: a training repeated on the device, and one that goes on there from a checkpoint's file."""
+"""The same bits again: a training is repeated on the device, and one goes on there from the file of a checkpoint."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gpu_check.check import Check, Wrong
+from gpu_check.check import Check, WrongError
 from gpu_check.trials import NETWORKS, SEED, data_of, plan_of
 from models.plan import Plan
 from models.signals import CURVES, SIGNALS
@@ -22,23 +22,23 @@ TREATED: dict[str, Any] = {
     ],
     "optimizer": {"kind": "adam"},
 }
-"""Remedies and an optimiser that remember."""
+"""Remedies and an optimiser that keep state from step to step."""
 
 
-def left_by(seen: list[Seen]) -> list[Any]:
-    """All of a training that has to be the same, as bits: not how long it took."""
-    left: list[Any] = []
-    for one in seen:
-        match one:
+def bits_of(training: list[Seen]) -> list[Any]:
+    """All of a training that has to be the same, as bits: all but how long it took."""
+    bits: list[Any] = []
+    for seen in training:
+        match seen:
             case StepRecord():
-                curves = [getattr(one, name) for name in CURVES if name != "step_seconds"]
-                signals = [np.asarray(getattr(one, name)).tobytes() for name in SIGNALS]
-                left.append((one.step, signals, np.array(curves).tobytes(), one.state_gradient_rms.tobytes()))
+                curves = [getattr(seen, name) for name in CURVES if name != "step_seconds"]
+                signals = [np.asarray(getattr(seen, name)).tobytes() for name in SIGNALS]
+                bits.append((seen.step, signals, np.array(curves).tobytes(), seen.state_gradient_rms.tobytes()))
             case EpochResult():
-                left.append((one.epoch, one.loss.hex(), one.metric.hex()))
+                bits.append((seen.epoch, seen.loss.hex(), seen.metric.hex()))
             case RunResult():
-                left.append((one.steps_done, one.outcome, one.stopped_by, one.test_loss.hex(), one.weights_hash))
-    return left
+                bits.append((seen.steps_done, seen.outcome, seen.stopped_by, seen.test_loss.hex(), seen.weights_hash))
+    return bits
 
 
 def checks(device: torch.device) -> Iterator[Check]:
@@ -54,11 +54,11 @@ def _repeats(plan: Plan, kind: str, device: torch.device) -> str:
 
 def _resumes(plan: Plan, kind: str, device: torch.device) -> str:
     whole, before, file = _trained(plan, kind, device), [], b""
-    for one in train(plan, data_of(kind), seed=SEED, device=device, wanted=lambda step: step == STOPPED_AT):
-        if isinstance(one, Snapshot):
-            file = packed(one.state, device)
+    for seen in train(plan, data_of(kind), seed=SEED, device=device, wanted=lambda step: step == STOPPED_AT):
+        if isinstance(seen, Snapshot):
+            file = packed(seen.state, device)
             break
-        before.append(one)
+        before.append(seen)
     after = train(plan, data_of(kind), seed=SEED, device=device, state=unpacked(file, device))
     return f"stopped before step {STOPPED_AT}, {len(file):,} bytes kept; " + same(whole, [*before, *after])
 
@@ -68,13 +68,13 @@ def _trained(plan: Plan, kind: str, device: torch.device) -> list[Seen]:
 
 
 def same(one: list[Seen], other: list[Seen]) -> str:
-    """Wrong with the first place where the bits differ."""
-    here, there = left_by(one), left_by(other)
+    """Raises WrongError with the first place where the bits differ."""
+    here, there = bits_of(one), bits_of(other)
     if len(here) != len(there):
         message = f"{len(here)} records and results, then {len(there)}"
-        raise Wrong(message)
-    for place, (its, others) in enumerate(zip(here, there, strict=True)):
-        if its != others:
+        raise WrongError(message)
+    for place, (first, second) in enumerate(zip(here, there, strict=True)):
+        if first != second:
             message = f"other bits from record {place} of {len(here)} on"
-            raise Wrong(message)
+            raise WrongError(message)
     return f"{len(here)} records and results, bit for bit"

@@ -1,4 +1,4 @@
-"""Golden cases of theory on ``measure`` (Schoenholz et al. 2017; Yang 2019), on whatever device is at hand."""
+"""Golden cases of theory on ``measure`` (Schoenholz et al. 2017; Yang 2019), on any device."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gpu_check.check import Check, Wrong
+from gpu_check.check import Check, WrongError
 from models.plan import NetworkPlan, plan_network
 from models.signals import SIGNALS
 from models.specs.network import MlpSpec
@@ -21,7 +21,7 @@ WIDTH, LAYERS, BATCH = 400, 30, 64
 THEORY = 0.02
 """How far a network of this size may lie from the limit of infinite width, relatively."""
 ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3}
-"""How far two devices may lie apart: both round each operation, in another order, over thirty layers."""
+"""How far two devices may lie apart: each rounds every operation in an order of its own, over thirty layers."""
 
 Json = dict[str, Any]
 
@@ -93,7 +93,7 @@ def record(  # noqa: PLR0913 -- all that a closed form is of, by name
 
 def gain_per_layer(records: list[StepRecord], *, drop: int = 2) -> float:
     """√χ: the geometric mean of rms δ's growth per layer toward the input, the first ``drop`` increments left out."""
-    levels = [np.log(one.activation_gradient_rms[:-1]) for one in records]
+    levels = [np.log(record.activation_gradient_rms[:-1]) for record in records]
     return math.exp(float(np.mean([(level[:-1] - level[1:])[drop:].mean() for level in levels])))
 
 
@@ -106,28 +106,28 @@ def checks(device: torch.device, *, seeds: int = 6) -> Iterator[Check]:
 
 
 def _against_theory(case: Golden, device: torch.device, seeds: int) -> str:
-    found = gain_per_layer([record(case.plan, seed, case.variance, device=device) for seed in range(seeds)])
-    said = f"gain per layer {found:.4f}, theory {case.gain:.4f} ± {THEORY:.0%}"
-    if not math.isclose(found, case.gain, rel_tol=THEORY):
-        raise Wrong(said)
-    return said
+    gain = gain_per_layer([record(case.plan, seed, case.variance, device=device) for seed in range(seeds)])
+    seen = f"gain per layer {gain:.4f}, theory {case.gain:.4f} ± {THEORY:.0%}"
+    if not math.isclose(gain, case.gain, rel_tol=THEORY):
+        raise WrongError(seen)
+    return seen
 
 
 def _beside_the_cpu(device: torch.device, dtype: torch.dtype, most: float) -> str:
     distances = []
     for case in CASES:
-        one, other = (record(case.plan, 0, case.variance, device=its, dtype=dtype) for its in ("cpu", device))
+        one, other = (record(case.plan, 0, case.variance, device=each, dtype=dtype) for each in ("cpu", device))
         distances.append(farthest(one, other))
     apart = float(np.max(distances))
-    said = f"the signals of {len(CASES)} networks lie {apart:.1e} apart at most, allowed {most:g}"
+    seen = f"the signals of {len(CASES)} networks lie {apart:.1e} apart at most, allowed {most:g}"
     if not apart <= most:
-        raise Wrong(said)
-    return said
+        raise WrongError(seen)
+    return seen
 
 
 def farthest(one: StepRecord, other: StepRecord) -> float:
-    """The largest distance of a signal, over its size (of a share of units or entries: as it is). NaN is like NaN, and
-    makes a distance of NaN to a number.
+    """The largest distance between two values of a signal, relative to the value; for a share of units or entries it is
+    absolute. NaN equals NaN; the distance of NaN to a number is NaN.
     """
     distances = [_distance(name, getattr(one, name), getattr(other, name)) for name in SIGNALS]
     return float(np.max(distances))

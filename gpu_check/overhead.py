@@ -1,4 +1,4 @@
-"""What recording adds to a step on the device: a figure to know, that no check can fail by."""
+"""What recording adds to a step on the device: a figure for knowing only."""
 
 from collections.abc import Iterator
 

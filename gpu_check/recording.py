@@ -1,4 +1,4 @@
-"""The meter for devices: the numbers of the host's meter, one copy to the host a record, and no other waiting."""
+"""The meter for devices: it gives the numbers of the host's meter, with one copy to the host a record."""
 
 import warnings
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gpu_check.check import Check, Wrong
+from gpu_check.check import Check, WrongError
 from gpu_check.golden import farthest
 from gpu_check.trials import NETWORKS, SEED, data_of, plan_of
 from worker.engine import Trainer
@@ -19,10 +19,10 @@ from worker.measures.host import HostMeter
 from worker.probe import StepRecord
 
 ROUNDING = {torch.float64: 1e-8, torch.float32: 2e-2}
-"""As for golden cases, over a whole step; convolutions in float32 may be made of ten bits on a GPU (TF32)."""
+"""As for golden cases, over a whole step. A GPU may compute convolutions in float32 with ten bits (TF32)."""
 
 
-class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class CountOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations on tensors, and those among them that bring numbers to the host."""
 
     def __init__(self) -> None:
@@ -69,26 +69,26 @@ def _beside_the_host(kind: str, device: torch.device, dtype: torch.dtype, most: 
     there = _first(kind, device, dtype, DeviceMeter)
     here = _first(kind, torch.device("cpu"), dtype, HostMeter)
     apart = farthest(here, there)
-    said = f"the signals of {len(here.layers)} layers lie {apart:.1e} apart at most, allowed {most:g}"
+    seen = f"the signals of {len(here.layers)} layers lie {apart:.1e} apart at most, allowed {most:g}"
     if not apart <= most:
-        raise Wrong(said)
-    return said
+        raise WrongError(seen)
+    return seen
 
 
 def _copies_once(kind: str, device: torch.device) -> str:
     trainer = _trainer(kind, device, torch.float32, DeviceMeter)
     trainer.step(0)
-    with Counted() as seen:
+    with CountOperations() as counts:
         trainer.step(1)
     trainer.close()
-    return _one("copies to the host in a recorded step", seen.copies.total())
+    return _exactly_one("copies to the host in a recorded step", counts.copies.total())
 
 
 def _waits_once(kind: str, device: torch.device) -> str:
     """By torch's own warnings of calls that wait for the device."""
     trainer = _trainer(kind, device, torch.float32, DeviceMeter)
     trainer.step(0)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
@@ -96,11 +96,11 @@ def _waits_once(kind: str, device: torch.device) -> str:
         finally:
             torch.cuda.set_sync_debug_mode("default")
     trainer.close()
-    return _one("calls that wait in a recorded step", sum("synchroniz" in str(its.message) for its in said))
+    return _exactly_one("calls that wait in a recorded step", sum("synchroniz" in str(each.message) for each in heard))
 
 
-def _one(what: str, number: int) -> str:
-    said = f"{number} {what}"
+def _exactly_one(what: str, number: int) -> str:
+    seen = f"{number} {what}"
     if number != 1:
-        raise Wrong(said)
-    return said
+        raise WrongError(seen)
+    return seen

@@ -1,4 +1,4 @@
-"""What there is of a GPU on this machine, step by step: where one is missing, each step says what it found."""
+"""Looks for a GPU on this machine, step by step: where there is none, each step says what it looked at and saw."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ DEVICES = Path("/dev")
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """``usable`` is torch's own word; ``sentences`` say what was looked for, and what was there."""
+    """``usable`` is what torch says; ``sentences`` say what was looked for, and what was there."""
 
     usable: bool
     sentences: tuple[str, ...]
@@ -21,7 +21,7 @@ class Search:
 
 def search(driver: Path = DRIVER, devices: Path = DEVICES) -> Search:
     usable = torch.cuda.is_available()
-    return Search(usable, (_driver(driver), _files(devices), _counted(), _build(), _torch(usable=usable)))
+    return Search(usable, (_driver(driver), _files(devices), _slots(), _build(), _torch(usable=usable)))
 
 
 def _driver(file: Path) -> str:
@@ -35,7 +35,7 @@ def _files(folder: Path) -> str:
     return f"Device files: {folder}/nvidia* gives {', '.join(names) or 'none'}."
 
 
-def _counted() -> str:
+def _slots() -> str:
     return f"GPUs that a worker with CLINIC_DEVICE=auto would count: {gpu_count()}."
 
 
@@ -49,8 +49,8 @@ def _build() -> str:
 
 
 def _torch(*, usable: bool) -> str:
-    said = "True" if usable else f"False; asked for a tensor there, torch says: {_refusal()}"
-    return f"torch.cuda.is_available(): {said}."
+    answer = "True" if usable else f"False; asked for a tensor there, torch says: {_refusal()}"
+    return f"torch.cuda.is_available(): {answer}."
 
 
 def _refusal() -> str:

@@ -1,4 +1,4 @@
-"""Slots: a whole clinic whose workers' children have the device, and what becomes of a run whose child is killed."""
+"""Slots: a clinic whose workers' children have the device, and what becomes of a run whose child is killed."""
 
 import signal
 import sys
@@ -14,10 +14,9 @@ from sqlalchemy import func, select
 
 from chaos import audit
 from chaos.audit import Undisturbed
-from chaos.clinic import QUICK, own_clinic
 from chaos.processes import children, send
-from chaos.town import Town, UnderWay
-from gpu_check.check import Check, Wrong
+from chaos.target import QUICK, Target, UnderWay
+from gpu_check.check import Check, WrongError
 from local.commands import COMMANDS
 from models.tables import Attempt, Experiment, Run
 
@@ -36,11 +35,11 @@ SPEC: dict[str, Any] = {
 
 
 def checks(device: torch.device, steps: int = STEPS) -> Iterator[Check]:
-    """The clinic is up while the checks are taken one after the other, and in this order."""
+    """The clinic is up while the checks are taken one after the other, and in this submission."""
     kind = "gpu" if device.type == "cuda" else "cpu"
     settings = QUICK | {"CLINIC_DEVICE": kind, "CLINIC_WORKERS": str(SLOTS)}
-    with own_clinic(settings, COMMANDS) as (clinic, files), Town.around(clinic, files, seed=0) as town:
-        slots = _Slots(town, device, SPEC | {"device": kind, "steps": steps})
+    with Target.started(settings, seed=0, commands=COMMANDS) as target:
+        slots = _Slots(target, device, SPEC | {"device": kind, "steps": steps})
         yield Check(f'slots, an experiment with device "{kind}"', slots.train)
         yield Check("slots, torch in the workers' children alone", slots.look_into_memory)
         yield Check("slots, a killed child's run", slots.kill_one)
@@ -48,7 +47,7 @@ def checks(device: torch.device, steps: int = STEPS) -> Iterator[Check]:
 
 @dataclass(slots=True)
 class _Slots:
-    town: Town
+    target: Target
     device: torch.device
     spec: dict[str, Any]
     _undisturbed: Undisturbed | None = None
@@ -57,73 +56,73 @@ class _Slots:
         """Undisturbed, by all slots; each run says on what."""
         self._place()
         self._until_all_ended()
-        with self.town.database.begin() as session:
+        with self.target.database.begin() as session:
             devices = set(session.execute(select(Run.device)).scalars())
             workers = session.execute(select(func.count(Attempt.worker.distinct()))).scalar_one()
-        self._undisturbed = audit.references(self.town.database)
-        said = f"trained by {workers} of {SLOTS} slots; its runs say {', '.join(sorted(map(str, devices)))}"
+        self._undisturbed = audit.references(self.target.database)
+        seen = f"trained by {workers} of {SLOTS} slots; its runs say {', '.join(sorted(map(str, devices)))}"
         if devices != {str(self.device)} or workers != SLOTS:
-            raise Wrong(said)
-        return said
+            raise WrongError(seen)
+        return seen
 
     def look_into_memory(self) -> str:
         if sys.platform != "linux":
             return "not looked at: only Linux shows what a process has loaded"
-        parent = self.town.clinic.pid("worker")
+        parent = self.target.clinic.pid("worker")
         if parent is None:
-            raise Wrong("there is no worker")
+            raise WrongError("there is no worker")
         holders = [_holds_torch(child) for child in children(parent) if not _is_warden(child)]
-        said = f"parent {'with' if _holds_torch(parent) else 'without'} it, {sum(holders)} of {len(holders)} children"
+        seen = f"parent {'with' if _holds_torch(parent) else 'without'} it, {sum(holders)} of {len(holders)} children"
         if _holds_torch(parent) or holders != [True] * SLOTS:
-            raise Wrong(said)
-        return said
+            raise WrongError(seen)
+        return seen
 
     def kill_one(self) -> str:
-        """The same experiment again; one child is killed behind a checkpoint, and nothing may show it but the time."""
+        """The same experiment again: one child is killed after a checkpoint, and only the time may show it."""
         if self._undisturbed is None:
-            raise Wrong("there is nothing to compare with")
+            raise WrongError("there is nothing to compare with")
         self._place()
         victim, step = self._behind_a_checkpoint()
         send(victim.pid, signal.SIGKILL)
         self._until_all_ended()
-        findings = audit.compare(self.town.database, self._undisturbed, self.town.orders.asked())
-        with self.town.database.begin() as session:
+        findings = audit.compare(self.target.database, self._undisturbed, self.target.client.expected())
+        with self.target.database.begin() as session:
             attempts = session.execute(select(Run.attempt).where(Run.id == victim.run_id)).scalar_one()
-        said = f"killed after checkpoint {step}, ended by attempt {attempts}; {findings}"
+        seen = f"killed after checkpoint {step}, ended by attempt {attempts}; {findings}"
         if not findings.right or attempts <= victim.attempt:
-            raise Wrong("; ".join([said, *findings.wrong]))
-        return said
+            raise WrongError("; ".join([seen, *findings.wrong]))
+        return seen
 
     def _place(self) -> None:
-        self.town.orders.new(self.spec)
-        self.town.orders.ask()
-        if self.town.orders.unanswered:
-            raise Wrong("the API does not answer")
+        self.target.client.submit(self.spec)
+        self.target.client.send()
+        if self.target.client.unanswered:
+            raise WrongError("the API does not answer")
 
     def _behind_a_checkpoint(self) -> tuple[UnderWay, int]:
         while not self._all_ended():
-            for one in self.town.under_way():
-                with self.town.database.begin() as session:
-                    step = session.execute(select(Run.checkpoint_step).where(Run.id == one.run_id)).scalar_one()
+            for run in self.target.under_way():
+                with self.target.database.begin() as session:
+                    step = session.execute(select(Run.checkpoint_step).where(Run.id == run.run_id)).scalar_one()
                 if step is not None:
-                    return one, step
-            self.town.tend(0.02)
-        raise Wrong("no run was seen behind a checkpoint")
+                    return run, step
+            self.target.tend(0.02)
+        raise WrongError("no run was seen behind a checkpoint")
 
     def _until_all_ended(self) -> None:
         deadline = time.monotonic() + END_S
         while not self._all_ended():
             if time.monotonic() > deadline:
                 message = f"not all runs have ended in {END_S:g} s"
-                raise Wrong(message)
-            self.town.tend(0.2)
+                raise WrongError(message)
+            self.target.tend(0.2)
 
     def _all_ended(self) -> bool:
-        """And what they have left is compared: that comes last."""
-        with self.town.database.begin() as session:
+        """Their comparison is stored as well: that comes last."""
+        with self.target.database.begin() as session:
             missing = select(func.count()).where(Experiment.comparison.is_(None))
             compared = session.execute(missing).scalar_one() == 0
-        return compared and all(state.is_finished for state in self.town.count())
+        return compared and all(state.is_finished for state in self.target.count())
 
 
 def _is_warden(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""A small trial of every kind of network, with all that draws chance or keeps a memory as it trains."""
+"""A small training of every kind of network, with all that draws at random or keeps state from step to step."""
 
 from functools import cache
 from typing import Any
@@ -11,7 +11,7 @@ from worker.datasets.split import TrialData
 SEED = 0
 Json = dict[str, Any]
 
-# Of data whose cases all have one length: those that end early are looked for on the device, which waits for it.
+# The cases of each data set have one length: to look for cases that end early would make the host wait.
 NETWORKS: dict[str, Json] = {
     "mlp": {"network": {"kind": "mlp", "depth": 6, "width": 48, "normalization": {"kind": "batch_norm"}}},
     "cnn": {"network": {"kind": "cnn", "channels": [8, 16], "layers_per_stage": 2, "activation": "tanh"}},
@@ -23,12 +23,12 @@ NETWORKS: dict[str, Json] = {
     },
 }
 DROPPING = {"mlp", "cnn", "transformer"}
-"""Networks that are given dropout too, where repetition is the question."""
+"""Networks that get dropout too in the checks of repetition."""
 
 
 def plan_of(kind: str, *, dropout: bool = False, **changes: object) -> Plan:
-    """Plain SGD: Adam divides by gradients near zero, which makes much of a rounding."""
-    asked: Json = {
+    """With plain SGD: Adam divides by gradients near zero, which enlarges the rounding."""
+    spec: Json = {
         "name": f"gpu-check {kind}",
         "dataset": {"kind": "digits"},
         "optimizer": {"kind": "sgd", "learning_rate": 0.05},
@@ -38,8 +38,8 @@ def plan_of(kind: str, *, dropout: bool = False, **changes: object) -> Plan:
         **changes,
     }
     if dropout and kind in DROPPING:
-        asked["network"] = {**asked["network"], "dropout": 0.2}
-    return expand(ExperimentSpec.model_validate(asked))[-1].plan
+        spec["network"] = {**spec["network"], "dropout": 0.2}
+    return expand(ExperimentSpec.model_validate(spec))[-1].plan
 
 
 @cache

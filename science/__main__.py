@@ -1,6 +1,6 @@
-"""``make bench-science``: whether the answers of the clinic can be believed, measured; tables in ``docs/science.md``.
+"""``make bench-science``: measures whether the answers of the clinic can be believed; tables in ``docs/science.md``.
 
-The quick scale leaves its page and figures in a folder that is not tracked; the full one writes the published ones.
+The quick scale leaves its page and figures in a folder that is not tracked. The full one writes the published ones.
 """
 
 import argparse
@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import report
 from models.analysis.verdict import RULES
+from proofs import promise, report
+from proofs.promise import Promise
 from science import alarms, coverage, faults, theory
-from science.page import page
-from science.promises import Promise
+from science.pages import page
 from science.running import FOLDER
 from science.scale import SCALES, Scale
 
@@ -54,8 +54,8 @@ def main() -> int:
     scale = SCALES[asked.scale]
     for name in asked.names or PARTS:
         figures = _measured(name, replace(scale, seeds=asked.seeds or scale.seeds), asked.processes)
-        report.save(name, figures.pop("spec"), figures, RESULTS[asked.scale])
-    _tell(asked.scale, time.monotonic() - began)
+        report.save(RESULTS[asked.scale], name, figures.pop("spec"), figures)
+    _publish(asked.scale, time.monotonic() - began)
     return 0
 
 
@@ -68,21 +68,15 @@ def _measured(name: str, scale: Scale, processes: int) -> dict[str, Any]:
     return {"spec": {**asdict(scale), "processes": processes, "seconds": seconds}, "rules": RULES, **figures}
 
 
-def _tell(scale: str, seconds: float) -> None:
-    """The page of all parts that have run at this scale, and the closing table."""
-    loaded = {name: report.load(name, RESULTS[scale]) for name in PARTS}
-    found = {name: figures for name, figures in loaded.items() if figures is not None}
-    PAGES[scale].write_text(page(found, scale), encoding="utf-8")
-    lines = [line for name, figures in found.items() for line in PARTS[name].promises(figures)]
-    said = {True: "held", False: "NOT HELD", None: ""}
-    report.show(
-        f"Answers that hold up ({PAGES[scale]})",
-        ("", "promised", "measured", ""),
-        [(line.what, line.promised, line.measured, said[line.held]) for line in lines],
-    )
-    promised = [line for line in lines if line.held is not None]
-    held = sum(line.held is True for line in promised)
-    print(f"parts={len(found)} promises={len(promised)} held={held} seconds={seconds:.0f}")
+def _publish(scale: str, seconds: float) -> None:
+    """Write the page of all parts that have run at this scale, and print the closing table."""
+    loaded = {name: report.load(RESULTS[scale], name) for name in PARTS}
+    parts = {name: figures for name, figures in loaded.items() if figures is not None}
+    PAGES[scale].write_text(page(parts, scale), encoding="utf-8")
+    lines = [line for name, figures in parts.items() for line in PARTS[name].promises(figures)]
+    promise.show(f"Answers that hold up ({PAGES[scale]})", lines)
+    promised, held = promise.count(lines)
+    print(f"parts={len(parts)} promises={promised} held={held} seconds={seconds:.0f}")
 
 
 if __name__ == "__main__":

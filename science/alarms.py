@@ -1,25 +1,27 @@
 """Published rules and ours on the same runs: who is recalled, who is alarmed for nothing, who is not judged.
 
-The truth is how training ended, never a gradient: *failed* below .5 training accuracy at the end, *healthy* from .9
-on; what lies between is left out (science notes, section 6).
+The truth is how training ended, never a gradient: a run has *failed* below .5 training accuracy at the end, and is
+*healthy* from .9 on. What lies between is left out.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from models.analysis.early import read_early
 from models.analysis.statistics import clopper_pearson
-from science.case import Case, Part
+from proofs.pool import over
+from proofs.promise import Promise
 from science.cases import cases
-from science.moments import MOMENTS, STEPS, look
-from science.pool import over
-from science.promises import Promise
-from science.published import RULES, SETS, fires
-from science.running import Seen, see, up_to
+from science.cases.case import Case, Part
+from science.published import RULES, SETS, Step, fires
+from science.running import EARLY, Seen, see, up_to
 from science.scale import Scale
 
+MOMENTS: Final = ("step 0", "step 10", f"step {EARLY}", "end")
+"""At which every rule is asked."""
+STEPS: Final = (0, 10, EARLY)
 FAILED: Final = 0.5
 HEALTHY: Final = 0.9
 OURS: Final = "ours"
@@ -32,7 +34,7 @@ Answer = str
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One run: its truth, and what each rule set said at each moment."""
+    """One run: run truth, and what each rule set said at each moment."""
 
     case: str
     family: str
@@ -50,10 +52,10 @@ class Judged:
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
     """Train every case under every seed, unless it is kept from before, and ask all rules."""
-    known, held_out = ([its for its in cases() if its.held_out is held] for held in (False, True))
-    chosen = [*known[:: scale.every], *held_out]
+    chosen_on, held_out = ([case for case in cases() if case.held_out is held] for held in (False, True))
+    chosen = [*chosen_on[:: scale.every], *held_out]
     judged = over(_judged, [(case, seed) for seed in range(scale.seeds) for case in chosen], processes)
-    return {"seeds": scale.seeds, "cases": len(chosen), **told(judged)}
+    return {"seeds": scale.seeds, "cases": len(chosen), **figures_of(judged)}
 
 
 def _judged(asked: tuple[Case, int]) -> Judged:
@@ -62,9 +64,9 @@ def _judged(asked: tuple[Case, int]) -> Judged:
 
 def judge(case: Case, seed: int, seen: Seen) -> Judged:
     optimizer, rate = str(case.body["optimizer"]["kind"]), float(case.body["optimizer"]["learning_rate"])
-    looks = [look(seen, moment, rate) for moment in range(len(MOMENTS))]
-    numbered = SETS | {rule.title: (rule.number,) for rule in RULES}
-    answers = {name: tuple(_said(fires(numbers, its)) for its in looks) for name, numbers in numbered.items()}
+    steps = [step_at(seen, moment, rate) for moment in range(len(MOMENTS))]
+    rule_sets = SETS | {rule.title: (rule.number,) for rule in RULES}
+    answers = {name: tuple(_answer(fires(rules, step)) for step in steps) for name, rules in rule_sets.items()}
     kinds = (
         *(read_early(up_to(seen.early, step), seen.outcome.chance_level, optimizer).kind for step in STEPS),
         seen.outcome.kind,
@@ -73,13 +75,19 @@ def judge(case: Case, seed: int, seen: Seen) -> Judged:
     return Judged(case.name, case.family, case.part, seed, truth(seen), {OURS: ours, **answers}, kinds)
 
 
+def step_at(seen: Seen, moment: int, learning_rate: float) -> Step:
+    """What a rule may know then. ``moment`` is a place in ``MOMENTS``."""
+    step = len(seen.losses) - 1 if moment == len(STEPS) else STEPS[moment]
+    return Step(step, seen.tensors[moment], seen.losses[: step + 1], seen.norms[: step + 1], learning_rate)
+
+
 def truth(seen: Seen) -> bool | None:
     """Whether it failed; None in between."""
     accuracy = seen.outcome.train_accuracy
     return True if accuracy < FAILED else False if accuracy >= HEALTHY else None
 
 
-def _said(fired: bool) -> Answer:  # noqa: FBT001 -- one word for one flag
+def _answer(fired: bool) -> Answer:  # noqa: FBT001 -- one word for one flag
     return "alarm" if fired else "healthy"
 
 
@@ -92,45 +100,41 @@ def _our_answer(kind: str, *, end: bool) -> Answer:
 # --- the table ------------------------------------------------------------------------------------------------------
 
 
-def told(judged: Sequence[Judged]) -> dict[str, Any]:
+def figures_of(judged: Sequence[Judged]) -> dict[str, Any]:
+    known_truth = [run for run in judged if run.held_out and run.failed is not None]
     parts = {
-        "chosen on: the grid": [its for its in judged if its.part == "grid"],
-        "chosen on: beside the grid": [its for its in judged if its.part == "beside"],
-        HELD_OUT: [its for its in judged if its.held_out],
+        "chosen on: the grid": [run for run in judged if run.part == "grid"],
+        "chosen on: beside the grid": [run for run in judged if run.part == "beside"],
+        HELD_OUT: [run for run in judged if run.held_out],
     }
     return {
-        "parts": {name: _part(its, singly=name == HELD_OUT) for name, its in parts.items()},
-        "families": {name: _counts([its for its in judged if its.family == name]) for name in _families(judged)},
+        "parts": {name: _part(runs, singly=name == HELD_OUT) for name, runs in parts.items()},
+        "families": {
+            name: _counts([run for run in judged if run.family == name])
+            for name in dict.fromkeys(run.family for run in judged)
+        },
         "missed": dict(_mistakes(judged, failed=True)),
         "false_alarms": dict(_mistakes(judged, failed=False)),
         "confusion": {
-            moment: dict(Counter(f"{'failed' if its.failed else 'healthy'}: {its.kinds[at]}" for its in _held(judged)))
+            moment: dict(Counter(f"{'failed' if run.failed else 'healthy'}: {run.kinds[at]}" for run in known_truth))
             for at, moment in enumerate(MOMENTS)
         },
     }
 
 
-def _families(judged: Sequence[Judged]) -> Iterable[str]:
-    return dict.fromkeys(its.family for its in judged)
-
-
-def _held(judged: Sequence[Judged]) -> list[Judged]:
-    return [its for its in judged if its.held_out and its.failed is not None]
-
-
 def _counts(judged: Sequence[Judged]) -> dict[str, int]:
     return {
         "runs": len(judged),
-        "failed": sum(its.failed is True for its in judged),
-        "healthy": sum(its.failed is False for its in judged),
-        "between": sum(its.failed is None for its in judged),
+        "failed": sum(run.failed is True for run in judged),
+        "healthy": sum(run.failed is False for run in judged),
+        "between": sum(run.failed is None for run in judged),
     }
 
 
 def _part(judged: Sequence[Judged], *, singly: bool) -> dict[str, Any]:
     """With ours and the sets; ``singly`` with every published rule alone too."""
-    told_here = {OURS, *SETS}
-    names = [name for name in (judged[0].answers if judged else {}) if singly or name in told_here]
+    sets = {OURS, *SETS}
+    names = [name for name in (judged[0].answers if judged else {}) if singly or name in sets]
     return {
         **_counts(judged),
         "rules": {name: {moment: rates(judged, name, at) for at, moment in enumerate(MOMENTS)} for name in names},
@@ -139,8 +143,8 @@ def _part(judged: Sequence[Judged], *, singly: bool) -> dict[str, Any]:
 
 def rates(judged: Sequence[Judged], name: str, moment: int) -> dict[str, Any]:
     """Recall over failed runs, where an abstention is a miss; false alarms and abstentions over healthy ones."""
-    failed = [its.answers[name][moment] for its in judged if its.failed is True]
-    healthy = [its.answers[name][moment] for its in judged if its.failed is False]
+    failed = [run.answers[name][moment] for run in judged if run.failed is True]
+    healthy = [run.answers[name][moment] for run in judged if run.failed is False]
     return {
         "recall": _share(failed, "alarm"),
         "recall_bounds": clopper_pearson(failed.count("alarm"), len(failed)),
@@ -158,8 +162,8 @@ def _share(answers: Sequence[Answer], what: Answer) -> float | None:
 def _mistakes(judged: Sequence[Judged], *, failed: bool) -> Iterator[tuple[str, dict[str, int]]]:
     """Our mistakes at each moment, by case: how many of its seeds."""
     for at, moment in enumerate(MOMENTS):
-        wrong = (its for its in judged if its.failed is failed and (its.answers[OURS][at] == "alarm") is not failed)
-        yield moment, dict(Counter(its.case for its in wrong))
+        wrong = (run for run in judged if run.failed is failed and (run.answers[OURS][at] == "alarm") is not failed)
+        yield moment, dict(Counter(run.case for run in wrong))
 
 
 RECALL: Final = 0.90
@@ -170,13 +174,13 @@ ABSTENTIONS: Final = 0.15
 def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
     """Of architectures that no threshold was chosen on, at step 50."""
     ours = figures["parts"][HELD_OUT]["rules"][OURS][MOMENTS[2]]
-    for what, key, limit, over_it in (
+    for what, key, limit, at_least in (
         ("recall", "recall", RECALL, True),
         ("false alarms", "false_alarms", FALSE_ALARMS, False),
         ("healthy runs not judged", "abstained_on_healthy", ABSTENTIONS, False),
     ):
         value = ours[key]
-        held = value is not None and (value >= limit if over_it else value <= limit)
-        sign = "≥" if over_it else "≤"
+        held = value is not None and (value >= limit if at_least else value <= limit)
+        sign = "≥" if at_least else "≤"
         seen = "–" if value is None else f"{value:.3f}"
         yield Promise(f"early alarm, held out, step 50: {what}", f"{sign} {limit:.2f}", seen, held=held)

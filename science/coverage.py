@@ -1,4 +1,4 @@
-"""How often the intervals of the service hold what they are meant to hold: simulated, or counted where it can be.
+"""How often the intervals of the service hold what they are meant to hold: counted where that can be, else simulated.
 
 ``GIVEN`` is a closed list of what the service answers with an interval; a test holds it against the answers' types.
 """
@@ -11,17 +11,16 @@ import numpy as np
 
 from models.analysis.layers import simultaneous_level
 from models.analysis.statistics import LEVEL, t_intervals
+from proofs.promise import Promise
 from science.coverage_counts import exact, newcombe
 from science.coverage_networks import gains
 from science.coverage_over_seeds import effect_sizes, service
-from science.covered import SEED, bounds_of, covered
-from science.populations import NORMAL, POPULATIONS
-from science.promises import Promise
+from science.populations import NORMAL, POPULATIONS, SEED, bounds_of, covered
 from science.scale import Scale
 
 SIZES: Final = (2, 3, 5, 10, 20, 50)
 PROMISED: Final = 2_000
-"""Bootstrapped samples of which a promise is told, at any scale: 2 points are then four standard errors."""
+"""Bootstrapped samples behind a promise, at any scale: 2 points are then four standard errors."""
 OVER_SEEDS: Final = "what the service gives over seeds"
 STUDENT: Final = "t"
 GIVEN: Final[Mapping[str, str]] = {
@@ -42,7 +41,7 @@ GIVEN: Final[Mapping[str, str]] = {
     "effect": f"{STUDENT} of a factorial's contrasts within seeds",
     "validation_loss": f"{STUDENT} over the seeds of tuning",
 }
-"""Field of an answer: which interval of this page it is. e^ of an interval holds e^ of what the interval holds."""
+"""By the field of an answer: which interval of the page it is. e^ of an interval holds e^ of what that holds."""
 
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
@@ -91,11 +90,10 @@ def simultaneous(repetitions: int) -> Iterator[dict[str, Any]]:
         yield {"population": population.name, "layers": layers, "n": n, "coverage": float(held.mean())}
 
 
-# --- words ----------------------------------------------------------------------------------------------------------
+# --- promises -------------------------------------------------------------------------------------------------------
 
 
 def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
-    """What the design says of intervals, and what was found."""
     yield _of_normal("t-intervals on normal data, n = 2 … 50", figures["means"])
     yield _of_normal("what the service gives over 10 … 50 seeds, normal data", figures["service"])
     yield _of_normal("effect size, normal differences, n = 3 … 50", figures["effect_sizes"])
@@ -104,6 +102,6 @@ def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
 
 
 def _of_normal(what: str, rows: list[Mapping[str, Any]]) -> Promise:
-    found = [row["coverage"] for row in rows if row["population"].startswith(NORMAL.name)]
-    worst = max(found, key=lambda value: abs(value - LEVEL))
+    shares = [row["coverage"] for row in rows if row["population"].startswith(NORMAL.name)]
+    worst = max(shares, key=lambda value: abs(value - LEVEL))
     return Promise(what, "95 ± 2 %", f"worst {worst:.1%}", abs(worst - LEVEL) <= 0.02)

@@ -10,16 +10,16 @@ import numpy.typing as npt
 from scipy import stats
 
 from models.analysis.statistics import Array, clopper_pearson, paired_success_difference
-from science.covered import bounds_of
+from science.populations import bounds_of
 
 P_GRID: Final[Array] = np.linspace(0.0, 1.0, 2001)
 
 
 def exact(of: int) -> dict[str, Any]:
     """Clopper-Pearson's least coverage over all probabilities of a fine grid, its own bounds included."""
-    found = [clopper_pearson(count, of) for count in range(of + 1)]
-    low, high = (np.array([bounds[side] for bounds in found if bounds is not None]) for side in (0, 1))
-    # Coverage falls just outside a bound, so the grid has every bound's two neighbours too.
+    intervals = [clopper_pearson(count, of) for count in range(of + 1)]
+    low, high = (np.array([bounds[side] for bounds in intervals if bounds is not None]) for side in (0, 1))
+    # Coverage falls just outside a bound, so the grid has the two neighbours of every bound too.
     edges = np.concatenate([low - 1e-12, low + 1e-12, high - 1e-12, high + 1e-12])
     p = np.unique(np.clip(np.concatenate([P_GRID, edges]), 0.0, 1.0))
     inside = (low[:, None] <= p) & (p <= high[:, None])
@@ -38,7 +38,9 @@ def newcombe(pairs: int) -> dict[str, Any]:
     intervals = [paired_success_difference(*_outcomes(table)) for table in tables]
     low, high = bounds_of(tuple(intervals))
     counts = np.array(tables)
-    coverages = {_named(cell): _counted(counts, low, high, cell) for cell in _cells()}
+    coverages = {
+        "{:g} and {:g}, correlation {:g}".format(*cell): _counted(counts, low, high, cell) for cell in _cells()
+    }
     least = min(coverages, key=lambda name: coverages[name])
     return {
         "n": pairs,
@@ -52,14 +54,10 @@ Cell = tuple[float, float, float]
 
 
 def _cells() -> Iterator[Cell]:
-    """(p of the one, p of the other, correlation), those that can be."""
+    """(p of the one, p of the other, correlation): those that are possible."""
     for p1, p2, phi in itertools.product((0.05, 0.2, 0.5, 0.8, 0.95), (0.05, 0.2, 0.5, 0.8, 0.95), (0.0, 0.5)):
         if p2 >= p1 and min(_probabilities((p1, p2, phi))) >= 0.0:
             yield p1, p2, phi
-
-
-def _named(cell: Cell) -> str:
-    return "{:g} and {:g}, correlation {:g}".format(*cell)
 
 
 def _probabilities(cell: Cell) -> tuple[float, float, float, float]:

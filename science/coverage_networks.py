@@ -1,6 +1,6 @@
 """Coverage of gains over depth and over time, on networks that are drawn and not trained.
 
-The truth is the mean over all of them, so an interval from one network's own increments has to hold what another
+The truth is the mean over all of them. So an interval from the increments of one network has to hold what another one
 would show.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from models.analysis.gradient import gradient_of_run
 from models.analysis.statistics import Array, Estimate, t_intervals
 from models.plan.layers import SETTLING_FIRST, SETTLING_LAST
-from science.covered import SEED, bounds_of, covered
+from science.populations import SEED, bounds_of, covered
 
 WIDTH: Final = 64
 DEPTH: Final = 30
@@ -27,19 +27,19 @@ def gains(nets: int) -> Iterator[dict[str, Any]]:
     """A row for each kind of gain: from one network's increments, and over groups of five networks."""
     for batch in (1, 64):
         levels = np.concatenate([_levels(batch, CHUNK, chunk) for chunk in range(nets // CHUNK)])
-        facts = [gradient_of_run(row, batch_norm=False) for row in levels.tolist()]
+        gradients = [gradient_of_run(row, batch_norm=False) for row in levels.tolist()]
         network = f"{DEPTH} He-ReLU layers, batch {batch}"
-        yield _row(f"G, {network}", [its.total_gain for its in facts])
-        yield _row(f"gain per layer, {network}", [its.gain_per_layer for its in facts], logarithm=True)
+        yield _row(f"G, {network}", [gradient.total_gain for gradient in gradients])
+        yield _row(f"gain per layer, {network}", [gradient.gain_per_layer for gradient in gradients], logarithm=True)
     back = np.concatenate([_levels_over_time(CHUNK, chunk) for chunk in range(nets // CHUNK)])
     kept = back[:, SETTLING_FIRST : STEPS - SETTLING_LAST + 1]
-    rates = [its.exp().estimate("t over steps") for its in t_intervals((kept[:, :-1] - kept[:, 1:]).T)]
+    rates = [interval.exp().estimate("t over steps") for interval in t_intervals((kept[:, :-1] - kept[:, 1:]).T)]
     yield _row(f"gain per step, tanh, {STEPS} steps (not given for one run: this is why)", rates, logarithm=True)
 
 
-def _row(name: str, found: Sequence[Estimate | None], *, logarithm: bool = False) -> dict[str, Any]:
+def _row(name: str, estimates: Sequence[Estimate | None], *, logarithm: bool = False) -> dict[str, Any]:
     """``logarithm``: the estimates are e^mean of what is normal, so the truth is the mean of their logarithms."""
-    known = [(its.mean, its.low, its.high) for its in found if its is not None]
+    known = [(each.mean, each.low, each.high) for each in estimates if each is not None]
     mean, low, high = np.array(known, dtype=np.float64).T
     if logarithm:
         mean, low, high = np.log(mean), np.log(low), np.log(high)
@@ -68,7 +68,7 @@ def _levels(batch: int, nets: int, chunk: int) -> Array:
     levels = [delta]
     for weight, slope in zip(reversed(weights), reversed(slopes), strict=True):
         levels.append(slope * (weight.transpose(0, 2, 1) @ levels[-1]))
-    return np.array([0.5 * np.log((its.astype(np.float64) ** 2).mean(axis=(1, 2))) for its in reversed(levels)]).T
+    return np.array([0.5 * np.log((level.astype(np.float64) ** 2).mean(axis=(1, 2))) for level in reversed(levels)]).T
 
 
 def _levels_over_time(nets: int, chunk: int) -> Array:
@@ -85,4 +85,4 @@ def _levels_over_time(nets: int, chunk: int) -> Array:
     deltas = [rng.standard_normal(h.shape, dtype=np.float32)]
     for slope in reversed(slopes):
         deltas.append(weight.transpose(0, 2, 1) @ (slope * deltas[-1]))
-    return np.array([0.5 * np.log((its.astype(np.float64) ** 2).mean(axis=(1, 2))) for its in reversed(deltas)]).T
+    return np.array([0.5 * np.log((delta.astype(np.float64) ** 2).mean(axis=(1, 2))) for delta in reversed(deltas)]).T

@@ -10,9 +10,8 @@ import numpy as np
 
 from models.analysis.seed_means import over_seeds
 from models.analysis.statistics import Array, hedges_g_interval, t_intervals
-from science.covered import SEED, bounds_of, covered
-from science.pool import over
-from science.populations import NORMAL, POPULATIONS, Population
+from proofs.pool import over
+from science.populations import NORMAL, POPULATIONS, SEED, Population, bounds_of, covered
 
 SERVICE_SIZES: Final = (10, 20, 30, 50)
 EFFECT_SIZES: Final = (3, 5, 10, 20, 50)
@@ -25,7 +24,7 @@ SHIFTED: Final = replace(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """So many samples of a population, by its number: what draws cannot be sent to another process."""
+    """``BLOCK`` samples of a population, named by its number: its ``draw`` cannot be sent to another process."""
 
     population: int
     n: int
@@ -42,17 +41,19 @@ def service(repetitions: int, of_normal: int, processes: int) -> list[dict[str, 
     population of which something is promised.
     """
     cells = list(itertools.product(range(len(POPULATIONS)), SERVICE_SIZES))
-    samples = {which: of_normal if its is NORMAL else repetitions for which, its in enumerate(POPULATIONS)}
+    samples = {
+        which: of_normal if population is NORMAL else repetitions for which, population in enumerate(POPULATIONS)
+    }
     blocks = [[Block(*cell, number) for number in range(samples[cell[0]] // BLOCK)] for cell in cells]
     judged = iter(over(_judged, list(itertools.chain.from_iterable(blocks)), processes))
-    return [_row(its, list(itertools.chain.from_iterable(itertools.islice(judged, len(its))))) for its in blocks]
+    return [_row(cell, list(itertools.chain.from_iterable(itertools.islice(judged, len(cell))))) for cell in blocks]
 
 
 def _judged(block: Block) -> list[tuple[str, bool]]:
-    """Of each sample the method that was taken, and whether its interval holds what it speaks of."""
+    """For each sample: the method that was taken, and whether its interval holds what it speaks of."""
     population = POPULATIONS[block.population]
-    found = [over_seeds(sample) for sample in block.values().T.tolist()]
-    return [(its.method, _holds(population, its.method, its.low, its.high)) for its in found]
+    means = [over_seeds(sample) for sample in block.values().T.tolist()]
+    return [(mean.method, _holds(population, mean.method, mean.low, mean.high)) for mean in means]
 
 
 def _holds(population: Population, method: str, low: float | None, high: float | None) -> bool:

@@ -1,7 +1,7 @@
 """Whether ``causes`` names what was broken: one fault at a time, put into networks that are healthy without it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -11,9 +11,9 @@ from models.analysis.summary import RunSummary, summarise
 from models.analysis.verdict import CAUSES, Cause
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
-from science.case import HE, Json
-from science.pool import over
-from science.promises import Promise
+from proofs.pool import over
+from proofs.promise import Promise
+from science.cases.case import DEFAULT, HE, Json
 from science.running import finished, loaded
 from science.scale import Scale
 from verdicts.running import trace_of
@@ -25,7 +25,7 @@ GUESSABLE: Final = [cause for cause in CAUSES if cause != "no_gradient_cause_fou
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is done to the spec of ``base``, or to the trainer before its first step."""
+    """What is done to the spec of ``base``, or to the trainer before run first step."""
 
     name: str
     cause: Cause
@@ -36,7 +36,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One run with a fault. Where it trained all the same there is nothing to name."""
+    """One run with a fault. A run that is not ``harmed`` trained all the same: there is nothing to name."""
 
     fault: str
     cause: str
@@ -63,7 +63,6 @@ CRITICAL_TANH: Final[Json] = {"kind": "gaussian", "weight_variance": 1.760955, "
 SKIP: Final[Json] = {"skip": {"kind": "residual", "every": 2}}
 SCALED_SKIP: Final[Json] = {"skip": {"kind": "scaled", "every": 2}}
 NORM: Final[Json] = {"normalization": {"kind": "batch_norm"}}
-DEFAULT: Final[Json] = {"kind": "torch_default"}
 CNN: Final[Json] = {"kind": "cnn", "channels": [12], "layers_per_stage": 6, "init": HE, "pool": None}
 
 BASES: Final[dict[str, Json]] = {
@@ -89,12 +88,12 @@ def _unscaled(factor: float) -> Callable[[Trainer], None]:
 
 
 def _dead_layer(trainer: Trainer) -> None:
-    """The biases of a layer in the middle shifted far below zero."""
+    """Shift the biases of a layer in the middle far below zero."""
     points = trainer.model.points()
     with torch.no_grad():
         named = dict(trainer.model.named_parameters())
         weight = points[len(points) // 2].weight
-        name = next(name for name, its in named.items() if its is weight)
+        name = next(name for name, parameter in named.items() if parameter is weight)
         named[name.removesuffix("weight") + "bias"].fill_(-30.0)
 
 
@@ -121,10 +120,13 @@ def run(scale: Scale, processes: int) -> dict[str, Any]:
     """Every base as it is, and every fault in those that are healthy under that seed."""
     asked = [(number, seed) for number in range(len(_all())) for seed in range(scale.seeds)]
     judged = over(_judged, asked, processes)
-    broken, whole = ([its for its in judged if (its.fault == NONE) is none] for none in (False, True))
-    healthy = {(its.base, its.seed) for its in whole if not its.harmed}
-    told_of = [its for its in broken if (its.base, its.seed) in healthy]
-    return {"seeds": scale.seeds, **told(told_of), "bases": told_bases(whole)}
+    faulty, bases = ([run for run in judged if (run.fault == NONE) is none] for none in (False, True))
+    healthy = {(run.base, run.seed) for run in bases if not run.harmed}
+    return {
+        "seeds": scale.seeds,
+        **figures_of([run for run in faulty if (run.base, run.seed) in healthy]),
+        "bases": {run.base: dict(Counter(other.kind for other in bases if other.base == run.base)) for run in bases},
+    }
 
 
 def _all() -> list[Fault]:
@@ -132,7 +134,7 @@ def _all() -> list[Fault]:
 
 
 def _judged(asked: tuple[int, int]) -> Judged:
-    """By number: what a fault does to a trainer cannot be sent to another process."""
+    """A fault is named by run number: run ``touch`` cannot be sent to another process."""
     return judge(_all()[asked[0]], asked[1])
 
 
@@ -159,42 +161,37 @@ def body_of(fault: Fault) -> Json:
     return {"dataset": {"kind": "digits"}, "steps": 250, "batch_size": 64, **changed}
 
 
-def told(judged: Sequence[Judged]) -> dict[str, Any]:
+def figures_of(judged: Sequence[Judged]) -> dict[str, Any]:
     """Shares over the runs that the fault harmed. A guess at random names one of the seven causes."""
-    harmed = [its for its in judged if its.harmed]
-    named = sum(len(its.named) for its in harmed) / len(harmed) if harmed else 0.0
+    harmed = [run for run in judged if run.harmed]
+    named = sum(len(run.named) for run in harmed) / len(harmed) if harmed else 0.0
     return {
         "runs": len(judged),
         "harmed": len(harmed),
-        "named": _share(harmed, lambda its: its.cause in its.named),
-        "named_alone": _share(harmed, lambda its: its.named == (its.cause,)),
+        "named": _share(harmed, lambda run: run.cause in run.named),
+        "named_alone": _share(harmed, lambda run: run.named == (run.cause,)),
         "names_a_run": named,
-        # So many different causes drawn at random hold the right one with this chance.
+        # As many different causes drawn at random hold the right one with this chance.
         "guessed": named / len(GUESSABLE),
         "guessed_alone": 1.0 / len(GUESSABLE),
-        "faults": {name: _row([its for its in judged if its.fault == name]) for name in _names(judged)},
+        "faults": {
+            name: _row([run for run in judged if run.fault == name])
+            for name in dict.fromkeys(run.fault for run in judged)
+        },
     }
 
 
-def told_bases(judged: Sequence[Judged]) -> dict[str, Any]:
-    return {its.base: dict(Counter(one.kind for one in judged if one.base == its.base)) for its in judged}
-
-
-def _names(judged: Sequence[Judged]) -> Iterable[str]:
-    return dict.fromkeys(its.fault for its in judged)
-
-
 def _row(judged: Sequence[Judged]) -> dict[str, Any]:
-    harmed = [its for its in judged if its.harmed]
+    harmed = [run for run in judged if run.harmed]
     return {
         "cause": judged[0].cause,
         "runs": len(judged),
         "harmed": len(harmed),
-        "named": _share(harmed, lambda its: its.cause in its.named),
-        "named_alone": _share(harmed, lambda its: its.named == (its.cause,)),
-        "kinds": dict(Counter(its.kind for its in harmed)),
-        "causes": {cause: sum(cause in its.named for its in harmed) for cause in CAUSES},
-        "missed_in": dict(Counter(its.base for its in harmed if its.cause not in its.named)),
+        "named": _share(harmed, lambda run: run.cause in run.named),
+        "named_alone": _share(harmed, lambda run: run.named == (run.cause,)),
+        "kinds": dict(Counter(run.kind for run in harmed)),
+        "causes": {cause: sum(cause in run.named for run in harmed) for cause in CAUSES},
+        "missed_in": dict(Counter(run.base for run in harmed if run.cause not in run.named)),
     }
 
 
@@ -203,7 +200,7 @@ def _share(judged: Sequence[Judged], holds: Callable[[Judged], bool]) -> float |
 
 
 def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
-    """No figure was promised: known beside a guess."""
+    """No figure is promised. Each is told beside what a guess at random would reach."""
     named, alone = (figures[key] or 0.0 for key in ("named", "named_alone"))
     yield Promise("an injected cause is named (a guess of as many)", "", f"{named:.2f} ({figures['guessed']:.2f})")
     yield Promise("and nothing else (a guess)", "", f"{alone:.2f} ({figures['guessed_alone']:.2f})")

@@ -1,4 +1,4 @@
-"""Where simulated values come from, with what intervals over them are meant to hold."""
+"""Where simulated values come from, what intervals over them are meant to hold, and how often they do."""
 
 import math
 from collections.abc import Callable
@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 from scipy import special
 
-from models.analysis.statistics import Array
+from models.analysis.statistics import Array, Interval
 
+SEED: Final = 5
+Bounds = tuple[Array, Array]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Array]
 DEAD, ALIVE, NOISE, SHARE_DEAD = 0.1, 0.95, 0.02, 0.3
 
@@ -64,3 +66,12 @@ TWO_GROUPS: Final = Population(
     _train_or_die,
 )
 POPULATIONS: Final = (NORMAL, LOGNORMAL, STUDENT, TWO_GROUPS)
+
+
+def bounds_of(intervals: tuple[Interval, ...]) -> Bounds:
+    return np.array([interval.low for interval in intervals]), np.array([interval.high for interval in intervals])
+
+
+def covered(low: Array, high: Array, truth: float) -> float:
+    """The share of the intervals that hold the truth."""
+    return float(((low <= truth) & (truth <= high)).mean())

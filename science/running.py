@@ -1,7 +1,7 @@
-"""Trains one case under one seed without a service, and keeps what every rule, ours and others', may look at.
+"""Trains one case under one seed without a service, and keeps what every rule, ours and others', may read.
 
-What was seen is kept in a folder by the case's content, seed and versions, so that rules can be read again over it
-without training, and a run that was cut short goes on where it was.
+A run is kept in a folder under its case's content, its seed and the versions. So rules can be read over it again
+without training, and a measurement that was cut short trains only what is missing.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ from models.plan import Plan, expand
 from models.signals import CURVES, SIGNALS
 from models.specs.dataset import DatasetSpec
 from models.specs.experiment import ExperimentSpec
-from science.case import Case
-from science.glimpse import Glance, Glimpse, packed, unpacked
+from science.cases.case import Case
+from science.tensor_statistics import Collector, TensorStatistics, packed, unpacked
 from verdicts.running import trace_of
 from worker.datasets import load
 from worker.datasets.split import IGNORED, Part, TrialData
@@ -48,18 +48,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One run: its records of steps 0 … 50, its losses and gradient norms of all steps, glimpses, and its outcome."""
+    """One run: its records of steps 0 … 50, the losses and gradient norms of all its steps, and its outcome."""
 
     early: RunTrace
     losses: Array
     norms: Array
-    glimpses: list[Glimpse]
+    tensors: list[TensorStatistics]
     """At steps 0, 10, 50 and the last."""
     outcome: Outcome
 
 
 def plan_of(case: Case) -> Plan:
-    """Runs go on to their end whatever becomes of them: a rule is asked at the same steps of all."""
+    """Nothing stops a run before its end, whatever becomes of it: a rule is asked at the same steps of all runs."""
     body = {"name": case.name, "stop_when": {"nonfinite_steps": None}, **case.body}
     return expand(ExperimentSpec.model_validate(body))[0].plan
 
@@ -81,16 +81,16 @@ def run(plan: Plan, seed: int) -> Seen:
     torch.set_num_threads(1)
     data = loaded(plan.dataset, seed)
     trainer = Trainer(plan, data, seed=seed, device=torch.device("cpu"), dtype=torch.float32, record=True)
-    glance, moments = Glance(trainer.model.points()), {0, 10, EARLY, plan.steps - 1}
-    glimpses: list[Glimpse] = []
+    collector, moments = Collector(trainer.model.points()), {0, 10, EARLY, plan.steps - 1}
+    tensors: list[TensorStatistics] = []
 
     def before(step: int) -> None:
         if step in moments:
-            glance.before()
+            collector.before()
 
     def after(step: int) -> None:
         if step in moments:
-            glimpses.append(glance.after())
+            tensors.append(collector.after())
 
     records, result = finished(trainer, before, after)
     summary = summarise(plan, trace_of(plan, records), result.facts(plan))
@@ -98,7 +98,7 @@ def run(plan: Plan, seed: int) -> Seen:
         early=trace_of(plan, records[: EARLY + 1]),
         losses=np.array([record.loss for record in records]),
         norms=np.array([record.gradient_norm for record in records]),
-        glimpses=glimpses,
+        tensors=tensors,
         outcome=_outcome(summary, accuracy(trainer.model, data.train)),
     )
 
@@ -125,7 +125,7 @@ def finished(
 
 @torch.no_grad()
 def accuracy(model: Network, part: Part) -> float:
-    """Share of right labels in evaluation mode; steps behind a case's end count nowhere."""
+    """Share of right labels in evaluation mode. Steps behind a case's end are not counted."""
     model.eval()
     right = model(part.x, part.lengths).argmax(dim=-1) == part.y
     model.train()
@@ -158,19 +158,19 @@ def _keep(file: Path, seen: Seen) -> None:
         states=trace.state_gradient_rms.astype(np.float32),
         losses=seen.losses,
         norms=seen.norms,
-        glimpses=packed(seen.glimpses),
+        glimpses=packed(seen.tensors),  # the name under which runs were kept so far
         outcome=np.array(json.dumps(asdict(seen.outcome))),
     )
 
 
 def _kept(file: Path, plan: Plan) -> Seen:
-    with np.load(file, allow_pickle=False) as its:
-        outcome = json.loads(str(its["outcome"]))
+    with np.load(file, allow_pickle=False) as arrays:
+        outcome = json.loads(str(arrays["outcome"]))
         return Seen(
-            early=_trace(plan, its["steps"], its["signals"], its["curves"], its["states"]),
-            losses=its["losses"],
-            norms=its["norms"],
-            glimpses=unpacked(its["glimpses"]),
+            early=_trace(plan, arrays["steps"], arrays["signals"], arrays["curves"], arrays["states"]),
+            losses=arrays["losses"],
+            norms=arrays["norms"],
+            tensors=unpacked(arrays["glimpses"]),
             outcome=Outcome(**{**outcome, "causes": tuple(outcome["causes"])}),
         )
 

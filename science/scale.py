@@ -6,9 +6,9 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """``every``: of the cases that were chosen on each so many-th is trained, and all that are held out; an even
-    number would leave one optimiser alone. ``specs``: networks at random of a kind. ``resampled``: samples of a cell
-    where each is bootstrapped.
+    """``every`` = 7 trains each seventh of the cases that were chosen on, and all that are held out; an even
+    number would leave one optimiser out. ``specs``: random networks of each kind. ``resampled``: samples in a cell
+    where each sample is bootstrapped.
     """
 
     seeds: int

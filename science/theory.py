@@ -1,9 +1,11 @@
 """Theory against measurement: the predicted gain per layer of random networks, and the one measured on real data.
 
 Each spec is drawn at random within its kind; it is measured untrained, with its real loss on real batches, under
-several seeds. Nothing is chosen by what theory can do: specs that carry a caveat count, and are told apart.
+several seeds. No spec is chosen by what theory can do: those whose prediction carries a caveat count
+too, and have columns of their own.
 """
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from benchmarks.report import percentile
 from models.analysis.prediction import Prediction, predict
 from models.analysis.statistics import Estimate
 from models.analysis.summary import RunSummary
@@ -21,25 +22,26 @@ from models.analysis.variant import gradients
 from models.plan import Plan, expand
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
-from science.case import VOWELS, Json
-from science.pool import over
-from science.promises import Promise
+from proofs.pool import over
+from proofs.promise import Promise
+from proofs.report import percentile
+from science.cases.case import VOWELS, Json
 from science.scale import Scale
 from verdicts.running import run_all
 
 FEWEST_SEEDS: Final = 5
-"""A single network of finite width scatters: its error would be counted as theory's. Of five the mean is as close to
-theory as is judged here, but for a few narrow ones; their scatter is told beside the error."""
+"""A single network of finite width scatters, and its scatter would be counted as theory's error. The mean of five is
+close enough for what is judged here, but for a few narrow networks; their scatter is told beside the error."""
 SEED: Final = 11
 PROMISED: Final = 0.05
-"""Through the service, on real data and loss, the tolerance is 5 % (contract, golden cases)."""
+"""Largest error of a gain, as a share of it: through the service, on real data and loss."""
 SHARE: Final = 0.95
-"""Of the predictions without a caveat, within the tolerance."""
+"""Of the predictions without a caveat, so many are within the tolerance."""
 SPARING: Final = 0.75
 """Largest share of a kind's predictions that may carry a caveat, so that a caveat tells something."""
 PLAIN_KINDS: Final = ("mlp", "residual_mlp", "cnn", "residual_cnn", "sequential")
 OTHER_AXIS: Final = {"per layer": "Over time:", "per step": "Over depth:"}
-"""How a caveat begins that is of the other axis of a recurrent network."""
+"""How a caveat begins that concerns the other axis of a recurrent network."""
 Rng = np.random.Generator
 
 
@@ -64,7 +66,7 @@ class Compared:
 def run(scale: Scale, processes: int) -> dict[str, Any]:
     seeds = max(FEWEST_SEEDS, scale.seeds)
     asked = [(kind, scale.specs, seeds) for kind in KINDS]
-    rows = [row for rows in over(_compared, asked, processes) for row in rows]
+    rows = list(itertools.chain.from_iterable(over(_compared, asked, processes)))
     groups: dict[str, list[Compared]] = {}
     for row in rows:
         groups.setdefault(f"{row.kind}, {row.axis}", []).append(row)
@@ -72,7 +74,7 @@ def run(scale: Scale, processes: int) -> dict[str, Any]:
     return {
         "seeds": seeds,
         "asked": scale.specs,
-        "kinds": {name: told(its) for name, its in groups.items()},
+        "kinds": {name: figures_of(rows) for name, rows in groups.items()},
         "worst": [
             {"kind": row.kind, "axis": row.axis, "spec": row.spec, "predicted": row.predicted, "measured": row.measured}
             | {"error": row.error, "caveats": list(row.caveats)}
@@ -81,7 +83,7 @@ def run(scale: Scale, processes: int) -> dict[str, Any]:
     }
 
 
-def told(rows: Sequence[Compared]) -> dict[str, Any]:
+def figures_of(rows: Sequence[Compared]) -> dict[str, Any]:
     """Errors of one kind as shares of the gain: of all its predictions, and of those without and with a caveat."""
     scatters = [row.scatter for row in rows if row.scatter is not None]
     return {
@@ -109,17 +111,17 @@ def _compared(asked: tuple[str, int, int]) -> list[Compared]:
 
 
 def compared(kind: str, count: int, seeds: int) -> Iterator[Compared]:
-    """``count`` specs of a kind that can be, in an order that the seed fixes."""
+    """``count`` valid specs of a kind, in an order that the seed fixes."""
     rng = np.random.default_rng([SEED, list(KINDS).index(kind)])
-    found = 0
-    while found < count:
+    valid = 0
+    while valid < count:
         body = _body(KINDS[kind](rng), seeds)
         try:
             plan = expand(ExperimentSpec.model_validate({"name": "theory", **body}))[0].plan
         except (ValidationError, SpecError):
             continue  # a combination that no network can have
-        found += 1
-        summaries = [its.summary for its in run_all(body)]
+        valid += 1
+        summaries = [run.summary for run in run_all(body)]
         yield from _rows(kind, body["network"], predict(plan.network, plan.experiment.batch_size), summaries, plan)
 
 
@@ -167,27 +169,27 @@ def _usable(value: float | None) -> bool:
 
 def _words(network: Mapping[str, Any]) -> str:
     """The spec in one line."""
-    told = {key: value.get("kind") if isinstance(value, Mapping) else value for key, value in network.items()}
+    words = {key: value.get("kind") if isinstance(value, Mapping) else value for key, value in network.items()}
     init = network.get("init", {})
-    told["init"] = " ".join(str(value) for value in init.values())
-    shown = (f"{key} {value}" for key, value in told.items() if key not in {"kind", "layers"} and value is not None)
+    words["init"] = " ".join(str(value) for value in init.values())
+    shown = (f"{key} {value}" for key, value in words.items() if key not in {"kind", "layers"} and value is not None)
     return ", ".join(shown)
 
 
 def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
-    """Of what carries no caveat; and that a caveat is not everywhere. What carries one is for knowing."""
-    for name, its in figures["kinds"].items():
-        free, warned = its["without"], its["with"]
+    """Of predictions without a caveat, and that not every one carries a caveat. The errors of those are for knowing."""
+    for name, kind in figures["kinds"].items():
+        free, warned = kind["without"], kind["with"]
         if free["specs"]:
-            found = f"{free['within']:.0%} of {free['specs']}, the largest {free['largest']:.1%}"
+            seen = f"{free['within']:.0%} of {free['specs']}, the largest {free['largest']:.1%}"
             held = free["within"] >= SHARE
-            yield Promise(f"theory without a caveat within 5 %: {name}", f"≥ {SHARE:.0%}", found, held)
+            yield Promise(f"theory without a caveat within 5 %: {name}", f"≥ {SHARE:.0%}", seen, held)
         if warned["specs"]:
-            found = f"{warned['within']:.0%} of {warned['specs']}, the largest {warned['largest']:.1%}"
-            yield Promise(f"theory with a caveat within 5 %: {name}", "", found)
-    for name, its in figures["kinds"].items():
+            seen = f"{warned['within']:.0%} of {warned['specs']}, the largest {warned['largest']:.1%}"
+            yield Promise(f"theory with a caveat within 5 %: {name}", "", seen)
+    for name, kind in figures["kinds"].items():
         if name.split(",")[0] in PLAIN_KINDS:
-            share = its["with_caveat"]
+            share = kind["with_caveat"]
             yield Promise(f"share with a caveat: {name}", f"≤ {SPARING:.0%}", f"{share:.0%}", share <= SPARING)
 
 
@@ -209,57 +211,66 @@ NORMS: Final[Sequence[Json | None]] = (None, None, {"kind": "batch_norm"}, {"kin
 SKIPS: Final[Sequence[Json]] = ({"kind": "residual"}, {"kind": "scaled"}, {"kind": "skip_init", "alpha": 0.5})
 
 
-def _one(rng: Rng, values: Sequence[Any]) -> Any:
+def _choice(rng: Rng, values: Sequence[Any]) -> Any:
     return values[int(rng.integers(len(values)))]
 
 
 def _usual(rng: Rng) -> Json:
-    return {"activation": _one(rng, FUNCTIONS), "init": _one(rng, INITS), "normalization": _one(rng, NORMS)}
+    return {"activation": _choice(rng, FUNCTIONS), "init": _choice(rng, INITS), "normalization": _choice(rng, NORMS)}
 
 
 def _mlp(rng: Rng) -> Json:
-    size = {"depth": int(rng.integers(4, 41)), "width": _one(rng, (64, 128, 256))}
-    return {"kind": "mlp", **size, **_usual(rng), "skip": _one(rng, (None, None, *SKIPS))}
+    size = {"depth": int(rng.integers(4, 41)), "width": _choice(rng, (64, 128, 256))}
+    return {"kind": "mlp", **size, **_usual(rng), "skip": _choice(rng, (None, None, *SKIPS))}
 
 
 def _residual_mlp(rng: Rng) -> Json:
-    size = {"blocks": int(rng.integers(3, 25)), "width": _one(rng, (64, 128, 256))}
-    return {"kind": "residual_mlp", **size, **_usual(rng), "skip": _one(rng, SKIPS)}
+    size = {"blocks": int(rng.integers(3, 25)), "width": _choice(rng, (64, 128, 256))}
+    return {"kind": "residual_mlp", **size, **_usual(rng), "skip": _choice(rng, SKIPS)}
 
 
 def _cnn(rng: Rng) -> Json:
-    size = {"channels": _one(rng, ([16], [16, 32], [32, 32])), "layers_per_stage": int(rng.integers(2, 8))}
-    pool = _one(rng, ("max", "average", "stride", None))
-    return {"kind": "cnn", **size, **_usual(rng), "pool": pool, "skip": _one(rng, (None, None, *SKIPS))}
+    size = {"channels": _choice(rng, ([16], [16, 32], [32, 32])), "layers_per_stage": int(rng.integers(2, 8))}
+    pool = _choice(rng, ("max", "average", "stride", None))
+    return {"kind": "cnn", **size, **_usual(rng), "pool": pool, "skip": _choice(rng, (None, None, *SKIPS))}
 
 
 def _residual_cnn(rng: Rng) -> Json:
-    size = {"channels": _one(rng, ([16], [16, 32])), "blocks_per_stage": int(rng.integers(2, 6))}
-    return {"kind": "residual_cnn", **size, **_usual(rng), "skip": _one(rng, SKIPS)}
+    size = {"channels": _choice(rng, ([16], [16, 32])), "blocks_per_stage": int(rng.integers(2, 6))}
+    return {"kind": "residual_cnn", **size, **_usual(rng), "skip": _choice(rng, SKIPS)}
 
 
 def _rnn(rng: Rng) -> Json:
-    cell = _one(rng, ("tanh", "relu", "identity", "lstm", "gru"))
-    size = {"width": _one(rng, (32, 64, 128)), "layers": int(rng.integers(1, 4))}
-    return {"kind": "rnn", "cell": cell, **size, "init": _one(rng, INITS)}
+    cell = _choice(rng, ("tanh", "relu", "identity", "lstm", "gru"))
+    size = {"width": _choice(rng, (32, 64, 128)), "layers": int(rng.integers(1, 4))}
+    return {"kind": "rnn", "cell": cell, **size, "init": _choice(rng, INITS)}
 
 
 def _transformer(rng: Rng) -> Json:
-    size = {"blocks": int(rng.integers(2, 8)), "width": _one(rng, (32, 64)), "mlp_ratio": _one(rng, (2, 4))}
-    position, norm = _one(rng, ("pre", "post")), _one(rng, ({"kind": "layer_norm"}, {"kind": "rms_norm"}))
-    kept = {"norm_position": position, "normalization": norm, "skip": _one(rng, SKIPS)}
-    return {"kind": "transformer", **size, **kept, "init": _one(rng, INITS), "activation": _one(rng, FUNCTIONS[:5])}
+    size = {"blocks": int(rng.integers(2, 8)), "width": _choice(rng, (32, 64)), "mlp_ratio": _choice(rng, (2, 4))}
+    position, norm = _choice(rng, ("pre", "post")), _choice(rng, ({"kind": "layer_norm"}, {"kind": "rms_norm"}))
+    kept = {"norm_position": position, "normalization": norm, "skip": _choice(rng, SKIPS)}
+    return {
+        "kind": "transformer",
+        **size,
+        **kept,
+        "init": _choice(rng, INITS),
+        "activation": _choice(rng, FUNCTIONS[:5]),
+    }
 
 
 def _sequential(rng: Rng) -> Json:
     """Linear layers of varying widths and activations, with residual blocks among them."""
     layers: list[Json] = [{"kind": "flatten"}]
     for width in rng.choice([64, 96, 128], size=int(rng.integers(3, 13))).tolist():
-        layers += [{"kind": "linear", "units": width}, {"kind": "activation", "function": _one(rng, FUNCTIONS[:6])}]
+        layers += [{"kind": "linear", "units": width}, {"kind": "activation", "function": _choice(rng, FUNCTIONS[:6])}]
         if rng.random() < 0.3:
-            inner = [{"kind": "linear", "units": width}, {"kind": "activation", "function": _one(rng, FUNCTIONS[:6])}]
+            inner = [
+                {"kind": "linear", "units": width},
+                {"kind": "activation", "function": _choice(rng, FUNCTIONS[:6])},
+            ]
             layers.append({"kind": "residual", "layers": [*inner, {"kind": "linear", "units": width}]})
-    return {"kind": "sequential", "layers": layers, "init": _one(rng, INITS)}
+    return {"kind": "sequential", "layers": layers, "init": _choice(rng, INITS)}
 
 
 KINDS: Final[Mapping[str, Callable[[Rng], Json]]] = {

@@ -9,24 +9,24 @@ from chaos.faults.messages import MESSAGES
 from chaos.faults.requests import REQUESTS
 from chaos.faults.signals import SIGNALS
 from chaos.faults.storage import STORAGE
-from chaos.town import Town
+from chaos.target import Target
 
 FAULTS: Mapping[str, Fault] = {**SIGNALS, **MESSAGES, **DATABASE, **STORAGE, **REQUESTS}
 SEVERAL = {"child killed": 6, "child stopped": 3}
-"""Out of a round of faults, so many are of this kind; of every other kind there is one."""
+"""How many faults of this kind are in a round; there is one of every other kind."""
 LIGHT = {*MESSAGES, *REQUESTS, "lease taken", "child killed", "child terminated", "disk full", "checkpoint damaged"}
-"""What the next fault may follow at once: no program has to start again, or none that others wait for."""
+"""Faults that the next one may follow at once: no program has to start again, or none that others wait for."""
 
 
-def dealt(dice: random.Random) -> list[str]:
+def shuffled_round(rng: random.Random) -> list[str]:
     """The names of a round of faults, each kind among them, in an order of chance."""
-    cards = [name for name in FAULTS for _ in range(SEVERAL.get(name, 1))]
-    dice.shuffle(cards)
-    return cards
+    names = [name for name in FAULTS for _ in range(SEVERAL.get(name, 1))]
+    rng.shuffle(names)
+    return names
 
 
-def strike(town: Town, name: str) -> str | None:
+def strike(target: Target, name: str) -> str | None:
     try:
-        return FAULTS[name](town)
+        return FAULTS[name](target)
     except AWAY:
         return None

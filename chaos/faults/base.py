@@ -1,4 +1,4 @@
-"""What a fault is, and whom it may hit."""
+"""What a fault is, and which run it may hit."""
 
 from collections.abc import Callable
 
@@ -7,15 +7,15 @@ import redis
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import DBAPIError
 
-from chaos.town import Town, UnderWay
+from chaos.target import Target, UnderWay
 
-Fault = Callable[[Town], str | None]
-"""Strikes once and says what it hit; None: nothing was there to be hit just now."""
+Fault = Callable[[Target], str | None]
+"""Strikes once and returns what it hit; None: there was nothing to hit just now."""
 AWAY = (DBAPIError, psycopg.Error, BrokerError, redis.RedisError)
-"""A fault may find that an earlier one has still not passed."""
+"""Errors of a fault that meets the effects of an earlier one."""
 
 
-def victim_in(town: Town) -> UnderWay | None:
+def victim_in(target: Target) -> UnderWay | None:
     """A run that is being trained."""
-    held = town.under_way()
-    return town.dice.choice(held) if held else None
+    held = target.under_way()
+    return target.rng.choice(held) if held else None

@@ -4,10 +4,9 @@ import uuid
 
 from sqlalchemy import select, text, update
 
-from chaos.clinic import LEASE_S
 from chaos.faults.base import victim_in
 from chaos.processes import children
-from chaos.town import Town
+from chaos.target import LEASE_S, Target
 from models.status import State
 from models.tables import Run
 
@@ -19,18 +18,18 @@ _CUT = text(f"SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) {_OTHERS}
 _SERVING = text(f"SELECT pid {_OTHERS} ORDER BY pid")
 
 
-def cut(town: Town) -> str | None:
+def cut(target: Target) -> str | None:
     """The server lives on, so that whoever writes can say at once what happened to it, and be wrong."""
-    with town.database.begin() as session:
+    with target.database.begin() as session:
         number = session.execute(_CUT).scalar_one()
     return f"{number} connections to the database" if number else None
 
 
-def take_lease(town: Town) -> str | None:
-    victim = victim_in(town)
+def take_lease(target: Target) -> str | None:
+    victim = victim_in(target)
     if victim is None:
         return None
-    with town.database.begin() as session:
+    with target.database.begin() as session:
         taken = session.execute(
             update(Run)
             .where(Run.id == victim.run_id, Run.state == State.RUNNING, Run.attempt == victim.attempt)
@@ -40,36 +39,36 @@ def take_lease(town: Town) -> str | None:
     return None if taken is None else f"the lease of process {victim.pid} on {victim.run_id}"
 
 
-def stutter(town: Town) -> str | None:
+def stutter(target: Target) -> str | None:
     """The whole server stands still, again and again for a moment."""
-    parent = town.clinic.pid("postgres")
-    moments = [town.dice.uniform(0.1, 0.5) for _ in range(town.dice.randint(2, 5))]
+    parent = target.clinic.pid("postgres")
+    moments = [target.rng.uniform(0.1, 0.5) for _ in range(target.rng.randint(2, 5))]
     hit = 0
     for moment_s in moments:
         pids = [] if parent is None else [parent, *children(parent)]
-        hit = sum(town.sleepers.stop(pid, moment_s) for pid in pids if not town.sleepers.holds(pid))
-        town.tend(moment_s + 0.05)
-        town.tend(moment_s / 2)
+        hit = sum(target.sleepers.stop(pid, moment_s) for pid in pids if not target.sleepers.holds(pid))
+        target.tend(moment_s + 0.05)
+        target.tend(moment_s / 2)
     return f"{hit} server processes, {len(moments)} times for 0.1 to 0.5 s" if hit else None
 
 
-def hang(town: Town) -> str | None:
+def hang(target: Target) -> str | None:
     """Those who serve a client stand still, most of them beyond a lease, with all the locks that they hold."""
-    with town.database.begin() as session:
+    with target.database.begin() as session:
         serving = list(session.execute(_SERVING).scalars())
-    chosen = [pid for pid in serving if town.dice.random() < 0.7 and not town.sleepers.holds(pid)]
-    hit = sum(town.sleepers.stop(pid, town.dice.uniform(0.3, 1.8) * LEASE_S) for pid in chosen)
+    chosen = [pid for pid in serving if target.rng.random() < 0.7 and not target.sleepers.holds(pid)]
+    hit = sum(target.sleepers.stop(pid, target.rng.uniform(0.3, 1.8) * LEASE_S) for pid in chosen)
     return f"{hit} of {len(serving)} processes that serve a client, for up to {1.8 * LEASE_S:.1f} s" if hit else None
 
 
-def lock(town: Town) -> str | None:
+def lock(target: Target) -> str | None:
     """A run's row is locked by somebody else for longer than its lease: neither beat nor flush gets through."""
-    victim = victim_in(town)
+    victim = victim_in(target)
     if victim is None:
         return None
-    with town.database.begin() as session:
+    with target.database.begin() as session:
         session.execute(select(Run.id).where(Run.id == victim.run_id).with_for_update())
-        town.tend(town.dice.uniform(0.5, 1.5) * LEASE_S)
+        target.tend(target.rng.uniform(0.5, 1.5) * LEASE_S)
     return f"the row of {victim.run_id}, locked"
 
 

@@ -10,10 +10,9 @@ from collections.abc import Callable
 import redis
 from sqlalchemy import func, select
 
-from chaos.clinic import DISPATCHERS
 from chaos.faults.base import victim_in
 from chaos.processes import send
-from chaos.town import Town
+from chaos.target import DISPATCHERS, Target
 from models.status import State
 from models.tables import Run
 from worker.app import ANY_QUEUE
@@ -22,45 +21,45 @@ PAUSE_MS = 20_000
 MARKED_WITHIN_S = 6.0
 
 
-def flushed(town: Town) -> str | None:
-    with town.broker() as broker:
+def flushed(target: Target) -> str | None:
+    with target.broker() as broker:
         broker.flushall()
     return "every message"
 
 
-def doubled(town: Town) -> str | None:
+def doubled(target: Target) -> str | None:
     """While one child trains it, and while it waits in the queue for its next message."""
-    victim = victim_in(town)
+    victim = victim_in(target)
     if victim is None:
         return None
-    for _ in range(town.dice.randint(1, 4)):
-        town.message(victim.run_id)
+    for _ in range(target.rng.randint(1, 4)):
+        target.message(victim.run_id)
     return f"messages for {victim.run_id}, which is being trained"
 
 
-def stale(town: Town) -> str | None:
-    ended = town.ended()
+def stale(target: Target) -> str | None:
+    ended = target.ended()
     if not ended:
         return None
-    run_id, _ = town.dice.choice(ended)
-    town.message(run_id)
-    town.message(uuid.UUID(int=town.dice.getrandbits(128)))
+    run_id, _ = target.rng.choice(ended)
+    target.message(run_id)
+    target.message(uuid.UUID(int=target.rng.getrandbits(128)))
     return f"messages for {run_id}, which has ended, and for a run that never was"
 
 
-def delayed(town: Town) -> str | None:
+def delayed(target: Target) -> str | None:
     """Taken out and put back: before it is published again, after that, or when its run has long ended."""
-    with town.broker() as broker:
-        taken = broker.lpop(ANY_QUEUE, town.dice.randint(1, 4)) or []
+    with target.broker() as broker:
+        taken = broker.lpop(ANY_QUEUE, target.rng.randint(1, 4)) or []
     for raw in taken:
-        town.later.after(town.dice.choice([1.0, 5.0, 15.0, 40.0]), _put_back(town, raw))
+        target.later.after(target.rng.choice([1.0, 5.0, 15.0, 40.0]), _put_back(target, raw))
     return f"the messages for {', '.join(_run_of(raw) for raw in taken)}" if taken else None
 
 
-def _put_back(town: Town, raw: bytes) -> Callable[[], bool]:
+def _put_back(target: Target, raw: bytes) -> Callable[[], bool]:
     def put() -> bool:
         try:
-            with town.broker() as broker:
+            with target.broker() as broker:
                 broker.lpush(ANY_QUEUE, raw)
         except redis.RedisError:
             return False
@@ -74,17 +73,17 @@ def _run_of(raw: bytes) -> str:
     return str(arguments[0])
 
 
-def marked_and_not_sent(town: Town) -> str | None:
+def marked_and_not_sent(target: Target) -> str | None:
     """Both dispatchers are killed when one has marked a run as published and Redis has not taken its message.
 
     Redis is made to hold back all that is written to it, so a dispatcher that sends waits. Its connection is closed
     before Redis goes on, so that what it had asked for is forgotten.
     """
-    pids = [pid for name in DISPATCHERS if (pid := town.clinic.pid(name)) is not None]
-    with town.broker() as broker:
+    pids = [pid for name in DISPATCHERS if (pid := target.clinic.pid(name)) is not None]
+    with target.broker() as broker:
         broker.execute_command("CLIENT", "PAUSE", PAUSE_MS, "WRITE")
         try:
-            marked = _newly_marked(town)
+            marked = _newly_marked(target)
             killed = [pid for pid in pids if marked and send(pid, signal.SIGKILL)]
         finally:
             broker.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -92,20 +91,20 @@ def marked_and_not_sent(town: Town) -> str | None:
     return f"processes {' and '.join(map(str, killed))} with {marked} marked" if marked and killed else None
 
 
-def _newly_marked(town: Town) -> uuid.UUID | None:
+def _newly_marked(target: Target) -> uuid.UUID | None:
     """A run that a dispatcher has marked from now on, while it cannot be sent."""
-    with town.database.begin() as session:
+    with target.database.begin() as session:
         began = session.execute(select(func.clock_timestamp())).scalar_one()
     marked = select(Run.id).where(Run.state == State.QUEUED, Run.published_at > began).limit(1)
     deadline = time.monotonic() + MARKED_WITHIN_S
-    town.order()
+    target.submit()
     while time.monotonic() < deadline:
-        town.orders.ask()
-        with town.database.begin() as session:
-            found = session.execute(marked).scalar_one_or_none()
-        if found is not None:
-            return found
-        town.tend(0.02)
+        target.client.send()
+        with target.database.begin() as session:
+            run_id = session.execute(marked).scalar_one_or_none()
+        if run_id is not None:
+            return run_id
+        target.tend(0.02)
     return None
 
 

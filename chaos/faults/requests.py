@@ -1,4 +1,4 @@
-"""What clients do at the wrong moment, and an API that dies when it has done what was asked and not said so."""
+"""Requests at the wrong moment, and an API that dies when it has done what was asked and has not said so."""
 
 import signal
 from contextlib import closing
@@ -7,10 +7,10 @@ from typing import Literal
 
 from sqlalchemy import select
 
+from chaos.client import Change, RefusedError, Submission
 from chaos.faults.base import victim_in
-from chaos.orders import Order, RefusedError, Wish
 from chaos.processes import send
-from chaos.town import Town
+from chaos.target import Target
 from models import runs
 from models.status import State
 from models.tables import Idempotency, Run
@@ -18,42 +18,44 @@ from models.tables import Idempotency, Run
 STORED_WITHIN_S = 3.0
 
 
-def done_and_not_said(town: Town) -> str | None:
-    """An order is committed and its API killed before a byte of the answer has left; it is asked for again later.
+def done_and_not_said(target: Target) -> str | None:
+    """The API is killed when it has committed a submission and no byte of the answer has left. It is sent again later.
 
     Where the answer was quicker the API is killed all the same, and this fault counts as missed.
     """
-    pid, order = town.clinic.pid("api"), town.order()
-    if pid is None or order is None:
+    pid, submission = target.clinic.pid("api"), target.submit()
+    if pid is None or submission is None:
         return None
-    with town.database.listening(runs.QUEUE_CHANNEL) as notices:
+    with target.database.listening(runs.QUEUE_CHANNEL) as notices:
         try:
-            connection = town.orders.unread(order)
+            connection = target.client.submit_unread(submission)
         except OSError:  # the API is away
             return None
         with closing(connection):
-            if not any(_stopped_behind_commit(town, pid, order) for _ in notices.notifies(timeout=STORED_WITHIN_S)):
+            if not any(
+                _stopped_behind_commit(target, pid, submission) for _ in notices.notifies(timeout=STORED_WITHIN_S)
+            ):
                 return None
             send(pid, signal.SIGKILL)
-            said = _was_answered(connection)
-    return None if said else f"process {pid} with {order.key} stored and not answered"
+            answered = _was_answered(connection)
+    return None if answered else f"process {pid} with {submission.key} stored and not answered"
 
 
-def _stopped_behind_commit(town: Town, pid: int, order: Order) -> bool:
-    """Any commit may have been the order's own: there is no time to look before the API is stopped."""
+def _stopped_behind_commit(target: Target, pid: int, submission: Submission) -> bool:
+    """Any commit may have been this submission's own: there is no time to look before the API is stopped."""
     send(pid, signal.SIGSTOP)
     stored = False
     try:
-        stored = _is_stored(town, order)
+        stored = _is_stored(target, submission)
     finally:
         if not stored:
             send(pid, signal.SIGCONT)
     return stored
 
 
-def _is_stored(town: Town, order: Order) -> bool:
-    with town.database.begin() as session:
-        return session.execute(select(Idempotency.key).where(Idempotency.key == order.key)).first() is not None
+def _is_stored(target: Target, submission: Submission) -> bool:
+    with target.database.begin() as session:
+        return session.execute(select(Idempotency.key).where(Idempotency.key == submission.key)).first() is not None
 
 
 def _was_answered(connection: HTTPConnection) -> bool:
@@ -63,40 +65,42 @@ def _was_answered(connection: HTTPConnection) -> bool:
         return False
 
 
-def crowd(town: Town) -> str | None:
-    order = town.order()
-    if order is None:
+def crowd(target: Target) -> str | None:
+    submission = target.submit()
+    if submission is None:
         return None
-    told = town.orders.crowd(order)
-    return f"32 requests under {order.key} at once: {told} were told of the same experiment" if told else None
+    answered = target.client.submit_at_once(submission)
+    return (
+        f"32 requests under {submission.key} at once: {answered} were told of the same experiment" if answered else None
+    )
 
 
-def cancel(town: Town) -> str | None:
-    return _wished(town, "cancel")
+def cancel(target: Target) -> str | None:
+    return _changed(target, "cancel")
 
 
-def delete(town: Town) -> str | None:
-    return _wished(town, "delete")
+def delete(target: Target) -> str | None:
+    return _changed(target, "delete")
 
 
-def _wished(town: Town, kind: Literal["cancel", "delete"]) -> str | None:
-    victim = victim_in(town)
-    if victim is None or victim.experiment_id in town.references:
+def _changed(target: Target, kind: Literal["cancel", "delete"]) -> str | None:
+    victim = victim_in(target)
+    if victim is None or victim.experiment_id in target.references:
         return None
-    town.orders.wish(Wish(kind, victim.experiment_id))
-    town.orders.ask()
+    target.client.change(Change(kind, victim.experiment_id))
+    target.client.send()
     return f"experiment {victim.experiment_id}, of which {victim.worker} trains a run"
 
 
-def retry(town: Town) -> str | None:
+def retry(target: Target) -> str | None:
     """Nothing fails here, so a retry is refused, whatever else has happened to the experiment."""
-    with town.database.begin() as session:
+    with target.database.begin() as session:
         ended = select(Run.experiment_id).where(Run.state == State.SUCCEEDED).order_by(Run.id)
-        found = list(session.execute(ended).scalars())
-    if not found:
+        succeeded = list(session.execute(ended).scalars())
+    if not succeeded:
         return None
-    experiment_id = town.dice.choice(found)
-    refused = town.orders.refuses_to_retry(experiment_id)
+    experiment_id = target.rng.choice(succeeded)
+    refused = target.client.refuses_to_retry(experiment_id)
     if refused is None:
         return None
     if not refused:

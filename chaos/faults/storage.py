@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chaos.faults.base import victim_in
 from chaos.processes import send
-from chaos.town import Town
+from chaos.target import Target
 from models.checkpoints import Name
 from models.rollups import CHUNK_RECORDS
 
@@ -16,16 +16,16 @@ FULL = Path("/dev/full")
 LAST_STEP = 3_000
 
 
-def full(town: Town) -> str | None:
+def full(target: Target) -> str | None:
     """For the drafts of one run's next checkpoints, in this attempt and the next ones.
 
     Each name leads to the device whose every write the kernel refuses with ENOSPC. A mounted file system of a few
     kilobytes would show files written in part as well, but takes rights that not every machine gives.
     """
-    victim = victim_in(town)
+    victim = victim_in(target)
     if victim is None:
         return None
-    folder = _folder(town)
+    folder = _folder(target)
     folder.mkdir(parents=True, exist_ok=True)
     attempts = range(victim.attempt, victim.attempt + 3)
     drafts = [
@@ -36,8 +36,8 @@ def full(town: Town) -> str | None:
     for draft in drafts:
         with suppress(FileExistsError):  # it is being written just now
             draft.symlink_to(FULL)
-    for_s = town.dice.uniform(2.0, 6.0)
-    town.later.after(for_s, _room_again(drafts))
+    for_s = target.rng.uniform(2.0, 6.0)
+    target.later.after(for_s, _room_again(drafts))
     return f"no room for checkpoints of {victim.run_id} for {for_s:.1f} s"
 
 
@@ -51,13 +51,13 @@ def _room_again(drafts: list[Path]) -> Callable[[], bool]:
     return remove
 
 
-def damaged(town: Town) -> str | None:
+def damaged(target: Target) -> str | None:
     """Half of what a checkpoint held is cut off, or all of it is gone, and then its run's worker is killed."""
-    found = [(file, one) for one in town.under_way() for file in sorted(_folder(town).glob(f"{one.run_id}-*.pt"))]
-    if not found:
+    kept = [(file, run) for run in target.under_way() for file in sorted(_folder(target).glob(f"{run.run_id}-*.pt"))]
+    if not kept:
         return None
-    file, victim = town.dice.choice(found)
-    gone = town.dice.random() < 0.5
+    file, victim = target.rng.choice(kept)
+    gone = target.rng.random() < 0.5
     try:
         file.unlink() if gone else os.truncate(file, file.stat().st_size // 2)
     except FileNotFoundError:
@@ -66,8 +66,8 @@ def damaged(town: Town) -> str | None:
     return f"{file.name} was {'removed' if gone else 'cut in half'}, and process {victim.pid} killed"
 
 
-def _folder(town: Town) -> Path:
-    return town.files / "checkpoints"
+def _folder(target: Target) -> Path:
+    return target.folder / "files" / "checkpoints"
 
 
 STORAGE = {"disk full": full, "checkpoint damaged": damaged}

@@ -13,7 +13,7 @@ def lines(figures: Figures) -> Iterator[str]:
     yield ""
     yield f"Nominal 95 %, {figures['repetitions']:,} repetitions a cell where nothing else is said. What an answer"
     yield "gives with an interval, and where it is in these tables:"
-    yield from table(("field", "interval"), ([f"`{name}`", its] for name, its in GIVEN.items()))
+    yield from table(("field", "interval"), ([f"`{field}`", interval] for field, interval in GIVEN.items()))
     yield from _students(figures)
     yield from _over_seeds(figures["service"])
     yield from _effect_sizes(figures["effect_sizes"])
@@ -55,12 +55,12 @@ def _over_seeds(rows: Sequence[Figures]) -> Iterator[str]:
     yield f"mean. At least {samples:,} samples a cell, a Monte-Carlo error of at most {percent(error)} points. Beside"
     yield "it plain t on the same samples."
     names = dict.fromkeys(row["population"] for row in rows)
-    its = (
+    cells = (
         [f"{name}: {what}", *_over_n(rows, SERVICE_SIZES, key, population=name)]
         for name in names
         for what, key in (("service", "coverage"), ("plain t", "t"))
     )
-    yield from table(("over seeds", *(f"n = {n}" for n in SERVICE_SIZES)), its)
+    yield from table(("over seeds", *(f"n = {n}" for n in SERVICE_SIZES)), cells)
     yield "How often each method is taken, and what it then covers:"
     shown = (
         [name, str(row["n"]), method, percent(share), percent(row["coverage_by_method"][method])]
@@ -76,8 +76,8 @@ def _effect_sizes(rows: Sequence[Figures]) -> Iterator[str]:
     yield "Hedges' g of paired differences, its interval from the noncentral t. It is exact for normal differences and"
     yield "for no others; it is of the mean, also where the interquartile mean is reported."
     names = dict.fromkeys(row["population"] for row in rows)
-    its = ([name, *_over_n(rows, EFFECT_SIZES, population=name)] for name in names)
-    yield from table(("Hedges' g", *(f"n = {n}" for n in EFFECT_SIZES)), its)
+    cells = ([name, *_over_n(rows, EFFECT_SIZES, population=name)] for name in names)
+    yield from table(("Hedges' g", *(f"n = {n}" for n in EFFECT_SIZES)), cells)
 
 
 def _counted(figures: Figures) -> Iterator[str]:

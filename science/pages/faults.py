@@ -1,4 +1,4 @@
-"""The section on causes: faults put in on purpose."""
+"""The section on causes: faults that are injected on purpose."""
 
 from collections.abc import Iterator, Mapping
 
@@ -17,7 +17,7 @@ def lines(figures: Figures) -> Iterator[str]:
     yield "tenth of the rate do not let those learn, and skips or fewer layers do (seeds 100 and 101). The rule was"
     yield "chosen on seeds from 100 on. Until then skips were left out of 24 layers with torch's default, where"
     yield "`initialisation` was named, and rightly: He or orthogonal weights alone let all of five seeds learn. A"
-    yield "sigmoid at depth has `initialisation` beside it, as theory puts its weights beyond the cut (contract)."
+    yield "sigmoid at depth has `initialisation` beside it, as theory puts its weights beyond the cut of the verdict."
     yield "Where a base did not train under a seed, its faults are left out under that seed."
     yield f"{figures['harmed']} of {figures['runs']} runs were harmed; the others trained all the same, and have"
     yield f"nothing to name. `causes` holds the injected one in **{percent(figures['named'])} %** of the harmed runs,"
@@ -25,22 +25,23 @@ def lines(figures: Figures) -> Iterator[str]:
     yield f"in {percent(figures['guessed'])} %; it is the only one named in {percent(figures['named_alone'])} %"
     yield f"(at random {percent(figures['guessed_alone'])} %)."
     header = ("fault", "injected", "harmed", "named %", "alone %", "not named in")
-    yield from table(header, (_fault_row(name, its) for name, its in figures["faults"].items()))
+    yield from table(header, (_fault_row(name, fault) for name, fault in figures["faults"].items()))
     yield "Injected × named, harmed runs. A run may name several."
-    injected = dict.fromkeys(its["cause"] for its in figures["faults"].values())
+    injected = dict.fromkeys(fault["cause"] for fault in figures["faults"].values())
     yield from table(("injected", *CAUSES), ([cause, *_named(figures, cause)] for cause in injected))
     healthy = "; ".join(f"{base}: {_counted(kinds)}" for base, kinds in figures["bases"].items())
     yield f"Without a fault: {healthy}."
 
 
-def _fault_row(name: str, its: Figures) -> list[str]:
-    shares = percent(its["named"]), percent(its["named_alone"])
-    return [name, its["cause"], f"{its['harmed']} of {its['runs']}", *shares, _counted(its["missed_in"]) or "–"]
+def _fault_row(name: str, fault: Figures) -> list[str]:
+    shares = percent(fault["named"]), percent(fault["named_alone"])
+    harmed = f"{fault['harmed']} of {fault['runs']}"
+    return [name, fault["cause"], harmed, *shares, _counted(fault["missed_in"]) or "–"]
 
 
 def _named(figures: Figures, cause: str) -> list[str]:
-    rows = [its for its in figures["faults"].values() if its["cause"] == cause]
-    return [str(sum(its["causes"][named] for its in rows)) for named in CAUSES]
+    rows = [fault for fault in figures["faults"].values() if fault["cause"] == cause]
+    return [str(sum(row["causes"][named] for row in rows)) for named in CAUSES]
 
 
 def _counted(counts: Mapping[str, int]) -> str:

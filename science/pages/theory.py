@@ -16,10 +16,10 @@ def lines(figures: Figures) -> Iterator[str]:
     yield "median. Where theory or measurement has no number, as between layers of different resolution, a spec has no"
     yield "row. Below, the same apart: predictions without a caveat, and with one."
     header = ("kind", "specs", "median", "p90", "largest", "within 5 %", "±", "with a caveat")
-    yield from table(header, ([name, *_all(its)] for name, its in figures["kinds"].items()))
+    yield from table(header, ([name, *_all(kind)] for name, kind in figures["kinds"].items()))
     apart = ("kind", "specs without", "median", "p90", "largest", "within 5 %")
     both = (*apart, "specs with", *apart[2:])
-    split = ([name, *_errors(its["without"]), *_errors(its["with"])] for name, its in figures["kinds"].items())
+    split = ([name, *_errors(kind["without"]), *_errors(kind["with"])] for name, kind in figures["kinds"].items())
     yield from table(both, split)
     yield "The ten worst:"
     worst = (
@@ -38,10 +38,10 @@ def _briefly(caveats: Sequence[str]) -> str:
     return ", ".join(re.split(r"[:.](?: |$)", caveat)[0] for caveat in caveats) or "none"
 
 
-def _errors(its: Figures) -> list[str]:
-    numbers = [percent(its[key]) for key in ("median", "p90", "largest")]
-    return [str(its["specs"]), *numbers, "–" if its["within"] is None else f"{its['within']:.0%}"]
+def _errors(specs: Figures) -> list[str]:
+    numbers = [percent(specs[key]) for key in ("median", "p90", "largest")]
+    return [str(specs["specs"]), *numbers, "–" if specs["within"] is None else f"{specs['within']:.0%}"]
 
 
-def _all(its: Figures) -> list[str]:
-    return [*_errors(its), percent(its["scatter"]), f"{its['with_caveat']:.0%}"]
+def _all(kind: Figures) -> list[str]:
+    return [*_errors(kind), percent(kind["scatter"]), f"{kind['with_caveat']:.0%}"]

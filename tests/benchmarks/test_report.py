@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import matrix, memory, promises, report
+from benchmarks import matrix, memory, promises
+from proofs import promise, report
+from proofs.promise import Promise
 
 
 def test_a_percentile_is_a_value_that_was_seen() -> None:
@@ -15,16 +17,30 @@ def test_a_percentile_is_a_value_that_was_seen() -> None:
     assert report.percentile([7.0], 0.5) == 7.0
 
 
-def test_results_name_machine_versions_spec_and_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The folder of results is tracked: a test must not write there.
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    report.save("some", {"steps": 3}, {"figure": 1.5})
-    told = json.loads((tmp_path / "some.json").read_text())
-    assert set(told) == {"about", "spec", "seed", "figures"}
-    assert told["about"]["cores"] >= 1
-    assert told["about"]["versions"]["torch"]
-    assert report.load("some") == {"figure": 1.5}
-    assert report.load("other") is None
+def test_results_name_machine_versions_spec_and_seed(tmp_path: Path) -> None:
+    report.save(tmp_path, "some", {"steps": 3}, {"figure": 1.5}, versions={"mlflow": "3"})
+    results = json.loads((tmp_path / "some.json").read_text())
+    assert set(results) == {"about", "spec", "seed", "figures"}
+    assert results["about"]["cores"] >= 1
+    assert results["about"]["versions"]["torch"]
+    assert results["about"]["versions"]["mlflow"] == "3"
+    assert report.load(tmp_path, "some") == {"figure": 1.5}
+    assert report.load(tmp_path, "other") is None
+
+
+def test_a_table_of_promises_says_which_are_held_and_counts_no_others(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [Promise("a", "≤ 1", "1", held=True), Promise("b", "≤ 1", "2", held=False), Promise("c", "", "3")]
+    promise.show("Title", lines)
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "Title",
+        "   promised  measured",
+        "───────────────────────────────",
+        "a       ≤ 1         1      held",
+        "b       ≤ 1         2  NOT HELD",
+        "c                   3",
+    ]
+    assert promise.count(lines) == (2, 1)
 
 
 def test_a_promise_holds_at_its_limit_and_not_beyond() -> None:
@@ -37,7 +53,7 @@ def test_a_promise_holds_at_its_limit_and_not_beyond() -> None:
 def test_the_usual_script_is_taken_at_its_fastest() -> None:
     overs = {name: {"service_over": over} for name, over in zip(_NAMES, (1.0, 1.1, 0.2, 0.7), strict=True)}
     figures = {"matrix": overs, "start": {"ended_ms": {"p50": 60.0, "p95": 80.0}}}
-    held = {line.promise: line.held for line in promises.of_matrix(figures)}
+    held = {line.what: line.held for line in promises.of_matrix(figures)}
     assert list(held.values()) == [True, False, True]
 
 

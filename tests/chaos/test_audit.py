@@ -1,4 +1,4 @@
-"""The proof's own eyes: each kind of damage, done by hand to one of two like runs, is seen and counted."""
+"""The audit itself: each kind of damage, done by hand to one of two like runs, is found and counted."""
 
 import uuid
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from sqlalchemy import select, text
 
 from chaos.audit import Findings, Undisturbed, compare, references
-from chaos.faults import FAULTS, LIGHT, SEVERAL, dealt
-from chaos.orders import Asked
+from chaos.client import Expected
+from chaos.faults import FAULTS, LIGHT, SEVERAL, shuffled_round
 from models import runs
 from models.database import Database
 from models.plan import expand
@@ -62,7 +62,7 @@ def undisturbed(database: Database, workshop: Workshop) -> Undisturbed:
 def second(database: Database, workshop: Workshop, undisturbed: Undisturbed) -> uuid.UUID:
     """A run of the same arm, trained after the reference."""
     run_id = trained(database, workshop)
-    assert len(undisturbed.left) == 1
+    assert len(undisturbed.outputs) == 1
     return run_id
 
 
@@ -72,14 +72,14 @@ def all_stored(database: Database) -> frozenset[uuid.UUID]:
 
 
 def after(database: Database, undisturbed: Undisturbed, damage: str, run_id: uuid.UUID) -> Findings:
-    asked = Asked(all_stored(database))
+    expected = Expected(all_stored(database))
     with database.begin() as session:
         session.execute(text(damage), {"run_id": run_id})
-    return compare(database, undisturbed, asked)
+    return compare(database, undisturbed, expected)
 
 
 def test_two_like_runs_are_identical(database: Database, undisturbed: Undisturbed, second: uuid.UUID) -> None:
-    findings = compare(database, undisturbed, Asked(all_stored(database)))
+    findings = compare(database, undisturbed, Expected(all_stored(database)))
     assert findings.wrong == [], second
     assert findings.right
     assert str(findings) == "lost=0 doubled=0 identical=1/1 hanging=0"
@@ -194,7 +194,7 @@ def test_damage_is_counted(
         ),
     ],
 )
-def test_what_is_wrong_in_the_books_is_said(
+def test_violations_of_invariants_are_found(
     database: Database, undisturbed: Undisturbed, second: uuid.UUID, damage: str, found: str
 ) -> None:
     findings = after(database, undisturbed, damage.replace("= :run_id", f"= '{second}'"), second)
@@ -211,22 +211,22 @@ def test_a_reference_that_has_changed_counts_against_the_proof(
     assert str(changed) == "lost=0 doubled=0 identical=1/2 hanging=0"
 
 
-def test_experiments_are_those_that_were_asked_for(
+def test_experiments_are_those_that_are_expected(
     database: Database, undisturbed: Undisturbed, second: uuid.UUID
 ) -> None:
     stored, nowhere = all_stored(database), uuid.uuid4()
-    assert compare(database, undisturbed, Asked(stored | {nowhere})).lost == 1, second
-    assert compare(database, undisturbed, Asked(undisturbed.experiment_ids)).doubled == 1
+    assert compare(database, undisturbed, Expected(stored | {nowhere})).lost == 1, second
+    assert compare(database, undisturbed, Expected(undisturbed.experiment_ids)).doubled == 1
 
 
 def test_what_was_deleted_must_be_gone(database: Database, undisturbed: Undisturbed, second: uuid.UUID) -> None:
     stored = all_stored(database)
     deleted = stored - undisturbed.experiment_ids
-    findings = compare(database, undisturbed, Asked(stored, deleted=deleted))
+    findings = compare(database, undisturbed, Expected(stored, deleted=deleted))
     assert "1 rows in experiment of experiments that were deleted" in findings.wrong, second
     with database.begin() as session:
         runs.remove(session, *deleted)
-    gone = compare(database, undisturbed, Asked(stored, deleted=deleted))
+    gone = compare(database, undisturbed, Expected(stored, deleted=deleted))
     assert (gone.wrong, gone.lost) == ([], 0)
 
 
@@ -236,11 +236,11 @@ def test_what_was_cancelled_is_not_compared_unless_it_succeeded(
     experiment_id = submitted(database)
     with database.begin() as session:
         runs.cancel(session, experiment_id)
-    asked = Asked(all_stored(database), cancelled=all_stored(database) - undisturbed.experiment_ids)
-    findings = compare(database, undisturbed, asked)
+    expected = Expected(all_stored(database), cancelled=all_stored(database) - undisturbed.experiment_ids)
+    findings = compare(database, undisturbed, expected)
     assert str(findings) == "lost=0 doubled=0 identical=1/1 hanging=0", second
 
 
 def test_every_kind_of_fault_comes_in_every_round() -> None:
-    assert set(dealt(Random(7))) == set(FAULTS)
+    assert set(shuffled_round(Random(7))) == set(FAULTS)
     assert set(FAULTS) >= LIGHT | set(SEVERAL)

@@ -65,7 +65,7 @@ def test_a_wrong_clock_is_an_hour_ahead_and_its_pauses_are_not() -> None:
     code = (
         "import datetime as dt, json, time\n"
         "before, steady = time.time(), time.monotonic()\n"
-        "import chaos.ahead; chaos.ahead.shift(3600)\n"
+        "import chaos.clock_skew; chaos.clock_skew.shift(3600)\n"
         "clocks = [time.time(), time.time_ns() / 1e9]\n"
         "clocks += [dt.datetime.now().timestamp(), dt.datetime.now(dt.UTC).timestamp()]\n"
         "print(json.dumps([round((clock - before) / 60) for clock in clocks] + [round(time.monotonic() - steady)]))"

@@ -9,7 +9,7 @@ import torch
 
 from gpu_check import exactness, golden, recording, slots
 from gpu_check.__main__ import main
-from gpu_check.check import Check, Wrong, looked
+from gpu_check.check import Check, WrongError, line_of, text
 from gpu_check.search import search
 from gpu_check.trials import NETWORKS
 
@@ -26,8 +26,8 @@ def as_it_was() -> Iterator[None]:
 
 def seen_by(checks: Iterator[Check], name: str) -> list[str]:
     """What the checks whose names begin so have seen; each has to hold."""
-    lines = [looked(check) for check in checks if check.name.startswith(name)]
-    assert [str(line) for line in lines if not line.held] == []
+    lines = [line_of(check) for check in checks if check.name.startswith(name)]
+    assert [text(line) for line in lines if not line.held] == []
     return [line.seen for line in lines]
 
 
@@ -65,13 +65,13 @@ def test_slots_train_and_a_killed_childs_run_is_taken_up() -> None:
 
 def test_what_is_wrong_or_breaks_down_has_failed() -> None:
     def wrong() -> str:
-        raise Wrong("2 copies")
+        raise WrongError("2 copies")
 
     def broken() -> str:
         raise RuntimeError("CUDA error: out of memory")
 
-    lines = [looked(Check(look.__name__, look)) for look in (wrong, broken)]
-    assert [str(line) for line in lines] == [
+    lines = [line_of(Check(look.__name__, look)) for look in (wrong, broken)]
+    assert [text(line) for line in lines] == [
         "FAILED  wrong: 2 copies",
         "FAILED  broken: RuntimeError: CUDA error: out of memory",
     ]
@@ -91,9 +91,9 @@ def test_devices_that_differ_in_one_entry_are_apart() -> None:
 def test_trainings_that_differ_in_one_bit_are_not_the_same() -> None:
     one = golden.record(golden.network(3, 8, activation="relu"), 0, 1.0)
     moved = dataclasses.replace(one, weight_norm=one.weight_norm * (1 + 1e-15))
-    with pytest.raises(Wrong, match="from record 1 of 2 on"):
+    with pytest.raises(WrongError, match="from record 1 of 2 on"):
         exactness.same([one, one], [one, moved])
-    with pytest.raises(Wrong, match="1 records and results, then 2"):
+    with pytest.raises(WrongError, match="1 records and results, then 2"):
         exactness.same([one], [one, one])
 
 
@@ -107,9 +107,9 @@ def test_each_step_of_the_search_says_what_it_found(tmp_path: Path) -> None:
     assert nothing[1] == f"Device files: {tmp_path}/nvidia* gives none."
     driver.write_text("NVRM version: 570.1\nGCC version: 12\n")
     (tmp_path / "nvidia0").touch()
-    found = search(driver, tmp_path).sentences
-    assert found[0] == f"NVIDIA driver: {driver} says NVRM version: 570.1."
-    assert found[1] == f"Device files: {tmp_path}/nvidia* gives nvidia0."
+    both = search(driver, tmp_path).sentences
+    assert both[0] == f"NVIDIA driver: {driver} says NVRM version: 570.1."
+    assert both[1] == f"Device files: {tmp_path}/nvidia* gives nvidia0."
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from science.alarms import HELD_OUT, OURS, Judged, promises, rates, told
-from science.case import Part
-from science.cases import cases
-from science.drawn import architecture
-from science.moments import MOMENTS
+from science.alarms import HELD_OUT, MOMENTS, OURS, Judged, figures_of, promises, rates
+from science.cases import HELD_OUT_ONCE, cases
+from science.cases.case import Part
+from science.cases.random import architecture
+from science.pages.alarms import EARLIER
 from science.running import plan_of
 
 
@@ -47,14 +47,14 @@ def test_what_is_held_out_is_never_what_was_chosen_on() -> None:
         [run("failed", "alarm", part="grid")],
         [run("failed", "healthy"), run("healthy", "healthy")],
     )
-    parts = told([*chosen, *others])["parts"]
+    parts = figures_of([*chosen, *others])["parts"]
     assert parts[HELD_OUT]["runs"] == 2
     assert parts[HELD_OUT]["rules"][OURS][MOMENTS[2]]["recall"] == 0.0
     assert parts["chosen on: the grid"]["rules"][OURS][MOMENTS[2]]["recall"] == 1.0
 
 
 def test_mistakes_are_named_by_case() -> None:
-    figures = told(
+    figures = figures_of(
         [run("failed", "healthy", case="missed"), run("healthy", "alarm", case="false"), run("failed", "alarm")]
     )
     assert figures["missed"][MOMENTS[2]] == {"missed": 1}
@@ -63,9 +63,9 @@ def test_mistakes_are_named_by_case() -> None:
 
 def test_promises_are_of_the_held_out_part_at_step_50() -> None:
     good = [run("failed", "alarm"), run("healthy", "healthy")]
-    assert all(line.held for line in promises(told(good)))
+    assert all(line.held for line in promises(figures_of(good)))
     bad: list[Any] = [run("failed", "abstained"), run("healthy", "alarm")]
-    assert [line.held for line in promises(told(bad))] == [False, False, True]
+    assert [line.held for line in promises(figures_of(bad))] == [False, False, True]
 
 
 def test_the_grid_is_the_published_one_and_every_case_can_be_planned() -> None:
@@ -81,12 +81,19 @@ def test_the_grid_is_the_published_one_and_every_case_can_be_planned() -> None:
 
 
 def test_no_architecture_is_both_chosen_on_and_held_out() -> None:
-    of = {
-        held: {architecture(its.body["network"]) for its in cases() if its.held_out is held} for held in (True, False)
-    }
-    assert len(of[True]) > 50
-    assert not of[True] & of[False]
+    held_out, chosen_on = (
+        {architecture(case.body["network"]) for case in cases() if case.held_out is held} for held in (True, False)
+    )
+    assert len(held_out) > 50
+    assert not held_out & chosen_on
+
+
+def test_what_was_held_out_once_is_as_much_as_the_page_says() -> None:
+    counts = {version: sum(len(list(cases_of())) for cases_of in lists) for version, lists in HELD_OUT_ONCE.items()}
+    words = {version: held_out for version, held_out, *_ in EARLIER}
+    assert words["early-1"].endswith(f"and {counts['early-1']} configurations beside it")
+    assert all(words[version] == f"{counts[version]} configurations" for version in ("early-2", "early-3"))
 
 
 def test_the_draw_is_the_same_every_time() -> None:
-    assert [its.name for its in cases()] == [its.name for its in cases()]
+    assert [case.name for case in cases()] == [case.name for case in cases()]

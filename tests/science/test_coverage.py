@@ -16,8 +16,7 @@ from science import coverage
 from science.coverage_counts import exact, newcombe
 from science.coverage_networks import gains
 from science.coverage_over_seeds import SHIFTED, effect_sizes, service
-from science.covered import bounds_of, covered
-from science.populations import POPULATIONS
+from science.populations import POPULATIONS, bounds_of, covered
 
 
 def test_a_right_interval_covers_and_one_too_narrow_does_not() -> None:

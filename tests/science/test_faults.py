@@ -7,7 +7,7 @@ import torch
 
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
-from science.faults import BASES, NONE, Fault, Judged, body_of, faults, promises, told
+from science.faults import BASES, NONE, Fault, Judged, body_of, faults, figures_of, promises
 from science.running import loaded
 from worker.engine import Trainer
 
@@ -17,7 +17,7 @@ def judged(cause: str, named: tuple[str, ...], *, harmed: bool = True) -> Judged
 
 
 def test_shares_are_over_runs_that_were_harmed() -> None:
-    figures = told(
+    figures = figures_of(
         [
             judged("initialisation", ("initialisation",)),
             judged("initialisation", ("initialisation", "dead_units")),
@@ -54,8 +54,8 @@ def test_faults_of_the_trainer_act_on_it() -> None:
     dead = by_name["a layer's biases − 30"]
     trainer = trainer_of(dead)
     dead.touch(trainer)
-    biases = [its for name, its in trainer.model.named_parameters() if name.endswith("bias")]
-    assert sum(bool((its == -30.0).all()) for its in biases) == 1
+    biases = [bias for name, bias in trainer.model.named_parameters() if name.endswith("bias")]
+    assert sum(bool((bias == -30.0).all()) for bias in biases) == 1
     scaled = by_name["inputs × 1e4"]
     largest = float(trainer.train_part.x.abs().max())
     scaled.touch(trainer)

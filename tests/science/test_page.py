@@ -3,13 +3,12 @@
 from typing import get_args
 
 from science import alarms, coverage, faults, theory
-from science.alarms import OURS, Judged
-from science.case import Part
+from science.alarms import MOMENTS, OURS, Judged
+from science.cases.case import Part
 from science.coverage_counts import exact
 from science.coverage_networks import gains
 from science.coverage_over_seeds import effect_sizes, service
-from science.moments import MOMENTS
-from science.page import page
+from science.pages import page
 from science.published import RULES, SETS
 
 
@@ -20,19 +19,19 @@ def _alarms() -> dict[str, object]:
         for part in get_args(Part)
         for failed in (True, False)
     ]
-    return {"seeds": 1, "cases": 3, "rules": "2", **alarms.told(judged)}
+    return {"seeds": 1, "cases": 3, "rules": "2", **alarms.figures_of(judged)}
 
 
 def _faults() -> dict[str, object]:
-    its = faults.Judged("a fault", "learning_rate", "relu", 0, True, "stalled", ("learning_rate",))  # noqa: FBT003
-    return {"seeds": 1, "rules": "2", **faults.told([its]), "bases": {"relu": {"healthy": 1}}}
+    run = faults.Judged("a fault", "learning_rate", "relu", 0, True, "stalled", ("learning_rate",))  # noqa: FBT003
+    return {"seeds": 1, "rules": "2", **faults.figures_of([run]), "bases": {"relu": {"healthy": 1}}}
 
 
 def _theory() -> dict[str, object]:
     row = theory.Compared("mlp", "depth 3", "per layer", 1.0, 1.1, ("small",))
     worst = {"kind": "mlp", "axis": "per layer", "spec": "depth 3", "predicted": 1.0, "measured": 1.1}
-    told = {"mlp, per layer": theory.told([row])}
-    return {"seeds": 1, "asked": 1, "kinds": told, "worst": [{**worst, "error": 0.1, "caveats": ["small"]}]}
+    kinds = {"mlp, per layer": theory.figures_of([row])}
+    return {"seeds": 1, "asked": 1, "kinds": kinds, "worst": [{**worst, "error": 0.1, "caveats": ["small"]}]}
 
 
 def _coverage() -> dict[str, object]:
@@ -50,8 +49,8 @@ def _coverage() -> dict[str, object]:
 
 
 def test_every_part_has_its_tables_and_rows_fit_their_head() -> None:
-    found = {"alarms": _alarms(), "faults": _faults(), "coverage": _coverage(), "theory": _theory()}
-    text = page(found, "quick")
+    figures = {"alarms": _alarms(), "faults": _faults(), "coverage": _coverage(), "theory": _theory()}
+    text = page(figures, "quick")
     assert text.count("\n## ") == 4
     assert all(moment in text for moment in MOMENTS)
     columns = 0

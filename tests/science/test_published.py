@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from science.glimpse import NAMES, Glimpse, packed, unpacked
-from science.published import BY_NUMBER, RULES, SETS, Look, fires
+from science.published import BY_NUMBER, RULES, SETS, Step, fires
+from science.tensor_statistics import NAMES, TensorStatistics, packed, unpacked
 
 LAYERS = 6
-QUIET = Glimpse(
+QUIET = TensorStatistics(
     gradient_mean=np.full(LAYERS, 1e-2),
     gradient_norm=np.full(LAYERS, 1.0),
     gradient_zeros=np.zeros(LAYERS),
@@ -36,19 +36,19 @@ QUIET = Glimpse(
 FALLING = np.linspace(2.3, 0.1, 51)
 
 
-def look(*, losses: Any = FALLING, norms: Any = None, rate: float = 0.01, **changes: Any) -> Look:
+def step(*, losses: Any = FALLING, norms: Any = None, rate: float = 0.01, **changes: Any) -> Step:
     """A healthy step 50, but for what is changed: a number stands for one layer, a list for all."""
-    glimpse = QUIET
+    tensors = QUIET
     for name, value in changes.items():
-        values = getattr(glimpse, name).copy()
+        values = getattr(tensors, name).copy()
         values[slice(None) if isinstance(value, list) else 2] = value
-        glimpse = dataclasses.replace(glimpse, **{name: values})
+        tensors = dataclasses.replace(tensors, **{name: values})
     losses = np.asarray(losses, dtype=float)
-    return Look(len(losses) - 1, glimpse, losses, np.ones(len(losses)) if norms is None else norms, rate)
+    return Step(len(losses) - 1, tensors, losses, np.ones(len(losses)) if norms is None else norms, rate)
 
 
 def test_a_healthy_step_fires_none() -> None:
-    assert [rule.number for rule in RULES if fires((rule.number,), look())] == []
+    assert [rule.number for rule in RULES if fires((rule.number,), step())] == []
 
 
 STEEP = [0.4**k for k in range(LAYERS, 0, -1)]
@@ -92,8 +92,8 @@ STEEP = [0.4**k for k in range(LAYERS, 0, -1)]
     ],
 )
 def test_a_rule_fires_beyond_its_threshold_only(number: int, beyond: dict[str, Any], within: dict[str, Any]) -> None:
-    assert fires((number,), look(**beyond))
-    assert not fires((number,), look(**within))
+    assert fires((number,), step(**beyond))
+    assert not fires((number,), step(**within))
 
 
 def test_spikes_need_their_history() -> None:
@@ -103,19 +103,19 @@ def test_spikes_need_their_history() -> None:
     spike[150] = 2.0
     for number in (39, 40, 41):
         seen = {"losses": spike, "norms": spike} if number != 41 else {"norms": np.append(np.ones(30), 9.0)}
-        assert fires((number,), look(**seen))
-    assert not fires((39,), look(losses=calm))
-    assert not fires((39,), look(losses=spike[:151][-100:]))
+        assert fires((number,), step(**seen))
+    assert not fires((39,), step(losses=calm))
+    assert not fires((39,), step(losses=spike[:151][-100:]))
 
 
 def test_a_set_fires_when_any_of_its_rules_does() -> None:
-    vanished = look(gradient_mean=1e-8)
+    vanished = step(gradient_mean=1e-8)
     assert fires(SETS["SageMaker 1+2"], vanished)
     assert not fires(SETS["MindInsight 35"], vanished)
     assert all(number in BY_NUMBER for numbers in SETS.values() for number in numbers)
 
 
-def test_glimpses_return_from_an_array_as_they_were() -> None:
+def test_statistics_return_from_an_array_as_they_were() -> None:
     (again,) = unpacked(packed([QUIET]))
     for name in NAMES:
         assert np.array_equal(getattr(again, name), getattr(QUIET, name))

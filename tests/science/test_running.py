@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from science.case import Case
-from science.glimpse import NAMES
+from science.cases.case import Case
 from science.running import EARLY, plan_of, run, see, up_to
+from science.tensor_statistics import NAMES
 from tests.worker.trials import data_of
 from worker.engine import train
 from worker.probe import StepRecord
@@ -29,27 +29,27 @@ def test_a_kept_run_returns_as_it_was(tmp_path: Path) -> None:
     assert np.array_equal(again.losses, first.losses)
     for name, values in first.early.signals.items():
         assert np.array_equal(again.early.signals[name], values, equal_nan=True)
-    for before, after in zip(first.glimpses, again.glimpses, strict=True):
+    for before, after in zip(first.tensors, again.tensors, strict=True):
         for name in NAMES:
             assert np.array_equal(getattr(before, name), getattr(after, name), equal_nan=True)
 
 
-def test_glimpses_are_of_the_gradients_and_updates_that_are_recorded() -> None:
+def test_statistics_are_of_the_gradients_and_updates_that_are_recorded() -> None:
     seen = run(plan_of(CASE), 0)
-    assert len(seen.glimpses) == 4
+    assert len(seen.tensors) == 4
     assert len(seen.losses) == 60
     for moment, step in enumerate((0, 10, EARLY)):
-        glimpse, signals = seen.glimpses[moment], seen.early.signals
-        assert glimpse.gradient_norm == pytest.approx(signals["weight_gradient_norm"][:, step], rel=1e-4)
-        assert glimpse.weight_norm == pytest.approx(signals["weight_norm"][:, step], rel=1e-4)
-        assert np.isnan(glimpse.not_positive[-1])
-        assert (glimpse.update_mean > 0).all()
+        tensors, signals = seen.tensors[moment], seen.early.signals
+        assert tensors.gradient_norm == pytest.approx(signals["weight_gradient_norm"][:, step], rel=1e-4)
+        assert tensors.weight_norm == pytest.approx(signals["weight_norm"][:, step], rel=1e-4)
+        assert np.isnan(tensors.not_positive[-1])
+        assert (tensors.update_mean > 0).all()
 
 
 def test_looking_changes_nothing() -> None:
     plan = plan_of(CASE)
     seen = run(plan, 0)
-    unseen = [its.loss for its in train(plan, data_of(plan), seed=0) if isinstance(its, StepRecord)]
+    unseen = [seen.loss for seen in train(plan, data_of(plan), seed=0) if isinstance(seen, StepRecord)]
     assert seen.losses.tolist() == unseen
 
 

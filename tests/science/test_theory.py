@@ -6,7 +6,7 @@ import pytest
 from models.plan import expand
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
-from science.theory import KINDS, Compared, compared, promises, told
+from science.theory import KINDS, Compared, compared, figures_of, promises
 
 
 def row(predicted: float, measured: float, *caveats: str) -> Compared:
@@ -14,7 +14,7 @@ def row(predicted: float, measured: float, *caveats: str) -> Compared:
 
 
 def test_errors_are_of_the_ratio_and_caveats_are_told_apart() -> None:
-    found = told([row(1.0, 1.02), row(2.0, 1.0, "small"), row(1.0, 1.0)])
+    found = figures_of([row(1.0, 1.02), row(2.0, 1.0, "small"), row(1.0, 1.0)])
     assert found["largest"] == pytest.approx(0.5)
     assert found["without"]["largest"] == pytest.approx(0.02)
     assert found["with"]["largest"] == pytest.approx(0.5)
@@ -24,25 +24,25 @@ def test_errors_are_of_the_ratio_and_caveats_are_told_apart() -> None:
 
 
 def test_a_kind_with_caveats_throughout_has_no_figure_without() -> None:
-    assert told([row(1.0, 1.1, "small")])["without"]["largest"] is None
+    assert figures_of([row(1.0, 1.1, "small")])["without"]["largest"] is None
 
 
-def test_what_carries_no_caveat_is_promised_and_what_carries_one_is_told() -> None:
-    good = {"mlp, per layer": told([row(1.0, 1.02), row(1.0, 1.3, "small")])}
+def test_what_carries_no_caveat_is_promised_and_what_carries_one_is_figures_of() -> None:
+    good = {"mlp, per layer": figures_of([row(1.0, 1.02), row(1.0, 1.3, "small")])}
     lines = {line.what: line for line in promises({"kinds": good})}
     assert lines["theory without a caveat within 5 %: mlp, per layer"].held is True
     assert lines["theory with a caveat within 5 %: mlp, per layer"].held is None
     assert lines["share with a caveat: mlp, per layer"].held is True
-    bad = {"mlp, per layer": told([row(1.0, 1.3), row(1.0, 1.0, "small")])}
+    bad = {"mlp, per layer": figures_of([row(1.0, 1.3), row(1.0, 1.0, "small")])}
     assert next(promises({"kinds": bad})).held is False
 
 
 def test_a_caveat_counts_on_its_own_axis_alone() -> None:
     """Stacked linear cells carry one of depth, and none of time at this width."""
-    rows = [its for its in compared("rnn", 12, 1) if "lstm" in its.spec or "gru" in its.spec]
+    rows = [row for row in compared("rnn", 12, 1) if "lstm" in row.spec or "gru" in row.spec]
     assert rows
-    assert not any(caveat.startswith("Over depth") for its in rows if its.axis == "per step" for caveat in its.caveats)
-    assert not any(caveat.startswith("Over time") for its in rows if its.axis == "per layer" for caveat in its.caveats)
+    assert not any(caveat.startswith("Over depth") for row in rows if row.axis == "per step" for caveat in row.caveats)
+    assert not any(caveat.startswith("Over time") for row in rows if row.axis == "per layer" for caveat in row.caveats)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,4 +64,4 @@ def test_specs_at_random_are_the_same_for_the_same_seed_and_most_can_be(kind: st
 def test_wide_networks_measure_what_theory_says() -> None:
     rows = list(compared("mlp", 2, 2))
     assert len(rows) == 2
-    assert all(its.error < 0.1 for its in rows)
+    assert all(row.error < 0.1 for row in rows)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gpu_check.recording import Counted
+from gpu_check.recording import CountOperations
 from models.activations import SHAPES, Activation
 from models.plan import Plan
 from models.signals import SIGNALS
@@ -150,14 +150,14 @@ def test_a_channel_is_the_unit_of_a_convolution() -> None:
 REMEDIES = [{"kind": "l2"}, {"kind": "clip_norm", "max_norm": 0.1}]
 
 
-def counted(kind: type[Meter] | None, plan: Plan) -> Counted:
+def counted(kind: type[Meter] | None, plan: Plan) -> CountOperations:
     """What the second step does, measured by a meter, or by none."""
     trainer = trainer_of(plan, record=kind is not None)
     if kind is not None:
         assert trainer.probe is not None
         trainer.probe.meter = kind(trainer.probe.points)
     trainer.step(0)
-    step = Counted()
+    step = CountOperations()
     with step:
         trainer.step(1)
     return step
@@ -195,7 +195,7 @@ def test_an_unrecorded_step_copies_nothing_and_does_nothing_else() -> None:
 
 
 def test_the_counter_above_sees_a_copy() -> None:
-    with Counted() as seen:
+    with CountOperations() as seen:
         torch.ones(3).sum().item()
         torch.ones(3).to("cpu", copy=True)
     assert sum(seen.copies.values()) == 2

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from gpu_check.exactness import left_by
+from gpu_check.exactness import bits_of
 from models.plan import Plan, expand
 from tests.worker.trials import EVERY_KIND, MORE_KINDS, data_of, plan_of, run_of, spec_of_kind
 from worker.engine import RunResult, Seen, Snapshot, StateRefused, TrainState, train
@@ -56,11 +56,11 @@ def stopped_at(plan: Plan, step: int) -> tuple[list[Seen], TrainState]:
 
 
 def assert_resumes(plan: Plan, *steps: int) -> None:
-    whole = left_by(list(train(plan, data_of(plan), seed=0)))
+    whole = bits_of(list(train(plan, data_of(plan), seed=0)))
     for step in steps:
         before, state = stopped_at(plan, step)
         after = list(train(plan, data_of(plan), seed=0, state=state))
-        assert left_by([*before, *after]) == whole
+        assert bits_of([*before, *after]) == whole
 
 
 @pytest.mark.parametrize("kind", [*EVERY_KIND, *MORE_KINDS])

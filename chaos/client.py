@@ -1,4 +1,4 @@
-"""What a client asks for, and asks for again until an answer comes: experiments under a key, cancels and deletions."""
+"""A client of the API that repeats each request until an answer comes: submissions under a key, cancels, deletions."""
 
 import itertools
 import json
@@ -23,28 +23,28 @@ CROWD = 32
 
 
 class RefusedError(LocalError):
-    """The API says what it must not say."""
+    """The API gave an answer that it must not give."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """An experiment and the key that it is asked for under."""
+class Submission:
+    """An experiment and the idempotency key that it is submitted under."""
 
     key: str
     spec: Spec
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What shall become of an experiment."""
+class Change:
+    """A request to end an experiment or to remove it."""
 
     kind: Literal["cancel", "delete"]
     experiment_id: uuid.UUID
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What clients were told: the experiments that are stored, some of them to be cancelled or deleted."""
+class Expected:
+    """Experiments that the API has said are stored, and those among them whose cancel or deletion was requested."""
 
     stored: frozenset[uuid.UUID]
     cancelled: frozenset[uuid.UUID] = frozenset()
@@ -52,15 +52,15 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Orders:
-    """``ask`` tries once all that has no answer yet. Every answer to one key must name the same experiment."""
+class Client:
+    """``send`` sends once more all that has no answer yet. Every answer to one key must name the same experiment."""
 
     address: str
     _stored: dict[str, uuid.UUID] = field(default_factory=dict)
     """The experiment of each key that was answered."""
-    _asked: dict[str, set[uuid.UUID]] = field(default_factory=lambda: {"cancel": set(), "delete": set()})
-    _orders: list[Order] = field(default_factory=list)
-    _wishes: list[Wish] = field(default_factory=list)
+    _changed: dict[str, set[uuid.UUID]] = field(default_factory=lambda: {"cancel": set(), "delete": set()})
+    _submissions: list[Submission] = field(default_factory=list)
+    _changes: list[Change] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _http: httpx.Client = field(init=False)
 
@@ -70,68 +70,68 @@ class Orders:
 
     @property
     def unanswered(self) -> int:
-        return len(self._orders) + len(self._wishes)
+        return len(self._submissions) + len(self._changes)
 
-    def asked(self) -> Asked:
-        return Asked(frozenset(self._stored.values()), *map(frozenset, self._asked.values()))
+    def expected(self) -> Expected:
+        return Expected(frozenset(self._stored.values()), *map(frozenset, self._changed.values()))
 
-    def new(self, spec: Spec) -> Order:
-        """To be asked for from now on."""
-        order = Order(f"chaos-{next(self._numbers)}", spec)
-        self._orders.append(order)
-        return order
+    def submit(self, spec: Spec) -> Submission:
+        """It is sent with the next ``send``, and until it is answered."""
+        submission = Submission(f"chaos-{next(self._numbers)}", spec)
+        self._submissions.append(submission)
+        return submission
 
-    def wish(self, wish: Wish) -> None:
-        """To be asked for from now on. Whatever becomes of the request, the experiment counts as asked."""
-        self._asked[wish.kind].add(wish.experiment_id)
-        self._wishes.append(wish)
+    def change(self, change: Change) -> None:
+        """It is sent as a submission is. From now on the experiment may be changed, whatever becomes of the request."""
+        self._changed[change.kind].add(change.experiment_id)
+        self._changes.append(change)
 
-    def ask(self) -> None:
-        self._orders = [order for order in self._orders if not self._placed(order)]
-        self._wishes = [wish for wish in self._wishes if not self._granted(wish)]
+    def send(self) -> None:
+        self._submissions = [submission for submission in self._submissions if not self._is_stored(submission)]
+        self._changes = [change for change in self._changes if not self._is_answered(change)]
 
-    def crowd(self, order: Order) -> int:
-        """The same order from 32 threads at the same moment. How many were told of an experiment."""
+    def submit_at_once(self, submission: Submission) -> int:
+        """Sends it from 32 threads at the same moment. Returns how many of them were answered with an experiment."""
         together = threading.Barrier(CROWD)
 
-        def place(_: int) -> bool:
+        def send(_: int) -> bool:
             together.wait()
-            return self._placed(order)
+            return self._is_stored(submission)
 
         with ThreadPoolExecutor(CROWD) as threads:
-            return sum(threads.map(place, range(CROWD)))
+            return sum(threads.map(send, range(CROWD)))
 
-    def unread(self, order: Order) -> HTTPConnection:
-        """Sends the order and leaves its answer where it is."""
+    def submit_unread(self, submission: Submission) -> HTTPConnection:
+        """Sends it and leaves the answer unread in the connection."""
         address = httpx.URL(self.address)
         connection = HTTPConnection(address.host, address.port, timeout=TIMEOUT_S)
-        headers = {"Idempotency-Key": order.key, "Content-Type": "application/json"}
-        connection.request("POST", PATH, json.dumps(order.spec), headers)
+        headers = {"Idempotency-Key": submission.key, "Content-Type": "application/json"}
+        connection.request("POST", PATH, json.dumps(submission.spec), headers)
         return connection
 
     def refuses_to_retry(self, experiment_id: uuid.UUID) -> bool | None:
-        """Whether the API says that nothing has failed. None: it says nothing."""
+        """Whether the API answers that nothing has failed. None: it does not answer."""
         answer = self._answer("POST", f"{PATH}/{experiment_id}/retry")
         return None if answer is None else answer.status_code in {httpx.codes.CONFLICT, httpx.codes.NOT_FOUND}
 
     def close(self) -> None:
         self._http.close()
 
-    def _placed(self, order: Order) -> bool:
-        answer = self._answer("POST", PATH, json=order.spec, headers={"Idempotency-Key": order.key})
+    def _is_stored(self, submission: Submission) -> bool:
+        answer = self._answer("POST", PATH, json=submission.spec, headers={"Idempotency-Key": submission.key})
         if answer is None or answer.status_code in AGAIN:
             return False
         if not answer.is_success:
             raise RefusedError(answer.text)
-        found = uuid.UUID(answer.json()["id"])
-        if self._stored.setdefault(order.key, found) != found:
-            message = f"{order.key} was answered with {self._stored[order.key]} and with {found}"
+        experiment_id = uuid.UUID(answer.json()["id"])
+        if self._stored.setdefault(submission.key, experiment_id) != experiment_id:
+            message = f"{submission.key} was answered with {self._stored[submission.key]} and with {experiment_id}"
             raise RefusedError(message)
         return True
 
-    def _granted(self, wish: Wish) -> bool:
-        path = f"{PATH}/{wish.experiment_id}"
-        if wish.kind == "delete":
+    def _is_answered(self, change: Change) -> bool:
+        path = f"{PATH}/{change.experiment_id}"
+        if change.kind == "delete":
             answer, fine = self._answer("DELETE", path), {httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND}
         else:
             # It may have ended by now, or be deleted.

@@ -1,6 +1,6 @@
-"""What must be written of an experiment that has ended, beside its traces: attempts, events, a comparison.
+"""Invariants of the rows beside the traces: attempts, events and the comparison of an experiment that has ended.
 
-Each check is a statement that finds what is wrong: no rows, nothing wrong.
+Each is checked by a statement that selects its violations: no rows, nothing wrong.
 """
 
 import uuid
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from models.tables import Base
 
 _ENDED = "('succeeded', 'failed', 'cancelled')"
-WRONG = {
+VIOLATIONS = {
     "an attempt without an end": (
         "SELECT r.experiment_id, r.id || ', attempt ' || a.number FROM run r JOIN attempt a ON a.run_id = r.id "
         "WHERE r.ended_at IS NOT NULL AND (a.ended_at IS NULL OR a.reason IS NULL)"
@@ -57,18 +57,20 @@ WRONG = {
 }
 
 
-def wrong(session: Session) -> Iterator[str]:
-    """A line for each thing that is wrong in the books."""
-    for what, statement in WRONG.items():
+def violations(session: Session) -> Iterator[str]:
+    """A line for each."""
+    for violation, statement in VIOLATIONS.items():
         for experiment_id, which in session.execute(text(statement)):
-            yield f"{what}: experiment {experiment_id}, {which}"
+            yield f"{violation}: experiment {experiment_id}, {which}"
 
 
-def traces_of(session: Session, experiment_ids: Sequence[uuid.UUID]) -> Iterator[str]:
-    """A line for each table that still has rows of experiments that are gone. Rows of runs go with the run's row."""
+def leftovers(session: Session, experiment_ids: Sequence[uuid.UUID]) -> Iterator[str]:
+    """A line for each table that still has rows of deleted experiments. Rows of a run go with the run's own row."""
     for table in Base.metadata.sorted_tables:
-        of = table.c.get("experiment_id", table.c.id if table.name == "experiment" else None)
-        if of is not None:
-            held = session.execute(select(func.count()).select_from(table).where(of.in_(experiment_ids))).scalar_one()
+        column = table.c.get("experiment_id", table.c.id if table.name == "experiment" else None)
+        if column is not None:
+            held = session.execute(
+                select(func.count()).select_from(table).where(column.in_(experiment_ids))
+            ).scalar_one()
             if held:
                 yield f"{held} rows in {table.name} of experiments that were deleted"

@@ -1,9 +1,9 @@
-"""A worker whose wall clock is wrong: ``python -m chaos.ahead 3600`` is ``python -m worker`` an hour ahead.
+"""A worker with a skewed wall clock: ``python -m chaos.clock_skew 3600`` is ``python -m worker`` an hour ahead.
 
-Python's own clocks are shifted before anything else is loaded: ``time.time``, ``time.time_ns``, and what
-``datetime`` and ``date`` say of now and today. Not shifted are monotonic clocks (a wrong wall clock leaves them right
-as well), ``time.localtime`` and ``time.strftime`` without an argument, times of files, and what compiled libraries ask
-the kernel themselves. The kernel's time namespaces would not do: they shift monotonic clocks only.
+Python's own clocks are shifted before anything else is loaded: ``time.time``, ``time.time_ns``, and now and today of
+``datetime`` and ``date``. Not shifted are monotonic clocks (a real skew leaves them right as well), ``time.localtime``
+and ``time.strftime`` without an argument, times of files, and what compiled libraries ask the kernel themselves. The
+kernel's time namespaces would not do: they shift monotonic clocks only.
 """
 
 import ctypes
@@ -28,9 +28,10 @@ def shift(by_s: int) -> None:
 
 
 def _replace(kind: type, **methods: Any) -> None:
-    """In the class itself: a class in its place would not have the layout that compiled libraries count on."""
-    its: dict[str, Any] = gc.get_referents(kind.__dict__)[0]  # behind the view that a class shows of its own
-    its.update(methods)
+    """In the class itself: another class would not have the memory layout that compiled libraries count on."""
+    # ``__dict__`` of a class is a read-only view; the collector knows the dictionary behind it.
+    attributes: dict[str, Any] = gc.get_referents(kind.__dict__)[0]
+    attributes.update(methods)
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
 
 

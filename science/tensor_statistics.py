@@ -1,6 +1,6 @@
-"""What published rules look at in one step, and our records do not keep: moments of single entries, layer by layer.
+"""Statistics of the entries of each tensor in one step: published rules read them, and our records do not keep them.
 
-The arrays are over the weight tensors in forward order, the output's last. Whoever reads a Glimpse needs no torch.
+The arrays are over the weight tensors in forward order, the output's last. To read them takes no torch.
 """
 
 import math
@@ -20,9 +20,10 @@ ACTIVE_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
-    """One step. g = ∂L/∂W as backward left it, w = W before the update, dw what the update made of it, h what enters
-    the activation, a = φ(h). What a layer does not have is NaN: the output's a, a recurrent loop's h.
+class TensorStatistics:
+    """Of one step. g = ∂L/∂W as backward left it, w = W before the update, dw what the update made of it, h what enters
+    the activation, a = φ(h). NaN stands for what a layer does not have: the
+    output has no a, and a recurrent loop no h.
     """
 
     gradient_mean: Array
@@ -53,24 +54,24 @@ class Glimpse:
     """Share of entries of a tanh's h within ±8.8."""
 
 
-NAMES = tuple(its.name for its in fields(Glimpse))
+NAMES = tuple(field.name for field in fields(TensorStatistics))
 
 
-def packed(glimpses: Sequence[Glimpse]) -> Array:
-    """(glimpses, fields, layers)."""
-    return np.array([[getattr(its, name) for name in NAMES] for its in glimpses])
+def packed(steps: Sequence[TensorStatistics]) -> Array:
+    """(steps, fields, layers)."""
+    return np.array([[getattr(tensors, name) for name in NAMES] for tensors in steps])
 
 
-def unpacked(matrix: Array) -> list[Glimpse]:
-    return [Glimpse(*row) for row in matrix]
+def unpacked(matrix: Array) -> list[TensorStatistics]:
+    return [TensorStatistics(*row) for row in matrix]
 
 
-class Glance:
-    """Looks at a model in chosen steps: ``before`` the step, then ``after`` it. In other steps it costs nothing."""
+class Collector:
+    """Reads a model in chosen steps: call ``before`` the step, then ``after`` it. In other steps it costs nothing."""
 
     def __init__(self, points: Sequence[Point]) -> None:
         self.points = points
-        self.looking = False
+        self.collecting = False
         self._weights: list[Tensor] = []
         self._h: dict[int, Tensor] = {}
         for index, point in enumerate(points):
@@ -78,18 +79,18 @@ class Glance:
                 point.module.register_forward_hook(self._keep(index))
 
     def before(self) -> None:
-        self.looking = True
+        self.collecting = True
         self._weights = [point.weight.detach().clone() for point in self.points]
         self._h.clear()
 
-    def after(self) -> Glimpse:
-        self.looking = False
+    def after(self) -> TensorStatistics:
+        self.collecting = False
         rows = [self._layer(index, point) for index, point in enumerate(self.points)]
-        return Glimpse(*np.array(rows, dtype=np.float64).T)
+        return TensorStatistics(*np.array(rows, dtype=np.float64).T)
 
     def _keep(self, index: int) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            if self.looking:
+            if self.collecting:
                 self._h[index] = output.detach().clone()
 
         return hook

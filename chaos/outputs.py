@@ -1,4 +1,4 @@
-"""All that a run has left but its timings, as bytes: one run is like another only bit by bit."""
+"""All that a run has stored but its timings, as bytes: two runs are alike only where every bit is."""
 
 import uuid
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ from models.signals import CURVES, SIGNALS
 from models.tables import Run
 from models.traces import read_rollup
 
-Left = dict[str, bytes]
+Outputs = dict[str, bytes]
 """By the name of the part."""
 MOST_POINTS = 10_000
 
 
-def left_by(session: Session, run_id: uuid.UUID, plan: Plan) -> Left:
-    """States of recurrent layers have rows of their own, behind those of the layers."""
+def outputs_of(session: Session, run_id: uuid.UUID, plan: Plan) -> Outputs:
+    """The states of recurrent layers have rows of their own, behind those of the layers."""
     rows = list(range(1, len(plan.network.rows) + 1))
     signals = read_signals(session, run_id, SIGNALS, rows, 0, plan.steps)
     curves = read_curves(session, run_id, CURVES, 0, plan.steps)
     return (
         {"steps": signals.steps.tobytes(), "steps of curves": curves.steps.tobytes()}
         | {name: values.tobytes() for name, values in zip(SIGNALS, signals.values, strict=True)}
-        | {name: its.tobytes() for name, its in zip(CURVES, curves.values, strict=True) if name != "step_seconds"}
+        | {name: values.tobytes() for name, values in zip(CURVES, curves.values, strict=True) if name != "step_seconds"}
         | {"epochs": np.array(read_epochs(session, run_id)).tobytes()}
-        | {f"rollup of {signal}": its for signal, its in _rollups(session, run_id, rows)}
+        | {f"rollup of {signal}": buckets for signal, buckets in _rollups(session, run_id, rows)}
         | {"end": _end(session, run_id)}
     )
 
