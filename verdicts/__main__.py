@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from rich.console import Console
 from rich.table import Table
 
+from verdicts import service
 from verdicts.cases import CASES, Line
 from verdicts.trials import TRIALS
 from verdicts.trials.judging import lines_of
@@ -19,22 +20,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m verdicts", description=__doc__)
     parser.add_argument("names", nargs="*", help="cases or remedies; by default all of them")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--via", default="", help="`service`: train in a clinic of its own; or the URL of one")
     asked = parser.parse_args()
     known = [*(case.name for case in CASES), *TRIALS]
     if unknown := [name for name in asked.names if name not in known]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
     began = time.monotonic()
-    lines = _all(asked.names or known, asked.processes, _shown(Console(width=160)))
+    names, show = asked.names or known, _shown(Console(width=160))
+    if not asked.via:
+        lines = _all(names, asked.processes, show)
+    else:
+        with service.address_of(asked.via, asked.processes) as address:
+            lines = _all(names, asked.processes, show, address)
     broken = [line for line in lines if not line.held]
     seconds = time.monotonic() - began
     print(f"verdicts={len(lines)} held={len(lines) - len(broken)} broken={len(broken)} seconds={seconds:.0f}")
     return 1 if broken else 0
 
 
-def _all(names: list[str], processes: int, show: Callable[[list[Line]], None]) -> list[Line]:
+def _all(
+    names: list[str], processes: int, show: Callable[[list[Line]], None], address: str | None = None
+) -> list[Line]:
     found: list[Line] = []
     # Spawned: a forked child would share torch's thread pools with its parent.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=service.connect, initargs=(address,)
+    ) as pool:
         for lines in pool.map(lines_of, names):
             show(lines)
             found += lines
