@@ -18,7 +18,7 @@ from models.analysis.summary import RunSummary
 from models.analysis.trace import RunFacts
 from models.analysis.verdict import Verdict
 from models.specs.experiment import ExperimentSpec
-from verdicts.running import SEND, Ran
+from verdicts.running import SEND, Ran, by_variant
 
 Json = dict[str, Any]
 MOST_POINTS = 5_000
@@ -71,7 +71,8 @@ def _sent(address: str, spec: ExperimentSpec) -> list[Ran]:
             experiment, etag = client.submit(spec.model_dump_json().encode()), None
             while experiment["state"] not in FINISHED:
                 experiment, etag = client.look(experiment, etag)
-            return [_ran(http, run) for run in _runs(http, experiment)]
+            ran = [_ran(http, run) for run in _runs(http, experiment)]
+            return [run for runs in by_variant(ran).values() for run in runs]
         finally:
             client.close()
 
