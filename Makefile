@@ -105,10 +105,11 @@ lock-bench: $(READY) ## resolve requirements/bench.in again: apart from the othe
 	  $(LOCK_TIDY) $(VENV)/bench.txt; } > requirements/bench.txt
 
 CASES ?=
+VIA ?=
 
 .PHONY: verdicts
-verdicts: $(READY) ## trainings whose outcome is known, and trials of every remedy (about 10 minutes; CASES="he_30 lstm")
-	@$(BIN)/python -m verdicts $(CASES)
+verdicts: $(READY) ## trainings whose outcome is known, and trials of every remedy (about 10 minutes; CASES="he_30 lstm"; VIA=service, or a URL: through one)
+	@$(BIN)/python -m verdicts $(if $(VIA),--via $(VIA)) $(CASES)
 
 SETTINGS ?= default avx2 avx512 weights
 PROCESSORS_SEED ?= 7

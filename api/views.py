@@ -8,6 +8,7 @@ from pydantic import BaseModel, PlainSerializer
 
 from models.analysis.measurements import FirstNonfinite
 from models.analysis.statistics import Number
+from models.analysis.summary import RunSummary
 from models.analysis.verdict import Kind, Verdict
 from models.progress import Progress
 from models.specs.experiment import ExperimentSpec
@@ -58,6 +59,24 @@ class AttemptView(BaseModel):
     reason: str | None
 
 
+class RunResult(BaseModel):
+    """What a run that has succeeded came to. ``steps`` are those asked for, ``final_loss`` the mean of the last tenth
+    of them; ``test_metric`` is the accuracy, or R² where the target is a value. Null: not finite, or not asked for.
+    """
+
+    steps: int
+    stopped_by: Literal["nonfinite_steps", "loss_above"] | None
+    final_loss: Number
+    chance_level: Number
+    validation_loss: Number
+    test_loss: Number
+    test_metric: Number
+    step_seconds: Number
+    device_seconds: Number
+    peak_memory_bytes: int
+    parameters: int
+
+
 class RunView(BaseModel):
     """One variant under one seed: a ``trial`` that is compared, or a try to ``tune`` it.
 
@@ -81,6 +100,7 @@ class RunView(BaseModel):
     trace_every: int | None
     """The cadence that a recording budget chose; null without one, and until the run has begun."""
     verdict: Verdict | None
+    result: RunResult | None
     error: dict[str, Any] | None
     source: str
     links: Links
@@ -210,6 +230,7 @@ def run_view(row: Run, attempts: list[Attempt]) -> RunView:
         trace_every=row.trace_every,
         overhead=None if summary is None else summary.facts.overhead,
         verdict=None if summary is None else summary.verdict,
+        result=None if summary is None else _result(summary),
         error=row.error,
         source=row.source,
         links={
@@ -220,4 +241,21 @@ def run_view(row: Run, attempts: list[Attempt]) -> RunView:
             "diagnosis": f"{path}/diagnosis",
             "early": f"{path}/early",
         },
+    )
+
+
+def _result(summary: RunSummary) -> RunResult:
+    facts = summary.facts
+    return RunResult(
+        steps=facts.steps_asked,
+        stopped_by=facts.stopped_by,
+        final_loss=summary.final_loss,
+        chance_level=facts.chance_level,
+        validation_loss=facts.validation_loss,
+        test_loss=facts.test_loss,
+        test_metric=facts.test_metric,
+        step_seconds=facts.step_seconds,
+        device_seconds=facts.device_seconds,
+        peak_memory_bytes=facts.peak_memory_bytes,
+        parameters=facts.parameters,
     )

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
@@ -13,11 +13,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def over(function: Callable[[Item], Result], items: Sequence[Item], processes: int) -> list[Result]:
-    """In order. ``function`` is a module's own, so that another process finds it."""
+def over(function: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
+    """In order, each as soon as it and those before it are there. ``function`` is a module's own: another process has to
+    find it.
+    """
     if processes == 1:
-        return [function(item) for item in items]
+        yield from map(function, items)
+        return
     # Spawned: a forked child would share torch's thread pools with its parent.
     bound = (os.getpid(), signal.SIGKILL)
     with ProcessPoolExecutor(processes, get_context("spawn"), die_with, bound) as pool:
-        return list(pool.map(function, items))
+        yield from pool.map(function, items)

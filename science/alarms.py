@@ -54,7 +54,7 @@ def run(scale: Scale, processes: int) -> dict[str, Any]:
     """Train every case under every seed, unless it is kept from before, and ask all rules."""
     chosen_on, held_out = ([case for case in cases() if case.held_out is held] for held in (False, True))
     chosen = [*chosen_on[:: scale.every], *held_out]
-    judged = over(_judged, [(case, seed) for seed in range(scale.seeds) for case in chosen], processes)
+    judged = list(over(_judged, [(case, seed) for seed in range(scale.seeds) for case in chosen], processes))
     return {"seeds": scale.seeds, "cases": len(chosen), **figures_of(judged)}
 
 

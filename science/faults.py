@@ -119,7 +119,7 @@ def faults() -> Iterator[Fault]:
 def run(scale: Scale, processes: int) -> dict[str, Any]:
     """Every base as it is, and every fault in those that are healthy under that seed."""
     asked = [(number, seed) for number in range(len(_all())) for seed in range(scale.seeds)]
-    judged = over(_judged, asked, processes)
+    judged = list(over(_judged, asked, processes))
     faulty, bases = ([run for run in judged if (run.fault == NONE) is none] for none in (False, True))
     healthy = {(run.base, run.seed) for run in bases if not run.harmed}
     return {

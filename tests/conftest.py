@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -206,7 +207,7 @@ def moved_weights(request: pytest.FixtureRequest) -> Iterator[None]:
     if seed is None or request.node.get_closest_marker("trains") is None:
         yield
         return
-    from verdicts.running import watching  # noqa: PLC0415 -- torch, which most tests never load
+    from verdicts.running import train_here, trained_by  # noqa: PLC0415 -- torch, which most tests never load
 
-    with watching(perturbed=seed):
+    with trained_by(partial(train_here, perturbed=seed)):
         yield

@@ -1,19 +1,19 @@
 """``make verdicts``: trainings with a known outcome, and trials of every remedy where it helps and where it fails."""
 
 import argparse
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from contextlib import nullcontext
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
 
-from local.launch import die_with
+from proofs import pool
+from verdicts import service
 from verdicts.cases import CASES, Line
+from verdicts.running import trained_by
 from verdicts.trials import TRIALS
 from verdicts.trials.judging import lines_of
 
@@ -22,27 +22,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m verdicts", description=__doc__)
     parser.add_argument("names", nargs="*", help="cases or remedies; by default all of them")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--via", default="", help="`service`: train in a clinic of its own; or the URL of one")
     asked = parser.parse_args()
     known = [*(case.name for case in CASES), *TRIALS]
     if unknown := [name for name in asked.names if name not in known]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
     began = time.monotonic()
-    lines = _all(asked.names or known, asked.processes, _shown(Console(width=160)))
+    names, show = asked.names or known, _shown(Console(width=160))
+    if not asked.via:
+        lines = _all(names, asked.processes, show)
+    else:
+        with service.address_of(asked.via, asked.processes) as address:
+            lines = _all(names, asked.processes, show, address)
     broken = [line for line in lines if not line.held]
     seconds = time.monotonic() - began
     print(f"verdicts={len(lines)} held={len(lines) - len(broken)} broken={len(broken)} seconds={seconds:.0f}")
     return 1 if broken else 0
 
 
-def _all(names: list[str], processes: int, show: Callable[[list[Line]], None]) -> list[Line]:
+def _all(
+    names: list[str], processes: int, show: Callable[[list[Line]], None], address: str | None = None
+) -> list[Line]:
     found: list[Line] = []
-    # Spawned: a forked child would share torch's thread pools with its parent.
-    bound = (os.getpid(), signal.SIGKILL)
-    with ProcessPoolExecutor(processes, get_context("spawn"), die_with, bound) as pool:
-        for lines in pool.map(lines_of, names):
-            show(lines)
-            found += lines
+    for lines in pool.over(partial(_lines, address=address), names, processes):
+        show(lines)
+        found += lines
     return found
+
+
+def _lines(name: str, address: str | None) -> list[Line]:
+    with nullcontext() if address is None else trained_by(partial(service.send, address=address)):
+        return lines_of(name)
 
 
 def _shown(console: Console) -> Callable[[list[Line]], None]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -40,37 +40,31 @@ class Ran:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """How runs start, and what was seen of them: per call of ``run_all`` a list."""
-
-    perturbed: int | None = None
-    seen: list[list[Ran]] = field(default_factory=list)
+def run_all(body: Mapping[str, Any], *, every: int = 1) -> list[Ran]:
+    """Every run of a spec's body, in order of variants and seeds."""
+    train_all = _TRAINER.get()
+    return train_all(ExperimentSpec.model_validate({"name": "verdict", "trace": {"every": every}, **body}))
 
 
-_WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
+def train_here(spec: ExperimentSpec, perturbed: int | None = None) -> list[Ran]:
+    """In this process; from perturbed weights where there is a seed to perturb them by."""
+    torch.set_num_threads(1)
+    adjust = None if perturbed is None else partial(perturb, seed=perturbed)
+    return [_run(variant.name, variant.plan, seed, adjust) for variant in expand(spec) for seed in spec.seed_list()]
+
+
+Trainer = Callable[[ExperimentSpec], list[Ran]]
+_TRAINER: ContextVar[Trainer] = ContextVar("trainer", default=train_here)
 
 
 @contextmanager
-def watching(perturbed: int | None = None) -> Iterator[Watch]:
-    """Within, every run is kept; and starts from perturbed weights, where there is a seed to perturb them by."""
-    watch = Watch(perturbed)
-    token = _WATCH.set(watch)
+def trained_by(trainer: Trainer) -> Iterator[None]:
+    """Within, ``run_all`` hands each experiment to ``trainer``: a service, say, or one that keeps what it trains."""
+    token = _TRAINER.set(trainer)
     try:
-        yield watch
+        yield
     finally:
-        _WATCH.reset(token)
-
-
-def run_all(body: Mapping[str, Any], *, every: int = 1) -> list[Ran]:
-    """Every run of a spec's body, in order of variants and seeds."""
-    torch.set_num_threads(1)
-    watch = _WATCH.get() or Watch()
-    adjust = None if watch.perturbed is None else partial(perturb, seed=watch.perturbed)
-    spec = ExperimentSpec.model_validate({"name": "verdict", "trace": {"every": every}, **body})
-    runs = [_run(its.name, its.plan, seed, adjust) for its in expand(spec) for seed in spec.seed_list()]
-    watch.seen.append(runs)
-    return runs
+        _TRAINER.reset(token)
 
 
 @torch.no_grad()

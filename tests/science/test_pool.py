@@ -7,7 +7,7 @@ import psutil
 from tests.eventually import eventually
 from tests.processes import process
 
-ASKS = "import time; from science.pool import over; over(time.sleep, [600.0, 600.0], 2)"
+ASKS = "import time; from proofs.pool import over; list(over(time.sleep, [600.0, 600.0], 2))"
 
 
 def test_a_pool_dies_with_the_process_that_asked() -> None:

@@ -5,15 +5,15 @@ Each line of FILE is one case: what was asked and seen of it, and the summaries 
 
 import argparse
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from models.analysis.summary import RunSummary
-from verdicts.running import Ran, watching
+from models.specs.experiment import ExperimentSpec
+from proofs import pool
+from verdicts.running import Ran, train_here, trained_by
 from verdicts.trials.judging import lines_of
 
 
@@ -46,9 +46,18 @@ class Trained(BaseModel):
 
 
 def train_case(name: str, perturbed: int | None) -> Trained:
-    with watching(perturbed) as watch:
-        lines = [Asked(required=f"{its.case}: {its.required}", seen=its.seen, held=its.held) for its in lines_of(name)]
-    return Trained(name=name, lines=tuple(lines), experiments=tuple(map(_runs, watch.seen)))
+    experiments: list[tuple[TrainedRun, ...]] = []
+
+    def train_and_keep(spec: ExperimentSpec) -> list[Ran]:
+        runs = train_here(spec, perturbed)
+        experiments.append(_runs(runs))
+        return runs
+
+    with trained_by(train_and_keep):
+        lines = [
+            Asked(required=f"{line.case}: {line.required}", seen=line.seen, held=line.held) for line in lines_of(name)
+        ]
+    return Trained(name=name, lines=tuple(lines), experiments=tuple(experiments))
 
 
 def _runs(runs: Sequence[Ran]) -> tuple[TrainedRun, ...]:
@@ -62,12 +71,8 @@ def main() -> None:
     parser.add_argument("--perturbed", type=int)
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
-    # Spawned: a forked child would share torch's thread pools with its parent.
-    with (
-        asked.file.open("w") as file,
-        ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool,
-    ):
-        for trained in pool.map(partial(train_case, perturbed=asked.perturbed), asked.names):
+    with asked.file.open("w") as file:
+        for trained in pool.over(partial(train_case, perturbed=asked.perturbed), asked.names, asked.processes):
             file.write(trained.model_dump_json() + "\n")
             file.flush()
 

@@ -12,7 +12,8 @@ from tests.api.made import claim, end_epoch, finish, problem, run_ids, submit, t
 
 KEYS = {
     "id", "experiment_id", "variant", "seed", "state", "outcome", "progress", "attempts", "device", "versions",
-    "overhead", "verdict", "error", "source", "links", "first_nonfinite", "trace_every", "phase", "learning_rate",
+    "overhead", "verdict", "result", "error", "source", "links", "first_nonfinite", "trace_every", "phase",
+    "learning_rate",
 }  # fmt: skip
 
 
@@ -23,7 +24,8 @@ def test_a_run_that_waits_has_nothing_to_tell(client: TestClient, database: Data
     assert (run["experiment_id"], run["variant"], run["seed"]) == (experiment["id"], "baseline", 0)
     assert (run["state"], run["progress"], run["attempts"], run["source"]) == ("queued", 0.0, [], "trained")
     assert all(
-        run[name] is None for name in ("outcome", "device", "versions", "overhead", "trace_every", "verdict", "error")
+        run[name] is None
+        for name in ("outcome", "device", "versions", "overhead", "trace_every", "verdict", "result", "error")
     )
 
 
@@ -38,6 +40,7 @@ def test_a_run_that_has_ended_has_verdict_device_and_attempts(client: TestClient
     assert (run["state"], run["outcome"], run["progress"], run["device"]) == ("succeeded", "finished", 1.0, "cpu")
     assert run["versions"] == {"torch": "2.13.0"}
     assert run["overhead"] == 1.1
+    assert (run["result"]["test_metric"], run["result"]["final_loss"]) == (0.9, 3.0)  # the curve is its record's number
     assert [(one["number"], one["worker"], one["reason"]) for one in run["attempts"]] == [
         (1, "host:1", "lease lost"),
         (2, "host:1", "finished"),
