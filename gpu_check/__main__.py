@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from gpu_check import exactness, golden, overhead, recording, slots
+from gpu_check import exactness, golden, recording, slots
 from gpu_check.check import Check, line_of, text
 from gpu_check.search import search
 from local.errors import LocalError
@@ -47,7 +47,7 @@ def _checked(device: torch.device, name: str) -> int:
             lines.append(line)
     except InterruptedBySignal as interrupt:
         return 128 + interrupt.number
-    for sentence in overhead.sentences(device):
+    for sentence in recording.overhead(device):
         _say(sentence)
     checks, held = promise.count(lines)
     _say(f"gpu-check: device={name} checks={checks} failed={checks - held}")
