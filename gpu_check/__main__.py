@@ -25,8 +25,8 @@ REHEARSAL = "REHEARSAL on the CPU: every check is gone through, and nothing is s
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gpu_check", description=__doc__)
     parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu", help="cpu: a rehearsal, no GPU is checked")
-    asked = parser.parse_args(arguments)
-    if asked.device == "cpu":
+    options = parser.parse_args(arguments)
+    if options.device == "cpu":
         _say(REHEARSAL)
         return _checked(torch.device("cpu"), "cpu (rehearsal)")
     gpu = search()

@@ -110,8 +110,8 @@ def faults() -> Iterator[Fault]:
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
     """Every base as it is, and every fault in those that are healthy under that seed."""
-    asked = [(number, seed) for number in range(len(_all())) for seed in range(scale.seeds)]
-    judged = over(_judged, asked, processes)
+    runs = [(number, seed) for number in range(len(_all())) for seed in range(scale.seeds)]
+    judged = over(_judged, runs, processes)
     faulty, bases = ([run for run in judged if (run.fault == NONE) is none] for none in (False, True))
     healthy = {(run.base, run.seed) for run in bases if not run.harmed}
     return {
@@ -125,9 +125,9 @@ def _all() -> list[Fault]:
     return [*(Fault(NONE, "no_gradient_cause_found", base, {}) for base in BASES), *faults()]
 
 
-def _judged(asked: tuple[int, int]) -> Judged:
+def _judged(run: tuple[int, int]) -> Judged:
     """A fault is named by run number: run ``touch`` cannot be sent to another process."""
-    return judge(_all()[asked[0]], asked[1])
+    return judge(_all()[run[0]], run[1])
 
 
 def judge(fault: Fault, seed: int) -> Judged:
