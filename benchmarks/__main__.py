@@ -12,12 +12,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help="by default all: " + ", ".join(promises.BENCHMARKS))
     parser.add_argument("--summary", action="store_true", help="only the figures of the last runs")
-    asked = parser.parse_args()
-    if unknown := [name for name in asked.names if name not in promises.BENCHMARKS]:
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in promises.BENCHMARKS]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(promises.BENCHMARKS)}")
     if not peers.installed():
         print("the peers are not installed (`make bench` does it): their figures are left out", file=sys.stderr)
-    failed = [] if asked.summary else [name for name in asked.names or promises.BENCHMARKS if not ran(name)]
+    failed = [] if options.summary else [name for name in options.names or promises.BENCHMARKS if not ran(name)]
     promises.show()
     if failed:
         print(f"ended with an error, so older figures stand above: {', '.join(failed)}", file=sys.stderr)

@@ -64,15 +64,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=5, help="with checkpoints, and as many without")
     parser.add_argument("--checkpoint-seconds", type=float, default=2.0)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     figures = {}
-    for name, every_s in (("with checkpoints", asked.checkpoint_seconds), ("without", 0.0)):
+    for name, every_s in (("with checkpoints", options.checkpoint_seconds), ("without", 0.0)):
         settings = {"CLINIC_CHECKPOINT_S": str(every_s), "CLINIC_MAX_ATTEMPTS": "1000"}
         with scratch() as on, clinic(on, workers=1, **settings) as running:
-            kills = list(Watched(on.database, running).kills(asked.kills, random.Random(report.SEED)))  # noqa: S311
+            kills = list(Watched(on.database, running).kills(options.kills, random.Random(report.SEED)))  # noqa: S311
         figures[name] = figures_of(kills, every_s)
-    report.save("lost", {"experiment": SPEC, **vars(asked)}, figures)
-    show(figures, asked.checkpoint_seconds)
+    report.save("lost", {"experiment": SPEC, **vars(options)}, figures)
+    show(figures, options.checkpoint_seconds)
 
 
 class Watched:

@@ -63,14 +63,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=len(SPEC["seeds"]))
     parser.add_argument("--starts", type=int, default=30, help="submissions of one step each")
-    asked = parser.parse_args()
-    spec = SPEC | {"seeds": list(range(asked.seeds))}
+    options = parser.parse_args()
+    spec = SPEC | {"seeds": list(range(options.seeds))}
     with scratch() as on, clinic(on) as running:
         service = Service(running.address, on.database)
-        starts = service.starts(asked.starts)
-        rounds = [one_round(service, spec) for _ in range(asked.rounds)]
+        starts = service.starts(options.starts)
+        rounds = [one_round(service, spec) for _ in range(options.rounds)]
     figures = {"start": starts, "matrix": ratios(rounds), "rounds": rounds}
-    report.save("matrix", {"experiment": spec, "workers": WORKERS, **vars(asked)}, figures)
+    report.save("matrix", {"experiment": spec, "workers": WORKERS, **vars(options)}, figures)
     show(spec, figures)
 
 
@@ -91,9 +91,9 @@ def one_round(service: "Service", spec: Spec) -> dict[str, dict[str, float]]:
 
 def arms_of(spec: Spec) -> list[plain.Arm]:
     """In the order in which the service takes them."""
-    asked = ExperimentSpec.model_validate(spec)
-    kinds = [frozenset(remedy.kind for remedy in variant.remedies) for variant in expand(asked)]
-    return [(remedies, seed) for seed in asked.seed_list() for remedies in kinds]
+    experiment = ExperimentSpec.model_validate(spec)
+    kinds = [frozenset(remedy.kind for remedy in variant.remedies) for variant in expand(experiment)]
+    return [(remedies, seed) for seed in experiment.seed_list() for remedies in kinds]
 
 
 def ratios(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
@@ -137,12 +137,12 @@ class Service:
         return {"claimed_ms": report.spread(claimed), "ended_ms": report.spread(ended)}
 
     def _start(self) -> tuple[float, float]:
-        asked_at = dt.datetime.now(dt.UTC)
+        submitted_at = dt.datetime.now(dt.UTC)
         experiment = self._wait(self._submit(ONE_STEP))
         with self._database.begin() as session:
             query = select(Attempt.started_at, Run.ended_at).join(Run, Run.id == Attempt.run_id)
             row = session.execute(query.where(Run.experiment_id == uuid.UUID(experiment["id"]))).one()
-        return tuple((moment - asked_at).total_seconds() * 1000.0 for moment in row)
+        return tuple((moment - submitted_at).total_seconds() * 1000.0 for moment in row)
 
     def _submit(self, spec: Spec) -> dict[str, Any]:
         response = self._http.post("/v1/experiments", json=spec)

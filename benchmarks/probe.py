@@ -67,18 +67,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0, help="for each MLP; other networks get half of it")
     parser.add_argument("--cases", nargs="*", default=[*MLPS, *OTHERS], choices=[*MLPS, *OTHERS], metavar="CASE")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     figures: dict[str, Any] = {}
     with ExitStack() as open_runs:
         groups = [OWN]
         if peers.installed():
             groups.append({"wandb.watch, offline": open_runs.enter_context(arms.wandb_watch())})
-        for name in asked.cases:
+        for name in options.cases:
             beside = groups if name in MLPS else [{}]
-            figures[name] = measure(plan_of((MLPS | OTHERS)[name]), beside, asked.seconds / 2)
+            figures[name] = measure(plan_of((MLPS | OTHERS)[name]), beside, options.seconds / 2)
             show(name, figures[name])
-    specs = {name: (MLPS | OTHERS)[name] for name in asked.cases}
+    specs = {name: (MLPS | OTHERS)[name] for name in options.cases}
     report.save("probe", {"cases": specs, "optimizer": "adam, fused", "threads": 1, "turn": TURN}, figures)
 
 

@@ -56,29 +56,29 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=12_500)
     parser.add_argument("--requests", type=int, default=60, help="of each kind")
     parser.add_argument("--mlflow-seconds", type=float, default=40.0)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with scratch() as on:
-        stored = store(on.database, asked)
+        stored = store(on.database, options)
         with clinic(on, "api") as running:
-            asking = Asking(running.address, stored, asked.steps, asked.requests)
+            asking = Asking(running.address, stored, options.steps, options.requests)
             answers = asking.all()
             counts = {"trace_values": stored.values, "experiments": stored.experiments}
-            figures = {"stored": counts, "clinic": answers, "mlflow": beside(on, asking, asked)}
-    report.save("reads", {"long": LONG, "compared": COMPARED, "layers": LAYERS, **vars(asked)}, figures)
+            figures = {"stored": counts, "clinic": answers, "mlflow": beside(on, asking, options)}
+    report.save("reads", {"long": LONG, "compared": COMPARED, "layers": LAYERS, **vars(options)}, figures)
     show(figures)
 
 
 # --- filling -----------------------------------------------------------------------------------------------------
 
 
-def store(database: Database, asked: argparse.Namespace) -> Stored:
-    _, long_runs = made.submit(database, made.spec(**{**LONG, "steps": asked.steps}))
+def store(database: Database, options: argparse.Namespace) -> Stored:
+    _, long_runs = made.submit(database, made.spec(**{**LONG, "steps": options.steps}))
     for run_id in long_runs:
         train(database, run_id)
     compared, compared_runs = made.submit(database, made.spec(**COMPARED))
     for run_id in compared_runs:
         train(database, run_id)
-    submit_many(database, asked.experiments - 2)
+    submit_many(database, options.experiments - 2)
     with database.begin() as session:
         session.execute(text("ANALYZE"))
         values = session.execute(text(_VALUES)).scalar_one() * len(SIGNALS)
@@ -102,12 +102,12 @@ def train(database: Database, run_id: uuid.UUID) -> None:
 
 def submit_many(database: Database, count: int) -> None:
     """Two queued runs each; many to a transaction, as it is reading that is measured."""
-    asked = made.spec(seeds=[0, 1], labels={"team": "benchmarks"})
-    variants = expand(asked)
+    spec = made.spec(seeds=[0, 1], labels={"team": "benchmarks"})
+    variants = expand(spec)
     for first in range(0, count, 500):
         with database.begin() as session:
             for _ in range(first, min(first + 500, count)):
-                runs.submit(session, asked, variants, made.OWNER)
+                runs.submit(session, spec, variants, made.OWNER)
 
 
 # --- asking ------------------------------------------------------------------------------------------------------
@@ -170,14 +170,14 @@ def spread_ms(ask: Callable[[], object], times: int) -> dict[str, float]:
     return report.spread(taken)
 
 
-def beside(on: Scratch, asking: Asking, asked: argparse.Namespace) -> dict[str, Any] | None:
+def beside(on: Scratch, asking: Asking, options: argparse.Namespace) -> dict[str, Any] | None:
     """One signal of 50 layers: a history each from MLflow, one heat map from us, of as many steps."""
     if not peers.installed():
         return None
     keys = [f"activation_gradient_rms/hidden.{layer}" for layer in range(LAYERS)]
     with mlflow.running(on) as peer:
-        filled = mlflow.fill(peer, keys, asked.mlflow_seconds)
-        times = max(3, asked.requests // 20)
+        filled = mlflow.fill(peer, keys, options.mlflow_seconds)
+        times = max(3, options.requests // 20)
         return {
             "values": filled.values,
             "steps": filled.steps,

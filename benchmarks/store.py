@@ -37,18 +37,18 @@ def main() -> None:
     parser.add_argument("--recorder-steps", type=int, default=10_000)
     parser.add_argument("--row-seconds", type=float, default=10.0)
     parser.add_argument("--mlflow-seconds", type=float, default=60.0)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with scratch() as on:
-        figures = measure(on, asked)
-    report.save("store", {"experiment": SPEC, **vars(asked)}, figures)
-    show(figures, asked)
+        figures = measure(on, options)
+    report.save("store", {"experiment": SPEC, **vars(options)}, figures)
+    show(figures, options)
 
 
-def measure(on: Scratch, asked: argparse.Namespace) -> dict[str, Any]:
-    writer = through_the_writer(on.database, asked.steps)
-    recorder = through_the_recorder(on.database, asked.recorder_steps)
+def measure(on: Scratch, options: argparse.Namespace) -> dict[str, Any]:
+    writer = through_the_writer(on.database, options.steps)
+    recorder = through_the_recorder(on.database, options.recorder_steps)
     replay = replayed(on.database)
-    by_row = rows.fill(on.url, SIGNALS, LAYERS, asked.row_seconds)
+    by_row = rows.fill(on.url, SIGNALS, LAYERS, options.row_seconds)
     figures: dict[str, Any] = {
         "writer": writer,
         "recorder": recorder,
@@ -59,7 +59,7 @@ def measure(on: Scratch, asked: argparse.Namespace) -> dict[str, Any]:
     if peers.installed():
         with mlflow.running(on) as peer:
             keys = [f"{signal}/hidden.{layer}" for layer in range(LAYERS) for signal in SIGNALS]
-            done = mlflow.fill(peer, keys, asked.mlflow_seconds)
+            done = mlflow.fill(peer, keys, options.mlflow_seconds)
             figures["mlflow"] = _filled(done.values, done.seconds, peer.stored_bytes())
     return figures
 
@@ -138,23 +138,23 @@ def replayed(database: Database) -> dict[str, float]:
     return {"first_ms": first, "again_ms": second, "ratio": round(second / first, 2)}
 
 
-def show(figures: dict[str, Any], asked: argparse.Namespace) -> None:
+def show(figures: dict[str, Any], options: argparse.Namespace) -> None:
     report.show(
         f"Writing traces: {LAYERS} layers × {len(SIGNALS)} signals, one connection, commits wait for the disk",
         ("", "values", "seconds", "values/s", "bytes/value"),
-        list(_lines(figures, asked)),
+        list(_lines(figures, options)),
     )
     replay = figures["replay"]
     print(f"five chunks again after a lost answer: {replay['again_ms']:.0f} ms, {replay['ratio']:.2f}× the first time")
     print(f"rollups beside the chunks: {figures['writer']['rollup_bytes_per_value']:.2f} bytes per value")
 
 
-def _lines(figures: dict[str, Any], asked: argparse.Namespace) -> Iterator[tuple[object, ...]]:
+def _lines(figures: dict[str, Any], options: argparse.Namespace) -> Iterator[tuple[object, ...]]:
     named = {
         "TraceWriter": figures["writer"],
         "Recorder, from step records": figures["recorder"],
-        f"a row per point, COPY, {asked.row_seconds:.0f} s": figures["row_per_point"],
-        f"MLflow's server, log-batch of 1000, {asked.mlflow_seconds:.0f} s": figures["mlflow"],
+        f"a row per point, COPY, {options.row_seconds:.0f} s": figures["row_per_point"],
+        f"MLflow's server, log-batch of 1000, {options.mlflow_seconds:.0f} s": figures["mlflow"],
     }
     for name, way in named.items():
         if way is not None:

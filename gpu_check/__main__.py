@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from gpu_check import exactness, golden, overhead, recording, slots
+from gpu_check import exactness, golden, recording, slots
 from gpu_check.check import Check, line_of, text
 from gpu_check.search import search
 from local.errors import LocalError
@@ -25,8 +25,8 @@ REHEARSAL = "REHEARSAL on the CPU: every check is gone through, and nothing is s
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gpu_check", description=__doc__)
     parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu", help="cpu: a rehearsal, no GPU is checked")
-    asked = parser.parse_args(arguments)
-    if asked.device == "cpu":
+    options = parser.parse_args(arguments)
+    if options.device == "cpu":
         _say(REHEARSAL)
         return _checked(torch.device("cpu"), "cpu (rehearsal)")
     gpu = search()
@@ -47,7 +47,7 @@ def _checked(device: torch.device, name: str) -> int:
             lines.append(line)
     except InterruptedBySignal as interrupt:
         return 128 + interrupt.number
-    for sentence in overhead.sentences(device):
+    for sentence in recording.overhead(device):
         _say(sentence)
     checks, held = promise.count(lines)
     _say(f"gpu-check: device={name} checks={checks} failed={checks - held}")

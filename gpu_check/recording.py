@@ -12,6 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gpu_check.check import Check, WrongError
 from gpu_check.golden import farthest
 from gpu_check.trials import NETWORKS, SEED, data_of, plan_of
+from models.plan import expand
+from models.specs.experiment import ExperimentSpec
+from worker.cadence import share
+from worker.datasets import load
 from worker.engine import Trainer
 from worker.measures.base import Meter
 from worker.measures.device import DeviceMeter
@@ -20,6 +24,10 @@ from worker.probe import StepRecord
 
 ROUNDING = {torch.float64: 1e-8, torch.float32: 2e-2}
 """As for golden cases, over a whole step. A GPU may compute convolutions in float32 with ten bits (TF32)."""
+
+WIDTHS = (64, 256)
+DEPTH = 20
+"""Of the networks whose overhead is told."""
 
 
 class CountOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -104,3 +112,19 @@ def _exactly_one(what: str, number: int) -> str:
     if number != 1:
         raise WrongError(seen)
     return seen
+
+
+def overhead(device: torch.device) -> Iterator[str]:
+    """A recorded step over an unrecorded one of the same training, in turns: a figure for knowing only."""
+    for width in WIDTHS:
+        spec = {
+            "name": "overhead",
+            "dataset": {"kind": "digits"},
+            "network": {"kind": "mlp", "depth": DEPTH, "width": width},
+            "optimizer": {"kind": "adam"},
+            "steps": 1_000,
+            "trace": {"every": 2},
+        }
+        plan = expand(ExperimentSpec.model_validate(spec))[0].plan
+        ratio = 1.0 + share(plan, load(plan.dataset, SEED), SEED, device)
+        yield f"known   recording: {ratio:.2f}× an untraced step (mlp {DEPTH} × {width}, batch 128)"

@@ -14,8 +14,8 @@ Result = TypeVar("Result")
 
 
 def over(function: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
-    """In order, each as soon as it and those before it are there. ``function`` is a module's own: another process has to
-    find it.
+    """In order, each as soon as it and those before it are there. ``function`` is a module's own: other
+    processes have to find it.
     """
     if processes == 1:
         yield from map(function, items)

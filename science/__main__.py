@@ -45,17 +45,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="instead of the scale's number")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="read the rules over what the last trainings left")
-    asked = parser.parse_args()
-    if unknown := [name for name in asked.names if name not in PARTS]:
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in PARTS]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    if not asked.again:
+    if not options.again:
         shutil.rmtree(FOLDER, ignore_errors=True)  # what was kept is of the code that trained it
     began = time.monotonic()
-    scale = SCALES[asked.scale]
-    for name in asked.names or PARTS:
-        figures = _measured(name, replace(scale, seeds=asked.seeds or scale.seeds), asked.processes)
-        report.save(RESULTS[asked.scale], name, figures.pop("spec"), figures)
-    _publish(asked.scale, time.monotonic() - began)
+    scale = SCALES[options.scale]
+    for name in options.names or PARTS:
+        figures = _measured(name, replace(scale, seeds=options.seeds or scale.seeds), options.processes)
+        report.save(RESULTS[options.scale], name, figures.pop("spec"), figures)
+    _publish(options.scale, time.monotonic() - began)
     return 0
 
 

@@ -58,8 +58,8 @@ def run(scale: Scale, processes: int) -> dict[str, Any]:
     return {"seeds": scale.seeds, "cases": len(chosen), **figures_of(judged)}
 
 
-def _judged(asked: tuple[Case, int]) -> Judged:
-    return judge(*asked, see(*asked))
+def _judged(run: tuple[Case, int]) -> Judged:
+    return judge(*run, see(*run))
 
 
 def judge(case: Case, seed: int, seen: Seen) -> Judged:

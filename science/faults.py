@@ -13,7 +13,7 @@ from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from proofs.pool import over
 from proofs.promise import Promise
-from science.cases.case import DEFAULT, HE, Json
+from science.cases.case import DEFAULT, HE, Json, optim
 from science.running import finished, loaded
 from science.scale import Scale
 from verdicts.running import trace_of
@@ -51,14 +51,6 @@ def _mlp(depth: int, activation: str, init: Json, **more: Any) -> Json:
     return {"kind": "mlp", "depth": depth, "width": 64, "activation": activation, "init": init, **more}
 
 
-def _sgd(rate: float) -> Json:
-    return {"kind": "sgd", "learning_rate": rate, "momentum": 0.9}
-
-
-def _adam(rate: float) -> Json:
-    return {"kind": "adam", "learning_rate": rate}
-
-
 CRITICAL_TANH: Final[Json] = {"kind": "gaussian", "weight_variance": 1.760955, "bias_variance": 0.05}
 SKIP: Final[Json] = {"skip": {"kind": "residual", "every": 2}}
 SCALED_SKIP: Final[Json] = {"skip": {"kind": "scaled", "every": 2}}
@@ -66,13 +58,13 @@ NORM: Final[Json] = {"normalization": {"kind": "batch_norm"}}
 CNN: Final[Json] = {"kind": "cnn", "channels": [12], "layers_per_stage": 6, "init": HE, "pool": None}
 
 BASES: Final[dict[str, Json]] = {
-    "relu": {"network": _mlp(12, "relu", HE), "optimizer": _sgd(0.01)},
-    "tanh": {"network": _mlp(12, "tanh", CRITICAL_TANH), "optimizer": _sgd(0.01)},
-    "gelu, adam": {"network": _mlp(10, "gelu", HE), "optimizer": _adam(0.001)},
-    "cnn": {"network": CNN, "optimizer": _sgd(0.01)},
-    "residual": {"network": _mlp(24, "relu", DEFAULT, **SKIP), "optimizer": _adam(0.001)},
-    "deep residual": {"network": _mlp(80, "relu", HE, **SCALED_SKIP), "optimizer": _sgd(0.01)},
-    "batch norm": {"network": _mlp(6, "relu", HE, **NORM), "optimizer": _sgd(0.02)},
+    "relu": {"network": _mlp(12, "relu", HE), "optimizer": optim("sgd", 0.01, momentum=0.9)},
+    "tanh": {"network": _mlp(12, "tanh", CRITICAL_TANH), "optimizer": optim("sgd", 0.01, momentum=0.9)},
+    "gelu, adam": {"network": _mlp(10, "gelu", HE), "optimizer": optim("adam", 0.001)},
+    "cnn": {"network": CNN, "optimizer": optim("sgd", 0.01, momentum=0.9)},
+    "residual": {"network": _mlp(24, "relu", DEFAULT, **SKIP), "optimizer": optim("adam", 0.001)},
+    "deep residual": {"network": _mlp(80, "relu", HE, **SCALED_SKIP), "optimizer": optim("sgd", 0.01, momentum=0.9)},
+    "batch norm": {"network": _mlp(6, "relu", HE, **NORM), "optimizer": optim("sgd", 0.02, momentum=0.9)},
 }
 
 
@@ -118,8 +110,8 @@ def faults() -> Iterator[Fault]:
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
     """Every base as it is, and every fault in those that are healthy under that seed."""
-    asked = [(number, seed) for number in range(len(_all())) for seed in range(scale.seeds)]
-    judged = list(over(_judged, asked, processes))
+    runs = [(number, seed) for number in range(len(_all())) for seed in range(scale.seeds)]
+    judged = list(over(_judged, runs, processes))
     faulty, bases = ([run for run in judged if (run.fault == NONE) is none] for none in (False, True))
     healthy = {(run.base, run.seed) for run in bases if not run.harmed}
     return {
@@ -133,9 +125,9 @@ def _all() -> list[Fault]:
     return [*(Fault(NONE, "no_gradient_cause_found", base, {}) for base in BASES), *faults()]
 
 
-def _judged(asked: tuple[int, int]) -> Judged:
+def _judged(run: tuple[int, int]) -> Judged:
     """A fault is named by run number: run ``touch`` cannot be sent to another process."""
-    return judge(_all()[asked[0]], asked[1])
+    return judge(_all()[run[0]], run[1])
 
 
 def judge(fault: Fault, seed: int) -> Judged:

@@ -144,8 +144,8 @@ def _outcome(summary: RunSummary, train_accuracy: float) -> Outcome:
 
 
 def _key(plan: Plan, seed: int) -> str:
-    told = [plan.experiment.model_dump_json(exclude={"name"}), str(seed), str(torch.__version__), np.__version__]
-    return hashlib.blake2b("\n".join(told).encode(), digest_size=16).hexdigest()
+    content = [plan.experiment.model_dump_json(exclude={"name"}), str(seed), str(torch.__version__), np.__version__]
+    return hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
 
 
 def _keep(file: Path, seen: Seen) -> None:

@@ -65,8 +65,8 @@ class Compared:
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
     seeds = max(FEWEST_SEEDS, scale.seeds)
-    asked = [(kind, scale.specs, seeds) for kind in KINDS]
-    rows = list(itertools.chain.from_iterable(over(_compared, asked, processes)))
+    draws = [(kind, scale.specs, seeds) for kind in KINDS]
+    rows = list(itertools.chain.from_iterable(over(_compared, draws, processes)))
     groups: dict[str, list[Compared]] = {}
     for row in rows:
         groups.setdefault(f"{row.kind}, {row.axis}", []).append(row)
@@ -106,8 +106,8 @@ def _errors(rows: Sequence[Compared]) -> dict[str, Any]:
     }
 
 
-def _compared(asked: tuple[str, int, int]) -> list[Compared]:
-    return list(compared(*asked))
+def _compared(draw: tuple[str, int, int]) -> list[Compared]:
+    return list(compared(*draw))
 
 
 def compared(kind: str, count: int, seeds: int) -> Iterator[Compared]:

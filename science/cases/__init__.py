@@ -7,7 +7,6 @@ from typing import Final
 
 from science.cases import cnn, mlp, rates, recurrent, residual, transformer
 from science.cases.case import Case
-from science.cases.grid import grid
 from science.cases.random import FIRST_DRAW, SECOND_DRAW, random_cases
 
 HELD_OUT_ONCE: Final[Mapping[str, tuple[Callable[[], Iterator[Case]], ...]]] = {
@@ -48,6 +47,6 @@ the quick scale trains every seventh case of all that were chosen on, and the pa
 
 
 def cases() -> list[Case]:
-    chosen_on = [*grid(), *(case for lists in HELD_OUT_ONCE.values() for cases_of in lists for case in cases_of())]
+    chosen_on = [*mlp.grid(), *(case for lists in HELD_OUT_ONCE.values() for cases_of in lists for case in cases_of())]
     chosen_on += random_cases(chosen_on, FIRST_DRAW, "beside")
     return [*chosen_on, *random_cases(chosen_on, SECOND_DRAW, "unseen")]

@@ -15,22 +15,18 @@ HE: Final[Json] = {"kind": "kaiming_normal"}
 XAVIER: Final[Json] = {"kind": "xavier_normal"}
 LECUN: Final[Json] = {"kind": "lecun_normal"}
 ORTHOGONAL: Final[Json] = {"kind": "orthogonal", "gain": 1.0}
-SD_002: Final[Json] = {"kind": "normal", "std": 0.02}
-SD_003: Final[Json] = {"kind": "normal", "std": 0.03}
-SD_025: Final[Json] = {"kind": "normal", "std": 0.25}
 
-SGD: Final[Json] = {"kind": "sgd", "learning_rate": 0.05, "momentum": 0.9}
-PLAIN_SGD: Final[Json] = {"kind": "sgd", "learning_rate": 0.1}
-NESTEROV: Final[Json] = {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True}
-HEAVY_SGD: Final[Json] = {"kind": "sgd", "learning_rate": 0.03, "momentum": 0.95}
-ADAM: Final[Json] = {"kind": "adam", "learning_rate": 0.001}
-ADAMW: Final[Json] = {"kind": "adamw", "learning_rate": 0.001}
-DECAYED: Final[Json] = {"kind": "adamw", "learning_rate": 0.002, "weight_decay": 0.1}
-RMSPROP: Final[Json] = {"kind": "rmsprop", "learning_rate": 0.001}
-NADAM: Final[Json] = {"kind": "nadam", "learning_rate": 0.002}
-RADAM: Final[Json] = {"kind": "radam", "learning_rate": 0.002}
-SLOW_RADAM: Final[Json] = {"kind": "radam", "learning_rate": 0.001}
-MUON: Final[Json] = {"kind": "muon", "learning_rate": 0.02}
+
+def sd(value: float) -> Json:
+    return {"kind": "normal", "std": value}
+
+
+def optim(kind: str, rate: float, **more: float) -> Json:
+    return {"kind": kind, "learning_rate": rate, **more}
+
+
+SGD: Final = optim("sgd", 0.05, momentum=0.9)
+ADAM: Final = optim("adam", 0.001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,3 @@ def case(  # noqa: PLR0913 -- a row of a list
     name = f"{family}, {detail}, {optimizer['kind']} {optimizer['learning_rate']:g}"
     body = {"dataset": dataset, "network": network, "optimizer": optimizer, "steps": steps, "batch_size": 64}
     return Case(name, family, part, body)
-
-
-def with_rate(optimizer: Json, rate: float) -> Json:
-    return {**optimizer, "learning_rate": rate}

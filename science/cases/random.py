@@ -16,27 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.specs.activation import Function
-from science.cases.case import (
-    ADAM,
-    DEFAULT,
-    DIGITS,
-    HE,
-    LECUN,
-    MNIST,
-    MUON,
-    NADAM,
-    ORTHOGONAL,
-    PLAIN_SGD,
-    RADAM,
-    RMSPROP,
-    SGD,
-    VOWELS,
-    XAVIER,
-    Case,
-    Json,
-    Part,
-    case,
-)
+from science.cases.case import ADAM, DIGITS, MNIST, SGD, VOWELS, Case, Json, Part, case, optim
 
 COUNT: Final = 100
 FIRST_DRAW: Final = 20261126
@@ -47,12 +27,8 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
     "hardtanh", "softsign", "sigmoid", "softplus", "tanhshrink", "identity",
 )  # fmt: skip
 INITS: Final[tuple[Json, ...]] = (
-    DEFAULT,
-    XAVIER,
-    HE,
-    LECUN,
-    ORTHOGONAL,
-    {"kind": "orthogonal", "gain": 1.4},
+    *({"kind": kind} for kind in ("torch_default", "xavier_normal", "kaiming_normal", "lecun_normal")),
+    *({"kind": "orthogonal", "gain": gain} for gain in (1.0, 1.4)),
     *({"kind": "gaussian", "weight_variance": variance, "bias_variance": 0.05} for variance in (0.5, 1.7, 4.0)),
     *({"kind": "normal", "std": std} for std in (0.01, 0.05, 0.2)),
 )
@@ -74,13 +50,13 @@ FITTING: Final = {
 SKIPS: Final = ("residual", "scaled", "rezero", "skip_init", "layer_scale", "highway")
 OPTIMIZERS: Final[tuple[Json, ...]] = (
     SGD,
-    PLAIN_SGD,
+    optim("sgd", 0.1),
     ADAM,
-    {"kind": "adamw", "learning_rate": 0.002, "weight_decay": 0.01},
-    RMSPROP,
-    NADAM,
-    RADAM,
-    MUON,
+    optim("adamw", 0.002, weight_decay=0.01),
+    optim("rmsprop", 0.001),
+    optim("nadam", 0.002),
+    optim("radam", 0.002),
+    optim("muon", 0.02),
 )
 RATES: Final = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.002, 10.0, 60.0)
 """By which a usual rate is multiplied: seven of ten times by 1."""
