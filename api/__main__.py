@@ -4,6 +4,7 @@ import sys
 from contextlib import suppress
 
 from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
 
 from api.app import create_app
 from api.server import Server
@@ -18,6 +19,7 @@ NOT_STARTED = 3
 
 def main() -> int:
     heap.keep_few_arenas(large_apart=True)
+    threadpool_limits(1, "blas")  # theory has many small matrices: a second thread would wait for the first
     try:
         settings = Settings()
         app = create_app(settings)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -98,11 +98,16 @@ class Births:
 
     def __init__(self) -> None:
         self._before: list[set[psutil.Process]] | None = None  # a set at most, from the moment of the first start
+        self._lasting: list[Callable[[], Collection[int | None]]] = []
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, _: object) -> None:
         if event == "subprocess.Popen" and self._before == []:
             self._before.append(set(psutil.Process().children()))
+
+    def spare(self, pids: Callable[[], Collection[int | None]]) -> None:
+        """What serves several tests may be started again in one of them, and then it has to outlive it."""
+        self._lasting.append(pids)
 
     @contextmanager
     def ended(self) -> Iterator[None]:
@@ -114,8 +119,11 @@ class Births:
         finally:
             self._before = None
             for earlier in before:
+                lasting = {pid for pids in self._lasting for pid in pids()}
                 # Not all that is new below this process: servers that were there before have new children too.
                 for child in set(psutil.Process().children()) - earlier:
+                    if child.pid in lasting:
+                        continue
                     with suppress(psutil.NoSuchProcess):
                         end_all([child, *child.children(recursive=True)], grace_s=0.0)
                 end_carriers(mark)

@@ -63,9 +63,8 @@ def _of_batch_norm(network: NetworkPlan, batch_size: int) -> Iterator[str]:
 
 
 def _of_inputs(network: NetworkPlan, batch_size: int, theory: Propagation) -> Iterator[str]:
-    if (
-        not theory.followed or network.recurrent
-    ):  # how loud their steps are is followed where it is known, and a caveat where it matters
+    # Steps of a recurrence are as loud as the data say, and a caveat says where that matters.
+    if not theory.followed or network.recurrent or sizes.reads_tokens(network):
         return
     louder = propagate(network, batch_size, STANDARDISED_MEAN_SQUARE * LOUDER**2).total
     if math.isfinite(louder) and math.isfinite(theory.total) and abs(louder - theory.total) > INPUTS_MATTER:

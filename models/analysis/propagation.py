@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from models.analysis import sizes
 from models.analysis.effort import IN_A_TRIAL, Effort, TooMuchWorkError
 from models.analysis.finite_norms import batch_factor, group_factor
 from models.analysis.increments import kept_increments
@@ -90,7 +91,9 @@ def _propagated(network: NetworkPlan, batch_size: int, mean_square: float, effor
 
 def passes_of(network: NetworkPlan) -> int:
     """How often an answer follows the network: as it is, with louder inputs, and a stack with lengths that scatter."""
-    return 1 if network.recurrent else 4 if is_stack(network) else 2
+    if network.recurrent or sizes.reads_tokens(network):
+        return 1
+    return 4 if is_stack(network) else 2
 
 
 def _of(found: Pass) -> list[tuple[float, int]]:

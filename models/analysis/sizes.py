@@ -40,3 +40,8 @@ def over_batches(network: NetworkPlan) -> LayerPlan | None:
     layer = network.hidden[0]
     norm = layer.normalization
     return layer if norm is not None and norm.kind == "batch_norm" and layer.activation is not None else None
+
+
+def reads_tokens(network: NetworkPlan) -> bool:
+    """Whether the inputs are rows of a table, whose length is that of its weights."""
+    return network.layers[0].kind == "embedding"

@@ -7,18 +7,21 @@ import httpx
 import pytest
 
 from local.cluster import Cluster
+from local.commands import COMMANDS
 from local.folder import Folder
 from local.ports import free_port
 from local.supervisor import Clinic
 from models.settings import Settings
 from tests.conftest import with_copy
+from tests.processes import Births
 
 ROOT = Path(__file__).parent.parent.parent
 LEASE_S = "6"
+PROCESSES = ("postgres", "redis", *(command.name for command in COMMANDS))
 
 
 @pytest.fixture(scope="session")
-def clinic(cluster: Cluster) -> Iterator[Clinic]:
+def clinic(cluster: Cluster, births: Births) -> Iterator[Clinic]:
     """With short leases, so that a lost worker's run is taken up while a test watches."""
     folder = with_copy(Folder.temporary(ROOT, ".clinic-test-"), cluster)
     with pytest.MonkeyPatch.context() as patch:
@@ -26,6 +29,7 @@ def clinic(cluster: Cluster) -> Iterator[Clinic]:
         patch.setenv("CLINIC_CANCEL_GRACE_S", "1")
         patch.setenv("CLINIC_WORKERS", "2")
         clinic = Clinic(Settings(), folder, port=free_port("127.0.0.1"))
+        births.spare(lambda: [clinic.pid(name) for name in PROCESSES])
         try:
             clinic.start()
             yield clinic
