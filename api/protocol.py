@@ -19,6 +19,9 @@ from api.headers import HEADERS
 
 SLOWEST_BYTES_S = 1024
 """Of a body, on average over the time-out: what is slower holds a connection rather than sends something."""
+UNREAD_BYTES = 1024 * 1024
+"""Of a body whose request has been answered already: a small rest is let in, so that the answer is not lost with the
+connection and the next request may follow; a large one ends it."""
 SPARE = 64
 """So many connections above the bound are told so; any more are closed at once."""
 _LAST = HEADERS | {"Connection": "close"}
@@ -47,6 +50,7 @@ class Connection(H11Protocol):
         self._limits = limits
         self._awaited: _Awaited | None = None
         self._received = 0
+        self._unread = 0
         self._asked = False
         self._unsent = 0
         self._reading: asyncio.TimerHandle | None = None
@@ -71,6 +75,11 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
+        answered = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+        self._unread = self._unread + len(data) if answered else 0
+        if self._unread > UNREAD_BYTES:
+            self.transport.abort()
+            return
         super().data_received(data)
         self._watch()
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.optimize import least_squares
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from benchmarks import report
 from benchmarks.cost_specs import drawn

@@ -29,14 +29,15 @@ def process(
     environment: Mapping[str, str] | None = None,
     stdout: int | None = None,
     stderr: int | None = None,
+    folder: Path = ROOT,
 ) -> Iterator[Process]:
-    """``argv`` begins with the path of a program; it runs in the project's root, in a session of its own."""
+    """``argv`` begins with the path of a program; it runs in ``folder``, in a session of its own."""
     inherited = os.environ  # noqa: TID251 -- handed on
     launch = (sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), str(int(signal.SIGKILL)), "-", "-")
     with marked() as mark:
         started = subprocess.Popen(
             [*launch, *argv],
-            cwd=ROOT,
+            cwd=folder,
             env={**(inherited if environment is None else environment), MARKS: inherited[MARKS]},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -50,9 +51,11 @@ def process(
         _end(started, mark)
 
 
-def run(*argv: str | Path, environment: Mapping[str, str] | None = None, check: bool = True) -> Done:
+def run(
+    *argv: str | Path, environment: Mapping[str, str] | None = None, check: bool = True, folder: Path = ROOT
+) -> Done:
     """A program to its end, with what it has written; with ``check`` CalledProcessError where its code is not 0."""
-    with process(*argv, environment=environment, stdout=PIPE, stderr=PIPE) as started:
+    with process(*argv, environment=environment, stdout=PIPE, stderr=PIPE, folder=folder) as started:
         out, err = started.communicate()
     if check and started.returncode != 0:
         failure = subprocess.CalledProcessError(started.returncode, argv, out, err)

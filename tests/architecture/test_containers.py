@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from local.binaries import redis_server
 from local.commands import COMMANDS, MIGRATE
 from local.ports import free_port
 from models.settings import Settings
+from tests.processes import process, run
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -120,6 +120,7 @@ BY_NAME = {
     },
 }
 MODULES = {
+    "pydantic-core": "pydantic_core",
     "prometheus-client": "prometheus_client",
     "pydantic-settings": "pydantic_settings",
     "scikit-learn": "sklearn",
@@ -197,8 +198,7 @@ def test_a_service_runs_without_root_capabilities_or_a_file_system_to_write_to(s
 
 def make_secrets(folder: Path, **environment: str) -> dict[str, str]:
     shutil.copy(ROOT / "Makefile", folder)
-    command = ["make", "--silent", "secrets"]
-    subprocess.run(command, cwd=folder, env={"PATH": os.defpath} | environment, check=True, capture_output=True)
+    run("/usr/bin/make", "--silent", "secrets", environment={"PATH": os.defpath} | environment, folder=folder)
     return {file.name: file.read_text().strip() for file in (folder / ".secrets").iterdir()}
 
 
@@ -225,12 +225,9 @@ def test_a_server_takes_the_password_of_the_file_that_make_writes(tmp_path: Path
     assert conf == "/run/secrets/redis_conf"
     port = free_port()
     command = [redis_server(), tmp_path / ".secrets" / "redis_conf", *arguments, "--port", str(port)]
-    with subprocess.Popen([*command, "--bind", "127.0.0.1"], cwd=tmp_path, stdout=subprocess.DEVNULL) as server:
-        try:
-            retries = Retry(ConstantBackoff(0.02), 500)
-            with redis.Redis(port=port, password=password, retry=retries, retry_on_error=[OSError]) as client:
-                assert client.ping()
-            with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
-                stranger.ping()
-        finally:
-            server.terminate()
+    with process(*command, "--bind", "127.0.0.1", folder=tmp_path):
+        retries = Retry(ConstantBackoff(0.02), 500)
+        with redis.Redis(port=port, password=password, retry=retries, retry_on_error=[OSError]) as client:
+            assert client.ping()
+        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()

@@ -169,15 +169,18 @@ def test_a_form_has_its_own_limits(client: TestClient) -> None:
 def test_a_body_that_announces_too_much_is_refused_before_it_is_sent(address: str) -> None:
     parts = urlsplit(address)
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
-        head = f"PUT /v1/datasets/mine HTTP/1.1\r\nHost: x\r\nContent-Length: {LIMIT + 1}\r\n\r\n"
+        head = f"PUT /v1/datasets/mine HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {LIMIT + 1}\r\n\r\n"
         connection.sendall(head.encode())
         assert connection.recv(100).split()[1] == b"413"
 
 
-def test_a_body_without_an_end_is_read_no_further_than_the_limit(address: str) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
+def test_a_body_without_an_end_is_read_no_further_than_the_limit(address: str, host: str) -> None:
+    """Nor where the request is refused, and answered, before anybody reads of it."""
     parts, sent = urlsplit(address), 0
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
-        connection.sendall(b"PUT /v1/datasets/mine HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        head = f"PUT /v1/datasets/mine HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode())
         chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
         try:
             while sent < 1_000 * len(chunk):
@@ -359,7 +362,7 @@ def _app(database_url: str, data_dir: Path) -> FastAPI:
 def test_a_connection_that_ends_early_leaves_nothing(address: str, kept: Path) -> None:
     parts = urlsplit(address)
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
-        head = "PUT /v1/datasets/mine HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        head = "PUT /v1/datasets/mine HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n"
         connection.sendall(head.encode() + SET[:100])
         # A reset, not an orderly end.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

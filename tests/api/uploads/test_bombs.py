@@ -3,7 +3,6 @@
 import io
 import json
 import struct
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from api.uploads.reading import memory_bytes
 from tests.api.uploads.samples import gzipped, idx, npz, packed, wav
-from tests.conftest import ROOT
+from tests.processes import run
 
 LIMIT = 8 * 1024 * 1024
 HUGE = 450_000_000
@@ -138,8 +137,7 @@ def measured(folder: Path, limit: int, uploads: Mapping[str, list[bytes]]) -> di
         for file, content in zip(files, contents, strict=True):
             file.write_bytes(content)
         words.append(f"{name}={','.join(map(str, files))}")
-    command = [sys.executable, "-m", "tests.api.uploads.measuring", str(limit), *words]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=110)
+    done = run(sys.executable, "-m", "tests.api.uploads.measuring", str(limit), *words)
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
 
