@@ -9,10 +9,10 @@ import platform
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import numpy as np
 import psycopg
-import sklearn
 import structlog
 import torch
 from sqlalchemy.exc import DBAPIError
@@ -215,7 +215,7 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
+        "scikit-learn": version("scikit-learn"),  # of the data inside it
     }
 
 

