@@ -69,7 +69,7 @@ up: $(READY) ## start everything and keep it up until Ctrl-C
 
 .PHONY: test
 test: $(READY) ## all tests, with servers of their own
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
 
 .PHONY: check
 check: $(READY) ## format, lint, types, contracts between the rooms, migrations in step with the tables

@@ -9,7 +9,7 @@ third spec is held out: the figures are its. ``--fit`` fits the prices to the ot
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,7 +116,10 @@ def told(held: Sequence[Measured], prices: Mapping[str, float], scale: float) ->
         "scale": scale,
         "within": {"all": _within(ratios)} | {kind: _within(np.array(of_kind[kind])) for kind in sorted(kinds)},
         "edges": [float(edge) for edge in np.quantile(ratios, EDGES)],
-        "measured": [asdict(one) | {"ratio": float(ratio)} for one, ratio in zip(held, ratios, strict=True)],
+        "measured": [
+            {"kind": one.kind, "seconds": one.seconds, "ratio": float(ratio), "amounts": dict(one.amounts)}
+            for one, ratio in zip(held, ratios, strict=True)
+        ],
     }
 
 

@@ -76,7 +76,8 @@ def test_a_test_that_does_not_end_is_ended_with_all_it_has_started(tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "processes", "option"),
     [
-        ("test_waits_beside_a_clinic", 8, "-n1"),  # servers, API, dispatcher, a worker, its two slots and its warden
+        # Servers, API, dispatcher, a worker, its two slots and its warden.
+        pytest.param("test_waits_beside_a_clinic", 8, "-n1", marks=pytest.mark.long),
         ("test_waits", 2, "-n0"),  # they hear no request to end, and the kernel binds only one of them
     ],
 )
