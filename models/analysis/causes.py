@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -27,7 +28,7 @@ SMALLEST_NORMAL: Final = 1.1754943508222875e-38
 """float32 below this loses digits, and is zero on devices that flush."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what several rules ask is computed once
 class Case:
     """One run before the rules: its numbers, its gradients, its headline, and theory's G for its network (of the axis,
     depth or time, where it is furthest from 0). ``first_layer`` is the first with an activation, where there is one.
@@ -43,12 +44,12 @@ class Case:
     positions: int = 1
     batch_size: int = 1
 
-    @property
+    @cached_property
     def starts_beyond(self) -> bool:
         """Beyond the cut, and not only before the first steps have put it right."""
         return self.at_start.kind in {"vanishing", "exploding"} and not self.is_transient
 
-    @property
+    @cached_property
     def is_transient(self) -> bool:
         return beside.is_transient(self.measured, self.at_start) and not self.ends_exploding
 

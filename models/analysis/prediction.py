@@ -88,16 +88,6 @@ class Prediction(_Answer):
     profile: dict[str, float | None]
     time: tuple[TimePrediction, ...] = ()
 
-    @property
-    def worst_gain(self) -> float | None:
-        """Of all axes the total gain furthest from 0; where a resized step is unknown, that of the others for all."""
-        depth = self.total_gain
-        if depth is None and self.gain_per_layer is not None and not self.time:
-            depth = (len(self.layers) - 1) * math.log(self.gain_per_layer)
-        axes = [depth, *(axis.total_gain for axis in self.time)]
-        known = [gain for gain in axes if gain is not None]
-        return max(known, key=abs) if known else None
-
 
 def predict(network: NetworkPlan, batch_size: int, theory: Propagation | None = None) -> Prediction:
     """Mean-field theory of ``network`` as initialised; ``batch_size`` counts under batch norm only."""
@@ -120,6 +110,19 @@ def predict(network: NetworkPlan, batch_size: int, theory: Propagation | None = 
         profile=dict(zip((layer.name for layer in hidden), _profile(theory.increments), strict=True)),
         time=time,
     )
+
+
+def worst_gain(network: NetworkPlan, batch_size: int) -> float | None:
+    """Of all axes the total gain furthest from 0; where a resized step is unknown, that of the others for all. Every
+    run asks it of each remedy that may help, so nothing else of a Prediction is made.
+    """
+    theory = propagate(network, batch_size)
+    depth, time = _finite(theory.total), _time(theory)
+    each = _gain_per_layer(rate(network, theory))
+    if depth is None and each is not None and not time:
+        depth = (len(network.hidden) - 1) * math.log(each)
+    known = [gain for gain in (depth, *(axis.total_gain for axis in time)) if gain is not None]
+    return max(known, key=abs) if known else None
 
 
 def predict_spec(

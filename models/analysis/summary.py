@@ -9,7 +9,7 @@ from models.analysis.causes import Case, find_causes
 from models.analysis.gradient import GradientFacts, gradient_of_run
 from models.analysis.measurements import Measured, measure
 from models.analysis.near import find_near, outcome
-from models.analysis.prediction import predict
+from models.analysis.prediction import worst_gain
 from models.analysis.propagation import has_skips
 from models.analysis.sentences import verdict_sentence
 from models.analysis.time_axis import time_of_run, with_time
@@ -66,7 +66,7 @@ def _judge(plan: Plan, measured: Measured) -> Verdict:
 def _case_of(plan: Plan) -> Callable[[Measured], Case]:
     """What the rules read of a run of this plan, by its numbers."""
     network, batch_size = plan.network, plan.experiment.batch_size
-    theory = predict(network, batch_size).worst_gain
+    theory = worst_gain(network, batch_size)
     positions = max(layer.positions for layer in network.hidden)
     first, skips = _first_activated(network), has_skips(network)
 

@@ -1,6 +1,6 @@
 """This run's network with one remedy more: what theory says of it. Nothing is trained for it."""
 
-from models.analysis.prediction import predict
+from models.analysis.prediction import worst_gain
 from models.plan import Plan, plan_network_on
 from models.plan.rewrites import Draft, rewrite
 from models.specs.base import SpecError
@@ -19,4 +19,4 @@ def gain_with(plan: Plan, remedy: RemedySpec) -> float | None:
         network = plan_network_on(draft.network, draft.dataset.facts)
     except SpecError:
         return None
-    return predict(network, experiment.batch_size).worst_gain
+    return worst_gain(network, experiment.batch_size)
