@@ -56,7 +56,7 @@ def _attend(node: plan.Attend, signal: Signal) -> float:
     rows, width = attention.heads_drawn(steps) * steps, node.units // node.heads
     if rows * width > attention.MOST:
         return math.inf
-    return 0.8 + rows * width * (1.5e-5 + 4.5e-7 * steps) + 4e-5 * rows * steps
+    return 0.5 + rows * width * (1e-5 + 3e-7 * steps) + 2.6e-5 * rows * steps
 
 
 def _recur(node: plan.Recur, signal: Signal) -> float:

@@ -6,9 +6,10 @@ from typing import Final
 
 from models.analysis import sizes
 from models.analysis.cuts import LIMIT
+from models.analysis.effort import AT_ONCE
 from models.analysis.finite_norms import batch_factor
 from models.analysis.notes_of_kinds import notes_of_kinds
-from models.analysis.propagation import STANDARDISED_MEAN_SQUARE, Propagation, propagate
+from models.analysis.propagation import STANDARDISED_MEAN_SQUARE, Propagation, is_stack, propagate
 from models.plan import NetworkPlan
 from models.plan.layers import Activate
 
@@ -65,6 +66,9 @@ def _of_batch_norm(network: NetworkPlan, batch_size: int) -> Iterator[str]:
 def _of_inputs(network: NetworkPlan, batch_size: int, theory: Propagation) -> Iterator[str]:
     # Steps of a recurrence are as loud as the data say, and a caveat says where that matters.
     if not theory.followed or network.recurrent or sizes.reads_tokens(network):
+        return
+    # A second look would make a large network that is no stack wait longer than an answer may.
+    if not is_stack(network) and theory.work > AT_ONCE / 4:
         return
     louder = propagate(network, batch_size, STANDARDISED_MEAN_SQUARE * LOUDER**2).total
     if math.isfinite(louder) and math.isfinite(theory.total) and abs(louder - theory.total) > INPUTS_MATTER:

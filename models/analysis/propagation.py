@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 
-from models.analysis import sizes
 from models.analysis.effort import IN_A_TRIAL, Effort, TooMuchWorkError
 from models.analysis.finite_norms import batch_factor, group_factor
 from models.analysis.increments import kept_increments
@@ -55,6 +54,8 @@ class Propagation:
     states: tuple[StateLevels, ...]
     followed: bool = True
     """False where the network was too much work, and everything is NaN."""
+    work: float = 0.0
+    """That following it once has taken, as ``effort.py`` counts it."""
 
     @property
     def total(self) -> float:
@@ -86,14 +87,12 @@ def _propagated(network: NetworkPlan, batch_size: int, mean_square: float, effor
     increments = [_increment(below, above) for below, above in itertools.pairwise(levels)]
     asymptotes = _asymptotes(network, batch_size) if is_stack(network) else []
     states = (found.states[node.layer.name] for node in network.recurrent)
-    return Propagation(tuple(increments), tuple(asymptotes), tuple(states))
+    return Propagation(tuple(increments), tuple(asymptotes), tuple(states), work=effort.spent)
 
 
 def passes_of(network: NetworkPlan) -> int:
-    """How often an answer follows the network: as it is, with louder inputs, and a stack with lengths that scatter."""
-    if network.recurrent or sizes.reads_tokens(network):
-        return 1
-    return 4 if is_stack(network) else 2
+    """How often an answer follows a large network: a stack also with louder inputs, and with lengths that scatter."""
+    return 4 if is_stack(network) and not network.recurrent else 1
 
 
 def _of(found: Pass) -> list[tuple[float, int]]:
