@@ -13,22 +13,7 @@ from api.addresses import Addresses
 from api.changes import Changes
 from api.gate import Gate
 from api.protocol import Limits
-from api.routes import (
-    catalogue,
-    comparisons,
-    datasets,
-    early,
-    events,
-    experiments,
-    health,
-    predictions,
-    reports,
-    runs,
-    submission,
-    traces,
-    validation,
-    waiting,
-)
+from api.routes import ROUTERS
 from api.schema import PROBLEM, Clinic, add_docs, operation_id
 from api.sites import Sites
 from api.uploads.keeping import Shelf
@@ -78,24 +63,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.limits = Limits(settings.client_timeout_s, settings.max_connections)
     app.state.shelf = _shelf(settings)
     errors.install(app)
-    for module in (
-        validation,
-        submission,
-        experiments,
-        waiting,
-        events,
-        comparisons,
-        reports,
-        runs,
-        early,
-        traces,
-        predictions,
-        catalogue,
-        datasets,
-        health,
-    ):
-        app.include_router(module.router)
-    app.include_router(submission.items_router)
+    for router in ROUTERS:
+        app.include_router(router)
     add_docs(app)
     app.add_middleware(Addresses, routes=app)
     app.add_middleware(

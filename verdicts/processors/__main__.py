@@ -70,6 +70,7 @@ def _had(settings: Iterable[Setting]) -> Iterable[Setting]:
 
 
 def _trained(setting: Setting, names: Sequence[str], asked: argparse.Namespace, folder: Path) -> Mapping[str, Trained]:
+    print(f"{setting.name}: training {len(names)} cases", flush=True)
     file = folder / f"{setting.name}.jsonl"
     perturbed = ["--perturbed", str(asked.seed)] if setting.perturbed else []
     arguments = [
@@ -89,11 +90,12 @@ def _trained(setting: Setting, names: Sequence[str], asked: argparse.Namespace, 
 
 def _tests(setting: Setting, asked: argparse.Namespace) -> int:
     """How many tests that train fail under a setting."""
+    print(f"{setting.name}: running the tests that train", flush=True)
     perturbed = [f"--perturbed={asked.seed}"] if setting.perturbed else []
     arguments = ["-m", "pytest", "-q", "-m", "trains and not long", "-n", str(asked.processes), *perturbed]
     done = ran(setting.command(*arguments))
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    print(f"{setting.name}: {done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr}")
+    print(f"{setting.name}: {done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr}", flush=True)
     for line in failed:
         print(f"  {line}")
     return len(failed) or (1 if done.returncode else 0)
