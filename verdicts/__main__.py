@@ -4,7 +4,6 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 
 from rich.console import Console
@@ -13,9 +12,7 @@ from rich.table import Table
 from proofs import pool
 from verdicts import service
 from verdicts.cases import CASES, Line
-from verdicts.running import trained_by
 from verdicts.trials import TRIALS
-from verdicts.trials.judging import lines_of
 
 
 def main() -> int:
@@ -44,15 +41,10 @@ def _all(
     names: list[str], processes: int, show: Callable[[list[Line]], None], address: str | None = None
 ) -> list[Line]:
     found: list[Line] = []
-    for lines in pool.over(partial(_lines, address=address), names, processes):
+    for lines in pool.over(partial(service.lines_of, address=address), names, processes):
         show(lines)
         found += lines
     return found
-
-
-def _lines(name: str, address: str | None) -> list[Line]:
-    with nullcontext() if address is None else trained_by(partial(service.send, address=address)):
-        return lines_of(name)
 
 
 def _shown(console: Console) -> Callable[[list[Line]], None]:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -17,7 +18,9 @@ from models.analysis.trace import RunFacts
 from models.analysis.verdict import Verdict
 from models.specs.experiment import ExperimentSpec
 from proofs.clinic import own_clinic
-from verdicts.running import Ran, by_variant
+from verdicts.cases import Line
+from verdicts.running import Ran, by_variant, trained_by
+from verdicts.trials import judging
 
 Json = dict[str, Any]
 MOST_POINTS = 5_000
@@ -57,6 +60,12 @@ def tended(clinic: Clinic) -> Iterator[None]:
         finally:
             over.set()
             tending.result()
+
+
+def lines_of(name: str, address: str | None) -> list[Line]:
+    """Of a case, or the trials of a remedy: trained by the service at ``address``, or here where there is none."""
+    with nullcontext() if address is None else trained_by(partial(send, address=address)):
+        return judging.lines_of(name)
 
 
 def send(spec: ExperimentSpec, address: str) -> list[Ran]:
