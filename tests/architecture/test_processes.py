@@ -12,6 +12,7 @@ STARTERS = {
     "asyncio": {"create_subprocess_exec", "create_subprocess_shell"},
     "concurrent.futures": {"ProcessPoolExecutor"},
     "multiprocessing": {"Process", "Pool", "get_context"},
+    "psutil": {"Popen"},
 }
 THEMSELVES = {"processes.py", "limits.py"}
 
