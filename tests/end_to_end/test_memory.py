@@ -13,7 +13,8 @@ from tests.eventually import eventually
 from tests.processes import process
 
 MARGIN_MB = 60.0
-MOST_MB = 350.0
+MOST_MB = 400.0
+"""Some 320 were measured."""
 
 
 @pytest.fixture
