@@ -1,6 +1,6 @@
 """The Celery app: early acknowledgement, nothing prefetched, results ignored, JSON only.
 
-A message carries a run id and is a hint; Postgres is the truth. The parent process never loads torch.
+A message carries a run id and is a hint; Postgres is the truth. Without a GPU the parent loads torch for its children.
 """
 
 import mmap
@@ -84,7 +84,7 @@ class ClinicCelery(Celery[Any]):
             worker_prefetch_multiplier=1,
             worker_concurrency=settings.workers,
             worker_max_tasks_per_child=settings.runs_per_child,
-            worker_proc_alive_timeout=120.0,  # a child imports torch before it says that it is up
+            worker_proc_alive_timeout=120.0,  # beside a GPU a child loads torch before it says that it is up
             worker_enable_remote_control=False,
             worker_send_task_events=False,
             worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -50,6 +50,14 @@ class HandedBack(Exception):  # noqa: N818 -- a wish of whoever ends this worker
     """This worker is being shut down: another one shall train the run."""
 
 
+def prepare() -> None:
+    """The same numbers on every attempt, and compiled kernels. It starts no thread, so that a fork may follow; once
+    more costs nothing.
+    """
+    torch.use_deterministic_algorithms(mode=True)
+    warm_up()
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """What one worker process keeps between runs."""
@@ -63,12 +71,10 @@ class Workshop:
 
     @classmethod
     def open(cls, settings: Settings, *, gpu: bool) -> "Workshop":
-        """In the child, after the fork: the same numbers on every attempt, and threads as set."""
+        """In the child, after the fork."""
         assert settings.database_url is not None  # noqa: S101 -- the Celery app has seen to it
+        prepare()
         torch.set_num_threads(settings.threads_per_worker)
-        torch.use_deterministic_algorithms(mode=True)
-        if not gpu:
-            warm_up()
         database = Database(
             settings.database_url.get_secret_value(), pool_size=2, max_overflow=1, silence_s=settings.silence_s
         )

@@ -1,13 +1,17 @@
 """The one Celery task, a thin shell: what a run is, and how it is carried out, is in ``worker.attempt``."""
 
+import gc
 import os
+import sys
 import uuid
+from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from billiard import current_process
 from celery import current_app, shared_task, signals
 
 from models import heap
+from models.settings import Settings
 from worker.app import RUN_TASK, ClinicCelery
 from worker.slots import gpu_count, has_gpu
 
@@ -23,21 +27,44 @@ def _slot_device() -> str:
     return str(slot % gpu_count())
 
 
+@signals.worker_init.connect
+def load(**_: object) -> None:
+    """In the parent, before it forks: its children share what torch takes, and each is there at once.
+
+    Not with a GPU, as CUDA must find nothing but what its own process did; nor on macOS, whose frameworks do not
+    survive a fork. There each child loads torch.
+    """
+    settings = _settings()
+    if not has_gpu(settings) and sys.platform == "linux":
+        _attempts(settings).prepare()
+        gc.collect()
+        gc.freeze()  # a search for garbage writes to all it visits, and a page that is written to is no longer shared
+
+
 @signals.worker_process_init.connect
 def open_workshop(**_: object) -> None:
-    """In the child, after the fork: fix its device, then load torch. The parent never does."""
+    """In the child, after the fork: fix its device, then load torch where the parent has not."""
     global _workshop  # noqa: PLW0603 -- one workshop per process, made by Celery's hook
-    settings = cast("ClinicCelery", current_app).settings
+    settings = _settings()
     gpu = has_gpu(settings)
     if gpu and gpu_count() > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = _slot_device()  # noqa: TID251
+    _workshop = _attempts(settings).Workshop.open(settings, gpu=gpu)
+
+
+def _settings() -> Settings:
+    return cast("ClinicCelery", current_app).settings
+
+
+def _attempts(settings: Settings) -> ModuleType:
+    """``worker.attempt`` and with it torch, which reads these variables as it is loaded."""
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads_per_worker))  # noqa: TID251
     # torch's compiler makes a cache folder when an optimiser is built; outside the data folder nothing may be left.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.data_dir.resolve() / "torch"))  # noqa: TID251
     heap.keep_few_arenas(large_apart=False)
-    from worker.attempt import Workshop  # noqa: PLC0415 -- torch must not be loaded before the fork
+    from worker import attempt  # noqa: PLC0415 -- its time has come only now
 
-    _workshop = Workshop.open(settings, gpu=gpu)
+    return attempt
 
 
 @signals.worker_process_shutdown.connect

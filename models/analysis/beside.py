@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from models.analysis.cuts import LIMIT
 from models.analysis.evidence import START, Where, above, beyond, gain_against
@@ -142,6 +142,7 @@ def accuracy_at_chance(measured: Measured) -> Evidence | None:
         return None
     if measured.trained in {None, "yes"} or measured.diverged:
         return None
-    limit = float(stats.binom.isf(FALSE_ALARM, cases, share)) / cases
+    most = special.bdtrik(1.0 - FALSE_ALARM, cases, share) if share > 0.0 else 0.0  # where no test case has that label
+    limit = math.ceil(most) / cases
     where = Where("test_metric", (), (measured.last_step, measured.last_step))
     return above(where, ABOVE_MAJORITY if accuracy > limit else AT_MAJORITY, accuracy, limit)

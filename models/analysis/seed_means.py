@@ -14,7 +14,8 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
-from scipy import special, stats
+import scipy  # which loads scipy.stats where it is first used: 25 MB and a second that fewer seeds need not take
+from scipy import special
 
 from models.analysis.layers import PAIRED
 from models.analysis.statistics import LEVEL, ROUNDING, Array, Estimate, Interval, has_spread, paired_t_p, t_interval
@@ -45,7 +46,7 @@ BCA: Final = Method("BCa", np.mean)
 
 def middle_mean(values: Array, axis: int = 0) -> Array:
     """The interquartile mean."""
-    mean: Array = stats.trim_mean(values, CUT, axis=axis)
+    mean: Array = scipy.stats.trim_mean(values, CUT, axis=axis)
     return mean
 
 
@@ -107,7 +108,7 @@ def _method(values: Array) -> Method:
 def has_heavy_tails(values: Array) -> bool:
     """Of 20 values or more that differ."""
     scaled = values / np.abs(values).max()  # fourth powers stay finite
-    return bool(stats.kurtosistest(scaled, alternative="greater").pvalue < HEAVY)
+    return bool(scipy.stats.kurtosistest(scaled, alternative="greater").pvalue < HEAVY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _bca(values: tuple[float, ...], method: Method) -> tuple[float, float]:
     data = np.asarray(values)
     largest = float(np.abs(data).max())
     seed = int.from_bytes(blake2b(data.tobytes(), digest_size=8).digest())
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         (data / largest,),  # third powers stay finite
         method.centre,
         n_resamples=RESAMPLES,

@@ -223,7 +223,7 @@ def tail(cases: int, share: float, right: int) -> float:
     return sum(math.comb(cases, k) * share**k * (1 - share) ** (cases - k) for k in range(right, cases + 1))
 
 
-@pytest.mark.parametrize(("cases", "share"), [(360, 0.1), (40, 0.75), (7, 0.5)])
+@pytest.mark.parametrize(("cases", "share"), [(360, 0.1), (40, 0.75), (7, 0.5), (5, 0.0), (5, 1.0)])
 def test_the_accuracy_is_held_against_the_commonest_label_exactly(cases: int, share: float) -> None:
     for right in range(cases + 1):
         luck = tail(cases, share, right) > 0.05
