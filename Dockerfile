@@ -16,6 +16,7 @@ RUN pip install --no-deps -r requirements/api.txt \
     && cd pyarrow && rm -r include src *_flight* *_s3*
 COPY alembic.ini ./
 COPY alembic alembic
+COPY gradient_clinic gradient_clinic
 COPY models models
 COPY api api
 USER clinic
@@ -27,6 +28,7 @@ COPY requirements/worker.txt requirements/
 RUN pip install --no-deps -r requirements/worker.txt \
     && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && find . -type d -name tests -prune -exec rm -r {} +
+COPY gradient_clinic gradient_clinic
 COPY models models
 COPY worker worker
 USER clinic
@@ -39,7 +41,7 @@ USER root
 COPY requirements/sdists.txt requirements/torch.txt requirements/
 RUN pip install --no-deps --no-build-isolation --use-pep517 -r requirements/sdists.txt
 RUN pip install ${TORCH_PIP_ARGS} -r requirements/torch.txt
-# Where the reductions of worker/measures/kernels.py are kept once compiled, for this machine's processor.
+# Where the reductions of gradient_clinic/probe/meters/kernels.py are kept once compiled, for this machine's processor.
 ENV NUMBA_CACHE_DIR=/tmp/numba
 USER clinic
 CMD ["python", "-m", "worker"]

@@ -80,7 +80,7 @@ check: $(READY) ## format, lint, types, contracts between the rooms, migrations 
 	@$(BIN)/python -m local check-migrations
 
 # What is measured beside the clinic has an environment of its own, with versions of its own and without torch.
-PEERS := benchmarks/.venv
+PEERS := proofs/speed/.venv
 
 $(PEERS)/ready: requirements/bench.txt | $(READY)
 	@echo "setting up $(PEERS): MLflow and wandb, to be measured beside the clinic (1 GB, once)"
@@ -94,7 +94,7 @@ BENCHMARKS ?=
 
 .PHONY: bench
 bench: $(READY) $(PEERS)/ready ## promises of speed beside MLflow, wandb and plain scripts (about 18 minutes; BENCHMARKS="probe store")
-	@$(BIN)/python -m benchmarks $(BENCHMARKS)
+	@$(BIN)/python -m proofs.speed $(BENCHMARKS)
 
 .PHONY: lock-bench
 lock-bench: $(READY) ## resolve requirements/bench.in again: apart from the others, whose overrides would break the peers
@@ -109,21 +109,21 @@ VIA ?=
 
 .PHONY: verdicts
 verdicts: $(READY) ## trainings whose outcome is known, and trials of every remedy (about 10 minutes; CASES="he_30 lstm"; VIA=service, or a URL: through one)
-	@$(BIN)/python -m verdicts $(if $(VIA),--via $(VIA)) $(CASES)
+	@$(BIN)/python -m proofs.outcomes $(if $(VIA),--via $(VIA)) $(CASES)
 
 SETTINGS ?= default avx2 avx512 weights
 PROCESSORS_SEED ?= 7
 
 .PHONY: processors
 processors: $(READY) ## verdicts and tests that train, under other instructions and moved weights (CASES= SETTINGS=)
-	@$(BIN)/python -m verdicts.processors $(CASES) --settings $(SETTINGS) --seed $(PROCESSORS_SEED)
+	@$(BIN)/python -m proofs.outcomes.processors $(CASES) --settings $(SETTINGS) --seed $(PROCESSORS_SEED)
 
 SCALE ?= quick
 PARTS ?=
 
 .PHONY: bench-science
 bench-science: $(READY) ## whether its answers hold: alarms beside published rules, causes, intervals, theory (about 4 minutes; SCALE=full PARTS="coverage")
-	@$(BIN)/python -m science --scale $(SCALE) $(PARTS)
+	@$(BIN)/python -m proofs.science --scale $(SCALE) $(PARTS)
 
 KILLS ?= 20
 SEED ?= 7
@@ -131,11 +131,11 @@ SEED ?= 7
 .PHONY: chaos
 chaos: $(READY) ## real faults, cut cables included; nothing may be lost (minutes; KILLS=20 SEED=7)
 	@$(BIN)/python -m pytest -q -m long
-	@$(BIN)/python -m chaos --kills $(KILLS) --seed $(SEED)
+	@$(BIN)/python -m proofs.faults --kills $(KILLS) --seed $(SEED)
 
 .PHONY: gpu-check
 gpu-check: $(READY) ## engine, probe and slots on a GPU; without one, why there is none (exit 0)
-	@$(BIN)/python -m gpu_check
+	@$(BIN)/python -m proofs.gpu
 
 .PHONY: format
 format: $(READY) ## rewrite the code in the one format
@@ -143,7 +143,7 @@ format: $(READY) ## rewrite the code in the one format
 	@$(BIN)/ruff format --quiet .
 
 .PHONY: migration
-migration: $(READY) ## write a migration for what has changed in models/tables.py (MESSAGE="what it does")
+migration: $(READY) ## write a migration for what has changed in models/storage/tables.py (MESSAGE="what it does")
 	@$(BIN)/python -m local migration "$(MESSAGE)"
 
 # Universal: one file for Python 3.11 and 3.12, Linux and macOS; lines for other platforms are dropped.

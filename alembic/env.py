@@ -1,4 +1,4 @@
-"""Runs the migrations on ``CLINIC_DATABASE_URL``; ``alembic check`` holds them against ``models.tables``."""
+"""Runs the migrations on ``CLINIC_DATABASE_URL``; ``alembic check`` holds them against ``models.storage.tables``."""
 
 from logging.config import fileConfig
 from typing import Literal
@@ -7,10 +7,10 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import create_engine, pool
 
-from models.columns import PydanticColumn
-from models.database import psycopg_url
 from models.settings import Settings
-from models.tables import Base
+from models.storage.columns import PydanticColumn
+from models.storage.database import psycopg_url
+from models.storage.tables import Base
 
 
 def _url() -> str:

@@ -18,9 +18,9 @@ from api.schema import PROBLEM, Clinic, add_docs, operation_id
 from api.sites import Sites
 from api.uploads.keeping import Shelf
 from models import heap
-from models.database import Database
 from models.settings import Settings
-from models.storage import DatasetFiles
+from models.storage.database import Database
+from models.storage.files import DatasetFiles
 
 ANSWER_S = 30.0
 """No statement of ours takes so long on a server that works; a request then gets a 503, and its thread is free."""

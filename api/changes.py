@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import psycopg
 import structlog
 
-from models.database import Database
 from models.runs import CHANGED_CHANNEL
+from models.storage.database import Database
 
 log = structlog.get_logger()
 _LISTEN_S = 0.1

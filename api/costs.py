@@ -7,11 +7,11 @@ from sqlalchemy.orm import Session
 
 from api.timing import SecondsRange, scale
 from api.trials import planned
-from models.analysis.power import seeds_needed
+from gradient_clinic.signals import SIGNALS
+from models.analysis.statistics.power import seeds_needed
 from models.plan import Variant, runs_per_variant
 from models.plan.cost import run_seconds
 from models.plan.idle import without_effect
-from models.signals import SIGNALS
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import RemedySpec
 

@@ -9,7 +9,7 @@ from prometheus_client import Gauge
 from api.callers import Caller
 from api.changes import Changes
 from api.uploads.keeping import Shelf
-from models.database import Database
+from models.storage.database import Database
 
 
 def _database(request: Request) -> Database:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from models.tables import Run
+from models.storage.tables import Run
 
 RUN_FORMAT = 1
 """To be counted up when what is answered of a run changes in form, so that no client goes on with an older one."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.rows import runs_by_state
-from models.database import Database
+from models.storage.database import Database
 
 _METHODS = frozenset(HTTPMethod)
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api.callers import Caller
 from api.errors import ApiError
 from api.fields import FieldProblem
-from models.idempotency import KeyInFlightError, Once, OtherBodyError
+from models.runs.idempotency import KeyInFlightError, Once, OtherBodyError
 
 Answer = TypeVar("Answer", bound=BaseModel)
 

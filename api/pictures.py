@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
-from models.analysis.measurements import FirstNonfinite
-from models.signals import SignalName
+from gradient_clinic.signals import SignalName
+from models.analysis.verdict.shapes import FirstNonfinite
 
 LAST_STEP = 2**31 - 1
 Value = float | None

@@ -11,13 +11,12 @@ from sqlalchemy.orm import Session
 from api.callers import Caller
 from api.errors import not_found
 from api.views import ExperimentView, experiment_view
-from models.analysis.measurements import FirstNonfinite
-from models.analysis.verdict import Kind, RunKind
-from models.broken import first_broken
+from models.analysis.verdict.shapes import FirstNonfinite, Kind, RunKind
 from models.plan import plan_variant
-from models.progress import progress_of
+from models.runs.progress import progress_of
 from models.status import Phase, State
-from models.tables import Attempt, Experiment, Run
+from models.storage.tables import Attempt, Experiment, Run
+from models.traces.nonfinite import first_broken
 
 
 @dataclass(frozen=True, slots=True)

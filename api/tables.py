@@ -22,11 +22,11 @@ from starlette.types import Send
 
 from api.formats import ARROW, CSV, PARQUET
 from api.pictures import TraceRow
-from models.chunks import Extent, Window, read_curves, read_signals
-from models.database import Database
-from models.rollups import CHUNK_RECORDS
-from models.signals import CURVES, SignalName
-from models.tables import Run
+from gradient_clinic.signals import CURVES, SignalName
+from models.storage.database import Database
+from models.storage.tables import Run
+from models.traces.reader import Extent, Window, read_curves, read_signals
+from models.traces.rollups import CHUNK_RECORDS
 
 log = structlog.get_logger()
 

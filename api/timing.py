@@ -14,7 +14,7 @@ from models.plan import plan_variant
 from models.plan.cost import run_seconds
 from models.plan.prices import HIGH, LOW
 from models.status import State
-from models.tables import Experiment, Run
+from models.storage.tables import Experiment, Run
 
 RECENT_RUNS = 30
 _SMALL_TRIAL = 2_000

@@ -6,14 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, PlainSerializer
 
-from models.analysis.measurements import FirstNonfinite
-from models.analysis.statistics import Number
-from models.analysis.summary import RunSummary
-from models.analysis.verdict import Kind, Verdict
-from models.progress import Progress
+from models.analysis.statistics.intervals import Number
+from models.analysis.verdict.shapes import FirstNonfinite, Kind, RunSummary, Verdict
+from models.runs.progress import Progress
 from models.specs.experiment import ExperimentSpec
 from models.status import Phase, State
-from models.tables import Attempt, Experiment, Run
+from models.storage.tables import Attempt, Experiment, Run
 
 
 def _rfc3339(value: dt.datetime) -> str:

@@ -1,6 +1,6 @@
 """The life of a run and of an experiment as two enums and the allowed edges. No SQL.
 
-The diagram is in ``docs/run-life.md``; ``models/runs.py`` walks its edges by guarded updates.
+The diagram is in ``docs/run-life.md``; ``models/runs/`` walks its edges by guarded updates.
 """
 
 from collections.abc import Mapping

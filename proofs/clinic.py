@@ -14,8 +14,8 @@ from local.ports import free_port
 from local.postgres import EmbeddedPostgres
 from local.server import HOST, start
 from local.supervisor import ROOT, Clinic
-from models.database import Database
 from models.settings import Settings
+from models.storage.database import Database
 
 PREFIX: Final = ".clinic-proof-"
 WORKERS: Final = 2

@@ -26,7 +26,7 @@ from local.postgres import EmbeddedPostgres
 from local.privileges import server_account
 from local.redis import EmbeddedRedis
 from local.server import Server, start
-from models.database import Database
+from models.storage.database import Database
 from tests import processes
 from tests.limits import Limits
 from tests.processes import Births
@@ -202,12 +202,12 @@ def redis_url(redis_server: str) -> str:
 
 @pytest.fixture(autouse=True)
 def moved_weights(request: pytest.FixtureRequest) -> Iterator[None]:
-    """With ``--perturbed`` whatever ``verdicts.running`` trains starts beside its weights."""
+    """With ``--perturbed`` whatever ``proofs.outcomes.running`` trains starts beside its weights."""
     seed = request.config.getoption("perturbed")
     if seed is None or request.node.get_closest_marker("trains") is None:
         yield
         return
-    from verdicts.running import train_here, trained_by  # noqa: PLC0415 -- torch, which most tests never load
+    from proofs.outcomes.running import train_here, trained_by  # noqa: PLC0415 -- torch, which most tests never load
 
     with trained_by(partial(train_here, perturbed=seed)):
         yield

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from types import ModuleType
 
-ROOMS = frozenset(
-    {"api", "benchmarks", "chaos", "gpu_check", "local", "models", "science", "tests", "verdicts", "worker"}
-)
+ROOMS = frozenset({"api", "gradient_clinic", "local", "models", "proofs", "tests", "worker"})
 
 
 def reaches(module: ModuleType, name: str) -> bool:

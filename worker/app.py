@@ -18,9 +18,9 @@ from celery.worker.request import Request
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
-from models import queueing
-from models.database import Database
+from models.runs import queueing
 from models.settings import Settings
+from models.storage.database import Database
 from worker import broker
 from worker.slots import devices, worker_name
 

@@ -17,16 +17,18 @@ import structlog
 import torch
 from sqlalchemy.exc import DBAPIError
 
-from models import comparisons, heap, runs
-from models.analysis.summary import summarise
-from models.checkpoints import CheckpointFiles
-from models.database import Database
-from models.endings import read_ending
+from gradient_clinic.probe.meters.host import warm_up
+from gradient_clinic.probe.probe import StepRecord
+from models import heap, runs
+from models.analysis.verdict.summary import summarise
 from models.plan import Plan, plan_variant
-from models.runs import Checkpoint, Claim
+from models.runs import Checkpoint, Claim, comparing
 from models.settings import Settings
 from models.specs.base import SpecError
 from models.status import State
+from models.storage.checkpoints import CheckpointFiles
+from models.storage.database import Database
+from models.traces.ending import read_ending
 from worker.app import asked_to_stop
 from worker.cadence import cadence
 from worker.checkpoints import Keeper, unpacked
@@ -34,8 +36,6 @@ from worker.datasets import load
 from worker.datasets.split import TrialData
 from worker.engine import EpochResult, RunResult, Snapshot, StateRefused, TrainState, train
 from worker.heart import Heart, Watch
-from worker.measures.host import warm_up
-from worker.probe import StepRecord
 from worker.recorder import LeaseLost, Recorder
 from worker.slots import worker_name
 
@@ -204,7 +204,7 @@ class Workshop:
     def _settle(self, claim: Claim) -> None:
         """Store the comparison if that was the experiment's last run; whoever ends last does it."""
         with self.database.begin() as session:
-            comparisons.store_if_ended(session, claim.lease.experiment_id)
+            comparing.store_if_ended(session, claim.lease.experiment_id)
 
 
 def _obey(watch: Watch) -> None:

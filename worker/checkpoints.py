@@ -15,9 +15,9 @@ from typing import Any
 import structlog
 import torch
 
-from models.checkpoints import CheckpointFiles, Name
-from models.rollups import CHUNK_RECORDS
 from models.runs import Checkpoint, Lease
+from models.storage.checkpoints import CheckpointFiles, Name
+from models.traces.rollups import CHUNK_RECORDS
 from worker.engine import Snapshot, StateRefused, TrainState
 from worker.recorder import Recorder
 

@@ -20,10 +20,12 @@ from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 from sqlalchemy.exc import DBAPIError
 
-from models import checkpoints, comparisons, idempotency, logs, queueing, retention, runs, tuning
-from models.checkpoints import CheckpointFiles
-from models.database import Database
+from models import logs, runs
+from models.runs import comparing, idempotency, queueing, rates, retention
 from models.settings import Settings
+from models.storage import checkpoints
+from models.storage.checkpoints import CheckpointFiles
+from models.storage.database import Database
 from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
 
 log = structlog.get_logger()
@@ -96,7 +98,7 @@ class Dispatcher:
     def compare(self) -> None:
         """Store the comparisons that no worker could store."""
         with self._database.begin() as session:
-            ended = comparisons.missing(session, COMPARED_AT_ONCE + len(self._incomparable))
+            ended = comparing.missing(session, COMPARED_AT_ONCE + len(self._incomparable))
         for experiment_id in ended:
             if experiment_id not in self._incomparable:
                 self._compare(experiment_id)
@@ -104,7 +106,7 @@ class Dispatcher:
     def _compare(self, experiment_id: uuid.UUID) -> None:
         try:
             with self._database.begin() as session:
-                comparisons.store_if_ended(session, experiment_id)
+                comparing.store_if_ended(session, experiment_id)
         except DBAPIError:
             raise
         except Exception:  # one that cannot be compared must not hold up every other run
@@ -129,7 +131,7 @@ class Dispatcher:
     def release(self) -> int:
         """Give tuned variants their learning rates. How many runs may be published now that were held."""
         with self._database.begin() as session:
-            return tuning.release(session)
+            return rates.release(session)
 
     def publish(self) -> int:
         """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run. How many were marked.

@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.analysis.trace import RunFacts
+from gradient_clinic.probe.meters.meter import Scalar
+from gradient_clinic.probe.probe import Probe, StepRecord, attach
+from models.analysis.verdict.shapes import RunFacts
 from models.plan import NetworkPlan, Plan
 from worker import networks
 from worker.datasets.split import IGNORED, Part, TrialData
-from worker.measures.base import Scalar
 from worker.networks.lsuv import scale_by_data
 from worker.networks.parts import Dropout
 from worker.optimizers import build_optimizer, tensors_of
-from worker.probe import Probe, StepRecord, attach
 from worker.randomness import generator
 from worker.remedies import at_run_time
 from worker.remedies.base import Bound, Clipping, Decay, GradientRule, Penalty, Precision, Schedule

@@ -16,8 +16,8 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from models import runs
-from models.database import Database
 from models.runs import Lease
+from models.storage.database import Database
 
 log = structlog.get_logger()
 

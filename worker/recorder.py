@@ -12,16 +12,16 @@ from functools import partial
 import numpy as np
 from sqlalchemy.orm import Session
 
-from models import events, runs
-from models.chunks import read_block
-from models.database import Database
+from gradient_clinic.probe.probe import StepRecord
+from gradient_clinic.signals import CURVES, SIGNALS
+from models import runs
 from models.plan import Plan
-from models.recording import Block, Doubles, TraceWriter, write_epoch
-from models.rollups import CHUNK_RECORDS
-from models.runs import Checkpoint, Lease
-from models.signals import CURVES, SIGNALS
+from models.runs import Checkpoint, Lease, events
+from models.storage.database import Database
+from models.traces.reader import read_block
+from models.traces.rollups import CHUNK_RECORDS
+from models.traces.writer import Block, Doubles, TraceWriter, write_epoch
 from worker.engine import EpochResult
-from worker.probe import StepRecord
 
 FLUSH_S = 1.0
 """A live view lags behind by this and the time of a write (promise: 2 s)."""

@@ -25,10 +25,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from models import logs, queueing, runs, watching
-from models.database import Database
+from models import logs, runs
+from models.runs import queueing, watching
+from models.runs.watching import Held
 from models.settings import Settings
-from models.watching import Held
+from models.storage.database import Database
 from worker.slots import devices, worker_name
 
 log = structlog.get_logger()

@@ -12,9 +12,9 @@ from api.report.maps import HeatMap, figure, last_step, legend
 from api.report.rows import caption, forest, reached
 from api.report.setup import remedies, setup
 from api.report.table import table
-from models.analysis.comparison import Comparison
-from models.analysis.comparison_parts import VariantComparison
-from models.tables import Experiment
+from models.analysis.comparison.compare import Comparison
+from models.analysis.comparison.parts import VariantComparison
+from models.storage.tables import Experiment
 
 STYLE = (Path(__file__).parent / "page.css").read_text()
 

@@ -6,8 +6,8 @@ from html import escape
 
 from api.report.figures import dim, estimate, ratio
 from api.report.rows import of_all
-from models.analysis.comparison import Comparison
-from models.analysis.comparison_parts import GradientMoment, Outcomes, PredictedGradient, Success, VariantComparison
+from models.analysis.comparison.compare import Comparison
+from models.analysis.comparison.parts import GradientMoment, Outcomes, PredictedGradient, Success, VariantComparison
 
 LEARNED = "A run has learned when its final loss is at most half of chance"
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import CallerDep
-from models.activations import SHAPES
+from gradient_clinic.activations import SHAPES
 from models.specs.base import About, Spec
 from models.specs.dataset import DATASETS, Facts
 from models.specs.init import INITS

@@ -15,10 +15,10 @@ from api.bodies import StrictRoute
 from api.dependencies import CallerDep, DatabaseDep
 from api.errors import ApiError
 from api.etags import tagged
-from models import comparisons, judging
-from models.analysis.comparison import Comparison
-from models.analysis.verdict import RULES
-from models.judging import Judged
+from models.analysis.comparison.compare import Comparison
+from models.analysis.verdict.shapes import RULES
+from models.runs import comparing, judging
+from models.runs.judging import Judged
 from models.specs.base import Spec
 
 router = APIRouter(prefix="/v1", tags=["comparisons"], route_class=StrictRoute)
@@ -49,7 +49,7 @@ def compare(experiment_id: uuid.UUID, request: Request, caller: CallerDep, datab
         experiment = rows.experiment_of(session, caller, experiment_id)
         if experiment.comparison is not None:
             return tagged(request, orjson.dumps(experiment.comparison))
-        return tagged(request, comparisons.compute(session, experiment_id))
+        return tagged(request, comparing.compute(session, experiment_id))
 
 
 @router.post("/comparisons", summary="Compare experiments")
@@ -60,7 +60,7 @@ def compare_several(asked: ComparisonRequest, caller: CallerDep, database: Datab
     with database.snapshot() as session:
         for experiment_id in asked.experiment_ids:
             rows.experiment_of(session, caller, experiment_id)
-        return comparisons.compute(session, *dict.fromkeys(asked.experiment_ids))
+        return comparing.compute(session, *dict.fromkeys(asked.experiment_ids))
 
 
 @router.post("/experiments/{experiment_id}/judge", summary="Judge by the newest rules")

@@ -14,9 +14,9 @@ from api.uploads.body import UploadDep
 from api.uploads.keeping import forget, keep
 from api.uploads.reading import reading
 from api.views import Links, Time
-from models import uploads
 from models.specs.uploaded import NAME, UploadedFacts
-from models.tables import Dataset
+from models.storage import uploads
+from models.storage.tables import Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 

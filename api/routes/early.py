@@ -10,10 +10,10 @@ from api import rows
 from api.bodies import StrictRoute
 from api.dependencies import CallerDep, DatabaseDep
 from api.errors import ApiError
-from models.analysis.early import EarlyReading, read_early
-from models.chunks import extent, read_run
+from models.analysis.verdict.early import EarlyReading, read_early
 from models.plan import plan_variant
-from models.tables import Run
+from models.storage.tables import Run
+from models.traces.reader import extent, read_run
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
 

@@ -24,9 +24,9 @@ from api.changes import Changes
 from api.dependencies import CallerDep, ChangesDep, DatabaseDep, StreamsDep
 from api.streams import STILL_HERE, EventStream, event
 from api.views import EVENTS, EndEvent, EventData
-from models import events
-from models.database import Database
-from models.events import News, Told
+from models.runs import events
+from models.runs.events import News, Told
+from models.storage.database import Database
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)

@@ -14,8 +14,8 @@ from api.errors import ApiError
 from api.pages import PageDep, encode_token
 from api.views import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
 from models import runs
-from models.analysis.verdict import Kind, RunKind
-from models.progress import progress_of
+from models.analysis.verdict.shapes import Kind, RunKind
+from models.runs.progress import progress_of
 from models.specs.moment import Moment
 from models.specs.text import NOT_PLAIN, PLAIN
 from models.status import Phase, State

@@ -8,7 +8,7 @@ from pydantic import Field
 from api.bodies import StrictRoute
 from api.dependencies import CallerDep
 from api.trials import refusing
-from models.analysis.prediction import Prediction, predict_spec
+from models.analysis.theory.prediction import Prediction, predict_spec
 from models.plan import Shape
 from models.specs.base import Spec
 from models.specs.facts import Form

@@ -14,12 +14,12 @@ from api.headers import page_policy
 from api.pictures import LAST_STEP
 from api.report.maps import HeatMap
 from api.report.page import STYLE, render
-from models import comparisons
-from models.analysis.comparison import Comparison
-from models.analysis.statistics import Array
+from models.analysis.comparison.compare import Comparison
+from models.analysis.statistics.intervals import Array
 from models.plan import NetworkPlan, expand
-from models.tables import Experiment, Run
-from models.traces import Signal, draw
+from models.runs import comparing
+from models.storage.tables import Experiment, Run
+from models.traces.pictures import Signal, draw
 
 router = APIRouter(prefix="/v1/experiments", tags=["comparisons"])
 
@@ -32,7 +32,7 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
     with database.snapshot() as session:
         experiment = rows.experiment_of(session, caller, experiment_id)
         comparison = (
-            comparisons.compute(session, experiment_id)
+            comparing.compute(session, experiment_id)
             if experiment.comparison is None
             else Comparison.model_validate(experiment.comparison)
         )

@@ -18,12 +18,12 @@ from api.formats import JSON, TABLES, FormatDep
 from api.numbers import json_response
 from api.pictures import CurvesView, Stretch, StretchDep, TraceRow, TraceView
 from api.tables import CurveTable, Reading, TraceTable, streamed
-from models.chunks import extent, read_epochs
-from models.database import Database
+from gradient_clinic.signals import CURVES, SIGNALS, SignalName
 from models.plan import Plan, plan_variant
-from models.signals import CURVES, SIGNALS, SignalName
-from models.tables import Experiment, Run
-from models.traces import Curves, Signal, draw
+from models.storage.database import Database
+from models.storage.tables import Experiment, Run
+from models.traces.pictures import Curves, Signal, draw
+from models.traces.reader import extent, read_epochs
 
 Axis = Literal["depth", "time"]
 Asked = Literal[SignalName, "all"]

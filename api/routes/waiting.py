@@ -15,7 +15,7 @@ from api.changes import first_of
 from api.dependencies import CallerDep, ChangesDep, DatabaseDep
 from api.etags import etag_of, matches, tagged
 from api.views import ExperimentView
-from models.database import Database
+from models.storage.database import Database
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
 

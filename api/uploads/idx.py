@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 from api.uploads.parts import Announced, AnyArray, Part, RawSet, check_shape
 from api.uploads.refusals import invalid, too_large
-from models.idx import IdxError, IdxTooLargeError, read_header, read_idx
+from models.storage.idx import IdxError, IdxTooLargeError, read_header, read_idx
 
 GZIP = b"\x1f\x8b"
 _TEST = re.compile(r"t10k|test|valid", re.IGNORECASE)

@@ -4,9 +4,9 @@ from http import HTTPStatus
 
 from api.errors import ApiError, not_found
 from api.uploads.reading import ReadSet, Turns
-from models import uploads
-from models.database import Database
-from models.storage import DatasetFiles
+from models.storage import uploads
+from models.storage.database import Database
+from models.storage.files import DatasetFiles
 
 
 class Shelf:

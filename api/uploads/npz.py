@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 
 from api.uploads.parts import Announced, AnyArray, RawSet, check_shape
 from api.uploads.refusals import invalid
-from models.idx import fill, in_native_order
+from models.storage.idx import fill, in_native_order
 
 _WHOLE = ("x", "y")
 _PARTS = ("x_train", "y_train", "x_test", "y_test")

@@ -3,10 +3,10 @@
 from sqlalchemy.orm import Session
 
 from api.callers import Caller
-from models import uploads
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentSpec
 from models.specs.uploaded import UploadedSpec
+from models.storage import uploads
 
 _SHOWN = 50
 

@@ -1,16 +1,16 @@
 """What a run will cost: amounts of work counted from its plan, times prices that were fitted to measured runs.
 
 One function for estimates, admission and benchmarks. Prices are seconds of one CPU thread per unit of an amount
-(``prices.py``, made by ``benchmarks.cost``); what an installation has measured corrects their scale.
+(``prices.py``, made by ``proofs.speed.cost``); what an installation has measured corrects their scale.
 """
 
 import math
 from collections import Counter
 from collections.abc import Mapping
 
-from models.plan.layers import NetworkPlan
 from models.plan.prices import PRICES
-from models.plan.trial import Plan
+from models.plan.tree import NetworkPlan
+from models.plan.variants import Plan
 from models.plan.work import Amounts, forward_macs, pass_work
 
 EVALUATED_AT_ONCE = 4096

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from models.plan.trial import Plan
+from models.plan.variants import Plan
 from models.specs.remedy import RemedySpec
 from models.specs.training_remedies import EmaClipRemedy, WarmUpRemedy
 

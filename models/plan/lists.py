@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.activations import Activation
-from models.plan.layers import Activate, LayerPlan, NetworkPlan, Residual, Role, Shape
-from models.plan.layout import Layout
+from gradient_clinic.activations import Activation
+from models.plan.builder import Layout
 from models.plan.sequences import recur
 from models.plan.stacks import skip_scale
+from models.plan.tree import Activate, LayerPlan, NetworkPlan, Residual, Role, Shape
 from models.specs.activation import activation_of
 from models.specs.dataset import Target
 from models.specs.normalization import BatchNormSpec, GroupNormSpec, LayerNormSpec, NormalizationSpec, RmsNormSpec

@@ -1,4 +1,4 @@
-"""Seconds of a CPU thread per unit of each amount of ``cost.py``: ``python -m benchmarks.cost --fit`` wrote them."""
+"""Seconds of a CPU thread per unit of each amount of ``cost.py``: ``python -m proofs.speed.cost --fit`` wrote them."""
 
 from typing import Final
 

@@ -1,10 +1,10 @@
 """Networks over steps: recurrent layers, and transformers."""
 
-from models.activations import Activation
-from models.plan.layers import Attend, LayerPlan, NetworkPlan, Normalise, Positions, Recur, Residual, Shape
-from models.plan.layout import Layout
+from gradient_clinic.activations import Activation
+from models.plan.builder import Layout
 from models.plan.scales import branch_scales, head_scale
 from models.plan.stacks import skip_scale
+from models.plan.tree import Attend, LayerPlan, NetworkPlan, Normalise, Positions, Recur, Residual, Shape
 from models.specs.activation import activation_of
 from models.specs.dataset import Target
 from models.specs.init import InitSpec

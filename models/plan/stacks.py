@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.activations import Activation
-from models.plan.layers import LayerPlan, NetworkPlan, Residual, Role, Shape
-from models.plan.layout import Layout
+from gradient_clinic.activations import Activation
+from models.plan.builder import Layout
 from models.plan.scales import branch_scales, head_scale
+from models.plan.tree import LayerPlan, NetworkPlan, Residual, Role, Shape
 from models.specs.activation import activation_of
 from models.specs.dataset import Target
 from models.specs.network import Activated, CnnSpec, MlpSpec, ResidualCnnSpec, ResidualMlpSpec

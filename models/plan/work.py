@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from models.plan import layers as plan
-from models.plan.layers import LayerPlan, NetworkPlan
+from models.plan import tree as plan
+from models.plan.tree import LayerPlan, NetworkPlan
 
 Amounts = Counter[str]
 CHEAP: Final = {"identity", "relu", "leaky_relu", "prelu", "relu6", "hardtanh", "hardshrink", "softshrink"}

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from models.activations import SHAPES, Activation
+from gradient_clinic.activations import SHAPES, Activation
 from models.specs.base import Problem, SpecError
 
 Function = Literal[

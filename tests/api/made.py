@@ -8,17 +8,17 @@ import httpx2
 import numpy as np
 from sqlalchemy import select
 
-from models import comparisons, runs
-from models.analysis.statistics import Array
-from models.analysis.summary import summarise
-from models.database import Database
-from models.endings import read_ending
+from gradient_clinic.signals import CURVES, SIGNALS
+from models import runs
+from models.analysis.statistics.intervals import Array
+from models.analysis.verdict.summary import summarise
 from models.plan import Plan, plan_variant
-from models.recording import Block, TraceWriter, write_epoch
-from models.rollups import CHUNK_RECORDS
-from models.runs import Lease
-from models.signals import CURVES, SIGNALS
-from models.tables import Run
+from models.runs import Lease, comparing
+from models.storage.database import Database
+from models.storage.tables import Run
+from models.traces.ending import read_ending
+from models.traces.rollups import CHUNK_RECORDS
+from models.traces.writer import Block, TraceWriter, write_epoch
 from tests.models.analysis.synthetic import even, facts_of, trace_of
 
 Json = dict[str, Any]
@@ -103,7 +103,7 @@ def finish(database: Database, lease: Lease, plan: Plan, **facts: Any) -> None:
         known = facts_of(plan, **facts)
         summary = summarise(plan, read_ending(session, lease.run_id, plan, known), known)
         assert runs.finish(session, lease, summary, "cpu", VERSIONS)
-        comparisons.store_if_ended(session, lease.experiment_id)
+        comparing.store_if_ended(session, lease.experiment_id)
 
 
 def train(database: Database, run_id: uuid.UUID, gain: float = 0.0, **facts: Any) -> None:

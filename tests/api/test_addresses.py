@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from models.database import Database
+from models.storage.database import Database
 from tests.api.made import Json, problem, run_ids, spec, submit, train_all
 
 EVERY_METHOD = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.database import Database
+from models.storage.database import Database
 from tests.api.made import run_ids, spec, submit
 
 QUIET = settings(max_examples=60, deadline=None, derandomize=True)

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from models import runs
-from models.database import Database
 from models.plan import expand
 from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
+from models.storage.database import Database
 from tests.api.conftest import ADDRESS
 from tests.api.made import problem, spec, submit
 

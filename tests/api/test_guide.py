@@ -14,10 +14,10 @@ from api.routes.events import SWEEP_S
 from api.routes.submission import MOST_ITEMS
 from api.routes.waiting import LONGEST_WAIT_S
 from api.trials import MOST_LAYERS
-from models.designs import MAX_FACTORS
-from models.plan.trial import MAX_PARAMETERS
+from gradient_clinic.signals import SIGNALS
+from models.plan.designs import MAX_FACTORS
+from models.plan.variants import MAX_PARAMETERS
 from models.settings import Settings
-from models.signals import SIGNALS
 from models.specs.experiment import MAX_REMEDIES, MAX_RUNS, MAX_STEPS
 from models.specs.network import MAX_DEPTH
 from models.specs.seeds import MAX_SEEDS

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from api.headers import HEADERS
-from models.database import Database
+from models.storage.database import Database
 from tests.api.made import run_ids, submit, train_all
 
 STRICT = {

@@ -18,8 +18,8 @@ from sqlalchemy import text
 from api.app import create_app
 from api.protocol import SPARE
 from api.server import Server
-from models.database import Database
 from models.settings import Settings
+from models.storage.database import Database
 from tests.api.made import spec
 
 TIMEOUT_S = 0.5

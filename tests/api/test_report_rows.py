@@ -8,10 +8,10 @@ import pytest
 
 from api.report.page import render
 from api.report.rows import caption, forest, reached
-from models.analysis.comparison import Comparison, RunRow, Trial, compare
+from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
-from models.tables import Experiment
+from models.storage.tables import Experiment
 from tests.models.analysis.compared import BASE, FIRST, MODEL, SECOND, SPEC, compared, run, with_metrics
 
 DEAD = [run(trained="no", test_metric=metric) for metric in (0.10, 0.11, 0.12)]

@@ -21,6 +21,22 @@ def loaded_by(modules: list[str]) -> set[str]:
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
+def test_rows_load_the_shape_of_a_verdict_and_no_rule() -> None:
+    code = "import sys, models.storage.tables; print(*sys.modules)"
+    loaded = {name for name in run(sys.executable, "-c", code).stdout.split() if name.startswith("models.analysis.")}
+    assert "models.analysis.verdict.shapes" in loaded
+    assert {".".join(name.split(".")[2:4]) for name in loaded} <= {
+        "statistics",
+        "statistics.intervals",
+        "gains",
+        "gains.depth_axis",
+        "gains.limits",
+        "gains.increments",
+        "verdict",
+        "verdict.shapes",
+    }
+
+
 def test_the_api_loads_neither_torch_nor_a_queue_nor_the_worker() -> None:
     loaded = loaded_by(modules_of("api"))
     assert loaded >= {"api", "models", "fastapi"}

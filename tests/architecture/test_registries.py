@@ -2,9 +2,9 @@
 
 import pytest
 
-from models.activations import SHAPES
+from gradient_clinic.activations import SHAPES
 from models.plan import REWRITES
-from models.plan.networks import PLANNERS
+from models.plan.planners import PLANNERS
 from models.plan.rewrites import at_run_time
 from models.specs.base import EVERY_NETWORK, About, Spec
 from models.specs.dataset import DATASETS
@@ -12,7 +12,7 @@ from models.specs.init import INITS
 from models.specs.networks import NETWORKS
 from models.specs.optimizer import OPTIMIZERS
 from models.specs.remedy import REMEDIES
-from verdicts.trials import REMEDY_TRIALS, TRIALS
+from proofs.outcomes.trials import REMEDY_TRIALS, TRIALS
 from worker.datasets import LOADERS
 from worker.networks.parts import ACTIVATIONS
 from worker.remedies import RUN_TIME

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rest import ROUND, loaded, store
 from local.ports import free_port, is_free
-from models.database import Database
+from models.storage.database import Database
+from proofs.speed.rest import ROUND, loaded, store
 from tests.eventually import eventually
 from tests.processes import process
 

@@ -22,12 +22,12 @@ from local.postgres import EmbeddedPostgres
 from local.redis import EmbeddedRedis
 from local.server import Server, start
 from models import runs
-from models.chunks import read_run
-from models.database import Database
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from models.status import State
-from models.tables import Attempt, Run
+from models.storage.database import Database
+from models.storage.tables import Attempt, Run
+from models.traces.reader import read_run
 from tests.end_to_end.cable import Cable, FarHost, far_host, what_is_missing
 from tests.eventually import eventually
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from local.supervisor import Clinic
-from verdicts.running import Ran, run_all, trained_by
-from verdicts.service import address_of, send
+from proofs.outcomes.running import Ran, run_all, trained_by
+from proofs.outcomes.service import address_of, send
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 

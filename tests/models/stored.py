@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
+from gradient_clinic.signals import CURVES, SIGNALS
 from models import runs
-from models.analysis.statistics import Array
-from models.database import Database
+from models.analysis.statistics.intervals import Array
 from models.plan import Plan, expand
-from models.recording import Block, TraceWriter
-from models.rollups import CHUNK_RECORDS
-from models.signals import CURVES, SIGNALS
 from models.specs.experiment import ExperimentSpec
-from models.tables import Run
+from models.storage.database import Database
+from models.storage.tables import Run
+from models.traces.rollups import CHUNK_RECORDS
+from models.traces.writer import Block, TraceWriter
 
 
 def new_run(database: Database, **changes: Any) -> tuple[uuid.UUID, Plan]:

@@ -7,16 +7,16 @@ import pytest
 from alembic import command
 from sqlalchemy import inspect, select, text
 
+from gradient_clinic.signals import CURVES
 from local import migrations
-from models.analysis.statistics import Array
-from models.database import Database
-from models.events import news
-from models.progress import progress_of
-from models.signals import CURVES
+from models.analysis.statistics.intervals import Array
+from models.runs.events import news
+from models.runs.progress import progress_of
 from models.status import State
-from models.tables import CurveRollup, Run
-from models.thinning import Buckets
-from models.traces import Curves, draw
+from models.storage.database import Database
+from models.storage.tables import CurveRollup, Run
+from models.traces.buckets import Buckets
+from models.traces.pictures import Curves, draw
 from tests.models.stored import new_run, some_values, write_all, writer_of
 
 RECORDS = 1_300

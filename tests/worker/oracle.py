@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.activations import Activation
+from gradient_clinic.activations import Activation
 from models.plan import LayerPlan, Plan
 from worker import networks
 from worker.datasets.split import Part

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.signals import SIGNALS
+from gradient_clinic.probe.meters.device import DeviceMeter
+from gradient_clinic.probe.probe import LARGE, StepRecord, attach
+from gradient_clinic.signals import SIGNALS
 from tests.worker.trials import record_of
-from worker.measures.device import DeviceMeter
-from worker.probe import LARGE, StepRecord, attach
 
 
 def user_model(*, inplace: bool) -> nn.Sequential:

@@ -8,14 +8,15 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, text
 
-from models import queueing, runs
-from models.chunks import read_curves
-from models.database import Database
+from gradient_clinic.signals import CURVES
+from models import runs
 from models.plan import expand
+from models.runs import queueing
 from models.settings import Settings
-from models.signals import CURVES
 from models.specs.experiment import ExperimentSpec
-from models.tables import Run
+from models.storage.database import Database
+from models.storage.tables import Run
+from models.traces.reader import read_curves
 from worker.attempt import Workshop
 
 LEASE_S = 60.0

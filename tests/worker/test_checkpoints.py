@@ -11,14 +11,15 @@ import torch
 from pydantic import SecretStr
 from sqlalchemy import func, select, text, update
 
-from models import checkpoints, queueing, runs
-from models.checkpoints import Name
-from models.database import Database
+from models import runs
 from models.plan import expand
-from models.runs import Claim
+from models.runs import Claim, queueing
 from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
-from models.tables import CurveChunk, CurveRollup, EpochValue, Run, TraceChunk, TraceRollup
+from models.storage import checkpoints
+from models.storage.checkpoints import Name
+from models.storage.database import Database
+from models.storage.tables import CurveChunk, CurveRollup, EpochValue, Run, TraceChunk, TraceRollup
 from tests.worker.trials import CPU
 from worker.attempt import Workshop
 from worker.checkpoints import Keeper, packed, unpacked

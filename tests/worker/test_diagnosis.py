@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.analysis import beside
-from models.analysis.collapse import OFF_AT_START
-from models.analysis.verdict import Evidence
-from verdicts.running import Ran, by_variant, run_all
+from models.analysis.verdict import further_facts
+from models.analysis.verdict.collapse import OFF_AT_START
+from models.analysis.verdict.shapes import Evidence
+from proofs.outcomes.running import Ran, by_variant, run_all
 
 ADAM = {"kind": "adam", "learning_rate": 0.001}
 FAST = {"kind": "sgd", "learning_rate": 0.1}
@@ -35,7 +35,7 @@ def test_a_decay_at_both_ends_that_weight_gradients_hide_is_seen() -> None:
     found = run.summary.verdict
     assert (found.kind, found.at_start.kind) == ("vanishing", "vanishing")
     assert found.trained != "yes"
-    forward = shown(run, beside.FORWARD)
+    forward = shown(run, further_facts.FORWARD)
     assert forward is not None
     assert forward.value == pytest.approx(math.sqrt(0.5), rel=0.1)
     assert "Forward, h shrinks" in found.sentence
@@ -58,7 +58,7 @@ def test_stalling_at_chance_is_told_by_the_held_out_cases() -> None:
     facts = run.summary.facts
     assert facts.test_cases == 359
     assert facts.majority_share == pytest.approx(0.1, abs=0.03)
-    assert shown(run, beside.AT_MAJORITY) is not None
+    assert shown(run, further_facts.AT_MAJORITY) is not None
 
 
 def test_fixup_starts_at_exact_zeros_that_are_no_fault() -> None:
@@ -68,7 +68,7 @@ def test_fixup_starts_at_exact_zeros_that_are_no_fault() -> None:
     found = run.summary.verdict
     assert (found.at_start.kind, found.at_start.total_gain.mean) == ("inconclusive", None)
     assert "numeric_range" not in found.causes
-    again = shown(run, beside.AFTER_ZERO)
+    again = shown(run, further_facts.AFTER_ZERO)
     assert again is not None
     assert again.value is not None
     assert abs(again.value) < 1.0
@@ -103,7 +103,7 @@ def test_batch_norm_that_settles_is_told_from_one_that_does_not(
     run = ran(network, steps=steps, optimizer=optimizer)["baseline"]
     found = run.summary.verdict
     assert (found.at_start.kind, found.causes) == ("exploding", (cause,))
-    assert (shown(run, beside.AFTER_TRANSIENT) is not None) == transient
+    assert (shown(run, further_facts.AFTER_TRANSIENT) is not None) == transient
 
 
 @pytest.mark.parametrize("optimizer", [ADAM, {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9}])

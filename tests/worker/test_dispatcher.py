@@ -15,12 +15,12 @@ from pydantic import SecretStr
 from sqlalchemy import func, select, text, update
 
 from models import runs
-from models.checkpoints import CheckpointFiles, Name
-from models.database import Database
 from models.plan import expand
 from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
-from models.tables import CurveChunk, Experiment, Run
+from models.storage.checkpoints import CheckpointFiles, Name
+from models.storage.database import Database
+from models.storage.tables import CurveChunk, Experiment, Run
 from tests.eventually import eventually
 from tests.models.stored import new_run, some_values, write_all, writer_of
 from worker.app import ANY_QUEUE, GPU_QUEUE, ClinicCelery, create_app

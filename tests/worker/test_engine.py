@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.signals import CURVES
+from gradient_clinic.signals import CURVES
 from tests.worker.trials import plan_of, run_of, trainer_of
 from worker import networks
 from worker.engine import StoppedBy

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gpu_check.golden import BATCH, CASES, LAYERS, WIDTH, Golden, gain_per_layer, gaussian, network, record
 from models.plan import NetworkPlan
+from proofs.gpu.golden import BATCH, CASES, LAYERS, WIDTH, Golden, gain_per_layer, gaussian, network, record
 
 SEEDS = 6
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from models.analysis.gradient import gradient_of_run
-from models.analysis.time_axis import time_of_run, time_of_seeds
+from gradient_clinic.probe.probe import StepRecord
+from models.analysis.gains.depth_axis import gradient_of_run
+from models.analysis.gains.time_axis import time_of_run, time_of_seeds
 from models.plan import NetworkPlan, Shape, expand, plan_network
 from models.specs.experiment import ExperimentSpec
 from models.specs.network import ResidualMlpSpec, RnnSpec
 from models.specs.training_remedies import ClipNormRemedy
 from tests.worker.trials import plan_of, run_of, spec_of_kind, trainer_of
 from worker.engine import measure
-from worker.probe import StepRecord
 from worker.remedies.base import Bound
 from worker.remedies.clip_norm import ClipNorm
 from worker.remedies.norms import norm_of

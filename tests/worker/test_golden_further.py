@@ -18,9 +18,9 @@ from scipy import integrate
 from torch import Tensor
 from torch.nn import functional
 
-from models.analysis.cuts import CUTS, STANDARD
-from models.analysis.gradient import gradient_of_run
-from models.analysis.prediction import Prediction, predict
+from models.analysis.gains.depth_axis import gradient_of_run
+from models.analysis.gains.limits import CUTS, STANDARD
+from models.analysis.theory.prediction import Prediction, predict
 from models.plan import NetworkPlan, Shape, plan_network
 from models.specs.networks import NetworkSpec
 from worker.engine import measure

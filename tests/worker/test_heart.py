@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from models import runs
-from models.database import Database
 from models.plan import expand
 from models.runs import Lease
 from models.specs.experiment import ExperimentSpec
-from models.tables import Run
+from models.storage.database import Database
+from models.storage.tables import Run
 from tests.eventually import eventually, stays
 from worker.heart import Heart
 

@@ -11,19 +11,19 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from models import queueing, runs
-from models.analysis.statistics import Array
-from models.chunks import read_curves, read_signal
-from models.database import Database
+from gradient_clinic.probe.probe import StepRecord
+from gradient_clinic.signals import CURVES, SIGNALS
+from models import runs
+from models.analysis.statistics.intervals import Array
 from models.plan import Plan
-from models.rollups import CHUNK_RECORDS
-from models.runs import Lease
-from models.signals import CURVES, SIGNALS
-from models.tables import CurveChunk, CurveRollup, Event, Experiment, Run, TraceChunk, TraceRollup
+from models.runs import Lease, queueing
+from models.storage.database import Database
+from models.storage.tables import CurveChunk, CurveRollup, Event, Experiment, Run, TraceChunk, TraceRollup
+from models.traces.reader import read_curves, read_signal
+from models.traces.rollups import CHUNK_RECORDS
 from tests.eventually import eventually, stays
 from tests.models.stored import new_run, some_values
 from worker.heart import Heart
-from worker.probe import StepRecord
 from worker.recorder import MAX_PENDING, LeaseLost, Recorder
 
 RECORDS = 9_000

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from gpu_check.exactness import bits_of
 from models.plan import Plan, expand
+from proofs.gpu.exactness import bits_of
 from tests.worker.trials import EVERY_KIND, MORE_KINDS, data_of, plan_of, run_of, spec_of_kind
 from worker.engine import RunResult, Seen, Snapshot, StateRefused, TrainState, train
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from models.analysis.initial_variance import layer_variance
-from models.analysis.prediction import predict
-from models.analysis.propagation import kept
-from models.analysis.time_axis import time_of_run
+from models.analysis.gains.time_axis import time_of_run
+from models.analysis.theory.initial_variance import layer_variance
+from models.analysis.theory.prediction import predict
+from models.analysis.theory.propagation import kept
 from models.plan import NetworkPlan, Shape, plan_network
 from models.specs.networks import NetworkSpec
 from worker.engine import measure

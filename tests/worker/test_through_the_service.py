@@ -17,13 +17,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from gradient_clinic.probe.probe import StepRecord
+from gradient_clinic.signals import CURVES, SIGNALS
 from models import runs
-from models.analysis.summary import RunSummary, summarise
-from models.chunks import read_curves, read_epochs, read_signals
-from models.database import Database
+from models.analysis.verdict.shapes import RunSummary
+from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
 from models.settings import Settings
-from models.signals import CURVES, SIGNALS
 from models.specs.base import leaves
 from models.specs.dataset import DATASETS
 from models.specs.experiment import ExperimentSpec
@@ -31,16 +31,17 @@ from models.specs.networks import NETWORKS
 from models.specs.optimizer import OPTIMIZERS
 from models.specs.remedy import REMEDIES
 from models.status import Phase
-from models.storage import DatasetFiles
-from models.tables import Run
+from models.storage.database import Database
+from models.storage.files import DatasetFiles
+from models.storage.tables import Run
+from models.traces.reader import read_curves, read_epochs, read_signals
+from proofs.outcomes.running import trace_of
 from tests.spares import Spares
 from tests.worker.test_datasets import NEEDS_APT
 from tests.worker.trials import EVERY_KIND, TREATABLE
-from verdicts.running import trace_of
 from worker.attempt import Workshop
 from worker.datasets import load
 from worker.engine import EpochResult, RunResult, train
-from worker.probe import StepRecord
 
 Json = dict[str, Any]
 Left = dict[str, bytes]

@@ -11,10 +11,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select, update
 
-from models import queueing, runs
-from models.database import Database
+from models import runs
+from models.runs import queueing
 from models.settings import Settings
-from models.tables import Attempt, Experiment, Run
+from models.storage.database import Database
+from models.storage.tables import Attempt, Experiment, Run
 from tests.eventually import HANGS_S
 from tests.models.stored import new_run
 from tests.processes import PIPE, Process, process

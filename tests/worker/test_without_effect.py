@@ -6,20 +6,21 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from models import comparisons, runs
-from models.analysis.comparison import Comparison, VariantComparison
-from models.analysis.comparison_answer import effect_of
-from models.analysis.summary import RunSummary
-from models.database import Database
-from models.judging import judge_again
+from models import runs
+from models.analysis.comparison.answer import effect_of
+from models.analysis.comparison.compare import Comparison, VariantComparison
+from models.analysis.verdict.shapes import RunSummary
 from models.plan import expand
 from models.plan.idle import without_effect
+from models.runs import comparing
+from models.runs.judging import judge_again
 from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import REMEDIES
-from models.tables import Run
+from models.storage.database import Database
+from models.storage.tables import Run
+from proofs.outcomes.running import by_variant, run_all
 from tests.worker.trials import TREATABLE, run_of
-from verdicts.running import by_variant, run_all
 from worker.attempt import Workshop
 
 Json = dict[str, Any]
@@ -139,7 +140,7 @@ def compared(database: Database, **changes: Any) -> Comparison:
     finally:
         workshop.close()
     with database.begin() as session:
-        return comparisons.compute(session, experiment_id)
+        return comparing.compute(session, experiment_id)
 
 
 def part_of(comparison: Comparison, name: str) -> VariantComparison:
@@ -208,12 +209,12 @@ def test_runs_of_earlier_versions_say_nothing_until_they_are_judged_again(databa
             run.summary = RunSummary.model_validate(old)
         experiment_id = session.execute(select(Run.experiment_id).limit(1)).scalar_one()
     with database.begin() as session:
-        part = part_of(comparisons.compute(session, experiment_id), "clip_norm")
+        part = part_of(comparing.compute(session, experiment_id), "clip_norm")
         assert part.versus_baseline is not None
         assert part.versus_baseline.unchanged is None
         assert "bit for bit" not in part.sentence
         judge_again(session, experiment_id)
         assert (
             "in all 5 seeds: it changed nothing here"
-            in part_of(comparisons.compute(session, experiment_id), "clip_norm").sentence
+            in part_of(comparing.compute(session, experiment_id), "clip_norm").sentence
         )

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradient_clinic.probe.probe import StepRecord, attach
 from models.plan import Plan, expand
 from models.specs.dataset import DatasetSpec
 from models.specs.experiment import ExperimentSpec
 from worker.datasets import load
 from worker.datasets.split import TrialData
 from worker.engine import EpochResult, RunResult, Trainer, train
-from worker.probe import StepRecord, attach
 
 CPU = torch.device("cpu")
 WIDE = {"kind": "gaussian", "weight_variance": 6.0, "bias_variance": 1.0}

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.idx import read_idx
 from models.specs.dataset import FashionMnistSpec
+from models.storage.idx import read_idx
 from worker.datasets.split import Arrays
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")

@@ -1,11 +1,11 @@
-"""A client's own data, read from where the API has put them; see ``models/storage.py``."""
+"""A client's own data, read from where the API has put them; see ``models/storage/files.py``."""
 
 from functools import lru_cache
 
 import numpy as np
 
 from models.specs.uploaded import UploadedSpec
-from models.storage import DatasetFiles
+from models.storage.files import DatasetFiles
 from worker.datasets.split import Arrays
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradient_clinic.probe.points import Point
 from models.plan import NetworkPlan
-from models.plan import layers as plan
+from models.plan import tree as plan
 from worker.networks import nodes
 from worker.networks.nodes import Lengths, Recurrence, Step, Weights
 from worker.networks.parts import Dropout, activation_module, norm_module
-from worker.points import Point
 
 
 class _Plain(Step):

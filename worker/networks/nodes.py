@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize
 
 from models.plan import LayerPlan
-from models.plan.layers import Attend, Pool, Positions, Readout, Recur, time_steps
+from models.plan.tree import Attend, Pool, Positions, Readout, Recur, time_steps
 from worker.networks.initialise import initialise
 from worker.networks.parts import activation_module, norm_module
 from worker.randomness import generator
@@ -177,7 +177,7 @@ class Attention(Step):
 
 
 class Recurrence(Step):
-    """The loop over steps. Keeps its pre-activations and states while a probe listens; see ``worker.probe``."""
+    """The loop over steps. Keeps its pre-activations and states while a probe listens; see the probe."""
 
     def __init__(self, recur: Recur, seed: int) -> None:
         super().__init__()

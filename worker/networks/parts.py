@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from models.activations import SHAPES, Activation
+from gradient_clinic.activations import SHAPES, Activation
 from models.specs.normalization import NormalizationSpec
 from worker.randomness import generator
 

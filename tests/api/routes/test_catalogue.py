@@ -5,7 +5,7 @@ from collections.abc import Collection
 import pytest
 from fastapi.testclient import TestClient
 
-from models.activations import SHAPES
+from gradient_clinic.activations import SHAPES
 from models.specs.dataset import DATASETS
 from models.specs.init import INITS
 from models.specs.networks import NETWORKS

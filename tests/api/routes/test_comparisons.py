@@ -8,9 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import delete, select, update
 
-from models.analysis.verdict import RULES
-from models.database import Database
-from models.tables import Experiment, Run, TraceChunk
+from models.analysis.verdict.shapes import RULES
+from models.storage.database import Database
+from models.storage.tables import Experiment, Run, TraceChunk
 from tests.api.made import problem, run_ids, submit, train, train_all
 
 

@@ -17,10 +17,10 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from api.app import create_app
-from models.database import Database
 from models.settings import Settings
-from models.storage import DatasetFiles
-from models.tables import Experiment
+from models.storage.database import Database
+from models.storage.files import DatasetFiles
+from models.storage.tables import Experiment
 from tests.api.conftest import ADDRESS
 from tests.api.made import problem, run_ids, spec, submit, train_all
 from tests.api.uploads.samples import gzipped, idx, images, npz, packed, parquet, tone, wav

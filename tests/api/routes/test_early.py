@@ -7,9 +7,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from models import runs
-from models.analysis.early import EARLY_RULES
-from models.database import Database
-from models.tables import Run
+from models.analysis.verdict.early import EARLY_RULES
+from models.storage.database import Database
+from models.storage.tables import Run
 from tests.api.made import claim, problem, run_ids, submit, train_all, values, write
 
 CHANCE = 2.3

@@ -22,11 +22,11 @@ from api.app import create_app
 from api.routes import events as route
 from api.server import Server
 from api.views import EVENTS, EndEvent, ProgressEvent
-from models import events, runs
-from models.database import Database
-from models.runs import Lease
+from models import runs
+from models.runs import Lease, events
 from models.settings import Settings
-from models.tables import Event, Experiment
+from models.storage.database import Database
+from models.storage.tables import Event, Experiment
 from tests.api.heard import Follower, Heard, Json, parsed
 from tests.api.made import claim, problem, run_ids, submit, train, train_all
 

@@ -13,10 +13,10 @@ from sqlalchemy import event, func, select
 
 from api.examples import SPEC_EXAMPLES
 from models import runs
-from models.database import Database
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
-from models.tables import Experiment, Run
+from models.storage.database import Database
+from models.storage.tables import Experiment, Run
 from tests.api.made import Json, claim, problem, run_ids, spec, submit, train, train_all
 
 ROOT = Path(__file__).parent.parent.parent.parent

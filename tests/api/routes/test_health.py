@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from api.app import create_app
 from local.ports import free_port
-from models.database import Database
 from models.settings import Settings
+from models.storage.database import Database
 from tests.api.conftest import ADDRESS
 from tests.api.made import problem, run_ids, submit, train
 

@@ -1,4 +1,4 @@
-"""Predictions through HTTP; their numbers are tested in tests/models/analysis/test_prediction.py."""
+"""Predictions through HTTP; their numbers are tested in tests/models/analysis/theory/test_prediction.py."""
 
 import pytest
 from fastapi.testclient import TestClient

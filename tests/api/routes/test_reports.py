@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from api.report.colours import NOT_FINITE, SILENT, colours, png, scale_limit
-from models.database import Database
-from models.signals import SIGNALS
-from models.tables import Run
+from gradient_clinic.signals import SIGNALS
+from models.storage.database import Database
+from models.storage.tables import Run
 from tests.api import made
 
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 from fastapi.testclient import TestClient
 
+from gradient_clinic.signals import CURVES
 from models import runs
-from models.database import Database
-from models.signals import CURVES
+from models.storage.database import Database
 from tests.api.made import claim, end_epoch, finish, problem, run_ids, submit, train, values, write
 
 KEYS = {

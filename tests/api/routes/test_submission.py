@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Connection, event, func, select, text, update
 
 from models import runs
-from models.database import Database
-from models.idempotency import Once
-from models.tables import Experiment, Run
+from models.runs.idempotency import Once
+from models.storage.database import Database
+from models.storage.tables import Experiment, Run
 from tests.api.made import problem
 
 SPEC: dict[str, Any] = {

@@ -18,12 +18,12 @@ from sqlalchemy import update
 from api.formats import ARROW, CSV, JSON, OFFERED, PARQUET
 from api.pictures import TraceRow
 from api.tables import BATCH_VALUES, CurveTable, Reading, TraceTable
+from gradient_clinic.signals import CURVES, SIGNALS
 from models import runs
-from models.analysis.statistics import Array
-from models.chunks import extent
-from models.database import Database
-from models.signals import CURVES, SIGNALS
-from models.tables import Run
+from models.analysis.statistics.intervals import Array
+from models.storage.database import Database
+from models.storage.tables import Run
+from models.traces.reader import extent
 from tests.api.made import claim, finish, problem, run_ids, submit, write
 from tests.models.stored import some_values
 

@@ -12,9 +12,9 @@ from sqlalchemy import event, func, update
 
 from api.formats import ARROW, CSV, JSON, PARQUET
 from models import runs
-from models.database import Database
 from models.runs import Lease
-from models.tables import Run
+from models.storage.database import Database
+from models.storage.tables import Run
 from tests.api.made import claim, finish, run_ids, submit, values, write
 
 PATHS = ("trace?signal=weight_norm", "curves")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from models.analysis.statistics import Array
-from models.database import Database
-from models.signals import SIGNALS
+from gradient_clinic.signals import SIGNALS
+from models.analysis.statistics.intervals import Array
+from models.storage.database import Database
 from tests.api.made import Json, claim, finish, problem, run_ids, submit, values, write
 
 KEYS = {

@@ -4,9 +4,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.costs import ASSUMED_SD
-from models.analysis.power import seeds_needed
-from models.database import Database
-from models.signals import SIGNALS
+from gradient_clinic.signals import SIGNALS
+from models.analysis.statistics.power import seeds_needed
+from models.storage.database import Database
 from tests.api.made import Json, problem, run_ids, spec, submit, train
 
 MLP = {"kind": "mlp", "depth": 4, "width": 8}

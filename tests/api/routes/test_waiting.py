@@ -17,7 +17,7 @@ from sqlalchemy import event, text
 from api.routes import waiting
 from api.server import Server
 from models import runs
-from models.database import Database
+from models.storage.database import Database
 from tests.api.made import Json, problem, spec, submit, train_all
 
 Eventually = Callable[[Callable[[], bool]], bool]

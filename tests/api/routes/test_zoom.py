@@ -12,13 +12,13 @@ from fastapi.testclient import TestClient
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from models.analysis.statistics import Array
-from models.chunks import Window
-from models.database import Database
-from models.recording import Block
-from models.rollups import CHUNK_RECORDS, rollup_size
-from models.signals import CURVES, SIGNALS, SignalName
-from models.traces import Signal, draw
+from gradient_clinic.signals import CURVES, SIGNALS, SignalName
+from models.analysis.statistics.intervals import Array
+from models.storage.database import Database
+from models.traces.pictures import Signal, draw
+from models.traces.reader import Window
+from models.traces.rollups import CHUNK_RECORDS, rollup_size
+from models.traces.writer import Block
 from tests.api.made import claim, run_ids, submit
 from tests.models.stored import flushes, some_values, writer_of
 

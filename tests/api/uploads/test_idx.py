@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from models.idx import IdxError, read_idx
+from models.storage.idx import IdxError, read_idx
 from tests.api.uploads.samples import gzipped, idx, images, packed, refusal, taken
 
 X, Y = images()

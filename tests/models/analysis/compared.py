@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.analysis.comparison import Comparison, RunRow, Trial, VariantComparison, compare
-from models.analysis.summary import RunSummary
+from models.analysis.comparison.compare import Comparison, RunRow, Trial, VariantComparison, compare
+from models.analysis.verdict.shapes import RunSummary
 from tests.models.analysis.synthetic import even, summary_of, variants_of
 
 L2 = {"kind": "l2"}

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from models.analysis.statistics import Array
-from models.analysis.summary import RunSummary, summarise
-from models.analysis.trace import RunFacts, RunTrace
+from models.analysis.statistics.intervals import Array
+from models.analysis.verdict.run_trace import RunTrace
+from models.analysis.verdict.shapes import RunFacts, RunSummary
+from models.analysis.verdict.summary import summarise
 from models.plan import Plan, Variant, expand
 from models.specs.experiment import ExperimentSpec
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.analysis.cuts import CUTS
-from models.analysis.summary import summarise
-from models.analysis.trace import RunTrace
-from models.analysis.verdict import Verdict
+from models.analysis.gains.limits import CUTS
+from models.analysis.verdict.run_trace import RunTrace
+from models.analysis.verdict.shapes import Verdict
+from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import REMEDIES

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from models.analysis.prediction import Prediction, predict, predict_spec
+from models.analysis.theory.prediction import Prediction, predict, predict_spec
 from models.plan import Shape, plan_network
 from models.specs.base import SpecError
 from models.specs.networks import NetworkSpec

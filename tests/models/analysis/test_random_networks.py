@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from models.activations import Array
-from models.analysis.increments import kept_increments
-from models.analysis.initial_variance import initial_variance
-from models.analysis.prediction import predict
+from gradient_clinic.activations import Array
+from models.analysis.gains.increments import kept_increments
+from models.analysis.theory.initial_variance import initial_variance
+from models.analysis.theory.prediction import predict
 from models.plan import LayerPlan, NetworkPlan, plan_network
 from models.specs.network import MlpSpec
 

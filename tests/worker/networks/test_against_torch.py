@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from models.plan import NetworkPlan, Shape, plan_network
-from models.plan.layers import Attend
+from models.plan.tree import Attend
 from models.specs.network import CnnSpec, MlpSpec, ResidualCnnSpec, ResidualMlpSpec, RnnSpec, TransformerSpec
 from worker import networks
 from worker.networks.network import Network, Sum

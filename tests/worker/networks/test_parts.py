@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.activations import SHAPES, Activation
+from gradient_clinic.activations import SHAPES, Activation
 from models.specs.normalization import GroupNormSpec, LayerNormSpec, RmsNormSpec
 from worker.networks.parts import ACTIVATIONS, Dropout, norm_module
 

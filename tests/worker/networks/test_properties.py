@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from models.activations import SHAPES
+from gradient_clinic.activations import SHAPES
+from gradient_clinic.probe.meters.host import HostMeter
+from gradient_clinic.probe.probe import attach
 from models.plan import NetworkPlan, Shape, plan_network
 from models.specs.base import SpecError
 from models.specs.dataset import Target
 from models.specs.networks import NETWORKS, NetworkSpec
 from worker import networks
-from worker.measures.host import HostMeter
-from worker.probe import attach
 
 SPEC: TypeAdapter[NetworkSpec] = TypeAdapter(NetworkSpec)
 CASES = 3

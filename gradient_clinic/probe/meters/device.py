@@ -1,0 +1,155 @@
+"""Reduces the tensors of a step where they are, all layers together, without waiting for the device."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradient_clinic.activations import Activation
+from gradient_clinic.probe.meters.meter import NO_STATES, Array, Meter, Scalar, flat_intervals
+from gradient_clinic.probe.points import Point
+from gradient_clinic.signals import SIGNALS
+
+
+class DeviceMeter(Meter):
+    """Rows of (layers,) float64 on the device. Keeps h and δ of every layer until the record is read, so that most
+    rows take one operation for all layers; nothing here waits for the device but ``read``.
+    """
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        super().__init__(points)
+        self._before = [torch.empty_like(point.weight, requires_grad=False) for point in points]
+        self._rows: list[Tensor] = []
+
+    def forget(self) -> None:
+        super().forget()
+        self._h: dict[int, Tensor] = {}
+        self._versions: dict[int, int] = {}
+        self._delta: dict[int, Tensor] = {}
+
+    def see_gradient(self, index: int) -> None:
+        """Together they take fewer operations."""
+
+    def settle(self, others: Sequence[Tensor]) -> Tensor:
+        h, delta = self._kept()
+        weights = [point.weight.detach() for point in self.points]
+        gradients = [torch.zeros_like(its) if its.grad is None else its.grad for its in _weights(self.points)]
+        norms = _norms(gradients)
+        none = norms.new_zeros(())
+        activations = [(one, point.activation, none) for one, point in zip(h, self.points, strict=True)]
+        self._rows = [
+            _rms(h),
+            _rms(delta),
+            norms,
+            _largest(gradients),
+            _norms(weights),
+            torch.full_like(norms, math.nan),
+            torch.stack([_dead(*its) for its in activations]),
+            torch.stack([_saturated(*its) for its in activations]),
+            _nonfinite(gradients),
+        ]
+        torch._foreach_copy_(self._before, weights)
+        return _norms([torch.cat([norms, _norms(others)]) if others else norms])[0]
+
+    def norm(self, tensors: Sequence[Tensor]) -> Tensor:
+        return _norms([_norms(tensors)])[0]
+
+    def read(
+        self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
+    ) -> tuple[Array, list[float], Array]:
+        rows = [*self._rows]
+        if updated:
+            weights = [its.detach() for its in _weights(self.points)]
+            changes = _norms(torch._foreach_sub(weights, self._before))  # noqa: SLF001 -- no public name
+            rows[SIGNALS.index("update_ratio")] = changes / rows[SIGNALS.index("weight_norm")]
+        on_device = [one.detach().reshape(1).double() for one in scalars if isinstance(one, Tensor)]
+        with_states = [] if states is None else [states.flatten()]
+        host: Array = torch.cat([*rows, *on_device, *with_states]).to("cpu", copy=True).numpy()
+        size = len(rows) * len(self.points)
+        copied = iter(host[size : size + len(on_device)].tolist())
+        numbers = [next(copied) if isinstance(one, Tensor) else float(one) for one in scalars]
+        of_states = NO_STATES if states is None else host[size + len(on_device) :].reshape(2, -1)
+        matrix = host[:size].reshape(len(rows), -1)
+        self._count_nonfinite(matrix)
+        return matrix, numbers, of_states
+
+    def _take_h(self, index: int, h: Tensor) -> None:
+        h = h.detach()
+        self._h[index] = h = h.clone() if self.points[index].changed_in_place else h
+        self._versions[index] = h._version  # noqa: SLF001 -- documented under this name
+
+    def _take_delta(self, index: int, delta: Tensor) -> None:
+        self._delta[index] = delta
+
+    def _kept(self) -> tuple[list[Tensor], list[Tensor]]:
+        """h (…, units) and δ of every layer. RuntimeError where h is no longer what it was."""
+        h = []
+        for index, point in enumerate(self.points):
+            one = self._h[index]
+            if one._version != self._versions[index]:  # noqa: SLF001 -- documented under this name
+                message = f"h of layer {point.name} was overwritten in place: give its Point with changed_in_place=True"
+                raise RuntimeError(message)
+            h.append(one if point.unit_axis == -1 else one.movedim(point.unit_axis, -1))
+        return h, [self._delta[index] for index in range(len(self.points))]
+
+    def _count_nonfinite(self, matrix: Array) -> None:
+        """Entries of h and δ are counted where their norms are not finite alone: there, it costs another copy."""
+        for name, kept in (("activation_rms", self._h), ("activation_gradient_rms", self._delta)):
+            for layer in np.flatnonzero(~np.isfinite(matrix[SIGNALS.index(name)])).tolist():
+                matrix[SIGNALS.index("nonfinite_count"), layer] += int((~kept[layer].isfinite()).sum())
+
+
+def _weights(points: Sequence[Point]) -> list[Tensor]:
+    return [point.weight for point in points]
+
+
+def _norms(tensors: Sequence[Tensor]) -> Tensor:
+    """‖t‖₂ of each, (tensors,)."""
+    if tensors[0].dtype != torch.float64:
+        return torch.stack(torch._foreach_norm(list(tensors), 2, dtype=torch.float64))  # noqa: SLF001 -- no public name
+    # Squares of float64 entries have no wider type to go to.
+    largest = _largest(tensors)
+    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+    scaled = torch._foreach_div(list(tensors), list(scale.unbind()))  # noqa: SLF001 -- no public name
+    return torch.stack(torch._foreach_norm(scaled, 2)) * scale  # noqa: SLF001 -- no public name
+
+
+def _rms(tensors: Sequence[Tensor]) -> Tensor:
+    roots = torch.tensor([math.sqrt(its.numel()) for its in tensors], dtype=torch.float64)
+    return _norms(tensors) / roots.to(tensors[0].device, non_blocking=True)
+
+
+def _largest(tensors: Sequence[Tensor]) -> Tensor:
+    """max|t| of each, (tensors,)."""
+    return torch.stack(torch._foreach_norm(list(tensors), math.inf)).double()  # noqa: SLF001 -- no public name
+
+
+def _nonfinite(tensors: Sequence[Tensor]) -> Tensor:
+    """How many entries of each are NaN or ±Inf: those that do not give 0 when taken from themselves."""
+    nothing = torch._foreach_sub(list(tensors), list(tensors))  # noqa: SLF001 -- no public name
+    return torch.stack([torch.linalg.vector_norm(its, 0, dtype=torch.float64) for its in nothing])
+
+
+def _dead(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:
+    """The share of units whose every entry lies where φ' = 0. All lie in one interval where their extremes do."""
+    flats = flat_intervals(activation)
+    if flats is None:
+        return none
+    units = h.reshape(-1, h.shape[-1])
+    if len(flats) == 1:
+        low, high = flats[0]
+        dead = units.amax(0) <= high
+        if low > -math.inf:
+            dead = dead & (units.amin(0) >= low)
+    else:
+        dead = torch.stack([(units >= low) & (units <= high) for low, high in flats]).any(0).all(0)
+    return dead.sum(dtype=torch.float64) / h.shape[-1]
+
+
+def _saturated(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:
+    if activation is None or activation.shape.unsaturated is None:
+        return none
+    low, high = activation.shape.unsaturated
+    return ((h <= low) | (h >= high)).sum(dtype=torch.float64) / h.numel()

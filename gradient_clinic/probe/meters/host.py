@@ -1,0 +1,164 @@
+"""Reduces CPU tensors at once, while they are in the cache, so that none has to be kept; see ``base``."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gradient_clinic.activations import Activation
+from gradient_clinic.probe.meters import kernels
+from gradient_clinic.probe.meters.kernels import Integers, Reals
+from gradient_clinic.probe.meters.meter import NO_STATES, Array, Meter, Scalar, flat_intervals
+from gradient_clinic.probe.points import Point
+
+_ZEROS: dict[torch.dtype, Reals] = {
+    torch.float32: np.zeros(1, dtype=np.float32),
+    torch.float64: np.zeros(1, dtype=np.float64),
+}
+"""Types that are read as they are. Others are read as float32: numpy has no bfloat16, and sums of halves overflow."""
+
+
+class HostMeter(Meter):
+    """A row of ``kernels`` per layer, filled as the step goes on."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._seen = np.zeros(len(points), dtype=np.int32)
+        super().__init__(points)
+        self._table = np.zeros((len(points), kernels.COLUMNS))
+        self._rows = list(self._table)
+        self._limits: list[dict[torch.dtype, Reals]] = [
+            {torch.float32: limits.astype(np.float32), torch.float64: limits}
+            for limits in (_limits(point.activation) for point in points)
+        ]
+        self._weights = [point.weight for point in points]
+        self._before = _Before([], torch.float32)
+
+    def forget(self) -> None:
+        super().forget()
+        self._seen[:] = 0
+        self._fitted = False
+
+    def see_gradient(self, index: int) -> None:
+        self._fit()
+        weight, gradient, before = self._weights[index], self._weights[index].grad, self._before
+        if gradient is not None:
+            weight, gradient = _readable(weight, before.kind), _readable(gradient, before.kind)
+            addresses = weight.data_ptr(), gradient.data_ptr()
+            kernels.see_weight(*addresses, before.parts[index], before.sign_off, self._rows[index])
+            self._seen[index] = 1
+
+    def settle(self, others: Sequence[Tensor]) -> float:
+        self._fit()
+        before = self._before
+        weights = [_readable(its, before.kind) for its in self._weights]
+        gradients = [None if its.grad is None else _readable(its.grad, before.kind) for its in self._weights]
+        of_gradients = np.array([0 if its is None else its.data_ptr() for its in gradients])
+        norm = kernels.settle(
+            _addresses(weights),
+            of_gradients,
+            before.ends,
+            before.values,
+            before.sign_off,
+            self._seen,
+            self._table,
+            _norms(others),
+        )
+        return float(norm)
+
+    def norm(self, tensors: Sequence[Tensor]) -> float:
+        return float(kernels.norm_of(_norms(tensors)))
+
+    def read(
+        self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
+    ) -> tuple[Array, list[float], Array]:
+        if updated:
+            weights = [_readable(its, self._before.kind) for its in self._weights]
+            kernels.see_changes(_addresses(weights), self._before.ends, self._before.values, self._table)
+        else:
+            self._table[:, kernels.UPDATE] = math.nan
+        rows = kernels.signals(self._table)
+        return rows, [float(one) for one in scalars], NO_STATES if states is None else states.numpy()
+
+    def _fit(self) -> None:
+        """Room for the weights as they are in this step: a user may have given the model another type."""
+        if self._fitted:
+            return
+        self._fitted = True
+        sizes = [its.numel() for its in self._weights]
+        wide = any(its.dtype is torch.float64 for its in self._weights)
+        kind = torch.float64 if wide else torch.float32
+        if (self._before.sizes, self._before.kind) != (sizes, kind):
+            self._before = _Before(sizes, kind)
+
+    def _take_h(self, index: int, h: Tensor) -> None:
+        h = _readable(h)
+        sizes = h.shape
+        if self.points[index].unit_axis == -1:
+            shape = (h.numel() // sizes[-1], sizes[-1], 1)
+        else:
+            shape = (sizes[0], sizes[1], math.prod(sizes[2:]))
+        kernels.see_h(h.data_ptr(), shape, self._limits[index][h.dtype], self._rows[index])
+
+    def _take_delta(self, index: int, delta: Tensor) -> None:
+        delta = _readable(delta)
+        kernels.see_delta(delta.data_ptr(), delta.numel(), _ZEROS[delta.dtype], self._rows[index])
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them, before a step has to wait for it."""
+    weight = torch.ones(1, 1)
+    weight.grad = weight.clone()
+    meter = HostMeter([Point("", weight, nn.Identity(), None)])
+    meter.see_delta(0, meter.see_h(0, weight), weight)
+    meter.see_gradient(0)
+    meter.settle([weight])
+    meter.read([], updated=True)
+
+
+class _Before:
+    """Every weight as it was before an update, one after another."""
+
+    def __init__(self, sizes: list[int], kind: torch.dtype) -> None:
+        self.sizes, self.kind = sizes, kind
+        self.values: Reals = np.zeros(sum(sizes), dtype=_ZEROS[kind].dtype)
+        self.ends = np.cumsum(sizes, dtype=np.int64)
+        self.parts = [self.values[end - size : end] for end, size in zip(self.ends, sizes, strict=True)]
+        self.sign_off = kernels.SIGN_OFF[self.values.itemsize]
+
+
+def _readable(tensor: Tensor, kind: torch.dtype | None = None) -> Tensor:
+    """One whose memory a kernel can read, of type ``kind``."""
+    own = tensor.dtype
+    if own is not kind:
+        if kind is not None:
+            tensor = tensor.to(kind)
+        elif own is not torch.float32 and own is not torch.float64:
+            tensor = tensor.float()
+    return tensor if tensor.is_contiguous() else tensor.contiguous()
+
+
+def _addresses(tensors: Sequence[Tensor]) -> Integers:
+    """The caller keeps the tensors for as long as the addresses are used."""
+    return np.array([its.data_ptr() for its in tensors])
+
+
+def _norms(tensors: Sequence[Tensor]) -> Array:
+    """‖·‖₂ of each, in any order."""
+    read = [_readable(its) for its in tensors]
+    kinds = {its.dtype for its in read}
+    if len(kinds) != 1:
+        by_type = [_norms([its for its in read if its.dtype is kind]) for kind in kinds]
+        return np.concatenate([*by_type, np.zeros(0)])
+    norms: Array = kernels.norms_of(_addresses(read), np.array([its.numel() for its in read]), _ZEROS[kinds.pop()])
+    return norms
+
+
+def _limits(activation: Activation | None) -> Array:
+    """Of ``kernels``: where φ' = 0, and where φ is saturated; NaN in place of what the activation has not."""
+    flats = flat_intervals(activation)
+    ends = [math.nan, 0.0] if flats is None else [end for interval in flats for end in interval]
+    unsaturated = None if activation is None else activation.shape.unsaturated
+    nowhere = [math.inf, -math.inf]
+    return np.array([*(ends + nowhere)[:4], *((math.nan, 0.0) if unsaturated is None else unsaturated)])

@@ -1,0 +1,47 @@
+"""The time axis of a recurrent layer: its states, and how much of the loss's gradient reaches each."""
+
+import torch
+from torch import Tensor
+
+from gradient_clinic.probe.points import Loop
+
+
+def gradient_of(tensor: Tensor) -> Tensor:
+    """∂L/∂ of it; zero where none reached it."""
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+
+
+def over_steps(steps: list[Tensor], lengths: Tensor | None) -> Tensor:
+    """(batch, steps, units) of what each step has as (batch, units); only what lies before the cases' ends, then as
+    (steps of all cases, units).
+    """
+    stacked = torch.stack(steps, dim=1)
+    if lengths is None:
+        return stacked
+    return stacked[torch.arange(stacked.shape[1], device=stacked.device) < lengths[:, None]]
+
+
+def state_norms(loop: Loop) -> Tensor:
+    """(2, recorded states): rms of the state and of ∂L/∂state over cases and units, float64.
+
+    Cases that end early are counted back from their end, where the loss sits; a state before a case's begin does not
+    count. NaN where no case reaches so far back.
+    """
+    both = torch.stack([torch.stack(loop.states), torch.stack([gradient_of(its) for its in loop.states])]).detach()
+    last = len(loop.states) - 1
+    if loop.lengths is None:
+        return _rms(both[:, list(loop.time_steps)])
+    at = torch.arange(last + 1, device=both.device)[:, None] - last + loop.lengths  # (states, batch)
+    index = at.clamp(min=0)[None, :, :, None].expand(2, -1, -1, both.shape[-1])
+    aligned = both.gather(1, index).masked_fill((at < 0)[None, :, :, None], 0.0)
+    cases = (at >= 0).sum(dim=1).double()
+    return (_rms(aligned) * (at.shape[1] / cases).sqrt())[:, list(loop.time_steps)].masked_fill(
+        (cases == 0)[list(loop.time_steps)], torch.nan
+    )
+
+
+def _rms(values: Tensor) -> Tensor:
+    """Over the last two axes (batch, units), in float64: no float32 square underflows."""
+    norms: Tensor = torch.linalg.vector_norm(values, dim=(-2, -1), dtype=torch.float64)
+    rms: Tensor = norms / (values.shape[-2] * values.shape[-1]) ** 0.5
+    return rms

@@ -1,0 +1,165 @@
+"""Variants against the baseline: successes, metric, gradients layer by layer, cost. From summaries alone; of one
+experiment, or of several.
+
+An answer can be had at any time: it uses the runs that ended and its notes say which are missing.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from models.analysis.comparison.answer import answer_of
+from models.analysis.comparison.arms import Arm, RunRow, Runs, Trial
+from models.analysis.comparison.factorial import Factorial, analyse
+from models.analysis.comparison.layers import profile
+from models.analysis.comparison.outcomes import outcomes_of
+from models.analysis.comparison.parts import (
+    Comparison,
+    MeasuredCost,
+    Gradient,
+    GradientMoment,
+    PredictedGradient,
+    ProfileLayer,
+    VariantComparison,
+    VersusBaseline,
+)
+from models.analysis.comparison.phrases import baseline_sentence, variant_sentence
+from models.analysis.comparison.remarks import notes_of
+from models.analysis.comparison.tuning import tuning_of
+from models.analysis.comparison.versus import tests_of, versus
+from models.analysis.gains.depth_axis import GradientFacts
+from models.analysis.statistics.intervals import Estimate, t_interval
+from models.analysis.theory.prediction import predict
+from models.analysis.verdict.variant import gradients, variant_verdict
+from models.plan import Variant
+from models.specs.base import Problem, SpecError
+from models.specs.experiment import ExperimentSpec
+
+__all__ = ["Comparison", "RunRow", "Trial", "VariantComparison", "compare"]
+
+GEOMETRIC: Final = "t on ln ratios, paired by seed"
+
+
+def compare(trial: Trial, *others: Trial) -> Comparison:
+    """The contract's Comparison of one experiment, or of several against the baseline of the first one.
+
+    SpecError where the experiments have other data or another loss: their figures do not compare.
+    """
+    trials = (trial, *others)
+    _must_have_the_same_data(trials)
+    first, *arms = [arm for one in trials for arm in one.arms()]
+    tests = tests_of(first.ended, arms)
+    against = [None, *(versus(arm, first.ended, tested) for arm, tested in zip(arms, tests, strict=True))]
+    parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
+    metric = metric_of(trial.spec)
+    said = [baseline_sentence(parts[0], parts[1:], metric), *(variant_sentence(part, metric) for part in parts[1:])]
+    parts = [part.model_copy(update={"sentence": text}) for part, text in zip(parts, said, strict=True)]
+    return Comparison(
+        experiment_id=trial.experiment_id,
+        metric=metric,
+        answer=answer_of(parts, metric),
+        notes=tuple(notes_of(trials, parts)),
+        variants=tuple(parts),
+        factorial=None if others else _factorial(trial),
+    )
+
+
+def _must_have_the_same_data(trials: Sequence[Trial]) -> None:
+    first = trials[0].spec
+    for other in trials[1:]:
+        if (other.spec.dataset, other.spec.loss) != (first.dataset, first.loss):
+            message = f"its data or its loss are not those of {trials[0].experiment_id}: figures do not compare"
+            raise SpecError(Problem("experiment_ids", other.experiment_id, message, "experiments on the same data"))
+
+
+def _factorial(trial: Trial) -> Factorial | None:
+    spec = trial.spec
+    if spec.design != "full_factorial" or spec.variants is not None or not spec.remedies:
+        return None
+    ended = {arm.variant.name: arm.ended for arm in trial.arms()}
+    return analyse(spec.remedies, trial.variants, ended, metric_of(spec))
+
+
+def metric_of(spec: ExperimentSpec) -> str:
+    """Of the test part: the share of right labels, or R² = 1 − squared error / variance where the target is a value."""
+    return "r2" if spec.dataset.facts.target == "value" else "accuracy"
+
+
+def _variant(arm: Arm, baseline: Runs, against: VersusBaseline | None) -> VariantComparison:
+    """``against``: None for the baseline itself."""
+    variant, summaries = arm.variant, list(arm.ended.values())
+    shown = {state: arm.states.get(state, 0) for state in ("succeeded", "failed", "cancelled", "queued", "running")}
+    return VariantComparison(
+        experiment_id=arm.experiment_id,
+        name=variant.name,
+        remedies=tuple(remedy.model_dump(mode="json", exclude_none=True) for remedy in variant.remedies),
+        runs={**shown, "diverged": sum(run.facts.outcome == "diverged" for run in summaries)},
+        tuned=None if arm.learning_rate is None else {"learning_rate": arm.learning_rate},
+        tuning=tuning_of(arm.tried, arm.learning_rate) if arm.tried else None,
+        verdict=variant_verdict(summaries) if summaries else None,
+        outcomes=outcomes_of(arm.ended, metric_of(arm.variant.plan.experiment)),
+        gradient=_gradient(variant, arm.ended),
+        cost=_cost(arm, baseline),
+        versus_baseline=against,
+        sentence="",
+    )
+
+
+def _gradient(variant: Variant, runs: Runs) -> Gradient:
+    theory = predict(variant.plan.network, variant.plan.experiment.batch_size)
+    start, end = gradients(list(runs.values())) if runs else (None, None)
+    starts, ends = profile(runs, "at_start"), profile(runs, "at_end")
+    return Gradient(
+        at_start=_moment(start),
+        at_end=_moment(end),
+        predicted=PredictedGradient(
+            gain_per_layer=theory.gain_per_layer,
+            total_gain=theory.total_gain,
+            caveats=theory.caveats,
+            notes=theory.notes,
+        ),
+        profile=tuple(
+            ProfileLayer(
+                layer=layer.name,
+                index=layer.index,
+                at_start=starts[layer.name].estimate("t") if starts else None,
+                at_end=ends[layer.name].estimate("t") if ends else None,
+                predicted=theory.profile[layer.name],
+            )
+            for layer in variant.plan.network.hidden
+        ),
+    )
+
+
+def _moment(facts: GradientFacts | None) -> GradientMoment | None:
+    if facts is None:
+        return None
+    return GradientMoment(gain_per_layer=facts.gain_per_layer, total_gain=facts.total_gain, time=facts.time)
+
+
+def _cost(arm: Arm, baseline: Runs) -> MeasuredCost:
+    runs = arm.ended.values()
+    spent = [*(run.facts.device_seconds for run in runs), *(one.device_seconds for one in arm.tried)]
+    return MeasuredCost(
+        step_time_ratio=_step_time_ratio(arm.ended, baseline),
+        parameters=arm.variant.plan.network.parameters,
+        peak_memory_bytes=max((run.facts.peak_memory_bytes for run in runs), default=None),
+        device_seconds=math.fsum(spent),
+    )
+
+
+def _step_time_ratio(runs: Runs, baseline: Runs) -> Estimate:
+    """The geometric mean of ratios of median step times, so that A to B is the inverse of B to A.
+
+    A run's step time is already a median over its steps: a step that waited for another process moves no run.
+    """
+    logs = [
+        math.log(run.facts.step_seconds / baseline[seed].facts.step_seconds)
+        for seed, run in runs.items()
+        if seed in baseline and _is_time(run.facts.step_seconds) and _is_time(baseline[seed].facts.step_seconds)
+    ]
+    return t_interval(logs).exp().estimate(GEOMETRIC)
+
+
+def _is_time(seconds: float) -> bool:
+    return math.isfinite(seconds) and seconds > 0.0

@@ -1,0 +1,144 @@
+"""The shape of a Comparison, field for field the contract's. What is not known yet is null."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from models.analysis.comparison.factorial import Factorial
+from models.analysis.comparison.layers import LayerComparison
+from models.analysis.comparison.tuning import Tuning
+from models.analysis.gains.depth_axis import TimeFacts
+from models.analysis.statistics.intervals import Estimate, Number
+from models.analysis.statistics.modes import Mode
+from models.analysis.statistics.pairing import Pairing
+from models.analysis.verdict.shapes import Verdict
+
+Primary = Literal["success_difference", "metric_difference"]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Success(_Answer):
+    """How many of the runs that trained to their end close half the way from chance, with the exact interval."""
+
+    count: int
+    of: int
+    low: Number
+    high: Number
+    method: Literal["clopper-pearson"] = "clopper-pearson"
+
+
+class Outcomes(_Answer):
+    """``metric`` (test set) and ``loss`` (final training loss) over successes only; ``metric_of_all`` over all trained
+    runs whose metric is finite, successes or not; ``modes`` where that falls into two groups: no mean describes them.
+    """
+
+    success: Success
+    metric: Estimate
+    loss: Estimate
+    metric_of_all: Estimate | None = None
+    modes: tuple[Mode, Mode] | None = None
+
+
+class GradientMoment(_Answer):
+    gain_per_layer: Estimate | None
+    total_gain: Estimate
+    time: tuple[TimeFacts, ...] = ()
+    """Of recurrent layers, back through the steps."""
+
+
+class PredictedGradient(_Answer):
+    gain_per_layer: Number
+    total_gain: Number
+    caveats: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class ProfileLayer(_Answer):
+    """r = ln(rms δ of the layer / rms δ of the last hidden layer), measured and by theory."""
+
+    layer: str
+    index: int
+    at_start: Estimate | None
+    at_end: Estimate | None
+    predicted: Number
+
+
+class Gradient(_Answer):
+    at_start: GradientMoment | None
+    at_end: GradientMoment | None
+    predicted: PredictedGradient
+    profile: tuple[ProfileLayer, ...]
+
+
+class MeasuredCost(_Answer):
+    """``device_seconds`` of all the variant's runs, those of its tuning included."""
+
+    step_time_ratio: Estimate
+    parameters: int
+    peak_memory_bytes: int | None
+    device_seconds: Number
+
+
+class Unchanged(_Answer):
+    """In ``count`` of the ``of`` seeds of both the run's trace equals the baseline's bit for bit."""
+
+    count: int
+    of: int
+
+
+class VersusBaseline(_Answer):
+    """``test``, ``effect_size`` (paired Hedges g), ``p_holm``, ``pairing`` and ``seeds_needed`` are of the metric;
+    ``primary`` is to be read first. ``effect_size_interval`` is that of g, which is of the mean of all seeds where
+    ``metric_difference`` is of their middle half too. ``seeds_needed``: with which a paired t-test would find, with
+    power 0.8, the difference that these seeds do not show. ``unchanged`` is null where runs of earlier versions do not
+    tell, and where no seed has both.
+    """
+
+    success_difference: Estimate
+    metric_difference: Estimate
+    effect_size: Number
+    effect_size_interval: Estimate | None = None
+    test: str
+    p_holm: Number
+    pairing: Pairing | None = None
+    seeds_needed: int | None = None
+    primary: Primary | None
+    layers: tuple[LayerComparison, ...]
+    repaired_layers: tuple[str, ...]
+    unchanged: Unchanged | None = None
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self.unchanged is not None and self.unchanged.count == self.unchanged.of
+
+
+class VariantComparison(_Answer):
+    """``tuned``: the learning rate of its runs, where it was chosen for this variant; ``tuning``: what was tried."""
+
+    experiment_id: str
+    name: str
+    remedies: tuple[Mapping[str, object], ...]
+    runs: Mapping[str, int]
+    tuned: Mapping[str, float] | None
+    tuning: Tuning | None = None
+    verdict: Verdict | None
+    outcomes: Outcomes
+    gradient: Gradient
+    cost: MeasuredCost
+    versus_baseline: VersusBaseline | None
+    sentence: str
+
+
+class Comparison(_Answer):
+    """``answer``: what is wrong and which remedies are shown to help, in a few sentences."""
+
+    experiment_id: str
+    metric: str
+    answer: str = ""
+    notes: tuple[str, ...]
+    variants: tuple[VariantComparison, ...]
+    factorial: Factorial | None

@@ -1,0 +1,98 @@
+"""One variant against the baseline, paired by seed: successes, metric, layers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from models.analysis.comparison.arms import Arm, Runs
+from models.analysis.comparison.layers import compare_layers
+from models.analysis.comparison.parts import Primary, Unchanged, VersusBaseline
+from models.analysis.statistics.intervals import hedges_g, hedges_g_interval, holm, paired_success_difference
+from models.analysis.statistics.over_seeds import PAIRED, paired_over_seeds, paired_test
+from models.analysis.statistics.pairing import pairing_of
+from models.analysis.statistics.power import seeds_to_show
+
+NEWCOMBE: Final = "newcombe paired score"
+HEDGES: Final = "paired hedges g, noncentral t"
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """The metric of the variant and of the baseline over the seeds where both trained."""
+
+    ours: tuple[float, ...]
+    theirs: tuple[float, ...]
+
+    @property
+    def differences(self) -> list[float]:
+        return [ours - theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """The metric's differences with their test; ``family``: how many variants were tested beside each other."""
+
+    metrics: Metrics
+    test: str
+    p_holm: float | None
+    family: int
+
+
+def tests_of(baseline: Runs, arms: Sequence[Arm]) -> list[Tested]:
+    """Of every variant, adjusted for each other."""
+    pairs = [_metrics(arm.ended, baseline) for arm in arms]
+    tests = [paired_test(one.differences) for one in pairs]
+    adjusted = holm([p for _, p in tests])
+    family = sum(p is not None for p in adjusted)
+    return [Tested(one, test, p, family) for one, (test, _), p in zip(pairs, tests, adjusted, strict=True)]
+
+
+def _metrics(runs: Runs, baseline: Runs) -> Metrics:
+    both = [
+        (run.facts.test_metric, baseline[seed].facts.test_metric)
+        for seed, run in runs.items()
+        if run.success and seed in baseline and baseline[seed].success
+    ]
+    finite = [pair for pair in both if all(math.isfinite(value) for value in pair)]
+    return Metrics(tuple(ours for ours, _ in finite), tuple(theirs for _, theirs in finite))
+
+
+def versus(arm: Arm, baseline: Runs, tested: Tested) -> VersusBaseline:
+    runs = arm.ended
+    judged = [seed for seed, run in runs.items() if run.trained and seed in baseline and baseline[seed].trained]
+    ours, theirs = [runs[seed].success for seed in judged], [baseline[seed].success for seed in judged]
+    names = dict.fromkeys(name for run in (*baseline.values(), *runs.values()) for name in run.hidden)
+    planned = (layer.name for layer in arm.variant.plan.network.hidden)
+    layers = compare_layers(baseline, runs, tuple(names) or tuple(planned))
+    decided = [(layer.layer, layer.at_end or layer.at_start) for layer in layers]
+    return VersusBaseline(
+        success_difference=paired_success_difference(ours, theirs).estimate(NEWCOMBE),
+        metric_difference=paired_over_seeds(tested.metrics.differences),
+        effect_size=hedges_g(tested.metrics.differences),
+        effect_size_interval=hedges_g_interval(tested.metrics.differences).estimate(HEDGES),
+        test=tested.test,
+        p_holm=tested.p_holm,
+        pairing=pairing_of(tested.metrics.ours, tested.metrics.theirs),
+        seeds_needed=(
+            seeds_to_show(tested.metrics.differences, tested.p_holm, tested.family) if tested.test == PAIRED else None
+        ),
+        primary=_primary(ours, theirs),
+        layers=layers,
+        repaired_layers=tuple(name for name, change in decided if change.state == "repaired"),
+        unchanged=_unchanged(runs, baseline),
+    )
+
+
+def _unchanged(runs: Runs, baseline: Runs) -> Unchanged | None:
+    both = [(run.trace_digest, baseline[seed].trace_digest) for seed, run in runs.items() if seed in baseline]
+    if not both or any(digest is None for pair in both for digest in pair):
+        return None
+    return Unchanged(count=sum(ours == theirs for ours, theirs in both), of=len(both))
+
+
+def _primary(ours: Sequence[bool], theirs: Sequence[bool]) -> Primary | None:
+    """What to read first: where runs train or die, how many train. Null where none was trained."""
+    if not ours:
+        return None
+    return "metric_difference" if all(ours) and all(theirs) else "success_difference"

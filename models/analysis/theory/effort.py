@@ -1,0 +1,74 @@
+"""How much work theory does for a network, and where it stops: an answer is due at once, whatever is asked about.
+
+Counted before each step that is followed, equal ones once (``repeats.py``), in milliseconds of one core as measured on
+an AMD EPYC (Zen 4): a count, not a clock, so that the same network is refused everywhere.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from models.analysis.theory import attention, gated_cells
+from models.analysis.theory.variances import Signal, followed
+from models.plan import tree as plan
+
+AT_ONCE: Final = 80.0
+"""For an answer that a client waits for, over all passes."""
+IN_A_TRIAL: Final = 1_500.0
+"""For a network that is trained."""
+_PLACE: Final = 0.8e-4
+
+
+class TooMuchWorkError(Exception):
+    """The network has more different steps than theory follows."""
+
+
+@dataclass(slots=True)
+class Effort:
+    """What the passes of one network have cost so far. TooMuchWorkError beyond ``most``."""
+
+    most: float = IN_A_TRIAL
+    spent: float = 0.0
+
+    def add(self, node: plan.Node, signal: Signal) -> None:
+        for inner in plan.walk((node,)):
+            self.spent += COSTS.get(type(inner), _simple)(inner, signal)
+        if self.spent > self.most:
+            raise TooMuchWorkError
+
+
+def _simple(_: plan.Node, signal: Signal) -> float:
+    return 0.03 + 0.2 * _PLACE * signal.spread.size
+
+
+def _weigh(_: plan.Weigh, signal: Signal) -> float:
+    return 0.07 + _PLACE * signal.spread.size
+
+
+def _activate(_: plan.Activate, signal: Signal) -> float:
+    """Of images the moments at several lengths."""
+    return (0.08 if signal.spread.size == 1 else 0.3) + _PLACE * signal.spread.size
+
+
+def _attend(node: plan.Attend, signal: Signal) -> float:
+    steps = len(followed(signal.spread.size))
+    rows, width = attention.heads_drawn(steps) * steps, node.units // node.heads
+    if rows * width > attention.MOST:
+        return math.inf
+    return 0.5 + rows * width * (1e-5 + 3e-7 * steps) + 2.6e-5 * rows * steps
+
+
+def _recur(node: plan.Recur, signal: Signal) -> float:
+    if node.cell not in gated_cells.RULES:
+        return 0.3 + 0.05 * min(signal.spread.size, 100) + 0.0025 * signal.spread.size
+    steps = len(followed(signal.spread.size))
+    return steps * gated_cells.units_drawn(steps) * node.layer.gates * (4.5e-5 + 1.2e-6 * steps)
+
+
+COSTS: Final[dict[type, Callable[[Any, Signal], float]]] = {
+    plan.Weigh: _weigh,
+    plan.Activate: _activate,
+    plan.Attend: _attend,
+    plan.Recur: _recur,
+}

@@ -1,0 +1,178 @@
+"""Which remedies answer a verdict. What a remedy treats is in its catalogue text; whether it would here, theory says:
+each structural candidate is put into this very network and its total gain predicted, over depth or, where it is a
+recurrent network that is sick over time, over its steps. Only remedies that apply to the network's kind are named.
+
+An L2 term is never an answer, and clipping never one to vanishing: neither changes the ratios between layers.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from gradient_clinic.activations import Activation
+from models.analysis.gains.limits import LIMIT
+from models.analysis.theory.meanfield import critical_weight_variance
+from models.analysis.theory.what_if import gain_with
+from models.analysis.verdict.causes import Case
+from models.analysis.verdict.shapes import Answer, Cause
+from models.analysis.verdict.wording import number
+from models.plan import Plan
+from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit
+from models.specs.remedy import REMEDIES, RemedySpec
+from models.specs.structural_remedies import (
+    ActivationRemedy,
+    BatchNormRemedy,
+    ForgetBiasRemedy,
+    InitRemedy,
+    IrnnRemedy,
+    LayerNormRemedy,
+    LstmRemedy,
+    OrthogonalInitRemedy,
+    PreNormRemedy,
+    ResidualRemedy,
+    ReZeroRemedy,
+    ScaledRemedy,
+    StandardiseRemedy,
+)
+from models.specs.training_remedies import ClipNormRemedy, LearningRateRemedy
+
+WORTH: Final = 0.5
+"""A remedy that leaves G beyond ±3 is named where it takes at least half of it away."""
+LARGEST_VARIANCE: Final = 10.0
+"""A critical σw² above (a sigmoid's is 103) drives φ into its flat ends: no initialisation to recommend."""
+LOWER_RATE: Final = 0.1
+HIGHER_RATE: Final = 3.0
+NAMED_INITS: Final[dict[float, InitSpec]] = {
+    1.0: LecunNormalInit(kind="lecun_normal"),
+    2.0: KaimingNormalInit(kind="kaiming_normal"),
+}
+
+
+def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
+    """The remedies worth trying, those that theory puts inside ±3 first, by |G|; the rate before them where training
+    at it was what broke the network. None for a healthy verdict.
+    """
+    if case.kind in {"healthy", "inconclusive"}:
+        return ()
+    found: set[str] = {case.kind, case.at_start.kind, *causes}
+    candidates = (remedy for remedy in _candidates(plan, case, causes) if _applies(plan, remedy))
+    structural = [answer for remedy in candidates if (answer := _structural(plan, case, remedy, found))]
+    structural.sort(key=lambda answer: abs(answer.predicted_gain or 0.0))
+    at_run_time = [answer for answer in _at_run_time(plan, case, causes) if answer.remedy in _applying(plan)]
+    if "learning_rate" in causes:  # what broke it comes before what mends its traces, such as dead units
+        at_run_time.sort(key=lambda answer: answer.remedy != "learning_rate")
+        return (*at_run_time, *structural)
+    return (*structural, *at_run_time)
+
+
+def _applying(plan: Plan) -> set[str]:
+    kind = plan.network.kind
+    return {name for name, remedy in REMEDIES.items() if kind in remedy.about.applies_to}  # type: ignore[attr-defined]
+
+
+def _applies(plan: Plan, remedy: RemedySpec) -> bool:
+    return remedy.kind in _applying(plan)
+
+
+def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[RemedySpec]:
+    """One remedy of each kind, with the parameter that fits this network's activation."""
+    if plan.network.recurrent:
+        yield from _over_time(plan)
+        return
+    if "depth_without_skip" in causes and not case.starts_beyond_over_depth:
+        yield from _skips(case)  # samples have become one point, which G does not tell and nothing else changes
+        return
+    activation = case.first_layer.activation
+    variance = None if activation is None else critical_weight_variance(activation, 0.0)
+    if variance is not None and variance <= LARGEST_VARIANCE and not case.measured.normalized:
+        yield InitRemedy(kind="init", init=_fitting_init(variance))
+        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=math.sqrt(variance))
+    if not case.measured.batch_norm:
+        yield BatchNormRemedy(kind="batch_norm")
+    if case.measured.batch_norm or not case.measured.normalized:
+        yield LayerNormRemedy(kind="layer_norm")
+    yield ActivationRemedy(kind="activation", function="leaky_relu" if _is_one_sided(activation) else "relu")
+    if case.has_skips or "depth_without_skip" in causes:
+        yield from _skips(case)
+
+
+def _skips(case: Case) -> Iterator[RemedySpec]:
+    if not case.has_skips:
+        yield ResidualRemedy(kind="residual")
+    yield ScaledRemedy(kind="scaled")
+    yield ReZeroRemedy(kind="rezero")
+    yield PreNormRemedy(kind="pre_norm")
+
+
+def _over_time(plan: Plan) -> Iterator[RemedySpec]:
+    """What changes ∂L/∂state per step; a gated cell keeps its gates."""
+    cells = {node.cell for node in plan.network.recurrent}
+    if "lstm" in cells:
+        yield ForgetBiasRemedy(kind="forget_bias", value=_forget_bias(plan))
+    else:
+        yield LstmRemedy(kind="lstm", forget_bias=_forget_bias(plan))
+    if not cells & {"lstm", "gru"}:
+        yield IrnnRemedy(kind="irnn")
+        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=math.sqrt(2.0) if "relu" in cells else 1.0)
+
+
+def _forget_bias(plan: Plan) -> float:
+    """Such that σ(b)^T = 1/e over T steps; 1, as is usual, where they are few."""
+    steps = max(node.steps for node in plan.network.recurrent)
+    return max(1.0, round(math.log(steps), 1))
+
+
+def _fitting_init(variance: float) -> InitSpec:
+    named = next((init for known, init in NAMED_INITS.items() if math.isclose(variance, known, rel_tol=1e-6)), None)
+    return named or GaussianInit(kind="gaussian", weight_variance=variance)
+
+
+def _is_one_sided(activation: Activation | None) -> bool:
+    return activation is not None and activation.function == "relu"
+
+
+def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> Answer | None:
+    """The remedy if it treats what was found, and theory puts G inside ±3 with it or at least halves it."""
+    about = remedy.about
+    gain = gain_with(plan, remedy) if found & set(about.treats) else None
+    if gain is None:
+        return None
+    now = case.predicted_gain if case.predicted_gain is not None else case.at_start.total_gain.mean
+    worth = abs(now) * WORTH if case.starts_beyond and now is not None else LIMIT
+    if abs(gain) > max(worth, LIMIT):
+        return None
+    axis = " over time" if plan.network.recurrent else ""
+    change = f"theory puts the total gain{axis} of the untrained network at {number(gain, signed=True)}"
+    before = "" if now is None else f" instead of {number(now, signed=True)}"
+    caution = f", which is still beyond ±{LIMIT:g}" if abs(gain) > LIMIT else ""
+    return Answer(
+        remedy=remedy.kind,
+        why=f"{about.title}: {change}{before}{caution}. Fails where: {about.fails_when}.",
+        spec=remedy.model_dump(mode="json", exclude_none=True),
+        predicted_gain=gain,
+    )
+
+
+def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
+    no_clip = case.kind == "vanishing" or any(remedy.kind == "clip_norm" for remedy in plan.run_time)
+    broke = case.measured.diverged or "learning_rate" in causes
+    # Adam divides by the gradient's own size, so clipping bounds no step of it.
+    if case.over_time == "exploding" and not no_clip:
+        why = "bounds a step where gradients explode over time; the ratios between steps stay as they are"
+        yield _answer(ClipNormRemedy(kind="clip_norm"), why)
+    elif broke and not no_clip and plan.optimizer.kind == "sgd":
+        why = "bounds the size of a step; all layers shrink by one factor, so the ratios between them stay as they are"
+        yield _answer(ClipNormRemedy(kind="clip_norm"), why)
+    if case.has_large_inputs and plan.dataset.standardise == "none":
+        yield _answer(StandardiseRemedy(kind="standardise"), "inputs of mean 0 and variance 1 put every layer in range")
+    rate = plan.optimizer.learning_rate
+    if "learning_rate" in causes:
+        why = "gradients are in range before the first step, and training at this rate broke them or the loss"
+        yield _answer(LearningRateRemedy(kind="learning_rate", value=rate * LOWER_RATE), why)
+    elif case.kind in {"stalled", "slow"} and "no_gradient_cause_found" in causes:
+        why = "gradients are in range, so the rate and the number of steps are what is left to vary"
+        yield _answer(LearningRateRemedy(kind="learning_rate", value=rate * HIGHER_RATE), why)
+
+
+def _answer(remedy: ClipNormRemedy | LearningRateRemedy | StandardiseRemedy, why: str) -> Answer:
+    return Answer(remedy=remedy.kind, why=why, spec=remedy.model_dump(mode="json", exclude_none=True))

@@ -1,0 +1,56 @@
+"""The Verdict of a run, and of a variant over its seeds: its shape, and the precedence of the headline.
+
+Findings are elsewhere: ``evidence.py`` and ``causes.py``, ``answers.py`` for remedies, ``sentences.py`` for words;
+``summary.py`` (a run) and ``variant.py`` (its seeds) join them.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeVar
+
+import numpy as np
+
+from models.analysis.gains.depth_axis import GradientFacts
+from models.analysis.verdict.shapes import Measured, RunKind
+
+FRACTION_LIMIT: Final = 0.5
+"""A hidden layer with more than this share of dead units, or of saturated entries, is named."""
+SHARE: Final = 0.8
+"""A variant has the value that at least this share of its seeds have."""
+
+Value = TypeVar("Value", bound=str)
+
+
+def headline(measured: Measured, at_start: GradientFacts, at_end: GradientFacts | None) -> RunKind:
+    """The contract's precedence: the first that holds."""
+    moments = [facts.kind for facts in (at_end, at_start) if facts is not None]
+    if measured.diverged:
+        return "exploding" if "exploding" in moments else "diverged"
+    if at_end is None:
+        return at_start.kind
+    if measured.trained == "yes":
+        return "healthy"
+    for kind in moments:
+        if kind in {"vanishing", "exploding"}:
+            return kind
+    return _without_gradient_reason(measured)
+
+
+def _without_gradient_reason(measured: Measured) -> RunKind:
+    if worst(measured.dead)[1] > FRACTION_LIMIT:
+        return "dead"
+    if worst(measured.saturated)[1] > FRACTION_LIMIT:
+        return "saturated"
+    return "stalled" if measured.trained == "no" else "slow"
+
+
+def worst(fractions: tuple[float, ...]) -> tuple[int, float]:
+    """(index, value) of the largest measured fraction; (0, 0.0) where none was."""
+    values = np.nan_to_num(np.array(fractions), nan=0.0)
+    index = int(values.argmax())
+    return index, float(values[index])
+
+
+def shared(counts: Mapping[Value, int]) -> Value | Literal["mixed"]:
+    """The value of at least 80 % of the seeds, else ``mixed``."""
+    value = max(counts, key=lambda key: counts[key])
+    return value if counts[value] >= SHARE * sum(counts.values()) else "mixed"

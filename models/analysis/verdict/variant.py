@@ -1,0 +1,131 @@
+"""The Verdict of a variant over its seeds, from its runs' summaries."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from models.analysis.gains.depth_axis import GradientFacts, TimeFacts, gradient_of_seeds
+from models.analysis.gains.time_axis import time_of_seeds, with_time
+from models.analysis.statistics.intervals import t_interval
+from models.analysis.verdict import evidence
+from models.analysis.verdict.headline import shared
+from models.analysis.verdict.near import near_of_seeds
+from models.analysis.verdict.sentences import verdict_sentence
+from models.analysis.verdict.shapes import CAUSES, Answer, Cause, Evidence, Outcome, RunSummary, TimeLevels, Verdict
+
+WELL: Final = frozenset({"healthy", "inconclusive"})
+
+
+def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
+    """One verdict for all seeds that ended; with one seed the run's own. ValueError for none."""
+    if not summaries:
+        message = "a verdict needs at least one run that ended"
+        raise ValueError(message)
+    if len(summaries) == 1:
+        return summaries[0].verdict
+    at_start, at_end = gradients(summaries)
+    verdicts = [run.verdict for run in summaries]
+    seeds = Counter(run.kind for run in verdicts)
+    outcome = outcome_of_seeds([run.outcome for run in verdicts])
+    named = [] if outcome.kind in WELL else [run for run in verdicts if run.kind not in WELL]
+    verdict = Verdict(
+        kind=outcome.kind,
+        at_start=at_start,
+        at_end=at_end,
+        trained=outcome.trained,
+        causes=outcome.causes,
+        conditions=summaries[0].facts.conditions,
+        sentence="",
+        evidence=tuple(_evidence(summaries, at_start, at_end)),
+        answers=_shared_answers(named),
+        seeds={str(value): count for value, count in seeds.items()},
+        near=near_of_seeds(verdicts, outcome_of_seeds),
+    )
+    return verdict.model_copy(update={"sentence": verdict_sentence(verdict)})
+
+
+def outcome_of_seeds(runs: Sequence[Outcome]) -> Outcome:
+    """What most runs say; causes that at least half of those in trouble have, where the variant is."""
+    kind = shared(Counter(run.kind for run in runs))
+    trained = Counter(run.trained for run in runs if run.trained is not None)
+    sick = [run for run in runs if run.kind not in WELL]
+    causes = _shared_causes(sick) if kind not in WELL else ()
+    return Outcome(kind=kind, trained=shared(trained) if trained else None, causes=causes)
+
+
+def gradients(summaries: Sequence[RunSummary]) -> tuple[GradientFacts, GradientFacts | None]:
+    """(at_start, at_end) over seeds; at_end null where nothing was trained."""
+    first = summaries[0]
+    batch_norm, resized, cut = first.batch_norm, first.resized, first.depth_cut
+    ends = [run.end for run in summaries if run.end is not None]
+    at_start = with_time(
+        gradient_of_seeds([run.start for run in summaries], batch_norm=batch_norm, resized=resized, cut=cut),
+        _times([[(its, its.start) for its in run.recurrent] for run in summaries]),
+    )
+    if not ends:
+        return at_start, None
+    at_end = gradient_of_seeds(ends, batch_norm=batch_norm, resized=resized, cut=cut)
+    trained = [[(its, its.end) for its in run.recurrent if its.end is not None] for run in summaries]
+    return at_start, with_time(at_end, _times([its for its in trained if its]))
+
+
+def _times(runs: Sequence[Sequence[tuple[TimeLevels, tuple[float, ...]]]]) -> list[TimeFacts]:
+    """The facts of every recurrent layer over the runs that have measured it."""
+    layers = [its for its, _ in runs[0]] if runs else []
+    return [time_of_seeds(its.layer, [run[index][1] for run in runs], its.steps) for index, its in enumerate(layers)]
+
+
+def _shared_causes(sick: Sequence[Outcome]) -> tuple[Cause, ...]:
+    counts = Counter(cause for run in sick for cause in run.causes)
+    return tuple(cause for cause in CAUSES if 2 * counts[cause] >= len(sick) > 0)
+
+
+def _shared_answers(verdicts: Sequence[Verdict]) -> tuple[Answer, ...]:
+    """As causes; theory speaks of the variant, so an answer's words are the same in every seed that has it."""
+    answers = [answer for verdict in verdicts for answer in verdict.answers]
+    counts = Counter(answer.remedy for answer in answers)
+    first: dict[str, Answer] = {}
+    for answer in answers:
+        first.setdefault(answer.remedy, answer)
+    return tuple(answer for remedy, answer in first.items() if 2 * counts[remedy] >= len(verdicts))
+
+
+def _evidence(
+    summaries: Sequence[RunSummary], at_start: GradientFacts, at_end: GradientFacts | None
+) -> Iterator[Evidence]:
+    """The gains over seeds, then the runs' other evidence, that of one kind taken together."""
+    model = summaries[0]
+    yield evidence.gain(model, at_start, evidence.START).model_copy(update={"seeds": at_start.total_gain.n})
+    spans = [run.end_steps for run in summaries if run.end_steps is not None]
+    if at_end is not None and spans:
+        yield evidence.gain(model, at_end, _span(spans)).model_copy(update={"seeds": at_end.total_gain.n})
+    others: dict[tuple[str, str], list[Evidence]] = {}
+    for run in summaries:
+        for item in run.verdict.evidence:
+            if item.statistic != evidence.TOTAL_GAIN:
+                others.setdefault((item.signal, item.statistic), []).append(item)
+    yield from (_together(items) for items in others.values())
+
+
+def _together(items: Sequence[Evidence]) -> Evidence:
+    """Means over the seeds that have it; all layers and steps that any of them names."""
+    spans = [item.steps for item in items if item.steps is not None]
+    return Evidence(
+        signal=items[0].signal,
+        layers=tuple(dict.fromkeys(layer for item in items for layer in item.layers)),
+        steps=_span(spans) if spans else None,
+        statistic=items[0].statistic,
+        value=_mean(item.value for item in items),
+        threshold=_mean(item.threshold for item in items),
+        margin=_mean(item.margin for item in items),
+        seeds=len(items),
+    )
+
+
+def _span(spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return min(first for first, _ in spans), max(last for _, last in spans)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return t_interval(known).mean if known else None

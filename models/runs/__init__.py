@@ -1,0 +1,50 @@
+"""State changes of experiments and runs, each one guarded write: 0 rows changed means it is no longer yours.
+
+The clock is the database's. Every function takes a session inside the caller's transaction and leaves the commit
+to it. NOTIFY goes out with the commit: ``clinic_queue`` wakes dispatchers, ``clinic_changed`` those who wait for
+an experiment, ``clinic_cancel`` the workers. What changes is told in the same transaction (``models/runs/events.py``).
+"""
+
+from models.runs.claims import (
+    beat,
+    cancel_requested,
+    claim,
+    keep_cadence,
+    keep_chance_level,
+    keep_checkpoint,
+    start_over,
+)
+from models.runs.endings import expire, fail, finish, give_back, settle, stop
+from models.runs.lease import Checkpoint, Claim, Lease
+from models.runs.submissions import cancel, existing, remove, retry, submit
+from models.runs.writes import CANCEL_CHANNEL, CHANGED_CHANNEL, QUEUE_CHANNEL, among, lock_runs, seconds
+
+__all__ = [
+    "CANCEL_CHANNEL",
+    "CHANGED_CHANNEL",
+    "QUEUE_CHANNEL",
+    "Checkpoint",
+    "Claim",
+    "Lease",
+    "among",
+    "beat",
+    "cancel",
+    "cancel_requested",
+    "claim",
+    "existing",
+    "expire",
+    "fail",
+    "finish",
+    "give_back",
+    "keep_cadence",
+    "keep_chance_level",
+    "keep_checkpoint",
+    "lock_runs",
+    "remove",
+    "retry",
+    "seconds",
+    "settle",
+    "start_over",
+    "stop",
+    "submit",
+]

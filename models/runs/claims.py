@@ -1,0 +1,169 @@
+"""The worker's side while a run is trained: claim it, keep its lease, note how far it is."""
+
+import uuid
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from models.runs import events
+from models.runs.endings import expire
+from models.runs.lease import Checkpoint, Claim, Lease
+from models.runs.writes import CHANGED_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, notify, seconds
+from models.status import State
+from models.storage.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experiment, Run, TraceChunk, TraceRollup
+
+
+class OverCapError(Exception):
+    """One run more than may be under way at once."""
+
+
+def claim(
+    session: Session, run_id: uuid.UUID, worker: str, lease_s: float, owner_limit: int | None = None
+) -> Claim | None:
+    """Take a queued run. None where another has it, it has ended, or its experiment is gone. A message may come late:
+    where the deadline has passed the run fails here; where one more would exceed the experiment's ``max_parallel`` or
+    ``owner_limit`` runs of its owner, it waits to be published again.
+    """
+    if expire(session, Run.id == run_id):
+        return None
+    try:
+        with session.begin_nested():
+            return _claim(session, run_id, worker, lease_s, owner_limit)
+    except OverCapError:
+        session.execute(update(Run).where(Run.id == run_id, Run.state == State.QUEUED).values(published_at=None))
+        return None
+
+
+def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, owner_limit: int | None) -> Claim | None:
+    token = uuid.uuid4()
+    row = session.execute(
+        update(Run)
+        .where(Run.id == run_id, Run.state == State.QUEUED, ~Run.held)
+        .values(
+            state=State.RUNNING,
+            attempt=Run.attempt + 1,
+            lease_token=token,
+            lease_until=func.clock_timestamp() + seconds(lease_s),
+            worker=worker,
+            step=func.coalesce(Run.checkpoint_step, 0),
+            raw_dropped_at=None,
+            started_at=func.coalesce(Run.started_at, func.clock_timestamp()),
+        )
+        .returning(
+            Run.experiment_id,
+            Run.variant,
+            Run.seed,
+            Run.attempt,
+            Run.learning_rate,
+            Run.trace_every,
+            Run.checkpoint_step,
+            Run.checkpoint_epochs,
+            Run.checkpoint_path,
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    lease = Lease(run_id, row.experiment_id, token, row.attempt)
+    session.execute(insert(Attempt).values(run_id=run_id, number=row.attempt, worker=worker))
+    checkpoint = None
+    if row.checkpoint_step is not None:
+        checkpoint = Checkpoint(row.checkpoint_step, row.checkpoint_epochs, row.checkpoint_path)
+    if row.attempt > 1:
+        _erase_trace(session, run_id, checkpoint)
+    asked = select(Experiment.spec, Experiment.owner).where(Experiment.id == row.experiment_id)
+    spec, owner = session.execute(asked).one()
+    _start(session, row.experiment_id)
+    events.tell_runs(session, row.experiment_id, [run_id])
+    # From here on no other claim of this experiment comes between.
+    _keep_to_caps(session, row.experiment_id, spec.max_parallel, owner, owner_limit)
+    events.tell_experiment(session, row.experiment_id)
+    notify(session, QUEUE_CHANNEL)
+    notify(session, CHANGED_CHANNEL, row.experiment_id)
+    return Claim(lease, spec, row.variant, row.seed, row.learning_rate, row.trace_every, checkpoint)
+
+
+def _keep_to_caps(
+    session: Session, experiment_id: uuid.UUID, max_parallel: int | None, owner: str, owner_limit: int | None
+) -> None:
+    """OverCapError where too many runs are under way, this one counted. The experiment is locked."""
+    running = select(func.count()).select_from(Run).where(Run.state == State.RUNNING)
+    if max_parallel is not None:
+        abreast = session.execute(running.where(Run.experiment_id == experiment_id)).scalar_one()
+        if abreast > max_parallel:
+            raise OverCapError
+    if owner_limit is not None:
+        # The last lock of a claim, and of claims alone.
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"clinic owner {owner}"))))
+        of_owner = running.join(Experiment, Experiment.id == Run.experiment_id).where(Experiment.owner == owner)
+        if session.execute(of_owner).scalar_one() > owner_limit:
+            raise OverCapError
+
+
+def _erase_trace(session: Session, run_id: uuid.UUID, checkpoint: Checkpoint | None) -> None:
+    """What an earlier attempt left beyond the checkpoint, or at all: nothing of it may stand beside the new one."""
+    step, epochs = (0, 0) if checkpoint is None else (checkpoint.step, checkpoint.epochs)
+    # A checkpoint lies between two chunks; of rollups the parts that reach beyond it go, and are folded anew.
+    for chunks in (TraceChunk, CurveChunk):
+        session.execute(delete(chunks).where(chunks.run_id == run_id, chunks.first_step >= step))
+    for rollups in (TraceRollup, CurveRollup):
+        end = rollups.first_step + rollups.records * rollups.stride
+        session.execute(delete(rollups).where(rollups.run_id == run_id, end > step))
+    session.execute(delete(EpochValue).where(EpochValue.run_id == run_id, EpochValue.epoch >= epochs))
+
+
+def _start(session: Session, experiment_id: uuid.UUID) -> None:
+    session.execute(
+        update(Experiment)
+        .where(Experiment.id == experiment_id, Experiment.state == State.QUEUED)
+        .values(state=State.RUNNING, started_at=func.clock_timestamp())
+    )
+
+
+def beat(session: Session, lease: Lease, lease_s: float, step: int | None = None) -> bool:
+    """Lengthen the lease, and say how far the run is. False: the lease is void, stop and write nothing."""
+    values: dict[str, Any] = {"lease_until": func.clock_timestamp() + seconds(lease_s)}
+    if step is not None:
+        values["step"] = func.greatest(Run.step, step)  # of the heart and the recorder either may be ahead
+    beaten = session.execute(update(Run).where(lease.holds()).values(**values))
+    if step is not None:
+        notify(session, CHANGED_CHANNEL, lease.experiment_id)
+    return bool(beaten.rowcount)  # type: ignore[attr-defined]
+
+
+def keep_chance_level(session: Session, lease: Lease, chance_level: float) -> None:
+    """Note what early losses are measured against; in a transaction that has beaten just now."""
+    session.execute(update(Run).where(lease.holds()).values(chance_level=chance_level))
+
+
+def keep_cadence(session: Session, lease: Lease, every: int) -> bool:
+    """Store what the recording budget chose, for this attempt and later ones. False: the lease is void."""
+    kept = session.execute(update(Run).where(lease.holds()).values(trace_every=every))
+    return bool(kept.rowcount)  # type: ignore[attr-defined]
+
+
+def keep_checkpoint(session: Session, lease: Lease, checkpoint: Checkpoint) -> bool:
+    """Note where the run can go on, together with the trace up to there. False: the lease is void."""
+    kept = session.execute(
+        update(Run)
+        .where(lease.holds())
+        .values(checkpoint_step=checkpoint.step, checkpoint_epochs=checkpoint.epochs, checkpoint_path=checkpoint.path)
+    )
+    return bool(kept.rowcount)  # type: ignore[attr-defined]
+
+
+def start_over(session: Session, lease: Lease) -> bool:
+    """The checkpoint is of no use: forget it and all that is stored of the run. False: the lease is void."""
+    begun = session.execute(update(Run).where(lease.holds()).values(step=0, **NO_CHECKPOINT))
+    if not begun.rowcount:  # type: ignore[attr-defined]
+        return False
+    _erase_trace(session, lease.run_id, None)
+    notify(session, CHANGED_CHANNEL, lease.experiment_id)
+    return True
+
+
+def cancel_requested(session: Session, lease: Lease) -> bool:
+    """Whether the run's experiment was asked to stop (or is gone)."""
+    asked = select(Experiment.cancel_requested_at).where(Experiment.id == lease.experiment_id)
+    row = session.execute(asked).one_or_none()
+    return row is None or row.cancel_requested_at is not None

@@ -1,0 +1,73 @@
+"""An experiment's comparison: computed from the summaries of its runs, stored once the last run has ended."""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
+from models.analysis.comparison.tuning import Tried
+from models.plan import expand
+from models.runs.rates import tried_of
+from models.status import Phase
+from models.storage.tables import Experiment, Run
+
+
+def compute(session: Session, *experiment_ids: uuid.UUID) -> Comparison:
+    """From what is stored now; honest about runs that are missing. The experiments must exist.
+
+    Several are compared with the baseline of the first; SpecError where their data differ.
+    """
+    return compare(*(_read(session, experiment_id) for experiment_id in experiment_ids))
+
+
+def _read(session: Session, experiment_id: uuid.UUID) -> Trial:
+    spec = session.execute(select(Experiment.spec).where(Experiment.id == experiment_id)).scalar_one()
+    query = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.position)
+    rows = session.execute(query).scalars().all()
+    trials = [_run_row(row) for row in rows if row.phase == Phase.TRIAL]
+    return Trial(str(experiment_id), spec, expand(spec), trials, _tried(rows))
+
+
+def _run_row(row: Run) -> RunRow:
+    reason = None if row.error is None else row.error.get("title")
+    return RunRow(row.variant, row.seed, row.state, row.summary, row.learning_rate, reason)
+
+
+def _tried(rows: Sequence[Run]) -> Mapping[str, Sequence[Tried]]:
+    names = dict.fromkeys(row.variant for row in rows if row.phase == Phase.TUNE)
+    return {name: tried_of(row for row in rows if row.variant == name) for name in names}
+
+
+def missing(session: Session, limit: int) -> Sequence[uuid.UUID]:
+    """Experiments that have ended and have no comparison stored: the last run was cancelled in the queue, or its worker
+    has died. At most ``limit``, those first that ended first.
+    """
+    query = (
+        select(Experiment.id)
+        .where(Experiment.ended_at.is_not(None), Experiment.comparison.is_(None))
+        .order_by(Experiment.ended_at)
+        .limit(limit)
+    )
+    return session.execute(query).scalars().all()
+
+
+def store_if_ended(session: Session, experiment_id: uuid.UUID) -> None:
+    """Keep the comparison of an experiment that has ended, so that reading it costs one row."""
+    ended = select(Experiment.ended_at).where(Experiment.id == experiment_id, Experiment.comparison.is_(None))
+    ended_at = session.execute(ended).scalar_one_or_none()
+    if ended_at is not None:
+        store(session, experiment_id, ended_at)
+
+
+def store(session: Session, experiment_id: uuid.UUID, ended_at: dt.datetime) -> None:
+    """Keep the comparison as it is now, and its verdict on the baseline; not after a retry, which ends otherwise."""
+    comparison = compute(session, experiment_id)
+    verdict = comparison.variants[0].verdict
+    session.execute(
+        update(Experiment)
+        .where(Experiment.id == experiment_id, Experiment.ended_at == ended_at)
+        .values(comparison=comparison.model_dump(mode="json"), verdict=None if verdict is None else verdict.kind)
+    )

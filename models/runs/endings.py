@@ -1,0 +1,158 @@
+"""How a run ends, or goes back to the queue, and its experiment with it."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from models.analysis.verdict.shapes import RunSummary
+from models.runs import events
+from models.runs.lease import Lease
+from models.runs.progress import progress_of
+from models.runs.writes import (
+    CHANGED_CHANNEL,
+    QUEUE_CHANNEL,
+    among,
+    lock_runs,
+    notify,
+)
+from models.status import State, settled
+from models.storage.tables import Attempt, Experiment, Run
+
+_LATE = {"title": "Deadline passed", "detail": "the experiment's deadline passed before the run started"}
+_SPENT = {"title": "Budget spent", "detail": "the experiment's device_seconds were spent before it started"}
+
+
+def finish(  # noqa: PLR0913, PLR0917 -- all that the end of a run brings
+    session: Session,
+    lease: Lease,
+    summary: RunSummary,
+    device: str,
+    versions: Mapping[str, str],
+    loss: float | None = None,
+) -> bool:
+    """running → succeeded, with what the trial learned, and its last loss. False: the lease is void."""
+    return _end(
+        session,
+        lease,
+        State.SUCCEEDED,
+        "finished",
+        loss,
+        outcome=summary.facts.outcome,
+        summary=summary,
+        device=device,
+        versions=dict(versions),
+        step=Run.steps,
+        device_s=summary.facts.device_seconds,
+    )
+
+
+def fail(session: Session, lease: Lease, error: Mapping[str, Any]) -> bool:
+    """running → failed: the work could not be done, and trying again would not help."""
+    return _end(session, lease, State.FAILED, str(error.get("detail", "failed")), error=dict(error))
+
+
+def stop(session: Session, lease: Lease, reason: str = "cancelled") -> bool:
+    """running → cancelled, as asked."""
+    return _end(session, lease, State.CANCELLED, reason)
+
+
+def give_back(session: Session, lease: Lease, reason: str) -> bool:
+    """running → queued: the worker cannot go on (it is being shut down), another may."""
+    return _end(session, lease, State.QUEUED, reason, published_at=None)
+
+
+def _end(session: Session, lease: Lease, state: State, reason: str, loss: float | None = None, **values: Any) -> bool:
+    ended_at = func.clock_timestamp() if state.is_finished else None
+    unaffordable = _unaffordable(session, lease, values["device_s"]) if state is State.SUCCEEDED else []
+    ended = session.execute(
+        update(Run)
+        .where(lease.holds())
+        .values(state=state, lease_token=None, lease_until=None, ended_at=ended_at, **values)
+    )
+    if not ended.rowcount:  # type: ignore[attr-defined]
+        return False
+    _end_attempts(session, [(lease.run_id, lease.attempt)], reason)
+    _stop_unaffordable(session, unaffordable)
+    # The experiment is locked from here on, so no run may be locked any more.
+    if loss is not None:
+        events.tell_progress(session, lease.experiment_id, lease.run_id, loss)
+    events.tell_runs(session, lease.experiment_id, [lease.run_id], None if state is State.SUCCEEDED else reason)
+    events.tell_runs(session, lease.experiment_id, unaffordable, _SPENT["detail"])
+    settle(session, lease.experiment_id)
+    notify(session, QUEUE_CHANNEL)
+    return True
+
+
+def _end_attempts(session: Session, attempts: Sequence[tuple[uuid.UUID, int]], reason: str) -> None:
+    session.execute(
+        update(Attempt)
+        .where(tuple_(Attempt.run_id, Attempt.number).in_(attempts))
+        .values(ended_at=func.clock_timestamp(), reason=reason)
+    )
+
+
+def _unaffordable(session: Session, lease: Lease, device_s: float) -> Sequence[uuid.UUID]:
+    """The queued runs that are not to start, where this one spends its experiment's budget; locked together with it."""
+    others = select(func.coalesce(func.sum(Run.device_s), 0.0)).where(
+        Run.experiment_id == lease.experiment_id, Run.id != lease.run_id
+    )
+    spent = others.scalar_subquery() + device_s
+    overdrawn = select(Experiment.id).where(Experiment.id == lease.experiment_id, Experiment.budget_s <= spent)
+    concerned = or_(Run.state == State.QUEUED, Run.id == lease.run_id)
+    locked = lock_runs(session, Run.experiment_id.in_(overdrawn), concerned)
+    return [run_id for run_id in locked if run_id != lease.run_id]
+
+
+def _stop_unaffordable(session: Session, run_ids: Sequence[uuid.UUID]) -> None:
+    if run_ids:
+        stopped = {"state": State.CANCELLED, "ended_at": func.clock_timestamp(), "error": _SPENT}
+        session.execute(update(Run).where(among(run_ids)).values(**stopped))
+
+
+def settle(session: Session, experiment_id: uuid.UUID) -> None:
+    """Give the experiment its end state if that was its last run. Its row is locked: two ends come one by one."""
+    row = session.execute(
+        select(Experiment.state, Experiment.cancel_requested_at)
+        .where(Experiment.id == experiment_id)
+        # The lock that telling takes as well, so that none is ever raised to a stronger one.
+        .with_for_update(key_share=True)
+    ).one_or_none()
+    if row is None:
+        return
+    progress = progress_of(session, [experiment_id])[experiment_id]
+    state = settled(progress.counts, cancel_accepted=row.cancel_requested_at is not None)
+    if state is not None and not State(row.state).is_finished:
+        session.execute(
+            update(Experiment)
+            .where(Experiment.id == experiment_id)
+            .values(state=state, ended_at=func.clock_timestamp())
+        )
+    events.tell_experiment(session, experiment_id, progress)
+    notify(session, CHANGED_CHANNEL, experiment_id)
+
+
+def expire(session: Session, *conditions: ColumnElement[bool]) -> int:
+    """Fail the queued runs, those that meet the conditions, of experiments whose deadline has passed. How many."""
+    late = select(Experiment.id).where(
+        Experiment.deadline <= func.clock_timestamp(), Experiment.state.in_([State.QUEUED, State.RUNNING])
+    )
+    locked = lock_runs(session, Run.experiment_id.in_(late), Run.state == State.QUEUED, *conditions)
+    if not locked:
+        return 0
+    expired = session.execute(
+        update(Run)
+        .where(among(locked))
+        .values(state=State.FAILED, ended_at=func.clock_timestamp(), error=_LATE)
+        .returning(Run.experiment_id, Run.id)
+    )
+    failed: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+    for experiment_id, run_id in expired:
+        failed[experiment_id].append(run_id)
+    for experiment_id in sorted(failed):
+        events.tell_runs(session, experiment_id, failed[experiment_id], _LATE["detail"])
+        settle(session, experiment_id)
+    return sum(map(len, failed.values()))

@@ -1,0 +1,129 @@
+"""What happened to an experiment, told in numbered rows by the transaction in which it happens.
+
+A reader goes on after the last number that it saw, so within an experiment a smaller number must never appear after
+a larger one. Whoever tells therefore locks the experiment's row first, takes numbers then, and holds the lock until
+the commit: numbers are in the order of commits (decision 9). So telling comes last in a transaction: after every
+lock of a run, as locks are taken runs before their experiment, and with little left to do before the commit.
+
+An event that another one outdates (``newest_of``) is replaced by it, under a new number: of a run's progress and of
+an experiment's counts there is one row each, and their readers see the newest.
+"""
+
+import json
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from models.runs.progress import Progress, progress_of
+from models.status import State
+from models.storage.tables import Event, Experiment
+
+_RUNS = text("""
+WITH told AS (SELECT id FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE)
+INSERT INTO event (experiment_id, kind, data)
+SELECT told.id, 'run', jsonb_build_object(
+    'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'state', run.state,
+    'outcome', run.outcome, 'attempt', run.attempt, 'reason', CAST(:reason AS text)
+)
+FROM told JOIN run ON run.experiment_id = told.id
+WHERE run.id = ANY(:run_ids)
+ORDER BY run.position
+""")
+
+_PROGRESS = text("""
+WITH told AS (SELECT id FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE)
+INSERT INTO event (experiment_id, kind, newest_of, data)
+SELECT told.id, 'progress', run.id, jsonb_build_object(
+    'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'step', run.step,
+    'steps', run.steps, 'loss', CAST(:loss AS double precision), 'nonfinite', CAST(:nonfinite AS boolean)
+)
+FROM told JOIN run ON run.experiment_id = told.id
+WHERE run.id = :run_id
+ON CONFLICT (newest_of) DO UPDATE SET id = excluded.id, data = excluded.data, at = excluded.at
+""")
+
+_EXPERIMENT = text("""
+INSERT INTO event (experiment_id, kind, newest_of, data)
+SELECT experiment.id, 'experiment',
+    CASE WHEN experiment.state = (
+        SELECT data ->> 'state' FROM event
+        WHERE experiment_id = experiment.id AND kind = 'experiment' ORDER BY id DESC LIMIT 1
+    ) THEN experiment.id END,
+    jsonb_build_object('state', experiment.state) || CAST(:progress AS jsonb)
+FROM experiment WHERE experiment.id = :experiment_id
+ON CONFLICT (newest_of) DO UPDATE SET id = excluded.id, data = excluded.data, at = excluded.at
+""")
+
+
+def tell_runs(
+    session: Session, experiment_id: uuid.UUID, run_ids: Sequence[uuid.UUID], reason: str | None = None
+) -> None:
+    """These runs have changed their state; they are told as their rows are now."""
+    if run_ids:
+        values = {"experiment_id": experiment_id, "run_ids": list(run_ids), "reason": reason}
+        session.execute(_RUNS, values)
+
+
+def tell_progress(session: Session, experiment_id: uuid.UUID, run_id: uuid.UUID, loss: float) -> None:
+    """A run is as far as its row says, with this newest loss. The last statement before the commit, please."""
+    finite = math.isfinite(loss)
+    values = {"loss": loss if finite else None, "nonfinite": not finite}
+    session.execute(_PROGRESS, {"experiment_id": experiment_id, "run_id": run_id, **values})
+
+
+def tell_experiment(session: Session, experiment_id: uuid.UUID, progress: Progress | None = None) -> None:
+    """Its state or the states of its runs have changed. A new state is kept; new counts replace the last ones.
+
+    ``progress``: where the caller has counted, under the experiment's lock.
+    """
+    if progress is None:
+        # A statement of its own: the counts must see what those have committed who had the lock before.
+        session.execute(select(Experiment.id).where(Experiment.id == experiment_id).with_for_update(key_share=True))
+        progress = progress_of(session, [experiment_id])[experiment_id]
+    told = {"progress": progress.share, "runs": dict.fromkeys(State, 0) | dict(progress.counts)}
+    session.execute(_EXPERIMENT, {"experiment_id": experiment_id, "progress": json.dumps(told)})
+
+
+# --- the reader's side -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event: its number, what it is about (``experiment``, ``run`` or ``progress``), and what it says."""
+
+    number: int
+    kind: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The state of the experiment, and the events after a number; both of one moment."""
+
+    state: State
+    events: list[Told]
+
+
+def news(session: Session, experiment_id: uuid.UUID, after: int, limit: int) -> News | None:
+    """At most ``limit`` events, oldest first. None: there is no such experiment."""
+    rows = session.execute(
+        select(Experiment.state, Event.id, Event.kind, Event.data)
+        .outerjoin(Event, (Event.experiment_id == Experiment.id) & (Event.id > after))
+        .where(Experiment.id == experiment_id)
+        .order_by(Event.id)
+        .limit(limit)
+    ).all()
+    if not rows:
+        return None
+    return News(State(rows[0].state), [Told(row.id, row.kind, row.data) for row in rows if row.id is not None])
+
+
+def last_number(session: Session, experiment_id: uuid.UUID) -> int:
+    """Of the newest event, 0 before the first. It never becomes smaller: what is replaced gets a larger number."""
+    newest = select(func.coalesce(func.max(Event.id), 0)).where(Event.experiment_id == experiment_id)
+    return int(session.execute(newest).scalar_one())

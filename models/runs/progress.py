@@ -1,0 +1,37 @@
+"""How far experiments are: how many runs in each state, and the share of all their steps that is done."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from models.status import State
+from models.storage.tables import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``counts`` has the states that some run is in; ``share`` is of steps, 0 to 1."""
+
+    counts: Mapping[State, int]
+    share: float
+
+
+def progress_of(session: Session, experiment_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Progress]:
+    """Of all these experiments in one statement. A run that has ended counts whole."""
+    steps = func.greatest(Run.steps, 1)
+    done = func.sum(case((Run.state.in_([State.QUEUED, State.RUNNING]), Run.step), else_=steps))
+    rows = session.execute(
+        select(Run.experiment_id, Run.state, func.count(), done, func.sum(steps))
+        .where(Run.experiment_id.in_(experiment_ids))
+        .group_by(Run.experiment_id, Run.state)
+    ).all()
+    answer: dict[uuid.UUID, Progress] = {}
+    for experiment_id in experiment_ids:
+        mine = [row for row in rows if row[0] == experiment_id]
+        total = sum(int(row[4]) for row in mine)
+        share = sum(int(row[3]) for row in mine) / total if total else 0.0
+        answer[experiment_id] = Progress({State(row[1]): row[2] for row in mine}, share)
+    return answer

@@ -1,0 +1,134 @@
+"""Which run is next, and which was lost: the dispatcher's questions, each one guarded write.
+
+Order is decided here in SQL, never in Redis. Any number of dispatchers may ask at once.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from models import runs
+from models.status import State
+from models.storage.tables import Experiment, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A run to publish, and the device its experiment asks for."""
+
+    run_id: uuid.UUID
+    device: str
+
+
+def take_unpublished(
+    session: Session, window: int, republish_after_s: float, owner_limit: int | None = None
+) -> list[Queued]:
+    """Mark as published, and return, the queued runs whose turn it is: highest priority first, then fair
+    between owners, then oldest first. At most ``window`` published runs of each ``device`` are left unclaimed at any
+    time, so that those for which there is no worker hold up nobody else; what nobody claimed in
+    ``republish_after_s`` is published again, so a lost message costs time only.
+
+    Neither an experiment's ``max_parallel`` nor ``owner_limit`` runs of one owner are exceeded.
+    """
+    # One dispatcher chooses at a time: what another one has just marked counts.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(runs.QUEUE_CHANNEL))))
+    stale = func.clock_timestamp() - runs.seconds(republish_after_s)
+    parameters = {"stale_s": republish_after_s, "owner_limit": owner_limit, "window": window}
+    chosen = [(row.id, row.device) for row in session.execute(_NEXT_RUNS, parameters)]
+    marked = session.execute(
+        update(Run)
+        .where(
+            Run.id.in_([run_id for run_id, _ in chosen]),
+            Run.state == State.QUEUED,
+            or_(Run.published_at.is_(None), Run.published_at < stale),
+        )
+        .values(published_at=func.clock_timestamp())
+        .returning(Run.id)
+    ).scalars()
+    still_queued = set(marked)
+    return [Queued(run_id, device) for run_id, device in chosen if run_id in still_queued]
+
+
+# Fairness: an owner's k-th waiting run counts behind the runs that the owner has under way already. Caps come first,
+# so that a run which has to wait takes nobody's turn. FOR UPDATE SKIP LOCKED passes by what a worker claims just now.
+_NEXT_RUNS = text("""
+WITH under_way AS (
+    SELECT r.experiment_id, e.owner, r.state, e.spec ->> 'device' AS device
+    FROM run r JOIN experiment e ON e.id = r.experiment_id
+    WHERE r.state = 'running' OR (
+        r.state = 'queued' AND r.published_at >= clock_timestamp() - make_interval(secs => :stale_s)
+    )
+), parallel AS (
+    SELECT experiment_id AS id, count(*) AS n FROM under_way GROUP BY experiment_id
+), busy AS (
+    SELECT owner, count(*) AS n FROM under_way GROUP BY owner
+), unclaimed AS (
+    SELECT device, count(*) AS n FROM under_way WHERE state = 'queued' GROUP BY device
+), waiting AS (
+    SELECT r.id, r.position, e.id AS experiment_id, e.owner, e.priority, e.created_at, e.max_parallel,
+        e.spec ->> 'device' AS device,
+        coalesce(p.n, 0) + row_number() OVER (PARTITION BY e.id ORDER BY r.position) AS abreast
+    FROM run r JOIN experiment e ON e.id = r.experiment_id LEFT JOIN parallel p ON p.id = e.id
+    WHERE r.state = 'queued' AND NOT r.held AND (e.deadline IS NULL OR e.deadline > clock_timestamp())
+        AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
+        AND (r.published_at IS NULL OR r.published_at < clock_timestamp() - make_interval(secs => :stale_s))
+), allowed AS (
+    SELECT w.*, coalesce(b.n, 0) + row_number() OVER (
+        PARTITION BY w.owner ORDER BY w.priority DESC, w.created_at, w.experiment_id, w.position
+    ) AS turn
+    FROM waiting w LEFT JOIN busy b ON b.owner = w.owner
+    WHERE w.max_parallel IS NULL OR w.abreast <= w.max_parallel
+), next AS (
+    SELECT a.*, coalesce(u.n, 0) + row_number() OVER (
+        PARTITION BY a.device ORDER BY a.priority DESC, a.turn, a.created_at, a.position
+    ) AS place
+    FROM allowed a LEFT JOIN unclaimed u ON u.device = a.device
+    WHERE CAST(:owner_limit AS bigint) IS NULL OR a.turn <= CAST(:owner_limit AS bigint)
+)
+SELECT r.id, n.device FROM next n JOIN run r ON r.id = n.id
+WHERE n.place <= :window
+ORDER BY n.priority DESC, n.turn, n.created_at, n.position
+FOR UPDATE OF r SKIP LOCKED
+""")
+
+
+def reap(session: Session, max_attempts: int) -> int:
+    """Give back every run whose lease has run out; those tried ``max_attempts`` times fail. How many."""
+    return _reap_where(session, Run.lease_until < func.clock_timestamp(), "lease lost", max_attempts)
+
+
+def reap_worker(
+    session: Session, run_id: uuid.UUID, worker: str, max_attempts: int, reason: str = "worker process died"
+) -> int:
+    """Give back at once the run of a worker process that is dead, or about to be. How many runs: 0 or 1."""
+    held = (Run.id == run_id) & (Run.worker == worker)
+    return _reap_where(session, held, reason, max_attempts)
+
+
+def _reap_where(session: Session, condition: ColumnElement[bool], reason: str, max_attempts: int) -> int:
+    lost = session.execute(
+        select(
+            Run.id,
+            Run.lease_token,
+            Run.experiment_id,
+            Run.attempt,
+            (Run.attempt - Run.forgiven).label("tried"),
+            Experiment.cancel_requested_at,
+        )
+        .join(Experiment, Experiment.id == Run.experiment_id)
+        .where(Run.state == State.RUNNING, condition)
+        .order_by(Run.experiment_id)
+        .with_for_update(of=Run, skip_locked=True)
+    ).all()
+    for row in lost:
+        lease = runs.Lease(row.id, row.experiment_id, row.lease_token, row.attempt)
+        if row.cancel_requested_at is not None:
+            runs.stop(session, lease)
+        elif row.tried >= max_attempts:
+            detail = f"{reason} in the last of {row.tried} attempts; no more are made"
+            runs.fail(session, lease, {"title": "Worker lost", "detail": detail})
+        else:
+            runs.give_back(session, lease, reason)
+    return len(lost)

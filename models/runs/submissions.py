@@ -1,0 +1,141 @@
+"""The client's side: experiments and their runs are written, cancelled, queued again, deleted."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Uuid, any_, delete, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+from uuid6 import uuid7
+
+from models.plan import Variant
+from models.runs import events
+from models.runs.endings import settle
+from models.runs.writes import CANCEL_CHANNEL, CHANGED_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify
+from models.specs.experiment import ExperimentSpec
+from models.status import Phase, State
+from models.storage.tables import Experiment, Run
+
+
+def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], owner: str) -> uuid.UUID:
+    """Write the experiment and all its runs as queued. The rows are the outbox; nothing else is sent."""
+    experiment_id = uuid.UUID(int=uuid7().int)
+    session.execute(
+        insert(Experiment).values(
+            id=experiment_id,
+            owner=owner,
+            name=spec.name,
+            priority=spec.priority,
+            labels=spec.labels,
+            spec=spec,
+            not_before=spec.not_before,
+            deadline=spec.deadline,
+            max_parallel=spec.max_parallel,
+            budget_s=None if spec.budget is None else spec.budget.device_seconds,
+        )
+    )
+    arms = list(_arms(spec, variants))
+    run_ids = [uuid.UUID(int=uuid7().int) for _ in arms]
+    session.execute(
+        insert(Run),
+        [
+            {
+                "id": run_ids[position],
+                "experiment_id": experiment_id,
+                "variant": arm.variant.name,
+                "position": position,
+                "seed": arm.seed,
+                "steps": arm.variant.plan.steps,
+                "phase": arm.phase,
+                "learning_rate": arm.learning_rate,
+                "held": spec.tune is not None and arm.phase is Phase.TRIAL,
+            }
+            for position, arm in enumerate(arms)
+        ],
+    )
+    events.tell_experiment(session, experiment_id)
+    events.tell_runs(session, experiment_id, run_ids)
+    notify(session, QUEUE_CHANNEL)
+    return experiment_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    variant: Variant
+    seed: int
+    phase: Phase = Phase.TRIAL
+    learning_rate: float | None = None
+
+
+def _arms(spec: ExperimentSpec, variants: Sequence[Variant]) -> Iterator[_Arm]:
+    """Tuning first. Seeds outermost: every variant has its first seed before any has its second, so that a partial
+    answer compares.
+    """
+    if spec.tune is not None:
+        for seed in spec.tune.seed_list():
+            for variant in variants:
+                yield from (_Arm(variant, seed, Phase.TUNE, rate) for rate in spec.tune.learning_rate)
+    for seed in spec.seed_list():
+        yield from (_Arm(variant, seed) for variant in variants)
+
+
+def existing(session: Session, experiment_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the experiments that there are."""
+    asked = literal(list(experiment_ids), ARRAY(Uuid))
+    return set(session.execute(select(Experiment.id).where(Experiment.id == any_(asked))).scalars())
+
+
+def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
+    """Ask an experiment to stop: queued runs end now, running ones between two steps. False if it had ended."""
+    cancelled = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.QUEUED)
+    session.execute(update(Run).where(among(cancelled)).values(state=State.CANCELLED, ended_at=func.clock_timestamp()))
+    asked = session.execute(
+        update(Experiment)
+        .where(Experiment.id == experiment_id, Experiment.state.in_([State.QUEUED, State.RUNNING]))
+        .values(cancel_requested_at=func.coalesce(Experiment.cancel_requested_at, func.clock_timestamp()))
+    )
+    if not asked.rowcount:  # type: ignore[attr-defined]
+        return False
+    notify(session, CANCEL_CHANNEL, experiment_id)
+    events.tell_runs(session, experiment_id, cancelled, "cancelled before it started")
+    settle(session, experiment_id)
+    return True
+
+
+def retry(session: Session, experiment_id: uuid.UUID) -> int:
+    """Queue the failed runs again, each with all its attempts before it. How many; 0 changes nothing."""
+    retried = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.FAILED)
+    if not retried:
+        return 0
+    session.execute(
+        update(Run)
+        .where(among(retried))
+        .values(
+            state=State.QUEUED,
+            error=None,
+            ended_at=None,
+            published_at=None,
+            forgiven=Run.attempt,
+            # What failed may fail again from there, so a retry begins at step 0.
+            **NO_CHECKPOINT,
+        )
+    )
+    session.execute(
+        update(Experiment)
+        .where(Experiment.id == experiment_id)
+        .values(state=State.RUNNING, ended_at=None, cancel_requested_at=None, comparison=None, verdict=None)
+    )
+    events.tell_runs(session, experiment_id, retried, "retried")
+    events.tell_experiment(session, experiment_id)
+    notify(session, QUEUE_CHANNEL)
+    notify(session, CHANGED_CHANNEL, experiment_id)
+    return len(retried)
+
+
+def remove(session: Session, experiment_id: uuid.UUID) -> None:
+    """Delete an experiment with all its rows. A worker that trains one of its runs finds its lease void."""
+    lock_runs(session, Run.experiment_id == experiment_id, ends=True)
+    session.execute(delete(Experiment).where(Experiment.id == experiment_id))
+    notify(session, CANCEL_CHANNEL, experiment_id)
+    notify(session, CHANGED_CHANNEL, experiment_id)

@@ -1,0 +1,296 @@
+"""The rows. Postgres is the truth: a run row is at once record, outbox entry and lease.
+
+Relations are read by explicit joins; nothing here loads lazily.
+"""
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL, TIMESTAMP, UUID
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from models.analysis.verdict.shapes import RunSummary
+from models.specs.experiment import ExperimentSpec
+from models.specs.uploaded import UploadedFacts
+from models.storage.columns import PydanticColumn
+
+Instant = TIMESTAMP(timezone=True)
+NOW = text("clock_timestamp()")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy reads this class attribute
+        uuid.UUID: UUID(as_uuid=True),
+        dt.datetime: Instant,
+        dict[str, Any]: JSONB(none_as_null=True),  # absent is NULL, which SQL can ask for
+        str: String,
+    }
+
+
+class Experiment(Base):
+    """What was asked, whose it is, and how far it is."""
+
+    __tablename__ = "experiment"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    name: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="queued")
+    priority: Mapped[int]
+    labels: Mapped[dict[str, Any]]
+    spec: Mapped[ExperimentSpec] = mapped_column(PydanticColumn(ExperimentSpec))
+    not_before: Mapped[dt.datetime | None]
+    deadline: Mapped[dt.datetime | None]
+    max_parallel: Mapped[int | None]
+    budget_s: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    started_at: Mapped[dt.datetime | None]
+    ended_at: Mapped[dt.datetime | None]
+    cancel_requested_at: Mapped[dt.datetime | None]
+    comparison: Mapped[dict[str, Any] | None]
+    verdict: Mapped[str | None]
+    """The kind that the stored comparison gives its baseline."""
+
+    __table_args__ = (
+        Index("ix_experiment_owner_id", "owner", "id"),
+        Index("ix_experiment_state_id", "state", "id"),
+        Index("ix_experiment_verdict_id", "verdict", "id"),
+        Index("ix_experiment_not_compared", "ended_at", postgresql_where=text("comparison IS NULL")),
+        Index("ix_experiment_deadline", "deadline", postgresql_where=text("state IN ('queued', 'running')")),
+    )
+
+
+class Run(Base):
+    """One variant under one seed. ``lease_token`` is held by the attempt that may write."""
+
+    __tablename__ = "run"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    experiment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("experiment.id", ondelete="CASCADE"))
+    variant: Mapped[str]
+    position: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str] = mapped_column(server_default="trained")
+    phase: Mapped[str] = mapped_column(server_default="trial")
+    """``tune``: it tries a learning rate; ``trial``: it is compared."""
+    learning_rate: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
+    """That tuning tries or has chosen; NULL: the variant's own."""
+    held: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Queued, and waits for its variant's tuning."""
+    state: Mapped[str] = mapped_column(server_default="queued")
+    outcome: Mapped[str | None]
+    step: Mapped[int] = mapped_column(server_default="0")
+    steps: Mapped[int]
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    forgiven: Mapped[int] = mapped_column(server_default="0")
+    """Attempts made before the last retry was asked for: they do not count against the cap."""
+    worker: Mapped[str | None]
+    lease_token: Mapped[uuid.UUID | None]
+    lease_until: Mapped[dt.datetime | None]
+    published_at: Mapped[dt.datetime | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    started_at: Mapped[dt.datetime | None]
+    ended_at: Mapped[dt.datetime | None]
+    device: Mapped[str | None]
+    device_s: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
+    versions: Mapped[dict[str, Any] | None]
+    summary: Mapped[RunSummary | None] = mapped_column(PydanticColumn(RunSummary))
+    error: Mapped[dict[str, Any] | None]
+    chance_level: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
+    """The loss of knowing nothing but how often each label is: what early losses are measured against."""
+    trace_every: Mapped[int | None]
+    """The cadence that a recording budget chose."""
+    raw_dropped_at: Mapped[dt.datetime | None]
+    """When retention took the raw chunks, of which the rollups are left."""
+    checkpoint_step: Mapped[int | None]
+    """The first step that the newest checkpoint has not made: the next attempt begins there."""
+    checkpoint_epochs: Mapped[int | None]
+    checkpoint_path: Mapped[str | None]
+
+    __table_args__ = (
+        Index("ix_run_experiment_id_position", "experiment_id", "position", unique=True),
+        Index("ix_run_held", "experiment_id", postgresql_where=text("held AND state = 'queued'")),
+        Index("ix_run_queued", "created_at", postgresql_where=text("state = 'queued'")),
+        Index("ix_run_running", "lease_until", postgresql_where=text("state = 'running'")),
+    )
+
+
+class Attempt(Base):
+    """One try at a run: who, when, and why it ended."""
+
+    __tablename__ = "attempt"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    worker: Mapped[str]
+    started_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    ended_at: Mapped[dt.datetime | None]
+    reason: Mapped[str | None]
+
+
+class Idempotency(Base):
+    """The answer that a client's ``Idempotency-Key`` got, to be given again."""
+
+    __tablename__ = "idempotency"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    answer: Mapped[dict[str, Any]]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (Index("ix_idempotency_created_at", "created_at"),)
+
+
+class Event(Base):
+    """What happened to an experiment, numbered: a reader that was away goes on after the last number it saw."""
+
+    __tablename__ = "event"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    experiment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("experiment.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    newest_of: Mapped[uuid.UUID | None] = mapped_column(unique=True)
+    """The run or experiment whose newest such event this is; the next one replaces it."""
+    data: Mapped[dict[str, Any]]
+    at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (Index("ix_event_experiment_id_id", "experiment_id", "id"),)
+
+
+class Dataset(Base):
+    """One version of an owner's data set. Its arrays lie in files (``files.py``), named by ``version``."""
+
+    __tablename__ = "dataset"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    name: Mapped[str]
+    version: Mapped[str]
+    facts: Mapped[UploadedFacts] = mapped_column(PydanticColumn(UploadedFacts))
+    class_names: Mapped[list[str] | None] = mapped_column(JSONB)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    put_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    """When this content was last sent under this name: the newest is what the name means."""
+
+    __table_args__ = (
+        UniqueConstraint("owner", "name", "version"),
+        Index("ix_dataset_version", "version"),
+    )
+
+
+Reals = ARRAY(REAL, dimensions=1)
+Doubles = ARRAY(DOUBLE_PRECISION, dimensions=1)
+
+
+class TraceChunk(Base):
+    """Up to 200 records of one layer: step of record i = ``first_step + i·stride``; an array per signal.
+
+    The newest chunk of a layer is open (``sealed`` false) and replaced as it grows.
+    """
+
+    __tablename__ = "trace_chunk"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    layer_index: Mapped[int] = mapped_column(primary_key=True)
+    chunk: Mapped[int] = mapped_column(primary_key=True)
+    layer: Mapped[str]
+    first_step: Mapped[int]
+    stride: Mapped[int]
+    sealed: Mapped[bool]
+    activation_rms: Mapped[list[float]] = mapped_column(Reals)
+    activation_gradient_rms: Mapped[list[float]] = mapped_column(Reals)
+    weight_gradient_norm: Mapped[list[float]] = mapped_column(Reals)
+    weight_gradient_max: Mapped[list[float]] = mapped_column(Reals)
+    weight_norm: Mapped[list[float]] = mapped_column(Reals)
+    update_ratio: Mapped[list[float] | None] = mapped_column(Reals)
+    dead_fraction: Mapped[list[float]] = mapped_column(Reals)
+    saturated_fraction: Mapped[list[float]] = mapped_column(Reals)
+    nonfinite_count: Mapped[list[float]] = mapped_column(Reals)
+
+
+class CurveChunk(Base):
+    """Up to 200 records of a run's curves, laid out as a trace chunk."""
+
+    __tablename__ = "curve_chunk"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    chunk: Mapped[int] = mapped_column(primary_key=True)
+    first_step: Mapped[int]
+    stride: Mapped[int]
+    sealed: Mapped[bool]
+    loss: Mapped[list[float]] = mapped_column(Doubles)
+    penalty: Mapped[list[float]] = mapped_column(Doubles)
+    learning_rate: Mapped[list[float]] = mapped_column(Doubles)
+    gradient_norm: Mapped[list[float]] = mapped_column(Doubles)
+    total_gradient_norm: Mapped[list[float]] = mapped_column(Doubles)
+    clipped_gradient_norm: Mapped[list[float]] = mapped_column(Doubles)
+    clipped: Mapped[list[float]] = mapped_column(Doubles)
+    step_seconds: Mapped[list[float]] = mapped_column(Doubles)
+    loss_scale: Mapped[list[float]] = mapped_column(Doubles)
+
+
+class TraceRollup(Base):
+    """Buckets of one layer's signal, for pictures of long runs: extremes and non-finite counts survive.
+
+    ``part`` groups some buckets of ``bucket_records`` records each (the newest may hold fewer: ``records`` counts
+    those of the part). Runs of at most 500 records have none: their trace is its own picture.
+    """
+
+    __tablename__ = "trace_rollup"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    signal: Mapped[str] = mapped_column(primary_key=True)
+    layer_index: Mapped[int] = mapped_column(primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True)
+    first_step: Mapped[int]
+    stride: Mapped[int]
+    bucket_records: Mapped[int]
+    records: Mapped[int]
+    minimum: Mapped[list[float]] = mapped_column(Reals)
+    mean: Mapped[list[float]] = mapped_column(Reals)
+    maximum: Mapped[list[float]] = mapped_column(Reals)
+    last: Mapped[list[float]] = mapped_column(Reals)
+    nonfinite: Mapped[list[float]] = mapped_column(Reals)
+
+
+class CurveRollup(Base):
+    """Buckets of one curve, laid out as those of a signal."""
+
+    __tablename__ = "curve_rollup"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    curve: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True)
+    first_step: Mapped[int]
+    stride: Mapped[int]
+    bucket_records: Mapped[int]
+    records: Mapped[int]
+    minimum: Mapped[list[float]] = mapped_column(Doubles)
+    mean: Mapped[list[float]] = mapped_column(Doubles)
+    maximum: Mapped[list[float]] = mapped_column(Doubles)
+    last: Mapped[list[float]] = mapped_column(Doubles)
+    nonfinite: Mapped[list[float]] = mapped_column(Doubles)
+
+
+class EpochValue(Base):
+    """Validation loss and metric at the end of an epoch (from 0)."""
+
+    __tablename__ = "epoch_value"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    validation_loss: Mapped[float] = mapped_column(DOUBLE_PRECISION)
+    validation_metric: Mapped[float] = mapped_column(DOUBLE_PRECISION)

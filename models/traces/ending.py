@@ -1,0 +1,79 @@
+"""What the rules read of a run at its end, out of what is stored: a tenth of it, and not the rest.
+
+``models/analysis/verdict/measurements.py`` says which steps. The verdict is the same as from the whole trace.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from models.analysis.statistics.intervals import Array
+from models.analysis.verdict.measurements import finite_maximum, steps_read
+from models.analysis.verdict.run_trace import JUDGED, RunTrace
+from models.analysis.verdict.shapes import RunFacts
+from models.plan import Plan
+from models.storage.tables import TraceRollup
+from models.traces.binary import array_values
+from models.traces.nonfinite import first_broken
+from models.traces.reader import Window, extent, read_curves, read_signal, read_signals, read_states
+from models.traces.rollups import ROLLUP_BUCKETS
+
+
+def read_ending(session: Session, run_id: uuid.UUID, plan: Plan, facts: RunFacts) -> RunTrace:
+    """A trace that measures as the whole one does. Its steps are those that the rules look at."""
+    stored = extent(session, run_id)
+    layers = [layer.index for layer in plan.layers]
+    broken = first_broken(session, run_id, plan)
+    found = steps_read(facts, stored.stride, None if broken is None else broken.step, stored.last_step)
+    # A short run takes longer to ask for in parts than to read.
+    stretches = [(0, stored.last_step)] if stored.records <= ROLLUP_BUCKETS else list(_disjoint(found))
+    losses = [read_curves(session, run_id, ["loss"], *its) for its in stretches]
+    judged = _joined([read_signals(session, run_id, JUDGED, layers, *its) for its in stretches])
+    return RunTrace(
+        layers=plan.layers,
+        steps=np.concatenate([window.steps for window in losses]),
+        signals=dict(zip(JUDGED, judged, strict=True)),
+        curves={"loss": _joined(losses)[0]},
+        time=plan.network.time,
+        state_gradient_rms=np.concatenate([read_states(session, run_id, plan, *its) for its in stretches], axis=-1),
+        largest_update=_largest_updates(session, run_id, layers, stored.last_step),
+    )
+
+
+def _disjoint(stretches: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The same steps in order, each once."""
+    reached = -1
+    for first, last in sorted(stretches):
+        if last > reached:
+            yield max(first, reached + 1), last
+            reached = last
+
+
+def _joined(windows: Sequence[Window]) -> Array:
+    return np.concatenate([window.values for window in windows], axis=-1)
+
+
+def _largest_updates(session: Session, run_id: uuid.UUID, layers: Sequence[int], last: int) -> Array:
+    """(layers,): from the rollups, whose maxima are exact, and raw values where these have none."""
+    found = session.execute(
+        select(
+            TraceRollup.layer_index,
+            TraceRollup.first_step + TraceRollup.records * TraceRollup.stride,
+            func.array_send(TraceRollup.maximum),
+        ).where(
+            TraceRollup.run_id == run_id,
+            TraceRollup.signal == "update_ratio",
+            TraceRollup.layer_index.in_(layers),
+        )
+    ).all()
+    rolled = max((end for _, end, _ in found), default=0)
+    rest = read_signal(session, run_id, "update_ratio", layers, rolled, max(last, rolled))
+    sent: dict[int, list[bytes]] = {layer: [] for layer in layers}
+    for layer, _, maxima in found:
+        sent[layer].append(maxima)
+    rolled_maxima = [array_values(its, np.float32) for its in sent.values()]
+    # A run that ended as its rollups did has no rest, and so no row of it for any layer.
+    return np.array([finite_maximum(np.append(*both)) for both in zip(rolled_maxima, rest.values, strict=True)])

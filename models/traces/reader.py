@@ -1,0 +1,188 @@
+"""Raw traces out of PostgreSQL, value by value. Written by ``writer.py``; as pictures: ``pictures.py``.
+
+All reads are by number of chunk, which the key holds: a window of a long run costs its own chunks and no others.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import ColumnElement, RowMapping, func, select, true
+from sqlalchemy.orm import Session
+
+from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
+from models.analysis.verdict.run_trace import RunTrace
+from models.plan import Plan
+from models.storage.tables import CurveChunk, EpochValue, TraceChunk
+from models.traces.binary import array_values
+from models.traces.rollups import CHUNK_RECORDS
+from models.traces.writer import Block
+
+Doubles = npt.NDArray[np.float64]
+Steps = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Values of a stretch of records, raw. ``values``: (…, rows, records), a row per layer or per curve."""
+
+    steps: Steps
+    values: Doubles
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is stored of a run: record i is step ``i · stride``, and records 0 … ``records`` − 1 were written."""
+
+    stride: int
+    records: int
+
+    @property
+    def last_step(self) -> int:
+        return (self.records - 1) * self.stride
+
+    def between(self, first: int, last: int) -> tuple[int, int]:
+        """The records begin … end − 1 in steps ``first`` … ``last``, both included."""
+        begin = -(-max(first, 0) // self.stride)
+        return begin, max(begin, min(last // self.stride + 1, self.records))
+
+
+def extent(session: Session, run_id: uuid.UUID) -> Extent:
+    """Of what the chunks hold now."""
+    newest = session.execute(
+        select(CurveChunk.first_step, CurveChunk.stride, func.cardinality(CurveChunk.loss))
+        .where(CurveChunk.run_id == run_id)
+        .order_by(CurveChunk.chunk.desc())
+        .limit(1)
+    ).one_or_none()
+    if newest is None:
+        return Extent(1, 0)
+    first, stride, length = newest
+    return Extent(stride, first // stride + length)
+
+
+def read_signals(  # noqa: PLR0913, PLR0917 -- a window has these sides
+    session: Session, run_id: uuid.UUID, signals: Sequence[SignalName], layers: Sequence[int], first: int, last: int
+) -> Window:
+    """The raw values of some signals in steps ``first`` … ``last`` (both included), layers by index from 1.
+
+    ``values`` is (signals, layers, records).
+    """
+    found = (
+        session.execute(
+            select(
+                TraceChunk.first_step,
+                TraceChunk.stride,
+                TraceChunk.layer_index,
+                func.cardinality(TraceChunk.weight_norm).label("length"),
+                *(func.array_send(getattr(TraceChunk, name)).label(name) for name in signals),
+            )
+            .where(
+                TraceChunk.run_id == run_id,
+                TraceChunk.layer_index.in_(layers),
+                _within(session, TraceChunk, run_id, first, last),
+            )
+            .order_by(TraceChunk.layer_index, TraceChunk.chunk)
+        )
+        .mappings()
+        .all()
+    )
+    of_a_layer = [row for row in found if row["layer_index"] == found[0]["layer_index"]]
+    values = np.empty((len(signals), len(layers), sum(row["length"] for row in of_a_layer)))
+    for place, name in zip(values, signals, strict=True):
+        # An untrained network has no update, which is null for all of its one record.
+        sent = [row[name] for row in found]
+        place[...] = np.nan if None in sent else array_values(sent, np.float32).reshape(place.shape)
+    return _clip(_steps_of(of_a_layer), values, first, last)
+
+
+def read_signal(  # noqa: PLR0913, PLR0917 -- a window has these sides
+    session: Session, run_id: uuid.UUID, signal: SignalName, layers: Sequence[int], first: int, last: int
+) -> Window:
+    """The raw values of one signal in steps ``first`` … ``last``, a row per layer."""
+    window = read_signals(session, run_id, [signal], layers, first, last)
+    return Window(window.steps, window.values[0])
+
+
+def read_curves(session: Session, run_id: uuid.UUID, curves: Sequence[CurveName], first: int, last: int) -> Window:
+    """The raw values of some curves in steps ``first`` … ``last``, a row per curve."""
+    found = (
+        session.execute(
+            select(
+                CurveChunk.first_step,
+                CurveChunk.stride,
+                func.cardinality(CurveChunk.loss).label("length"),
+                *(func.array_send(getattr(CurveChunk, curve)).label(curve) for curve in curves),
+            )
+            .where(CurveChunk.run_id == run_id, _within(session, CurveChunk, run_id, first, last))
+            .order_by(CurveChunk.chunk)
+        )
+        .mappings()
+        .all()
+    )
+    values = np.stack([array_values([row[curve] for row in found], np.float64) for curve in curves])
+    return _clip(_steps_of(found), values, first, last)
+
+
+def read_block(session: Session, run_id: uuid.UUID, chunk: int, layers: int, stride: int) -> Block:
+    """A full chunk as it was written, of a run of so many layers."""
+    first = chunk * CHUNK_RECORDS
+    steps = first * stride, (first + CHUNK_RECORDS - 1) * stride
+    signals = read_signals(session, run_id, SIGNALS, range(1, layers + 1), *steps)
+    return Block(first, signals.values, read_curves(session, run_id, CURVES, *steps).values)
+
+
+def _within(
+    session: Session, table: type[TraceChunk] | type[CurveChunk], run_id: uuid.UUID, first: int, last: int
+) -> ColumnElement[bool]:
+    """The chunks that may hold steps ``first`` … ``last``, by their numbers: steps are in no index."""
+    stride = session.execute(select(CurveChunk.stride).where(CurveChunk.run_id == run_id).limit(1)).scalar()
+    if stride is None:
+        return true()
+    return table.chunk.between(first // stride // CHUNK_RECORDS, last // stride // CHUNK_RECORDS)
+
+
+def _steps_of(found: Sequence[RowMapping]) -> Steps:
+    starts = [row["first_step"] + row["stride"] * np.arange(row["length"], dtype=np.int64) for row in found]
+    return np.concatenate(starts) if starts else np.empty(0, dtype=np.int64)
+
+
+def _clip(steps: Steps, values: Doubles, first: int, last: int) -> Window:
+    begin, end = np.searchsorted(steps, first), np.searchsorted(steps, last, side="right")
+    return Window(steps[begin:end], values[..., begin:end])
+
+
+def read_run(session: Session, run_id: uuid.UUID, plan: Plan, first: int = 0, last: int | None = None) -> RunTrace:
+    """The trace of a run as the analysis reads it: of all steps, or of ``first`` … ``last``."""
+    layers = [layer.index for layer in plan.layers]
+    end = plan.steps if last is None else last
+    signals = read_signals(session, run_id, SIGNALS, layers, first, end).values
+    curves = read_curves(session, run_id, CURVES, first, end)
+    return RunTrace(
+        layers=plan.layers,
+        steps=curves.steps,
+        signals=dict(zip(SIGNALS, signals, strict=True)),
+        curves=dict(zip(CURVES, curves.values, strict=True)),
+        time=plan.network.time,
+        state_gradient_rms=read_states(session, run_id, plan, first, end),
+    )
+
+
+def read_states(session: Session, run_id: uuid.UUID, plan: Plan, first: int, last: int) -> Doubles:
+    """(recorded states, records): rms ∂L/∂state of the recurrent layers; no rows where there are none."""
+    states = [len(plan.layers) + 1 + row for row in range(len(plan.network.time))]
+    if not states:
+        return np.zeros((0, 0))
+    return read_signal(session, run_id, "activation_gradient_rms", states, first, last).values
+
+
+def read_epochs(session: Session, run_id: uuid.UUID) -> list[tuple[float, float]]:
+    """(validation loss, validation metric) per epoch."""
+    rows = session.execute(
+        select(EpochValue.validation_loss, EpochValue.validation_metric)
+        .where(EpochValue.run_id == run_id)
+        .order_by(EpochValue.epoch)
+    )
+    return [(row.validation_loss, row.validation_metric) for row in rows]

@@ -1,0 +1,131 @@
+"""Traces into PostgreSQL: chunks of records by binary COPY, and rollups beside them. Read by ``reader.py``.
+
+A record is what one recorded step left: a value per signal and layer, and one per curve. Record i of a run is
+step ``i · stride``. Chunk k holds records 200·k … 200·k + 199; the newest chunk is open and is replaced as it
+grows. Not-a-number and infinities are data and are stored bit for bit.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from gradient_clinic.signals import CURVES, SIGNALS
+from models.storage.tables import CurveChunk, EpochValue, TraceChunk
+from models.traces.binary import Field, copy_rows
+from models.traces.rollups import CHUNK_RECORDS, ROLLUP_BUCKETS, Rollups, driver
+
+Singles = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive records of a run, beginning at record ``first`` (a multiple of 200 in what is written).
+
+    ``signals``: (signals, layers, records), names in ``SIGNALS`` order; ``curves``: (curves, records).
+    ``untrained``: no update followed, so there is no update ratio.
+    """
+
+    first: int
+    signals: Doubles
+    curves: Doubles
+    untrained: bool = False
+
+    @property
+    def records(self) -> int:
+        return int(self.curves.shape[-1])
+
+
+@dataclass(slots=True)
+class TraceWriter:
+    """Writes blocks of one run and keeps its rollups. Writes nothing twice: a chunk that grows is replaced.
+
+    ``expected`` is how many records the whole run will have; it fixes the rollup's bucket size.
+    """
+
+    run_id: uuid.UUID
+    layers: Sequence[str]
+    stride: int
+    expected: int
+    _rollups: Rollups | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        known = (self.run_id, len(self.layers), self.stride, self.expected)
+        self._rollups = Rollups(*known) if self.expected > ROLLUP_BUCKETS else None
+
+    def go_on(self, records: int, stored: Callable[[int], Block]) -> None:
+        """Begin behind so many records (a multiple of 200), which are stored; ``stored`` reads a chunk of them."""
+
+        def values_of(chunk: int) -> Doubles:
+            block = stored(chunk)
+            return _rows(block.signals.astype(np.float32), block.curves)
+
+        if self._rollups is not None:
+            self._rollups.go_on(records // CHUNK_RECORDS, values_of)
+
+    def write(self, session: Session, blocks: Sequence[Block], *, ended: bool = False) -> None:
+        """Replace the chunks that ``blocks`` hold. The caller has made sure that the run is still its own.
+
+        ``ended``: no more will come, so the rollups take in what is left.
+        """
+        # Beyond float32 becomes ±inf, which reads as non-finite: rollups must see what the chunks will hold.
+        with np.errstate(over="ignore"):
+            stored = [block.signals.astype(np.float32) for block in blocks]
+        if blocks:
+            self._replace(session, blocks, stored)
+        if self._rollups is not None:
+            full = [
+                (block.first // CHUNK_RECORDS, _rows(values, block.curves))
+                for block, values in zip(blocks, stored, strict=True)
+                if ended or block.records == CHUNK_RECORDS
+            ]
+            self._rollups.write(session, full, ended=ended)
+
+    def _replace(self, session: Session, blocks: Sequence[Block], stored: Sequence[Singles]) -> None:
+        chunks = [block.first // CHUNK_RECORDS for block in blocks]
+        for table in (TraceChunk, CurveChunk):
+            session.execute(delete(table).where(table.run_id == self.run_id, table.chunk.in_(chunks)))
+        connection = driver(session)
+        copy_rows(connection, "trace_chunk", _TRACE_COLUMNS, self._trace_rows(blocks, stored))
+        copy_rows(connection, "curve_chunk", _CURVE_COLUMNS, self._curve_rows(blocks))
+
+    def _trace_rows(self, blocks: Sequence[Block], stored: Sequence[Singles]) -> Iterator[Sequence[Field]]:
+        for block, values in zip(blocks, stored, strict=True):
+            for layer, name in enumerate(self.layers):
+                arrays = {signal: values[index, layer] for index, signal in enumerate(SIGNALS)}
+                ratio = None if block.untrained else arrays.pop("update_ratio")
+                columns = [ratio if signal == "update_ratio" else arrays[signal] for signal in SIGNALS]
+                yield [self.run_id, layer + 1, block.first // CHUNK_RECORDS, name, *self._place(block), *columns]
+
+    def _curve_rows(self, blocks: Sequence[Block]) -> Iterator[Sequence[Field]]:
+        for block in blocks:
+            yield [self.run_id, block.first // CHUNK_RECORDS, *self._place(block), *block.curves]
+
+    def _place(self, block: Block) -> tuple[int, int, bool]:
+        """(first step, stride, sealed)."""
+        return block.first * self.stride, self.stride, block.records == CHUNK_RECORDS
+
+
+def _rows(signals: Singles, curves: Doubles) -> Doubles:
+    """(signals · layers + curves, records)."""
+    return np.concatenate([signals.reshape(-1, signals.shape[-1]), curves])
+
+
+_TRACE_COLUMNS = ("run_id", "layer_index", "chunk", "layer", "first_step", "stride", "sealed", *SIGNALS)
+_CURVE_COLUMNS = ("run_id", "chunk", "first_step", "stride", "sealed", *CURVES)
+
+
+def write_epoch(session: Session, run_id: uuid.UUID, epoch: int, loss: float, metric: float) -> None:
+    """Validation at the end of an epoch."""
+    values = {"validation_loss": loss, "validation_metric": metric}
+    session.execute(
+        insert(EpochValue)
+        .values(run_id=run_id, epoch=epoch, **values)
+        .on_conflict_do_update(index_elements=["run_id", "epoch"], set_=values)
+    )

@@ -1,0 +1,81 @@
+"""``python -m proofs.outcomes.processors.trained FILE name…``: cases and trials as this process's settings have them.
+
+Each line of FILE is one case: what was asked and seen of it, and the summaries of its runs.
+"""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from models.analysis.verdict.shapes import RunSummary
+from models.specs.experiment import ExperimentSpec
+from proofs import pool
+from proofs.outcomes.running import Ran, train_here, trained_by
+from proofs.outcomes.trials.judging import lines_of
+
+
+class TrainedRun(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: str
+    seed: int
+    summary: RunSummary
+
+
+class Asked(BaseModel):
+    """A line of ``make verdicts``: what it requires, what was seen, and whether it held."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    required: str
+    seen: str
+    held: bool
+
+
+class Trained(BaseModel):
+    """One case under one setting. Runs are those of one experiment after another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    lines: tuple[Asked, ...]
+    experiments: tuple[tuple[TrainedRun, ...], ...]
+
+
+def train_case(name: str, perturbed: int | None) -> Trained:
+    experiments: list[tuple[TrainedRun, ...]] = []
+
+    def train_and_keep(spec: ExperimentSpec) -> list[Ran]:
+        runs = train_here(spec, perturbed)
+        experiments.append(_runs(runs))
+        return runs
+
+    with trained_by(train_and_keep):
+        lines = [
+            Asked(required=f"{line.case}: {line.required}", seen=line.seen, held=line.held) for line in lines_of(name)
+        ]
+    return Trained(name=name, lines=tuple(lines), experiments=tuple(experiments))
+
+
+def _runs(runs: Sequence[Ran]) -> tuple[TrainedRun, ...]:
+    return tuple(TrainedRun(variant=run.variant, seed=run.seed, summary=run.summary) for run in runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m proofs.outcomes.processors.trained", description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("--perturbed", type=int)
+    parser.add_argument("--processes", type=int, default=2)
+    asked = parser.parse_args()
+    with asked.file.open("w") as file:
+        for trained in pool.over(partial(train_case, perturbed=asked.perturbed), asked.names, asked.processes):
+            file.write(trained.model_dump_json() + "\n")
+            file.flush()
+
+
+if __name__ == "__main__":
+    main()

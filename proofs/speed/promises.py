@@ -1,0 +1,123 @@
+"""What the clinic promises of its speed, and what the last run of each benchmark measured: one line per promise.
+
+A figure that does not hold stands here as it is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from proofs import promise
+from proofs.promise import Promise
+from proofs.speed import report
+from proofs.speed.matrix import GOOD, USUAL, USUAL_ONE
+from proofs.speed.probe import MLPS, OURS, WIDTHS
+
+Figures = Mapping[str, Any]
+
+
+def most(what: str, limit: float, measured: float, unit: str) -> Promise:
+    """A promise to stay at or below a figure."""
+    return Promise(what, f"≤ {limit:,g}{unit}", f"{measured:,.4g}{unit}", measured <= limit)
+
+
+def least(what: str, limit: float, measured: float, unit: str) -> Promise:
+    return Promise(what, f"≥ {limit:,.0f}{unit}", f"{measured:,.0f}{unit}", measured >= limit)
+
+
+def known(what: str, measured: str) -> Promise:
+    return Promise(what, "", measured)
+
+
+def of_probe(figures: Figures) -> Iterator[Promise]:
+    for width, promised, aim in zip(WIDTHS, (1.5, 1.25), (1.25, 1.10), strict=True):
+        ratios = [
+            figures[name]["arms"][OURS]["ratio"] for name in MLPS if name.endswith(f"× {width}") and name in figures
+        ]
+        if ratios:
+            worst = max(ratios)
+            yield most(f"recorded step, width {width}, worst depth", promised, worst, "×")
+            yield most(f"recorded step, width {width}, the aim", aim, worst, "×")
+
+
+def of_store(figures: Figures) -> Iterator[Promise]:
+    yield least("writing through the TraceWriter", 1_000_000, figures["writer"]["values_per_second"], " values/s")
+    yield least("writing through the Recorder", 1_000_000, figures["recorder"]["values_per_second"], " values/s")
+    yield most("size in sealed chunks", 5.5, figures["writer"]["bytes_per_value"], " bytes/value")
+    yield most("a write again, over the first", 2.0, figures["replay"]["ratio"], "×")
+    if figures["mlflow"] is not None:
+        over = figures["writer"]["values_per_second"] / figures["mlflow"]["values_per_second"]
+        yield known("writing, TraceWriter (no HTTP) over MLflow's server", f"{over:,.0f}×")
+
+
+def of_reads(figures: Figures) -> Iterator[Promise]:
+    answers = figures["clinic"]
+    yield least("trace values stored meanwhile", 75_000_000, figures["stored"]["trace_values"], "")
+    yield least("experiments stored meanwhile", 12_500, figures["stored"]["experiments"], "")
+    for name, limit in READ_LIMITS.items():
+        yield most(f"{name}, p95", limit, answers[name]["p95"], " ms")
+    if figures["mlflow"] is not None:
+        peers = figures["mlflow"]
+        over = peers["50 histories, bulk-interval"]["p50"] / peers["our heat map of as many steps"]["p50"]
+        yield known("50 histories, MLflow's thinned bulk call over our heat map", f"{over:,.0f}×")
+
+
+READ_LIMITS = {
+    "one signal, one layer": 100.0,
+    "heat map, 50 layers": 100.0,
+    "heat map, 50 layers, a tenth": 100.0,
+    "stored comparison, 200 runs × 50 layers": 500.0,
+    "list page": 100.0,
+    "list page, the 20th": 100.0,
+    "list page, by label": 100.0,
+}
+
+
+def of_matrix(figures: Figures) -> Iterator[Promise]:
+    ratios = {name: script["service_over"] for name, script in figures["matrix"].items()}
+    yield most("the matrix over a good plain script", 1.15, ratios[GOOD], "×")
+    # The usual script's threads are a matter of its machine: the faster of the two is what counts.
+    yield most("the matrix over the usual script, the faster one", 0.6, max(ratios[USUAL], ratios[USUAL_ONE]), "×")
+    yield most("submission to the end of a one-step run, p95", 150.0, figures["start"]["ended_ms"]["p95"], " ms")
+
+
+def of_memory(figures: Figures) -> Iterator[Promise]:
+    held = ", ".join(f"{megabytes:.0f}" for megabytes in figures["mb_at"].values())
+    yield known("a worker's memory at 10, 50, 100 % of a long run", f"{held} MB")
+    yield known("its slope per 100,000 recorded steps", f"{figures['mb_per_100000_steps']:.1f} MB")
+
+
+def of_lost(figures: Figures) -> Iterator[Promise]:
+    kept, restarted = figures["with checkpoints"], figures["without"]
+    worst, what = kept["lost_s"]["most"], "device time that a killed child costs, the worst"
+    yield Promise(what, f"≤ {kept['bound_s']:.1f} s", f"{worst:.1f} s", worst <= kept["bound_s"])
+    yield known("the same on average, without checkpoints", f"{restarted['lost_s']['mean']:.1f} s")
+    yield known("from the kill to the next attempt, on average", f"{kept['away_s']['mean']:.1f} s")
+
+
+def of_rest(figures: Figures) -> Iterator[Promise]:
+    yield most("the API's memory after thousands of requests", 350.0, figures["mb_at_last"], " MB")
+    yield most("its growth per 1,000 requests", 10.0, figures["mb_per_1000_requests"], " MB")
+
+
+def of_cost(figures: Figures) -> Iterator[Promise]:
+    share = 100.0 * figures["within"]["all"]
+    yield least("estimates within ±25 %, of runs of all kinds", 90, share, " %")
+
+
+BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
+    "probe": of_probe,
+    "store": of_store,
+    "reads": of_reads,
+    "matrix": of_matrix,
+    "memory": of_memory,
+    "rest": of_rest,
+    "lost": of_lost,
+    "cost": of_cost,
+}
+
+
+def show() -> None:
+    """Of every benchmark whose results are there."""
+    loaded = {name: report.load(name) for name in BENCHMARKS}
+    lines = (line for name, figures in loaded.items() if figures is not None for line in BENCHMARKS[name](figures))
+    promise.show("Promises of speed (docs/benchmarks.md says what each figure means)", lines)

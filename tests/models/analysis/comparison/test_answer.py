@@ -1,0 +1,140 @@
+"""The answer of a comparison names every remedy once, and says of it what its intervals show and no more."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.analysis.comparison.answer import effect_of
+from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
+from tests.models.analysis.synthetic import CHANCE, LEARNED, summary_of, variants_of
+
+HE: dict[str, Any] = {"depth": 20, "width": 64, "activation": "relu", "init": {"kind": "kaiming_normal"}}
+NORM, CLIP = {"kind": "batch_norm"}, {"kind": "clip_norm"}
+SICK, WELL = (-9.0, CHANCE, 0.1), (0.0, LEARNED, 0.9)
+"""G, final loss, accuracy."""
+one_run = st.tuples(st.sampled_from([-9.0, 0.0, 9.0]), st.sampled_from([LEARNED, 2.0, CHANCE]), st.floats(0, 1))
+
+
+def compared(
+    *arms: list[tuple[float, float, float]], remedies: Sequence[dict[str, str]] = (NORM, CLIP), **changes: Any
+) -> Comparison:
+    spec, variants = variants_of(*remedies, network=HE, **{"seeds": {"count": len(arms[0])}, **changes})
+    rows = [
+        RunRow(variant.name, seed, "succeeded", summary_of(variant.plan, gain, gain, loss, test_metric=metric))
+        for variant, arm in zip(variants, arms, strict=False)
+        for seed, (gain, loss, metric) in enumerate(arm)
+    ]
+    return compare(Trial("e", spec, variants, rows))
+
+
+def test_what_is_wrong_what_helps_and_what_is_not_shown() -> None:
+    found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5)
+    assert found.answer == (
+        "The baseline trains in 0 of 5 runs (95 % 0 to 0.522). Gradients vanish on their way to the input, "
+        "at the start beyond ±3 in hidden.0 to hidden.11; cause: depth without skip. "
+        "Shown to help: batch_norm (trains in 5 of 5 runs (95 % 0.478 to 1), accuracy 0.9 (95 % 0.9 to 0.9, n = 5), "
+        "a step costs ×1). "
+        "Not shown to help or to harm: clip_norm (vanishing)."
+    )
+
+
+def test_a_layer_is_beyond_with_its_whole_interval() -> None:
+    wide = [(gain, CHANCE, 0.1) for gain in (-9.0, -9.0, -4.0, 1.0, 2.0)]
+    told = re.search(r"at the start beyond ±3 in hidden.0 to hidden.(\d+)", compared([SICK] * 5, [WELL] * 5).answer)
+    assert told is not None
+    assert int(told.group(1)) == 11  # r of layer l is −9·(18 − l)/18: below −3 up to l = 11
+    assert "beyond ±3" not in compared(wide, [WELL] * 5).answer
+
+
+def test_a_well_baseline_needs_no_remedy_and_harm_is_said() -> None:
+    found = compared([WELL] * 5, [WELL] * 5, [SICK] * 5)
+    assert found.answer.startswith("No remedy needed: the baseline trains in 5 of 5 runs (95 % 0.478 to 1).")
+    assert "Shown to harm: clip_norm." in found.answer
+    assert "Shown to help" not in found.answer
+
+
+def test_the_surest_comes_first_then_the_most_accurate() -> None:
+    better = compared([SICK] * 5, [WELL] * 5, [(0.0, LEARNED, 0.95)] * 5)
+    assert re.search(r"Shown to help: clip_norm \(.*accuracy 0.95.*; batch_norm \(.*accuracy 0.9 ", better.answer)
+    found = compared([SICK] * 8, [WELL] * 6 + [SICK] * 2, [(0.0, LEARNED, 0.5)] * 8)
+    assert re.search(r"Shown to help: clip_norm \(.*; batch_norm \(trains in 6 of 8", found.answer)
+    assert "By accuracy batch_norm lies above clip_norm: their intervals do not meet" not in found.answer
+    assert "Between clip_norm and batch_norm no difference is shown." in found.answer
+    apart = compared([SICK] * 5, [(0.0, LEARNED, 0.8 + 0.01 * seed) for seed in range(5)], [WELL] * 5)
+    assert "By accuracy clip_norm lies above batch_norm: their intervals do not meet." in apart.answer
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_few_seeds_show_what_their_interval_shows(seeds: int) -> None:
+    found = compared([SICK] * seeds, [WELL] * seeds, [SICK] * seeds)
+    assert "Shown to help" not in found.answer
+    assert ("Promising, on 2 seeds only: batch_norm" in found.answer) == (seeds == 2)
+    assert ("batch_norm (healthy" in found.answer) is False  # 1 of 1 against 0 of 1 has no interval
+    assert ("Worth trying" in found.answer) == (seeds == 1)
+
+
+def test_what_was_tried_is_not_worth_trying_again() -> None:
+    first = compared([SICK] * 5, [SICK] * 5)
+    assert "layer_norm" in first.variants[0].sentence.split("Worth trying: ")[1]
+    again = compared([SICK] * 5, [SICK] * 5, remedies=[{"kind": "layer_norm"}])
+    for text in (again.answer, again.variants[0].sentence):
+        assert "layer_norm" not in text.split("Worth trying: ")[1]
+
+
+def test_a_variant_at_chance_beside_a_baseline_above_it_is_told_so() -> None:
+    found = compared([(-9.0, 2.0, 0.4)] * 5, [SICK] * 5, [(-9.0, 2.0, 0.4)] * 5)
+    assert "batch_norm (vanishing, at chance where the baseline is not), clip_norm (vanishing)." in found.answer
+
+
+def test_untrained_networks_are_told_by_their_gradients() -> None:
+    found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5, steps=0, epochs=None)
+    assert "in the untrained network, at the start beyond ±3 in hidden.0 to hidden.11; cause: " in found.answer
+    assert "Shown to help: batch_norm (gradients healthy before training)." in found.answer
+    assert "trains in" not in found.answer
+
+
+def test_without_a_baseline_there_is_nothing_to_say() -> None:
+    assert "nothing to compare with yet" in compared([], seeds=[0]).answer
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.tuples(*(st.lists(one_run, min_size=3, max_size=3) for _ in range(3))))
+def test_no_answer_contradicts_its_numbers(arms: tuple[list[tuple[float, float, float]], ...]) -> None:
+    found = compared(*arms)
+    baseline, *others = found.variants
+    assert baseline.verdict is not None
+    assert ("No remedy needed" in found.answer) == (baseline.verdict.kind == "healthy")
+    for part in others:
+        assert part.verdict is not None
+        assert part.versus_baseline is not None
+        named = re.sub(r"(Between|By accuracy) [^.]*\.", "", found.answer.split("Worth trying")[0])
+        assert len(re.findall(rf"\b{part.name}\b", named)) == 1
+        effect = effect_of(part, baseline)
+        difference = part.versus_baseline.success_difference
+        low, high = difference.low or 0.0, difference.high or 0.0
+        assert low <= 0 or effect in {"helps", "harms"}
+        said = {"helps": "only: ", "harms": "Shown to harm: ", "not shown": "Not shown to help or to harm: "}
+        group = re.search(rf"{said[effect]}((?:[^.]|\.\d)*)\.", found.answer)
+        assert group is not None
+        assert part.name in group.group(1)
+        if effect == "helps":
+            significant = part.versus_baseline.p_holm is not None and part.versus_baseline.p_holm < 0.05
+            assert low > 0 or (significant and (part.versus_baseline.metric_difference.mean or 0) > 0)
+        if effect == "not shown":
+            assert low <= 0 <= high
+
+
+def test_a_remedy_of_many_is_named_with_what_it_is() -> None:
+    spec, variants = variants_of({"kind": "activation", "function": "gelu"}, network=HE)
+    runs = {"baseline": SICK, "activation": WELL}
+    rows = [
+        RunRow(variant.name, seed, "succeeded", summary_of(variant.plan, gain, gain, loss, test_metric=metric))
+        for variant in variants
+        for seed in range(5)
+        for gain, loss, metric in [runs[variant.name]]
+    ]
+    assert "Shown to help: activation gelu (trains in 5 of 5" in compare(Trial("e", spec, variants, rows)).answer
