@@ -67,9 +67,10 @@ run: $(READY) ## start everything, run one experiment, print its comparison, sto
 up: $(READY) ## start everything and keep it up until Ctrl-C
 	@$(BIN)/python -m local up
 
+# Many processes of the clinic begin in the tests: none shall compile again what one before it has.
 .PHONY: test
 test: $(READY) ## all tests, with servers of their own
-	@$(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
 
 .PHONY: check
 check: $(READY) ## format, lint, types, contracts between the rooms, migrations in step with the tables

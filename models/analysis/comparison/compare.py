@@ -15,9 +15,9 @@ from models.analysis.comparison.layers import profile
 from models.analysis.comparison.outcomes import outcomes_of
 from models.analysis.comparison.parts import (
     Comparison,
-    MeasuredCost,
     Gradient,
     GradientMoment,
+    MeasuredCost,
     PredictedGradient,
     ProfileLayer,
     VariantComparison,
