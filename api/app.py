@@ -8,14 +8,15 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import ArgumentError
 
-from api import errors, metrics
-from api.addresses import Addresses
+from api import metrics
 from api.changes import Changes
-from api.gate import Gate
-from api.protocol import Limits
+from api.http import errors
+from api.http.addresses import Addresses
+from api.http.gate import Gate
+from api.http.protocol import Limits
+from api.http.schema import PROBLEM, Clinic, add_docs, operation_id
+from api.http.sites import Sites
 from api.routes import ROUTERS
-from api.schema import PROBLEM, Clinic, add_docs, operation_id
-from api.sites import Sites
 from api.uploads.keeping import Shelf
 from models import heap
 from models.settings import Settings

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from api.timing import SecondsRange, scale
-from api.trials import planned
+from api.calibration import SecondsRange, scale
+from api.variants import planned
 from gradient_clinic.signals import SIGNALS
 from models.analysis.statistics.power import seeds_needed
 from models.plan import Variant, runs_per_variant

@@ -6,8 +6,8 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from prometheus_client import Gauge
 
-from api.callers import Caller
 from api.changes import Changes
+from api.http.callers import Caller
 from api.uploads.keeping import Shelf
 from models.storage.database import Database
 

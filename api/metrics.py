@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.rows import runs_by_state
+from api.queries import runs_by_state
 from models.storage.database import Database
 
 _METHODS = frozenset(HTTPMethod)

@@ -8,7 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.changes import Changes
-from api.protocol import Connection
+from api.http.protocol import Connection
 
 _GRACEFUL_S = 5
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from api.report.colours import scale_limit
 from api.report.drawings import profile
-from api.report.maps import HeatMap, figure, last_step, legend
-from api.report.rows import caption, forest, reached
+from api.report.forest import caption, forest, reached
+from api.report.heatmaps import HeatMap, figure, last_step, legend
 from api.report.setup import remedies, setup
 from api.report.table import table
 from models.analysis.comparison.compare import Comparison

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from api.report.figures import dim, estimate, ratio
-from api.report.rows import of_all
+from api.report.forest import of_all
+from api.report.numbers import dim, estimate, ratio
 from models.analysis.comparison.compare import Comparison
 from models.analysis.comparison.parts import GradientMoment, Outcomes, PredictedGradient, Success, VariantComparison
 

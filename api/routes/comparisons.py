@@ -1,29 +1,40 @@
-"""Comparisons: of an experiment's variants, stored at its end and computed from what there is until then; of several
-experiments; and by the rules of this version where earlier ones have judged.
-"""
+"""What the runs of an experiment say together: as JSON, and as a page for people."""
 
 import uuid
 from http import HTTPStatus
 from typing import Annotated
 
+import numpy as np
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 
-from api import rows
-from api.bodies import StrictRoute
+from api import queries
 from api.dependencies import CallerDep, DatabaseDep
-from api.errors import ApiError
-from api.etags import tagged
+from api.http.bodies import StrictRoute
+from api.http.errors import ApiError
+from api.http.etags import tagged
+from api.http.headers import page_policy
+from api.report.heatmaps import HeatMap
+from api.report.page import STYLE, render
+from api.views.traces import LAST_STEP
 from models.analysis.comparison.compare import Comparison
+from models.analysis.statistics.intervals import Array
 from models.analysis.verdict.shapes import RULES
+from models.plan import NetworkPlan, expand
 from models.runs import comparing, judging
 from models.runs.judging import Judged
 from models.specs.base import Spec
+from models.storage.tables import Experiment
+from models.traces.pictures import Signal, draw
 
 router = APIRouter(prefix="/v1", tags=["comparisons"], route_class=StrictRoute)
 
 MOST_COMPARED = 20
+POINTS = 200
+"""Columns of a heat map."""
 
 
 class ComparisonRequest(Spec):
@@ -46,7 +57,7 @@ def compare(experiment_id: uuid.UUID, request: Request, caller: CallerDep, datab
     With the ``ETag`` of an earlier answer in ``If-None-Match``: 304 where it is the same.
     """
     with database.begin() as session:
-        experiment = rows.experiment_of(session, caller, experiment_id)
+        experiment = queries.experiment_of(session, caller, experiment_id)
         if experiment.comparison is not None:
             return tagged(request, orjson.dumps(experiment.comparison))
         return tagged(request, comparing.compute(session, experiment_id))
@@ -59,7 +70,7 @@ def compare_several(asked: ComparisonRequest, caller: CallerDep, database: Datab
     """
     with database.snapshot() as session:
         for experiment_id in asked.experiment_ids:
-            rows.experiment_of(session, caller, experiment_id)
+            queries.experiment_of(session, caller, experiment_id)
         return comparing.compute(session, *dict.fromkeys(asked.experiment_ids))
 
 
@@ -69,8 +80,55 @@ def judge(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) ->
     replaced. 409 where none has.
     """
     with database.begin() as session:
-        rows.experiment_of(session, caller, experiment_id)
+        queries.experiment_of(session, caller, experiment_id)
         judged = judging.judge_again(session, experiment_id)
     if not judged:
         raise ApiError(HTTPStatus.CONFLICT, "no run of this experiment has succeeded; there is nothing to judge")
     return Judgement(rules=RULES, runs=judged)
+
+
+@router.get("/experiments/{experiment_id}/report", response_class=HTMLResponse)
+def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> HTMLResponse:
+    """One self-contained page: table, forest plot, heat maps, profiles beside theory, sentences."""
+    with database.snapshot() as session:
+        experiment = queries.experiment_of(session, caller, experiment_id)
+        comparison = (
+            comparing.compute(session, experiment_id)
+            if experiment.comparison is None
+            else Comparison.model_validate(experiment.comparison)
+        )
+        chance = queries.mean_chance_level(session, experiment_id)
+        trained_below = None if chance is None else chance / 2.0
+        page = render(experiment, comparison, _maps(session, experiment), trained_below)
+        return HTMLResponse(page, headers=page_policy(STYLE))
+
+
+def _maps(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
+    """By variant, r of its first seed: of hidden layers over depth, or of a recurrent layer's states over time."""
+    runs = queries.first_runs(session, experiment)
+    found: dict[str, HeatMap] = {}
+    for variant in expand(experiment.spec):
+        run = runs[variant.name]
+        numbers, caption = _rows_of(variant.plan.network)
+        source = Signal(session, run.id, "activation_gradient_rms", numbers)
+        drawn = draw(source, 0, LAST_STEP, POINTS, kept=run.raw_dropped_at is None)
+        found[variant.name] = HeatMap(_levels(drawn.buckets.mean), drawn.steps, caption)
+    return found
+
+
+def _levels(rms: Array) -> Array:
+    """r of each row to the last one; an exact zero stays −∞ where the last one is zero as well."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(rms)
+        return np.where(rms == 0.0, -np.inf, logs - logs[-1])
+
+
+def _rows_of(network: NetworkPlan) -> tuple[list[int], str]:
+    """Which rows of the trace are drawn, and what they are."""
+    if not network.time:
+        inside = sum(layer.role == "branch" for layer in network.layers)
+        beside = f" ({inside} layers inside branches left out)" if inside else ""
+        return [layer.index for layer in network.hidden], f"{len(network.hidden)} hidden layers{beside}"
+    first = network.time[0].layer
+    numbers = [at for at, its in enumerate(network.time, start=len(network.layers) + 1) if its.layer == first]
+    return numbers, f"{len(numbers)} states of {first} along time"

@@ -8,12 +8,12 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from api.dependencies import CallerDep, DatabaseDep, ShelfDep
-from api.errors import not_found
-from api.pages import PageDep, encode_token
+from api.http.errors import not_found
+from api.http.pagination import PageDep, encode_token
 from api.uploads.body import UploadDep
 from api.uploads.keeping import forget, keep
 from api.uploads.reading import reading
-from api.views import Links, Time
+from api.views.experiments import Links, Time
 from models.specs.uploaded import NAME, UploadedFacts
 from models.storage import uploads
 from models.storage.tables import Dataset

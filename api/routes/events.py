@@ -17,13 +17,13 @@ from prometheus_client import Gauge
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from api import rows
-from api.bodies import StrictRoute
-from api.callers import Caller
+from api import queries
 from api.changes import Changes
 from api.dependencies import CallerDep, ChangesDep, DatabaseDep, StreamsDep
-from api.streams import STILL_HERE, EventStream, event
-from api.views import EVENTS, EndEvent, EventData
+from api.http.bodies import StrictRoute
+from api.http.callers import Caller
+from api.http.sse import STILL_HERE, EventStream, event
+from api.views.experiments import EVENTS, EndEvent, EventData
 from models.runs import events
 from models.runs.events import News, Told
 from models.storage.database import Database
@@ -122,7 +122,7 @@ async def _woken(changed: asyncio.Event) -> bool:
 
 def _start(database: Database, caller: Caller, experiment_id: uuid.UUID, asked: int) -> int:
     with database.begin() as session:
-        rows.experiment_of(session, caller, experiment_id)
+        queries.experiment_of(session, caller, experiment_id)
         # A larger number is from another database, or from this one before it was restored: it stands for nothing.
         return asked if asked <= events.last_number(session, experiment_id) else 0
 

@@ -1,30 +1,183 @@
-"""Experiments: list, cancel, delete, and list their runs. They come in by ``submission.py``; ``waiting.py`` looks."""
+"""Experiments: what one would cost, submit one or a thousand, list, look or wait, cancel, retry, delete."""
 
+import asyncio
+import datetime as dt
+import json
+import time
 import uuid
+from collections.abc import Collection
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
-from pydantic import StringConstraints
+import structlog
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
-from api import rows
-from api.bodies import StrictRoute
-from api.dependencies import CallerDep, DatabaseDep
-from api.errors import ApiError
-from api.pages import PageDep, encode_token
-from api.views import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
+from api import queries
+from api.changes import first_of
+from api.costs import Cost, estimate
+from api.dependencies import CallerDep, ChangesDep, DatabaseDep
+from api.examples import SPEC_EXAMPLES
+from api.http.bodies import ItemsRoute, StrictRoute, check_text
+from api.http.callers import Caller
+from api.http.errors import ApiError, ProblemDetails, details_of, invalid_spec, mistake
+from api.http.etags import etag_of, matches, tagged
+from api.http.idempotency import IdempotencyKey, once
+from api.http.pagination import PageDep, encode_token
+from api.uploads.resolution import resolved
+from api.variants import planned
+from api.views.experiments import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
 from models import runs
 from models.analysis.verdict.shapes import Kind, RunKind
 from models.runs.progress import progress_of
+from models.specs.base import Spec, SpecError
+from models.specs.experiment import ExperimentSpec
 from models.specs.moment import Moment
 from models.specs.text import NOT_PLAIN, PLAIN
 from models.status import Phase, State
+from models.storage.database import Database
 
+log = structlog.get_logger()
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
+items_router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=ItemsRoute)
 
+MOST_ITEMS = 1_000
+_BATCH = "/v1/experiments/batch"
+SpecBody = Annotated[ExperimentSpec, Body(openapi_examples=SPEC_EXAMPLES)]
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"headers": {"Location": {"description": "Where the experiment is.", "schema": {"type": "string"}}}}
+}
+LONGEST_WAIT_S = 60
+Wait = Annotated[float, Query(ge=0, description="Seconds; more than 60 count as 60.")]
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As it was under the ETag in If-None-Match."}}
 # As a spec may have them: a key and a value of 200 characters each, with a colon between them.
 Label = Annotated[str, StringConstraints(pattern=f"^[^{NOT_PLAIN}]+:[^{NOT_PLAIN}]+$", max_length=401)]
 Name = Annotated[str, StringConstraints(pattern=PLAIN, max_length=200)]
+
+
+@router.post("/validate", summary="What a spec would cost")
+def validate(spec: SpecBody, caller: CallerDep, database: DatabaseDep) -> Cost:
+    """Variants, runs, parameters, trace size, device time, seeds for an effect, and warnings."""
+    with database.begin() as session:
+        return estimate(session, resolved(session, caller, spec))
+
+
+@router.post("", status_code=HTTPStatus.ACCEPTED, summary="Submit an experiment", responses=_ACCEPTED)
+def submit(
+    spec: SpecBody,
+    response: Response,
+    caller: CallerDep,
+    database: DatabaseDep,
+    idempotency_key: IdempotencyKey = None,
+) -> ExperimentView:
+    """Start a controlled trial: every variant under every seed. The answer shows every default.
+
+    410 where the experiment that this ``Idempotency-Key`` made was deleted since.
+    """
+    body = spec.model_dump_json().encode()
+    with database.begin() as session:
+        view = once(session, caller, idempotency_key, body, lambda: _stored(session, caller, spec), ExperimentView)
+        if not runs.existing(session, [uuid.UUID(view.id)]):
+            raise _deleted(view)
+    response.headers["Location"] = view.links["self"]
+    return view
+
+
+def _stored(session: Session, caller: Caller, spec: ExperimentSpec) -> ExperimentView:
+    """Uploaded data are found in the transaction that stores the experiment: they cannot be deleted in between."""
+    spec = resolved(session, caller, spec)
+    experiment_id = runs.submit(session, spec, planned(spec), caller.owner)
+    return queries.experiment_now(session, caller, experiment_id)
+
+
+def _deleted(view: ExperimentView) -> ApiError:
+    detail = (
+        f"the experiment that this Idempotency-Key made, {view.id}, was deleted; choose a new key to submit it again"
+    )
+    return ApiError(HTTPStatus.GONE, detail)
+
+
+class Batch(Spec):
+    """Specs to submit, each on its own: one that is refused does not hold up the others."""
+
+    items: tuple[Any, ...] = Field(
+        min_length=1, max_length=MOST_ITEMS, description="Each as the body of `POST /v1/experiments`."
+    )
+
+
+class BatchItem(BaseModel):
+    """What became of one item: 202 with the experiment, or its error."""
+
+    status: int
+    experiment: ExperimentView | None = None
+    error: ProblemDetails | None = None
+
+
+class BatchResult(BaseModel):
+    items: list[BatchItem]
+
+
+@items_router.post("/batch", status_code=HTTPStatus.MULTI_STATUS, summary="Submit many experiments")
+def submit_batch(
+    batch: Batch, caller: CallerDep, database: DatabaseDep, idempotency_key: IdempotencyKey = None
+) -> BatchResult:
+    """A result per item, in order: 202, or what is wrong with that item. All that is accepted is stored in one
+    transaction: a batch that got no answer has stored nothing, or can be asked for again by its ``Idempotency-Key``.
+    An item whose experiment was deleted since is then a 410.
+    """
+    body = json.dumps(batch.items).encode()
+
+    with database.begin() as session:
+
+        def make() -> BatchResult:
+            return BatchResult(items=[_batch_item(session, caller, item) for item in batch.items])
+
+        result = once(session, caller, idempotency_key, body, make, BatchResult)
+        there = runs.existing(session, [uuid.UUID(item.experiment.id) for item in result.items if item.experiment])
+    return BatchResult(items=[_as_it_is(item, there) for item in result.items])
+
+
+def _batch_item(session: Session, caller: Caller, item: object) -> BatchItem:
+    """In a savepoint of its own. Only a database that is away ends the batch: then nothing of it is stored."""
+    try:
+        check_text(item)
+        spec = ExperimentSpec.model_validate(item)
+        with session.begin_nested():
+            return BatchItem(status=HTTPStatus.ACCEPTED, experiment=_stored(session, caller, spec))
+    except (ValidationError, SpecError) as error:
+        return BatchItem(status=HTTPStatus.UNPROCESSABLE_ENTITY, error=invalid_spec(error, item, _BATCH))
+    except ApiError as error:
+        return BatchItem(status=error.status_code, error=details_of(error, _BATCH))
+    except OperationalError:
+        raise
+    except Exception:  # whatever it is, the other items are no part of it
+        log.exception("an item of a batch failed")
+        return BatchItem(status=HTTPStatus.INTERNAL_SERVER_ERROR, error=details_of(mistake(), _BATCH))
+
+
+def _as_it_is(item: BatchItem, there: Collection[uuid.UUID]) -> BatchItem:
+    """What was stored under a key earlier may have been deleted."""
+    if item.experiment is None or uuid.UUID(item.experiment.id) in there:
+        return item
+    return BatchItem(status=HTTPStatus.GONE, error=details_of(_deleted(item.experiment), _BATCH))
+
+
+@router.post("/{experiment_id}/retry", status_code=HTTPStatus.ACCEPTED, summary="Retry what failed")
+def retry(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> ExperimentView:
+    """Queue the failed runs again; what succeeded stays as it is. 409 where no run has failed, or where the deadline
+    has passed, at which they would fail once more.
+    """
+    with database.begin() as session:
+        experiment = queries.experiment_of(session, caller, experiment_id)
+        if experiment.deadline is not None and experiment.deadline <= dt.datetime.now(dt.UTC):
+            detail = f"the deadline has passed, at {experiment.deadline.isoformat()}; submit it again with a later one"
+            raise ApiError(HTTPStatus.CONFLICT, detail)
+        if runs.retry(session, experiment_id) == 0:
+            raise ApiError(HTTPStatus.CONFLICT, "no run of this experiment has failed; there is nothing to retry")
+        return queries.experiment_now(session, caller, experiment_id)
 
 
 def _wanted(  # noqa: PLR0913, PLR0917 -- what a list may be asked by
@@ -34,8 +187,8 @@ def _wanted(  # noqa: PLR0913, PLR0917 -- what a list may be asked by
     created_after: Moment | None = None,
     created_before: Moment | None = None,
     verdict: Annotated[Kind | None, Query(description="On the baseline, once the experiment has ended.")] = None,
-) -> rows.Filter:
-    return rows.Filter(state, owner, label or (), created_after, created_before, verdict)
+) -> queries.Filter:
+    return queries.Filter(state, owner, label or (), created_after, created_before, verdict)
 
 
 def _wanted_runs(
@@ -43,17 +196,17 @@ def _wanted_runs(
     phase: Annotated[Phase | None, Query(description="Of tuning, or of the trial.")] = None,
     variant: Annotated[Name | None, Query(description="By its name.")] = None,
     verdict: RunKind | None = None,
-) -> rows.RunFilter:
-    return rows.RunFilter(state, phase, variant, verdict)
+) -> queries.RunFilter:
+    return queries.RunFilter(state, phase, variant, verdict)
 
 
 @router.get("", summary="List experiments")
 def list_experiments(
-    caller: CallerDep, database: DatabaseDep, page: PageDep, wanted: Annotated[rows.Filter, Depends(_wanted)]
+    caller: CallerDep, database: DatabaseDep, page: PageDep, wanted: Annotated[queries.Filter, Depends(_wanted)]
 ) -> ExperimentPage:
     """Those that the caller may see, newest first. The last page has an empty ``next_page_token``."""
     with database.begin() as session:
-        found = rows.experiments(session, caller, wanted, page.before(), page.limit + 1)
+        found = queries.experiments(session, caller, wanted, page.before(), page.limit + 1)
         shown = found[: page.limit]
         progress = progress_of(session, [row.id for row in shown])
     token = encode_token(shown[-1].id) if len(found) > page.limit else ""
@@ -66,10 +219,10 @@ def cancel(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
     for an experiment that has ended otherwise.
     """
     with database.begin() as session:
-        rows.experiment_of(session, caller, experiment_id)
+        queries.experiment_of(session, caller, experiment_id)
         accepted = runs.cancel(session, experiment_id)
     with database.begin() as session:
-        view = rows.experiment_now(session, caller, experiment_id)
+        view = queries.experiment_now(session, caller, experiment_id)
     if not accepted and view.state is not State.CANCELLED:
         raise ApiError(HTTPStatus.CONFLICT, f"the experiment has ended as {view.state}; there is nothing to cancel")
     return view
@@ -79,7 +232,7 @@ def cancel(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
 def delete(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> None:
     """Delete it with its runs and traces. Workers that train one of them stop."""
     with database.begin() as session:
-        rows.experiment_of(session, caller, experiment_id)
+        queries.experiment_of(session, caller, experiment_id)
         runs.remove(session, experiment_id)
 
 
@@ -89,13 +242,58 @@ def list_runs(
     caller: CallerDep,
     database: DatabaseDep,
     page: PageDep,
-    wanted: Annotated[rows.RunFilter, Depends(_wanted_runs)],
+    wanted: Annotated[queries.RunFilter, Depends(_wanted_runs)],
 ) -> RunPage:
     """Its runs: those of tuning, then all variants of the first seed, of the second, …"""
     with database.begin() as session:
-        rows.experiment_of(session, caller, experiment_id)
-        found = rows.runs(session, experiment_id, wanted, page.after(), page.limit + 1)
+        queries.experiment_of(session, caller, experiment_id)
+        found = queries.runs(session, experiment_id, wanted, page.after(), page.limit + 1)
         shown = found[: page.limit]
-        attempts = rows.attempts_of(session, [row.id for row in shown])
+        attempts = queries.attempts_of(session, [row.id for row in shown])
     token = encode_token(shown[-1].position) if len(found) > page.limit else ""
     return RunPage(items=[run_view(row, attempts[row.id]) for row in shown], next_page_token=token)
+
+
+@router.get(
+    "/{experiment_id}", response_model=ExperimentView, summary="Look at an experiment, or wait", responses=_UNCHANGED
+)
+async def read(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
+    experiment_id: uuid.UUID,
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    changes: ChangesDep,
+    wait: Wait = 0.0,
+) -> Response:
+    """The experiment. With ``wait`` and the last ``ETag`` in ``If-None-Match`` it answers when it differs, when the
+    experiment has ended, or after that time; 304 where nothing is new.
+    """
+    deadline = time.monotonic() + min(wait, LONGEST_WAIT_S)
+    seen = request.headers.get("if-none-match", "")
+    gone = asyncio.create_task(_gone(request))
+    try:
+        with changes.watch(str(experiment_id)) as changed:
+            while True:
+                changed.clear()
+                view = await run_in_threadpool(_look, database, caller, experiment_id)
+                etag = etag_of(view.model_dump_json().encode())
+                # Without a tag to compare with, the first look is what a change is a change from.
+                seen = seen or etag
+                left = deadline - time.monotonic()
+                nobody_waits = left <= 0 or gone.done() or changes.released
+                if nobody_waits or view.state.is_finished or not matches(etag, seen):
+                    return tagged(request, view)
+                await first_of(changed, gone, left)
+    finally:
+        gone.cancel()
+
+
+def _look(database: Database, caller: Caller, experiment_id: uuid.UUID) -> ExperimentView:
+    with database.begin() as session:
+        return queries.experiment_now(session, caller, experiment_id)
+
+
+async def _gone(request: Request) -> None:
+    """Returns when the client has closed the connection: nobody is left to wait for."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

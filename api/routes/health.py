@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.dependencies import DatabaseDep
-from api.errors import ApiError
+from api.http.errors import ApiError
 
 MIGRATIONS = Path(__file__).parent.parent.parent / "alembic"
 

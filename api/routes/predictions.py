@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from api.bodies import StrictRoute
 from api.dependencies import CallerDep
-from api.trials import refusing
+from api.http.bodies import StrictRoute
+from api.variants import refusing
 from models.analysis.theory.prediction import Prediction, predict_spec
 from models.plan import Shape
 from models.specs.base import Spec

@@ -8,16 +8,16 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from api import rows
-from api.bodies import StrictRoute
+from api import queries
 from api.dependencies import CallerDep, DatabaseDep
-from api.errors import ApiError
-from api.etags import not_modified, run_headers
-from api.fields import FieldProblem
-from api.formats import JSON, TABLES, FormatDep
-from api.numbers import json_response
-from api.pictures import CurvesView, Stretch, StretchDep, TraceRow, TraceView
-from api.tables import CurveTable, Reading, TraceTable, streamed
+from api.exports import CurveTable, Reading, TraceTable, streamed
+from api.http.arrays import json_response
+from api.http.bodies import StrictRoute
+from api.http.errors import ApiError
+from api.http.etags import not_modified, run_headers
+from api.http.fields import FieldProblem
+from api.http.negotiation import JSON, TABLES, FormatDep
+from api.views.traces import CurvesView, Stretch, StretchDep, TraceRow, TraceView
 from gradient_clinic.signals import CURVES, SIGNALS, SignalName
 from models.plan import Plan, plan_variant
 from models.storage.database import Database
@@ -62,7 +62,7 @@ def trace(  # noqa: PLR0913, PLR0917 -- what the contract lets a client choose
         problem = FieldProblem(field="signal", value="all", message=message, allowed=list(SIGNALS))
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, [problem])
     with database.snapshot() as session:
-        run, experiment = rows.run_of(session, caller, run_id)
+        run, experiment = queries.run_of(session, caller, run_id)
         headers = run_headers(run, kind, signal, stretch, layers, axis)
         if (known := not_modified(request, headers)) is not None:
             return known
@@ -94,7 +94,7 @@ def curves(  # noqa: PLR0913, PLR0917 -- as above
     CSV, Arrow and Parquet, by ``Accept``, have a row per step and a column per curve.
     """
     with database.snapshot() as session:
-        run, experiment = rows.run_of(session, caller, run_id)
+        run, experiment = queries.run_of(session, caller, run_id)
         headers = run_headers(run, kind, stretch)
         if (known := not_modified(request, headers)) is not None:
             return known
@@ -112,7 +112,7 @@ def _picture(  # noqa: PLR0913, PLR0917 -- as above
     minimum, mean, maximum, newest, nonfinite = drawn.buckets.arrays
     # An untrained network has no update: its null stands for nothing, and nothing is not a non-finite value.
     counted = np.zeros_like(nonfinite) if signal == "update_ratio" and run.steps == 0 else nonfinite
-    broken = rows.first_nonfinite_of(session, run, experiment)
+    broken = queries.first_nonfinite_of(session, run, experiment)
     return {
         "run_id": str(run.id),
         "signal": signal,
@@ -132,7 +132,7 @@ def _curves(session: Session, run: Run, experiment: Experiment, stretch: Stretch
     source = Curves(session, run.id, CURVES)
     drawn = draw(source, stretch.first, stretch.last, stretch.points, kept=run.raw_dropped_at is None)
     epochs = read_epochs(session, run.id)
-    broken = rows.first_nonfinite_of(session, run, experiment)
+    broken = queries.first_nonfinite_of(session, run, experiment)
     names = ("min", "mean", "max", "last", "nonfinite")
     return {
         "run_id": str(run.id),

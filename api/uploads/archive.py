@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from api.refusals import invalid, too_large, unknown
 from api.uploads import idx, npz, sound
 from api.uploads.parts import Part, RawSet
-from api.uploads.refusals import invalid, too_large, unknown
 
 MAGIC = b"PK"
 MOST_MEMBERS = 65_535

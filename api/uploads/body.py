@@ -13,9 +13,9 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
-from api.errors import ApiError
+from api.http.errors import ApiError
+from api.refusals import invalid
 from api.uploads.parts import Form, Part
-from api.uploads.refusals import invalid
 from models.specs.uploaded import NAME
 
 Features = Literal["log_mel", "raw"]

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from api.refusals import invalid, too_large
 from api.uploads.parts import Announced, AnyArray, Form, RawSet, check_kept, check_numbers
-from api.uploads.refusals import invalid, too_large
 from models.specs.bounds import MOST_CLASSES
 
 Labels = npt.NDArray[np.int64]

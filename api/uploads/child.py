@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from api.refusals import RefusalError, too_large
 from api.uploads.parts import Part
 from api.uploads.recognise import read
-from api.uploads.refusals import RefusalError, too_large
 
 
 def main() -> None:

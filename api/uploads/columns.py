@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from api.refusals import invalid, too_large
 from api.uploads.checks import LONGEST_NAME
 from api.uploads.parts import AnyArray, Part, RawSet, check_kept, check_numbers, held
-from api.uploads.refusals import invalid, too_large
 from models.specs.bounds import MOST_CLASSES
 
 COLUMNS = ["features", "label"]

@@ -8,8 +8,8 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import BinaryIO, cast
 
+from api.refusals import invalid, too_large
 from api.uploads.parts import Announced, AnyArray, Part, RawSet, check_shape
-from api.uploads.refusals import invalid, too_large
 from models.storage.idx import IdxError, IdxTooLargeError, read_header, read_idx
 
 GZIP = b"\x1f\x8b"

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from api.errors import ApiError, not_found
+from api.http.errors import ApiError, not_found
 from api.uploads.reading import ReadSet, Turns
 from models.storage import uploads
 from models.storage.database import Database

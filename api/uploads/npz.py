@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.lib import format as npy
 
+from api.refusals import invalid
 from api.uploads.parts import Announced, AnyArray, RawSet, check_shape
-from api.uploads.refusals import invalid
 from models.storage.idx import fill, in_native_order
 
 _WHOLE = ("x", "y")

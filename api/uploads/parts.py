@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from api.uploads.refusals import invalid, too_large
+from api.refusals import invalid, too_large
 
 AnyArray = npt.NDArray[Any]
 Form = Literal["vector", "image", "sequence"]

@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 import anyio
 import structlog
 
-from api.errors import ApiError
+from api.http.errors import ApiError
+from api.refusals import RefusalError, invalid, too_large
 from api.uploads.body import Upload
-from api.uploads.refusals import RefusalError, invalid, too_large
 from models.specs.uploaded import UploadedFacts
 
 log = structlog.get_logger()

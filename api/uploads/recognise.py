@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from api.refusals import invalid, unknown
 from api.uploads import archive, idx
 from api.uploads.checks import CheckedSet, checked
 from api.uploads.parts import Form, Part, RawSet
-from api.uploads.refusals import invalid, unknown
 
 PARQUET, ARROW_FILE, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 

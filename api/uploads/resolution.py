@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from api.callers import Caller
+from api.http.callers import Caller
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentSpec
 from models.specs.uploaded import UploadedSpec

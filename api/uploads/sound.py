@@ -10,9 +10,9 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
+from api.refusals import invalid, too_large
 from api.uploads import mel, riff
 from api.uploads.parts import RawSet, check_kept, check_numbers, held
-from api.uploads.refusals import invalid, too_large
 
 LABELS = "labels.csv"
 RATES = (4_000, 192_000)

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from api.bodies import MOST_ENTRIES, MOST_NESTED
-from api.pages import LARGEST_PAGE
+from api.http.bodies import MOST_ENTRIES, MOST_NESTED
+from api.http.pagination import LARGEST_PAGE
 from api.routes.events import SWEEP_S
-from api.routes.submission import MOST_ITEMS
-from api.routes.waiting import LONGEST_WAIT_S
-from api.trials import MOST_LAYERS
+from api.routes.experiments import LONGEST_WAIT_S, MOST_ITEMS
+from api.variants import MOST_LAYERS
 from gradient_clinic.signals import SIGNALS
 from models.plan.designs import MAX_FACTORS
 from models.plan.variants import MAX_PARAMETERS

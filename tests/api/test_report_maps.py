@@ -6,7 +6,7 @@ import numpy as np
 
 from api.report.colours import NOT_FINITE, SILENT
 from api.report.drawings import profile
-from api.report.maps import HeatMap, figure, last_step, legend
+from api.report.heatmaps import HeatMap, figure, last_step, legend
 from models.analysis.comparison.parts import ProfileLayer
 from models.analysis.statistics.intervals import Estimate
 

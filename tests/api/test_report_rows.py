@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
+from api.report.forest import caption, forest, reached
 from api.report.page import render
-from api.report.rows import caption, forest, reached
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec

@@ -1,4 +1,4 @@
-"""A name of a file means one thing within its room."""
+"""A name of a file means one thing within its room. (In ``api`` a resource's routes and views share its name.)"""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ import pytest
 from tests.processes import ROOT
 
 PARTS_OF_PROOFS = tuple(f"proofs/{part}" for part in ("outcomes", "faults", "gpu"))
-ROOMS = ("worker", "models", "gradient_clinic", "local", *PARTS_OF_PROOFS)
+ROOMS = ("api/http", "api/report", "api/uploads", "worker", "models", "gradient_clinic", "local", *PARTS_OF_PROOFS)
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from api.app import create_app
 from api.routes import events as route
 from api.server import Server
-from api.views import EVENTS, EndEvent, ProgressEvent
+from api.views.experiments import EVENTS, EndEvent, ProgressEvent
 from models import runs
 from models.runs import Lease, events
 from models.settings import Settings

@@ -15,9 +15,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from api.formats import ARROW, CSV, JSON, OFFERED, PARQUET
-from api.pictures import TraceRow
-from api.tables import BATCH_VALUES, CurveTable, Reading, TraceTable
+from api.exports import BATCH_VALUES, CurveTable, Reading, TraceTable
+from api.http.negotiation import ARROW, CSV, JSON, OFFERED, PARQUET
+from api.views.traces import TraceRow
 from gradient_clinic.signals import CURVES, SIGNALS
 from models import runs
 from models.analysis.statistics.intervals import Array

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import event, func, update
 
-from api.formats import ARROW, CSV, JSON, PARQUET
+from api.http.negotiation import ARROW, CSV, JSON, PARQUET
 from models import runs
 from models.runs import Lease
 from models.storage.database import Database

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
-from api.routes import waiting
+from api.routes import experiments
 from api.server import Server
 from models import runs
 from models.storage.database import Database
@@ -134,7 +134,7 @@ def test_an_experiment_that_has_ended_keeps_nobody(client: TestClient, database:
 
 def test_nobody_waits_longer_than_the_longest_time(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = submit(client)
-    monkeypatch.setattr(waiting, "LONGEST_WAIT_S", 0.2)  # a minute otherwise
+    monkeypatch.setattr(experiments, "LONGEST_WAIT_S", 0.2)  # a minute otherwise
     for wait in ("1000000", "inf"):
         assert waiting_get(client, experiment, "*", wait).result(SOON_S).status_code == 304
 

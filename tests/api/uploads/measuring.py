@@ -10,10 +10,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from api.refusals import RefusalError
 from api.uploads.body import Upload
 from api.uploads.parts import Part
 from api.uploads.reading import reading
-from api.uploads.refusals import RefusalError
 
 
 async def _answer(paths: list[Path], limit: int) -> tuple[int, str]:

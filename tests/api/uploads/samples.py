@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from api.refusals import RefusalError
 from api.uploads.checks import CheckedSet
 from api.uploads.parts import Form, Part
 from api.uploads.recognise import read
-from api.uploads.refusals import RefusalError
 
 AnyArray = npt.NDArray[Any]
 LIMIT = 1_000_000

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.uploads.refusals import RefusalError
+from api.refusals import RefusalError
 from tests.api.made import problem
 from tests.api.uploads.samples import arrow, gzipped, idx, images, npz, packed, parquet, refusal, taken, tone, wav
 

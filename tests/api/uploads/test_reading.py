@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.errors import ApiError
+from api.http.errors import ApiError
 from api.uploads import reading
 from api.uploads.reading import Turns
 

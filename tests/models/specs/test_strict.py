@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from api.routes.comparisons import ComparisonRequest
+from api.routes.experiments import Batch
 from api.routes.predictions import PredictionRequest
-from api.routes.submission import Batch
 from models.specs.base import Spec
 from models.specs.experiment import ExperimentSpec
 from models.specs.moment import Moment

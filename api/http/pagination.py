@@ -9,8 +9,8 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from api.errors import ApiError
-from api.fields import FieldProblem
+from api.http.errors import ApiError
+from api.http.fields import FieldProblem
 
 LARGEST_PAGE = 100
 _MOST_DIGITS = 9

@@ -20,8 +20,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.types import Send
 
-from api.formats import ARROW, CSV, PARQUET
-from api.pictures import TraceRow
+from api.http.negotiation import ARROW, CSV, PARQUET
+from api.views.traces import TraceRow
 from gradient_clinic.signals import CURVES, SignalName
 from models.storage.database import Database
 from models.storage.tables import Run

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from api.errors import ApiError
+from api.http.errors import ApiError
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
-from api.errors import MEDIA_TYPE, ProblemDetails
-from api.headers import Headers, page_policy
+from api.http.errors import MEDIA_TYPE, ProblemDetails
+from api.http.headers import Headers, page_policy
 
 _REF = "#/components/schemas/{model}"
 PROBLEM: dict[int | str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from api.headers import HEADERS
+from api.http.headers import HEADERS
 from models.storage.database import Database
 from tests.api.made import run_ids, submit, train_all
 

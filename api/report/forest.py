@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from api.report.drawings import Axis, svg
-from api.report.figures import in_words
+from api.report.numbers import in_words
 from models.analysis.comparison.parts import Outcomes, VariantComparison
 from models.analysis.statistics.intervals import Estimate
 

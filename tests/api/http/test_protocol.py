@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from api.app import create_app
-from api.protocol import SPARE
+from api.http.protocol import SPARE
 from api.server import Server
 from models.settings import Settings
 from models.storage.database import Database

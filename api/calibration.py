@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.trials import layers_of
+from api.variants import layers_of
 from models.plan import plan_variant
 from models.plan.cost import run_seconds
 from models.plan.prices import HIGH, LOW

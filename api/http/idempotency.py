@@ -8,9 +8,9 @@ from fastapi import Header
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from api.callers import Caller
-from api.errors import ApiError
-from api.fields import FieldProblem
+from api.http.callers import Caller
+from api.http.errors import ApiError
+from api.http.fields import FieldProblem
 from models.runs.idempotency import KeyInFlightError, Once, OtherBodyError
 
 Answer = TypeVar("Answer", bound=BaseModel)

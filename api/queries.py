@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from api.callers import Caller
-from api.errors import not_found
-from api.views import ExperimentView, experiment_view
+from api.http.callers import Caller
+from api.http.errors import not_found
+from api.views.experiments import ExperimentView, experiment_view
 from models.analysis.verdict.shapes import FirstNonfinite, Kind, RunKind
 from models.plan import plan_variant
 from models.runs.progress import progress_of
@@ -116,6 +116,19 @@ def runs(session: Session, experiment_id: uuid.UUID, wanted: RunFilter, after: i
     if wanted.verdict is not None:
         query = query.where(func.jsonb_extract_path_text(Run.summary, "verdict", "kind") == wanted.verdict)
     return session.execute(query).scalars().all()
+
+
+def first_runs(session: Session, experiment: Experiment) -> dict[str, Run]:
+    """By variant, its run under the first seed; no run of tuning has a seed of the trial."""
+    query = select(Run).where(Run.experiment_id == experiment.id, Run.seed == experiment.spec.seed_list()[0])
+    return {run.variant: run for run in session.execute(query).scalars()}
+
+
+def mean_chance_level(session: Session, experiment_id: uuid.UUID) -> float | None:
+    """Splits drawn by the run's own seed differ in the third digit."""
+    query = select(func.avg(Run.chance_level)).where(Run.experiment_id == experiment_id)
+    mean: float | None = session.execute(query).scalar_one()
+    return mean
 
 
 def attempts_of(session: Session, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Attempt]]:

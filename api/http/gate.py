@@ -6,9 +6,9 @@ from http import HTTPStatus
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.callers import identify
-from api.errors import ApiError, error_response
-from api.sites import Sites
+from api.http.callers import identify
+from api.http.errors import ApiError, error_response
+from api.http.sites import Sites
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _OPEN = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
@@ -16,7 +16,7 @@ _OPEN = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
 
 
 class Gate:
-    """ASGI middleware. 421 and 403 for what a browser sends for a page that is none of ours (``api.sites``); 401
+    """ASGI middleware. 421 and 403 for what a browser sends for a page that is none of ours (``api.http.sites``); 401
     without the key that is asked for; 413 for a body over the limit, of which no more than the limit is ever held.
     An upload has a limit of its own and is not held here: it is counted while the route takes it in.
     """

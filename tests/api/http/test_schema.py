@@ -8,9 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from api.formats import OFFERED
-from api.pictures import CurvesView, TraceView
-from api.views import Diagnosis, ExperimentPage, ExperimentView, RunDetail, RunPage
+from api.http.negotiation import OFFERED
+from api.views.experiments import Diagnosis, ExperimentPage, ExperimentView, RunDetail, RunPage
+from api.views.traces import CurvesView, TraceView
 from models.analysis.comparison.compare import Comparison
 from models.storage.database import Database
 from tests.api.made import problem, run_ids, submit, train_all

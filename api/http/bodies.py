@@ -11,8 +11,8 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api.errors import ApiError
-from api.fields import FieldProblem
+from api.http.errors import ApiError
+from api.http.fields import FieldProblem
 from models.specs.text import NOT_PLAIN
 
 MOST_NESTED = 64

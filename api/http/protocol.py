@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER, HIGH_WATER_LIMIT
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 
-from api.errors import problem_response
-from api.headers import HEADERS
+from api.http.errors import problem_response
+from api.http.headers import HEADERS
 
 SLOWEST_BYTES_S = 1024
 """Of a body, on average over the time-out: what is slower holds a connection rather than sends something."""

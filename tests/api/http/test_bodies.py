@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.bodies import MOST_NESTED, check_text, strict_json
-from api.errors import ApiError
+from api.http.bodies import MOST_NESTED, check_text, strict_json
+from api.http.errors import ApiError
 from tests.api.made import problem, spec
 
 

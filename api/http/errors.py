@@ -13,8 +13,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from api.fields import FieldProblem, from_pydantic, from_spec
-from api.uploads.refusals import RefusalError
+from api.http.fields import FieldProblem, from_pydantic, from_spec
+from api.refusals import RefusalError
 from models.specs.base import SpecError
 
 log = structlog.get_logger()

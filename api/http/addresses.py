@@ -18,8 +18,8 @@ from fastapi.routing import iter_route_contexts
 from pydantic import TypeAdapter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import ApiError, error_response
-from api.fields import FieldProblem
+from api.http.errors import ApiError, error_response
+from api.http.fields import FieldProblem
 
 Names = Mapping[str, bool]
 """The parameters of a query, and whether each may be repeated."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.formats import ARROW, CSV, JSON, OFFERED, PARQUET, negotiated
+from api.http.negotiation import ARROW, CSV, JSON, OFFERED, PARQUET, negotiated
 
 
 @pytest.mark.parametrize(

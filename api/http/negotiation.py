@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 
-from api.errors import ApiError
-from api.fields import FieldProblem
+from api.http.errors import ApiError
+from api.http.fields import FieldProblem
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
