@@ -1,6 +1,5 @@
-"""The life of a run and of an experiment as two enums and the allowed edges. No SQL.
-
-The diagram is in ``docs/run-life.md``; ``models/runs/`` walks its edges by guarded updates.
+"""The states of a run and of an experiment. ``docs/run-life.md`` draws how one leads to another; ``models/runs/`` makes
+each change a guarded update. No SQL here.
 """
 
 from collections.abc import Mapping
@@ -21,27 +20,11 @@ class State(StrEnum):
         return self not in {State.QUEUED, State.RUNNING}
 
 
-class Outcome(StrEnum):
-    """How a succeeded run ended: a diverged one is evidence, not a failure."""
-
-    FINISHED = "finished"
-    DIVERGED = "diverged"
-
-
 class Phase(StrEnum):
     """What a run is for: to try a learning rate on a seed of its own, or to be compared."""
 
     TUNE = "tune"
     TRIAL = "trial"
-
-
-EDGES: Mapping[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.FAILED}),
-    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED}),
-    State.FAILED: frozenset({State.QUEUED}),
-    State.SUCCEEDED: frozenset(),
-    State.CANCELLED: frozenset(),
-}
 
 
 def settled(counts: Mapping[State, int], *, cancel_accepted: bool) -> State | None:
