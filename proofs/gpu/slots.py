@@ -41,7 +41,7 @@ def checks(device: torch.device, steps: int = STEPS) -> Iterator[Check]:
     with Target.started(settings, seed=0, commands=COMMANDS) as target:
         slots = _Slots(target, device, SPEC | {"device": kind, "steps": steps})
         yield Check(f'slots, an experiment with device "{kind}"', slots.train)
-        yield Check("slots, torch in the workers' children alone", slots.look_into_memory)
+        yield Check("slots, where torch is loaded", slots.look_into_memory)
         yield Check("slots, a killed child's run", slots.kill_one)
 
 
@@ -66,14 +66,16 @@ class _Slots:
         return seen
 
     def look_into_memory(self) -> str:
+        """Beside a GPU each child loads torch for itself; without one the parent loads it for all."""
         if sys.platform != "linux":
             return "not looked at: only Linux shows what a process has loaded"
         parent = self.target.clinic.pid("worker")
         if parent is None:
             raise WrongError("there is no worker")
         holders = [_holds_torch(child) for child in children(parent) if not _is_warden(child)]
-        seen = f"parent {'with' if _holds_torch(parent) else 'without'} it, {sum(holders)} of {len(holders)} children"
-        if _holds_torch(parent) or holders != [True] * SLOTS:
+        shared = _holds_torch(parent)
+        seen = f"parent {'with' if shared else 'without'} it, {sum(holders)} of {len(holders)} children with it"
+        if shared is (self.device.type == "cuda") or holders != [True] * SLOTS:
             raise WrongError(seen)
         return seen
 
