@@ -56,7 +56,7 @@ def test_a_training_is_repeated_and_taken_up_bit_for_bit() -> None:
 def test_slots_train_and_a_killed_childs_run_is_taken_up() -> None:
     device, memory, killed = seen_by(slots.checks(CPU, steps=600), "slots,")
     assert device == "trained by 2 of 2 slots; its runs say cpu"
-    assert memory == "parent without it, 2 of 2 children"
+    assert memory == "parent with it, 2 of 2 children with it"
     assert killed.endswith("lost=0 doubled=0 identical=2/2 hanging=0")
 
 
