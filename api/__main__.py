@@ -1,5 +1,6 @@
 """``python -m api``: serve on ``CLINIC_HOST`` and ``CLINIC_PORT`` until told to stop."""
 
+import gc
 import sys
 from contextlib import suppress
 
@@ -27,6 +28,8 @@ def main() -> int:
         print(f"the API cannot start: {_sentence(error)}", file=sys.stderr)  # noqa: T201 -- for whoever starts it
         return WRONG_SETTINGS
     logs.configure()
+    gc.collect()
+    gc.freeze()  # modules and shapes stay: a search through all of them would hold an answer up for 100 ms
     server = Server(app, settings.host, settings.port)
     # Uvicorn ends as it was asked to, and then repeats the signal.
     with suppress(KeyboardInterrupt):
