@@ -19,7 +19,7 @@ INFINITY = math.inf
 SELU_SCALE = 1.0507009873554805
 SELU_ALPHA = 1.6732632423543772
 SATURATED_BELOW = 0.01
-"""An entry is saturated where |φ'(h)| is below this share of its maximum (contract, Signals)."""
+"""An entry is saturated where |φ'(h)| is below this share of its maximum."""
 
 
 @dataclass(frozen=True, slots=True)

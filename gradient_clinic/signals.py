@@ -1,4 +1,4 @@
-"""The names of what is recorded: per layer and step, and per step (contract, Signals)."""
+"""The names of what is recorded: per layer and step, and per step (docs/api.md)."""
 
 from typing import Literal, get_args
 

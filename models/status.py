@@ -28,7 +28,7 @@ class Phase(StrEnum):
 
 
 def settled(counts: Mapping[State, int], *, cancel_accepted: bool) -> State | None:
-    """The experiment's end state once all its runs have ended, else None (contract, Experiment)."""
+    """The experiment's end state once all its runs have ended, else None (docs/run-life.md)."""
     if counts.get(State.QUEUED, 0) or counts.get(State.RUNNING, 0):
         return None
     if cancel_accepted and counts.get(State.CANCELLED, 0):

@@ -38,7 +38,7 @@ router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
     response_model=TraceView,
     responses=TABLES,
 )
-def trace(  # noqa: PLR0913, PLR0917 -- what the contract lets a client choose
+def trace(  # noqa: PLR0913, PLR0917 -- what a client may choose
     run_id: uuid.UUID,
     request: Request,
     caller: CallerDep,

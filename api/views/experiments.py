@@ -1,4 +1,4 @@
-"""What is answered, built from rows: experiments and runs exactly with the contract's keys."""
+"""What is answered, built from rows: experiments and runs, with the keys that clients rely on."""
 
 import datetime as dt
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What is answered of traces and curves: the contract's shapes, and how a query says which stretch it wants."""
+"""What is answered of traces and curves: their shapes (docs/api.md), and how a query says which stretch it wants."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -68,7 +68,7 @@ class Epochs(BaseModel):
 
 
 class CurvesView(BaseModel):
-    """``curves`` by name, as in Signals of the contract; ``epochs`` is empty without a validation part."""
+    """``curves`` by name; ``epochs`` is empty without a validation part."""
 
     run_id: str
     steps: list[tuple[int, int]]

@@ -79,7 +79,7 @@ class StepRecord:
 
     @property
     def first_nonfinite(self) -> FirstNonfinite | None:
-        """The first layer in forward order with a non-finite h, else the first in backward order (contract)."""
+        """The first layer in forward order with a non-finite h, else the first in backward order."""
         forward = np.flatnonzero(~np.isfinite(self.activation_rms))
         if forward.size:
             return FirstNonfinite(self.layers[forward[0]], "forward")
@@ -163,7 +163,7 @@ class Probe:
     def record(self, step: int | None = None, **curves: Scalar) -> StepRecord:
         """The step's record, after ``optimizer.step()`` (or without one: the update ratio is NaN then).
 
-        ``curves``: values of the contract's curves, numbers or tensors of one element on the device.
+        ``curves``: values of ``CURVES``, numbers or tensors of one element on the device.
         """
         norm = self._settled()
         began = time.perf_counter()

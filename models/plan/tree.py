@@ -315,7 +315,7 @@ class NetworkPlan:
 
 MAX_TIME_POINTS = 129
 SETTLING_FIRST, SETTLING_LAST = 5, 3
-"""Steps of the time axis that ``gain_per_step`` leaves out, at its two ends (contract, Measuring points)."""
+"""Steps of the time axis that ``gain_per_step`` leaves out, at its two ends (docs/science.md)."""
 
 
 def time_steps(steps: int) -> list[int]:

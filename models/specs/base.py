@@ -29,7 +29,7 @@ EVERY_NETWORK = ("mlp", "residual_mlp", "cnn", "residual_cnn", "rnn", "transform
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """The catalogue's text of one kind. ``treats`` are verdict kinds and causes of the contract."""
+    """The catalogue's text of one kind. ``treats`` are kinds and causes of verdicts."""
 
     title: str
     formula: str

@@ -1,4 +1,4 @@
-"""The experiment as a client asks for it: the contract's spec, with every default filled in."""
+"""The experiment as a client asks for it: its spec, with every default filled in."""
 
 from typing import Annotated, Any, Literal, Self
 

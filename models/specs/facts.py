@@ -76,7 +76,7 @@ class SplitSizes:
 
 
 def split_sizes(cases: int, validation_fraction: float, test_fraction: float) -> SplitSizes:
-    """The first round(n·(1 − test)) cases are training, their tail validation (contract, Spec)."""
+    """The first round(n·(1 − test)) cases are training, their tail validation."""
     front = round(cases * (1.0 - test_fraction))
     validation = round(cases * validation_fraction)
     return SplitSizes(front - validation, validation, cases - front)

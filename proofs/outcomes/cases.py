@@ -218,7 +218,7 @@ def seed_article() -> Iterator[Line]:
         yield Line(f"seed article, {dataset}", "sigmoid: not vanished", str(set(sick)), "vanishing" not in sick)
 
 
-# --- the contract's fixed cases ------------------------------------------------------------------------------------
+# --- fixed cases that clients rely on --------------------------------------------------------------------------------
 
 
 def fixed() -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""From raw arrays to the tensors of a trial, exactly as the contract says: split, standardised, chance level."""
+"""From raw arrays to the tensors of a trial, as clients can make them too: split, standardised, chance level."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -41,7 +41,7 @@ GEOMETRIC: Final = "t on ln ratios, paired by seed"
 
 
 def compare(trial: Trial, *others: Trial) -> Comparison:
-    """The contract's Comparison of one experiment, or of several against the baseline of the first one.
+    """The comparison of one experiment, or of several against the baseline of the first one.
 
     SpecError where the experiments have other data or another loss: their figures do not compare.
     """

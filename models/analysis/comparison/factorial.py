@@ -124,7 +124,7 @@ def _simple_effects(names: Sequence[str], table: Mapping[Cell, Array]) -> Iterat
 
 
 def _floor_warning(cells: Mapping[Cell, str], runs: Mapping[str, Mapping[int, Measured]]) -> str | None:
-    """Cells without one success sit on a floor, where no remedy can be seen to help or harm (science 5d)."""
+    """Cells without one success sit on a floor, where no remedy can be seen to help or harm."""
     ended = [name for name in cells.values() if runs.get(name)]
     floor = [name for name in ended if not any(run.success for run in runs[name].values())]
     if not floor:

@@ -1,4 +1,4 @@
-"""The shape of a Comparison, field for field the contract's. What is not known yet is null."""
+"""The shape of a comparison. What is not known yet is null."""
 
 from collections.abc import Mapping
 from typing import Literal

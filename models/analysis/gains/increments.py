@@ -2,12 +2,12 @@
 
 TRANSIENT = 2
 TRANSIENT_BATCH_NORM = 5
-"""The batch's Gram matrix settles more slowly than the length of h (science 3.1: drop 5 with batch norm)."""
+"""The batch's Gram matrix settles more slowly than the length of h (five increments are left out with batch norm)."""
 ENOUGH = 8
 
 
-def kept_increments(hidden_layers: int, batch_norm: bool) -> slice:  # noqa: FBT001 -- the contract's two cases
-    """The increments that ``gain_per_layer`` averages (contract, Verdict).
+def kept_increments(hidden_layers: int, batch_norm: bool) -> slice:  # noqa: FBT001 -- the two cases there are
+    """The increments that ``gain_per_layer`` averages (docs/verdicts.md).
 
     Increment i is ln rms δ of hidden layer i+1 less that of hidden layer i+2 (layers from 1), so i = 0 … H−2 in
     forward order. The first 2 (5 with batch norm), nearest the input, are left out where at least 8 remain.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 LIMIT: Final = 3.0
-"""|G| of the cut: a factor e³ = 20 between the ends, which is the trainable depth 6ξ (Schoenholz 2017; science 5b)."""
+"""|G| of the cut: a factor e³ = 20 between the ends, which is the trainable depth 6ξ (Schoenholz et al. 2017)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from models.analysis.statistics.intervals import Interval, t_interval
 from models.plan.tree import SETTLING_FIRST, SETTLING_LAST
 
 ENOUGH = 8
-"""Steps that have to remain before the ends are left out (contract, Measuring points)."""
+"""Steps that have to remain before the ends are left out."""
 
 
 def time_of_run(layer: str, levels: Sequence[float], steps: Sequence[int]) -> TimeFacts:

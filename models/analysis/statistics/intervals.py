@@ -31,7 +31,7 @@ Number = Annotated[float | None, BeforeValidator(finite_or_none)]
 
 
 class Estimate(BaseModel):
-    """The contract's Estimate: a mean with its 95 % interval; ``low`` and ``high`` null where n does not give one."""
+    """A mean with its 95 % interval; ``low`` and ``high`` null where n does not give one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

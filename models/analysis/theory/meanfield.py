@@ -34,7 +34,7 @@ UNBOUNDED: Final = 1e16
 SETTLED: Final = 1e-13
 PLAIN_STEPS: Final = 12
 CRITICAL: Final = 1e-4
-"""|ln χ| below which gradients reach any depth (contract, Prediction)."""
+"""|ln χ| below which gradients reach any depth."""
 NO_SLOPE: Final = 1e-100
 
 

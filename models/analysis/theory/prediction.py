@@ -1,4 +1,4 @@
-"""What theory says of a network before it is trained: the answer of ``POST /v1/predictions`` (contract, Prediction).
+"""What theory says of a network before it is trained: the answer of ``POST /v1/predictions``.
 
 ``chi`` of a layer and ``depth_scale`` are asymptotic (q = q*); ``total_gain``, ``gain_per_layer`` and ``profile``
 predict what a measurement of the untrained network on standardised inputs finds, the way to q* included.
@@ -70,7 +70,7 @@ class TimePrediction(_Answer):
 
 
 class Prediction(_Answer):
-    """Null stands for what is undefined or not finite. ``profile``: r of each hidden layer by name (contract).
+    """Null stands for what is undefined or not finite. ``profile``: r of each hidden layer by name.
 
     ``caveats``: where the numbers may be off by more than 5 % per layer, or are missing; ``notes``: what is true of
     them where they hold.

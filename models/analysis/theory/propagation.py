@@ -158,7 +158,7 @@ def rate(network: NetworkPlan, theory: Propagation) -> float:
 def kept(network: NetworkPlan, increments: Sequence[float]) -> list[float]:
     """The increments that ``gain_per_layer`` averages, as for a measured run: none of a ``resized`` layer.
 
-    In an ``mlp`` widths count: the contract leaves out resized layers of its other kinds.
+    In an ``mlp`` widths count; in networks of other kinds resized layers are left out.
     """
     resized = [layer.resized and network.kind != "mlp" for layer in network.hidden[1:]]
     alike = [increment for increment, differs in zip(increments, resized, strict=True) if not differs]

@@ -20,7 +20,7 @@ FLAT_SLOPE: Final = 0.5
 """A bounded φ is called saturating where its rms slope at the measured rms of h is below: each layer then halves δ
 at unit weight variance. A sigmoid never exceeds 0.25; tanh starts at 1 and passes ½ at an rms of h of about 1.9."""
 LARGE_UPDATE: Final = 0.1
-"""‖ΔW‖/‖W‖ of one step; 0.001 is usual (science 5b, rules 30 and 46)."""
+"""‖ΔW‖/‖W‖ of one step; 0.001 is usual (Karpathy)."""
 LARGE_INPUT: Final = 1000.0
 """rms h of the first layer. Standardised inputs give about the weights' own scale, 1 to 10; only inputs that are out of
 scale themselves give so much, and then no learning rate fits both this layer and the others."""
@@ -88,7 +88,7 @@ class Case:
 
 
 def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
-    """The causes in the contract's order, with what shows them. Empty for ``healthy`` and ``inconclusive``."""
+    """The causes in the order that clients know, with what shows them. Empty for ``healthy`` and ``inconclusive``."""
     if case.kind in {"healthy", "inconclusive"}:
         return (), []
     found = {cause: shown for cause, rule in RULES_BY_CAUSE.items() if (shown := rule(case)) is not None}

@@ -17,7 +17,7 @@ SMOOTH: Final = 5
 """Records averaged before a minimum of the loss is sought."""
 FEWEST_FOR_REBOUND: Final = 20
 HALF: Final = 0.5
-"""Of chance: where a run counts as trained (contract)."""
+"""Of chance: where a run counts as trained."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def falling_loss(measured: Measured) -> Evidence | None:
 
 def accuracy_at_chance(measured: Measured) -> Evidence | None:
     """The test accuracy of a run that has not trained, against the largest that saying the commonest label reaches by
-    luck in 19 of 20 test sets (binomial; science 4.7: the floor is the majority's share, not 1/K).
+    luck in 19 of 20 test sets (binomial: the floor is the majority's share, and not 1/K).
     """
     facts = measured.facts
     share, accuracy, cases = facts.majority_share, facts.test_metric, facts.test_cases

@@ -21,7 +21,7 @@ Value = TypeVar("Value", bound=str)
 
 
 def headline(measured: Measured, at_start: GradientFacts, at_end: GradientFacts | None) -> RunKind:
-    """The contract's precedence: the first that holds."""
+    """The first kind that holds, in the order of docs/verdicts.md."""
     moments = [facts.kind for facts in (at_end, at_start) if facts is not None]
     if measured.diverged:
         return "exploding" if "exploding" in moments else "diverged"

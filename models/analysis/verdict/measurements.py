@@ -1,6 +1,6 @@
 """From a trace to the few numbers that every rule reads. No rule is applied here but that of ``trained``.
 
-Windows (contract, Verdict): the start is record 0, the untrained network; the end is the last tenth of the steps
+Windows: the start is record 0, the untrained network; the end is the last tenth of the steps
 before the first non-finite value, or before the run's end: those recorded among them, at least one. Between them lie
 the settled steps, where what only the start was is over: steps 10 to 19, or the first recorded one after them.
 """
@@ -23,7 +23,7 @@ NORMAL_QUANTILE: Final = 1.96
 LARGEST_RMS: Final = 1e6
 """Beyond it every φ is its two asymptotes, and squares stay far from overflow."""
 SETTLED: Final = (10, 19)
-"""Steps by which batch norm has settled and branches that start at zero have moved (science 4.10: after 10 steps)."""
+"""Steps by which batch norm has settled and branches that start at zero have moved: ten of them."""
 
 Records = npt.NDArray[np.int64]
 
@@ -116,7 +116,7 @@ def _span(steps: Records, records: Records) -> tuple[int, int] | None:
 
 
 def _measured_gradients(trace: RunTrace, *, zero_start: bool) -> Array:
-    """rms δ, where a zero that an initialisation makes on purpose counts as not measured until step 10 (contract)."""
+    """rms δ, where a zero that an initialisation makes on purpose counts as not measured until step 10."""
     rms = trace.signals["activation_gradient_rms"]
     if not zero_start:
         return rms
@@ -124,7 +124,7 @@ def _measured_gradients(trace: RunTrace, *, zero_start: bool) -> Array:
 
 
 def trained(loss: float, error: float, facts: RunFacts, broken: npt.NDArray[np.bool_]) -> Trained:
-    """The contract's rule. A run whose last step was non-finite is not trained, whatever it was before."""
+    """Whether the run has trained. One whose last step was non-finite is not trained, whatever it was before."""
     if not math.isfinite(loss) or broken[-1] or facts.stopped_by == "nonfinite_steps":
         return "no"
     if loss <= facts.chance_level / 2.0:

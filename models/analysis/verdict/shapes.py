@@ -222,7 +222,7 @@ class Near(_Answer):
 
 
 class Verdict(_Answer):
-    """What is wrong, where, why and what answers it. Field for field the contract's Verdict."""
+    """What is wrong, where, why and what answers it."""
 
     kind: Kind
     at_start: GradientFacts
