@@ -81,7 +81,7 @@ check: $(READY) ## format, lint, types, contracts between the rooms, migrations 
 	@$(BIN)/python -m local check-migrations
 
 # What is measured beside the clinic has an environment of its own, with versions of its own and without torch.
-PEERS := proofs/speed/.venv
+PEERS := .clinic-peers
 
 $(PEERS)/ready: requirements/bench.txt | $(READY)
 	@echo "setting up $(PEERS): MLflow and wandb, to be measured beside the clinic (1 GB, once)"

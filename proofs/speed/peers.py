@@ -1,4 +1,4 @@
-"""Where the peers are: MLflow and wandb, in ``benchmarks/.venv``, made by the first ``make bench``.
+"""Where the peers are: MLflow and wandb, in ``.clinic-peers``, made by the first ``make bench``.
 
 They have an environment of their own: MLflow wants another pyarrow than the clinic, and nothing of theirs may reach the
 code that is measured. MLflow runs there as a process and is spoken to over HTTP, so its packages never meet ours. wandb
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HOME = Path(__file__).parent / ".venv"
+HOME = Path(__file__).parents[2] / ".clinic-peers"
 PYTHON = HOME / "bin" / "python"
 READY = HOME / "ready"
 """Left by the Makefile once all is installed."""
