@@ -50,12 +50,13 @@ class HandedBack(Exception):  # noqa: N818 -- a wish of whoever ends this worker
     """This worker is being shut down: another one shall train the run."""
 
 
-def prepare() -> None:
-    """The same numbers on every attempt, and compiled kernels. It starts no thread, so that a fork may follow; once
-    more costs nothing.
+def prepare(*, gpu: bool) -> None:
+    """The same numbers on every attempt, and compiled kernels where the CPU trains. It starts no thread, so that a fork
+    may follow; once more costs nothing.
     """
     torch.use_deterministic_algorithms(mode=True)
-    warm_up()
+    if not gpu:
+        warm_up()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Workshop:
     def open(cls, settings: Settings, *, gpu: bool) -> "Workshop":
         """In the child, after the fork."""
         assert settings.database_url is not None  # noqa: S101 -- the Celery app has seen to it
-        prepare()
+        prepare(gpu=gpu)
         torch.set_num_threads(settings.threads_per_worker)
         database = Database(
             settings.database_url.get_secret_value(), pool_size=2, max_overflow=1, silence_s=settings.silence_s

@@ -36,7 +36,7 @@ def load(**_: object) -> None:
     """
     settings = _settings()
     if not has_gpu(settings) and sys.platform == "linux":
-        _attempts(settings).prepare()
+        _attempts(settings).prepare(gpu=False)
         gc.collect()
         gc.freeze()  # a search for garbage writes to all it visits, and a page that is written to is no longer shared
 

@@ -14,7 +14,7 @@ from models.status import State
 from models.storage.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experiment, Run, TraceChunk, TraceRollup
 
 
-class OverCapError(Exception):
+class _OverCapError(Exception):
     """One run more than may be under way at once."""
 
 
@@ -30,7 +30,7 @@ def claim(
     try:
         with session.begin_nested():
             return _claim(session, run_id, worker, lease_s, owner_limit)
-    except OverCapError:
+    except _OverCapError:
         session.execute(update(Run).where(Run.id == run_id, Run.state == State.QUEUED).values(published_at=None))
         return None
 
@@ -86,18 +86,18 @@ def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, own
 def _keep_to_caps(
     session: Session, experiment_id: uuid.UUID, max_parallel: int | None, owner: str, owner_limit: int | None
 ) -> None:
-    """OverCapError where too many runs are under way, this one counted. The experiment is locked."""
+    """_OverCapError where too many runs are under way, this one counted. The experiment is locked."""
     running = select(func.count()).select_from(Run).where(Run.state == State.RUNNING)
     if max_parallel is not None:
         abreast = session.execute(running.where(Run.experiment_id == experiment_id)).scalar_one()
         if abreast > max_parallel:
-            raise OverCapError
+            raise _OverCapError
     if owner_limit is not None:
         # The last lock of a claim, and of claims alone.
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"clinic owner {owner}"))))
         of_owner = running.join(Experiment, Experiment.id == Run.experiment_id).where(Experiment.owner == owner)
         if session.execute(of_owner).scalar_one() > owner_limit:
-            raise OverCapError
+            raise _OverCapError
 
 
 def _erase_trace(session: Session, run_id: uuid.UUID, checkpoint: Checkpoint | None) -> None:
