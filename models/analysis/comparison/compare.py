@@ -29,6 +29,7 @@ from models.analysis.comparison.tuning import tuning_of
 from models.analysis.comparison.versus import tests_of, versus
 from models.analysis.gains.depth_axis import GradientFacts
 from models.analysis.statistics.intervals import Estimate, t_interval
+from models.analysis.statistics.methods import Method
 from models.analysis.theory.prediction import predict
 from models.analysis.verdict.variant import gradients, variant_verdict
 from models.plan import Variant
@@ -122,8 +123,8 @@ def _gradient(variant: Variant, runs: Runs) -> Gradient:
             ProfileLayer(
                 layer=layer.name,
                 index=layer.index,
-                at_start=starts[layer.name].estimate("t") if starts else None,
-                at_end=ends[layer.name].estimate("t") if ends else None,
+                at_start=starts[layer.name].estimate(Method.T) if starts else None,
+                at_end=ends[layer.name].estimate(Method.T) if ends else None,
                 predicted=theory.profile[layer.name],
             )
             for layer in variant.plan.network.hidden
