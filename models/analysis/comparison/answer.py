@@ -15,6 +15,8 @@ from models.analysis.verdict import further_facts
 from models.analysis.verdict.sentences import NO_REMEDY, headline
 from models.analysis.verdict.shapes import Answer, Verdict
 from models.analysis.verdict.wording import estimate_words, number, spans, words
+from models.plan.variants import optimizer_words
+from models.specs.optimizer import OptimizerSpec
 
 Effect = Literal["helps", "harms", "nothing", "not shown", "not known"]
 MOST_ANSWERS: Final = 3
@@ -26,17 +28,20 @@ does is still one in eight by luck (two-sided sign test)."""
 SICK: Final = frozenset({"vanishing", "exploding"})
 
 
-def answer_of(parts: Sequence[VariantComparison], metric: str) -> str:
-    """``parts``: the baseline first. Every other variant is named once."""
+def answer_of(parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec) -> tuple[str, ...]:
+    """A string for each sentence. ``parts``: the baseline first; every other variant is named once. ``optimizer``: that
+    of the baseline, as the spec has it.
+    """
     baseline, *others = parts
     verdict = baseline.verdict
     if verdict is None:
-        return "No run of the baseline has ended: there is nothing to compare with yet."
+        return ("No run of the baseline has ended: there is nothing to compare with yet.",)
     those: dict[Effect, list[VariantComparison]] = {}
     for part in others:
         those.setdefault(effect_of(part, baseline), []).append(part)
-    said = [_state(baseline, verdict), *_helping(those.get("helps", []), metric), *_others(verdict, those)]
-    return " ".join(f"{sentence}." for sentence in said)
+    state = _state(baseline, verdict, optimizer)
+    sentences = (*state, *_helping(those.get("helps", []), metric), *_others(verdict, those))
+    return tuple(f"{sentence}." for sentence in sentences)
 
 
 def effect_of(part: VariantComparison, baseline: VariantComparison) -> Effect:
@@ -61,12 +66,17 @@ def _falls_ill(before: str, now: str) -> bool:
     return before == "healthy" and now in SICK
 
 
-def _state(baseline: VariantComparison, verdict: Verdict) -> str:
+def _state(baseline: VariantComparison, verdict: Verdict, optimizer: OptimizerSpec) -> Iterator[str]:
+    trains = None if verdict.trained is None else f"baseline trains in {_rate(baseline.outcomes.success)}"
     if verdict.kind == "healthy":
-        trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
-        return f"{NO_REMEDY[:1].upper()}{NO_REMEDY[1:]}{trains}"
-    trains = "" if verdict.trained is None else f"The baseline trains in {_rate(baseline.outcomes.success)}. "
-    return f"{trains}{headline(verdict)}{_where(baseline, verdict)}{_because(verdict)}{_falling(verdict)}"
+        beside = "" if trains is None else f": the {trains}"
+        yield f"{NO_REMEDY[:1].upper()}{NO_REMEDY[1:]}{beside}"
+        return
+    if trains is not None:
+        yield f"The {trains}"
+    yield f"{headline(verdict)}{_where(baseline, verdict)}{_because(baseline, verdict, optimizer)}"
+    if _still_falling(verdict):
+        yield "Its loss was still falling when training ended: more steps may be what it lacks"
 
 
 def _where(baseline: VariantComparison, verdict: Verdict) -> str:
@@ -84,17 +94,18 @@ def _is_beyond(ratio: Estimate) -> bool:
     return low is not None and high is not None and (low > LIMIT or high < -LIMIT)
 
 
-def _because(verdict: Verdict) -> str:
+def _because(baseline: VariantComparison, verdict: Verdict, optimizer: OptimizerSpec) -> str:
     """A rate that broke training is named with its optimiser."""
-    value = {"learning_rate": f" ({verdict.conditions.split(',')[0]})"}
+    tuned = None if baseline.tuned is None else baseline.tuned["learning_rate"]
+    value = {"learning_rate": f" ({optimizer_words(optimizer, tuned)})"}
     causes = [words(cause) + value.get(cause, "") for cause in verdict.causes if cause != "no_gradient_cause_found"]
     return f"; cause{'s' if len(causes) > 1 else ''}: {', '.join(causes)}" if causes else ""
 
 
-def _falling(verdict: Verdict) -> str:
-    those = [item.seeds for item in verdict.evidence if item.statistic == further_facts.FALLING]
-    most = those and 2 * those[0] > sum(verdict.seeds.values())
-    return ". Its loss was still falling when training ended: more steps may be what it lacks" if most else ""
+def _still_falling(verdict: Verdict) -> bool:
+    """In most of the seeds."""
+    seeds = [item.seeds for item in verdict.evidence if item.statistic == further_facts.FALLING]
+    return bool(seeds) and 2 * seeds[0] > sum(verdict.seeds.values())
 
 
 def _helping(helping: Sequence[VariantComparison], metric: str) -> Iterator[str]:

@@ -58,7 +58,7 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     return Comparison(
         experiment_id=trial.experiment_id,
         metric=metric,
-        answer=answer_of(parts, metric),
+        answer=" ".join(answer_of(parts, metric, trial.spec.optimizer)),
         notes=tuple(notes_of(trials, parts)),
         variants=tuple(parts),
         factorial=None if others else _factorial(trial),

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.analysis.comparison.answer import effect_of
+from models.analysis.comparison.answer import answer_of, effect_of
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
+from models.specs.optimizer import SgdSpec
 from tests.models.analysis.synthetic import CHANCE, LEARNED, summary_of, variants_of
 
 HE: dict[str, Any] = {"depth": 20, "width": 64, "activation": "relu", "init": {"kind": "kaiming_normal"}}
@@ -88,6 +89,16 @@ def test_what_was_tried_is_not_worth_trying_again() -> None:
 def test_a_variant_at_chance_beside_a_baseline_above_it_is_told_so() -> None:
     found = compared([(-9.0, 2.0, 0.4)] * 5, [SICK] * 5, [(-9.0, 2.0, 0.4)] * 5)
     assert "batch_norm (vanishing, at chance where the baseline is not), clip_norm (vanishing)." in found.answer
+
+
+@pytest.mark.parametrize(("tuned", "rate"), [(None, "0.5"), ({"learning_rate": 0.02}, "0.02")])
+def test_a_rate_that_broke_training_is_named_with_its_optimiser(tuned: dict[str, float] | None, rate: str) -> None:
+    baseline = compared([SICK] * 5).variants[0]
+    assert baseline.verdict is not None
+    verdict = baseline.verdict.model_copy(update={"causes": ("learning_rate",)})
+    part = baseline.model_copy(update={"verdict": verdict, "tuned": tuned})
+    said = answer_of([part], "accuracy", SgdSpec(kind="sgd", learning_rate=0.5, momentum=0.9))
+    assert f"cause: learning rate (sgd {rate} momentum 0.9)" in said[1]
 
 
 def test_untrained_networks_are_told_by_their_gradients() -> None:
