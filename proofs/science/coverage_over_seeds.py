@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.analysis.statistics.intervals import Array, hedges_g_interval, t_intervals
+from models.analysis.statistics.methods import Method
 from models.analysis.statistics.over_seeds import over_seeds
 from proofs.pool import over
 from proofs.science.populations import NORMAL, POPULATIONS, SEED, Population, bounds_of, covered
@@ -57,7 +58,7 @@ def _judged(block: Block) -> list[tuple[str, bool]]:
 
 
 def _holds(population: Population, method: str, low: float | None, high: float | None) -> bool:
-    truth = population.middle if method.startswith("IQM") else population.mean
+    truth = population.middle if method == Method.IQM_BCA else population.mean
     return low is not None and high is not None and low <= truth <= high
 
 

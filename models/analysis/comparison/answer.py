@@ -15,6 +15,8 @@ from models.analysis.verdict import further_facts
 from models.analysis.verdict.sentences import NO_REMEDY, headline
 from models.analysis.verdict.shapes import Answer, Verdict
 from models.analysis.verdict.wording import estimate_words, number, spans, words
+from models.plan.variants import optimizer_words
+from models.specs.optimizer import OptimizerSpec
 
 MOST_ANSWERS: Final = 3
 TOLD: Final = {"activation": "function", "init": "init", "learning_rate": "value", "optimizer": "optimizer"}
@@ -22,22 +24,22 @@ TOLD: Final = {"activation": "function", "init": "init", "learning_rate": "value
 VERBS: Final[Mapping[Degree, str]] = {"repairs": "repairs it", "improves": "improves it", "harms": "harms it"}
 
 
-def answer_of(parts: Sequence[VariantComparison], metric: str) -> str:
-    """``parts``: the baseline first."""
+def answer_of(parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec) -> tuple[str, ...]:
+    """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names."""
     baseline, *others = parts
     verdict = baseline.verdict
     if verdict is None:
-        return "No run of the baseline has ended: there is nothing to compare with yet."
+        return ("No run of the baseline has ended: there is nothing to compare with yet.",)
     helping = [*_of_degree(others, "repairs"), *_of_degree(others, "improves")]
     said = [
         _to_do(baseline, verdict, helping, untested(verdict, others)),
-        *_state(baseline, verdict),
+        *_state(baseline, verdict, optimizer),
         *(sentence for part in helping for sentence in _told(part, metric)),
         *_between(helping, metric),
         *(sentence for part in _of_degree(others, "harms") for sentence in _told(part, metric)),
         *_rest(verdict, others),
     ]
-    return " ".join(f"{sentence}." for sentence in said)
+    return tuple(f"{sentence}." for sentence in said)
 
 
 def _grade(part: VariantComparison) -> Grade | None:
@@ -94,14 +96,14 @@ def _either(names: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _state(baseline: VariantComparison, verdict: Verdict) -> Iterator[str]:
+def _state(baseline: VariantComparison, verdict: Verdict, optimizer: OptimizerSpec) -> Iterator[str]:
     """What is wrong with the baseline, where and why."""
     if verdict.kind == "healthy":
         return
     if verdict.trained is not None:
         yield f"The baseline trains in {_rate(baseline.outcomes.success)}{_closing(baseline)}"
     yield f"{headline(verdict)}{_where(baseline, verdict)}"
-    yield from _because(verdict)
+    yield from _because(baseline, verdict, optimizer)
     if _is_falling(verdict):
         yield "Its loss was still falling when training ended: more steps may be what it lacks"
 
@@ -126,9 +128,10 @@ def _is_beyond(ratio: Estimate) -> bool:
     return low is not None and high is not None and (low > LIMIT or high < -LIMIT)
 
 
-def _because(verdict: Verdict) -> Iterator[str]:
+def _because(baseline: VariantComparison, verdict: Verdict, optimizer: OptimizerSpec) -> Iterator[str]:
     """A rate that broke training is named with its optimiser."""
-    value = {"learning_rate": f" ({verdict.conditions.split(',')[0]})"}
+    tuned = None if baseline.tuned is None else baseline.tuned["learning_rate"]
+    value = {"learning_rate": f" ({optimizer_words(optimizer, tuned)})"}
     causes = [words(cause) + value.get(cause, "") for cause in verdict.causes if cause != "no_gradient_cause_found"]
     if causes:
         yield f"Cause{'s' if len(causes) > 1 else ''}: {', '.join(causes)}"

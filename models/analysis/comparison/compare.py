@@ -30,6 +30,7 @@ from models.analysis.comparison.tuning import tuning_of
 from models.analysis.comparison.versus import tests_of, versus
 from models.analysis.gains.depth_axis import GradientFacts
 from models.analysis.statistics.intervals import Estimate, t_interval
+from models.analysis.statistics.methods import Method
 from models.analysis.theory.prediction import predict
 from models.analysis.verdict.variant import gradients
 from models.plan import Variant
@@ -59,7 +60,7 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     return Comparison(
         experiment_id=trial.experiment_id,
         metric=metric,
-        answer=answer_of(parts, metric),
+        answer=" ".join(answer_of(parts, metric, trial.spec.optimizer)),
         notes=tuple(notes_of(trials, parts)),
         variants=tuple(parts),
         factorial=None if others else _factorial(trial),
@@ -124,8 +125,8 @@ def _gradient(variant: Variant, runs: Runs) -> Gradient:
             ProfileLayer(
                 layer=layer.name,
                 index=layer.index,
-                at_start=starts[layer.name].estimate("t") if starts else None,
-                at_end=ends[layer.name].estimate("t") if ends else None,
+                at_start=starts[layer.name].estimate(Method.T) if starts else None,
+                at_end=ends[layer.name].estimate(Method.T) if ends else None,
                 predicted=theory.profile[layer.name],
             )
             for layer in variant.plan.network.hidden

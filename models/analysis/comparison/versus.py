@@ -10,7 +10,8 @@ from models.analysis.comparison.grade import grade_of_gradients, grade_of_runs
 from models.analysis.comparison.layers import compare_layers
 from models.analysis.comparison.parts import Grade, Measure, Primary, Progress, Unchanged, VersusBaseline
 from models.analysis.statistics.intervals import hedges_g, hedges_g_interval, holm, paired_success_difference
-from models.analysis.statistics.over_seeds import PAIRED, paired_over_seeds, paired_test
+from models.analysis.statistics.methods import Method
+from models.analysis.statistics.over_seeds import paired_over_seeds, paired_test
 from models.analysis.statistics.pairing import pairing_of
 from models.analysis.statistics.power import seeds_to_show
 
@@ -78,7 +79,9 @@ def versus(arm: Arm, first: Arm, tested: Tested, progress: Mapping[Measure, Prog
         p_holm=tested.p_holm,
         pairing=pairing_of(tested.metrics.ours, tested.metrics.theirs),
         seeds_needed=(
-            seeds_to_show(tested.metrics.differences, tested.p_holm, tested.family) if tested.test == PAIRED else None
+            seeds_to_show(tested.metrics.differences, tested.p_holm, tested.family)
+            if tested.test == Method.PAIRED_T
+            else None
         ),
         primary=_primary(ours, theirs),
         layers=layers,

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
 from models.analysis.comparison.parts import VersusBaseline
+from models.specs.optimizer import SgdSpec
 from tests.models.analysis.synthetic import CHANCE, LEARNED, summary_of, variants_of
 
 HE: dict[str, Any] = {"depth": 20, "width": 64, "activation": "relu", "init": {"kind": "kaiming_normal"}}
@@ -112,6 +114,16 @@ def test_a_variant_at_chance_beside_a_baseline_above_it_is_told_so() -> None:
     assert "batch_norm harms it: of the way from chance by accuracy it closes −0.32" in found.answer
     one = compared(above[:1], [SICK], above[:1])
     assert "batch_norm (vanishing, at chance where the baseline is not)." in one.answer
+
+
+@pytest.mark.parametrize(("tuned", "rate"), [(None, "0.5"), ({"learning_rate": 0.02}, "0.02")])
+def test_a_rate_that_broke_training_is_named_with_its_optimiser(tuned: dict[str, float] | None, rate: str) -> None:
+    baseline = compared([SICK] * 5).variants[0]
+    assert baseline.verdict is not None
+    verdict = baseline.verdict.model_copy(update={"causes": ("learning_rate",)})
+    part = baseline.model_copy(update={"verdict": verdict, "tuned": tuned})
+    said = answer_of([part], "accuracy", SgdSpec(kind="sgd", learning_rate=0.5, momentum=0.9))
+    assert f"Cause: learning rate (sgd {rate} momentum 0.9)." in said
 
 
 def test_untrained_networks_are_told_by_their_gradients() -> None:
