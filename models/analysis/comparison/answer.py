@@ -11,7 +11,7 @@ from models.analysis.comparison.parts import Success, VariantComparison
 from models.analysis.gains.limits import LIMIT
 from models.analysis.statistics.intervals import Estimate
 from models.analysis.statistics.power import ALPHA
-from models.analysis.verdict import further_facts
+from models.analysis.verdict.facts.of_losses import FALLING
 from models.analysis.verdict.sentences import NO_REMEDY, headline
 from models.analysis.verdict.shapes import Answer, Verdict
 from models.analysis.verdict.wording import estimate_words, number, spans, words
@@ -92,7 +92,7 @@ def _because(verdict: Verdict) -> str:
 
 
 def _falling(verdict: Verdict) -> str:
-    those = [item.seeds for item in verdict.evidence if item.statistic == further_facts.FALLING]
+    those = [item.seeds for item in verdict.evidence if item.statistic == FALLING.name]
     most = those and 2 * those[0] > sum(verdict.seeds.values())
     return ". Its loss was still falling when training ended: more steps may be what it lacks" if most else ""
 
