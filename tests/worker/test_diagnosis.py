@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.analysis.verdict import further_facts
-from models.analysis.verdict.collapse import OFF_AT_START
+from models.analysis.verdict.facts.collapse import OFF_AT_START
+from models.analysis.verdict.facts.fact import Fact
+from models.analysis.verdict.facts.of_gains import AFTER_TRANSIENT, AFTER_ZERO
+from models.analysis.verdict.facts.of_layers import GROWTH
+from models.analysis.verdict.facts.of_losses import AT_MAJORITY
 from models.analysis.verdict.shapes import Evidence
 from proofs.outcomes.running import Ran, by_variant, run_all
 
@@ -23,8 +26,8 @@ def ran(network: Mapping[str, Any], steps: int, **more: Any) -> dict[str, Ran]:
     return {name: runs[0] for name, runs in by_variant(run_all({**body, **more})).items()}
 
 
-def shown(run: Ran, statistic: str) -> Evidence | None:
-    return next((item for item in run.summary.verdict.evidence if item.statistic == statistic), None)
+def shown(run: Ran, fact: Fact) -> Evidence | None:
+    return next((item for item in run.summary.verdict.evidence if item.statistic == fact.name), None)
 
 
 def test_a_decay_at_both_ends_that_weight_gradients_hide_is_seen() -> None:
@@ -35,7 +38,7 @@ def test_a_decay_at_both_ends_that_weight_gradients_hide_is_seen() -> None:
     found = run.summary.verdict
     assert (found.kind, found.at_start.kind) == ("vanishing", "vanishing")
     assert found.trained != "yes"
-    forward = shown(run, further_facts.FORWARD)
+    forward = shown(run, GROWTH)
     assert forward is not None
     assert forward.value == pytest.approx(math.sqrt(0.5), rel=0.1)
     assert "Forward, h shrinks" in found.sentence
@@ -58,7 +61,7 @@ def test_stalling_at_chance_is_told_by_the_held_out_cases() -> None:
     facts = run.summary.facts
     assert facts.test_cases == 359
     assert facts.majority_share == pytest.approx(0.1, abs=0.03)
-    assert shown(run, further_facts.AT_MAJORITY) is not None
+    assert shown(run, AT_MAJORITY) is not None
 
 
 def test_fixup_starts_at_exact_zeros_that_are_no_fault() -> None:
@@ -68,7 +71,7 @@ def test_fixup_starts_at_exact_zeros_that_are_no_fault() -> None:
     found = run.summary.verdict
     assert (found.at_start.kind, found.at_start.total_gain.mean) == ("inconclusive", None)
     assert "numeric_range" not in found.causes
-    again = shown(run, further_facts.AFTER_ZERO)
+    again = shown(run, AFTER_ZERO)
     assert again is not None
     assert again.value is not None
     assert abs(again.value) < 1.0
@@ -103,7 +106,7 @@ def test_batch_norm_that_settles_is_told_from_one_that_does_not(
     run = ran(network, steps=steps, optimizer=optimizer)["baseline"]
     found = run.summary.verdict
     assert (found.at_start.kind, found.causes) == ("exploding", (cause,))
-    assert (shown(run, further_facts.AFTER_TRANSIENT) is not None) == transient
+    assert (shown(run, AFTER_TRANSIENT) is not None) == transient
 
 
 @pytest.mark.parametrize("optimizer", [ADAM, {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.9}])

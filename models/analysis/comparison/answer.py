@@ -11,7 +11,7 @@ from models.analysis.comparison.grade import FEWEST, SICK
 from models.analysis.comparison.parts import Degree, Grade, Measure, Success, VariantComparison, VersusBaseline
 from models.analysis.gains.limits import LIMIT
 from models.analysis.statistics.intervals import Estimate
-from models.analysis.verdict import further_facts
+from models.analysis.verdict.facts.of_losses import FALLING
 from models.analysis.verdict.sentences import NO_REMEDY, headline
 from models.analysis.verdict.shapes import Answer, Verdict
 from models.analysis.verdict.wording import estimate_words, number, spans, words
@@ -139,7 +139,7 @@ def _because(baseline: VariantComparison, verdict: Verdict, optimizer: Optimizer
 
 def _is_falling(verdict: Verdict) -> bool:
     """In most of its seeds."""
-    those = [item.seeds for item in verdict.evidence if item.statistic == further_facts.FALLING]
+    those = [item.seeds for item in verdict.evidence if item.statistic == FALLING.name]
     return bool(those) and 2 * those[0] > sum(verdict.seeds.values())
 
 

@@ -13,7 +13,8 @@ from gradient_clinic.activations import Activation
 from models.analysis.gains.limits import LIMIT
 from models.analysis.theory.meanfield import critical_weight_variance
 from models.analysis.theory.what_if import gain_with
-from models.analysis.verdict.causes import Case
+from models.analysis.verdict.case import Case
+from models.analysis.verdict.facts.of_layers import INPUTS
 from models.analysis.verdict.shapes import Answer, Cause
 from models.analysis.verdict.wording import number
 from models.plan import Plan
@@ -82,7 +83,7 @@ def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[R
     if "depth_without_skip" in causes and not case.starts_beyond_over_depth:
         yield from _skips(case)  # samples have become one point, which G does not tell and nothing else changes
         return
-    activation = case.first_layer.activation
+    activation = case.setup.activation
     variance = None if activation is None else critical_weight_variance(activation, 0.0)
     if variance is not None and variance <= LARGEST_VARIANCE and not case.measured.normalized:
         yield InitRemedy(kind="init", init=_fitting_init(variance))
@@ -92,12 +93,12 @@ def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[R
     if case.measured.batch_norm or not case.measured.normalized:
         yield LayerNormRemedy(kind="layer_norm")
     yield ActivationRemedy(kind="activation", function="leaky_relu" if _is_one_sided(activation) else "relu")
-    if case.has_skips or "depth_without_skip" in causes:
+    if case.setup.has_skips or "depth_without_skip" in causes:
         yield from _skips(case)
 
 
 def _skips(case: Case) -> Iterator[RemedySpec]:
-    if not case.has_skips:
+    if not case.setup.has_skips:
         yield ResidualRemedy(kind="residual")
     yield ScaledRemedy(kind="scaled")
     yield ReZeroRemedy(kind="rezero")
@@ -137,7 +138,8 @@ def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> 
     gain = gain_with(plan, remedy) if found & set(about.treats) else None
     if gain is None:
         return None
-    now = case.predicted_gain if case.predicted_gain is not None else case.at_start.total_gain.mean
+    theory = case.setup.predicted_gain
+    now = theory if theory is not None else case.at_start.total_gain.mean
     worth = abs(now) * WORTH if case.starts_beyond and now is not None else LIMIT
     if abs(gain) > max(worth, LIMIT):
         return None
@@ -163,7 +165,7 @@ def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[
     elif broke and not no_clip and plan.optimizer.kind == "sgd":
         why = "bounds the size of a step; all layers shrink by one factor, so the ratios between them stay as they are"
         yield _answer(ClipNormRemedy(kind="clip_norm"), why)
-    if case.has_large_inputs and plan.dataset.standardise == "none":
+    if INPUTS.of(case) and plan.dataset.standardise == "none":
         yield _answer(StandardiseRemedy(kind="standardise"), "inputs of mean 0 and variance 1 put every layer in range")
     rate = plan.optimizer.learning_rate
     if "learning_rate" in causes:

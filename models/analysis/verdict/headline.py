@@ -1,8 +1,4 @@
-"""The Verdict of a run, and of a variant over its seeds: its shape, and the precedence of the headline.
-
-Findings are elsewhere: ``evidence.py`` and ``causes.py``, ``answers.py`` for remedies, ``sentences.py`` for words;
-``summary.py`` (a run) and ``variant.py`` (its seeds) join them.
-"""
+"""The kind of a verdict: the first of the precedence that holds for a run, and what the runs of a variant share."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, TypeVar

@@ -12,12 +12,13 @@ from typing import Final
 import numpy as np
 
 from models.analysis.statistics.intervals import finite_or_none
-from models.analysis.verdict import evidence
-from models.analysis.verdict.causes import Case, find_causes
+from models.analysis.verdict.case import Case
+from models.analysis.verdict.causes import find_causes
+from models.analysis.verdict.facts.of_layers import LARGEST_STEP
 from models.analysis.verdict.headline import SHARE
 from models.analysis.verdict.near_bands import UNSTEADY_UPDATE
 from models.analysis.verdict.near_crossings import crossings
-from models.analysis.verdict.shapes import Measured, Near, Outcome, Verdict
+from models.analysis.verdict.shapes import Near, Outcome, Verdict
 
 STEPS: Final = "steps"
 """The rule that names a run which failed under steps so long that how it fails, and whether, hangs on rounding."""
@@ -27,15 +28,15 @@ def outcome(case: Case) -> Outcome:
     return Outcome(kind=case.kind, trained=case.measured.trained, causes=find_causes(case)[0])
 
 
-def find_near(case: Case, judge: Callable[[Measured], Outcome]) -> tuple[Near, ...]:
-    """Of each rule and statistic the closest threshold across which ``judge`` says something else, closest first."""
+def find_near(case: Case) -> tuple[Near, ...]:
+    """Of each rule and statistic the closest threshold across which the rules say something else, closest first."""
     own = outcome(case)
     closest: dict[tuple[str, str], tuple[float, Near]] = {}
     for crossing in crossings(case):
         key, share = (crossing.rule, crossing.statistic), crossing.share_of_band
         if share > 1.0 or (key in closest and closest[key][0] <= share):
             continue
-        would_be = judge(crossing.moved)
+        would_be = outcome(Case(case.setup, crossing.moved))
         if would_be != own:
             closest[key] = share, crossing.near(would_be)
     found = [near for _, near in sorted(closest.values(), key=lambda its: its[0])]
@@ -54,7 +55,7 @@ def _unsteady(case: Case) -> tuple[Near, ...]:
         Near(
             rule=STEPS,
             layers=measured.hidden,
-            statistic=evidence.LARGEST_STEP,
+            statistic=LARGEST_STEP.name,
             value=value,
             threshold=UNSTEADY_UPDATE,
             distance=value - UNSTEADY_UPDATE,

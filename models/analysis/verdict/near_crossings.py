@@ -9,8 +9,26 @@ import numpy as np
 
 from models.analysis.gains.limits import LIMIT, OVER_TIME, Cut
 from models.analysis.statistics.intervals import Estimate
-from models.analysis.verdict import collapse, evidence, further_facts, near_bands
-from models.analysis.verdict.causes import FLAT_SLOPE, LARGE_INPUT, LARGE_UPDATE, SMALLEST_NORMAL, Case
+from models.analysis.verdict import near_bands
+from models.analysis.verdict.case import Case
+from models.analysis.verdict.facts.collapse import CORRELATION, OFF_AT_START, share_off
+from models.analysis.verdict.facts.fact import Fact
+from models.analysis.verdict.facts.of_gains import AT_START, OVER_TIME_ALONE
+from models.analysis.verdict.facts.of_layers import (
+    DEAD,
+    FLAT_SLOPE,
+    INPUTS,
+    LARGE_INPUT,
+    LARGE_UPDATE,
+    LARGEST_STEP,
+    LOWEST,
+    SATURATED,
+    SCALE,
+    SCALE_LIMIT,
+    SLOPE,
+    SMALLEST_NORMAL,
+)
+from models.analysis.verdict.facts.of_losses import ABOVE_CHANCE, AT_CHANCE, BELOW_HALF
 from models.analysis.verdict.headline import FRACTION_LIMIT, worst
 from models.analysis.verdict.measurements import NORMAL_QUANTILE
 from models.analysis.verdict.near_bands import Bands, StartBands, bands_at_end, bands_at_start
@@ -81,9 +99,9 @@ def _of_loss(measured: Measured, bands: Bands) -> Iterator[Crossing]:
         return
     noise = NORMAL_QUANTILE * error
     for rule, threshold, statistic in (
-        ("trained", chance / 2.0, evidence.BELOW_HALF),
-        ("trained", chance - noise, evidence.AT_CHANCE),
-        ("learning_rate", chance + noise, evidence.ABOVE_CHANCE),
+        ("trained", chance / 2.0, BELOW_HALF.name),
+        ("trained", chance - noise, AT_CHANCE.name),
+        ("learning_rate", chance + noise, ABOVE_CHANCE.name),
     ):
         other = _beyond(loss, threshold)
         moved = _moved(measured, final_loss=other, trained=_trained(other, error, chance))
@@ -102,7 +120,7 @@ def _trained(loss: float, error: float, chance: float) -> Trained:
 def _of_gains(case: Case, start: StartBands, end: Bands) -> Iterator[Crossing]:
     """Both limits and the mean of G at the start, after the first steps and at the end, against every cut."""
     measured = case.measured
-    settled = further_facts.settled_facts(measured) if measured.batch_norm else None
+    settled = case.settled if measured.batch_norm else None
     for rule, field, facts, band in (
         ("at_start", "start", case.at_start, start.gain),
         ("settled", "settled", settled, end.gain),
@@ -115,7 +133,7 @@ def _of_gains(case: Case, start: StartBands, end: Bands) -> Iterator[Crossing]:
         for value, threshold in _pairs(facts.total_gain, measured.depth_cut):
             moved = _moved(measured, **{field: _tilted(levels, _beyond(value, threshold) - value)})
             share = abs(value - threshold) / band
-            yield Crossing(rule, where, evidence.TOTAL_GAIN, value, threshold, share, moved)
+            yield Crossing(rule, where, AT_START.name, value, threshold, share, moved)
 
 
 def _pairs(gain: Estimate, cut: Cut) -> Iterator[tuple[float, float]]:
@@ -131,9 +149,9 @@ def _tilted(levels: Sequence[float], by: float) -> tuple[float, ...]:
 
 def _of_time(measured: Measured, bands: Bands) -> Iterator[Crossing]:
     for index, layer in enumerate(measured.recurrent):
-        for rule, levels, band in (
-            ("at_start", layer.start, near_bands.START_TIME),
-            ("at_end", layer.end, bands.gain),
+        for rule, field, levels, band in (
+            ("at_start", "start", layer.start, near_bands.START_TIME),
+            ("at_end", "end", layer.end, bands.gain),
         ):
             if levels is None:
                 continue
@@ -143,10 +161,10 @@ def _of_time(measured: Measured, bands: Bands) -> Iterator[Crossing]:
             for threshold in limits:
                 if threshold is None:
                     continue
-                tilted = layer.model_copy(update={rule[3:]: _tilted(levels, _beyond(gain, threshold) - gain)})
+                tilted = layer.model_copy(update={field: _tilted(levels, _beyond(gain, threshold) - gain)})
                 moved = _moved(measured, recurrent=_replaced(measured.recurrent, index, tilted))
                 share = abs(gain - threshold) / band
-                yield Crossing(rule, (layer.layer,), "total_gain_over_time", gain, threshold, share, moved)
+                yield Crossing(rule, (layer.layer,), OVER_TIME_ALONE.name, gain, threshold, share, moved)
 
 
 def _replaced(layers: Sequence[TimeLevels], index: int, layer: TimeLevels) -> tuple[TimeLevels, ...]:
@@ -158,7 +176,7 @@ def _replaced(layers: Sequence[TimeLevels], index: int, layer: TimeLevels) -> tu
 
 def _of_layers(measured: Measured, bands: Bands) -> Iterator[Crossing]:
     """Dead units, saturated entries, the largest steps."""
-    for signal, fractions in (("dead", measured.dead), ("saturated", measured.saturated)):
+    for fact, field, fractions in ((DEAD, "dead", measured.dead), (SATURATED, "saturated", measured.saturated)):
         index, value = worst(fractions)
         # All layers that may cross go together: below one half is a run where none lies above.
         other = _beyond(value, FRACTION_LIMIT)
@@ -166,12 +184,12 @@ def _of_layers(measured: Measured, bands: Bands) -> Iterator[Crossing]:
         moved = tuple(min(its, other) if down else its for its in fractions)
         moved = moved if down else (*moved[:index], other, *moved[index + 1 :])
         share = abs(value - FRACTION_LIMIT) / bands.fraction
-        where, changed = (measured.hidden[index],), _moved(measured, **{signal: moved})
-        yield Crossing(f"{signal}_fraction", where, evidence.WORST_LAYER, value, FRACTION_LIMIT, share, changed)
+        where, changed = (measured.hidden[index],), _moved(measured, **{field: moved})
+        yield Crossing(fact.signal, where, fact.name, value, FRACTION_LIMIT, share, changed)
     update = measured.largest_update
     share = abs(math.log(update / LARGE_UPDATE)) / bands.update if update > 0.0 else math.inf
     longer = _moved(measured, largest_update=_beyond(update, LARGE_UPDATE))
-    yield Crossing("learning_rate", measured.hidden, evidence.LARGEST_STEP, update, LARGE_UPDATE, share, longer)
+    yield Crossing("learning_rate", measured.hidden, LARGEST_STEP.name, update, LARGE_UPDATE, share, longer)
 
 
 def _of_levels(measured: Measured, start: StartBands, end: Bands) -> Iterator[Crossing]:
@@ -188,7 +206,7 @@ def _of_levels(measured: Measured, start: StartBands, end: Bands) -> Iterator[Cr
         moved = moved if lowest < limit else (*moved[:layer], other, *moved[layer + 1 :])
         share, where = abs(lowest - limit) / band, (measured.hidden[layer],)
         changed = _moved(measured, **{field: moved})
-        yield Crossing("numeric_range", where, evidence.LOWEST, math.exp(lowest), SMALLEST_NORMAL, share, changed)
+        yield Crossing("numeric_range", where, LOWEST.name, math.exp(lowest), SMALLEST_NORMAL, share, changed)
 
 
 # --- the untrained network ------------------------------------------------------------------------------------------
@@ -201,29 +219,29 @@ def _of_start(case: Case, bands: StartBands) -> Iterator[Crossing]:
         moved = _moved(measured, forward=(_beyond(value, limit), *measured.forward[1:]))
         share = abs(value - limit) / near_bands.SLOPE
         first = (measured.hidden[0],)
-        yield Crossing("numeric_range", first, evidence.INPUTS, _exp(value), LARGE_INPUT, share, moved)
+        yield Crossing("numeric_range", first, INPUTS.name, _exp(value), LARGE_INPUT, share, moved)
     slopes = measured.slope_at_start
     yield from _shifted(
-        measured, "slope_at_start", slopes, ("saturating_activation", evidence.SLOPE), FLAT_SLOPE, near_bands.SLOPE
+        measured, "slope_at_start", slopes, ("saturating_activation", SLOPE), FLAT_SLOPE, near_bands.SLOPE
     )
     off = measured.dead_at_start
-    threshold = collapse.share_off(collapse.CORRELATION, case.batch_size)
-    rule = ("depth_without_skip", collapse.OFF_AT_START)
+    threshold = share_off(CORRELATION, case.setup.batch_size)
+    rule = ("depth_without_skip", OFF_AT_START)
     yield from _shifted(measured, "dead_at_start", off, rule, threshold, near_bands.OFF)
     levels = [level for level in measured.start if math.isfinite(level)]
     if levels and math.isfinite(measured.output_start):
         value = float(np.median(levels)) - measured.output_start
-        limit = further_facts.SCALE_LIMIT if value > 0 else -further_facts.SCALE_LIMIT - math.log(case.positions)
+        limit = SCALE_LIMIT if value > 0 else -SCALE_LIMIT - math.log(case.setup.positions)
         moved = _moved(measured, output_start=measured.output_start - (_beyond(value, limit) - value))
         share = abs(value - limit) / bands.scale
-        yield Crossing("initialisation", measured.hidden, further_facts.SCALE, value, limit, share, moved)
+        yield Crossing("initialisation", measured.hidden, SCALE.name, value, limit, share, moved)
 
 
 def _shifted(  # noqa: PLR0913, PLR0917 -- a median and all that says where it stands
     measured: Measured,
     field: str,
     values: Sequence[float],
-    rule: tuple[str, str],
+    rule: tuple[str, Fact],
     threshold: float,
     band: float,
 ) -> Iterator[Crossing]:
@@ -234,7 +252,7 @@ def _shifted(  # noqa: PLR0913, PLR0917 -- a median and all that says where it s
     value = float(np.median(known))
     by = _beyond(value, threshold) - value
     moved = _moved(measured, **{field: tuple(its + by for its in values)})
-    yield Crossing(rule[0], measured.hidden, rule[1], value, threshold, abs(value - threshold) / band, moved)
+    yield Crossing(rule[0], measured.hidden, rule[1].name, value, threshold, abs(value - threshold) / band, moved)
 
 
 def _exp(value: float) -> float:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from models.analysis.verdict import evidence, further_facts
-from models.analysis.verdict.clauses import clause_beside
+from models.analysis.verdict.facts.registry import CALLED, FACTS
 from models.analysis.verdict.near import STEPS
-from models.analysis.verdict.shapes import Evidence, Outcome, Verdict
+from models.analysis.verdict.shapes import Findings, Outcome
 from models.analysis.verdict.wording import gain_words, number, time_words, words
 
 NO_REMEDY: Final = "no remedy needed"
@@ -19,21 +18,12 @@ HEADLINES: Final = {
     "stalled": "Training stays at chance, and gradients were not shown to vanish or explode",
     "slow": "Training has not closed half the way from chance, and gradients were not shown to vanish or explode",
 }
-MOST_NAMED: Final = 4
-"""Layers named in a sentence; the evidence has all of them."""
 MOST_NEAR: Final = 2
-NEAR_LOSSES: Final = frozenset({evidence.BELOW_HALF, evidence.AT_CHANCE, evidence.ABOVE_CHANCE})
 TRAINED: Final = {"yes": "trained", "no": "not trained", "partly": "partly trained", "mixed": "trained in some seeds"}
 KINDS: Final = {"vanishing", "exploding", "healthy", "inconclusive"}
-LOSSES: Final = {
-    evidence.BELOW_HALF: "trained: final loss {value} is at most half of chance ({threshold})",
-    evidence.ABOVE_HALF: "partly trained: final loss {value} is below chance, not below half of it ({threshold})",
-    evidence.AT_CHANCE: "not trained: final loss {value} is not below chance by more than its noise ({threshold})",
-    evidence.BROKEN: "not trained: the run ended non-finite (loss before: {value})",
-}
 
 
-def verdict_sentence(verdict: Verdict) -> str:
+def verdict_sentence(verdict: Findings) -> str:
     """The whole verdict in a few plain sentences, conditions included."""
     parts = [f"{headline(verdict)}.", f"{_gradients(verdict)}."]
     parts += [f"{clause}." for clause in _over_time(verdict)]
@@ -49,7 +39,7 @@ def verdict_sentence(verdict: Verdict) -> str:
     return " ".join(parts)
 
 
-def headline(verdict: Verdict) -> str:
+def headline(verdict: Findings) -> str:
     """What is wrong, without a full stop."""
     if verdict.kind == "mixed":
         counts = ", ".join(f"{count} {kind}" for kind, count in verdict.seeds.items())
@@ -63,7 +53,7 @@ def headline(verdict: Verdict) -> str:
     return HEADLINES[verdict.kind]
 
 
-def _untrained(verdict: Verdict) -> str:
+def _untrained(verdict: Findings) -> str:
     """Single runs and their mean need not agree: the kind is that of most runs, G's interval is over seeds."""
     if verdict.at_start.kind not in {verdict.kind, "inconclusive"}:
         return f"Single runs are {verdict.kind}; over the seeds gradients start {verdict.at_start.kind}"
@@ -74,24 +64,24 @@ def _untrained(verdict: Verdict) -> str:
     return f"{HEADLINES[verdict.kind]} in the untrained network"
 
 
-def _gradients(verdict: Verdict) -> str:
+def _gradients(verdict: Findings) -> str:
     """Both moments, so that a headline by training hides no gradient fact."""
     end = f"; at the end {gain_words(verdict.at_end)}" if verdict.at_end is not None else ""
     return f"G = ln(rms δ, first / last hidden layer): at the start {gain_words(verdict.at_start)}{end}"
 
 
-def _over_time(verdict: Verdict) -> Iterator[str]:
+def _over_time(verdict: Findings) -> Iterator[str]:
     ends = {} if verdict.at_end is None else {its.layer: its for its in verdict.at_end.time}
     for its in verdict.at_start.time:
         end = f"; at the end {time_words(ends[its.layer])}" if its.layer in ends else ""
         yield f"Back through time in {its.layer}, ln(rms ∂L/∂state, first / last): at the start {time_words(its)}{end}"
 
 
-def _near(verdict: Verdict) -> Iterator[str]:
+def _near(verdict: Findings) -> Iterator[str]:
     """What rounding may turn: the closest few, as the list has all."""
     seeds = sum(verdict.seeds.values())
     for item in verdict.near[:MOST_NEAR]:
-        named = "final loss" if item.statistic in NEAR_LOSSES else words(item.statistic)
+        named = CALLED.get(item.statistic) or words(item.statistic)
         what = f"{named} {number(item.value)}"
         among = _among(item.seeds, seeds)
         if item.rule == STEPS:
@@ -101,7 +91,7 @@ def _near(verdict: Verdict) -> Iterator[str]:
         yield f"{_capital(threshold)}: on another processor this may be {_other(verdict, item.would_be)}"
 
 
-def _other(verdict: Verdict, other: Outcome | None) -> str:
+def _other(verdict: Findings, other: Outcome | None) -> str:
     """What would be different."""
     if other is None:
         return "any other verdict"
@@ -113,25 +103,17 @@ def _other(verdict: Verdict, other: Outcome | None) -> str:
     return ", ".join(parts)
 
 
-def _facts(verdict: Verdict) -> Iterator[str]:
+def _facts(verdict: Findings) -> Iterator[str]:
+    """What its evidence says; that of an earlier version may be of a fact that is no more."""
     if verdict.trained is None:
         yield "nothing was trained"
     seeds = sum(verdict.seeds.values())
     for item in verdict.evidence:
-        if item.statistic in further_facts.BY_LUCK and 2 * item.seeds <= seeds:
-            continue  # of some seeds in twenty luck alone says the other
-        among = _among(item.seeds, seeds)
-        if item.statistic in LOSSES:
-            text = LOSSES[item.statistic].format(value=number(item.value, 4), threshold=number(item.threshold, 4))
-            yield text + among
-        elif item.statistic.startswith(evidence.FIRST_NONFINITE):
-            yield f"the first non-finite value came at {_place(item)}{among}"
-        elif item.statistic == evidence.STOPPED:
-            yield f"stopped at a loss of {number(item.value, 4)}, above {number(item.threshold, 4)}{among}"
-        elif item.statistic == evidence.WORST_LAYER:
-            yield f"{words(item.signal)} is {number(item.value)} in {_one_layer(item)}{among}"
-        elif clause := clause_beside(item):
-            yield clause + among
+        fact = FACTS.get((item.signal, item.statistic))
+        if fact is None or (fact.of_most and 2 * item.seeds <= seeds):
+            continue
+        if clause := fact.words(item):
+            yield clause + _among(item.seeds, seeds)
 
 
 def _among(seeds: int, of: int) -> str:
@@ -139,22 +121,6 @@ def _among(seeds: int, of: int) -> str:
     if of == 1:
         return ""
     return f" ({seeds} seeds)" if seeds == of else f" ({seeds} of {of} seeds)"
-
-
-def _place(item: Evidence) -> str:
-    first, last = item.steps or (0, 0)
-    steps = f"step {first}" if first == last else f"steps {first} to {last}"
-    return f"{steps} in {_one_layer(item)}"
-
-
-def _one_layer(item: Evidence) -> str:
-    """The layer, or those of the single seeds."""
-    *others, last = item.layers
-    if not others:
-        return last
-    if len(others) < MOST_NAMED:
-        return f"{', '.join(others)} or {last}, by seed"
-    return f"{', '.join(others[:MOST_NAMED])} or one of {len(others) + 1 - MOST_NAMED} more, by seed"
 
 
 def _capital(clause: str) -> str:

@@ -221,8 +221,8 @@ class Near(_Answer):
     seeds: int = 1
 
 
-class Verdict(_Answer):
-    """What is wrong, where, why and what answers it."""
+class Findings(_Answer):
+    """A verdict before it is put into words."""
 
     kind: Kind
     at_start: GradientFacts
@@ -230,7 +230,6 @@ class Verdict(_Answer):
     trained: Trained | Literal["mixed"] | None
     causes: tuple[Cause, ...]
     conditions: str
-    sentence: str
     evidence: tuple[Evidence, ...]
     answers: tuple[Answer, ...]
     seeds: Mapping[str, int]
@@ -240,6 +239,12 @@ class Verdict(_Answer):
     @property
     def outcome(self) -> Outcome:
         return Outcome(kind=self.kind, trained=self.trained, causes=self.causes)
+
+
+class Verdict(Findings):
+    """What is wrong, where, why and what answers it."""
+
+    sentence: str
 
 
 class RunSummary(Measured):

@@ -7,11 +7,22 @@ from typing import Final
 from models.analysis.gains.depth_axis import GradientFacts, TimeFacts, gradient_of_seeds
 from models.analysis.gains.time_axis import time_of_seeds, with_time
 from models.analysis.statistics.intervals import t_interval
-from models.analysis.verdict import evidence
+from models.analysis.verdict.facts.fact import START, Fact
+from models.analysis.verdict.facts.of_gains import AT_END, AT_START, against_cut
 from models.analysis.verdict.headline import shared
+from models.analysis.verdict.judge import in_words
 from models.analysis.verdict.near import near_of_seeds
-from models.analysis.verdict.sentences import verdict_sentence
-from models.analysis.verdict.shapes import CAUSES, Answer, Cause, Evidence, Outcome, RunSummary, TimeLevels, Verdict
+from models.analysis.verdict.shapes import (
+    CAUSES,
+    Answer,
+    Cause,
+    Evidence,
+    Findings,
+    Outcome,
+    RunSummary,
+    TimeLevels,
+    Verdict,
+)
 
 WELL: Final = frozenset({"healthy", "inconclusive"})
 
@@ -28,20 +39,19 @@ def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
     seeds = Counter(run.kind for run in verdicts)
     outcome = outcome_of_seeds([run.outcome for run in verdicts])
     named = [] if outcome.kind in WELL else [run for run in verdicts if run.kind not in WELL]
-    verdict = Verdict(
+    found = Findings(
         kind=outcome.kind,
         at_start=at_start,
         at_end=at_end,
         trained=outcome.trained,
         causes=outcome.causes,
         conditions=summaries[0].facts.conditions,
-        sentence="",
         evidence=tuple(_evidence(summaries, at_start, at_end)),
         answers=_shared_answers(named),
         seeds={str(value): count for value, count in seeds.items()},
         near=near_of_seeds(verdicts, outcome_of_seeds),
     )
-    return verdict.model_copy(update={"sentence": verdict_sentence(verdict)})
+    return in_words(found)
 
 
 def outcome_of_seeds(runs: Sequence[Outcome]) -> Outcome:
@@ -95,16 +105,21 @@ def _evidence(
 ) -> Iterator[Evidence]:
     """The gains over seeds, then the runs' other evidence, that of one kind taken together."""
     model = summaries[0]
-    yield evidence.gain(model, at_start, evidence.START).model_copy(update={"seeds": at_start.total_gain.n})
+    yield _gain(AT_START, model, at_start, START)
     spans = [run.end_steps for run in summaries if run.end_steps is not None]
     if at_end is not None and spans:
-        yield evidence.gain(model, at_end, _span(spans)).model_copy(update={"seeds": at_end.total_gain.n})
+        yield _gain(AT_END, model, at_end, _span(spans))
     others: dict[tuple[str, str], list[Evidence]] = {}
     for run in summaries:
         for item in run.verdict.evidence:
-            if item.statistic != evidence.TOTAL_GAIN:
+            if item.statistic != AT_START.name:
                 others.setdefault((item.signal, item.statistic), []).append(item)
     yield from (_together(items) for items in others.values())
+
+
+def _gain(fact: Fact, model: RunSummary, gradients: GradientFacts, steps: tuple[int, int]) -> Evidence:
+    gain = gradients.total_gain
+    return fact.shown_by(against_cut(model, gain.mean, steps), gain.n)
 
 
 def _together(items: Sequence[Evidence]) -> Evidence:

@@ -9,6 +9,8 @@ from models.analysis.gains.depth_axis import OVER_INCREMENTS, GradientFacts, Gra
 from models.analysis.statistics.intervals import Estimate
 
 MOST_SPANS = 4
+MOST_NAMED = 4
+"""Layers named in a sentence; the evidence has all of them."""
 
 
 def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
@@ -21,6 +23,21 @@ def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str
 
 def words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def steps_words(steps: tuple[int, int] | None) -> str:
+    first, last = steps or (0, 0)
+    return f"step {first}" if first == last else f"steps {first} to {last}"
+
+
+def layers_words(layers: Sequence[str]) -> str:
+    """The one layer that a run names, or those of the single seeds."""
+    *others, last = layers
+    if not others:
+        return last
+    if len(others) < MOST_NAMED:
+        return f"{', '.join(others)} or {last}, by seed"
+    return f"{', '.join(others[:MOST_NAMED])} or one of {len(others) + 1 - MOST_NAMED} more, by seed"
 
 
 def estimate_words(estimate: Estimate, *, signed: bool = False) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.analysis.verdict.collapse import OFF_AT_START, share_off
+from models.analysis.verdict.facts.collapse import OFF_AT_START, share_off
 from models.analysis.verdict.shapes import Verdict
 from models.analysis.verdict.summary import summarise
 from tests.models.analysis.synthetic import DEEP, DEEP_HE, even, facts_of, plan_of, summary_of, trace_of, variants_of
@@ -58,7 +58,7 @@ def test_samples_that_become_one_point_are_depth_without_skip_and_answered_by_sk
     found = with_units_off(0.4, DEEP_HE)
     assert found.causes == ("depth_without_skip",)
     assert {answer.remedy for answer in found.answers} == {"scaled", "rezero"}  # plain skips double 9 times
-    (shown,) = [item for item in found.evidence if item.statistic == OFF_AT_START]
+    (shown,) = [item for item in found.evidence if item.statistic == OFF_AT_START.name]
     assert (shown.value, shown.steps, shown.layers[0]) == (0.4, (0, 0), "hidden.0")
     assert shown.threshold == pytest.approx(share_off(0.97, 128))
     assert "Samples become one point on their way: 0.4 of the units" in found.sentence

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.analysis.verdict import further_facts
+from models.analysis.verdict.case import Case, Setup
+from models.analysis.verdict.facts.fact import Fact
+from models.analysis.verdict.facts.of_gains import AFTER_TRANSIENT, AFTER_ZERO
+from models.analysis.verdict.facts.of_layers import GROWTH, SCALE
+from models.analysis.verdict.facts.of_losses import ABOVE_MAJORITY, AT_MAJORITY, FALLING
 from models.analysis.verdict.measurements import measure, steps_read
 from models.analysis.verdict.run_trace import RunTrace
 from models.analysis.verdict.shapes import Evidence, RunSummary, Verdict
@@ -31,8 +35,8 @@ HE = plan_of(**DEEP_HE)
 NORMED = plan_of(**DEEP, activation="relu", init={"kind": "kaiming_normal"}, normalization={"kind": "batch_norm"})
 
 
-def shown(verdict: Verdict, statistic: str) -> Evidence | None:
-    return next((item for item in verdict.evidence if item.statistic == statistic), None)
+def shown(verdict: Verdict, fact: Fact) -> Evidence | None:
+    return next((item for item in verdict.evidence if item.statistic == fact.name), None)
 
 
 # --- forward slope --------------------------------------------------------------------------------------------------
@@ -47,7 +51,7 @@ def with_forward(plan: Plan, growth: float, loss: float = CHANCE) -> RunTrace:
 @pytest.mark.parametrize(("growth", "said"), [(0.7, "shrinks"), (1.4, "grows"), (1.05, None), (1.0, None)])
 def test_the_forward_slope_is_shown_and_said_beyond_a_factor_of_twenty(growth: float, said: str | None) -> None:
     found = summarise(HE, with_forward(HE, growth), facts_of(HE)).verdict
-    slope = shown(found, further_facts.FORWARD)
+    slope = shown(found, GROWTH)
     assert slope is not None
     assert slope.value == pytest.approx(growth)
     assert slope.threshold == pytest.approx(math.exp(math.copysign(3 / 18, math.log(growth))))
@@ -60,7 +64,7 @@ def test_the_forward_slope_is_shown_and_said_beyond_a_factor_of_twenty(growth: f
 def test_a_forward_pass_that_ends_in_nothing_has_no_slope(last: float) -> None:
     trace = trace_of(HE, even(19, 0.0))
     trace.signals["activation_rms"][18] = last
-    assert shown(summarise(HE, trace, facts_of(HE)).verdict, further_facts.FORWARD) is None
+    assert shown(summarise(HE, trace, facts_of(HE)).verdict, GROWTH) is None
 
 
 # --- global scale ---------------------------------------------------------------------------------------------------
@@ -75,7 +79,7 @@ def scaled(by: float, gain: float = 0.0, loss: float = CHANCE, **facts: Any) -> 
 @pytest.mark.parametrize(("by", "size"), [(-9.0, "small"), (9.0, "large")])
 def test_delta_of_all_layers_out_of_scale_is_an_initialisation_that_does_not_train(by: float, size: str) -> None:
     found = scaled(by)
-    scale = shown(found, further_facts.SCALE)
+    scale = shown(found, SCALE)
     assert scale is not None
     assert scale.value == pytest.approx(by)
     assert scale.threshold == pytest.approx(math.copysign(math.log(1000), by))
@@ -85,21 +89,20 @@ def test_delta_of_all_layers_out_of_scale_is_an_initialisation_that_does_not_tra
 
 @pytest.mark.parametrize(("by", "gain"), [(-6.5, 0.0), (6.5, 0.0), (-20.0, -0.5)])
 def test_a_usual_scale_and_one_that_single_layers_explain_are_not_shown(by: float, gain: float) -> None:
-    assert shown(scaled(by, gain), further_facts.SCALE) is None
+    assert shown(scaled(by, gain), SCALE) is None
 
 
 def test_a_run_that_trains_is_not_blamed_for_its_scale() -> None:
     found = scaled(-9.0, loss=LEARNED)
     assert (found.kind, found.causes) == ("healthy", ())
-    assert shown(found, further_facts.SCALE) is not None
+    assert shown(found, SCALE) is not None
 
 
 def test_a_mean_over_pixels_makes_delta_small_and_is_no_fault() -> None:
     """64 pixels share the gradient of one mean: each has 1/64 of it."""
     run = measure(trace_of(HE, [-8.0] * 19), facts_of(HE))
-    start = scaled(-8.0).at_start
-    assert further_facts.global_scale(run, start, positions=1) is not None
-    assert further_facts.global_scale(run, start, positions=64) is None
+    assert SCALE.of(Case(Setup(positions=1), run)) is not None
+    assert SCALE.of(Case(Setup(positions=64), run)) is None
 
 
 # --- the first steps ------------------------------------------------------------------------------------------------
@@ -114,7 +117,7 @@ def after(plan: Plan, start: float, then: float, end: float, loss: float = 2.0) 
 
 def test_a_batch_norm_transient_is_named_and_is_no_cause() -> None:
     run = after(NORMED, start=3.6, then=1.2, end=1.0)
-    item = shown(run.verdict, further_facts.AFTER_TRANSIENT)
+    item = shown(run.verdict, AFTER_TRANSIENT)
     assert item is not None
     assert item.value == pytest.approx(1.2)
     assert item.steps == (10, 19)
@@ -128,11 +131,11 @@ def test_a_batch_norm_transient_is_named_and_is_no_cause() -> None:
 def test_batch_norm_that_stays_or_comes_back_beyond_is_a_cause() -> None:
     stays, back = after(NORMED, 3.6, 3.6, 3.5), after(NORMED, 3.6, 1.2, 3.5)
     assert stays.verdict.causes == back.verdict.causes == ("batch_norm_at_depth",)
-    assert shown(stays.verdict, further_facts.AFTER_TRANSIENT) is None
+    assert shown(stays.verdict, AFTER_TRANSIENT) is None
 
 
 def test_there_is_no_transient_without_batch_norm() -> None:
-    assert shown(after(HE, 3.6, 1.2, 1.0).verdict, further_facts.AFTER_TRANSIENT) is None
+    assert shown(after(HE, 3.6, 1.2, 1.0).verdict, AFTER_TRANSIENT) is None
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,7 @@ def test_zero_initialised_weights_are_exempt_until_step_ten() -> None:
     run = fixup(zeros=10)
     assert (run.verdict.at_start.kind, run.verdict.at_start.total_gain.mean) == ("inconclusive", None)
     assert run.verdict.causes == ("no_gradient_cause_found",)  # and not underflow: the zeros are the initialisation's
-    item = shown(run.verdict, further_facts.AFTER_ZERO)
+    item = shown(run.verdict, AFTER_ZERO)
     assert item is not None
     assert item.value == pytest.approx(0.0)
     assert "Weights start at zero, so G is read again once they have moved: 0 at steps 10 to 19" in run.verdict.sentence
@@ -198,7 +201,7 @@ def ending(tail: list[float], **facts: Any) -> Verdict:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_falling_loss_is_told_where_welchs_t_says_so(slope: float, seed: int) -> None:
     tail = 1.6 - slope * np.arange(11) + 0.03 * np.random.default_rng(seed).standard_normal(11)
-    found = shown(ending(tail.tolist()), further_facts.FALLING)
+    found = shown(ending(tail.tolist()), FALLING)
     t = stats.ttest_ind(tail[:5], tail[-5:], equal_var=False).statistic
     assert (found is not None) == (t > 1.96)
     if found is not None:
@@ -211,8 +214,8 @@ def test_a_falling_loss_is_said_of_runs_that_have_not_trained_alone() -> None:
     assert (
         "still falling when training ended, by 0.06 from the first half of steps 99 to 109" in ending(falling).sentence
     )
-    assert shown(ending([0.3 - 0.01 * step for step in range(11)]), further_facts.FALLING) is None
-    assert shown(ending([*falling[:-1], NAN], outcome="diverged"), further_facts.FALLING) is None
+    assert shown(ending([0.3 - 0.01 * step for step in range(11)]), FALLING) is None
+    assert shown(ending([*falling[:-1], NAN], outcome="diverged"), FALLING) is None
 
 
 # --- accuracy at chance ---------------------------------------------------------------------------------------------
@@ -228,9 +231,9 @@ def test_the_accuracy_is_held_against_the_commonest_label_exactly(cases: int, sh
     for right in range(cases + 1):
         luck = tail(cases, share, right) > 0.05
         facts = {"test_metric": right / cases, "test_cases": cases, "majority_share": share}
-        item = further_facts.accuracy_at_chance(summary_of(HE, 0.0, **facts))
-        assert item is not None
-        assert item.statistic == (further_facts.AT_MAJORITY if luck else further_facts.ABOVE_MAJORITY)
+        found = summary_of(HE, 0.0, **facts).verdict
+        assert (shown(found, AT_MAJORITY) is not None) == luck
+        assert (shown(found, ABOVE_MAJORITY) is not None) == (not luck)
 
 
 def test_accuracy_at_chance_is_said_over_seeds_and_only_where_it_did_not_train() -> None:
@@ -244,7 +247,8 @@ def test_accuracy_at_chance_is_said_over_seeds_and_only_where_it_did_not_train()
 @pytest.mark.parametrize("unknown", [{"majority_share": None}, {"test_cases": 0}, {"test_metric": NAN}])
 def test_without_labels_or_a_test_part_nothing_is_said_of_accuracy(unknown: dict[str, Any]) -> None:
     facts = {"test_metric": 0.1, "test_cases": 360, "majority_share": 0.1, **unknown}
-    assert further_facts.accuracy_at_chance(summary_of(HE, 0.0, **facts)) is None
+    found = summary_of(HE, 0.0, **facts).verdict
+    assert shown(found, AT_MAJORITY) is shown(found, ABOVE_MAJORITY) is None
 
 
 # --- the learning rate ------------------------------------------------------------------------------------------------

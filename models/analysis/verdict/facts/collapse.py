@@ -13,10 +13,11 @@ from typing import Final
 import numpy as np
 from scipy import special
 
-from models.analysis.verdict.evidence import START, Where, above
-from models.analysis.verdict.shapes import Evidence, Measured
+from models.analysis.verdict.case import Case
+from models.analysis.verdict.facts.fact import START, Fact, Reading, above
+from models.analysis.verdict.shapes import Evidence
+from models.analysis.verdict.wording import number
 
-OFF_AT_START: Final = "median_off_for_all_at_start"
 CORRELATION: Final = 0.97
 """Where half the layers see more, samples are taken for one point. Of plain He-ReLUs none of 64 with 12 or 20 layers
 lies above, and they learn; 2 of 32 with 30 layers, 27 of 32 with 60, 30 of 32 with 80. Of what was tried alone there,
@@ -25,20 +26,23 @@ FEWEST_CASES: Final = 8
 """Of fewer the share that is off for all is near ½ without any collapse."""
 
 
-def collapsed(measured: Measured, cases: int) -> Evidence | None:
-    """Where the median hidden layer of the untrained network has more units off for all of a batch of ``cases`` than
-    samples of correlation 0.97 leave off. None where a layer is off altogether, which is another fault.
+def _off_at_start(case: Case) -> Reading | None:
+    """Where the median hidden layer of the untrained network has more units off for all of a batch than samples of
+    correlation 0.97 leave off. None where a layer is off altogether, which is another fault.
     """
-    shares = np.array([share for share in measured.dead_at_start if not math.isnan(share)])
-    if cases < FEWEST_CASES or not shares.size or shares.max() == 1.0:
+    shares, cases = [share for share in case.measured.dead_at_start if not math.isnan(share)], case.setup.batch_size
+    if cases < FEWEST_CASES or not shares or max(shares) == 1.0:
         return None
-    found = above(
-        Where("dead_fraction", measured.hidden, START),
-        OFF_AT_START,
-        float(np.median(shares)),
-        share_off(CORRELATION, cases),
-    )
-    return found if found.margin is not None and found.margin > 0 else None
+    share, limit = float(np.median(shares)), share_off(CORRELATION, cases)
+    return above(share, limit, case.measured.hidden, START) if share > limit else None
+
+
+def _collapsed_words(item: Evidence) -> str:
+    share = f"{number(item.value)} of the units of the median layer are off for every sample of the batch at the start"
+    return f"samples become one point on their way: {share}"
+
+
+OFF_AT_START: Final = Fact("dead_fraction", "median_off_for_all_at_start", _off_at_start, _collapsed_words)
 
 
 @lru_cache(maxsize=64)
