@@ -45,7 +45,7 @@ class FirstNonfinite:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step: an array per signal in ``SIGNALS``' order (layers in forward order, the output last), and the curves.
+    """One step: an array per name of ``SIGNALS`` (layers in forward order, the output last), and the curves.
 
     ``update_ratio`` is NaN where no update followed. ``gradient_norm`` is over all parameters of the model; the total
     and the clipped one equal it unless the caller says otherwise. Other curves that the caller did not give are NaN.
@@ -272,9 +272,18 @@ class Probe:
             curves["gradient_norm"] /= self.loss_scale
         curves.setdefault("total_gradient_norm", curves["gradient_norm"])
         curves.setdefault("clipped_gradient_norm", curves["total_gradient_norm"])
-        fields: tuple[Any, ...] = (self._step - 1, self._layers, *matrix, self._times, *states)
+        signals: dict[str, Any] = dict(zip(SIGNALS, matrix, strict=True))
         curves["overhead_seconds"] = self.overhead_seconds + time.perf_counter() - began
-        return StepRecord(*fields, **curves)
+        rms, gradient_rms = states
+        return StepRecord(
+            self._step - 1,
+            self._layers,
+            times=self._times,
+            state_rms=rms,
+            state_gradient_rms=gradient_rms,
+            **signals,
+            **curves,
+        )
 
     def _forget(self) -> None:
         self.meter.forget()
