@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from gradient_clinic.probe.points import Loop, Point, find_points
 from gradient_clinic.probe.states import gradient_of, over_steps, state_norms
 from gradient_clinic.signals import SIGNALS
 
-Where = Literal["forward", "backward"]
 _SCALED = [SIGNALS.index(one) for one in ("activation_gradient_rms", "weight_gradient_norm", "weight_gradient_max")]
 """What a factor of the loss multiplies."""
 LARGE = 2**14
@@ -35,12 +34,6 @@ LARGE = 2**14
 
 def _nothing() -> Array:
     return np.zeros(0)
-
-
-@dataclass(frozen=True, slots=True)
-class FirstNonfinite:
-    layer: str
-    where: Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +69,6 @@ class StepRecord:
     step_seconds: float = math.nan
     loss_scale: float = 1.0
     overhead_seconds: float = 0.0
-
-    @property
-    def first_nonfinite(self) -> FirstNonfinite | None:
-        """The first layer in forward order with a non-finite h, else the first in backward order."""
-        forward = np.flatnonzero(~np.isfinite(self.activation_rms))
-        if forward.size:
-            return FirstNonfinite(self.layers[forward[0]], "forward")
-        backward = np.flatnonzero(self.nonfinite_count > 0)
-        return FirstNonfinite(self.layers[backward[-1]], "backward") if backward.size else None
 
     @property
     def finite(self) -> bool:
