@@ -73,7 +73,7 @@ class Workshop:
     @classmethod
     def open(cls, settings: Settings, *, gpu: bool) -> "Workshop":
         """In the child, after the fork."""
-        assert settings.database_url is not None  # noqa: S101 -- the Celery app has seen to it
+        assert settings.database_url is not None  # the Celery app has seen to it
         prepare(gpu=gpu)
         torch.set_num_threads(settings.threads_per_worker)
         database = Database(
@@ -160,7 +160,7 @@ class Workshop:
                     keeper.keep(seen)
                 case RunResult():
                     result = seen
-        assert result is not None  # noqa: S101 -- the engine's last word
+        assert result is not None  # the engine's last word
         self._finish(claim, plan, recorder, result)
 
     def _state_at(self, checkpoint: Checkpoint) -> TrainState:

@@ -148,7 +148,7 @@ def _rank(part: VariantComparison) -> tuple[float, float]:
 
 def _how(part: VariantComparison, metric: str) -> str:
     versus = part.versus_baseline
-    assert versus is not None  # noqa: S101 -- an effect is known
+    assert versus is not None  # an effect is known
     if not part.outcomes.success.of:
         return "gradients healthy before training"
     said = [f"trains in {_rate(part.outcomes.success)}"]
@@ -193,7 +193,7 @@ def _is_tried(answer: Answer, remedy: Mapping[str, object]) -> bool:
 
 def _fate(part: VariantComparison, baseline: Verdict) -> str:
     """'layer_norm (dead, at chance where the baseline is not)'."""
-    assert part.verdict is not None  # noqa: S101 -- an effect is known
+    assert part.verdict is not None  # an effect is known
     worse = ", at chance where the baseline is not"
     fallen = worse if baseline.trained == "partly" and part.verdict.trained == "no" else ""
     return part.name if part.verdict.kind == "healthy" else f"{part.name} ({part.verdict.kind}{fallen})"

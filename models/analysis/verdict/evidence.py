@@ -64,7 +64,8 @@ def predicted_gain(measured: Measured, value: float) -> Evidence:
 def final_loss(measured: Measured) -> Evidence:
     """The loss against the side of the ``trained`` rule that decided; the margin says by how much."""
     loss, error, chance = measured.final_loss, measured.loss_error, measured.facts.chance_level
-    assert loss is not None and error is not None  # noqa: S101, PT018 -- ``trained`` is known
+    assert loss is not None  # ``trained`` is known
+    assert error is not None
     where = Where("loss", (), measured.end_steps)
     if measured.trained == "yes":
         return below(where, BELOW_HALF, loss, chance / 2.0)
