@@ -1,8 +1,10 @@
 """Joins all parts of the API. Everything it needs comes in through ``settings``."""
 
 import asyncio
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -51,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = Clinic(
         title="Gradient Clinic",
-        version="0.1.0",
+        version=version(),
         description=_DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
@@ -77,6 +79,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     metrics.install(app, database, app.state.streams)
     return app
+
+
+def version() -> str:
+    """Of the clinic, as the project's settings have it."""
+    with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as settings:
+        return str(tomllib.load(settings)["project"]["version"])
 
 
 async def _give_memory_back() -> None:
