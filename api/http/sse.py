@@ -1,6 +1,7 @@
 """Server-sent events: what one looks like on the wire, and the response that sends them.
 
-Not sse-starlette's response, which replaces uvicorn's signal handler on import and cuts streams by itself (decision 9).
+Neither sse-starlette's response, which replaces uvicorn's signal handler on import (decision 9), nor FastAPI's, which
+takes fifteen times as long and says 200 before it knows (decision 23).
 """
 
 from collections.abc import AsyncGenerator
