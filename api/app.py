@@ -18,6 +18,7 @@ from api.http.gate import Gate
 from api.http.protocol import Limits
 from api.http.schema import PROBLEM, Clinic, add_docs, operation_id
 from api.http.sites import Sites
+from api.http.sse import USUAL, Pace, Streams
 from api.routes import ROUTERS
 from api.uploads.keeping import Shelf
 from models import heap
@@ -33,8 +34,8 @@ _DESCRIPTION = """Controlled trials for gradients that vanish or explode: post a
 remedies and seeds; read which layer is ill, why, which remedy repaired it, with what confidence, at what cost."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service. ValueError or OSError where a setting it needs is missing or of no use."""
+def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
+    """The service. ``pace``: of its streams. ValueError or OSError where a setting it needs is missing or of no use."""
     key = settings.bootstrap_key()
     if key == "":
         message = "the key in CLINIC_API_KEY is empty: nobody could get in"
@@ -62,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.database, app.state.changes = database, changes
-    app.state.streams = metrics.open_streams()
+    app.state.streams = Streams(metrics.open_streams(), pace)
     app.state.limits = Limits(settings.client_timeout_s, settings.max_connections)
     app.state.shelf = _shelf(settings)
     errors.install(app)
@@ -77,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
         limit=settings.max_body_bytes,
         upload_limit=settings.upload_limit_bytes,
     )
-    metrics.install(app, database, app.state.streams)
+    metrics.install(app, database, app.state.streams.open)
     return app
 
 
