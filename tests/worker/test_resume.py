@@ -8,7 +8,8 @@ import torch
 
 from models.plan import Plan, expand
 from proofs.gpu.exactness import bits_of
-from tests.worker.trials import EVERY_KIND, MORE_KINDS, data_of, plan_of, run_of, spec_of_kind
+from tests.networks import EVERY_KIND, MORE_KINDS
+from tests.worker.trials import data_of, plan_of, run_of, spec_of_kind
 from worker.engine import RunResult, Seen, Snapshot, StateRefusedError, TrainState, train
 
 STEPS = 7

@@ -19,21 +19,9 @@ from models.plan import NetworkPlan, Plan, Shape, expand, plan_network
 from models.specs.network import RnnSpec
 from models.specs.networks import NETWORKS
 from models.specs.remedy import REMEDIES
+from tests.networks import EVERY_KIND, MORE_KINDS, TREATABLE
 from tests.worker.oracle import Oracle, tell
-from tests.worker.trials import (
-    CPU,
-    EVERY_KIND,
-    MORE_KINDS,
-    TREATABLE,
-    data_of,
-    plan_of,
-    record_of,
-    run_of,
-    spec_of_kind,
-    state_of,
-    trainer_of,
-    treated,
-)
+from tests.worker.trials import CPU, data_of, plan_of, record_of, run_of, spec_of_kind, state_of, trainer_of, treated
 from worker.engine import RunResult, Trainer, measure
 
 NORMS = [None, "batch_norm", "layer_norm"]
