@@ -106,8 +106,8 @@ class Snapshot:
     state: TrainState
 
 
-class StateRefused(Exception):  # noqa: N818 -- an answer: begin at step 0
-    """A state that this run cannot go on from. Nothing has been yielded."""
+class StateRefusedError(Exception):
+    """A state that this run cannot go on from: it begins at step 0. Nothing has been yielded."""
 
 
 Seen = StepRecord | EpochResult | Snapshot | RunResult
@@ -251,7 +251,7 @@ class Trainer:
         }
 
     def resume(self, state: TrainState) -> None:
-        """Go on where ``state`` was taken: StateRefused where it is of another network or another version of this."""
+        """Go on where ``state`` was taken. StateRefusedError where it is of another network, or of another version."""
         try:
             self.first_step = int(state["step"])
             self.model.load_state_dict(state["model"])
@@ -263,7 +263,7 @@ class Trainer:
             self.nonfinite_in_a_row, self.diverged, self.skipped = state["judged"]
             self.earlier_seconds, self.stepping_seconds, self.overhead_seconds = state["seconds"]
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
-            raise StateRefused(str(error)) from error
+            raise StateRefusedError(str(error)) from error
 
     def _masks(self) -> dict[str, torch.Generator]:
         """The generators that a run draws from as it goes; all others begin anew for each purpose."""

@@ -272,7 +272,7 @@ def _inputs(parts: Sequence[Announced], kept: npt.DTypeLike, form: Form, longest
         with np.errstate(all="ignore"):
             x[at : at + len(read)] = read
         at += len(read)
-    assert x is not None  # noqa: S101 -- a set has parts
+    assert x is not None  # a set has parts
     return x
 
 

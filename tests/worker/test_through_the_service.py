@@ -36,9 +36,9 @@ from models.storage.files import DatasetFiles
 from models.storage.tables import Run
 from models.traces.reader import read_curves, read_epochs, read_signals
 from proofs.outcomes.running import trace_of
+from tests.networks import EVERY_KIND, TREATABLE
 from tests.spares import Spares
 from tests.worker.test_datasets import NEEDS_APT
-from tests.worker.trials import EVERY_KIND, TREATABLE
 from worker.attempt import Workshop
 from worker.datasets import load
 from worker.engine import EpochResult, RunResult, train

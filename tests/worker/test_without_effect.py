@@ -19,7 +19,8 @@ from models.specs.remedy import REMEDIES
 from models.storage.database import Database
 from models.storage.tables import Run
 from proofs.outcomes.running import by_variant, run_all
-from tests.worker.trials import TREATABLE, run_of
+from tests.networks import TREATABLE
+from tests.worker.trials import run_of
 from worker.attempt import Workshop
 
 Json = dict[str, Any]

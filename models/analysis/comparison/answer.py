@@ -146,8 +146,8 @@ def _is_falling(verdict: Verdict) -> bool:
 def _told(part: VariantComparison, metric: str) -> Iterator[str]:
     """What a variant with a grade did, with the figures that show it; what it costs; what it still lacks."""
     versus, grade = part.versus_baseline, _grade(part)
-    assert versus is not None  # noqa: S101 -- it is graded
-    assert grade is not None  # noqa: S101 -- it is graded
+    assert versus is not None  # it is graded
+    assert grade is not None  # it is graded
     few = " only" * (part.outcomes.success.of < FEWEST)
     sure = f"On {_seeds(part)}{few}, " if _is_promising(part) else ""
     yield f"{sure}{_named(part)} {VERBS[grade.degree]}: {', '.join(_figures(part, versus, grade, metric))}"
@@ -237,8 +237,8 @@ def _rest(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str
 
 def _unclear(part: VariantComparison, baseline: Verdict) -> str:
     """'layer_norm (dead, at chance where the baseline is not; 0.04 of the way would have been)'."""
-    assert part.verdict is not None  # noqa: S101 -- it is graded
-    assert part.versus_baseline is not None  # noqa: S101 -- it is graded
+    assert part.verdict is not None  # it is graded
+    assert part.versus_baseline is not None  # it is graded
     fate: list[str] = [] if part.verdict.kind == "healthy" else [part.verdict.kind]
     if baseline.trained == "partly" and part.verdict.trained == "no":
         fate.append("at chance where the baseline is not")

@@ -266,7 +266,7 @@ def _shares(node: plan.Residual, beside: Array, body: Array) -> tuple[float, flo
     """
     if node.gate is None:
         return 1.0, node.scale**2, np.zeros_like(beside)
-    assert node.skip.kind == "highway"  # noqa: S101 -- no other skip has a gate
+    assert node.skip.kind == "highway"  # no other skip has a gate
     weight = layer_variance(node.gate).weight
     gate = gate_moments(float(f"{weight * beside.mean():.12g}"), node.skip.bias)
     return 1.0 - 2.0 * gate.mean + gate.square, gate.square, gate.slope * weight * (beside + body)

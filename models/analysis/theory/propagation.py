@@ -175,7 +175,7 @@ def _increment(below: tuple[float, int], above: tuple[float, int]) -> float:
 
 def _layer_map(layer: LayerPlan) -> LayerMap:
     """The layer on top of its like: φ and dropout, then weights and norm."""
-    assert layer.activation is not None  # noqa: S101 -- it is one of a stack
+    assert layer.activation is not None  # it is one of a stack
     drawn, norm = layer_variance(layer, fan_in=layer.fan_out), layer.normalization
     made = LayerMap(
         layer.activation,

@@ -17,6 +17,7 @@ from models.specs.init import INITS, NormalInit, OrthogonalInit
 from models.specs.networks import NETWORKS
 from models.specs.optimizer import RmspropSpec, SgdSpec
 from models.specs.remedy import REMEDIES
+from tests.networks import REQUIRED, TREATABLE
 
 N = TypeVar("N")
 
@@ -218,31 +219,6 @@ def test_a_remedy_rewrites_the_network_and_nothing_else() -> None:
 
 # --- what each remedy does to the plan --------------------------------------------------------------------------------
 
-SMALL: dict[str, dict[str, Any]] = {
-    "mlp": {"kind": "mlp", "hidden": [16] * 5},
-    "residual_mlp": {"kind": "residual_mlp", "blocks": 4, "width": 16},
-    "cnn": {"kind": "cnn", "channels": [8, 8], "layers_per_stage": 3},
-    "residual_cnn": {"kind": "residual_cnn", "channels": [8], "blocks_per_stage": 2},
-    "rnn": {"kind": "rnn", "cell": "lstm", "width": 8, "layers": 2},
-    "transformer": {"kind": "transformer", "blocks": 2, "width": 8, "heads": 2, "norm_position": "post"},
-    "sequential": {
-        "kind": "sequential",
-        "layers": [
-            {"kind": "flatten"},
-            {"kind": "linear", "units": 16},
-            {"kind": "activation", "function": "tanh"},
-            {"kind": "linear", "units": 16},
-            {"kind": "activation", "function": "tanh"},
-        ],
-    },
-}
-"""A network of every kind, on digits, that every remedy for its kind can treat."""
-REQUIRED: dict[str, dict[str, Any]] = {
-    "init": {"init": {"kind": "xavier_normal"}},
-    "activation": {"function": "leaky_relu", "negative_slope": 0.25},
-    "learning_rate": {"value": 0.5},
-    "optimizer": {"optimizer": {"kind": "rmsprop"}},
-}
 SGD = {"kind": "sgd", "learning_rate": 0.1}
 
 
@@ -270,7 +246,11 @@ def norms(plan: Plan) -> set[str | None]:
 
 
 Sees = Callable[[Plan], object]
-MLP, RNN, TRANSFORMER = SMALL["mlp"], SMALL["rnn"], SMALL["transformer"]
+MLP = {**TREATABLE["mlp"], "hidden": [16] * 5}
+RNN, TRANSFORMER = {**TREATABLE["rnn"], "layers": 2}, {**TREATABLE["transformer"], "blocks": 2}
+ALL = {**TREATABLE, "rnn": RNN}
+"""Of two recurrent layers: dropout stands between them."""
+LEAKY = {"function": "leaky_relu", "negative_slope": 0.25}
 CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
     ("orthogonal_init", MLP, {"gain": 1.5}, lambda p: {its.init for its in p.layers},
      {OrthogonalInit(kind="orthogonal", gain=1.5)}),
@@ -279,13 +259,14 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
       "recurrent.1": "orthogonal", "output": "torch_default"}),
     ("init", MLP, {}, lambda p: {its.init.kind for its in p.layers}, {"xavier_normal"}),
     *((norm, MLP, {}, norms, {norm}) for norm in ("batch_norm", "layer_norm", "rms_norm", "group_norm")),
-    *((norm, SMALL["cnn"], {}, norms, {norm}) for norm in ("batch_norm", "layer_norm", "group_norm")),
+    *((norm, TREATABLE["cnn"], {}, norms, {norm}) for norm in ("batch_norm", "layer_norm", "group_norm")),
     ("batch_norm", MLP, {}, lambda p: p.layers[-1].normalization, None),
     ("rms_norm", TRANSFORMER, {}, lambda p: {its.norm.kind for its in nodes(p, Normalise)}, {"rms_norm"}),
     *((rule, network, {}, lambda p: [its.weight_rule for its in p.layers], [rule] * hidden + [None])
       for rule in ("weight_norm", "spectral_norm") for network, hidden in ((MLP, 5), (RNN, 4))),
-    ("activation", MLP, {}, lambda p: {its.activation for its in p.network.hidden}, {Activation("leaky_relu", 0.25)}),
-    ("activation", SMALL["sequential"], {}, lambda p: {its.activation for its in nodes(p, Activate)},
+    ("activation", MLP, LEAKY, lambda p: {its.activation for its in p.network.hidden},
+     {Activation("leaky_relu", 0.25)}),
+    ("activation", TREATABLE["sequential"], LEAKY, lambda p: {its.activation for its in nodes(p, Activate)},
      {Activation("leaky_relu", 0.25)}),
     ("selu", {**MLP, "dropout": 0.1}, {},
      lambda p: {(its.activation.function, its.alpha_dropout) for its in nodes(p, Activate)}, {("selu", True)}),
@@ -293,12 +274,12 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
     ("residual", MLP, {}, lambda p: [(len(its.body), its.shows.name, its.scale) for its in nodes(p, Residual)],
      [(4, "hidden.2", 1.0), (4, "hidden.4", 1.0)]),
     ("residual", MLP, {"every": 1}, scales, [1.0] * 4),
-    ("scaled", SMALL["residual_mlp"], {}, scales, [0.5] * 4),
+    ("scaled", {**TREATABLE["residual_mlp"], "blocks": 4}, {}, scales, [0.5] * 4),
     ("scaled", TRANSFORMER, {}, scales, [0.5] * 4),
     ("scaled", MLP, {"factor": 0.1}, scales, [0.1, 0.1]),
-    ("rezero", SMALL["residual_mlp"], {}, scales, [0.0] * 4),
+    ("rezero", TREATABLE["residual_mlp"], {}, scales, [0.0] * 2),
     ("skip_init", TRANSFORMER, {"alpha": 0.25}, scales, [0.25] * 4),
-    ("layer_scale", SMALL["residual_cnn"], {"value": 0.01}, scales, [0.01, 0.01]),
+    ("layer_scale", TREATABLE["residual_cnn"], {"value": 0.01}, scales, [0.01, 0.01]),
     ("highway", MLP, {}, lambda p: [its.gate.name for its in nodes(p, Residual) if its.gate],
      [f"hidden.{index}.gate" for index in range(1, 5)]),
     ("pre_norm", TRANSFORMER, {}, lambda p: [type(its.body[0]) for its in nodes(p, Residual)], [Normalise] * 4),
@@ -323,7 +304,7 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
 
 
 def test_every_remedy_has_its_effect_tested() -> None:
-    assert SMALL.keys() == NETWORKS.keys()
+    assert ALL.keys() == NETWORKS.keys()
     at_run_time = {kind for kind, effect in REWRITES.items() if effect is rewrites.at_run_time}
     assert {kind for kind, *_ in CHANGES} | at_run_time == REMEDIES.keys() == REWRITES.keys()
 
@@ -346,7 +327,7 @@ STRUCTURAL = [kind for kind, remedy in REMEDIES.items() if remedy.__module__.end
 def test_a_remedy_changes_its_own_part_of_the_plan_alone(remedy: str) -> None:
     kinds: tuple[str, ...] = REMEDIES[remedy].about.applies_to
     for kind in kinds:
-        baseline, variant = treated(remedy, SMALL[kind])
+        baseline, variant = treated(remedy, ALL[kind])
         differing = {
             name for name in ("network", "dataset", "optimizer", "run_time")
             if getattr(baseline, name) != getattr(variant, name)
@@ -367,9 +348,9 @@ WITHOUT_EFFECT = {("residual", "residual_mlp"), ("residual", "residual_cnn"), ("
 @pytest.mark.parametrize("remedy", REMEDIES)
 def test_a_remedy_for_other_networks_is_refused_with_the_kinds_that_would_do(remedy: str) -> None:
     kinds: tuple[str, ...] = REMEDIES[remedy].about.applies_to
-    for kind in SMALL.keys() - set(kinds):
+    for kind in ALL.keys() - set(kinds):
         with pytest.raises(SpecError) as refused:
-            treated(remedy, SMALL[kind])
+            treated(remedy, ALL[kind])
         (said,) = refused.value.problems
         assert (said.field, said.value) == ("remedies", remedy)
         assert said.message == f"{remedy} does not apply to the network kind {kind}"
