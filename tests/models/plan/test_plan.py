@@ -465,6 +465,13 @@ def test_a_group_of_one_unit_has_nothing_to_be_normalised_by() -> None:
     assert "a single number has no variance" in problem(network=network)
 
 
+@pytest.mark.parametrize("rule", ["weight_norm", "spectral_norm"])
+def test_weights_of_0_have_no_norm_to_divide_by(rule: str) -> None:
+    network = {"kind": "mlp", "hidden": [8], "weight_rule": rule}
+    assert "start at zero" in problem(network={**network, "init": {"kind": "constant", "value": 0.0}})
+    expand(spec(network={**network, "init": {"kind": "constant", "value": 0.1}}))
+
+
 def test_networks_are_refused_data_that_they_cannot_take() -> None:
     tokens = {"kind": "names", "standardise": "none"}
     assert "takes numbers, and the data are tokens" in problem(dataset=tokens)
