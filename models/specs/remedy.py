@@ -30,6 +30,7 @@ from models.specs.structural_remedies import (
     SkipInitRemedy,
     SpectralNormRemedy,
     StandardiseRemedy,
+    StandardiseTargetsRemedy,
     TruncatedBpttRemedy,
     WeightNormRemedy,
 )
@@ -74,6 +75,7 @@ RemedySpec = Annotated[
     | ForgetBiasRemedy
     | TruncatedBpttRemedy
     | StandardiseRemedy
+    | StandardiseTargetsRemedy
     | L2Remedy
     | ClipNormRemedy
     | LearningRateRemedy
@@ -114,6 +116,7 @@ REMEDIES: dict[str, type[Spec]] = {
     "forget_bias": ForgetBiasRemedy,
     "truncated_bptt": TruncatedBpttRemedy,
     "standardise": StandardiseRemedy,
+    "standardise_targets": StandardiseTargetsRemedy,
     "l2": L2Remedy,
     "clip_norm": ClipNormRemedy,
     "learning_rate": LearningRateRemedy,

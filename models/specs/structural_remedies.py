@@ -352,3 +352,18 @@ class StandardiseRemedy(Spec):
         ("saturated", "exploding", "learning_rate", "numeric_range"),
         ALL,
     )
+
+
+class StandardiseTargetsRemedy(Spec):
+    """Values to be learned with mean 0 and variance 1, each output for itself, by the training cases alone."""
+
+    kind: Literal["standardise_targets"]
+    slots: ClassVar[tuple[Slot, ...]] = ("targets",)
+    about: ClassVar = About(
+        "Target standardisation",
+        "y ← (y − mean)/sd of the training cases, output by output; loss and chance in this unit, R² in that of y",
+        "LeCun et al. 1998, Efficient BackProp; Bishop 1995, Neural Networks for Pattern Recognition, 8.2",
+        "targets that have mean 0 and variance 1 already",
+        ("exploding", "learning_rate", "diverged"),
+        ALL,
+    )

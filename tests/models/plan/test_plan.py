@@ -244,12 +244,20 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "optimizer": {"optimizer": {"kind": "rmsprop"}},
 }
 SGD = {"kind": "sgd", "learning_rate": 0.1}
+VALUES = {
+    "kind": "uploaded",
+    "name": "amounts",
+    "facts": {"cases": 2000, "shape": [1, 8, 8], "classes": 1, "form": "image", "task": "regression"},
+}
+OF_VALUES = {"standardise_targets"}
+"""Remedies for data whose target is a value."""
 
 
 def treated(remedy: str, network: dict[str, Any], **parameters: Any) -> tuple[Plan, Plan]:
     """(the baseline's plan, the remedy's)."""
     remedies = [{"kind": remedy, **REQUIRED.get(remedy, {}), **parameters}]
-    baseline, variant = expand(spec(network=network, remedies=remedies, optimizer=SGD))
+    data = {"dataset": VALUES} if remedy in OF_VALUES else {}
+    baseline, variant = expand(spec(network=network, remedies=remedies, optimizer=SGD, **data))
     return baseline.plan, variant.plan
 
 
@@ -316,6 +324,7 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
     ("forget_bias", RNN, {"value": 3.0}, lambda p: {its.forget_bias for its in p.network.recurrent}, {3.0}),
     ("truncated_bptt", RNN, {"steps": 5}, lambda p: {its.truncate for its in p.network.recurrent}, {5}),
     ("standardise", MLP, {}, lambda p: p.dataset.standardise, "feature"),
+    ("standardise_targets", MLP, {}, lambda p: p.dataset.standardise_targets, True),
     ("learning_rate", MLP, {}, lambda p: p.optimizer, SgdSpec(kind="sgd", learning_rate=0.5)),
     ("optimizer", MLP, {}, lambda p: p.optimizer, RmspropSpec(kind="rmsprop")),
     ("momentum", MLP, {}, lambda p: p.optimizer, SgdSpec(kind="sgd", learning_rate=0.1, momentum=0.9)),
@@ -352,7 +361,7 @@ def test_a_remedy_changes_its_own_part_of_the_plan_alone(remedy: str) -> None:
             if getattr(baseline, name) != getattr(variant, name)
         }  # fmt: skip
         expected = (
-            {"dataset"} if remedy == "standardise" else {"network"} if remedy in STRUCTURAL
+            {"dataset"} if remedy in {"standardise", "standardise_targets"} else {"network"} if remedy in STRUCTURAL
             else {"optimizer"} if remedy in {"learning_rate", "optimizer", "momentum"} else {"run_time"}
         )  # fmt: skip
         assert differing <= expected, kind
