@@ -10,7 +10,7 @@ from gradient_clinic.probe.probe import StepRecord, attach
 from models.plan import Plan, expand
 from models.specs.dataset import DatasetSpec
 from models.specs.experiment import ExperimentSpec
-from tests.networks import REQUIRED
+from tests.networks import REQUIRED, TREATABLE
 from worker.datasets import load
 from worker.datasets.split import TrialData
 from worker.engine import EpochResult, RunResult, Trainer, train
@@ -52,11 +52,18 @@ def spec_of_kind(asked: dict[str, Any], **changes: Any) -> ExperimentSpec:
     return ExperimentSpec.model_validate({**usual, **asked, **changes})
 
 
+TEACHER: dict[str, Any] = {"kind": "teacher_student", "cases": 60, "singular_values": [9.0]}
+ONLY_ON: dict[str, dict[str, Any]] = {"standardise_targets": {"dataset": TEACHER, "network": TREATABLE["mlp"]}}
+"""What a remedy that is not for every target is tried on."""
+
+
 def treated(remedy: str, network: dict[str, Any], **changes: Any) -> ExperimentSpec:
     """A small trial of a remedy by its kind, under plain SGD."""
     remedies = [{"kind": remedy, **REQUIRED.get(remedy, {})}]
     sgd = {"kind": "sgd", "learning_rate": 0.1}
-    return spec_of_kind({"network": network, "remedies": remedies, "optimizer": sgd}, **changes)
+    return spec_of_kind(
+        {"network": network, "remedies": remedies, "optimizer": sgd, **ONLY_ON.get(remedy, {})}, **changes
+    )
 
 
 @functools.lru_cache(maxsize=64)

@@ -71,13 +71,24 @@ def propagate(
     most: float = IN_A_TRIAL,
 ) -> Propagation:
     """Mean-field theory of the untrained ``network``, measured on batches of ``batch_size``; of a network that takes
-    more than ``most`` work nothing is known.
+    more than ``most`` work, or whose weights are not random around 0, nothing is known.
     """
+    if has_means(network):
+        return _unknown(network)
     try:
         return _propagated(network, batch_size, input_mean_square, Effort(most))
     except TooMuchWorkError:
-        unknown = tuple(StateLevels(node, (math.nan,) * (node.steps + 1), 1) for node in network.recurrent)
-        return Propagation((math.nan,) * (len(network.hidden) - 1), (), unknown, followed=False)
+        return replace(_unknown(network), followed=False)
+
+
+def has_means(network: NetworkPlan) -> bool:
+    """Whether weights below the output have a mean: then units are alike, and their sums are no longer random."""
+    return any(layer_variance(layer).mean != 0.0 for layer in network.layers[:-1])
+
+
+def _unknown(network: NetworkPlan) -> Propagation:
+    states = tuple(StateLevels(node, (math.nan,) * (node.steps + 1), 1) for node in network.recurrent)
+    return Propagation((math.nan,) * (len(network.hidden) - 1), (), states)
 
 
 def _propagated(network: NetworkPlan, batch_size: int, mean_square: float, effort: Effort) -> Propagation:

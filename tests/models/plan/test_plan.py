@@ -220,12 +220,20 @@ def test_a_remedy_rewrites_the_network_and_nothing_else() -> None:
 # --- what each remedy does to the plan --------------------------------------------------------------------------------
 
 SGD = {"kind": "sgd", "learning_rate": 0.1}
+VALUES = {
+    "kind": "uploaded",
+    "name": "amounts",
+    "facts": {"cases": 2000, "shape": [1, 8, 8], "classes": 1, "form": "image", "task": "regression"},
+}
+OF_VALUES = {"standardise_targets"}
+"""Remedies for data whose target is a value."""
 
 
 def treated(remedy: str, network: dict[str, Any], **parameters: Any) -> tuple[Plan, Plan]:
     """(the baseline's plan, the remedy's)."""
     remedies = [{"kind": remedy, **REQUIRED.get(remedy, {}), **parameters}]
-    baseline, variant = expand(spec(network=network, remedies=remedies, optimizer=SGD))
+    data = {"dataset": VALUES} if remedy in OF_VALUES else {}
+    baseline, variant = expand(spec(network=network, remedies=remedies, optimizer=SGD, **data))
     return baseline.plan, variant.plan
 
 
@@ -297,6 +305,7 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
     ("forget_bias", RNN, {"value": 3.0}, lambda p: {its.forget_bias for its in p.network.recurrent}, {3.0}),
     ("truncated_bptt", RNN, {"steps": 5}, lambda p: {its.truncate for its in p.network.recurrent}, {5}),
     ("standardise", MLP, {}, lambda p: p.dataset.standardise, "feature"),
+    ("standardise_targets", MLP, {}, lambda p: p.dataset.standardise_targets, True),
     ("learning_rate", MLP, {}, lambda p: p.optimizer, SgdSpec(kind="sgd", learning_rate=0.5)),
     ("optimizer", MLP, {}, lambda p: p.optimizer, RmspropSpec(kind="rmsprop")),
     ("momentum", MLP, {}, lambda p: p.optimizer, SgdSpec(kind="sgd", learning_rate=0.1, momentum=0.9)),
@@ -333,7 +342,7 @@ def test_a_remedy_changes_its_own_part_of_the_plan_alone(remedy: str) -> None:
             if getattr(baseline, name) != getattr(variant, name)
         }  # fmt: skip
         expected = (
-            {"dataset"} if remedy == "standardise" else {"network"} if remedy in STRUCTURAL
+            {"dataset"} if remedy in {"standardise", "standardise_targets"} else {"network"} if remedy in STRUCTURAL
             else {"optimizer"} if remedy in {"learning_rate", "optimizer", "momentum"} else {"run_time"}
         )  # fmt: skip
         assert differing <= expected, kind
@@ -444,6 +453,13 @@ def test_a_list_that_does_not_fit_is_refused_at_the_layer_with_its_shape(
 def test_a_group_of_one_unit_has_nothing_to_be_normalised_by() -> None:
     network = {"kind": "mlp", "hidden": [8], "normalization": {"kind": "group_norm", "groups": 8}}
     assert "a single number has no variance" in problem(network=network)
+
+
+@pytest.mark.parametrize("rule", ["weight_norm", "spectral_norm"])
+def test_weights_of_0_have_no_norm_to_divide_by(rule: str) -> None:
+    network = {"kind": "mlp", "hidden": [8], "weight_rule": rule}
+    assert "start at zero" in problem(network={**network, "init": {"kind": "constant", "value": 0.0}})
+    expand(spec(network={**network, "init": {"kind": "constant", "value": 0.1}}))
 
 
 def test_networks_are_refused_data_that_they_cannot_take() -> None:
