@@ -7,7 +7,6 @@ of φ (in h) and of the Gaussian (in z): about 1e-10 relative for every activati
 
 import functools
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,8 +20,9 @@ FAR: Final = 12.0
 """In standard deviations; what lies beyond weighs 4e-33."""
 
 _NODE, _WEIGHT = np.polynomial.legendre.leggauss(16)
+_FIRST: Final = np.array([True])
 _EDGES_H: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 128.0, 512.0, 2048.0, 8192.0, 32768.0)
-_EDGES_Z: Final = (0.0, 1.0, 2.0, 3.0, 4.0, 5.5, 7.0, 9.0, FAR)
+_EDGES_Z: Final = np.array([side * edge for edge in (0.0, 1.0, 2.0, 3.0, 4.0, 5.5, 7.0, 9.0, FAR) for side in (1, -1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +38,28 @@ class Moments:
         return self.variance + self.mean**2
 
 
-def composite_rule(edges: Iterable[float], limit: float) -> tuple[Array, Array]:
+def composite_rule(edges: Array, limit: float) -> tuple[Array, Array]:
     """Nodes and weights of ∫ f over [−limit, limit], split at ``edges`` (any order; those outside are ignored)."""
-    ends = np.unique(np.clip(np.fromiter(edges, dtype=np.float64), -limit, limit))
-    half = np.diff(ends)[:, None] / 2.0
+    ends = np.minimum(np.maximum(edges, -limit), limit)
+    ends.sort()
+    ends = ends[np.concatenate((_FIRST, ends[1:] > ends[:-1]))]
+    half = (ends[1:] - ends[:-1])[:, None] / 2.0
     middle = (ends[:-1] + ends[1:])[:, None] / 2.0
     return (middle + half * _NODE).ravel(), (half * _WEIGHT).ravel()
 
 
 @functools.lru_cache(maxsize=256)
-def edges_of(activation: Activation) -> tuple[float, ...]:
+def edges_of(activation: Activation) -> Array:
     """Where φ(h) turns: its kinks and a ladder of lengths, in units of h."""
     scale = activation.parameter if activation.shape.parameter == "alpha" else 1.0  # CELU bends over ``alpha``
     ladder = sorted({*_EDGES_H, *(scale * edge for edge in _EDGES_H)})
-    return (*activation.shape.kinks, *ladder, *(-edge for edge in ladder))
+    return np.array((*activation.shape.kinks, *ladder, *(-edge for edge in ladder)))
 
 
 def gaussian_rule(activation: Activation, q: float) -> tuple[Array, Array]:
     """Nodes h and weights w with Σ w·f(h) = E[f(√q z)] for f built from ``activation``. Weights sum to 1."""
     deviation = math.sqrt(max(q, SMALLEST_Q))
-    in_z = (edge / deviation for edge in edges_of(activation))
-    z, weight = composite_rule((*in_z, *_EDGES_Z, *(-edge for edge in _EDGES_Z)), FAR)
+    z, weight = composite_rule(np.concatenate((edges_of(activation) / deviation, _EDGES_Z)), FAR)
     density = weight * np.exp(-0.5 * z * z)
     return z * deviation, density / density.sum()
 
