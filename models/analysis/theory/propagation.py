@@ -81,6 +81,8 @@ def propagate(
 
 
 def _propagated(network: NetworkPlan, batch_size: int, mean_square: float, effort: Effort) -> Propagation:
+    if is_stack(network):
+        effort.settle(set(map(_layer_map, network.hidden)), passes_of(network))
     found = Pass(network, batch_size, effort)
     found.run(mean_square)
     levels = _levels(found, mean_square) or _of(found)
