@@ -6,6 +6,7 @@ The worker builds the tree, theory walks it, ``validate`` counts it; nobody else
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from gradient_clinic.activations import Activation
@@ -277,7 +278,7 @@ class TimePoint:
     step: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is asked of a thousand layers again and again is found once
 class NetworkPlan:
     """The layers in forward order, the output layer last, and the steps of a pass, ``body``, from ``input`` on."""
 
@@ -286,15 +287,22 @@ class NetworkPlan:
     input: Shape
     body: tuple[Node, ...]
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.kind, self.layers, self.input, len(self.body)))
+
     @property
     def parameters(self) -> int:
         return sum(layer.parameters for layer in self.layers) + sum(map(_own_parameters, walk(self.body)))
 
-    @property
+    @cached_property
     def hidden(self) -> tuple[LayerPlan, ...]:
         return tuple(layer for layer in self.layers if layer.role == "hidden")
 
-    @property
+    @cached_property
     def recurrent(self) -> tuple[Recur, ...]:
         return tuple(node for node in walk(self.body) if isinstance(node, Recur))
 

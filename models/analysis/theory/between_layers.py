@@ -10,8 +10,8 @@ from gradient_clinic.activations import Array
 from models.analysis.theory.attention import attend
 from models.analysis.theory.likeness import likeness
 from models.analysis.theory.meanfield import UNBOUNDED
-from models.analysis.theory.quadrature import SMALLEST_Q
-from models.analysis.theory.variances import HOMOGENEOUS, Delta, Signal, cosines, followed, moments_at
+from models.analysis.theory.quadrature import HOMOGENEOUS, SMALLEST_Q
+from models.analysis.theory.variances import Delta, Signal, cosines, followed, moments_at
 from models.plan import tree as plan
 
 Back = Callable[[Delta], Delta]

@@ -92,13 +92,15 @@ def _unknown(network: NetworkPlan) -> Propagation:
 
 
 def _propagated(network: NetworkPlan, batch_size: int, mean_square: float, effort: Effort) -> Propagation:
+    if is_stack(network):
+        effort.settle(set(map(_layer_map, network.hidden)), passes_of(network))
     found = Pass(network, batch_size, effort)
     found.run(mean_square)
     levels = _levels(found, mean_square) or _of(found)
     increments = [_increment(below, above) for below, above in itertools.pairwise(levels)]
-    asymptotes = _asymptotes(network, batch_size) if is_stack(network) else []
+    asymptotes = _asymptotes(network, batch_size) if is_stack(network) else ()
     states = (found.states[node.layer.name] for node in network.recurrent)
-    return Propagation(tuple(increments), tuple(asymptotes), tuple(states), work=effort.spent)
+    return Propagation(tuple(increments), asymptotes, tuple(states), work=effort.spent)
 
 
 def passes_of(network: NetworkPlan) -> int:
@@ -144,6 +146,7 @@ def _together(share: Sequence[float], levels: Sequence[tuple[float, int]]) -> tu
     return 0.5 * float(np.logaddexp.reduce(squares)), levels[0][1]
 
 
+@functools.lru_cache(maxsize=4)  # the passes of one network, and what is said of it, ask for the same
 def is_stack(network: NetworkPlan) -> bool:
     """Whether every hidden layer is W, a norm and φ, one on another: then each has an asymptote of its own."""
     plain = not has_skips(network) and not any(isinstance(node, Normalise) for node in network.body)
@@ -154,10 +157,12 @@ def has_skips(network: NetworkPlan) -> bool:
     return any(isinstance(node, Residual) for node in walk(network.body))
 
 
-def norms_of(network: NetworkPlan) -> set[str]:
+@functools.lru_cache(maxsize=4)
+def norms_of(network: NetworkPlan) -> frozenset[str]:
     """The kinds of norm anywhere in the network."""
     alone = [node.norm for node in walk(network.body) if isinstance(node, Normalise)]
-    return {norm.kind for norm in (*alone, *(layer.normalization for layer in network.layers)) if norm is not None}
+    norms = (*alone, *(layer.normalization for layer in network.layers))
+    return frozenset(norm.kind for norm in norms if norm is not None)
 
 
 def rate(network: NetworkPlan, theory: Propagation) -> float:
@@ -202,12 +207,13 @@ def _layer_map(layer: LayerPlan) -> LayerMap:
     return replace(made, weight_variance=1.0 / square)  # what makes Var h = 1
 
 
-def _asymptotes(network: NetworkPlan, batch_size: int) -> list[Asymptote]:
+@functools.lru_cache(maxsize=4)
+def _asymptotes(network: NetworkPlan, batch_size: int) -> tuple[Asymptote, ...]:
     """Of every hidden layer of a stack; alike layers share one."""
     kinds = [sides_of(layer) for layer in network.hidden]
     of_kind = dict(zip(kinds, network.hidden, strict=True))
     settled = {kind: _asymptote(layer, batch_size) for kind, layer in of_kind.items()}
-    return [settled[kind] for kind in kinds]
+    return tuple(settled[kind] for kind in kinds)
 
 
 def _asymptote(layer: LayerPlan, batch_size: int) -> Asymptote:
