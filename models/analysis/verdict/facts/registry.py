@@ -40,6 +40,16 @@ from models.analysis.verdict.facts.of_losses import (
     FALLING,
     STOPPED,
 )
+from models.analysis.verdict.facts.of_setups import (
+    BARE_STREAM,
+    EQUAL_UNITS,
+    INPUT_SCALE,
+    POST_NORM,
+    PREDICTED_ALIKE,
+    TARGET_SCALE,
+    TOLD_APART,
+    WEIGHT_SCALE,
+)
 
 RESTS_ON: Final = (
     AT_START,
@@ -55,9 +65,25 @@ RESTS_ON: Final = (
     SATURATED,
 )
 """What every headline rests on, and is shown first."""
-OF_CAUSES: Final = (PREDICTED, SLOPE, ABOVE_CHANCE, LARGEST_STEP, OFF_AT_START, INPUTS, LOWEST)
+OF_CAUSES: Final = (
+    EQUAL_UNITS,
+    TARGET_SCALE,
+    PREDICTED,
+    SLOPE,
+    TOLD_APART,
+    BARE_STREAM,
+    POST_NORM,
+    ABOVE_CHANCE,
+    LARGEST_STEP,
+    OFF_AT_START,
+    PREDICTED_ALIKE,
+    INPUTS,
+    LOWEST,
+)
 """Shown where the rule of a cause asks for them (``causes.py``)."""
 BESIDE: Final = (
+    INPUT_SCALE,
+    WEIGHT_SCALE,
     LEFT_OPEN,
     OVER_TIME_ALONE,
     GROWTH,
