@@ -80,6 +80,7 @@ SPEAKS_OF: Final[Mapping[str, Callable[[Plan, Plan], Cause | None]]] = {
     "orthogonal_init": _weights,
     "activation": _activation,
     "standardise": _always("input_scale"),
+    "standardise_targets": _always("target_scale"),
     "learning_rate": _rate,
     "warm_up": _always("learning_rate"),
     "pre_norm": _always("post_norm_at_depth"),

@@ -19,6 +19,7 @@ from models.specs.structural_remedies import (
     PreNormRemedy,
     ScaledRemedy,
     StandardiseRemedy,
+    StandardiseTargetsRemedy,
 )
 from models.specs.training_remedies import ClipNormRemedy, LearningRateRemedy, WarmUpRemedy
 
@@ -88,6 +89,7 @@ def _inputs(plan: Plan, _: Case) -> Iterator[Answer]:
 def _targets(plan: Plan, case: Case) -> Iterator[Answer]:
     """A rate as many times lower as the targets are larger: the gradient of a squared error grows with them."""
     size = math.sqrt(case.measured.facts.chance_level)
+    yield answer(StandardiseTargetsRemedy(kind="standardise_targets"), "targets of variance 1 fit usual rates")
     yield rate_of(plan, 1.0 / size, "the gradient of the squared error grows with the targets")
     yield answer(ClipNormRemedy(kind="clip_norm"), "bounds a step that targets of this size make too long")
 

@@ -47,9 +47,10 @@ def _starts_equal(layer: LayerPlan) -> bool:
 
 
 def _first_layer_gain(network: NetworkPlan) -> float | None:
-    first, drawn = network.layers[0], layer_variance(network.layers[0]).weight
+    first, drawn = network.layers[0], layer_variance(network.layers[0])
     meets_inputs = first.kind in {"linear", "conv2d"} and first.role == "hidden" and network.input.form != "tokens"
-    return math.sqrt(drawn) if meets_inputs and first.normalization is None and drawn > 0.0 else None
+    centred = first.normalization is None and drawn.mean == 0.0 and drawn.weight > 0.0
+    return math.sqrt(drawn.weight) if meets_inputs and centred else None
 
 
 def _weight_gains(network: NetworkPlan) -> Iterator[tuple[str, float, float]]:
@@ -82,6 +83,7 @@ def _is_silent(branch: Residual) -> bool:
 
 
 def _post_norm_blocks(network: NetworkPlan) -> int:
+    """A block has two sums, of attention and of the layers behind it, and a norm after each."""
     if network.kind != "transformer":
         return 0
-    return sum(isinstance(node, Normalise) and node.shows is not None for node in network.body)
+    return sum(isinstance(node, Normalise) and node.shows is not None for node in network.body) // 2

@@ -96,7 +96,7 @@ def _told_apart(case: Case) -> Reading | None:
 
 def _told_apart_words(item: Evidence) -> str:
     left = f"a correlation of {number(item.value, 2)} tells one case from another"
-    return f"the noise of dropout grows with depth: in {layers_words(item.layers)} {left}"
+    return f"the noise of dropout grows with depth: behind {layers_words(item.layers)} {left}"
 
 
 TOLD_APART: Final = Fact("activation_rms", "correlation_left_by_dropout", _told_apart, _told_apart_words)
@@ -108,7 +108,7 @@ def _alike(case: Case) -> Reading | None:
 
 
 def _alike_words(item: Evidence) -> str:
-    theory = f"theory puts the correlation of two cases in {layers_words(item.layers)} at {number(item.value, 3)}"
+    theory = f"theory puts the correlation of two cases behind {layers_words(item.layers)} at {number(item.value, 3)}"
     return f"samples become one point on their way: {theory}"
 
 

@@ -1,0 +1,202 @@
+"""Causes that lie in what a network, its data and its weights bring: where each holds, and where it does not."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.analysis.theory.correlations import correlations
+from models.analysis.verdict.setup import setup_of
+from models.analysis.verdict.shapes import Verdict
+from models.analysis.verdict.summary import summarise
+from models.plan import Plan, expand
+from tests.models.analysis.synthetic import CHANCE, even, experiment, facts_of, plan_of, trace_of
+
+HE = {"kind": "kaiming_normal"}
+TEACHER = {"kind": "teacher_student", "cases": 200, "singular_values": [150.0]}
+
+
+def judged(plan: Plan, loss: float = CHANCE, rms: dict[int, float] | None = None, **facts: Any) -> Verdict:
+    """A run whose gradients keep their size; ``rms`` of h by layer, 1 where it is not said."""
+    trace = trace_of(plan, even(len(plan.layers) - 1, 0.0), loss=loss)
+    for layer, size in (rms or {}).items():
+        trace.signals["activation_rms"][layer] = size
+    return summarise(plan, trace, facts_of(plan, **{"test_metric": 0.1, **facts})).verdict
+
+
+def remedies(found: Verdict) -> list[str]:
+    return [answer.remedy for answer in found.answers]
+
+
+# --- equal weights --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("init", [{"kind": "normal", "std": 0.0}, {"kind": "constant", "value": 0.1}])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_equal_units_are_the_only_cause_and_random_weights_the_only_answer(
+    init: dict[str, object], activation: str
+) -> None:
+    found = judged(plan_of(hidden=[32, 16], activation=activation, init=init))
+    assert found.causes == ("symmetric_weights",)
+    assert remedies(found) == ["init"]
+    assert "All units of hidden.0 and hidden.1 start with the same weights" in found.sentence
+
+
+def test_weights_that_differ_or_silence_a_branch_on_purpose_are_not_equal() -> None:
+    assert setup_of(plan_of(hidden=[32, 16], init={"kind": "normal", "std": 0.01})).equal_units == ()
+    fixup = {"kind": "residual_mlp", "blocks": 4, "width": 16, "init": {"kind": "fixup"}}
+    assert setup_of(plan_of(**fixup)).equal_units == ()
+
+
+# --- scales ---------------------------------------------------------------------------------------------------------
+
+
+def test_inputs_out_of_scale_are_told_by_the_first_layer_and_its_weights() -> None:
+    """He's weights multiply the rms of the inputs by √2 = √σw²; digits has 64 of them."""
+    raw = experiment(network={"hidden": [32, 32], "init": HE}, dataset={"kind": "digits", "standardise": "none"})
+    plan = expand(raw)[0].plan
+    assert setup_of(plan).first_layer_gain == pytest.approx(math.sqrt(2.0))
+    found = judged(plan, rms={0: 50.0 * math.sqrt(2.0)})
+    assert found.causes == ("input_scale",)
+    assert remedies(found)[0] == "standardise"
+    shown = next(item for item in found.evidence if item.statistic == "input_rms")
+    assert shown.value == pytest.approx(50.0)
+    assert "input_scale" not in judged(plan, rms={0: 4.0 * math.sqrt(2.0)}).causes
+
+
+def test_a_network_that_trains_on_inputs_out_of_scale_may_be_improved() -> None:
+    raw = experiment(network={"hidden": [32, 32], "init": HE}, dataset={"kind": "digits", "standardise": "none"})
+    found = judged(expand(raw)[0].plan, loss=0.1, rms={0: 50.0})
+    assert (found.kind, remedies(found)) == ("healthy", ["standardise"])
+
+
+def test_targets_out_of_scale_are_named_with_a_rate_as_many_times_lower() -> None:
+    """Their variance is the chance level of a squared error."""
+    sgd = {"kind": "sgd", "learning_rate": 0.01}
+    plan = expand(experiment(network={"hidden": [25]}, dataset=TEACHER, optimizer=sgd))[0].plan
+    found = judged(plan, math.nan, chance_level=150.0**2, outcome="diverged")
+    assert found.causes == ("target_scale", "learning_rate")
+    assert remedies(found)[:2] == ["standardise_targets", "learning_rate"]
+    rate = next(answer for answer in found.answers if answer.remedy == "learning_rate")
+    assert rate.spec["value"] == pytest.approx(0.01 / 150.0, rel=1e-2)
+    assert rate.direction == "lower"
+    assert "target_scale" not in judged(plan, math.nan, chance_level=4.0, outcome="diverged").causes
+
+
+def test_weights_too_large_for_a_bounded_activation_are_the_cause_of_its_saturation() -> None:
+    """N(0, 1) over 64 inputs: √σw² = 8, and 1 keeps a tanh's signals in size."""
+    tanh = {"hidden": [64], "activation": "tanh"}
+    found = judged(plan_of(**tanh, init={"kind": "normal", "std": 1.0}), rms={0: 8.0}, loss=2 * CHANCE)
+    assert "initialisation" in found.causes
+    assert "learning_rate" not in found.causes
+    assert remedies(found)[0] == "init"
+    assert "Weights of hidden.0 start 8 times as large" in found.sentence
+    assert "initialisation" not in judged(plan_of(**tanh, init={"kind": "xavier_normal"}), rms={0: 8.0}).causes
+
+
+# --- cases that can no longer be told apart -------------------------------------------------------------------------
+
+
+def test_the_correlation_of_two_cases_is_that_of_the_arc_cosine_kernel() -> None:
+    """Cho & Saul 2009, degree 1; the first layer's h are those of uncorrelated inputs."""
+    cosine = 0.0
+    for _ in range(50):
+        cosine = (math.sqrt(1.0 - cosine**2) + (math.pi - math.acos(cosine)) * cosine) / math.pi
+    found = correlations(plan_of(depth=51, width=16, init=HE).network)
+    assert found is not None
+    assert found.of_two == pytest.approx(cosine, abs=1e-9)
+    assert found.of_one == 1.0
+
+
+def test_what_dropout_leaves_is_what_random_networks_show() -> None:
+    """Two masks of one case, and two cases, through 4 tanh layers at their critical scale, p = 0.3; 8 networks."""
+    seen = np.mean([_drawn(np.random.default_rng(seed), width=1_500, p=0.3) for seed in range(8)], axis=0)
+    plan = plan_of(depth=5, width=16, activation="tanh", dropout=0.3, init={"kind": "lecun_normal"})
+    found = correlations(plan.network)
+    assert found is not None
+    assert [found.of_one, found.of_two] == pytest.approx(seen, abs=0.06)  # four standard errors
+
+
+def _drawn(rng: np.random.Generator, width: int, p: float) -> list[float]:
+    """Correlations behind 4 layers; h is brought back to variance 1, as theory has it."""
+    first, second = rng.normal(size=width), rng.normal(size=width)
+    passes = [first, first, second]
+    for _ in range(4):
+        weights = rng.standard_normal((width, width), dtype=np.float32)
+        passes = [weights @ (np.tanh(h) * (rng.random(width) > p)) for h in passes]
+        passes = [h / h.std() for h in passes]
+    return [float(np.corrcoef(passes[0], other)[0, 1]) for other in passes[1:]]
+
+
+def test_dropouts_noise_at_depth_is_the_cause_and_less_of_it_the_answer() -> None:
+    selu = {"width": 64, "activation": "selu", "init": {"kind": "lecun_normal"}, "dropout": 0.5}
+    found = judged(plan_of(depth=16, **selu), loss=2 * CHANCE)
+    assert found.causes == ("dropout_noise",)
+    assert remedies(found) == ["dropout"]
+    assert found.answers[0].direction == "lower"
+    assert "dropout_noise" not in judged(plan_of(depth=3, **selu), loss=2 * CHANCE).causes
+
+
+def test_a_plain_network_in_which_all_cases_become_alike_is_too_deep() -> None:
+    found = judged(plan_of(depth=50, width=64, activation="relu", init=HE), loss=0.8 * CHANCE)
+    assert found.causes == ("depth_without_skip",)
+    assert {"scaled", "rezero"} & set(remedies(found))
+    assert judged(plan_of(depth=20, width=64, activation="relu", init=HE), loss=0.8 * CHANCE).causes == (
+        "no_gradient_cause_found",
+    )
+
+
+# --- norms and streams ----------------------------------------------------------------------------------------------
+
+BLOCK = [
+    {"kind": "batch_norm"},
+    {"kind": "activation", "function": "relu"},
+    {"kind": "linear", "units": 32},
+]
+STREAM = [{"kind": "linear", "units": 32}, *[{"kind": "residual", "layers": BLOCK}] * 4]
+
+
+def test_a_stream_that_breaks_without_a_final_norm_lacks_it() -> None:
+    bare = {"kind": "sequential", "init": HE, "layers": [{"kind": "flatten"}, *STREAM]}
+    normed = {**bare, "layers": [*bare["layers"], BLOCK[0], BLOCK[1]]}  # type: ignore[misc]
+    broken = judged(plan_of(**bare), 2 * CHANCE, outcome="diverged")
+    assert broken.causes == ("missing_norm", "learning_rate")
+    assert [remedies(broken)[0], remedies(broken)[1]] in (
+        ["batch_norm", "learning_rate"],
+        ["learning_rate", "clip_norm"],
+    )
+    assert judged(plan_of(**normed), 2 * CHANCE, outcome="diverged").causes == ("learning_rate",)
+    assert judged(plan_of(**bare), loss=0.1).causes == ()
+
+
+def test_post_norm_at_depth_asks_for_pre_norm_or_warm_up() -> None:
+    text = {"dataset": {"kind": "python_docs", "length": 16}, "steps": 100, "epochs": None}
+    post = {"kind": "transformer", "blocks": 12, "width": 16, "heads": 2, "norm_position": "post"}
+
+    def causes(network: dict[str, object], *remedies_of: dict[str, object]) -> tuple[str, ...]:
+        variant = expand(experiment(remedies_of, network, **text))[-1]
+        return judged(variant.plan, 3.0, chance_level=3.0).causes
+
+    assert causes(post) == ("post_norm_at_depth",)
+    assert "post_norm_at_depth" not in causes({**post, "norm_position": "pre"})
+    assert "post_norm_at_depth" not in causes({**post, "blocks": 4})
+    assert "post_norm_at_depth" not in causes(post, {"kind": "warm_up", "steps": 40})
+    found = judged(expand(experiment((), post, **text))[0].plan, 3.0, chance_level=3.0)
+    assert remedies(found) == ["pre_norm", "warm_up", "learning_rate"]
+
+
+# --- data and steps -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("share", "causes"), [(0.88, ("class_imbalance",)), (0.3, ("no_gradient_cause_found",))])
+def test_a_network_that_says_the_commonest_label_is_a_matter_of_the_data(share: float, causes: tuple[str, ...]) -> None:
+    found = judged(plan_of(hidden=[16, 16], init=HE), majority_share=share, test_cases=500, test_metric=share)
+    assert found.causes == causes
+
+
+def test_a_loss_that_still_falls_lacks_steps() -> None:
+    plan = plan_of(hidden=[16, 16], init=HE)
+    falling = np.linspace(2.2, 1.3, plan.steps)
+    trace = trace_of(plan, even(2, 0.0), loss=falling)
+    assert summarise(plan, trace, facts_of(plan, test_metric=0.4)).verdict.causes == ("too_few_steps",)
