@@ -159,7 +159,7 @@ STREAM = [{"kind": "linear", "units": 32}, *[{"kind": "residual", "layers": BLOC
 
 def test_a_stream_that_breaks_without_a_final_norm_lacks_it() -> None:
     bare = {"kind": "sequential", "init": HE, "layers": [{"kind": "flatten"}, *STREAM]}
-    normed = {**bare, "layers": [*bare["layers"], BLOCK[0], BLOCK[1]]}  # type: ignore[misc]
+    normed = {**bare, "layers": [*bare["layers"], BLOCK[0], BLOCK[1]]}
     broken = judged(plan_of(**bare), 2 * CHANCE, outcome="diverged")
     assert broken.causes == ("missing_norm", "learning_rate")
     assert [remedies(broken)[0], remedies(broken)[1]] in (
