@@ -6,8 +6,8 @@ from typing import Annotated
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,8 @@ from api.http.headers import page_policy
 from api.report.heatmaps import HeatMap
 from api.report.page import STYLE, render
 from api.views.traces import LAST_STEP
+from models.analysis.comparison.answer import answer_of
+from models.analysis.comparison.brief import brief_of
 from models.analysis.comparison.compare import Comparison
 from models.analysis.statistics.intervals import Array
 from models.analysis.verdict.shapes import RULES
@@ -33,6 +35,7 @@ from models.traces.pictures import Signal, draw
 router = APIRouter(prefix="/v1", tags=["comparisons"], route_class=StrictRoute)
 
 MOST_COMPARED = 20
+BriefQuery = Annotated[bool, Query(description="Five lines of text for a chat, a terminal or an agent")]
 POINTS = 200
 """Columns of a heat map."""
 
@@ -50,14 +53,23 @@ class Judgement(BaseModel):
     runs: list[Judged]
 
 
-@router.get("/experiments/{experiment_id}/comparison", response_model=Comparison, summary="Compare the variants")
-def compare(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+@router.get(
+    "/experiments/{experiment_id}/comparison",
+    response_model=Comparison,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    summary="Compare the variants",
+)
+def compare(
+    experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, *, brief: BriefQuery = False
+) -> Response:
     """Which remedy repaired which layer, with what confidence, at what cost; ``notes`` say which runs are missing.
 
-    With the ``ETag`` of an earlier answer in ``If-None-Match``: 304 where it is the same.
+    With the ``ETag`` of an earlier answer in ``If-None-Match``: 304 where it is the same. ``brief=1``: five lines.
     """
     with database.begin() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
+        if brief:
+            return PlainTextResponse("".join(f"{line}\n" for line in _brief(session, experiment)))
         if experiment.comparison is not None:
             return tagged(request, orjson.dumps(experiment.comparison))
         return tagged(request, comparing.compute(session, experiment_id))
@@ -92,15 +104,24 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
     """One self-contained page: table, forest plot, heat maps, profiles beside theory, sentences."""
     with database.snapshot() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
-        comparison = (
-            comparing.compute(session, experiment_id)
-            if experiment.comparison is None
-            else Comparison.model_validate(experiment.comparison)
-        )
+        comparison = _comparison(session, experiment)
         chance = queries.mean_chance_level(session, experiment_id)
         trained_below = None if chance is None else chance / 2.0
         page = render(experiment, comparison, _maps(session, experiment), trained_below)
         return HTMLResponse(page, headers=page_policy(STYLE))
+
+
+def _comparison(session: Session, experiment: Experiment) -> Comparison:
+    """The stored one, or that of the runs that have ended."""
+    if experiment.comparison is None:
+        return comparing.compute(session, experiment.id)
+    return Comparison.model_validate(experiment.comparison)
+
+
+def _brief(session: Session, experiment: Experiment) -> tuple[str, ...]:
+    found = _comparison(session, experiment)
+    to_do, *_ = answer_of(found.variants, found.metric, experiment.spec.optimizer, found.causes)
+    return brief_of(found, to_do)
 
 
 def _maps(session: Session, experiment: Experiment) -> dict[str, HeatMap]:

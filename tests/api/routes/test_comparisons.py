@@ -42,6 +42,19 @@ def test_after_the_end_the_stored_comparison_is_answered(client: TestClient, dat
     assert client.get(path).json() == marked
 
 
+def test_in_brief_a_comparison_is_five_lines_of_text(client: TestClient, database: Database) -> None:
+    experiment = submit(client, remedies=[{"kind": "batch_norm"}])
+    path = experiment["links"]["comparison"]
+    assert "batch_norm not run yet" in client.get(path, params={"brief": 1}).text
+    train_all(database, experiment, gains=(-0.5, -0.6, -0.7))
+    brief = client.get(path, params={"brief": "true"})
+    assert brief.headers["content-type"] == "text/plain; charset=utf-8"
+    first, *others = brief.text.splitlines()
+    assert client.get(path).json()["answer"].startswith(first)
+    assert [line.split(":")[0] for line in others] == ["Found", "Why", "Variants", "Under"]
+    assert client.get(path, params={"brief": "perhaps"}).status_code == 422
+
+
 def test_an_unchanged_comparison_is_not_sent_again(client: TestClient, database: Database) -> None:
     experiment = submit(client)
     path = experiment["links"]["comparison"]

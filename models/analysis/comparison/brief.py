@@ -1,0 +1,59 @@
+"""A comparison in five lines, for a chat, a terminal or an agent."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from models.analysis.comparison.parts import Comparison, Degree, VariantComparison
+from models.analysis.verdict.sentences import headline
+from models.analysis.verdict.wording import number, words
+
+GRADES: Final[dict[Degree, str]] = {
+    "repairs": "repairs",
+    "improves": "improves",
+    "harms": "harms",
+    "no_difference_shown": "no difference shown",
+    "changes_nothing": "changes nothing",
+}
+
+
+def brief_of(comparison: Comparison, to_do: str) -> tuple[str, ...]:
+    """What to do (the answer's first sentence), what is wrong, why, what each variant did, under which conditions."""
+    baseline, *others = comparison.variants
+    return to_do, _found(baseline), _why(comparison), _variants(others), _conditions(comparison)
+
+
+def _found(baseline: VariantComparison) -> str:
+    if baseline.verdict is None:
+        return "Found: nothing yet, no run of the baseline has ended."
+    success = baseline.outcomes.success
+    trains = f" ({success.count} of {success.of} runs train)" if success.of else ""
+    return f"Found: {headline(baseline.verdict)}{trains}."
+
+
+def _why(comparison: Comparison) -> str:
+    causes = list(dict.fromkeys(its.cause for its in comparison.causes))
+    ways = {cause: " and ".join(its.shown_by for its in comparison.causes if its.cause == cause) for cause in causes}
+    said = ", ".join(f"{words(cause)} (by {ways[cause]})" for cause in causes)
+    return f"Why: {said or 'no cause found'}."
+
+
+def _variants(others: Sequence[VariantComparison]) -> str:
+    return f"Variants: {'; '.join(map(_graded, others)) or 'none but the baseline'}."
+
+
+def _graded(part: VariantComparison) -> str:
+    grade = None if part.versus_baseline is None else part.versus_baseline.grade
+    if grade is None:
+        return f"{part.name} not run yet"
+    promising = " (promising)" if grade.certainty == "promising" else ""
+    success = part.outcomes.success
+    rate = f", {success.count} of {success.of} train" if success.of else ""
+    return f"{part.name} {GRADES[grade.degree]}{promising}{rate}"
+
+
+def _conditions(comparison: Comparison) -> str:
+    verdict = comparison.variants[0].verdict
+    under = "" if verdict is None else f"{verdict.conditions}, "
+    seconds = sum(part.cost.device_seconds or 0.0 for part in comparison.variants)
+    ended = sum(part.runs.get("succeeded", 0) for part in comparison.variants)
+    return f"Under: {under}{ended} runs, {number(seconds, 2)} device seconds."
