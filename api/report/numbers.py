@@ -2,7 +2,7 @@
 
 from html import escape
 
-from models.analysis.statistics.intervals import Estimate
+from gradient_clinic.intervals import Estimate
 
 EVEN = 1e-6
 """A mean that lies in the middle of its bounds to this share of their distance."""

@@ -7,14 +7,14 @@ useless.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
+from gradient_clinic.gains.limits import LIMIT
+from gradient_clinic.intervals import Estimate
+from gradient_clinic.verdict.facts.of_losses import FALLING
+from gradient_clinic.verdict.sentences import NO_REMEDY, headline
+from gradient_clinic.verdict.shapes import Answer, Verdict
+from gradient_clinic.verdict.wording import estimate_words, number, spans, words
 from models.analysis.comparison.parts import Success, VariantComparison
-from models.analysis.gains.limits import LIMIT
-from models.analysis.statistics.intervals import Estimate
 from models.analysis.statistics.power import ALPHA
-from models.analysis.verdict.facts.of_losses import FALLING
-from models.analysis.verdict.sentences import NO_REMEDY, headline
-from models.analysis.verdict.shapes import Answer, Verdict
-from models.analysis.verdict.wording import estimate_words, number, spans, words
 
 Effect = Literal["helps", "harms", "nothing", "not shown", "not known"]
 MOST_ANSWERS: Final = 3

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.comparison.tuning import Tried
-from models.analysis.verdict.shapes import RunSummary
 from models.plan import Variant
 from models.specs.experiment import ExperimentSpec
 from models.status import State

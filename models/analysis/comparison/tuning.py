@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from models.analysis.statistics.intervals import Estimate, Number, t_interval
+from gradient_clinic.intervals import Estimate, t_interval
+from models.analysis.statistics.numbers import Number
 
 
 @dataclass(frozen=True, slots=True)

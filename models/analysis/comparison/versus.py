@@ -8,7 +8,7 @@ from typing import Final
 from models.analysis.comparison.arms import Arm, Runs
 from models.analysis.comparison.layers import compare_layers
 from models.analysis.comparison.parts import Primary, Unchanged, VersusBaseline
-from models.analysis.statistics.intervals import hedges_g, hedges_g_interval, holm, paired_success_difference
+from models.analysis.statistics.effects import hedges_g, hedges_g_interval, holm, paired_success_difference
 from models.analysis.statistics.over_seeds import PAIRED, paired_over_seeds, paired_test
 from models.analysis.statistics.pairing import pairing_of
 from models.analysis.statistics.power import seeds_to_show

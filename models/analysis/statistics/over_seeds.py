@@ -8,7 +8,7 @@ interval, in whatever order they come, and A less B the mirror image of B less A
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -17,16 +17,9 @@ import numpy as np
 import scipy  # which loads scipy.stats where it is first used: 25 MB and a second that fewer seeds need not take
 from scipy import special
 
-from models.analysis.statistics.intervals import (
-    LEVEL,
-    ROUNDING,
-    Array,
-    Estimate,
-    Interval,
-    has_spread,
-    paired_t_p,
-    t_interval,
-)
+from gradient_clinic.intervals import LEVEL, Estimate, Interval, t_interval
+from gradient_clinic.values import Array
+from models.analysis.statistics.effects import ROUNDING, has_spread, paired_t_p
 
 MANY: Final = 20
 HEAVY: Final = 0.01
@@ -73,7 +66,7 @@ def over_seeds(values: Sequence[float]) -> Estimate:
 def paired_over_seeds(differences: Sequence[float]) -> Estimate:
     """``over_seeds`` of differences; ``method`` says that they are paired."""
     estimate = over_seeds(differences)
-    return estimate.model_copy(update={"method": f"paired {estimate.method}"})
+    return replace(estimate, method=f"paired {estimate.method}")
 
 
 def paired_test(differences: Sequence[float]) -> tuple[str, float | None]:

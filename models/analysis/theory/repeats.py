@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Final
 
-from gradient_clinic.activations import Array
+from gradient_clinic.values import Array
 from models.analysis.theory.between_layers import Back, Step
 from models.analysis.theory.variances import Delta, Signal
 from models.plan import tree as plan

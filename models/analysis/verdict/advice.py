@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from gradient_clinic.activations import Activation
-from models.analysis.gains.limits import LIMIT
+from gradient_clinic.gains.limits import LIMIT
+from gradient_clinic.verdict.case import Case
+from gradient_clinic.verdict.facts.of_layers import INPUTS
+from gradient_clinic.verdict.shapes import Answer, Cause
+from gradient_clinic.verdict.wording import number
 from models.analysis.theory.meanfield import critical_weight_variance
 from models.analysis.theory.what_if import gain_with
-from models.analysis.verdict.case import Case
-from models.analysis.verdict.facts.of_layers import INPUTS
-from models.analysis.verdict.shapes import Answer, Cause
-from models.analysis.verdict.wording import number
 from models.plan import Plan
 from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit
 from models.specs.remedy import REMEDIES, RemedySpec

@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from models.analysis.gains.depth_axis import GradientFacts, TimeFacts, gradient_of_seeds
-from models.analysis.gains.time_axis import time_of_seeds, with_time
-from models.analysis.statistics.intervals import t_interval
-from models.analysis.verdict.facts.fact import START, Fact
-from models.analysis.verdict.facts.of_gains import AT_END, AT_START, against_cut
-from models.analysis.verdict.headline import shared
-from models.analysis.verdict.judge import in_words
-from models.analysis.verdict.near import near_of_seeds
-from models.analysis.verdict.shapes import (
+from gradient_clinic.gains.depth_axis import GradientFacts, TimeFacts, gradient_of_seeds
+from gradient_clinic.gains.time_axis import time_of_seeds, with_time
+from gradient_clinic.intervals import t_interval
+from gradient_clinic.verdict.facts.fact import START, Fact
+from gradient_clinic.verdict.facts.of_gains import AT_END, AT_START, against_cut
+from gradient_clinic.verdict.headline import shared
+from gradient_clinic.verdict.judge import in_words
+from gradient_clinic.verdict.near import near_of_seeds
+from gradient_clinic.verdict.shapes import (
     CAUSES,
     Answer,
     Cause,
