@@ -1,7 +1,6 @@
-"""The kind of a verdict: the first of the precedence that holds for a run, and what the runs of a variant share."""
+"""The kind of a verdict: the first of the precedence that holds for a run."""
 
-from collections.abc import Mapping
-from typing import Final, Literal, TypeVar
+from typing import Final
 
 import numpy as np
 
@@ -10,10 +9,6 @@ from gradient_clinic.verdict.shapes import Measured, RunKind
 
 FRACTION_LIMIT: Final = 0.5
 """A hidden layer with more than this share of dead units, or of saturated entries, is named."""
-SHARE: Final = 0.8
-"""A variant has the value that at least this share of its seeds have."""
-
-Value = TypeVar("Value", bound=str)
 
 
 def headline(measured: Measured, at_start: GradientFacts, at_end: GradientFacts | None) -> RunKind:
@@ -44,9 +39,3 @@ def worst(fractions: tuple[float, ...]) -> tuple[int, float]:
     values = np.nan_to_num(np.array(fractions), nan=0.0)
     index = int(values.argmax())
     return index, float(values[index])
-
-
-def shared(counts: Mapping[Value, int]) -> Value | Literal["mixed"]:
-    """The value of at least 80 % of the seeds, else ``mixed``."""
-    value = max(counts, key=lambda key: counts[key])
-    return value if counts[value] >= SHARE * sum(counts.values()) else "mixed"

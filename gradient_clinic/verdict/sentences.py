@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from gradient_clinic.verdict.facts.registry import CALLED, FACTS
-from gradient_clinic.verdict.near import STEPS
-from gradient_clinic.verdict.shapes import Findings, Outcome
+from gradient_clinic.verdict.shapes import STEPS, Findings, Outcome
 from gradient_clinic.verdict.wording import gain_words, number, time_words, words
 
 NO_REMEDY: Final = "no remedy needed"

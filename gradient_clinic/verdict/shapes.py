@@ -190,6 +190,11 @@ class Outcome(Value):
     causes: tuple[Cause, ...]
 
 
+STEPS: Final = "steps"
+"""The rule of a ``Near`` which names a run that failed under steps so long that how it fails, and whether, hangs on
+rounding."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Near(Finite):
     """A number so close to a threshold that another processor's rounding may take it across (``near.py``).
