@@ -14,13 +14,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from models.analysis.statistics.rendering import rendered
+
 Json = dict[str, Any]
 OVER_TIME = "G over\ntime"
 RATE = "learning\nrate"
 COLOURS = {"healthy": "green", "mixed": "yellow", "inconclusive": "yellow", "slow": "yellow"}
 NONE = "–"
-EVEN = 1e-6
-"""A mean lies in the middle of its bounds to this share of their distance."""
 LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -72,15 +72,15 @@ def _columns(metric: str) -> list[Column]:
     return [
         Column("variant", lambda v: str(v.get("name")), weight=9),
         Column("verdict", lambda v: str(_at(v, "verdict", "kind") or NONE), weight=8),
-        Column("G at\nstart", lambda v: _estimate(_at(v, "verdict", "at_start", "total_gain"), "{:+.1f}"), weight=5),
+        Column("G at\nstart", lambda v: _estimate(_at(v, "verdict", "at_start", "total_gain"), "+.1f"), weight=5),
         Column(OVER_TIME, _over_time, weight=6),
         Column("gain per\nlayer", _gain_per_layer, weight=4),
-        Column("in\ntheory", lambda v: _figure(_at(v, "gradient", "predicted", "gain_per_layer"), "{:.3f}"), weight=1),
+        Column("in\ntheory", lambda v: _figure(_at(v, "gradient", "predicted", "gain_per_layer"), ".3f"), weight=1),
         Column("learned", _learned, weight=7),
         Column(metric, _metric, weight=6),
-        Column(RATE, lambda v: _figure(_rate(v), "{:g}"), weight=5),
+        Column(RATE, lambda v: _figure(_rate(v), "g"), weight=5),
         Column("repaired\nlayers", _repaired, weight=3),
-        Column("step\ntime", lambda v: _figure(_mean(_at(v, "cost", "step_time_ratio")), "{:.2f}×"), weight=2),
+        Column("step\ntime", lambda v: _times(_mean(_at(v, "cost", "step_time_ratio"))), weight=2),
     ]
 
 
@@ -105,7 +105,7 @@ def _filled(columns: list[Column], variants: list[Json]) -> Table:
 
 
 def _gain_per_layer(variant: Json) -> str:
-    return _figure(_mean(_at(variant, "gradient", "at_start", "gain_per_layer")), "{:.3f}")
+    return _figure(_mean(_at(variant, "gradient", "at_start", "gain_per_layer")), ".3f")
 
 
 def _states(variant: Json) -> list[Json]:
@@ -115,7 +115,7 @@ def _states(variant: Json) -> list[Json]:
 def _over_time(variant: Json) -> str:
     """Of the recurrent layer whose gradient changes most on its way back."""
     gains = [its["total_gain"] for its in _states(variant) if _mean(its["total_gain"]) is not None]
-    return _estimate(max(gains, key=lambda gain: abs(gain["mean"]), default=None), "{:+.1f}")
+    return _estimate(max(gains, key=lambda gain: abs(gain["mean"]), default=None), "+.1f")
 
 
 def _learned(variant: Json) -> str:
@@ -134,7 +134,7 @@ def _metric(variant: Json) -> str:
     modes = _at(variant, "outcomes", "modes")
     if modes:
         return "\n".join(f"{mode['n']} near {mode['mean']:.3f}" for mode in modes)
-    return _estimate(_at(variant, "outcomes", "metric"), "{:.3f}")
+    return _estimate(_at(variant, "outcomes", "metric"), ".3f")
 
 
 def _repaired(variant: Json) -> str:
@@ -145,22 +145,21 @@ def _repaired(variant: Json) -> str:
 
 
 def _estimate(estimate: Json | None, style: str) -> str:
-    """The mean and half its interval; both its ends where it is not symmetric."""
-    if not estimate or estimate.get("mean") is None:
+    """The mean and half its interval; both its ends, on a line of their own, where it is not symmetric."""
+    if estimate is None or estimate["mean"] is None:
         return NONE
-    mean = style.format(estimate["mean"])
-    low, high = estimate.get("low"), estimate.get("high")
-    if low is None or high is None:
-        return mean
-    method = estimate.get("method", "t")
-    uneven = abs((low + high) / 2 - estimate["mean"]) > EVEN * (high - low)
-    if "BCa" in method or uneven:  # Student's is uneven where it ends at what is possible: an accuracy of 1
-        return f"{mean}\n{style.format(low)} to {style.format(high)}" + (f"\n{method}" if "BCa" in method else "")
-    return f"{mean} ±{style.replace('+', '').format((high - low) / 2)}"
+    shown = rendered(estimate["mean"], estimate["low"], estimate["high"], estimate["method"], style)
+    if shown.half:
+        return f"{shown.mean} {shown.half}"
+    return "\n".join(part for part in (shown.mean, shown.ends, shown.method) if part)
 
 
 def _figure(value: float | None, style: str) -> str:
-    return NONE if value is None else style.format(value)
+    return NONE if value is None else format(value, style)
+
+
+def _times(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}×"
 
 
 def _mean(estimate: Json | None) -> float | None:

@@ -24,3 +24,8 @@ def devices(settings: Settings) -> tuple[str, str]:
 def worker_name(pid: int) -> str:
     """A worker process as run rows know it; unique on a host while the process lives."""
     return f"{socket.gethostname()}:{pid}"
+
+
+def pid_of(worker: str) -> int:
+    """The process that ``worker_name`` has named so."""
+    return int(worker.rpartition(":")[2])

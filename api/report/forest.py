@@ -7,6 +7,7 @@ from api.report.drawings import Axis, svg
 from api.report.numbers import in_words
 from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.parts import Outcomes, VariantComparison
+from models.analysis.statistics.methods import Method
 
 WIDTH, NAMES, MARKS, WORDS = 920.0, 190.0, 600.0, 615.0
 STEP, TOP = 34.0, 18.0
@@ -102,10 +103,10 @@ def _method_of(method: str) -> str:
     return f"{of}, interval by {METHODS.get(method, method)}"
 
 
-METHODS = {
-    "paired t": "Student's paired t",
-    "paired BCa": "the paired BCa bootstrap",
-    "paired IQM, BCa": "the paired BCa bootstrap of the middle half",
+METHODS: dict[str, str] = {
+    Method.PAIRED_T: "Student's paired t",
+    Method.PAIRED_BCA: "the paired BCa bootstrap",
+    Method.PAIRED_IQM_BCA: "the paired BCa bootstrap of the middle half",
 }
 
 

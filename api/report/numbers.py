@@ -3,48 +3,36 @@
 from html import escape
 
 from gradient_clinic.intervals import Estimate
+from models.analysis.statistics.methods import BOOTSTRAPS
+from models.analysis.statistics.rendering import rendered
 
-EVEN = 1e-6
-"""A mean that lies in the middle of its bounds to this share of their distance."""
 
-
-def estimate(its: Estimate | None, style: str) -> str:
+def estimate(value: Estimate | None, style: str) -> str:
     """The mean, and its interval as ± where it is even on both sides; a dash where there is none."""
-    if its is None or its.mean is None:
+    if value is None or value.mean is None:
         return "–"
-    mean = f"{its.mean:{style}}"
-    if its.low is None or its.high is None:
-        return mean
-    if "BCa" in its.method or not _even(its.mean, its.low, its.high):
-        method = f", {its.method}" if "BCa" in its.method else ""
-        return f"{mean} {dim(f'{its.low:{style}} to {its.high:{style}}{method}')}"
-    half = f"{(its.high - its.low) / 2:{style.replace('+', '')}}"
-    return f"{mean} {dim(f'±{half}')}"
+    shown = rendered(value.mean, value.low, value.high, value.method, style)
+    interval = ", ".join(part for part in (shown.half or shown.ends, shown.method) if part)
+    return f"{shown.mean} {dim(interval)}" if interval else shown.mean
 
 
-def ratio(its: Estimate | None) -> str:
+def ratio(value: Estimate | None) -> str:
     """A factor, whose interval is even in its logarithm only."""
-    if its is None or its.mean is None:
+    if value is None or value.mean is None:
         return "–"
-    mean = f"×{its.mean:.3g}"
-    return (
-        mean
-        if its.low is None or its.high is None or its.low == its.high
-        else f"{mean} {dim(f'×{its.low:.3g} to ×{its.high:.3g}')}"
-    )
+    mean = f"×{value.mean:.3g}"
+    if value.low is None or value.high is None or value.low == value.high:
+        return mean
+    return f"{mean} {dim(f'×{value.low:.3g} to ×{value.high:.3g}')}"
 
 
-def in_words(its: Estimate, style: str) -> str:
-    """The figure, its interval, and by which method where that is not Student's; no HTML."""
-    text = f"{its.mean:{style}}"
-    if its.low is not None and its.high is not None:
-        text += f" ({its.low:{style}} to {its.high:{style}})"
-    return f"{text} {its.method}" if "BCa" in its.method else text
+def in_words(value: Estimate, style: str) -> str:
+    """The figure, both ends of its interval, and a bootstrap's method; no HTML."""
+    text = f"{value.mean:{style}}"
+    if value.low is not None and value.high is not None:
+        text += f" ({value.low:{style}} to {value.high:{style}})"
+    return f"{text} {value.method}" if value.method in BOOTSTRAPS else text
 
 
 def dim(text: str) -> str:
     return f"<span class=dim>{escape(text)}</span>"
-
-
-def _even(mean: float, low: float, high: float) -> bool:
-    return abs((low + high) / 2.0 - mean) <= EVEN * (high - low)

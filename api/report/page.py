@@ -12,6 +12,7 @@ from api.report.forest import caption, forest, reached
 from api.report.heatmaps import HeatMap, figure, last_step, legend
 from api.report.setup import remedies, setup
 from api.report.table import table
+from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.compare import Comparison
 from models.analysis.comparison.parts import VariantComparison
 from models.storage.tables import Experiment
@@ -49,13 +50,14 @@ def render(
     title, metric = escape(experiment.name), comparison.metric
     outcomes, drawn = reached(comparison.variants, metric), forest(comparison.variants, metric)
     below = caption(comparison.variants, metric)
+    answer = answer_of(comparison.variants, metric, experiment.spec.optimizer)
     parts = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         f'<meta name="viewport" content="width=device-width"><title>{title} – Gradient Clinic</title>',
         f'<link rel=icon href="data:,"><style>{STYLE}</style></head><body><h1>{title}</h1>',
         f"<p class=dim>Experiment {experiment.id}, {escape(experiment.state)}, ",
         f"posted {experiment.created_at:%Y-%m-%d %H:%M} UTC</p>{setup(experiment.spec)}",
-        f"<p class=answer>{_a_line_each(comparison.answer)}</p>{table(comparison, half_of_chance)}",
+        f"<p class=answer>{'<br>'.join(map(escape, answer))}</p>{table(comparison, half_of_chance)}",
         f"<h2>What the runs reached</h2>{outcomes or '<p>Nothing has been reached yet.</p>'}<p class=dim>{REACHED}</p>",
         f"<h2>Against the baseline</h2>{drawn or '<p>Nothing to compare yet.</p>'}",
         f"{f'<p class=dim>{escape(below)}</p>' if below else ''}<h2>Layer by layer</h2>",
@@ -63,10 +65,6 @@ def render(
         f"{sections}<h2>Notes</h2><ul>{notes}</ul></body></html>",
     )
     return "".join(parts)
-
-
-def _a_line_each(sentences: str) -> str:
-    return escape(sentences).replace(". ", ".<br>")
 
 
 def _axes(variants: Sequence[VariantComparison], maps: Mapping[str, HeatMap]) -> Axes:

@@ -59,8 +59,7 @@ def _about(remedy: Spec) -> About:
     """The remedy's, or where it is another initialisation or optimiser, that of the one it brings."""
     values = (getattr(remedy, name) for name in type(remedy).model_fields)
     brought = (value.about for value in values if hasattr(value, "about"))
-    about: About = next(brought, None) or remedy.about  # type: ignore[attr-defined]  # every remedy has one, by test
-    return about
+    return next(brought, remedy.about)
 
 
 def words(spec: BaseModel, *, all_of_them: bool = False) -> list[str]:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import CallerDep
 from gradient_clinic.activations import SHAPES
-from models.specs.base import About, Spec
-from models.specs.dataset import DATASETS, Facts
+from models.specs.base import Spec
+from models.specs.dataset import DATASETS, Split
 from models.specs.init import INITS
 from models.specs.networks import NETWORKS
 from models.specs.optimizer import OPTIMIZERS
@@ -56,8 +56,8 @@ def catalogue(name: CatalogueName, _: CallerDep) -> Catalogue:
 
 
 def _item(kind: str, spec: type[Spec]) -> CatalogueItem:
-    about: About = spec.about  # type: ignore[attr-defined]  # every kind has one, by test
-    extra = _facts(spec) if kind in DATASETS and kind != "uploaded" else {}
+    about = spec.about
+    extra = _facts(DATASETS[kind]) if kind in DATASETS and kind != "uploaded" else {}
     return CatalogueItem(
         kind=kind,
         title=about.title,
@@ -72,9 +72,9 @@ def _item(kind: str, spec: type[Spec]) -> CatalogueItem:
     )
 
 
-def _facts(spec: type[Spec]) -> dict[str, Any]:
+def _facts(spec: type[Split]) -> dict[str, Any]:
     """Sizes and licence of a data set as its defaults make it."""
-    facts: Facts = spec().facts  # type: ignore[attr-defined]  # every data set has them
+    facts = spec().facts
     return {**{field.name: getattr(facts, field.name) for field in fields(facts)}, "features": facts.features}
 
 

@@ -37,7 +37,7 @@ def named_variants(spec: ExperimentSpec) -> list[tuple[str, str, tuple[RemedySpe
 def remedy_names(remedies: Sequence[RemedySpec]) -> tuple[str, ...]:
     """A remedy's kind; where a kind repeats, with the first parameter that differs; if still equal, ``#2``.
 
-    >>> from models.specs.remedy import ClipNormRemedy
+    >>> from models.specs.training_remedies import ClipNormRemedy
     >>> remedy_names([ClipNormRemedy(kind="clip_norm"), ClipNormRemedy(kind="clip_norm", max_norm=5.0)])
     ('clip_norm(1.0)', 'clip_norm(5.0)')
     """

@@ -54,7 +54,7 @@ class Draft:
 
 def rewrite(draft: Draft, remedy: RemedySpec, where: str) -> Draft:
     """The draft with the remedy. SpecError, naming ``where``, for a kind of network that it does not apply to."""
-    kinds = REMEDIES[remedy.kind].about.applies_to  # type: ignore[attr-defined]  # every kind has one, by test
+    kinds = REMEDIES[remedy.kind].about.applies_to
     if draft.network.kind not in kinds:
         message = f"{remedy.kind} does not apply to the network kind {draft.network.kind}"
         raise SpecError(Problem(where, remedy.kind, message, f"a network of kind {', '.join(kinds)}"))

@@ -64,11 +64,16 @@ class Plan:
     @property
     def conditions(self) -> str:
         """What every verdict on training holds for, in words: 'adam 0.001, batch 128, 110 steps'."""
-        optimizer = f"{self.optimizer.kind} {self.optimizer.learning_rate:g}"
-        if momentum := getattr(self.optimizer, "momentum", 0.0):
-            optimizer += f" momentum {momentum:g}"
         treated = "".join(f", with {remedy.kind}" for remedy in self.run_time)
-        return f"{optimizer}, batch {self.experiment.batch_size}, {self.steps} steps{treated}"
+        batch = self.experiment.batch_size
+        return f"{optimizer_words(self.optimizer)}, batch {batch}, {self.steps} steps{treated}"
+
+
+def optimizer_words(optimizer: OptimizerSpec, learning_rate: float | None = None) -> str:
+    """'sgd 0.1 momentum 0.9'; with the rate that tuning has chosen, where it has."""
+    rate = optimizer.learning_rate if learning_rate is None else learning_rate
+    momentum = getattr(optimizer, "momentum", 0.0)
+    return f"{optimizer.kind} {rate:g}" + (f" momentum {momentum:g}" if momentum else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,27 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from models.specs.strict import make_strict
-
-
-class Spec(BaseModel):
-    """A part of what a client asks for. Frozen; an unknown key is an error, never ignored; ``strict.py`` says what the
-    values may be.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        schema = handler(source)
-        make_strict(handler.resolve_ref_schema(schema))
-        return schema
-
 
 EVERY_NETWORK = ("mlp", "residual_mlp", "cnn", "residual_cnn", "rnn", "transformer", "sequential")
 
@@ -37,6 +22,22 @@ class About:
     fails_when: str
     treats: tuple[str, ...] = ()
     applies_to: tuple[str, ...] = EVERY_NETWORK
+
+
+class Spec(BaseModel):
+    """A part of what a client asks for. Frozen; an unknown key is an error, never ignored; ``strict.py`` says what the
+    values may be.
+    """
+
+    about: ClassVar[About]
+    """Of every class that has a ``kind``."""
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        make_strict(handler.resolve_ref_schema(schema))
+        return schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ class SpecError(ValueError):
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in problems))
         self.problems = problems
+
+
+def by_kind(union: Any) -> dict[str, Any]:
+    """The classes of ``Annotated[A | B | …, Field(discriminator="kind")]`` by their kind, in the union's order."""
+    classes: tuple[type[Spec], ...] = get_args(get_args(union)[0])
+    return {get_args(spec.model_fields["kind"].annotation)[0]: spec for spec in classes}
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from models.specs.base import by_kind
 from models.specs.datasets_generated import (
     AddingSpec,
     CopyMemorySpec,
@@ -63,18 +64,4 @@ DatasetSpec = Annotated[
     | UploadedSpec,
     Field(discriminator="kind"),
 ]
-DATASETS: dict[str, type[Split]] = {
-    "digits": DigitsSpec,
-    "mnist_5k": Mnist5kSpec,
-    "fashion_mnist": FashionMnistSpec,
-    "japanese_vowels": JapaneseVowelsSpec,
-    "names": NamesSpec,
-    "python_docs": PythonDocsSpec,
-    "sequential_digits": SequentialDigitsSpec,
-    "adding": AddingSpec,
-    "copy_memory": CopyMemorySpec,
-    "temporal_order": TemporalOrderSpec,
-    "teacher_student": TeacherStudentSpec,
-    "mnist_1d": Mnist1dSpec,
-    "uploaded": UploadedSpec,
-}
+DATASETS: dict[str, type[Split]] = by_kind(DatasetSpec)

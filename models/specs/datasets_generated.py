@@ -31,10 +31,10 @@ class AddingSpec(Generated):
     cases: Cases = 120_000
     """By default 80 % of them are 1,500 batches of 64: fresh ones all along."""
     about: ClassVar = About(
-        "Adding problem",
-        "x_t = (u_t ~ U(0,1), m_t), m = 1 at one step of each half; y = Σ m_t·u_t; always saying 1 has MSE 1/6",
-        "Hochreiter & Schmidhuber 1997; Le et al. 2015, arXiv:1504.00941",
-        "long for a plain RNN, whose error stays at 1/6",
+        title="Adding problem",
+        formula="x_t = (u_t ~ U(0,1), m_t), m = 1 at one step of each half; y = Σ m_t·u_t; always saying 1 has MSE 1/6",
+        paper="Hochreiter & Schmidhuber 1997; Le et al. 2015, arXiv:1504.00941",
+        fails_when="long for a plain RNN, whose error stays at 1/6",
         applies_to=FOR_SEQUENCES,
     )
 
@@ -50,11 +50,11 @@ class CopyMemorySpec(Generated):
     delay: int = Field(default=100, ge=1, le=1000)
     cases: Cases = 20_000
     about: ClassVar = About(
-        "Copying memory problem",
-        "10 of 8 symbols, delay − 1 blanks, a delimiter, 10 blanks; y = delay + 10 blanks, then the 10 symbols; "
-        "without memory the cross entropy is 10·ln 8/(delay + 20)",
-        "Arjovsky et al. 2016, arXiv:1511.06464",
-        "long for LSTM and plain RNN, whose loss stays at that of no memory",
+        title="Copying memory problem",
+        formula="10 of 8 symbols, delay − 1 blanks, a delimiter, 10 blanks; y = delay + 10 blanks, then the 10 "
+        "symbols; without memory the cross entropy is 10·ln 8/(delay + 20)",
+        paper="Arjovsky et al. 2016, arXiv:1511.06464",
+        fails_when="long for LSTM and plain RNN, whose loss stays at that of no memory",
         applies_to=FOR_TOKENS,
     )
 
@@ -72,11 +72,11 @@ class TemporalOrderSpec(Generated):
     length: int = Field(default=100, ge=10, le=1000)
     cases: Cases = 20_000
     about: ClassVar = About(
-        "Temporal order problem",
-        "X or Y at one step in [0.1, 0.2]·length and at one in [0.5, 0.6]·length among 4 other symbols; "
+        title="Temporal order problem",
+        formula="X or Y at one step in [0.1, 0.2]·length and at one in [0.5, 0.6]·length among 4 other symbols; "
         "y = XX, XY, YX or YY",
-        "Hochreiter & Schmidhuber 1997, experiment 6a",
-        "long for a plain RNN, whose loss stays at ln 4",
+        paper="Hochreiter & Schmidhuber 1997, experiment 6a",
+        fails_when="long for a plain RNN, whose loss stays at ln 4",
         applies_to=FOR_TOKENS,
     )
 
@@ -93,10 +93,10 @@ class TeacherStudentSpec(Generated):
     """Of the teacher; those not given are zero."""
     cases: Cases = 10_000
     about: ClassVar = About(
-        "Linear teacher",
-        "y = U·S·Vᵀ·x, U and V random orthogonal; over all cases together Σ x·xᵀ/n = 1",
-        "Saxe et al. 2014, arXiv:1312.6120",
-        "few cases: a part of them is white only nearly, to about √(inputs/cases)",
+        title="Linear teacher",
+        formula="y = U·S·Vᵀ·x, U and V random orthogonal; over all cases together Σ x·xᵀ/n = 1",
+        paper="Saxe et al. 2014, arXiv:1312.6120",
+        fails_when="few cases: a part of them is white only nearly, to about √(inputs/cases)",
         applies_to=FOR_VECTORS,
     )
 
@@ -120,10 +120,11 @@ class Mnist1dSpec(Generated):
     kind: Literal["mnist_1d"] = "mnist_1d"
     cases: Cases = 5_000
     about: ClassVar = About(
-        "Digit-like curves in one dimension, after MNIST-1D",
-        "a 12-point curve per class, padded, scaled, shifted, sheared, with smooth and white noise, at 40 points",
-        "Greydanus 2020, arXiv:2011.14439",
-        "compared with the paper's accuracies: the ten curves are this project's own drawings",
+        title="Digit-like curves in one dimension, after MNIST-1D",
+        formula="a 12-point curve per class, padded, scaled, shifted, sheared, with smooth and white noise, at "
+        "40 points",
+        paper="Greydanus 2020, arXiv:2011.14439",
+        fails_when="compared with the paper's accuracies: the ten curves are this project's own drawings",
         applies_to=FOR_VECTORS,
     )
 

@@ -34,10 +34,10 @@ def docs_vocabulary() -> str:
 class DigitsSpec(Split):
     kind: Literal["digits"] = "digits"
     about: ClassVar = About(
-        "Handwritten digits, 8×8",
-        "x/16, then standardised",
-        "Alpaydin & Kaynak 1998 (UCI)",
-        "too small for width ≫ 256",
+        title="Handwritten digits, 8×8",
+        formula="x/16, then standardised",
+        paper="Alpaydin & Kaynak 1998 (UCI)",
+        fails_when="too small for width ≫ 256",
         applies_to=FOR_IMAGES,
     )
 
@@ -53,10 +53,10 @@ class SequentialDigitsSpec(Split):
     permuted: bool = False
     """In an order that was drawn once, the same for every seed."""
     about: ClassVar = About(
-        "Handwritten digits, one pixel per step",
-        "x_t = pixel t of 64, row by row, or in one fixed random order",
-        "Le et al. 2015, arXiv:1504.00941 (there of MNIST)",
-        "64 steps are too few to tell a plain RNN from an LSTM",
+        title="Handwritten digits, one pixel per step",
+        formula="x_t = pixel t of 64, row by row, or in one fixed random order",
+        paper="Le et al. 2015, arXiv:1504.00941 (there of MNIST)",
+        fails_when="64 steps are too few to tell a plain RNN from an LSTM",
         applies_to=FOR_SEQUENCES,
     )
 
@@ -69,10 +69,10 @@ class SequentialDigitsSpec(Split):
 class Mnist5kSpec(Split):
     kind: Literal["mnist_5k"] = "mnist_5k"
     about: ClassVar = About(
-        "MNIST sample of 5,000 cases, 28×28",
-        "x/255, then standardised",
-        "LeCun et al. 1998",
-        "a sample, not all of MNIST",
+        title="MNIST sample of 5,000 cases, 28×28",
+        formula="x/255, then standardised",
+        paper="LeCun et al. 1998",
+        fails_when="a sample, not all of MNIST",
         applies_to=FOR_IMAGES,
     )
 
@@ -93,10 +93,10 @@ class Mnist5kSpec(Split):
 class FashionMnistSpec(Split):
     kind: Literal["fashion_mnist"] = "fashion_mnist"
     about: ClassVar = About(
-        "Fashion-MNIST, photographs of clothes, 28×28",
-        "x/255, then standardised; 60,000 cases for training and 10,000 for test put together and split anew",
-        "Xiao et al. 2017, arXiv:1708.07747",
-        "the worker's machine lacks Debian's package dataset-fashion-mnist",
+        title="Fashion-MNIST, photographs of clothes, 28×28",
+        formula="x/255, then standardised; 60,000 cases for training and 10,000 for test put together and split anew",
+        paper="Xiao et al. 2017, arXiv:1708.07747",
+        fails_when="the worker's machine lacks Debian's package dataset-fashion-mnist",
         applies_to=FOR_IMAGES,
     )
 
@@ -118,10 +118,10 @@ class PythonDocsSpec(Split):
     length: int = Field(default=64, ge=8, le=512)
     """Characters in one window."""
     about: ClassVar = About(
-        "Character language model of Python's own help",
-        "x_t = character t of a window, y_t = character t + 1; windows do not overlap",
-        "Elman 1990 (next-symbol prediction)",
-        "compared between Python releases: the text is not the same",
+        title="Character language model of Python's own help",
+        formula="x_t = character t of a window, y_t = character t + 1; windows do not overlap",
+        paper="Elman 1990 (next-symbol prediction)",
+        fails_when="compared between Python releases: the text is not the same",
         applies_to=FOR_TOKENS,
     )
 
@@ -145,10 +145,10 @@ class PythonDocsSpec(Split):
 class NamesSpec(Split):
     kind: Literal["names"] = "names"
     about: ClassVar = About(
-        "First names, female or male",
-        "tokens: 0 no character, 1 to 26 for A to Z; y = 0 female, 1 male; names given to both are left out",
-        "US Census Bureau 1990",
-        "accuracy is read without its baseline: 81.6 % of the names are female",
+        title="First names, female or male",
+        formula="tokens: 0 no character, 1 to 26 for A to Z; y = 0 female, 1 male; names given to both are left out",
+        paper="US Census Bureau 1990",
+        fails_when="accuracy is read without its baseline: 81.6 % of the names are female",
         applies_to=FOR_TOKENS,
     )
 
@@ -172,10 +172,10 @@ class NamesSpec(Split):
 class JapaneseVowelsSpec(Split):
     kind: Literal["japanese_vowels"] = "japanese_vowels"
     about: ClassVar = About(
-        "Japanese vowels: who of nine speakers said /ae/",
-        "12 LPC cepstra per frame, 7 to 29 frames; both published parts put together and split anew",
-        "Kudo et al. 1999 (UCI)",
-        "compared with papers: they keep the published split",
+        title="Japanese vowels: who of nine speakers said /ae/",
+        formula="12 LPC cepstra per frame, 7 to 29 frames; both published parts put together and split anew",
+        paper="Kudo et al. 1999 (UCI)",
+        fails_when="compared with papers: they keep the published split",
         applies_to=FOR_SEQUENCES,
     )
 

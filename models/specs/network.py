@@ -58,10 +58,10 @@ class MlpSpec(Activated):
     skip: SkipSpec | None = None
 
     about: ClassVar = About(
-        "Multilayer perceptron",
-        "h = norm(W·φ(h_previous) + b), once per hidden layer; logits = W·φ(h) + b",
-        "Rumelhart et al. 1986",
-        "deep without the right initialisation, normalisation or skips",
+        title="Multilayer perceptron",
+        formula="h = norm(W·φ(h_previous) + b), once per hidden layer; logits = W·φ(h) + b",
+        paper="Rumelhart et al. 1986",
+        fails_when="deep without the right initialisation, normalisation or skips",
     )
 
     @model_validator(mode="after")
@@ -95,10 +95,10 @@ class ResidualMlpSpec(Activated):
     skip: SkipSpec = ResidualSkip(kind="residual")
 
     about: ClassVar = About(
-        "Residual multilayer perceptron",
-        "x ← x + s·F(x), F = (norm ∘ W ∘ φ) repeated; logits = W·φ(x) + b",
-        "He et al. 2016, arXiv:1603.05027",
-        "deep with s = 1 and no norm: gradients double per block",
+        title="Residual multilayer perceptron",
+        formula="x ← x + s·F(x), F = (norm ∘ W ∘ φ) repeated; logits = W·φ(x) + b",
+        paper="He et al. 2016, arXiv:1603.05027",
+        fails_when="deep with s = 1 and no norm: gradients double per block",
     )
 
     @property
@@ -117,10 +117,10 @@ class CnnSpec(Activated):
     skip: SkipSpec | None = None
 
     about: ClassVar = About(
-        "Convolutional network",
-        "h = norm(W ∗ φ(h_previous) + b); mean over pixels; logits = W·φ(h) + b",
-        "LeCun et al. 1998",
-        "deep without the right initialisation, normalisation or skips",
+        title="Convolutional network",
+        formula="h = norm(W ∗ φ(h_previous) + b); mean over pixels; logits = W·φ(h) + b",
+        paper="LeCun et al. 1998",
+        fails_when="deep without the right initialisation, normalisation or skips",
     )
 
     @property
@@ -139,10 +139,10 @@ class ResidualCnnSpec(Activated):
     skip: SkipSpec = ResidualSkip(kind="residual")
 
     about: ClassVar = About(
-        "Residual convolutional network",
-        "x ← x + s·F(x), F = (norm ∘ W∗ ∘ φ) repeated; 1×1 shortcut where channels or size change",
-        "He et al. 2016, arXiv:1603.05027",
-        "deep with s = 1 and no norm: gradients double per block",
+        title="Residual convolutional network",
+        formula="x ← x + s·F(x), F = (norm ∘ W∗ ∘ φ) repeated; 1×1 shortcut where channels or size change",
+        paper="He et al. 2016, arXiv:1603.05027",
+        fails_when="deep with s = 1 and no norm: gradients double per block",
     )
 
     @property
@@ -167,10 +167,10 @@ class RnnSpec(Network):
     """Gradients stop after so many steps (truncated backpropagation through time)."""
 
     about: ClassVar = About(
-        "Recurrent network",
-        "h_t = φ(W_ih·x_t + b_ih + W_hh·h_(t−1) + b_hh), or an LSTM or GRU cell",
-        "Elman 1990; Hochreiter & Schmidhuber 1997; Cho et al. 2014",
-        "long sequences with tanh: gradients shrink at every step back in time",
+        title="Recurrent network",
+        formula="h_t = φ(W_ih·x_t + b_ih + W_hh·h_(t−1) + b_hh), or an LSTM or GRU cell",
+        paper="Elman 1990; Hochreiter & Schmidhuber 1997; Cho et al. 2014",
+        fails_when="long sequences with tanh: gradients shrink at every step back in time",
     )
 
     @model_validator(mode="after")
@@ -201,10 +201,10 @@ class TransformerSpec(Network):
     skip: SkipSpec = ResidualSkip(kind="residual")
 
     about: ClassVar = About(
-        "Transformer encoder (a decoder where every step is labelled)",
-        "pre: x ← x + attention(norm x), x ← x + mlp(norm x); post: x ← norm(x + …)",
-        "Vaswani et al. 2017, arXiv:1706.03762; Xiong et al. 2020, arXiv:2002.04745",
-        "post-norm and deep: needs a warm-up",
+        title="Transformer encoder (a decoder where every step is labelled)",
+        formula="pre: x ← x + attention(norm x), x ← x + mlp(norm x); post: x ← norm(x + …)",
+        paper="Vaswani et al. 2017, arXiv:1706.03762; Xiong et al. 2020, arXiv:2002.04745",
+        fails_when="post-norm and deep: needs a warm-up",
     )
 
     @model_validator(mode="after")

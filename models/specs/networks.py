@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from models.specs.base import Spec
+from models.specs.base import Spec, by_kind
 from models.specs.network import CnnSpec, MlpSpec, ResidualCnnSpec, ResidualMlpSpec, RnnSpec, TransformerSpec
 from models.specs.sequential import SequentialSpec
 
@@ -12,12 +12,4 @@ NetworkSpec = Annotated[
     MlpSpec | ResidualMlpSpec | CnnSpec | ResidualCnnSpec | RnnSpec | TransformerSpec | SequentialSpec,
     Field(discriminator="kind"),
 ]
-NETWORKS: dict[str, type[Spec]] = {
-    "mlp": MlpSpec,
-    "residual_mlp": ResidualMlpSpec,
-    "cnn": CnnSpec,
-    "residual_cnn": ResidualCnnSpec,
-    "rnn": RnnSpec,
-    "transformer": TransformerSpec,
-    "sequential": SequentialSpec,
-}
+NETWORKS: dict[str, type[Spec]] = by_kind(NetworkSpec)

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.specs.base import About, Spec
+from models.specs.base import About, Spec, by_kind
 
 LearningRate = Annotated[float, Field(gt=0, le=1e3)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -18,10 +18,10 @@ class SgdSpec(Spec):
     momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
     about: ClassVar = About(
-        "Stochastic gradient descent",
-        "v ← μ·v + g; W ← W − lr·v",
-        "Robbins & Monro 1951; Polyak 1964; Nesterov 1983",
-        "vanishing gradients: the update is as small as the gradient",
+        title="Stochastic gradient descent",
+        formula="v ← μ·v + g; W ← W − lr·v",
+        paper="Robbins & Monro 1951; Polyak 1964; Nesterov 1983",
+        fails_when="vanishing gradients: the update is as small as the gradient",
     )
 
     @model_validator(mode="after")
@@ -39,11 +39,11 @@ class RmspropSpec(Spec):
     eps: Eps = 1e-8
     momentum: float = Field(default=0.0, ge=0, lt=1)
     about: ClassVar = About(
-        "RMSprop",
-        "v ← α·v + (1 − α)·g²; W ← W − lr·g/(√v + ε)",
-        "Tieleman & Hinton 2012",
-        "gradients far below ε; the first steps are too long",
-        ("vanishing",),
+        title="RMSprop",
+        formula="v ← α·v + (1 − α)·g²; W ← W − lr·g/(√v + ε)",
+        paper="Tieleman & Hinton 2012",
+        fails_when="gradients far below ε; the first steps are too long",
+        treats=("vanishing",),
     )
 
 
@@ -53,11 +53,11 @@ class AdamSpec(Spec):
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     eps: Eps = 1e-8
     about: ClassVar = About(
-        "Adam",
-        "W ← W − lr·m̂/(√v̂ + ε)",
-        "Kingma & Ba 2014, arXiv:1412.6980",
-        "gradients far below ε; information lost on the way down stays lost",
-        ("vanishing",),
+        title="Adam",
+        formula="W ← W − lr·m̂/(√v̂ + ε)",
+        paper="Kingma & Ba 2014, arXiv:1412.6980",
+        fails_when="gradients far below ε; information lost on the way down stays lost",
+        treats=("vanishing",),
     )
 
 
@@ -68,11 +68,11 @@ class AdamWSpec(Spec):
     eps: Eps = 1e-8
     weight_decay: Decay = 0.01
     about: ClassVar = About(
-        "AdamW",
-        "W ← W − lr·(m̂/(√v̂ + ε) + λ·W), over all parameters",
-        "Loshchilov & Hutter 2017, arXiv:1711.05101",
-        "as Adam; a λ that pulls a deep network's weights below their critical variance",
-        ("vanishing",),
+        title="AdamW",
+        formula="W ← W − lr·(m̂/(√v̂ + ε) + λ·W), over all parameters",
+        paper="Loshchilov & Hutter 2017, arXiv:1711.05101",
+        fails_when="as Adam; a λ that pulls a deep network's weights below their critical variance",
+        treats=("vanishing",),
     )
 
 
@@ -83,11 +83,11 @@ class NadamSpec(Spec):
     eps: Eps = 1e-8
     momentum_decay: float = Field(default=0.004, ge=0, le=1)
     about: ClassVar = About(
-        "NAdam",
-        "Adam with Nesterov's look ahead",
-        "Dozat 2016",
-        "as Adam",
-        ("vanishing",),
+        title="NAdam",
+        formula="Adam with Nesterov's look ahead",
+        paper="Dozat 2016",
+        fails_when="as Adam",
+        treats=("vanishing",),
     )
 
 
@@ -97,11 +97,11 @@ class RadamSpec(Spec):
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     eps: Eps = 1e-8
     about: ClassVar = About(
-        "RAdam",
-        "Adam whose rate is rectified while the variance of v̂ is unknown: plain momentum in the first steps",
-        "Liu et al. 2019, arXiv:1908.03265",
-        "vanishing gradients in the first steps, which are plain momentum",
-        ("learning_rate",),
+        title="RAdam",
+        formula="Adam whose rate is rectified while the variance of v̂ is unknown: plain momentum in the first steps",
+        paper="Liu et al. 2019, arXiv:1908.03265",
+        fails_when="vanishing gradients in the first steps, which are plain momentum",
+        treats=("learning_rate",),
     )
 
 
@@ -116,23 +116,15 @@ class MuonSpec(Spec):
     weight_decay: Decay = 0.1
     adamw_learning_rate: LearningRate = 0.001
     about: ClassVar = About(
-        "Muon",
-        "W ← W − lr·√max(1, rows/columns)·U·Vᵀ of the momentum's U·S·Vᵀ (Newton–Schulz)",
-        "Jordan et al. 2024",
-        "noise in layers that get no gradient is amplified like any other",
-        ("vanishing", "exploding"),
+        title="Muon",
+        formula="W ← W − lr·√max(1, rows/columns)·U·Vᵀ of the momentum's U·S·Vᵀ (Newton–Schulz)",
+        paper="Jordan et al. 2024",
+        fails_when="noise in layers that get no gradient is amplified like any other",
+        treats=("vanishing", "exploding"),
     )
 
 
 OptimizerSpec = Annotated[
     SgdSpec | RmspropSpec | AdamSpec | AdamWSpec | NadamSpec | RadamSpec | MuonSpec, Field(discriminator="kind")
 ]
-OPTIMIZERS: dict[str, type[Spec]] = {
-    "sgd": SgdSpec,
-    "rmsprop": RmspropSpec,
-    "adam": AdamSpec,
-    "adamw": AdamWSpec,
-    "nadam": NadamSpec,
-    "radam": RadamSpec,
-    "muon": MuonSpec,
-}
+OPTIMIZERS: dict[str, type[Spec]] = by_kind(OptimizerSpec)

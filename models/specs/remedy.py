@@ -6,125 +6,48 @@ from typing import Annotated
 
 from pydantic import Field
 
-from models.specs.base import Spec
-from models.specs.structural_remedies import (
-    ActivationRemedy,
-    BatchNormRemedy,
-    DropoutRemedy,
-    ForgetBiasRemedy,
-    GroupNormRemedy,
-    GruRemedy,
-    HighwayRemedy,
-    InitRemedy,
-    IrnnRemedy,
-    LayerNormRemedy,
-    LayerScaleRemedy,
-    LstmRemedy,
-    OrthogonalInitRemedy,
-    PreNormRemedy,
-    ResidualRemedy,
-    ReZeroRemedy,
-    RmsNormRemedy,
-    ScaledRemedy,
-    SeluRemedy,
-    SkipInitRemedy,
-    SpectralNormRemedy,
-    StandardiseRemedy,
-    TruncatedBpttRemedy,
-    WeightNormRemedy,
-)
-from models.specs.training_remedies import (
-    AgcRemedy,
-    ClipNormRemedy,
-    ClipValueRemedy,
-    EmaClipRemedy,
-    GradientCentralizationRemedy,
-    L2Remedy,
-    LearningRateRemedy,
-    MixedPrecisionRemedy,
-    MomentumRemedy,
-    OptimizerRemedy,
-    OrthogonalPenaltyRemedy,
-    WarmUpRemedy,
-    WeightDecayRemedy,
-)
+from models.specs import structural_remedies as structural
+from models.specs import training_remedies as training
+from models.specs.base import Spec, by_kind
 
 RemedySpec = Annotated[
-    OrthogonalInitRemedy
-    | InitRemedy
-    | BatchNormRemedy
-    | LayerNormRemedy
-    | RmsNormRemedy
-    | GroupNormRemedy
-    | WeightNormRemedy
-    | SpectralNormRemedy
-    | ActivationRemedy
-    | SeluRemedy
-    | ResidualRemedy
-    | ScaledRemedy
-    | ReZeroRemedy
-    | SkipInitRemedy
-    | LayerScaleRemedy
-    | HighwayRemedy
-    | PreNormRemedy
-    | DropoutRemedy
-    | LstmRemedy
-    | GruRemedy
-    | IrnnRemedy
-    | ForgetBiasRemedy
-    | TruncatedBpttRemedy
-    | StandardiseRemedy
-    | L2Remedy
-    | ClipNormRemedy
-    | LearningRateRemedy
-    | WeightDecayRemedy
-    | OrthogonalPenaltyRemedy
-    | ClipValueRemedy
-    | AgcRemedy
-    | EmaClipRemedy
-    | GradientCentralizationRemedy
-    | WarmUpRemedy
-    | OptimizerRemedy
-    | MomentumRemedy
-    | MixedPrecisionRemedy,
+    structural.OrthogonalInitRemedy
+    | structural.InitRemedy
+    | structural.BatchNormRemedy
+    | structural.LayerNormRemedy
+    | structural.RmsNormRemedy
+    | structural.GroupNormRemedy
+    | structural.WeightNormRemedy
+    | structural.SpectralNormRemedy
+    | structural.ActivationRemedy
+    | structural.SeluRemedy
+    | structural.ResidualRemedy
+    | structural.ScaledRemedy
+    | structural.ReZeroRemedy
+    | structural.SkipInitRemedy
+    | structural.LayerScaleRemedy
+    | structural.HighwayRemedy
+    | structural.PreNormRemedy
+    | structural.DropoutRemedy
+    | structural.LstmRemedy
+    | structural.GruRemedy
+    | structural.IrnnRemedy
+    | structural.ForgetBiasRemedy
+    | structural.TruncatedBpttRemedy
+    | structural.StandardiseRemedy
+    | training.L2Remedy
+    | training.ClipNormRemedy
+    | training.LearningRateRemedy
+    | training.WeightDecayRemedy
+    | training.OrthogonalPenaltyRemedy
+    | training.ClipValueRemedy
+    | training.AgcRemedy
+    | training.EmaClipRemedy
+    | training.GradientCentralizationRemedy
+    | training.WarmUpRemedy
+    | training.OptimizerRemedy
+    | training.MomentumRemedy
+    | training.MixedPrecisionRemedy,
     Field(discriminator="kind"),
 ]
-REMEDIES: dict[str, type[Spec]] = {
-    "orthogonal_init": OrthogonalInitRemedy,
-    "init": InitRemedy,
-    "batch_norm": BatchNormRemedy,
-    "layer_norm": LayerNormRemedy,
-    "rms_norm": RmsNormRemedy,
-    "group_norm": GroupNormRemedy,
-    "weight_norm": WeightNormRemedy,
-    "spectral_norm": SpectralNormRemedy,
-    "activation": ActivationRemedy,
-    "selu": SeluRemedy,
-    "residual": ResidualRemedy,
-    "scaled": ScaledRemedy,
-    "rezero": ReZeroRemedy,
-    "skip_init": SkipInitRemedy,
-    "layer_scale": LayerScaleRemedy,
-    "highway": HighwayRemedy,
-    "pre_norm": PreNormRemedy,
-    "dropout": DropoutRemedy,
-    "lstm": LstmRemedy,
-    "gru": GruRemedy,
-    "irnn": IrnnRemedy,
-    "forget_bias": ForgetBiasRemedy,
-    "truncated_bptt": TruncatedBpttRemedy,
-    "standardise": StandardiseRemedy,
-    "l2": L2Remedy,
-    "clip_norm": ClipNormRemedy,
-    "learning_rate": LearningRateRemedy,
-    "weight_decay": WeightDecayRemedy,
-    "orthogonal_penalty": OrthogonalPenaltyRemedy,
-    "clip_value": ClipValueRemedy,
-    "agc": AgcRemedy,
-    "ema_clip": EmaClipRemedy,
-    "gradient_centralization": GradientCentralizationRemedy,
-    "warm_up": WarmUpRemedy,
-    "optimizer": OptimizerRemedy,
-    "momentum": MomentumRemedy,
-    "mixed_precision": MixedPrecisionRemedy,
-}
+REMEDIES: dict[str, type[Spec]] = by_kind(RemedySpec)

@@ -134,10 +134,10 @@ class SequentialSpec(Network):
     alpha_dropout: bool = False
 
     about: ClassVar = About(
-        "A network of your own",
-        "layers and residual blocks in the order of the list",
-        "",
-        "as the parts it is made of",
+        title="A network of your own",
+        formula="layers and residual blocks in the order of the list",
+        paper="",
+        fails_when="as the parts it is made of",
     )
 
     @model_validator(mode="after")

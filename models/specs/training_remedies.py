@@ -16,11 +16,11 @@ class L2Remedy(Spec):
     layers: Literal["hidden", "all"] = "hidden"
     slots: ClassVar[tuple[Slot, ...]] = ("penalty",)
     about: ClassVar = About(
-        "L2 term in the loss",
-        "L + λ·Σ‖W‖²; adds 2·λ·W to the gradient",
-        "Krogh & Hertz 1991",
-        "as a cure of vanishing gradients: it fills ∂L/∂W with 2·λ·W and leaves δ as small as it was",
-        (),
+        title="L2 term in the loss",
+        formula="L + λ·Σ‖W‖²; adds 2·λ·W to the gradient",
+        paper="Krogh & Hertz 1991",
+        fails_when="as a cure of vanishing gradients: it fills ∂L/∂W with 2·λ·W and leaves δ as small as it was",
+        treats=(),
     )
 
 
@@ -29,11 +29,11 @@ class ClipNormRemedy(Spec):
     max_norm: Positive = 1.0
     slots: ClassVar[tuple[Slot, ...]] = ("clipping",)
     about: ClassVar = About(
-        "Gradient clipping by norm",
-        "g ← g·min(1, max_norm/(‖g‖ + 1e-6)), ‖g‖ over all parameters",
-        "Pascanu et al. 2013, arXiv:1211.5063",
-        "as a cure: it scales all layers by one factor and leaves their ratios; it passes NaN and Inf on",
-        ("exploding", "learning_rate"),
+        title="Gradient clipping by norm",
+        formula="g ← g·min(1, max_norm/(‖g‖ + 1e-6)), ‖g‖ over all parameters",
+        paper="Pascanu et al. 2013, arXiv:1211.5063",
+        fails_when="as a cure: it scales all layers by one factor and leaves their ratios; it passes NaN and Inf on",
+        treats=("exploding", "learning_rate"),
     )
 
 
@@ -42,11 +42,11 @@ class LearningRateRemedy(Spec):
     value: LearningRate
     slots: ClassVar[tuple[Slot, ...]] = ("learning_rate",)
     about: ClassVar = About(
-        "Another learning rate",
-        "lr ← value",
-        "Bengio 2012, arXiv:1206.5533",
-        "gradients vanish or explode at the start: the rate does not change their ratios",
-        ("learning_rate", "diverged"),
+        title="Another learning rate",
+        formula="lr ← value",
+        paper="Bengio 2012, arXiv:1206.5533",
+        fails_when="gradients vanish or explode at the start: the rate does not change their ratios",
+        treats=("learning_rate", "diverged"),
     )
 
 
@@ -56,11 +56,12 @@ class WeightDecayRemedy(Spec):
     layers: Literal["hidden", "all"] = "hidden"
     slots: ClassVar[tuple[Slot, ...]] = ("weight_decay",)
     about: ClassVar = About(
-        "Decoupled weight decay",
-        "W ← W − lr·λ·W beside the update; not a term of the loss",
-        "Loshchilov & Hutter 2017, arXiv:1711.05101",
-        "as a cure of vanishing gradients: smaller weights shrink δ further; under a norm it only changes the rate",
-        (),
+        title="Decoupled weight decay",
+        formula="W ← W − lr·λ·W beside the update; not a term of the loss",
+        paper="Loshchilov & Hutter 2017, arXiv:1711.05101",
+        fails_when="as a cure of vanishing gradients: smaller weights shrink δ further; under a norm it only "
+        "changes the rate",
+        treats=(),
     )
 
 
@@ -69,11 +70,11 @@ class OrthogonalPenaltyRemedy(Spec):
     strength: float = Field(default=1e-3, ge=0, le=1e3)
     slots: ClassVar[tuple[Slot, ...]] = ("penalty",)
     about: ClassVar = About(
-        "Orthogonality penalty",
-        "L + λ·Σ‖WᵀW − I‖²_F over hidden weights (the smaller Gram matrix)",
-        "Brock et al. 2016, arXiv:1609.07093",
-        "ReLU, which wants a gain of √2; a rate at which the penalty's own gradient diverges",
-        ("vanishing", "exploding", "initialisation"),
+        title="Orthogonality penalty",
+        formula="L + λ·Σ‖WᵀW − I‖²_F over hidden weights (the smaller Gram matrix)",
+        paper="Brock et al. 2016, arXiv:1609.07093",
+        fails_when="ReLU, which wants a gain of √2; a rate at which the penalty's own gradient diverges",
+        treats=("vanishing", "exploding", "initialisation"),
     )
 
 
@@ -82,11 +83,11 @@ class ClipValueRemedy(Spec):
     max_value: Positive = 0.1
     slots: ClassVar[tuple[Slot, ...]] = ("clipping",)
     about: ClassVar = About(
-        "Gradient clipping by value",
-        "every entry of g into [−max_value, max_value]",
-        "Mikolov 2012",
-        "as a cure: it turns the direction and leaves δ as it is; vanishing gradients",
-        ("exploding", "learning_rate"),
+        title="Gradient clipping by value",
+        formula="every entry of g into [−max_value, max_value]",
+        paper="Mikolov 2012",
+        fails_when="as a cure: it turns the direction and leaves δ as it is; vanishing gradients",
+        treats=("exploding", "learning_rate"),
     )
 
 
@@ -96,11 +97,11 @@ class AgcRemedy(Spec):
     eps: float = Field(default=1e-3, gt=0, le=1)
     slots: ClassVar[tuple[Slot, ...]] = ("clipping",)
     about: ClassVar = About(
-        "Adaptive gradient clipping",
-        "‖g_i‖ ≤ λ·max(‖w_i‖, ε) per unit, the output layer left out",
-        "Brock et al. 2021, arXiv:2102.06171",
-        "vanishing gradients; a λ that does not fit the batch size",
-        ("exploding", "learning_rate"),
+        title="Adaptive gradient clipping",
+        formula="‖g_i‖ ≤ λ·max(‖w_i‖, ε) per unit, the output layer left out",
+        paper="Brock et al. 2021, arXiv:2102.06171",
+        fails_when="vanishing gradients; a λ that does not fit the batch size",
+        treats=("exploding", "learning_rate"),
     )
 
 
@@ -111,11 +112,11 @@ class EmaClipRemedy(Spec):
     warm_up: int = Field(default=25, ge=2, le=100_000)
     slots: ClassVar[tuple[Slot, ...]] = ("clipping",)
     about: ClassVar = About(
-        "Clipping against the norm's running mean (ZClip)",
-        "z = (‖g‖ − μ)/σ above z*: ‖g‖ ← μ + z*²·σ/z",
-        "Kumar et al. 2025, arXiv:2504.02507",
-        "in its first steps, which only measure: a network that explodes at once",
-        ("exploding", "learning_rate"),
+        title="Clipping against the norm's running mean (ZClip)",
+        formula="z = (‖g‖ − μ)/σ above z*: ‖g‖ ← μ + z*²·σ/z",
+        paper="Kumar et al. 2025, arXiv:2504.02507",
+        fails_when="in its first steps, which only measure: a network that explodes at once",
+        treats=("exploding", "learning_rate"),
     )
 
 
@@ -123,11 +124,11 @@ class GradientCentralizationRemedy(Spec):
     kind: Literal["gradient_centralization"]
     slots: ClassVar[tuple[Slot, ...]] = ("gradient",)
     about: ClassVar = About(
-        "Gradient centralisation",
-        "g ← g − mean(g) over the inputs of each unit",
-        "Yong et al. 2020, arXiv:2004.01461",
-        "vanishing gradients: what is too small stays too small",
-        (),
+        title="Gradient centralisation",
+        formula="g ← g − mean(g) over the inputs of each unit",
+        paper="Yong et al. 2020, arXiv:2004.01461",
+        fails_when="vanishing gradients: what is too small stays too small",
+        treats=(),
     )
 
 
@@ -137,11 +138,11 @@ class WarmUpRemedy(Spec):
     start_factor: float = Field(default=0.0, ge=0, le=1)
     slots: ClassVar[tuple[Slot, ...]] = ("schedule",)
     about: ClassVar = About(
-        "Learning-rate warm-up",
-        "lr·(s + (1 − s)·(t + 1)/steps) in the first steps, then lr",
-        "Goyal et al. 2017, arXiv:1706.02677",
-        "vanishing gradients: it hides a bad start and makes the first steps smaller still",
-        ("learning_rate", "exploding"),
+        title="Learning-rate warm-up",
+        formula="lr·(s + (1 − s)·(t + 1)/steps) in the first steps, then lr",
+        paper="Goyal et al. 2017, arXiv:1706.02677",
+        fails_when="vanishing gradients: it hides a bad start and makes the first steps smaller still",
+        treats=("learning_rate", "exploding"),
     )
 
 
@@ -150,11 +151,11 @@ class OptimizerRemedy(Spec):
     optimizer: OptimizerSpec
     slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "learning_rate")
     about: ClassVar = About(
-        "Another optimiser",
-        "as the optimiser of that name",
-        "see /v1/catalogue/optimizers",
-        "gradients that are lost on the way down: no rule of update brings them back",
-        ("vanishing", "learning_rate"),
+        title="Another optimiser",
+        formula="as the optimiser of that name",
+        paper="see /v1/catalogue/optimizers",
+        fails_when="gradients that are lost on the way down: no rule of update brings them back",
+        treats=("vanishing", "learning_rate"),
     )
 
 
@@ -163,11 +164,11 @@ class MomentumRemedy(Spec):
     value: float = Field(default=0.9, gt=0, lt=1)
     slots: ClassVar[tuple[Slot, ...]] = ("optimizer",)
     about: ClassVar = About(
-        "Momentum",
-        "of sgd: v ← μ·v + g; W ← W − lr·v",
-        "Polyak 1964; Sutskever et al. 2013",
-        "vanishing gradients; a rate that is at its limit without it",
-        ("learning_rate",),
+        title="Momentum",
+        formula="of sgd: v ← μ·v + g; W ← W − lr·v",
+        paper="Polyak 1964; Sutskever et al. 2013",
+        fails_when="vanishing gradients; a rate that is at its limit without it",
+        treats=("learning_rate",),
     )
 
 
@@ -178,9 +179,10 @@ class MixedPrecisionRemedy(Spec):
     growth_interval: int = Field(default=2000, ge=1, le=1_000_000)
     slots: ClassVar[tuple[Slot, ...]] = ("precision",)
     about: ClassVar = About(
-        "Mixed precision",
-        "forward in bfloat16, or in float16 with the loss scaled: δ·scale/scale, overflowing steps skipped",
-        "Micikevicius et al. 2017, arXiv:1710.03740",
-        "small networks on a CPU: nothing is gained; float16 loses δ below 6e-8 where the scale is too small",
-        ("numeric_range",),
+        title="Mixed precision",
+        formula="forward in bfloat16, or in float16 with the loss scaled: δ·scale/scale, overflowing steps skipped",
+        paper="Micikevicius et al. 2017, arXiv:1710.03740",
+        fails_when="small networks on a CPU: nothing is gained; float16 loses δ below 6e-8 where the scale is too "
+        "small",
+        treats=("numeric_range",),
     )

@@ -41,10 +41,10 @@ class UploadedSpec(Split):
         description="Filled in by the clinic from what it stored; whatever a request says here is replaced.",
     )
     about: ClassVar = About(
-        "Your own data, sent by PUT /v1/datasets/{name}",
-        "as they were sent, bytes of images divided by 255, then standardised",
-        "",
-        "labels are wrong, or the cases of one source fall on both sides of the split",
+        title="Your own data, sent by PUT /v1/datasets/{name}",
+        formula="as they were sent, bytes of images divided by 255, then standardised",
+        paper="",
+        fails_when="labels are wrong, or the cases of one source fall on both sides of the split",
         applies_to=FOR_IMAGES,
     )
 

@@ -14,13 +14,14 @@ from models.analysis.comparison.layers import simultaneous_level
 from proofs.promise import Promise
 from proofs.science.coverage_counts import exact, newcombe
 from proofs.science.coverage_networks import gains
-from proofs.science.coverage_over_seeds import effect_sizes, service
+from proofs.science.coverage_over_seeds import SHIFTED, effect_sizes, service
 from proofs.science.populations import NORMAL, POPULATIONS, SEED, bounds_of, covered
 from proofs.science.scale import Scale
 
 SIZES: Final = (2, 3, 5, 10, 20, 50)
 PROMISED: Final = 2_000
 """Bootstrapped samples behind a promise, at any scale: 2 points are then four standard errors."""
+NORMALS: Final = frozenset({NORMAL.name, SHIFTED.name})
 OVER_SEEDS: Final = "what the service gives over seeds"
 STUDENT: Final = "t"
 GIVEN: Final[Mapping[str, str]] = {
@@ -102,6 +103,6 @@ def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
 
 
 def _of_normal(what: str, rows: list[Mapping[str, Any]]) -> Promise:
-    shares = [row["coverage"] for row in rows if row["population"].startswith(NORMAL.name)]
+    shares = [row["coverage"] for row in rows if row["population"] in NORMALS]
     worst = max(shares, key=lambda value: abs(value - LEVEL))
     return Promise(what, "95 ± 2 %", f"worst {worst:.1%}", abs(worst - LEVEL) <= 0.02)

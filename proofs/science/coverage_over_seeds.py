@@ -11,6 +11,7 @@ import numpy as np
 from gradient_clinic.intervals import t_intervals
 from gradient_clinic.values import Array
 from models.analysis.statistics.effects import hedges_g_interval
+from models.analysis.statistics.methods import Method
 from models.analysis.statistics.over_seeds import over_seeds
 from proofs.pool import over
 from proofs.science.populations import NORMAL, POPULATIONS, SEED, Population, bounds_of, covered
@@ -59,7 +60,7 @@ def _judged(block: Block) -> list[tuple[str, bool]]:
 
 
 def _holds(population: Population, method: str, low: float | None, high: float | None) -> bool:
-    truth = population.middle if method.startswith("IQM") else population.mean
+    truth = population.middle if method == Method.IQM_BCA else population.mean
     return low is not None and high is not None and low <= truth <= high
 
 

@@ -87,6 +87,7 @@ def figures_of(rows: Sequence[Compared]) -> dict[str, Any]:
     """Errors of one kind as shares of the gain: of all its predictions, and of those without and with a caveat."""
     scatters = [row.scatter for row in rows if row.scatter is not None]
     return {
+        "kind": rows[0].kind,
         **_errors(rows),
         "scatter": statistics.median(scatters) if scatters else None,
         "with_caveat": sum(bool(row.caveats) for row in rows) / len(rows),
@@ -188,7 +189,7 @@ def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
             seen = f"{warned['within']:.0%} of {warned['specs']}, the largest {warned['largest']:.1%}"
             yield Promise(f"theory with a caveat within 5 %: {name}", "", seen)
     for name, kind in figures["kinds"].items():
-        if name.split(",")[0] in PLAIN_KINDS:
+        if kind["kind"] in PLAIN_KINDS:
             share = kind["with_caveat"]
             yield Promise(f"share with a caveat: {name}", f"≤ {SPARING:.0%}", f"{share:.0%}", share <= SPARING)
 

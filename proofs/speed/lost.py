@@ -27,6 +27,7 @@ from models.storage.tables import Run
 from models.traces.rollups import CHUNK_RECORDS
 from proofs.clinic import clinic, scratch
 from proofs.speed import report
+from worker.slots import pid_of
 
 SPEC: dict[str, Any] = {
     "name": "lost",
@@ -92,7 +93,7 @@ class Watched:
         while attempt < number:
             row = self._training(attempt + 1)
             made, step_s = self._made_after(dice.uniform(*GAP_S))
-            os.kill(int(row.worker.rpartition(":")[2]), signal.SIGKILL)
+            os.kill(pid_of(row.worker), signal.SIGKILL)
             killed_at, attempt = time.monotonic(), row.attempt
             begun = self._claimed(attempt + 1)
             yield Kill(made, begun.checkpoint_step or 0, step_s, time.monotonic() - killed_at)

@@ -22,6 +22,7 @@ from models.storage.database import Database
 from models.storage.tables import Run
 from proofs.clinic import clinic, scratch
 from proofs.speed import report
+from worker.slots import pid_of
 
 SPEC: dict[str, Any] = {
     "name": "memory",
@@ -89,7 +90,7 @@ class Seen:
 def look(database: Database, run_id: uuid.UUID) -> Seen:
     with database.begin() as session:
         row = session.execute(select(Run.state, Run.step, Run.worker).where(Run.id == run_id)).one()
-    pid = None if row.worker is None else int(row.worker.rpartition(":")[2])
+    pid = None if row.worker is None else pid_of(row.worker)
     return Seen(State(row.state), row.step, pid)
 
 

@@ -104,6 +104,16 @@ def test_the_pages_table_gives_rates_successes_and_bounds_that_are_not_symmetric
     assert "0.903 <span class=dim>0.902 to 0.904, BCa</span>" in page_of(many)
 
 
+def test_the_answer_has_a_line_for_each_sentence() -> None:
+    page = page_of(compared({BASE: DEAD, FIRST: with_metrics(0.9, 0.92)}))
+    told = re.search(r"<p class=answer>(.*?)</p>", page)
+    assert told is not None
+    lines = told.group(1).split("<br>")
+    assert lines[0] == "No remedy needed: the baseline trains in 0 of 3 runs (95 % 0 to 0.708)."  # 1 − 0.025^⅓
+    assert len(lines) >= 2
+    assert all(line.endswith(".") and ". " not in line for line in lines)
+
+
 def test_the_table_has_both_ends_and_no_empty_column() -> None:
     moved = [run(start=-8.0, end=-2.0, step_seconds=0.001), run(start=-6.0, end=-1.0, step_seconds=0.001)]
     page = page_of(compared({BASE: [run()] * 2, FIRST: moved}))

@@ -24,12 +24,6 @@ TABLES: list[dict[str, type[Spec]]] = [REMEDIES, INITS, OPTIMIZERS, NETWORKS, di
 KINDS = [pytest.param(kind, spec, id=kind) for table in TABLES for kind, spec in table.items()]
 
 
-def about(spec: type[Spec]) -> About:
-    said = spec.about  # type: ignore[attr-defined]  # what this test is about
-    assert isinstance(said, About)
-    return said
-
-
 def test_every_remedy_has_one_effect() -> None:
     assert REWRITES.keys() == REMEDIES.keys()
     assert {kind for kind, effect in REWRITES.items() if effect is at_run_time} == RUN_TIME.keys()
@@ -70,7 +64,8 @@ def test_every_fact_is_told_in_one_place_and_has_a_name_of_its_own() -> None:
 
 @pytest.mark.parametrize(("kind", "spec"), KINDS)
 def test_the_catalogue_says_what_it_is_and_when_it_fails(kind: str, spec: type[Spec]) -> None:
-    text = about(spec)
+    text = spec.about
+    assert isinstance(text, About)
     assert text.title
     assert text.formula
     assert text.fails_when

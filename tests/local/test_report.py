@@ -20,22 +20,26 @@ def variant(name: str, **parts: Any) -> dict[str, Any]:
     return {"name": name, "sentence": f"What {name} did.", **parts}
 
 
+def estimate(mean: float, low: float | None = None, high: float | None = None, method: str = "t") -> dict[str, Any]:
+    return {"mean": mean, "low": low, "high": high, "n": 5, "method": method}
+
+
 COMPARISON = {
     "metric": "accuracy",
     "notes": ["at this learning rate only"],
     "variants": [
         variant(
             "baseline",
-            verdict={"kind": "vanishing", "at_start": {"total_gain": {"mean": -26.1, "low": -26.6, "high": -25.6}}},
+            verdict={"kind": "vanishing", "at_start": {"total_gain": estimate(-26.1, -26.6, -25.6)}},
             outcomes={"success": {"count": 0, "of": 5}, "metric": None},
             versus_baseline=None,
         ),
         variant(
             "batch_norm",
-            verdict={"kind": "healthy", "at_start": {"total_gain": {"mean": 3.45, "low": None, "high": None}}},
-            outcomes={"success": {"count": 5, "of": 5}, "metric": {"mean": 0.951, "low": 0.94, "high": 0.962}},
-            gradient={"at_start": {"gain_per_layer": {"mean": 1.21}}, "predicted": {"gain_per_layer": 1.2112}},
-            cost={"step_time_ratio": {"mean": 1.42}},
+            verdict={"kind": "healthy", "at_start": {"total_gain": estimate(3.45)}},
+            outcomes={"success": {"count": 5, "of": 5}, "metric": estimate(0.951, 0.94, 0.962)},
+            gradient={"at_start": {"gain_per_layer": estimate(1.21)}, "predicted": {"gain_per_layer": 1.2112}},
+            cost={"step_time_ratio": estimate(1.42)},
             versus_baseline={"layers": [{}, {}], "repaired_layers": ["hidden.0"]},
         ),
     ],
@@ -87,7 +91,7 @@ def test_a_refusal_names_field_value_reason_and_what_is_allowed() -> None:
 
 
 def test_an_interval_that_ends_at_what_is_possible_is_shown_by_its_ends() -> None:
-    metric = {"mean": 0.96, "low": 0.8329, "high": 1.0, "method": "t"}
+    metric = estimate(0.96, 0.8329, 1.0)
     cut = shown({"metric": "accuracy", "variants": [variant("l2", outcomes={"success": {}, "metric": metric})]})
     assert "0.833 to 1.000" in cut
     assert "±" not in cut
@@ -95,7 +99,7 @@ def test_an_interval_that_ends_at_what_is_possible_is_shown_by_its_ends() -> Non
 
 def test_rates_two_groups_and_bootstrap_intervals_are_shown_where_there_are_any() -> None:
     modes = [{"n": 3, "mean": 0.11}, {"n": 2, "mean": 0.96}]
-    metric = {"mean": 0.951, "low": 0.93, "high": 0.962, "method": "IQM, BCa"}
+    metric = estimate(0.951, 0.93, 0.962, "IQM, BCa")
     two = variant(
         "baseline", tuned={"learning_rate": 0.003}, outcomes={"success": {}, "metric": metric, "modes": modes}
     )

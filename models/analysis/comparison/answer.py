@@ -1,11 +1,11 @@
-"""The answer of a whole comparison in a few sentences: what is wrong, which remedies are shown to help, and how surely.
+"""The answer of a whole comparison in a few sentences: what to do, what is wrong and why, what each variant did.
 
-Shown is what an interval or a Holm-corrected test of the comparison shows; a remedy of which neither does is not called
-useless.
+The first sentence says what to do. Every other variant is then told once, by its grade (``grade.py``). One of which
+nothing is shown is not called useless: the smallest difference that would have been shown stands beside it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.intervals import Estimate
@@ -13,60 +13,104 @@ from gradient_clinic.verdict.facts.of_losses import FALLING
 from gradient_clinic.verdict.sentences import NO_REMEDY, headline
 from gradient_clinic.verdict.shapes import Answer, Verdict
 from gradient_clinic.verdict.wording import estimate_words, number, spans, words
-from models.analysis.comparison.parts import Success, VariantComparison
-from models.analysis.statistics.power import ALPHA
+from models.analysis.comparison.grade import FEWEST, SICK
+from models.analysis.comparison.parts import Degree, Grade, Measure, Success, VariantComparison, VersusBaseline
+from models.plan.variants import optimizer_words
+from models.specs.optimizer import OptimizerSpec
 
-Effect = Literal["helps", "harms", "nothing", "not shown", "not known"]
 MOST_ANSWERS: Final = 3
 TOLD: Final = {"activation": "function", "init": "init", "learning_rate": "value", "optimizer": "optimizer"}
 """What a remedy of these kinds is, beside its name."""
-FEWEST: Final = 5
-"""Seeds below which what helps is called promising: with four, a remedy that always trains beside a baseline that never
-does is still one in eight by luck (two-sided sign test)."""
-SICK: Final = frozenset({"vanishing", "exploding"})
+VERBS: Final[Mapping[Degree, str]] = {"repairs": "repairs it", "improves": "improves it", "harms": "harms it"}
 
 
-def answer_of(parts: Sequence[VariantComparison], metric: str) -> str:
-    """``parts``: the baseline first. Every other variant is named once."""
+def answer_of(parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec) -> tuple[str, ...]:
+    """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names."""
     baseline, *others = parts
     verdict = baseline.verdict
     if verdict is None:
-        return "No run of the baseline has ended: there is nothing to compare with yet."
-    those: dict[Effect, list[VariantComparison]] = {}
-    for part in others:
-        those.setdefault(effect_of(part, baseline), []).append(part)
-    said = [_state(baseline, verdict), *_helping(those.get("helps", []), metric), *_others(verdict, those)]
-    return " ".join(f"{sentence}." for sentence in said)
+        return ("No run of the baseline has ended: there is nothing to compare with yet.",)
+    helping = [*_of_degree(others, "repairs"), *_of_degree(others, "improves")]
+    said = [
+        _to_do(baseline, verdict, helping, untested(verdict, others)),
+        *_state(baseline, verdict, optimizer),
+        *(sentence for part in helping for sentence in _told(part, metric)),
+        *_between(helping, metric),
+        *(sentence for part in _of_degree(others, "harms") for sentence in _told(part, metric)),
+        *_rest(verdict, others),
+    ]
+    return tuple(f"{sentence}." for sentence in said)
 
 
-def effect_of(part: VariantComparison, baseline: VariantComparison) -> Effect:
-    """What is shown of a variant against the baseline."""
-    versus = part.versus_baseline
-    if part.verdict is None or versus is None or baseline.verdict is None:
-        return "not known"
-    if versus.changes_nothing:
-        return "nothing"
-    if part.verdict.trained is None:  # untrained networks: gradients are all there is
-        now, before = part.verdict.at_start.kind, baseline.verdict.at_start.kind
-        return "helps" if before in SICK and now == "healthy" else "harms" if _falls_ill(before, now) else "not shown"
-    bounds = [(versus.success_difference.low, versus.success_difference.high)]
-    if versus.p_holm is not None and versus.p_holm < ALPHA:
-        bounds.append((versus.metric_difference.low, versus.metric_difference.high))
-    if any(high is not None and high < 0.0 for _, high in bounds):
-        return "harms"
-    return "helps" if any(low is not None and low > 0.0 for low, _ in bounds) else "not shown"
+def _grade(part: VariantComparison) -> Grade | None:
+    return None if part.versus_baseline is None else part.versus_baseline.grade
 
 
-def _falls_ill(before: str, now: str) -> bool:
-    return before == "healthy" and now in SICK
+def _of_degree(parts: Sequence[VariantComparison], degree: Degree) -> list[VariantComparison]:
+    """What is shown before what is promising, then most successes first, then the best metric."""
+    those = [part for part in parts if (grade := _grade(part)) is not None and grade.degree == degree]
+    return sorted(those, key=_rank)
 
 
-def _state(baseline: VariantComparison, verdict: Verdict) -> str:
-    if verdict.kind == "healthy":
+def _rank(part: VariantComparison) -> tuple[bool, float, float]:
+    success, metric = part.outcomes.success, part.outcomes.metric_of_all
+    rate = success.count / success.of if success.of else 0.0
+    reached = metric.mean if metric is not None and metric.mean is not None else 0.0
+    return _is_promising(part), -rate, -reached
+
+
+def _is_promising(part: VariantComparison) -> bool:
+    grade = _grade(part)
+    return grade is not None and grade.certainty == "promising"
+
+
+def _to_do(
+    baseline: VariantComparison, verdict: Verdict, helping: Sequence[VariantComparison], left: Sequence[Answer]
+) -> str:
+    """What a reader should do next."""
+    healthy = verdict.kind == "healthy"
+    if helping:
+        best = helping[0]
+        more = f", and confirm it on more than {_seeds(best)}" if _is_promising(best) else ""
+        use = f"use {_named(best)}{more}"
+        return f"The network trains without a remedy; to improve it, {use}" if healthy else f"{_capital(use)}"
+    if healthy:
         trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
-        return f"{NO_REMEDY[:1].upper()}{NO_REMEDY[1:]}{trains}"
-    trains = "" if verdict.trained is None else f"The baseline trains in {_rate(baseline.outcomes.success)}. "
-    return f"{trains}{headline(verdict)}{_where(baseline, verdict)}{_because(verdict)}{_falling(verdict)}"
+        return f"{_capital(NO_REMEDY)}{trains}"
+    if left:
+        return f"Try {_either([_asked(answer) for answer in left[:MOST_ANSWERS]])} next"
+    return (
+        "Train longer"
+        if _is_falling(verdict)
+        else "Look at the data and the task: no remedy of gradients is left to try"
+    )
+
+
+def _seeds(part: VariantComparison) -> str:
+    seeds = part.outcomes.success.of
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+
+
+def _either(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _state(baseline: VariantComparison, verdict: Verdict, optimizer: OptimizerSpec) -> Iterator[str]:
+    """What is wrong with the baseline, where and why."""
+    if verdict.kind == "healthy":
+        return
+    if verdict.trained is not None:
+        yield f"The baseline trains in {_rate(baseline.outcomes.success)}{_closing(baseline)}"
+    yield f"{headline(verdict)}{_where(baseline, verdict)}"
+    yield from _because(baseline, verdict, optimizer)
+    if _is_falling(verdict):
+        yield "Its loss was still falling when training ended: more steps may be what it lacks"
+
+
+def _closing(part: VariantComparison) -> str:
+    closed = part.outcomes.closed["loss"].mean
+    return "" if closed is None else f" and closes {number(closed, 2)} of the way from chance"
 
 
 def _where(baseline: VariantComparison, verdict: Verdict) -> str:
@@ -84,89 +128,90 @@ def _is_beyond(ratio: Estimate) -> bool:
     return low is not None and high is not None and (low > LIMIT or high < -LIMIT)
 
 
-def _because(verdict: Verdict) -> str:
+def _because(baseline: VariantComparison, verdict: Verdict, optimizer: OptimizerSpec) -> Iterator[str]:
     """A rate that broke training is named with its optimiser."""
-    value = {"learning_rate": f" ({verdict.conditions.split(',')[0]})"}
+    tuned = None if baseline.tuned is None else baseline.tuned["learning_rate"]
+    value = {"learning_rate": f" ({optimizer_words(optimizer, tuned)})"}
     causes = [words(cause) + value.get(cause, "") for cause in verdict.causes if cause != "no_gradient_cause_found"]
-    return f"; cause{'s' if len(causes) > 1 else ''}: {', '.join(causes)}" if causes else ""
+    if causes:
+        yield f"Cause{'s' if len(causes) > 1 else ''}: {', '.join(causes)}"
 
 
-def _falling(verdict: Verdict) -> str:
+def _is_falling(verdict: Verdict) -> bool:
+    """In most of its seeds."""
     those = [item.seeds for item in verdict.evidence if item.statistic == FALLING.name]
-    most = those and 2 * those[0] > sum(verdict.seeds.values())
-    return ". Its loss was still falling when training ended: more steps may be what it lacks" if most else ""
+    return bool(those) and 2 * those[0] > sum(verdict.seeds.values())
 
 
-def _helping(helping: Sequence[VariantComparison], metric: str) -> Iterator[str]:
-    """Most successes first, then the best metric among them."""
-    if not helping:
+def _told(part: VariantComparison, metric: str) -> Iterator[str]:
+    """What a variant with a grade did, with the figures that show it; what it costs; what it still lacks."""
+    versus, grade = part.versus_baseline, _grade(part)
+    assert versus is not None  # noqa: S101 -- it is graded
+    assert grade is not None  # noqa: S101 -- it is graded
+    few = " only" * (part.outcomes.success.of < FEWEST)
+    sure = f"On {_seeds(part)}{few}, " if _is_promising(part) else ""
+    yield f"{sure}{_named(part)} {VERBS[grade.degree]}: {', '.join(_figures(part, versus, grade, metric))}"
+    if grade.degree == "improves" and part.verdict is not None and part.verdict.trained != "yes":
+        yield f"It does not train yet{', and its loss was still falling' * _is_falling(part.verdict)}"
+
+
+def _figures(part: VariantComparison, versus: VersusBaseline, grade: Grade, metric: str) -> Iterator[str]:
+    if grade.by == "gradients":
+        yield f"gradients {part.verdict.at_start.kind if part.verdict else 'not known'} before training"
         return
-    ordered = sorted(helping, key=_rank)
-    seeds = max(part.versus_baseline.success_difference.n for part in helping if part.versus_baseline is not None)
-    trained = ordered[0].outcomes.success.of > 0
-    shown = f"Promising, on {seeds} seeds only" if trained and seeds < FEWEST else "Shown to help"
-    yield f"{shown}: {'; '.join(f'{_named(part)} ({_how(part, metric)})' for part in ordered)}"
-    if len(helping) > 1 and trained:
-        yield from _between(ordered, metric)
+    if grade.by == "success":
+        yield f"trains in {_rate(part.outcomes.success)}"
+        if part.outcomes.metric.mean is not None:
+            yield f"{metric} {estimate_words(part.outcomes.metric)}"
+    else:
+        yield _further(versus, grade, metric)
+    if part.cost.step_time_ratio.mean is not None:
+        yield f"a step costs ×{number(part.cost.step_time_ratio.mean, 2)}"
+
+
+def _further(versus: VersusBaseline, grade: Grade, metric: str) -> str:
+    """By how much more of the way, or how much better the metric is where both train."""
+    if grade.by == "metric" and versus.primary == "metric_difference":
+        return f"{metric} differs by {estimate_words(versus.metric_difference, signed=True)}"
+    measure: Measure = "metric" if grade.by == "metric" else "loss"
+    name, difference = metric if grade.by == "metric" else "loss", versus.progress[measure].difference
+    return f"of the way from chance by {name} it closes {estimate_words(difference, signed=True)}"
 
 
 def _between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]:
     """The first beside the others, by the intervals of what they reach."""
-    first, *others = ordered
-    low = first.outcomes.metric.low
-    highs = {part.name: part.outcomes.metric.high for part in others}
-    below = [name for name, high in highs.items() if low is not None and high is not None and high < low]
-    rest = [name for name in highs if name not in below]
+    reached = {part.name: its for part in ordered if (its := part.outcomes.metric_of_all) is not None}
+    if len(reached) < 2:
+        return
+    first, *others = reached
+    low = reached[first].low
+    below = [name for name in others if low is not None and (high := reached[name].high) is not None and high < low]
     if below:
-        yield f"By {metric} {first.name} lies above {', '.join(below)}: their intervals do not meet"
-    if rest:
-        yield f"Between {first.name} and {', '.join(rest)} no difference is shown"
+        yield f"By {metric} {first} lies above {', '.join(below)}: their intervals do not meet"
+    if rest := [name for name in others if name not in below]:
+        yield f"Between {first} and {', '.join(rest)} no difference is shown"
 
 
 def _named(part: VariantComparison) -> str:
     """'activation relu'."""
-    told = [remedy[TOLD[kind]] for remedy in part.remedies if (kind := str(remedy["kind"])) in TOLD]
-    values = [str(its["kind"] if isinstance(its, dict) else its) for its in told]
+    values = [value for remedy in part.remedies for value in _values(remedy)]
     return " ".join([part.name, *(value for value in values if value not in part.name)])
 
 
-def _rank(part: VariantComparison) -> tuple[float, float]:
-    success, metric = part.outcomes.success, part.outcomes.metric.mean
-    return -(success.count / success.of) if success.of else 0.0, -metric if metric is not None else 0.0
+def _asked(answer: Answer) -> str:
+    """'learning_rate 0.0001'."""
+    return " ".join([answer.remedy, *_values(answer.spec)])
 
 
-def _how(part: VariantComparison, metric: str) -> str:
-    versus = part.versus_baseline
-    assert versus is not None  # noqa: S101 -- an effect is known
-    if not part.outcomes.success.of:
-        return "gradients healthy before training"
-    said = [f"trains in {_rate(part.outcomes.success)}"]
-    if part.outcomes.metric.mean is not None:
-        said.append(f"{metric} {estimate_words(part.outcomes.metric)}")
-    difference = versus.metric_difference
-    if versus.p_holm is not None and versus.p_holm < ALPHA and difference.mean is not None:
-        said.append(f"{estimate_words(difference, signed=True)} against the baseline")
-    if part.cost.step_time_ratio.mean is not None:
-        said.append(f"a step costs ×{number(part.cost.step_time_ratio.mean)}")
-    return ", ".join(said)
+def _values(remedy: Mapping[str, object]) -> Iterator[str]:
+    """What it is, where its kind alone does not say it."""
+    value = remedy.get(TOLD.get(str(remedy.get("kind")), ""))
+    if value is not None:
+        yield str(value["kind"] if isinstance(value, Mapping) else value)
 
 
 def _rate(success: Success) -> str:
     return f"{success.count} of {success.of} runs (95 % {number(success.low)} to {number(success.high)})"
-
-
-def _others(verdict: Verdict, those: dict[Effect, list[VariantComparison]]) -> Iterator[str]:
-    if harmful := those.get("harms"):
-        yield f"Shown to harm: {_names(harmful)}"
-    if idle := those.get("nothing"):
-        yield f"Changed nothing here, traces equal to the baseline's bit for bit in every seed: {_names(idle)}"
-    if unclear := those.get("not shown"):
-        yield f"Not shown to help or to harm: {', '.join(_fate(part, verdict) for part in unclear)}"
-    if unknown := those.get("not known"):
-        yield f"No run has ended of: {_names(unknown)}"
-    left = untested(verdict, [part for parts in those.values() for part in parts])
-    if left and "helps" not in those:
-        yield f"Worth trying: {', '.join(answer.remedy for answer in left[:MOST_ANSWERS])}"
 
 
 def untested(verdict: Verdict, parts: Sequence[VariantComparison]) -> tuple[Answer, ...]:
@@ -180,13 +225,32 @@ def _is_tried(answer: Answer, remedy: Mapping[str, object]) -> bool:
     return remedy["kind"] == answer.remedy and (told is None or remedy.get(told) == answer.spec.get(told))
 
 
-def _fate(part: VariantComparison, baseline: Verdict) -> str:
-    """'layer_norm (dead, at chance where the baseline is not)'."""
-    assert part.verdict is not None  # noqa: S101 -- an effect is known
-    worse = ", at chance where the baseline is not"
-    fallen = worse if baseline.trained == "partly" and part.verdict.trained == "no" else ""
-    return part.name if part.verdict.kind == "healthy" else f"{part.name} ({part.verdict.kind}{fallen})"
+def _rest(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str]:
+    """The variants that have no effect to tell of."""
+    if idle := _of_degree(others, "changes_nothing"):
+        yield f"Changed nothing here, traces equal to the baseline's bit for bit in every seed: {_names(idle)}"
+    if unclear := _of_degree(others, "no_difference_shown"):
+        yield f"No difference shown: {', '.join(_unclear(part, verdict) for part in unclear)}"
+    if unknown := [part for part in others if _grade(part) is None]:
+        yield f"No run has ended of: {_names(unknown)}"
+
+
+def _unclear(part: VariantComparison, baseline: Verdict) -> str:
+    """'layer_norm (dead, at chance where the baseline is not; 0.04 of the way would have been)'."""
+    assert part.verdict is not None  # noqa: S101 -- it is graded
+    assert part.versus_baseline is not None  # noqa: S101 -- it is graded
+    fate: list[str] = [] if part.verdict.kind == "healthy" else [part.verdict.kind]
+    if baseline.trained == "partly" and part.verdict.trained == "no":
+        fate.append("at chance where the baseline is not")
+    smallest = part.versus_baseline.progress["loss"].smallest_shown
+    if smallest is not None and smallest < 1.0:
+        fate.append(f"{number(smallest, 1)} of the way would have been")
+    return f"{part.name} ({', '.join(fate)})" if fate else part.name
 
 
 def _names(parts: Sequence[VariantComparison]) -> str:
     return ", ".join(part.name for part in parts)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from gradient_clinic.verdict.shapes import RunSummary
+from gradient_clinic.verdict.shapes import RunSummary, Verdict
 from models.analysis.comparison.tuning import Tried
+from models.analysis.verdict.variant import variant_verdict
 from models.plan import Variant
 from models.specs.experiment import ExperimentSpec
 from models.status import State
@@ -43,7 +45,7 @@ class Trial:
         return [_arm(self, variant) for variant in self.variants]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: its verdict is computed once
 class Arm:
     """A variant, how many of its runs are in which state, and the summaries of those that succeeded, by seed."""
 
@@ -53,6 +55,11 @@ class Arm:
     ended: Runs
     learning_rate: float | None
     tried: Sequence[Tried]
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """Over the seeds that ended; None where none has."""
+        return variant_verdict(list(self.ended.values())) if self.ended else None
 
 
 def _arm(trial: Trial, variant: Variant) -> Arm:

@@ -13,6 +13,7 @@ from gradient_clinic.intervals import Estimate, t_interval
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.arms import Arm, RunRow, Runs, Trial
 from models.analysis.comparison.factorial import Factorial, analyse
+from models.analysis.comparison.from_chance import progress_of
 from models.analysis.comparison.layers import profile
 from models.analysis.comparison.outcomes import outcomes_of
 from models.analysis.comparison.parts import (
@@ -29,8 +30,9 @@ from models.analysis.comparison.phrases import baseline_sentence, variant_senten
 from models.analysis.comparison.remarks import notes_of
 from models.analysis.comparison.tuning import tuning_of
 from models.analysis.comparison.versus import tests_of, versus
+from models.analysis.statistics.methods import Method
 from models.analysis.theory.prediction import predict
-from models.analysis.verdict.variant import gradients, variant_verdict
+from models.analysis.verdict.variant import gradients
 from models.plan import Variant
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentSpec
@@ -48,8 +50,9 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     trials = (trial, *others)
     _must_have_the_same_data(trials)
     first, *arms = [arm for one in trials for arm in one.arms()]
-    tests = tests_of(first.ended, arms)
-    against = [None, *(versus(arm, first.ended, tested) for arm, tested in zip(arms, tests, strict=True))]
+    tests, progress = tests_of(first.ended, arms), progress_of(first.ended, arms)
+    beside = [versus(arm, first, tested, came) for arm, tested, came in zip(arms, tests, progress, strict=True)]
+    against = [None, *beside]
     parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
     metric = metric_of(trial.spec)
     said = [baseline_sentence(parts[0], parts[1:], metric), *(variant_sentence(part, metric) for part in parts[1:])]
@@ -57,7 +60,7 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     return Comparison(
         experiment_id=trial.experiment_id,
         metric=metric,
-        answer=answer_of(parts, metric),
+        answer=" ".join(answer_of(parts, metric, trial.spec.optimizer)),
         notes=tuple(notes_of(trials, parts)),
         variants=tuple(parts),
         factorial=None if others else _factorial(trial),
@@ -96,7 +99,7 @@ def _variant(arm: Arm, baseline: Runs, against: VersusBaseline | None) -> Varian
         runs={**shown, "diverged": sum(run.facts.outcome == "diverged" for run in summaries)},
         tuned=None if arm.learning_rate is None else {"learning_rate": arm.learning_rate},
         tuning=tuning_of(arm.tried, arm.learning_rate) if arm.tried else None,
-        verdict=variant_verdict(summaries) if summaries else None,
+        verdict=arm.verdict,
         outcomes=outcomes_of(arm.ended, metric_of(arm.variant.plan.experiment)),
         gradient=_gradient(variant, arm.ended),
         cost=_cost(arm, baseline),
@@ -122,8 +125,8 @@ def _gradient(variant: Variant, runs: Runs) -> Gradient:
             ProfileLayer(
                 layer=layer.name,
                 index=layer.index,
-                at_start=starts[layer.name].estimate("t") if starts else None,
-                at_end=ends[layer.name].estimate("t") if ends else None,
+                at_start=starts[layer.name].estimate(Method.T) if starts else None,
+                at_end=ends[layer.name].estimate(Method.T) if ends else None,
                 predicted=theory.profile[layer.name],
             )
             for layer in variant.plan.network.hidden

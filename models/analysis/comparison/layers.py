@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from gradient_clinic.gains.depth_axis import Region, log_ratios, region
 from gradient_clinic.intervals import LEVEL, Estimate, Interval, t_intervals
 from gradient_clinic.verdict.shapes import Measured
-from models.analysis.statistics.over_seeds import PAIRED
+from models.analysis.statistics.methods import Method
 
 State = Literal["repaired", "not_repaired", "over_corrected", "harmed", "fine", "unclear", "not_applicable"]
 Moment = Literal["at_start", "at_end"]
@@ -98,7 +98,7 @@ def _changes(baseline: Runs, variant: Runs, names: Sequence[str], moment: Moment
     return {
         name: LayerChange(
             state=_state(before.get(name), after.get(name), known=bool(before and after)),
-            change=changes[name].estimate(PAIRED),
+            change=changes[name].estimate(Method.PAIRED_T),
         )
         for name in names
     }

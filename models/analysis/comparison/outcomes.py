@@ -7,6 +7,7 @@ from typing import Final
 
 from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.arms import Runs
+from models.analysis.comparison.from_chance import CLOSED, closed_over_seeds
 from models.analysis.comparison.parts import Outcomes, Success
 from models.analysis.statistics.effects import clopper_pearson
 from models.analysis.statistics.modes import two_groups
@@ -28,6 +29,7 @@ def outcomes_of(runs: Runs, metric: str) -> Outcomes:
         loss=over_seeds([run.final_loss for run in successes if run.final_loss is not None]),
         metric_of_all=_within(over_seeds([value for value in reached if math.isfinite(value)]), RANGES[metric]),
         modes=two_groups(reached),
+        closed={measure: closed_over_seeds(runs, measure) for measure in CLOSED},
     )
 
 

@@ -16,6 +16,11 @@ from models.analysis.statistics.numbers import Number
 from models.analysis.statistics.pairing import Pairing
 
 Primary = Literal["success_difference", "metric_difference"]
+Measure = Literal["metric", "loss"]
+"""Of how far a run came: the metric of the test part, or the loss of the training data."""
+Degree = Literal["repairs", "improves", "no_difference_shown", "harms", "changes_nothing"]
+Certainty = Literal["shown", "promising"]
+By = Literal["success", "metric", "loss", "gradients"]
 
 
 class _Answer(BaseModel):
@@ -35,6 +40,7 @@ class Success(_Answer):
 class Outcomes(_Answer):
     """``metric`` (test set) and ``loss`` (final training loss) over successes only; ``metric_of_all`` over all trained
     runs whose metric is finite, successes or not; ``modes`` where that falls into two groups: no mean describes them.
+    ``closed``: the share of the way from chance to the best possible over all trained runs, by metric and by loss.
     """
 
     success: Success
@@ -42,6 +48,7 @@ class Outcomes(_Answer):
     loss: Estimate
     metric_of_all: Estimate | None = None
     modes: tuple[Mode, Mode] | None = None
+    closed: Mapping[Measure, Estimate] = {}
 
 
 class GradientMoment(_Answer):
@@ -91,12 +98,35 @@ class Unchanged(_Answer):
     of: int
 
 
+class Progress(_Answer):
+    """``difference`` of the share of the way that was closed, paired by seed, over all seeds in which both were
+    trained. ``p`` of a paired t-test, ``p_holm`` adjusted for all variants and both measures. ``smallest_shown``: the
+    mean difference that would have been shown at this spread; null where the differences do not spread.
+    """
+
+    difference: Estimate
+    p: Number
+    p_holm: Number
+    smallest_shown: Number
+
+
+class Grade(_Answer):
+    """What a variant is beside the baseline. *repairs*: it trains where the baseline does not; *improves*: it comes
+    further; *harms*: the reverse of either. ``shown``: an interval or an adjusted test over at least 5 seeds says so;
+    ``promising``: the seeds agree and are few. ``by``: the first that decides, of successes, metric, loss.
+    """
+
+    degree: Degree
+    certainty: Certainty | None = None
+    by: By | None = None
+
+
 class VersusBaseline(_Answer):
     """``test``, ``effect_size`` (paired Hedges g), ``p_holm``, ``pairing`` and ``seeds_needed`` are of the metric;
     ``primary`` is to be read first. ``effect_size_interval`` is that of g, which is of the mean of all seeds where
     ``metric_difference`` is of their middle half too. ``seeds_needed``: with which a paired t-test would find, with
     power 0.8, the difference that these seeds do not show. ``unchanged`` is null where runs of earlier versions do not
-    tell, and where no seed has both.
+    tell, and where no seed has both. ``progress``: how far runs came. ``grade``: null where no run has ended.
     """
 
     success_difference: Estimate
@@ -111,6 +141,8 @@ class VersusBaseline(_Answer):
     layers: tuple[LayerComparison, ...]
     repaired_layers: tuple[str, ...]
     unchanged: Unchanged | None = None
+    progress: Mapping[Measure, Progress] = {}
+    grade: Grade | None = None
 
     @property
     def changes_nothing(self) -> bool:

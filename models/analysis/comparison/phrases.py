@@ -10,7 +10,7 @@ from gradient_clinic.verdict.wording import estimate_words, number, spans
 from models.analysis.comparison.answer import untested
 from models.analysis.comparison.layers import LayerComparison, State
 from models.analysis.comparison.parts import Outcomes, VariantComparison, VersusBaseline
-from models.analysis.statistics.over_seeds import PAIRED_MIDDLE
+from models.analysis.statistics.methods import Method
 from models.analysis.statistics.power import ALPHA
 
 WIDER: Final = 1.1
@@ -150,7 +150,7 @@ def _metric(versus: VersusBaseline, metric: str) -> Iterator[str]:
 
 def _difference(difference: Estimate, versus: VersusBaseline, metric: str) -> str:
     assert difference.mean is not None  # noqa: S101 -- asked only where there is one
-    middle = " in the middle half" if difference.method == PAIRED_MIDDLE else ""
+    middle = " in the middle half" if difference.method == Method.PAIRED_IQM_BCA else ""
     said = f"Over the seeds where both train, {metric} differs{middle} by {estimate_words(difference, signed=True)}"
     if versus.p_holm is None:
         return f"{said}; too little to test"

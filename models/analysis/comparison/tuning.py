@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from gradient_clinic.intervals import Estimate, t_interval
+from models.analysis.statistics.methods import Method
 from models.analysis.statistics.numbers import Number
 
 
@@ -80,7 +81,7 @@ def _tried_rate(rate: float, tried: Sequence[Tried]) -> TriedRate:
     losses = [one.validation_loss for one in tried if one.good and one.validation_loss is not None]
     return TriedRate(
         learning_rate=rate,
-        validation_loss=t_interval(losses).estimate("t"),
+        validation_loss=t_interval(losses).estimate(Method.T),
         runs=len(tried),
         diverged=sum(one.diverged for one in tried),
     )

@@ -1,15 +1,17 @@
 """One variant against the baseline, paired by seed: successes, metric, layers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from models.analysis.comparison.arms import Arm, Runs
+from models.analysis.comparison.grade import grade_of_gradients, grade_of_runs
 from models.analysis.comparison.layers import compare_layers
-from models.analysis.comparison.parts import Primary, Unchanged, VersusBaseline
+from models.analysis.comparison.parts import Grade, Measure, Primary, Progress, Unchanged, VersusBaseline
 from models.analysis.statistics.effects import hedges_g, hedges_g_interval, holm, paired_success_difference
-from models.analysis.statistics.over_seeds import PAIRED, paired_over_seeds, paired_test
+from models.analysis.statistics.methods import Method
+from models.analysis.statistics.over_seeds import paired_over_seeds, paired_test
 from models.analysis.statistics.pairing import pairing_of
 from models.analysis.statistics.power import seeds_to_show
 
@@ -58,16 +60,18 @@ def _metrics(runs: Runs, baseline: Runs) -> Metrics:
     return Metrics(tuple(ours for ours, _ in finite), tuple(theirs for _, theirs in finite))
 
 
-def versus(arm: Arm, baseline: Runs, tested: Tested) -> VersusBaseline:
-    runs = arm.ended
+def versus(arm: Arm, first: Arm, tested: Tested, progress: Mapping[Measure, Progress]) -> VersusBaseline:
+    """``first``: the baseline, whose seeds pair."""
+    runs, baseline = arm.ended, first.ended
     judged = [seed for seed, run in runs.items() if run.trained and seed in baseline and baseline[seed].trained]
     ours, theirs = [runs[seed].success for seed in judged], [baseline[seed].success for seed in judged]
     names = dict.fromkeys(name for run in (*baseline.values(), *runs.values()) for name in run.hidden)
     planned = (layer.name for layer in arm.variant.plan.network.hidden)
     layers = compare_layers(baseline, runs, tuple(names) or tuple(planned))
     decided = [(layer.layer, layer.at_end or layer.at_start) for layer in layers]
+    successes = paired_success_difference(ours, theirs).estimate(NEWCOMBE)
     return VersusBaseline(
-        success_difference=paired_success_difference(ours, theirs).estimate(NEWCOMBE),
+        success_difference=successes,
         metric_difference=paired_over_seeds(tested.metrics.differences),
         effect_size=hedges_g(tested.metrics.differences),
         effect_size_interval=hedges_g_interval(tested.metrics.differences).estimate(HEDGES),
@@ -75,13 +79,25 @@ def versus(arm: Arm, baseline: Runs, tested: Tested) -> VersusBaseline:
         p_holm=tested.p_holm,
         pairing=pairing_of(tested.metrics.ours, tested.metrics.theirs),
         seeds_needed=(
-            seeds_to_show(tested.metrics.differences, tested.p_holm, tested.family) if tested.test == PAIRED else None
+            seeds_to_show(tested.metrics.differences, tested.p_holm, tested.family)
+            if tested.test == Method.PAIRED_T
+            else None
         ),
         primary=_primary(ours, theirs),
         layers=layers,
         repaired_layers=tuple(name for name, change in decided if change.state == "repaired"),
-        unchanged=_unchanged(runs, baseline),
+        unchanged=(unchanged := _unchanged(runs, baseline)),
+        progress=progress,
+        grade=_grade(arm, first, unchanged, grade_of_runs(ours, theirs, successes, progress)),
     )
+
+
+def _grade(arm: Arm, first: Arm, unchanged: Unchanged | None, of_runs: Grade) -> Grade | None:
+    if arm.verdict is None or first.verdict is None:
+        return None
+    if unchanged is not None and unchanged.count == unchanged.of:
+        return Grade(degree="changes_nothing", certainty="shown")
+    return grade_of_gradients(first.verdict, arm.verdict) if arm.verdict.trained is None else of_runs
 
 
 def _unchanged(runs: Runs, baseline: Runs) -> Unchanged | None:

@@ -20,6 +20,7 @@ from scipy import special
 from gradient_clinic.intervals import LEVEL, Estimate, Interval, t_interval
 from gradient_clinic.values import Array
 from models.analysis.statistics.effects import ROUNDING, has_spread, paired_t_p
+from models.analysis.statistics.methods import PAIRED, Method
 
 MANY: Final = 20
 HEAVY: Final = 0.01
@@ -29,21 +30,7 @@ CUT: Final = 0.25
 RESAMPLES: Final = 9_999
 BATCH: Final = 1_000_000
 """Values that are resampled at once, so that a thousand seeds take no more memory than twenty."""
-PAIRED: Final = "paired t"
-PAIRED_MIDDLE: Final = "paired IQM, BCa"
 MIDDLE_TEST: Final = "paired t on the middle half"
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """``name`` as estimates give it."""
-
-    name: str
-    centre: Callable[..., Any]
-
-
-T: Final = Method("t", np.mean)
-BCA: Final = Method("BCa", np.mean)
 
 
 def middle_mean(values: Array, axis: int = 0) -> Array:
@@ -52,29 +39,30 @@ def middle_mean(values: Array, axis: int = 0) -> Array:
     return mean
 
 
-IQM_BCA: Final = Method("IQM, BCa", middle_mean)
+CENTRES: Final[dict[Method, Callable[..., Any]]] = {Method.BCA: np.mean, Method.IQM_BCA: middle_mean}
+"""What a bootstrap gives the interval of."""
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:
-    """``method``: "t", "BCa" or "IQM, BCa"; with the last ``mean`` is the interquartile one. NaN is left out."""
+    """By Student's t or a bootstrap; ``mean`` is the interquartile one where its method says so. NaN is left out."""
     known = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
     method = _method(known)
-    interval = t_interval(known) if method is T else _bootstrap(_turned(known), method)
-    return interval.estimate(method.name)
+    interval = t_interval(known) if method is Method.T else _bootstrap(_turned(known), method)
+    return interval.estimate(method.value)
 
 
 def paired_over_seeds(differences: Sequence[float]) -> Estimate:
     """``over_seeds`` of differences; ``method`` says that they are paired."""
     estimate = over_seeds(differences)
-    return replace(estimate, method=f"paired {estimate.method}")
+    return replace(estimate, method=PAIRED[Method(estimate.method)].value)
 
 
 def paired_test(differences: Sequence[float]) -> tuple[str, float | None]:
     """Which test speaks of the mean that ``paired_over_seeds`` gives, and its two-sided p."""
     values = np.asarray(differences, dtype=np.float64)
-    if _method(values) is IQM_BCA:
+    if _method(values) is Method.IQM_BCA:
         return MIDDLE_TEST, middle_t_p(values)
-    return PAIRED, paired_t_p(differences)
+    return Method.PAIRED_T, paired_t_p(differences)
 
 
 def middle_t_p(values: Array) -> float:
@@ -98,13 +86,13 @@ def widened(n: int) -> float:
 
 def _method(values: Array) -> Method:
     if values.size < MANY or not np.isfinite(values).all() or not has_spread(values):
-        return T
+        return Method.T
     if not has_heavy_tails(values):
-        return BCA
+        return Method.BCA
     # Where nothing but the tails differs, the middle has no interval.
     ordered, cut = np.sort(values), int(CUT * values.size)
     spread = ordered[-cut - 1] - ordered[cut]
-    return IQM_BCA if spread > ROUNDING * np.abs(values).max() else BCA
+    return Method.IQM_BCA if spread > ROUNDING * np.abs(values).max() else Method.BCA
 
 
 def has_heavy_tails(values: Array) -> bool:
@@ -128,7 +116,7 @@ def _turned(values: Array) -> _Turned:
 
 def _bootstrap(turned: _Turned, method: Method) -> Interval:
     bounds = [turned.sign * bound for bound in _bca(turned.values, method)]
-    mean = turned.sign * float(method.centre(np.asarray(turned.values)))
+    mean = turned.sign * float(CENTRES[method](np.asarray(turned.values)))
     return Interval(mean, min(bounds), max(bounds), len(turned.values))
 
 
@@ -139,7 +127,7 @@ def _bca(values: tuple[float, ...], method: Method) -> tuple[float, float]:
     seed = int.from_bytes(blake2b(data.tobytes(), digest_size=8).digest())
     found = scipy.stats.bootstrap(
         (data / largest,),  # third powers stay finite
-        method.centre,
+        CENTRES[method],
         n_resamples=RESAMPLES,
         batch=max(1, BATCH // data.size),
         vectorized=True,

@@ -68,7 +68,7 @@ def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Ans
 
 def _applying(plan: Plan) -> set[str]:
     kind = plan.network.kind
-    return {name for name, remedy in REMEDIES.items() if kind in remedy.about.applies_to}  # type: ignore[attr-defined]
+    return {name for name, remedy in REMEDIES.items() if kind in remedy.about.applies_to}
 
 
 def _applies(plan: Plan, remedy: RemedySpec) -> bool:

@@ -183,7 +183,7 @@ def test_nor_does_any_other_network_of_these_tests(asked: dict[str, Any]) -> Non
 @pytest.mark.parametrize("kind", REMEDIES)
 def test_no_remedy_trains_otherwise_when_it_is_recorded(kind: str) -> None:
     """On one kind of network that it is for; another one for the next remedy."""
-    kinds: tuple[str, ...] = REMEDIES[kind].about.applies_to  # type: ignore[attr-defined]  # every kind has one
+    kinds: tuple[str, ...] = REMEDIES[kind].about.applies_to
     network = TREATABLE[kinds[list(REMEDIES).index(kind) % len(kinds)]]
     _, variant = expand(treated(kind, network))
     assert_the_same_without_recording(variant.plan)

@@ -344,7 +344,7 @@ STRUCTURAL = [kind for kind, remedy in REMEDIES.items() if remedy.__module__.end
 
 @pytest.mark.parametrize("remedy", REMEDIES)
 def test_a_remedy_changes_its_own_part_of_the_plan_alone(remedy: str) -> None:
-    kinds: tuple[str, ...] = REMEDIES[remedy].about.applies_to  # type: ignore[attr-defined]  # every kind has one
+    kinds: tuple[str, ...] = REMEDIES[remedy].about.applies_to
     for kind in kinds:
         baseline, variant = treated(remedy, SMALL[kind])
         differing = {
@@ -366,7 +366,7 @@ WITHOUT_EFFECT = {("residual", "residual_mlp"), ("residual", "residual_cnn"), ("
 
 @pytest.mark.parametrize("remedy", REMEDIES)
 def test_a_remedy_for_other_networks_is_refused_with_the_kinds_that_would_do(remedy: str) -> None:
-    kinds: tuple[str, ...] = REMEDIES[remedy].about.applies_to  # type: ignore[attr-defined]  # as above
+    kinds: tuple[str, ...] = REMEDIES[remedy].about.applies_to
     for kind in SMALL.keys() - set(kinds):
         with pytest.raises(SpecError) as refused:
             treated(remedy, SMALL[kind])
@@ -482,7 +482,7 @@ def test_networks_are_refused_data_that_they_cannot_take() -> None:
 def test_every_kind_of_the_catalogue_has_its_text() -> None:
     for table in (REMEDIES, INITS):
         for kind, model in table.items():
-            assert model.about.title, kind  # type: ignore[attr-defined]
+            assert model.about.title, kind
             assert model.model_fields["kind"].annotation.__args__ == (kind,)  # type: ignore[union-attr]
 
 

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.analysis.comparison.answer import effect_of
+from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
+from models.analysis.comparison.parts import VersusBaseline
+from models.specs.optimizer import SgdSpec
 from tests.models.analysis.synthetic import CHANCE, LEARNED, summary_of, variants_of
 
 HE: dict[str, Any] = {"depth": 20, "width": 64, "activation": "relu", "init": {"kind": "kaiming_normal"}}
@@ -34,11 +37,13 @@ def compared(
 def test_what_is_wrong_what_helps_and_what_is_not_shown() -> None:
     found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5)
     assert found.answer == (
-        "The baseline trains in 0 of 5 runs (95 % 0 to 0.522). Gradients vanish on their way to the input, "
-        "at the start beyond ±3 in hidden.0 to hidden.11; cause: depth without skip. "
-        "Shown to help: batch_norm (trains in 5 of 5 runs (95 % 0.478 to 1), accuracy 0.9 (95 % 0.9 to 0.9, n = 5), "
-        "a step costs ×1). "
-        "Not shown to help or to harm: clip_norm (vanishing)."
+        "Use batch_norm. "
+        "The baseline trains in 0 of 5 runs (95 % 0 to 0.522) and closes 0 of the way from chance. "
+        "Gradients vanish on their way to the input, at the start beyond ±3 in hidden.0 to hidden.11. "
+        "Cause: depth without skip. "
+        "batch_norm repairs it: trains in 5 of 5 runs (95 % 0.478 to 1), accuracy 0.9 (95 % 0.9 to 0.9, n = 5), "
+        "a step costs ×1. "
+        "No difference shown: clip_norm (vanishing)."
     )
 
 
@@ -53,15 +58,16 @@ def test_a_layer_is_beyond_with_its_whole_interval() -> None:
 def test_a_well_baseline_needs_no_remedy_and_harm_is_said() -> None:
     found = compared([WELL] * 5, [WELL] * 5, [SICK] * 5)
     assert found.answer.startswith("No remedy needed: the baseline trains in 5 of 5 runs (95 % 0.478 to 1).")
-    assert "Shown to harm: clip_norm." in found.answer
-    assert "Shown to help" not in found.answer
+    assert "clip_norm harms it: trains in 0 of 5 runs" in found.answer
+    assert "repairs" not in found.answer
 
 
 def test_the_surest_comes_first_then_the_most_accurate() -> None:
     better = compared([SICK] * 5, [WELL] * 5, [(0.0, LEARNED, 0.95)] * 5)
-    assert re.search(r"Shown to help: clip_norm \(.*accuracy 0.95.*; batch_norm \(.*accuracy 0.9 ", better.answer)
+    assert better.answer.startswith("Use clip_norm.")
+    assert re.search(r"clip_norm repairs it: .*accuracy 0.95.*batch_norm repairs it: .*accuracy 0.9 ", better.answer)
     found = compared([SICK] * 8, [WELL] * 6 + [SICK] * 2, [(0.0, LEARNED, 0.5)] * 8)
-    assert re.search(r"Shown to help: clip_norm \(.*; batch_norm \(trains in 6 of 8", found.answer)
+    assert re.search(r"clip_norm repairs it: .*batch_norm repairs it: trains in 6 of 8", found.answer)
     assert "By accuracy batch_norm lies above clip_norm: their intervals do not meet" not in found.answer
     assert "Between clip_norm and batch_norm no difference is shown." in found.answer
     apart = compared([SICK] * 5, [(0.0, LEARNED, 0.8 + 0.01 * seed) for seed in range(5)], [WELL] * 5)
@@ -69,12 +75,28 @@ def test_the_surest_comes_first_then_the_most_accurate() -> None:
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_few_seeds_show_what_their_interval_shows(seeds: int) -> None:
+def test_what_few_seeds_say_is_promising_and_to_be_confirmed(seeds: int) -> None:
     found = compared([SICK] * seeds, [WELL] * seeds, [SICK] * seeds)
-    assert "Shown to help" not in found.answer
-    assert ("Promising, on 2 seeds only: batch_norm" in found.answer) == (seeds == 2)
-    assert ("batch_norm (healthy" in found.answer) is False  # 1 of 1 against 0 of 1 has no interval
-    assert ("Worth trying" in found.answer) == (seeds == 1)
+    named = "1 seed" if seeds == 1 else "2 seeds"
+    assert found.answer.startswith(f"Use batch_norm, and confirm it on more than {named}.")
+    assert f"On {named} only, batch_norm repairs it: trains in {seeds} of {seeds} runs" in found.answer
+    assert "No difference shown: clip_norm" in found.answer
+
+
+def test_what_comes_further_without_training_improves() -> None:
+    closer = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(5)]
+    found = compared([SICK] * 5, closer, [SICK] * 5)
+    assert found.answer.startswith("Use batch_norm.")
+    assert "batch_norm improves it: of the way from chance by accuracy it closes +0.3" in found.answer
+    assert "It does not train yet." in found.answer
+
+
+def test_a_baseline_that_trains_may_still_be_improved() -> None:
+    better = [(0.0, LEARNED, 0.95 + 0.001 * seed) for seed in range(5)]
+    found = compared([WELL] * 5, better, [WELL] * 5)
+    assert found.answer.startswith("The network trains without a remedy; to improve it, use batch_norm.")
+    assert "batch_norm improves it: accuracy differs by +0.052" in found.answer
+    assert "No remedy needed" not in found.answer
 
 
 def test_what_was_tried_is_not_worth_trying_again() -> None:
@@ -82,18 +104,33 @@ def test_what_was_tried_is_not_worth_trying_again() -> None:
     assert "layer_norm" in first.variants[0].sentence.split("Worth trying: ")[1]
     again = compared([SICK] * 5, [SICK] * 5, remedies=[{"kind": "layer_norm"}])
     for text in (again.answer, again.variants[0].sentence):
-        assert "layer_norm" not in text.split("Worth trying: ")[1]
+        tried = re.search(r"(?:Worth trying: |Try )([^.]*)\.", text)
+        assert tried is not None
+        assert "layer_norm" not in tried.group(1)
 
 
 def test_a_variant_at_chance_beside_a_baseline_above_it_is_told_so() -> None:
-    found = compared([(-9.0, 2.0, 0.4)] * 5, [SICK] * 5, [(-9.0, 2.0, 0.4)] * 5)
-    assert "batch_norm (vanishing, at chance where the baseline is not), clip_norm (vanishing)." in found.answer
+    above = [(-9.0, 2.0, 0.4 + 0.01 * seed) for seed in range(5)]
+    found = compared(above, [SICK] * 5, above)
+    assert "batch_norm harms it: of the way from chance by accuracy it closes −0.32" in found.answer
+    one = compared(above[:1], [SICK], above[:1])
+    assert "batch_norm (vanishing, at chance where the baseline is not)." in one.answer
+
+
+@pytest.mark.parametrize(("tuned", "rate"), [(None, "0.5"), ({"learning_rate": 0.02}, "0.02")])
+def test_a_rate_that_broke_training_is_named_with_its_optimiser(tuned: dict[str, float] | None, rate: str) -> None:
+    baseline = compared([SICK] * 5).variants[0]
+    assert baseline.verdict is not None
+    verdict = replace(baseline.verdict, causes=("learning_rate",))
+    part = baseline.model_copy(update={"verdict": verdict, "tuned": tuned})
+    said = answer_of([part], "accuracy", SgdSpec(kind="sgd", learning_rate=0.5, momentum=0.9))
+    assert f"Cause: learning rate (sgd {rate} momentum 0.9)." in said
 
 
 def test_untrained_networks_are_told_by_their_gradients() -> None:
     found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5, steps=0, epochs=None)
-    assert "in the untrained network, at the start beyond ±3 in hidden.0 to hidden.11; cause: " in found.answer
-    assert "Shown to help: batch_norm (gradients healthy before training)." in found.answer
+    assert "in the untrained network, at the start beyond ±3 in hidden.0 to hidden.11. Cause: " in found.answer
+    assert "batch_norm repairs it: gradients healthy before training." in found.answer
     assert "trains in" not in found.answer
 
 
@@ -107,25 +144,32 @@ def test_no_answer_contradicts_its_numbers(arms: tuple[list[tuple[float, float, 
     found = compared(*arms)
     baseline, *others = found.variants
     assert baseline.verdict is not None
-    assert ("No remedy needed" in found.answer) == (baseline.verdict.kind == "healthy")
+    degrees = {}
     for part in others:
-        assert part.verdict is not None
         assert part.versus_baseline is not None
-        named = re.sub(r"(Between|By accuracy) [^.]*\.", "", found.answer.split("Worth trying")[0])
-        assert len(re.findall(rf"\b{part.name}\b", named)) == 1
-        effect = effect_of(part, baseline)
-        difference = part.versus_baseline.success_difference
-        low, high = difference.low or 0.0, difference.high or 0.0
-        assert low <= 0 or effect in {"helps", "harms"}
-        said = {"helps": "only: ", "harms": "Shown to harm: ", "not shown": "Not shown to help or to harm: "}
-        group = re.search(rf"{said[effect]}((?:[^.]|\.\d)*)\.", found.answer)
-        assert group is not None
-        assert part.name in group.group(1)
-        if effect == "helps":
-            significant = part.versus_baseline.p_holm is not None and part.versus_baseline.p_holm < 0.05
-            assert low > 0 or (significant and (part.versus_baseline.metric_difference.mean or 0) > 0)
-        if effect == "not shown":
-            assert low <= 0 <= high
+        assert part.versus_baseline.grade is not None
+        degrees[part.name] = part.versus_baseline.grade.degree
+        _agrees(part.name, part.versus_baseline, found.answer)
+    helps = {"repairs", "improves"} & set(degrees.values())
+    assert ("No remedy needed" in found.answer) == (baseline.verdict.kind == "healthy" and not helps)
+
+
+def _agrees(name: str, versus: VersusBaseline, answer: str) -> None:
+    """The variant is told once, by its grade, and its grade is what its figures show."""
+    grade = versus.grade
+    assert grade is not None
+    verb = {"repairs": f"{name} repairs it: ", "improves": f"{name} improves it: ", "harms": f"{name} harms it: "}
+    assert sum(answer.count(text) for text in verb.values()) == (grade.degree in verb)
+    assert grade.degree not in verb or verb[grade.degree] in answer
+    unclear = re.search(r"No difference shown: ([^.]|\.\d)*\.", answer)
+    assert (unclear is not None and name in unclear.group()) == (grade.degree == "no_difference_shown")
+    low, high = versus.success_difference.low or 0.0, versus.success_difference.high or 0.0
+    if low > 0.0 or high < 0.0:
+        assert (grade.degree, grade.by) == ("repairs" if low > 0.0 else "harms", "success")
+    if grade.by in {"metric", "loss"}:
+        mean = versus.progress[grade.by].difference.mean
+        assert mean is not None
+        assert (mean > 0.0) == (grade.degree == "improves")
 
 
 def test_a_remedy_of_many_is_named_with_what_it_is() -> None:
@@ -137,4 +181,4 @@ def test_a_remedy_of_many_is_named_with_what_it_is() -> None:
         for seed in range(5)
         for gain, loss, metric in [runs[variant.name]]
     ]
-    assert "Shown to help: activation gelu (trains in 5 of 5" in compare(Trial("e", spec, variants, rows)).answer
+    assert "activation gelu repairs it: trains in 5 of 5" in compare(Trial("e", spec, variants, rows)).answer

@@ -1,0 +1,82 @@
+"""What a variant is beside the baseline: it repairs, improves, harms, or no difference is shown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gradient_clinic.intervals import Estimate
+from gradient_clinic.verdict.shapes import Verdict
+from models.analysis.comparison.parts import By, Certainty, Degree, Grade, Measure, Progress
+from models.analysis.statistics.power import ALPHA
+from models.analysis.verdict.variant import SHARE
+
+FEWEST: Final = 5
+"""Seeds below which what helps is called promising: with four, a remedy that always trains beside a baseline that never
+does is still one in eight by luck (two-sided sign test)."""
+MOST_BY_LUCK: Final = 0.1
+"""p of a variant's own test below which its seeds agree: of remedies that do nothing one in twenty is called promising,
+and one in twenty harmful."""
+MATERIAL: Final[Mapping[Measure, float]] = {"metric": 0.01, "loss": 0.05}
+"""Of the way from chance: less is told by its figures and is no improvement. The training loss also falls where a
+network learns its cases by heart, so more is asked of it.
+"""
+SICK: Final = frozenset({"vanishing", "exploding"})
+
+
+def grade_of_gradients(before: Verdict, now: Verdict) -> Grade:
+    """Of untrained networks, whose gradients are all there is."""
+    if before.at_start.kind in SICK and now.at_start.kind == "healthy":
+        return _grade("repairs", "gradients", now.at_start.total_gain.n, shown=True)
+    if before.at_start.kind == "healthy" and now.at_start.kind in SICK:
+        return _grade("harms", "gradients", now.at_start.total_gain.n, shown=True)
+    return Grade(degree="no_difference_shown")
+
+
+def grade_of_runs(
+    ours: Sequence[bool],
+    theirs: Sequence[bool],
+    successes: Estimate,
+    progress: Mapping[Measure, Progress],
+) -> Grade:
+    """``ours``, ``theirs``: which seeds train, paired; ``successes``: the difference in their share. What is shown goes
+    before what is promising. Where all runs train, only the metric of the test part is left to improve; else both
+    measures are looked at, each at half the level.
+    """
+    all_train = all(ours) and all(theirs) and progress["metric"].difference.mean is not None
+    measures: tuple[Measure, ...] = ("metric",) if all_train else ("metric", "loss")
+    for shown, level in ((True, ALPHA), (False, MOST_BY_LUCK)):
+        if degree := _by_success(ours, theirs, successes, shown=shown):
+            return _grade(degree, "success", len(ours), shown=shown)
+        for measure in measures:
+            if degree := _by_progress(measure, progress[measure], level / len(measures), shown=shown):
+                return _grade(degree, measure, progress[measure].difference.n, shown=shown)
+    return Grade(degree="no_difference_shown")
+
+
+def _grade(degree: Degree, by: By, seeds: int, *, shown: bool) -> Grade:
+    certainty: Certainty = "shown" if shown and (seeds >= FEWEST or by == "gradients") else "promising"
+    return Grade(degree=degree, certainty=certainty, by=by)
+
+
+def _by_success(ours: Sequence[bool], theirs: Sequence[bool], difference: Estimate, *, shown: bool) -> Degree | None:
+    """Shown by the interval of the difference; else promising where nearly all of one train and half of them more
+    than of the other.
+    """
+    if shown:
+        if difference.low is not None and difference.low > 0.0:
+            return "repairs"
+        return "harms" if difference.high is not None and difference.high < 0.0 else None
+    if _trains_far_more(ours, theirs):
+        return "repairs"
+    return "harms" if _trains_far_more(theirs, ours) else None
+
+
+def _trains_far_more(these: Sequence[bool], those: Sequence[bool]) -> bool:
+    seeds = len(these)
+    return seeds > 0 and sum(these) >= SHARE * seeds and 2 * (sum(these) - sum(those)) >= seeds
+
+
+def _by_progress(measure: Measure, progress: Progress, level: float, *, shown: bool) -> Degree | None:
+    p, mean = progress.p_holm if shown else progress.p, progress.difference.mean
+    if p is None or mean is None or p >= level or abs(mean) < MATERIAL[measure]:
+        return None
+    return "improves" if mean > 0.0 else "harms"
