@@ -14,7 +14,7 @@ RUN pip install --no-deps -r requirements/api.txt \
     && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && find . -type d -name tests -prune -exec rm -r {} + \
     && cd pyarrow && rm -r include src *_flight* *_s3*
-COPY alembic.ini ./
+COPY alembic.ini pyproject.toml ./
 COPY alembic alembic
 COPY gradient_clinic gradient_clinic
 COPY models models

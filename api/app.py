@@ -1,8 +1,10 @@
 """Joins all parts of the API. Everything it needs comes in through ``settings``."""
 
 import asyncio
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -16,6 +18,7 @@ from api.http.gate import Gate
 from api.http.protocol import Limits
 from api.http.schema import PROBLEM, Clinic, add_docs, operation_id
 from api.http.sites import Sites
+from api.http.sse import USUAL, Pace, Streams
 from api.routes import ROUTERS
 from api.uploads.keeping import Shelf
 from models import heap
@@ -31,8 +34,8 @@ _DESCRIPTION = """Controlled trials for gradients that vanish or explode: post a
 remedies and seeds; read which layer is ill, why, which remedy repaired it, with what confidence, at what cost."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service. ValueError or OSError where a setting it needs is missing or of no use."""
+def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
+    """The service. ``pace``: of its streams. ValueError or OSError where a setting it needs is missing or of no use."""
     key = settings.bootstrap_key()
     if key == "":
         message = "the key in CLINIC_API_KEY is empty: nobody could get in"
@@ -51,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = Clinic(
         title="Gradient Clinic",
-        version="0.1.0",
+        version=version(),
         description=_DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
@@ -60,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.database, app.state.changes = database, changes
-    app.state.streams = metrics.open_streams()
+    app.state.streams = Streams(metrics.open_streams(), pace)
     app.state.limits = Limits(settings.client_timeout_s, settings.max_connections)
     app.state.shelf = _shelf(settings)
     errors.install(app)
@@ -75,8 +78,14 @@ def create_app(settings: Settings) -> FastAPI:
         limit=settings.max_body_bytes,
         upload_limit=settings.upload_limit_bytes,
     )
-    metrics.install(app, database, app.state.streams)
+    metrics.install(app, database, app.state.streams.open)
     return app
+
+
+def version() -> str:
+    """Of the clinic, as the project's settings have it."""
+    with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as settings:
+        return str(tomllib.load(settings)["project"]["version"])
 
 
 async def _give_memory_back() -> None:

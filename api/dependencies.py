@@ -4,10 +4,10 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
-from prometheus_client import Gauge
 
 from api.changes import Changes
 from api.http.callers import Caller
+from api.http.sse import Streams
 from api.uploads.keeping import Shelf
 from models.storage.database import Database
 
@@ -20,8 +20,8 @@ def _changes(request: Request) -> Changes:
     return cast("Changes", request.app.state.changes)
 
 
-def _streams(request: Request) -> Gauge:
-    return cast("Gauge", request.app.state.streams)
+def _streams(request: Request) -> Streams:
+    return cast("Streams", request.app.state.streams)
 
 
 def _shelf(request: Request) -> Shelf:
@@ -41,6 +41,6 @@ def _caller(
 
 DatabaseDep = Annotated[Database, Depends(_database)]
 ChangesDep = Annotated[Changes, Depends(_changes)]
-StreamsDep = Annotated[Gauge, Depends(_streams)]
+StreamsDep = Annotated[Streams, Depends(_streams)]
 ShelfDep = Annotated[Shelf, Depends(_shelf)]
 CallerDep = Annotated[Caller, Depends(_caller)]

@@ -44,7 +44,7 @@ _WRITERS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-class TraceChanged(Exception):  # noqa: N818 -- no mistake of the service: the run began anew, or is gone
+class TraceChangedError(Exception):
     """What was sent is of an attempt that is no more, or was dropped: the stream has to break."""
 
 
@@ -75,7 +75,7 @@ class Reading:
         now = session.execute(select(Run.attempt, Run.raw_dropped_at).where(Run.id == self.run_id)).one_or_none()
         if now is None or now.attempt != self.attempt or now.raw_dropped_at is not None:
             message = f"run {self.run_id} began anew, or its values were dropped, while they were sent"
-            raise TraceChanged(message)
+            raise TraceChangedError(message)
 
 
 class Table(Protocol):
@@ -156,7 +156,7 @@ class _Stream(StreamingResponse):
     async def stream_response(self, send: Send) -> None:
         try:
             await super().stream_response(send)
-        except TraceChanged as error:
+        except TraceChangedError as error:
             log.warning("a table broke off", reason=str(error))
 
 

@@ -117,7 +117,7 @@ def _spawn(program: Program) -> subprocess.Popen[bytes]:
             env=dict(program.environment),
             start_new_session=True,
         )
-    assert process.stdin is not None  # noqa: S101 -- a pipe was asked for
+    assert process.stdin is not None  # a pipe was asked for
     with process.stdin as pipe, suppress(BrokenPipeError):  # it may have died already; its end is seen elsewhere
         pipe.write(program.typed)
     return process

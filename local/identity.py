@@ -1,4 +1,4 @@
-"""Tells a process from a later one that was given the same id."""
+"""Tells a process from a later one of the same id. Not by psutil, whose times move with the clock (decision 23)."""
 
 import os
 import subprocess

@@ -34,19 +34,19 @@ from worker.cadence import cadence
 from worker.checkpoints import Keeper, unpacked
 from worker.datasets import load
 from worker.datasets.split import TrialData
-from worker.engine import EpochResult, RunResult, Snapshot, StateRefused, TrainState, train
+from worker.engine import EpochResult, RunResult, Snapshot, StateRefusedError, TrainState, train
 from worker.heart import Heart, Watch
-from worker.recorder import LeaseLost, Recorder
+from worker.recorder import LeaseLostError, Recorder
 from worker.slots import worker_name
 
 log = structlog.get_logger()
 
 
-class CancelRequested(Exception):  # noqa: N818 -- a wish of the client, no error
+class CancelRequestedError(Exception):
     """The run's experiment was asked to stop."""
 
 
-class HandedBack(Exception):  # noqa: N818 -- a wish of whoever ends this worker, no error
+class HandedBackError(Exception):
     """This worker is being shut down: another one shall train the run."""
 
 
@@ -73,7 +73,7 @@ class Workshop:
     @classmethod
     def open(cls, settings: Settings, *, gpu: bool) -> "Workshop":
         """In the child, after the fork."""
-        assert settings.database_url is not None  # noqa: S101 -- the Celery app has seen to it
+        assert settings.database_url is not None  # the Celery app has seen to it
         prepare(gpu=gpu)
         torch.set_num_threads(settings.threads_per_worker)
         database = Database(
@@ -97,11 +97,11 @@ class Workshop:
         with self.heart.watch(claim.lease) as watch:
             try:
                 self._train(claim, watch)
-            except LeaseLost:
+            except LeaseLostError:
                 log.warning("the lease was lost; another worker has the run", run=str(run_id))
-            except CancelRequested:
+            except CancelRequestedError:
                 self._close_run(claim, State.CANCELLED)
-            except HandedBack:
+            except HandedBackError:
                 self._close_run(claim, State.QUEUED)
             except (DBAPIError, psycopg.Error) as error:  # psycopg's own come from COPY
                 log.warning("the database is away; the lease will lapse", run=str(run_id), error=str(error))
@@ -119,7 +119,7 @@ class Workshop:
             plan = self._within_budget(claim, plan, data)
         try:
             self._go_through(claim, watch, plan, data, claim.checkpoint)
-        except StateRefused as refused:
+        except StateRefusedError as refused:
             log.warning("the checkpoint is of no use; from step 0 again", run=str(claim.lease.run_id), why=str(refused))
             self._start_over(claim)
             self._go_through(claim, watch, plan, data, None)
@@ -160,19 +160,19 @@ class Workshop:
                     keeper.keep(seen)
                 case RunResult():
                     result = seen
-        assert result is not None  # noqa: S101 -- the engine's last word
+        assert result is not None  # the engine's last word
         self._finish(claim, plan, recorder, result)
 
     def _state_at(self, checkpoint: Checkpoint) -> TrainState:
         try:
             return unpacked(self.files.read(checkpoint.path), self.device)
         except OSError as error:
-            raise StateRefused(str(error)) from error
+            raise StateRefusedError(str(error)) from error
 
     def _start_over(self, claim: Claim) -> None:
         with self.database.begin() as session:
             if not runs.start_over(session, claim.lease):
-                raise LeaseLost
+                raise LeaseLostError
 
     def _within_budget(self, claim: Claim, plan: Plan, data: TrialData) -> Plan:
         """With the cadence that keeps the recording budget: measured by the first attempt, kept for later ones."""
@@ -181,7 +181,7 @@ class Workshop:
             every = cadence(plan, data, seed=claim.seed, device=self.device)
             with self.database.begin() as session:
                 if not runs.keep_cadence(session, claim.lease, every):
-                    raise LeaseLost
+                    raise LeaseLostError
         return plan.recording_every(every)
 
     def _finish(self, claim: Claim, plan: Plan, recorder: Recorder, result: RunResult) -> None:
@@ -191,7 +191,7 @@ class Workshop:
             facts = result.facts(plan)
             summary = summarise(plan, read_ending(session, claim.lease.run_id, plan, facts), facts)
             if not runs.finish(session, claim.lease, summary, str(result.device), _versions(), recorder.loss):
-                raise LeaseLost
+                raise LeaseLostError
 
     def _close_run(self, claim: Claim, state: State, error: Mapping[str, str] | None = None) -> None:
         with self.database.begin() as session:
@@ -210,11 +210,11 @@ class Workshop:
 
 def _obey(watch: Watch) -> None:
     if watch.stop == "cancelled":
-        raise CancelRequested
+        raise CancelRequestedError
     if watch.stop == "lost":
-        raise LeaseLost
+        raise LeaseLostError
     if asked_to_stop():
-        raise HandedBack
+        raise HandedBackError
 
 
 def _versions() -> dict[str, str]:

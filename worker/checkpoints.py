@@ -18,7 +18,7 @@ import torch
 from models.runs import Checkpoint, Lease
 from models.storage.checkpoints import CheckpointFiles, Name
 from models.traces.rollups import CHUNK_RECORDS
-from worker.engine import Snapshot, StateRefused, TrainState
+from worker.engine import Snapshot, StateRefusedError, TrainState
 from worker.recorder import Recorder
 
 log = structlog.get_logger()
@@ -33,18 +33,18 @@ def packed(state: TrainState, device: torch.device) -> bytes:
 
 
 def unpacked(file: bytes, device: torch.device) -> TrainState:
-    """StateRefused where it is damaged or another's."""
+    """StateRefusedError where it is damaged or another's."""
     first, _, content = file.partition(b"\n")
     try:
         head = json.loads(first)
         made_by, digest = head["made_by"], head["digest"]
     except (ValueError, LookupError, TypeError) as error:
-        raise StateRefused("the file does not begin as a checkpoint does") from error
+        raise StateRefusedError("the file does not begin as a checkpoint does") from error
     if digest != _digest(content):
-        raise StateRefused("the file is damaged")
+        raise StateRefusedError("the file is damaged")
     if made_by != _maker(device):
         message = f"it was made by {made_by}, and this is {_maker(device)}"
-        raise StateRefused(message)
+        raise StateRefusedError(message)
     state: TrainState = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state
 
@@ -81,7 +81,7 @@ class Keeper:
         return border and self.every_s > 0 and time.monotonic() - self._kept_at >= self.every_s
 
     def keep(self, seen: Snapshot) -> None:
-        """The file first, then its name together with the trace up to there. LeaseLost where the lease is void.
+        """The file first, then its name together with the trace up to there. LeaseLostError where the lease is void.
 
         Storage that is away costs the checkpoint, not the run.
         """

@@ -17,16 +17,16 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gradient_clinic.probe.meters.meter import Scalar
 from gradient_clinic.probe.probe import Probe, StepRecord, attach
 from gradient_clinic.verdict.shapes import RunFacts
 from models.plan import NetworkPlan, Plan
 from worker import networks
-from worker.datasets.split import IGNORED, Part, TrialData
+from worker.datasets.split import Part, TrialData
 from worker.networks.lsuv import scale_by_data
 from worker.networks.parts import Dropout
+from worker.objective import Objective
 from worker.optimizers import build_optimizer, tensors_of
 from worker.randomness import generator
 from worker.remedies import at_run_time
@@ -106,8 +106,8 @@ class Snapshot:
     state: TrainState
 
 
-class StateRefused(Exception):  # noqa: N818 -- an answer: begin at step 0
-    """A state that this run cannot go on from. Nothing has been yielded."""
+class StateRefusedError(Exception):
+    """A state that this run cannot go on from: it begins at step 0. Nothing has been yielded."""
 
 
 Seen = StepRecord | EpochResult | Snapshot | RunResult
@@ -180,7 +180,7 @@ class Trainer:
         self.plan, self.seed, self.device = plan, seed, device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        self.classes, self.target = data.classes, data.target
+        self.objective = Objective(plan, data, device)
         self.chance_level = data.chance_level(plan.experiment.loss)
         self.majority_share = data.majority_share()
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
@@ -251,7 +251,7 @@ class Trainer:
         }
 
     def resume(self, state: TrainState) -> None:
-        """Go on where ``state`` was taken: StateRefused where it is of another network or another version of this."""
+        """Go on where ``state`` was taken. StateRefusedError where it is of another network, or of another version."""
         try:
             self.first_step = int(state["step"])
             self.model.load_state_dict(state["model"])
@@ -263,7 +263,7 @@ class Trainer:
             self.nonfinite_in_a_row, self.diverged, self.skipped = state["judged"]
             self.earlier_seconds, self.stepping_seconds, self.overhead_seconds = state["seconds"]
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
-            raise StateRefused(str(error)) from error
+            raise StateRefusedError(str(error)) from error
 
     def _masks(self) -> dict[str, torch.Generator]:
         """The generators that a run draws from as it goes; all others begin anew for each purpose."""
@@ -321,7 +321,7 @@ class Trainer:
         """The step's data loss, with its gradients in ``.grad``: times the scale, where precision has one."""
         part, precision = self.batch(step), self.precision
         with nullcontext() if precision is None else precision.autocast(self.device):
-            loss = self._loss(self.model(part.x, part.lengths), part.y)
+            loss = self.objective.loss(self.model(part.x, part.lengths), part.y)
         self.optimizer.zero_grad(set_to_none=True)
         scale = 1.0 if precision is None else precision.scale
         if self.probe is not None:
@@ -355,21 +355,6 @@ class Trainer:
             curves["penalty"] = sum(penalty.penalty(self.bound) for penalty in self.penalising)
         return True, curves
 
-    def _loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Mean data loss over the batch; mse of classes is against one-hot labels, over cases and classes."""
-        if self.target == "value":
-            return functional.mse_loss(outputs, y)
-        if self.plan.experiment.loss == "cross_entropy":
-            return functional.cross_entropy(outputs.flatten(0, -2), y.flatten(), ignore_index=IGNORED)
-        return functional.mse_loss(outputs, functional.one_hot(y, self.classes).to(outputs.dtype))
-
-    def _right(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """(what counts for the metric, out of how much): right labels, or of values the squared error and its count."""
-        if self.target == "value":
-            return torch.stack([(outputs - y).double().square().sum(), outputs.new_tensor(y.numel()).double()])
-        known = y != IGNORED
-        return torch.stack([((outputs.argmax(dim=-1) == y) & known).sum().double(), known.sum().double()])
-
     def _judge(self, seen: StepRecord) -> None:
         """``stop_when``: so many non-finite steps in a row, or a loss above."""
         stop_when = self.plan.stop_when
@@ -391,18 +376,11 @@ class Trainer:
         for chosen in torch.split(torch.arange(len(part), device=self.device), EVALUATED_AT_ONCE):
             some = part.take(chosen)
             outputs = self.model(some.x, some.lengths)
-            right, counted = self._right(outputs, some.y)
-            sums += torch.stack([self._loss(outputs, some.y).double() * counted, right, counted])
+            right, counted = self.objective.right(outputs, some.y)
+            sums += torch.stack([self.objective.loss(outputs, some.y).double() * counted, right, counted])
         self.model.train()
         loss, right_sum, count = sums.tolist()
-        return loss / count, self._metric(right_sum / count, part)
-
-    def _metric(self, mean: float, part: Part) -> float:
-        """Accuracy is the mean; R² = 1 − squared error / variance of the values, NaN where they do not vary."""
-        if self.target != "value":
-            return mean
-        variance = float((part.y.double() - part.y.double().mean(0)).square().mean())
-        return 1.0 - mean / variance if variance > 0 else math.nan
+        return loss / count, self.objective.metric(right_sum / count, part)
 
     def result(self, steps_done: int, seconds: float) -> RunResult:
         validation_loss = self._evaluate(self.validation_part)[0] if len(self.validation_part) else None

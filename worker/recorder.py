@@ -28,8 +28,8 @@ FLUSH_S = 1.0
 MAX_PENDING = 20
 
 
-class LeaseLost(Exception):  # noqa: N818 -- not an error of this worker: another one has the run
-    """The run is no longer ours: stop, and write nothing."""
+class LeaseLostError(Exception):
+    """Another worker has the run: stop, and write nothing."""
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Recorder:
                 self._writer.go_on(self._open_first, stored)
 
     def add(self, record: StepRecord) -> None:
-        """Keep a record; LeaseLost where a write finds the lease void."""
+        """Keep a record; LeaseLostError where a write finds the lease void."""
         self._open.append(record)
         self.loss = record.loss
         if len(self._open) == CHUNK_RECORDS:
@@ -86,18 +86,18 @@ class Recorder:
         with self.database.begin() as session:
             self.write(session, step)
             if checkpoint is not None and not runs.keep_checkpoint(session, self.lease, checkpoint):
-                raise LeaseLost
+                raise LeaseLostError
             # Last: it locks the experiment, for which the workers of its other runs wait.
             events.tell_progress(session, self.lease.experiment_id, self.lease.run_id, self.loss)
 
     def write(self, session: Session, step: int, *, ended: bool = False) -> None:
-        """Beat and write in the caller's transaction. LeaseLost, and nothing written, where the lease is void.
+        """Beat and write in the caller's transaction. LeaseLostError, and nothing written, where the lease is void.
 
         ``ended``: these are the run's last records.
         """
         began = time.monotonic()
         if not runs.beat(session, self.lease, self.lease_s, step=step + 1):
-            raise LeaseLost
+            raise LeaseLostError
         if self.chance_level is not None:
             runs.keep_chance_level(session, self.lease, self.chance_level)
         blocks = [*self._sealed, self._block()] if self._open else self._sealed

@@ -78,5 +78,5 @@ def run(run_id: str) -> None:
     """Claim the run, train it, store what was seen. A second message for one run finds it taken."""
     if _workshop is None:
         open_workshop()
-    assert _workshop is not None  # noqa: S101 -- opened above at the latest
+    assert _workshop is not None  # opened above at the latest
     _workshop.carry_out(uuid.UUID(run_id))

@@ -133,7 +133,7 @@ class Warden:
         return longest > self.deaf_s and self._broker_answers()
 
     def _broker_answers(self) -> bool:
-        assert self.settings.redis_url is not None  # noqa: S101 -- the Celery app has seen to it
+        assert self.settings.redis_url is not None  # the Celery app has seen to it
         broker = redis.Redis.from_url(self.settings.redis_url.get_secret_value(), socket_timeout=LOOK_S)
         try:
             return bool(broker.ping())
@@ -157,7 +157,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, and the warden ends after it
     logs.configure()
     settings = Settings()
-    assert settings.database_url is not None  # noqa: S101 -- as above
+    assert settings.database_url is not None  # as above
     database = Database(settings.database_url.get_secret_value(), pool_size=1, max_overflow=0)
     Warden(psutil.Process(int(sys.argv[1])), database, settings).keep_looking()
 

@@ -105,12 +105,12 @@ def install(app: FastAPI) -> None:
 
 
 def _on_http_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 -- registered for it
+    assert isinstance(error, HTTPException)  # registered for it
     return error_response(error, request.url.path)
 
 
 def _on_invalid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for it
+    assert isinstance(error, RequestValidationError)  # registered for it
     found = error.errors()
     errors = from_pydantic(found, error.body)
     if any(one["loc"][0] == "path" for one in found):
@@ -120,13 +120,13 @@ def _on_invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 def _on_spec_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, SpecError)  # noqa: S101 -- registered for it
+    assert isinstance(error, SpecError)  # registered for it
     errors = [from_spec(problem) for problem in error.problems]
     return problem_response(422, _in_one_line(errors), request.url.path, errors)
 
 
 def _on_refusal(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RefusalError)  # noqa: S101 -- registered for it
+    assert isinstance(error, RefusalError)  # registered for it
     problem = FieldProblem(field=error.field, value=error.value, message=error.message, allowed=error.allowed)
     return problem_response(error.status, str(error), request.url.path, [problem])
 

@@ -64,7 +64,7 @@ def _line(layers: Sequence[ProfileLayer], x: Axis, y: Axis) -> str:
 
 
 def _point(x: float, y: Axis, estimate: Estimate, low: float, high: float) -> str:
-    assert estimate.mean is not None  # noqa: S101 -- asked only of estimates that have one
+    assert estimate.mean is not None  # asked only of estimates that have one
     interval = ""
     if estimate.low is not None and estimate.high is not None:
         top, bottom = y(min(estimate.high, high)), y(max(estimate.low, low))

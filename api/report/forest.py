@@ -120,7 +120,8 @@ def primary(variant: VariantComparison) -> Estimate | None:
 
 
 def _forest_row(variant: VariantComparison, estimate: Estimate, metric: str, x: Axis, y: float) -> str:
-    assert estimate.mean is not None and variant.versus_baseline is not None  # noqa: S101, PT018 -- by primary()
+    assert estimate.mean is not None  # by primary()
+    assert variant.versus_baseline is not None
     what = "share that trains" if variant.versus_baseline.primary == "success_difference" else metric
     mark = _mark(x, y, estimate.mean, (estimate.low, estimate.high), "measured")
     return _named(variant, y) + mark + _text(WORDS, y + 4, f"{what} {in_words(estimate, '+.3g')}")

@@ -50,7 +50,7 @@ def render(
     title, metric = escape(experiment.name), comparison.metric
     outcomes, drawn = reached(comparison.variants, metric), forest(comparison.variants, metric)
     below = caption(comparison.variants, metric)
-    answer = answer_of(comparison.variants, metric, experiment.spec.optimizer)
+    answer = answer_of(comparison.variants, metric, experiment.spec.optimizer, comparison.causes)
     parts = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         f'<meta name="viewport" content="width=device-width"><title>{title} – Gradient Clinic</title>',

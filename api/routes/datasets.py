@@ -25,7 +25,7 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
     "schema": {
         "type": "object",
-        "properties": {"features": {"type": "string"}, "form": {"type": "string"}},
+        "properties": {"features": {"type": "string"}, "form": {"type": "string"}, "task": {"type": "string"}},
         "additionalProperties": {"type": "string", "format": "binary"},
     }
 }

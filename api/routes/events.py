@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Header, Query
 from fastapi.concurrency import run_in_threadpool
-from prometheus_client import Gauge
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -22,7 +21,7 @@ from api.changes import Changes
 from api.dependencies import CallerDep, ChangesDep, DatabaseDep, StreamsDep
 from api.http.bodies import StrictRoute
 from api.http.callers import Caller
-from api.http.sse import STILL_HERE, EventStream, event
+from api.http.sse import STILL_HERE, EventStream, Streams, event
 from api.views.experiments import EVENTS, EndEvent, EventData
 from models.runs import events
 from models.runs.events import News, Told
@@ -30,12 +29,6 @@ from models.storage.database import Database
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
-
-SWEEP_S = 5.0
-"""Look without being woken: a lost NOTIFY costs this, never an event. As often a silent stream shows that it lives."""
-PACE_S = 0.1
-"""Between two looks of a stream, so that many workers that write at once cost few of them."""
-BATCH = 500
 
 Number = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, lt=2**63, description="Go on after this number.")]
 Asked = Annotated[int | None, Query(ge=0, lt=2**63, description="The same, where headers cannot be set.")]
@@ -78,14 +71,15 @@ async def follow(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
 
 
 async def _told(
-    database: Database, changes: Changes, streams: Gauge, experiment_id: uuid.UUID, number: int
+    database: Database, changes: Changes, streams: Streams, experiment_id: uuid.UUID, number: int
 ) -> AsyncGenerator[str, None]:
-    with streams.track_inprogress(), changes.watch(str(experiment_id)) as changed:
+    pace = streams.pace
+    with streams.open.track_inprogress(), changes.watch(str(experiment_id)) as changed:
         while not changes.released:
             changed.clear()
             looked_at = time.monotonic()
             try:
-                news = await run_in_threadpool(_look, database, experiment_id, number)
+                news = await run_in_threadpool(_look, database, experiment_id, number, pace.batch)
             except (OperationalError, PoolTimeoutError) as error:
                 # The client would have to ask again and again, and be refused; here it waits.
                 log.warning("a stream waits for the database", error=str(error))
@@ -97,24 +91,24 @@ async def _told(
                     # In one piece: a long story would else keep the loop busy with sending.
                     yield "".join(_as_sent(told) for told in news.events)
                     number = news.events[-1].number
-                if len(news.events) == BATCH:
+                if len(news.events) == pace.batch:
                     continue
                 if news.state.is_finished:
                     yield event("end", EndEvent(reason="ended", state=news.state))
                     return
-            if not await _woken(changed):
+            if not await _woken(changed, pace.sweep_s):
                 yield STILL_HERE
-            await asyncio.sleep(looked_at + PACE_S - time.monotonic())
+            await asyncio.sleep(looked_at + pace.between_s - time.monotonic())
 
 
 def _as_sent(told: Told) -> str:
     return event(told.kind, EVENTS[told.kind].model_validate(told.data), told.number)
 
 
-async def _woken(changed: asyncio.Event) -> bool:
+async def _woken(changed: asyncio.Event, sweep_s: float) -> bool:
     """Whether there was a change before the sweep was due."""
     try:
-        async with asyncio.timeout(SWEEP_S):
+        async with asyncio.timeout(sweep_s):
             return await changed.wait()
     except TimeoutError:
         return False
@@ -127,6 +121,6 @@ def _start(database: Database, caller: Caller, experiment_id: uuid.UUID, asked: 
         return asked if asked <= events.last_number(session, experiment_id) else 0
 
 
-def _look(database: Database, experiment_id: uuid.UUID, number: int) -> News | None:
+def _look(database: Database, experiment_id: uuid.UUID, number: int, most: int) -> News | None:
     with database.begin() as session:
-        return events.news(session, experiment_id, number, BATCH)
+        return events.news(session, experiment_id, number, most)

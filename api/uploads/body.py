@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -15,11 +15,15 @@ from starlette.requests import ClientDisconnect
 
 from api.http.errors import ApiError
 from api.refusals import invalid
-from api.uploads.parts import Form, Part
+from api.uploads.parts import Form, Part, Task
 from models.specs.uploaded import NAME
 
 Features = Literal["log_mel", "raw"]
-_FORM_FIELDS: dict[str, tuple[str, ...]] = {"features": ("log_mel", "raw"), "form": ("vector", "image", "sequence")}
+_FORM_FIELDS: dict[str, tuple[str, ...]] = {
+    "features": ("log_mel", "raw"),
+    "form": ("vector", "image", "sequence"),
+    "task": ("classification", "regression"),
+}
 _MOST_FILES, _MOST_FIELDS, _LONGEST_FIELD = 8, 8, 1024
 
 
@@ -30,6 +34,7 @@ class Upload:
     parts: list[Part]
     features: Features
     form: Form | None
+    task: Task | None
 
 
 async def _upload(
@@ -39,6 +44,9 @@ async def _upload(
         Features, Query(description="Of recordings: 40 log mel bands, or 10 ms of samples.")
     ] = "log_mel",
     form: Annotated[Form | None, Query(description="What a case is, where the axes leave it open.")] = None,
+    task: Annotated[
+        Task | None, Query(description="Whether y are labels or amounts; by default text and whole numbers are labels.")
+    ] = None,
 ) -> AsyncIterator[Upload]:
     """The files vanish with the request; the gate counts what comes in."""
     if re.fullmatch(NAME, name) is None:
@@ -46,13 +54,13 @@ async def _upload(
     try:
         if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             async with _of_form(request) as (parts, fields):
-                said = {"features": features, "form": form} | fields
-                yield Upload(parts, cast("Features", said["features"]), cast("Form | None", said["form"]))
+                said = {"features": features, "form": form, "task": task} | fields
+                yield Upload(parts, **cast("Any", said))
         else:
             with tempfile.TemporaryFile() as file:
                 async for chunk in request.stream():
                     await run_in_threadpool(file.write, chunk)
-                yield Upload([Part("body", file)], features, form)
+                yield Upload([Part("body", file)], features, form, task)
     except ClientDisconnect as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, "the connection ended before the body did") from error
 

@@ -1,22 +1,21 @@
 """What every data set must be before it is kept, whatever it came as; and the one form in which it is kept.
 
-Inputs become bytes or float32, labels 0 to classes − 1, sequences are cut at the longest and zero behind each end.
+Inputs become bytes or float32, labels 0 to classes − 1, amounts float32; sequences are cut at the longest and zero
+behind each end.
 All that headers tell is checked before any array is read: types, shapes, counts, and sizes unpacked and as kept.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from api.refusals import invalid, too_large
-from api.uploads.parts import Announced, AnyArray, Form, RawSet, check_kept, check_numbers
-from models.specs.bounds import MOST_CLASSES
-
-Labels = npt.NDArray[np.int64]
+from api.uploads.parts import Announced, AnyArray, Form, RawSet, Task, check_kept, check_numbers
+from api.uploads.targets import Labels, check_targets, read_targets, task_of
 
 _AXES: dict[Form, str] = {
     "vector": "(cases, features)",
@@ -25,10 +24,7 @@ _AXES: dict[Form, str] = {
 }
 _NUMBERS = "biuf"
 _MOST_CHANNELS = 4
-LONGEST_NAME = 200
 _STEP = 1 << 20
-_STRETCH_BYTES = 1 << 24
-_LAST_CODE_POINT, _SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +37,8 @@ class Facts:
     form: Form
     varying_length: bool
     format: str
+    task: Task
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class CheckedSet:
     """A data set that may be kept."""
 
     x: AnyArray
-    y: Labels
+    y: AnyArray
     lengths: Labels | None
     facts: Facts
     class_names: list[str] | None
@@ -78,17 +76,20 @@ class CheckedSet:
         }
 
 
-def checked(raw: RawSet, form: Form | None, limit: int) -> CheckedSet:
-    """``form`` decides where the axes do not. 422 for what cannot be, 413 for what is too much."""
+def checked(raw: RawSet, form: Form | None, asked: Task | None, limit: int) -> CheckedSet:
+    """``form`` decides where the axes do not, and ``asked`` what ``y`` is. 422 for what cannot be, 413 for what is too
+    much.
+    """
     _check_unpacked(raw, limit)
-    cases = _check_counts(raw)
+    task = task_of(raw, asked)
+    cases = _check_counts(raw, {1, 2} if asked == "regression" else {1})
     form = form or _form_of(raw)
     kept = _kept_type(raw.x)
-    _check_labels(raw.y)
+    check_targets(raw.y, task)
     _check_lengths(raw, form, cases)
     _check_shape(raw.x[0], form)
     _check_kept(raw, cases, kept, limit)
-    y, classes, names = _labels(raw)
+    targets = read_targets(raw, task, asked)
     lengths = _lengths(raw)
     x = _inputs(raw.x, kept, form, None if lengths is None else int(lengths.max()))
     if lengths is not None:
@@ -97,7 +98,8 @@ def checked(raw: RawSet, form: Form | None, limit: int) -> CheckedSet:
         lengths = None  # nothing varies
     _check_finite(x)
     shape = tuple(int(size) for size in x.shape[1:])
-    return CheckedSet(x, y, lengths, Facts(cases, shape, classes, form, lengths is not None, raw.format), names)
+    facts = Facts(cases, shape, targets.classes, form, lengths is not None, raw.format, task, targets.note)
+    return CheckedSet(x, targets.y, lengths, facts, targets.names)
 
 
 def _check_unpacked(raw: RawSet, limit: int) -> None:
@@ -108,13 +110,17 @@ def _check_unpacked(raw: RawSet, limit: int) -> None:
         raise too_large(largest.where, message, limit)
 
 
-def _check_counts(raw: RawSet) -> int:
-    """How many cases there are; every part has a label for each of its own, and cases as in the first part."""
+def _check_counts(raw: RawSet, axes: set[int]) -> int:
+    """How many cases there are; every part has a label for each of its own, and cases as in the first part. ``y`` has
+    one of so many ``axes``: one-hot labels, taken for amounts, would train as something else than was meant.
+    """
     first = raw.x[0]
     for x, y in zip(raw.x, raw.y, strict=True):
-        if not x.shape or len(y.shape) != 1:
+        is_none = not x.shape or len(y.shape) not in axes or 0 in y.shape[1:]
+        if is_none or y.shape[1:] != raw.y[0].shape[1:]:
             message = f"the inputs have the shape {x.shape}, and the labels {y.shape}"
-            raise invalid(y.where, message, list(y.shape), "(cases,): one whole number or text for each case")
+            allowed = "(cases,): one number or text for each case; with task=regression also (cases, outputs)"
+            raise invalid(y.where, message, list(y.shape), allowed)
         if x.shape[0] != y.shape[0]:
             message = f"{x.shape[0]} cases, and {y.shape[0]} labels in {y.where}"
             raise invalid(x.where, message, x.shape[0], "a label for each case")
@@ -145,18 +151,6 @@ def _kept_type(parts: Sequence[Announced]) -> npt.DTypeLike:
     return np.uint8 if all(are_bytes) else np.float32
 
 
-def _check_labels(parts: Sequence[Announced]) -> None:
-    for part in parts:
-        if part.dtype.kind not in "biuU":
-            raise invalid(part.where, "labels are whole numbers or text", str(part.dtype)[:100], ["integers", "text"])
-        if part.dtype.kind == "U" and part.dtype.itemsize > 4 * LONGEST_NAME:
-            message = f"the labels have room for {part.dtype.itemsize // 4:,} characters"
-            raise invalid(part.where, message, part.dtype.itemsize // 4, f"1 to {LONGEST_NAME} characters")
-    if len({part.dtype.kind == "U" for part in parts}) > 1:
-        given = [str(part.dtype) for part in parts]
-        raise invalid("y", "the labels of one part are text, and of the other numbers", given, "one kind in all parts")
-
-
 def _check_lengths(raw: RawSet, form: Form, cases: int) -> None:
     if raw.lengths and form != "sequence":
         raise invalid("lengths", f"a {form} has no length", allowed="form=sequence, or no lengths")
@@ -173,74 +167,10 @@ def _check_shape(first: Announced, form: Form) -> None:
 
 
 def _check_kept(raw: RawSet, cases: int, kept: npt.DTypeLike, limit: int) -> None:
-    numbers = sum(part.size for part in raw.x)
+    numbers, itemsize = sum(part.size for part in raw.x), np.dtype(kept).itemsize
     check_numbers(numbers, f"{cases:,} cases of {raw.x[0].shape[1:]}")
-    check_kept(numbers, np.dtype(kept).itemsize, cases, limit)
-
-
-def _labels(raw: RawSet) -> tuple[Labels, int, list[str] | None]:
-    """(labels from 0, classes, their names where they came as text). Text is numbered in its order."""
-    names = raw.class_names
-    if raw.y[0].dtype.kind == "U":
-        y, names = _from_text(raw.y)
-    else:
-        y = np.concatenate([_from_numbers(part) for part in raw.y])
-    _check_names(names)
-    low, high = int(y.min()), int(y.max())
-    if low == high:
-        raise invalid("y", "all cases have one label", low, "at least 2 classes")
-    return y, high + 1, names
-
-
-def _from_numbers(part: Announced) -> Labels:
-    y = part.read()
-    for wrong in (int(y.min()), int(y.max())) if len(y) else ():
-        if not 0 <= wrong < MOST_CLASSES:
-            where = f"{part.where}[{int(np.argmax(y == wrong))}]"
-            raise invalid(where, "no class has this number", wrong, f"0 to {MOST_CLASSES - 1:,}")
-    return y.astype(np.int64)
-
-
-def _from_text(parts: Sequence[Announced]) -> tuple[Labels, list[str]]:
-    """In stretches: sorting all labels at once would take many times their size."""
-    stretches: list[tuple[Labels, list[str]]] = []
-    names: set[str] = set()
-    for part in parts:
-        for stretch in _stretches(part.read()):
-            _check_text(stretch, part.where)
-            found, numbers = np.unique(stretch, return_inverse=True)
-            stretches.append((numbers.astype(np.int64), [str(name) for name in found.tolist()]))
-            names.update(stretches[-1][1])
-            if len(names) > MOST_CLASSES:
-                message = f"there are more than {MOST_CLASSES:,} different labels"
-                raise invalid(part.where, message, allowed=f"at most {MOST_CLASSES:,}")
-    ordered = sorted(names)
-    place = {name: number for number, name in enumerate(ordered)}
-    numbered = [np.array([place[name] for name in found], np.int64)[numbers] for numbers, found in stretches]
-    return np.concatenate(numbered), ordered
-
-
-def _stretches(array: AnyArray) -> Iterator[AnyArray]:
-    rows = max(1, _STRETCH_BYTES // array.dtype.itemsize)
-    for start in range(0, len(array), rows):
-        yield array[start : start + rows]
-
-
-def _check_text(text: AnyArray, where: str) -> None:
-    """numpy keeps any number as a character; Python comes down on what is none, and UTF-8 cannot write a half one."""
-    codes = text.view(np.uint32)
-    low, high = _SURROGATES
-    wrong = (codes > _LAST_CODE_POINT) | ((codes >= low) & (codes <= high))
-    if wrong.any():
-        message = f"a label is no text: it holds 0x{int(codes[np.argmax(wrong)]):X}, which is no character"
-        raise invalid(where, message, allowed="Unicode without surrogates")
-
-
-def _check_names(names: list[str] | None) -> None:
-    if names is not None:
-        wrong = next((name for name in names if not name or len(name) > LONGEST_NAME or "\0" in name), None)
-        if wrong is not None:
-            raise invalid("y", "no class has this name", wrong[:LONGEST_NAME], f"1 to {LONGEST_NAME} characters")
+    # One label a case is counted anyway; amounts may be as many as they like.
+    check_kept(numbers + sum(part.size - part.shape[0] for part in raw.y) * 4 // itemsize, itemsize, cases, limit)
 
 
 def _lengths(raw: RawSet) -> Labels | None:
@@ -272,7 +202,7 @@ def _inputs(parts: Sequence[Announced], kept: npt.DTypeLike, form: Form, longest
         with np.errstate(all="ignore"):
             x[at : at + len(read)] = read
         at += len(read)
-    assert x is not None  # noqa: S101 -- a set has parts
+    assert x is not None  # a set has parts
     return x
 
 

@@ -38,7 +38,7 @@ def _limit(kind: int, most: int) -> None:
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
     parts = [Part(name, cast("BinaryIO", os.fdopen(number, "rb"))) for name, number in job["parts"]]
     try:
-        found = read(parts, job["limit"], job["features"], job["form"])
+        found = read(parts, job["limit"], job["features"], job["form"], job["task"])
         told = found.told()
     except RefusalError as refusal:
         return {"refused": _words(refusal)}

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from api.refusals import invalid, too_large
-from api.uploads.checks import LONGEST_NAME
 from api.uploads.parts import AnyArray, Part, RawSet, check_kept, check_numbers, held
+from api.uploads.targets import LONGEST_NAME
 from models.specs.bounds import MOST_CLASSES
 
 COLUMNS = ["features", "label"]
@@ -169,8 +169,8 @@ class _Names:
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             self._are_text = True
             return self._of_text(column)
-        if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
-            raise invalid("label", f"its type is {str(column.type)[:100]}", allowed=["whole numbers", "text"])
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+            raise invalid("label", f"its type is {str(column.type)[:100]}", allowed=["numbers", "text"])
         plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         return np.asarray(_without_null(plain).to_numpy(zero_copy_only=False)).copy()
 

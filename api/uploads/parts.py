@@ -12,6 +12,7 @@ from api.refusals import invalid, too_large
 
 AnyArray = npt.NDArray[Any]
 Form = Literal["vector", "image", "sequence"]
+Task = Literal["classification", "regression"]
 MOST_NUMBERS = 64_000_000
 """Inputs of a whole set, padding counted: MNIST has 55 million. Training standardises them in memory."""
 # Far beyond every limit on bytes, and their product fits what numpy multiplies in.

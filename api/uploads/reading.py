@@ -106,6 +106,7 @@ async def _told(upload: Upload, limit: int, arrays: dict[str, BinaryIO]) -> dict
             "limit": limit,
             "features": upload.features,
             "form": upload.form,
+            "task": upload.task,
             "memory_bytes": memory_bytes(limit),
             "cpu_s": _CPU_S,
         }

@@ -6,17 +6,17 @@ from contextlib import ExitStack
 from api.refusals import invalid, unknown
 from api.uploads import archive, idx
 from api.uploads.checks import CheckedSet, checked
-from api.uploads.parts import Form, Part, RawSet
+from api.uploads.parts import Form, Part, RawSet, Task
 
 PARQUET, ARROW_FILE, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 
 
-def read(parts: Sequence[Part], limit: int, features: str, form: Form | None) -> CheckedSet:
+def read(parts: Sequence[Part], limit: int, features: str, form: Form | None, task: Task | None = None) -> CheckedSet:
     """The data set, checked; RefusalError for what is none. ``limit``: bytes that all of it may have, as it comes,
     unpacked, and as it is kept.
     """
     with ExitStack() as opened:
-        return checked(_raw(parts, limit, features, opened), form, limit)
+        return checked(_raw(parts, limit, features, opened), form, task, limit)
 
 
 def _raw(parts: Sequence[Part], limit: int, features: str, opened: ExitStack) -> RawSet:

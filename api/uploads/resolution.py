@@ -4,15 +4,17 @@ from sqlalchemy.orm import Session
 
 from api.http.callers import Caller
 from models.specs.base import Problem, SpecError
-from models.specs.experiment import ExperimentSpec
+from models.specs.experiment import ExperimentSpec, usual_loss
 from models.specs.uploaded import UploadedSpec
 from models.storage import uploads
+from models.storage.tables import Dataset
 
 _SHOWN = 50
 
 
 def resolved(session: Session, caller: Caller, spec: ExperimentSpec) -> ExperimentSpec:
-    """With version and facts as they are stored, whatever the client said of them. SpecError where there is none.
+    """With version and facts as they are stored, whatever the client said of them, and the loss that is usual for such
+    targets where none was asked for. SpecError where there is none, or where it cannot be read as the spec's task.
 
     The version cannot be deleted before the transaction ends.
     """
@@ -22,8 +24,23 @@ def resolved(session: Session, caller: Caller, spec: ExperimentSpec) -> Experime
     row = uploads.held(session, caller.owner, asked.name, asked.version)
     if row is None:
         raise SpecError(_unknown(session, caller, asked))
+    if (problem := _other_task(asked, row)) is not None:
+        raise SpecError(problem)
     known = asked.model_copy(update={"version": row.version, "known": row.facts})
-    return spec.model_copy(update={"dataset": known})
+    loss = spec.loss if "loss" in spec.model_fields_set else usual_loss(known)
+    return spec.model_copy(update={"dataset": known, "loss": loss})
+
+
+def _other_task(asked: UploadedSpec, row: Dataset) -> Problem | None:
+    """Why data that were read for one task cannot be had for the other; None where they can."""
+    if asked.task in {None, row.facts.task}:
+        return None
+    if asked.task == "classification":
+        message = f"{asked.name} holds amounts, which are no labels"
+        return Problem("dataset.task", asked.task, message, "regression, or data sent with task=classification")
+    if row.class_names is not None:
+        return Problem("dataset.task", asked.task, f"the labels of {asked.name} are text", "classification")
+    return None
 
 
 def _unknown(session: Session, caller: Caller, asked: UploadedSpec) -> Problem:

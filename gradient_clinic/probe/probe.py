@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from gradient_clinic.probe.points import Loop, Point, find_points
 from gradient_clinic.probe.states import gradient_of, over_steps, state_norms
 from gradient_clinic.signals import SIGNALS
 
-Where = Literal["forward", "backward"]
 _SCALED = [SIGNALS.index(one) for one in ("activation_gradient_rms", "weight_gradient_norm", "weight_gradient_max")]
 """What a factor of the loss multiplies."""
 LARGE = 2**14
@@ -38,14 +37,8 @@ def _nothing() -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class FirstNonfinite:
-    layer: str
-    where: Where
-
-
-@dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step: an array per signal in ``SIGNALS``' order (layers in forward order, the output last), and the curves.
+    """One step: an array per name of ``SIGNALS`` (layers in forward order, the output last), and the curves.
 
     ``update_ratio`` is NaN where no update followed. ``gradient_norm`` is over all parameters of the model; the total
     and the clipped one equal it unless the caller says otherwise. Other curves that the caller did not give are NaN.
@@ -76,15 +69,6 @@ class StepRecord:
     step_seconds: float = math.nan
     loss_scale: float = 1.0
     overhead_seconds: float = 0.0
-
-    @property
-    def first_nonfinite(self) -> FirstNonfinite | None:
-        """The first layer in forward order with a non-finite h, else the first in backward order."""
-        forward = np.flatnonzero(~np.isfinite(self.activation_rms))
-        if forward.size:
-            return FirstNonfinite(self.layers[forward[0]], "forward")
-        backward = np.flatnonzero(self.nonfinite_count > 0)
-        return FirstNonfinite(self.layers[backward[-1]], "backward") if backward.size else None
 
     @property
     def finite(self) -> bool:
@@ -272,9 +256,18 @@ class Probe:
             curves["gradient_norm"] /= self.loss_scale
         curves.setdefault("total_gradient_norm", curves["gradient_norm"])
         curves.setdefault("clipped_gradient_norm", curves["total_gradient_norm"])
-        fields: tuple[Any, ...] = (self._step - 1, self._layers, *matrix, self._times, *states)
+        signals: dict[str, Any] = dict(zip(SIGNALS, matrix, strict=True))
         curves["overhead_seconds"] = self.overhead_seconds + time.perf_counter() - began
-        return StepRecord(*fields, **curves)
+        rms, gradient_rms = states
+        return StepRecord(
+            self._step - 1,
+            self._layers,
+            times=self._times,
+            state_rms=rms,
+            state_gradient_rms=gradient_rms,
+            **signals,
+            **curves,
+        )
 
     def _forget(self) -> None:
         self.meter.forget()

@@ -19,6 +19,14 @@ class Setup:
     ``activation``: of the first layer that has one, the output aside. ``positions``: the most pixels or steps over
     which a readout may spread δ. ``loss_above``: the loss that stops a run. ``predicted_gain``: theory's G of the
     network, of the axis (depth or time) where it is furthest from 0.
+
+    ``equal_units``: layers whose units all start with the same weights, and are not meant to. ``first_layer_gain``: rms
+    h of the first layer over the rms of the inputs, √σw²; None under a norm and where it does not meet the inputs.
+    ``weight_gains``: of every hidden layer with a bounded φ and no norm its √σw², and that which keeps signals in size.
+    ``told_apart``, ``alike``: by theory, in the last hidden layer, what dropout leaves of the difference between two
+    cases, and without dropout their correlation. ``bare_stream``: a residual stream meets the output without a norm.
+    ``post_norm_blocks``: blocks of a transformer that normalise after the sum. ``warm_up``: steps over which the rate
+    rises. ``values``: the targets are numbers, and the loss their squared error.
     """
 
     activation: Activation | None = None
@@ -27,6 +35,15 @@ class Setup:
     batch_size: int = 1
     loss_above: float | None = None
     predicted_gain: float | None = None
+    equal_units: tuple[str, ...] = ()
+    first_layer_gain: float | None = None
+    weight_gains: tuple[tuple[str, float, float], ...] = ()
+    told_apart: float | None = None
+    alike: float | None = None
+    bare_stream: bool = False
+    post_norm_blocks: int = 0
+    warm_up: int = 0
+    values: bool = False
 
 
 @dataclass(frozen=True)  # without slots: what several rules ask is computed once

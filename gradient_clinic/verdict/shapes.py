@@ -128,7 +128,7 @@ class Measured(Exact):
         return self.trained == "yes"
 
 
-RULES: Final = "4"
+RULES: Final = "5"
 
 
 RunKind = Literal[
@@ -140,13 +140,22 @@ Kind = Literal[RunKind, "mixed"]
 
 
 Cause = Literal[
+    "symmetric_weights",
+    "input_scale",
+    "target_scale",
     "initialisation",
     "saturating_activation",
+    "dropout_noise",
+    "missing_norm",
+    "post_norm_at_depth",
     "learning_rate",
     "dead_units",
     "depth_without_skip",
     "batch_norm_at_depth",
+    "exploding_over_time",
     "numeric_range",
+    "class_imbalance",
+    "too_few_steps",
     "no_gradient_cause_found",
 ]
 
@@ -173,12 +182,15 @@ class Evidence(Finite):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Finite):
-    """A remedy of the catalogue with a reason, and as a spec to paste. ``predicted_gain``: theory's G with it."""
+    """A remedy of the catalogue with a reason, and as a spec to paste. ``predicted_gain``: theory's G with it;
+    ``direction``: where its value lies beside that of the run.
+    """
 
     remedy: str
     why: str
     spec: Mapping[str, object]
     predicted_gain: float | None = None
+    direction: Literal["lower", "higher"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,11 +30,13 @@ def steps_words(steps: tuple[int, int] | None) -> str:
     return f"step {first}" if first == last else f"steps {first} to {last}"
 
 
-def layers_words(layers: Sequence[str]) -> str:
-    """The one layer that a run names, or those of the single seeds."""
+def layers_words(layers: Sequence[str], *, all_of_them: bool = False) -> str:
+    """The one layer that a run names, or those of the single seeds; or all that every run names."""
     *others, last = layers
     if not others:
         return last
+    if all_of_them:
+        return f"{', '.join(others[:MOST_NAMED])}{' …' * (len(others) > MOST_NAMED)} and {last}"
     if len(others) < MOST_NAMED:
         return f"{', '.join(others)} or {last}, by seed"
     return f"{', '.join(others[:MOST_NAMED])} or one of {len(others) + 1 - MOST_NAMED} more, by seed"

@@ -275,7 +275,14 @@ class Layout:
 
 def _silent(init: InitSpec) -> bool:
     """Whether it draws zeros only."""
-    return (init.kind == "normal" and init.std == 0.0) or (init.kind == "gaussian" and init.weight_variance == 0.0)
+    match init.kind:
+        case "normal":
+            return init.std == 0.0
+        case "gaussian":
+            return init.weight_variance == 0.0
+        case "constant":
+            return init.value == 0.0
+    return False
 
 
 def _article(form: str) -> str:

@@ -59,6 +59,8 @@ def _reason(plan: Plan, remedy: RemedySpec) -> str:
         return said
     if remedy.kind == "standardise":
         return "tokens are not scaled" if _of_tokens(plan) else "the data are so already"
+    if remedy.kind == "standardise_targets":
+        return "the targets are so already"
     if remedy.kind in {"learning_rate", "optimizer", "momentum"}:
         return IN_TRAINING if plan.steps == 0 else "the optimiser is so already"
     return "the network is so already"

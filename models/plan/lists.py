@@ -146,7 +146,7 @@ class _List:
         self.unactivated(name, norm, activation)
         if isinstance(item, EmbeddingItem):
             return layout.embed(name, item.width, role, item.init)
-        assert isinstance(item, RecurrentItem)  # noqa: S101 -- the last kind that has weights
+        assert isinstance(item, RecurrentItem)  # the last kind that has weights
         layout.need("sequence", f"the recurrent layer {name!r}", "a sequence, or an embedding before it")
         return recur(layout, name, item.cell, item.width, recurrent_init=item.init)
 

@@ -29,6 +29,7 @@ from models.specs.structural_remedies import (
     SeluRemedy,
     SpectralNormRemedy,
     StandardiseRemedy,
+    StandardiseTargetsRemedy,
     TruncatedBpttRemedy,
     WeightNormRemedy,
 )
@@ -150,6 +151,10 @@ def _standardise(draft: Draft, remedy: StandardiseRemedy) -> Draft:
     return replace(draft, dataset=_changed(draft.dataset, standardise=remedy.how))
 
 
+def _standardise_targets(draft: Draft, _: StandardiseTargetsRemedy) -> Draft:
+    return replace(draft, dataset=_changed(draft.dataset, standardise_targets=True))
+
+
 def _learning_rate(draft: Draft, remedy: LearningRateRemedy) -> Draft:
     return replace(draft, optimizer=_changed(draft.optimizer, learning_rate=remedy.value))
 
@@ -195,6 +200,7 @@ REWRITES: dict[str, Callable[[Draft, Any], Draft]] = {
     "forget_bias": _forget_bias,
     "truncated_bptt": _truncated_bptt,
     "standardise": _standardise,
+    "standardise_targets": _standardise_targets,
     "learning_rate": _learning_rate,
     "optimizer": _optimizer,
     "momentum": _momentum,

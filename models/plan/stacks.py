@@ -145,7 +145,7 @@ class _Stack:
             self.layout.activate(self.previous, alpha_dropout=self.spec.alpha_dropout)
 
     def branch(self, block: _Block) -> None:
-        assert self.skip is not None  # noqa: S101 -- blocks are residual where there are skips
+        assert self.skip is not None  # blocks are residual where there are skips
         stream = self.layout.shape
         scales = branch_scales(self.spec.init, len(block.layers), self.branches)
         inner: list[Role] = ["branch"] * (len(block.layers) - 1)

@@ -6,6 +6,7 @@ The worker builds the tree, theory walks it, ``validate`` counts it; nobody else
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from gradient_clinic.activations import Activation
@@ -274,7 +275,7 @@ def _own_parameters(node: Node) -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is asked of a thousand layers again and again is found once
 class NetworkPlan:
     """The layers in forward order, the output layer last, and the steps of a pass, ``body``, from ``input`` on."""
 
@@ -283,11 +284,18 @@ class NetworkPlan:
     input: Shape
     body: tuple[Node, ...]
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.kind, self.layers, self.input, len(self.body)))
+
     @property
     def parameters(self) -> int:
         return sum(layer.parameters for layer in self.layers) + sum(map(_own_parameters, walk(self.body)))
 
-    @property
+    @cached_property
     def hidden(self) -> tuple[LayerPlan, ...]:
         return tuple(layer for layer in self.layers if layer.role == "hidden")
 
@@ -296,7 +304,7 @@ class NetworkPlan:
         """The layers as the rules of a verdict read them."""
         return tuple(layer.judged for layer in self.layers)
 
-    @property
+    @cached_property
     def recurrent(self) -> tuple[Recur, ...]:
         return tuple(node for node in walk(self.body) if isinstance(node, Recur))
 

@@ -12,7 +12,7 @@ from models.plan.rewrites import Draft, rewrite
 from models.plan.tree import LayerPlan, NetworkPlan, Normalise, walk
 from models.specs.base import Problem, SpecError
 from models.specs.dataset import DatasetSpec, SplitSizes, split_sizes
-from models.specs.experiment import MAX_RUNS, MAX_STEPS, ExperimentSpec, StopWhenSpec
+from models.specs.experiment import MAX_RUNS, MAX_STEPS, ExperimentSpec, StopWhenSpec, loss_problem
 from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
 
@@ -122,10 +122,22 @@ def _normalised_by_batch(network: NetworkPlan) -> bool:
     return any(norm is not None and norm.kind == "batch_norm" for norm in norms)
 
 
+def _check_targets(spec: ExperimentSpec, dataset: DatasetSpec, where: str) -> None:
+    """Here and not in the spec: of uploaded data it is known only now what their targets are."""
+    if dataset.standardise_targets and dataset.facts.target != "value":
+        asked_for = spec.dataset.standardise_targets
+        message = "the targets are classes, which have no mean"
+        field, value = ("dataset.standardise_targets", True) if asked_for else (where, "standardise_targets")
+        raise SpecError(Problem(field, value, message, "data whose target is a value"))
+
+
 def _plan(spec: ExperimentSpec, remedies: tuple[RemedySpec, ...], where: str) -> Plan:
     draft = Draft(spec.network, spec.dataset, spec.optimizer)
     for remedy in remedies:
         draft = rewrite(draft, remedy, where)
+    _check_targets(spec, draft.dataset, where)
+    if (wrong := loss_problem(draft.dataset, spec.loss)) is not None:
+        raise SpecError(wrong)
     network = plan_network_on(draft.network, draft.dataset.facts)
     if network.parameters > MAX_PARAMETERS:
         message = f"the network has {network.parameters:,} parameters"

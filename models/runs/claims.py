@@ -11,6 +11,7 @@ from models.runs.endings import expire
 from models.runs.lease import Checkpoint, Claim, Lease
 from models.runs.writes import CHANGED_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, notify, seconds
 from models.status import State
+from models.storage.database import changed_rows
 from models.storage.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experiment, Run, TraceChunk, TraceRollup
 
 
@@ -125,10 +126,10 @@ def beat(session: Session, lease: Lease, lease_s: float, step: int | None = None
     values: dict[str, Any] = {"lease_until": func.clock_timestamp() + seconds(lease_s)}
     if step is not None:
         values["step"] = func.greatest(Run.step, step)  # of the heart and the recorder either may be ahead
-    beaten = session.execute(update(Run).where(lease.holds()).values(**values))
+    beaten = changed_rows(session, update(Run).where(lease.holds()).values(**values))
     if step is not None:
         notify(session, CHANGED_CHANNEL, lease.experiment_id)
-    return bool(beaten.rowcount)  # type: ignore[attr-defined]
+    return beaten > 0
 
 
 def keep_chance_level(session: Session, lease: Lease, chance_level: float) -> None:
@@ -138,24 +139,22 @@ def keep_chance_level(session: Session, lease: Lease, chance_level: float) -> No
 
 def keep_cadence(session: Session, lease: Lease, every: int) -> bool:
     """Store what the recording budget chose, for this attempt and later ones. False: the lease is void."""
-    kept = session.execute(update(Run).where(lease.holds()).values(trace_every=every))
-    return bool(kept.rowcount)  # type: ignore[attr-defined]
+    return changed_rows(session, update(Run).where(lease.holds()).values(trace_every=every)) > 0
 
 
 def keep_checkpoint(session: Session, lease: Lease, checkpoint: Checkpoint) -> bool:
     """Note where the run can go on, together with the trace up to there. False: the lease is void."""
-    kept = session.execute(
-        update(Run)
-        .where(lease.holds())
-        .values(checkpoint_step=checkpoint.step, checkpoint_epochs=checkpoint.epochs, checkpoint_path=checkpoint.path)
-    )
-    return bool(kept.rowcount)  # type: ignore[attr-defined]
+    place = {
+        "checkpoint_step": checkpoint.step,
+        "checkpoint_epochs": checkpoint.epochs,
+        "checkpoint_path": checkpoint.path,
+    }
+    return changed_rows(session, update(Run).where(lease.holds()).values(**place)) > 0
 
 
 def start_over(session: Session, lease: Lease) -> bool:
     """The checkpoint is of no use: forget it and all that is stored of the run. False: the lease is void."""
-    begun = session.execute(update(Run).where(lease.holds()).values(step=0, **NO_CHECKPOINT))
-    if not begun.rowcount:  # type: ignore[attr-defined]
+    if not changed_rows(session, update(Run).where(lease.holds()).values(step=0, **NO_CHECKPOINT)):
         return False
     _erase_trace(session, lease.run_id, None)
     notify(session, CHANGED_CHANNEL, lease.experiment_id)

@@ -20,6 +20,7 @@ from models.runs.writes import (
     notify,
 )
 from models.status import State, settled
+from models.storage.database import changed_rows
 from models.storage.tables import Attempt, Experiment, Run
 
 _LATE = {"title": "Deadline passed", "detail": "the experiment's deadline passed before the run started"}
@@ -68,12 +69,12 @@ def give_back(session: Session, lease: Lease, reason: str) -> bool:
 def _end(session: Session, lease: Lease, state: State, reason: str, loss: float | None = None, **values: Any) -> bool:
     ended_at = func.clock_timestamp() if state.is_finished else None
     unaffordable = _unaffordable(session, lease, values["device_s"]) if state is State.SUCCEEDED else []
-    ended = session.execute(
+    ended = (
         update(Run)
         .where(lease.holds())
         .values(state=state, lease_token=None, lease_until=None, ended_at=ended_at, **values)
     )
-    if not ended.rowcount:  # type: ignore[attr-defined]
+    if not changed_rows(session, ended):
         return False
     _end_attempts(session, [(lease.run_id, lease.attempt)], reason)
     _stop_unaffordable(session, unaffordable)

@@ -79,7 +79,7 @@ def tried_of(rows: Iterable[Run]) -> list[Tried]:
 
 
 def _tried(row: Run) -> Tried:
-    assert row.learning_rate is not None  # noqa: S101 -- every run of tuning tries one
+    assert row.learning_rate is not None  # every run of tuning tries one
     if row.summary is None:
         return Tried(row.learning_rate, None, diverged=False, device_seconds=row.device_s)
     facts = row.summary.facts

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from models import runs
 from models.status import State
+from models.storage.database import changed_rows
 from models.storage.tables import CurveChunk, CurveRollup, Run, TraceChunk, TraceRollup
 from models.traces.reader import extent
 from models.traces.rollups import CHUNK_RECORDS
@@ -74,5 +75,4 @@ def _delete(
     key = table.__mapper__.primary_key
     chosen = select(*key).where(table.run_id == run_id, table.chunk < full)
     newest = chosen.order_by(table.chunk.desc()).limit(batch_rows)
-    deleted = session.execute(delete(table).where(tuple_(*key).in_(newest)))
-    return int(deleted.rowcount)  # type: ignore[attr-defined]
+    return changed_rows(session, delete(table).where(tuple_(*key).in_(newest)))

@@ -15,6 +15,7 @@ from models.runs.endings import settle
 from models.runs.writes import CANCEL_CHANNEL, CHANGED_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify
 from models.specs.experiment import ExperimentSpec
 from models.status import Phase, State
+from models.storage.database import changed_rows
 from models.storage.tables import Experiment, Run
 
 
@@ -90,12 +91,12 @@ def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
     """Ask an experiment to stop: queued runs end now, running ones between two steps. False if it had ended."""
     cancelled = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.QUEUED)
     session.execute(update(Run).where(among(cancelled)).values(state=State.CANCELLED, ended_at=func.clock_timestamp()))
-    asked = session.execute(
+    asked = (
         update(Experiment)
         .where(Experiment.id == experiment_id, Experiment.state.in_([State.QUEUED, State.RUNNING]))
         .values(cancel_requested_at=func.coalesce(Experiment.cancel_requested_at, func.clock_timestamp()))
     )
-    if not asked.rowcount:  # type: ignore[attr-defined]
+    if not changed_rows(session, asked):
         return False
     notify(session, CANCEL_CHANNEL, experiment_id)
     events.tell_runs(session, experiment_id, cancelled, "cancelled before it started")

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.specs.base import Spec
-from models.specs.dataset import DatasetSpec
+from models.specs.base import Problem, Spec
+from models.specs.dataset import DatasetSpec, Target
 from models.specs.moment import Moment
 from models.specs.networks import NetworkSpec
 from models.specs.optimizer import OptimizerSpec
@@ -22,13 +22,31 @@ TUNING_VALIDATION_FRACTION = 0.1
 Loss = Literal["cross_entropy", "mse"]
 
 
-_LOSS_OF: dict[str, Loss] = {"value": "mse", "class_per_step": "cross_entropy"}
+LOSSES_OF: dict[Target, tuple[Loss, ...]] = {
+    "class": ("cross_entropy", "mse"),
+    "value": ("mse",),
+    "class_per_step": ("cross_entropy",),
+}
+"""By the target of the data, the usual one first."""
+
+
+def usual_loss(dataset: DatasetSpec) -> Loss:
+    return LOSSES_OF[dataset.facts.target][0]
 
 
 def _usual_loss(given: dict[str, Any]) -> Loss:
     """Of the data set, which is validated before."""
     dataset = given.get("dataset")
-    return "mse" if dataset is not None and dataset.facts.target == "value" else "cross_entropy"
+    return "cross_entropy" if dataset is None else usual_loss(dataset)
+
+
+def loss_problem(dataset: DatasetSpec, loss: Loss) -> Problem | None:
+    """Why this loss cannot be had on these data; None where it can."""
+    target = dataset.facts.target
+    if loss in LOSSES_OF[target]:
+        return None
+    message = f"the data set's target is a {target.replace('_', ' ')}"
+    return Problem("loss", loss, message, f"left out, or {' or '.join(LOSSES_OF[target])}")
 
 
 class TraceSpec(Spec):
@@ -118,11 +136,9 @@ class ExperimentSpec(Spec):
 
     @model_validator(mode="after")
     def _loss_fits_the_target(self) -> Self:
-        target = self.dataset.facts.target
-        if (target == "value" and self.loss != "mse") or (target == "class_per_step" and self.loss != "cross_entropy"):
-            message = (
-                f"the data set's target is a {target.replace('_', ' ')}; leave loss out, or give {_LOSS_OF[target]}"
-            )
+        """Of uploaded data nothing is known before their name is looked up; then the plan asks again."""
+        if self.dataset.facts.cases > 0 and (found := loss_problem(self.dataset, self.loss)) is not None:
+            message = f"{found.message}; let loss be {found.allowed}"
             raise ValueError(message)
         return self
 

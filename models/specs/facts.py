@@ -61,6 +61,8 @@ class Split(Spec):
     validation_fraction: float = Field(default=0.0, ge=0, lt=1)
     test_fraction: float = Field(default=0.2, ge=0, lt=1)
     standardise: Literal["scalar", "feature", "none"] = "scalar"
+    standardise_targets: bool = False
+    """Of values, each output for itself: mean 0 and variance 1 of the training cases, so that chance is 1."""
 
     @property
     def facts(self) -> Facts:

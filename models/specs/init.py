@@ -1,13 +1,14 @@
 """How weights and biases start. Variances are in mean-field terms where the kind says so."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from models.specs.base import About, Spec
 
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 NonNegative = Annotated[float, Field(ge=0, le=1e6)]
+Entry = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 class TorchDefaultInit(Spec):
@@ -123,6 +124,37 @@ class NormalInit(Spec):
     )
 
 
+class UniformInit(Spec):
+    kind: Literal["uniform"]
+    low: Entry
+    high: Entry
+    about: ClassVar = About(
+        "Uniform between two numbers",
+        "W ~ U(low, high), Var W = (high − low)²/12, b = 0",
+        "LeCun et al. 1998, Efficient BackProp",
+        "blind to width and depth: σw² = fan_in·(high − low)²/12; a mean other than 0 pushes all units one way",
+        ("initialisation",),
+    )
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> Self:
+        if self.low >= self.high:
+            message = "low must lie below high; constant has one value for all weights"
+            raise ValueError(message)
+        return self
+
+
+class ConstantInit(Spec):
+    kind: Literal["constant"]
+    value: Entry
+    about: ClassVar = About(
+        "One value for all weights",
+        "W = value, b = 0",
+        "Goodfellow et al. 2016, Deep Learning, 8.4",
+        "all units of a layer stay equal, as nothing tells them apart: the network learns as one of width 1, or not",
+    )
+
+
 class IdentityInit(Spec):
     kind: Literal["identity"]
     gain: Positive = 1.0
@@ -195,6 +227,8 @@ InitSpec = Annotated[
     | OrthogonalInit
     | GaussianInit
     | NormalInit
+    | UniformInit
+    | ConstantInit
     | IdentityInit
     | DeltaOrthogonalInit
     | LsuvInit
@@ -212,6 +246,8 @@ INITS: dict[str, type[Spec]] = {
     "orthogonal": OrthogonalInit,
     "gaussian": GaussianInit,
     "normal": NormalInit,
+    "uniform": UniformInit,
+    "constant": ConstantInit,
     "identity": IdentityInit,
     "delta_orthogonal": DeltaOrthogonalInit,
     "lsuv": LsuvInit,

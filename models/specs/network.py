@@ -77,7 +77,8 @@ class MlpSpec(Activated):
     def hidden_widths(self) -> tuple[int, ...]:
         if self.hidden is not None:
             return self.hidden
-        assert self.depth is not None and self.width is not None  # noqa: S101, PT018 -- validated above
+        assert self.depth is not None  # validated above
+        assert self.width is not None
         return (self.width,) * (self.depth - 1)
 
     @property

@@ -35,6 +35,7 @@ RemedySpec = Annotated[
     | structural.ForgetBiasRemedy
     | structural.TruncatedBpttRemedy
     | structural.StandardiseRemedy
+    | structural.StandardiseTargetsRemedy
     | training.L2Remedy
     | training.ClipNormRemedy
     | training.LearningRateRemedy

@@ -14,6 +14,7 @@ Slot = Literal[
     "truncation",
     "dropout",
     "data",
+    "targets",
     "optimizer",
     "learning_rate",
     "schedule",

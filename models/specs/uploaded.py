@@ -8,12 +8,14 @@ from pydantic import ConfigDict, Field
 
 from models.specs.base import About, Spec
 from models.specs.bounds import MOST_CLASSES
-from models.specs.facts import FOR_IMAGES, Facts, Split
+from models.specs.facts import FOR_IMAGES, Facts, Split, Target
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Version = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=1, le=2**31)]
+Task = Literal["classification", "regression"]
+TARGETS: dict[Task, Target] = {"classification": "class", "regression": "value"}
 
 
 class UploadedFacts(Spec):
@@ -21,11 +23,16 @@ class UploadedFacts(Spec):
 
     cases: Size
     shape: tuple[Size, ...] = Field(min_length=1, max_length=3)
-    classes: int = Field(ge=2, le=MOST_CLASSES)
+    classes: int = Field(ge=1, le=MOST_CLASSES)
+    """Of the labels; of regression the values that each case has."""
     form: Literal["vector", "image", "sequence"]
     varying_length: bool = False
     format: str = Field(default="", max_length=100)
     """What they came as: ``IDX``, ``npz``, ``Parquet``, …"""
+    task: Task = "classification"
+    """How ``y`` was read: labels, or amounts."""
+    note: str = Field(default="", max_length=500)
+    """What speaks against having read ``y`` so, and how to have it read otherwise; empty where nothing does."""
 
 
 class UploadedSpec(Split):
@@ -35,6 +42,8 @@ class UploadedSpec(Split):
     name: Name
     version: Version | None = None
     """null is the newest; the answer shows which that was."""
+    task: Task | None = None
+    """null: as they were read when they came. Labels that are whole numbers may be trained on as amounts."""
     known: UploadedFacts | None = Field(
         default=None,
         alias="facts",
@@ -53,14 +62,17 @@ class UploadedSpec(Split):
         """Of the version. Before it is known there are no cases, so that nothing can be planned on them."""
         licence, source = "the uploader's", f"upload {self.name}"
         if self.known is None:
-            return Facts(0, (1,), 2, real=True, licence=licence, source=source)
+            target = TARGETS[self.task or "classification"]
+            return Facts(0, (1,), 2, real=True, licence=licence, source=source, target=target)
+        task = self.task or self.known.task
         return Facts(
             self.known.cases,
             self.known.shape,
-            self.known.classes,
+            self.known.classes if task == self.known.task else 1,
             real=True,
             licence=licence,
             source=source,
             form=self.known.form,
             varying_length=self.known.varying_length,
+            target=TARGETS[task],
         )

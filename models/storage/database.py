@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import psycopg
@@ -16,7 +16,7 @@ from psycopg.abc import RV, PQGen
 from psycopg.errors import _WaitTimeout
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import set_json_loads
-from sqlalchemy import create_engine
+from sqlalchemy import CursorResult, UpdateBase, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -156,3 +156,8 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+def changed_rows(session: Session, change: UpdateBase) -> int:
+    """Execute an UPDATE or a DELETE. How many rows met its conditions."""
+    return cast("CursorResult[Any]", session.execute(change)).rowcount

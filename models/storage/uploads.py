@@ -15,6 +15,7 @@ from uuid6 import uuid7
 
 from models.specs.uploaded import UploadedFacts
 from models.status import State
+from models.storage.database import changed_rows
 from models.storage.tables import Dataset, Experiment
 
 # Any number will do that nobody else locks by: 'data' in ASCII.
@@ -41,12 +42,12 @@ def lock(session: Session, version: str) -> None:
 
 def put(session: Session, new: NewDataset) -> bool:
     """Make it what the name means. True where this version is new to the name. The caller holds the lock."""
-    known = session.execute(
+    known = (
         update(Dataset)
         .where(Dataset.owner == new.owner, Dataset.name == new.name, Dataset.version == new.version)
         .values(put_at=func.clock_timestamp())
     )
-    if known.rowcount:  # type: ignore[attr-defined]
+    if changed_rows(session, known):
         return False
     session.execute(
         insert(Dataset).values(

@@ -169,5 +169,5 @@ class Rollups:
 def driver(session: Session) -> Connection:
     """psycopg's own connection below the session, in the session's transaction."""
     connection = session.connection().connection.driver_connection
-    assert isinstance(connection, Connection)  # noqa: S101 -- the only driver this project uses
+    assert isinstance(connection, Connection)  # the only driver this project uses
     return connection

@@ -60,7 +60,7 @@ def checks(device: torch.device) -> Iterator[Check]:
 
 def _trainer(kind: str, device: torch.device, dtype: torch.dtype, meter: type[Meter]) -> Trainer:
     trainer = Trainer(plan_of(kind), data_of(kind), seed=SEED, device=device, dtype=dtype, record=True)
-    assert trainer.probe is not None  # noqa: S101 -- record=True
+    assert trainer.probe is not None  # record=True
     trainer.probe.meter = meter(trainer.probe.points)
     return trainer
 
@@ -69,7 +69,7 @@ def _first(kind: str, device: torch.device, dtype: torch.dtype, meter: type[Mete
     trainer = _trainer(kind, device, dtype, meter)
     record = trainer.step(0)
     trainer.close()
-    assert record is not None  # noqa: S101 -- every step is recorded
+    assert record is not None  # every step is recorded
     return record
 
 

@@ -93,7 +93,7 @@ def _run(variant: str, plan: Plan, seed: int, adjust: Callable[[nn.Module], None
                 result = seen
             case EpochResult():
                 pass
-    assert result is not None  # noqa: S101 -- the engine's last word
+    assert result is not None  # the engine's last word
     summary = summarise(plan, trace_of(plan, records), result.facts(plan))
     return Ran(
         variant,

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.http.sse import USUAL, Pace
 from api.server import Server
 from models.settings import Settings
 from tests import eventually as waiting
@@ -23,8 +24,14 @@ def settings(database_url: str) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings) -> FastAPI:
-    return create_app(settings)
+def pace() -> Pace:
+    """Of streams of events. A test that wants another one is parametrised by it."""
+    return USUAL
+
+
+@pytest.fixture
+def app(settings: Settings, pace: Pace) -> FastAPI:
+    return create_app(settings, pace)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from api.http.bodies import MOST_ENTRIES, MOST_NESTED
 from api.http.pagination import LARGEST_PAGE
-from api.routes.events import SWEEP_S
+from api.http.sse import USUAL
 from api.routes.experiments import LONGEST_WAIT_S, MOST_ITEMS
 from api.variants import MOST_LAYERS
 from gradient_clinic.signals import SIGNALS
@@ -86,7 +86,7 @@ def test_the_guide_names_every_signal() -> None:
         f"{MOST_NESTED} levels", f"{MOST_ENTRIES:,} entries", f"{MAX_RUNS:,}; {MAX_SEEDS:,} seeds",
         f"{MAX_REMEDIES} remedies, {MAX_FACTORS} for", f"variants | {MOST_LAYERS:,}; {MAX_DEPTH:,} in a network",
         f"{MAX_PARAMETERS:,} parameters", f"run | {MAX_STEPS:,}", f"batch | {MOST_ITEMS:,}", f"page | {LARGEST_PAGE}",
-        f"comes every {SWEEP_S:.0f} seconds",
+        f"comes every {USUAL.sweep_s:.0f} seconds",
         f"wait | {LONGEST_WAIT_S} s", f"{Settings.model_fields['max_body_bytes'].default // 2**20} MiB",
     ],
 )  # fmt: skip

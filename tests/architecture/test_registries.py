@@ -45,7 +45,16 @@ def test_what_init_and_activation_can_set_is_tried_by_name() -> None:
         if name.startswith("init")
         for trial in TRIALS[name]
     }
-    assert {"lecun_normal", "identity", "delta_orthogonal", "lsuv", "fixup", "gpt2", "kaiming_normal"} <= tried
+    assert {
+        "lecun_normal",
+        "identity",
+        "delta_orthogonal",
+        "lsuv",
+        "fixup",
+        "gpt2",
+        "kaiming_normal",
+        "uniform",
+    } <= tried
 
 
 def test_networks_data_and_activations_are_known_on_both_sides() -> None:

@@ -24,8 +24,8 @@ from tests.as_json import as_json
 from tests.worker.trials import CPU
 from worker.attempt import Workshop
 from worker.checkpoints import Keeper, packed, unpacked
-from worker.engine import Snapshot, StateRefused
-from worker.recorder import LeaseLost, Recorder
+from worker.engine import Snapshot, StateRefusedError
+from worker.recorder import LeaseLostError, Recorder
 
 LEASE_S = 60.0
 STEPS = 620
@@ -219,7 +219,7 @@ def test_a_worker_that_has_lost_its_lease_changes_no_checkpoint(database: Databa
         claim = runs.claim(session, run_id, "zombie", LEASE_S)
         session.execute(update(Run).values(lease_token=uuid.uuid4()))
     assert claim is not None
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         keeper_of(database, workshop, claim).keep(Snapshot(600, 0, {}))
     after = row(database, run_id)
     assert (after.checkpoint_step, after.checkpoint_path) == (400, before.checkpoint_path)
@@ -256,11 +256,11 @@ def test_a_state_that_a_file_cannot_vouch_for_is_refused() -> None:
     file = packed(state, CPU)
     assert unpacked(file, CPU)["weights"].tolist() == [0.0, 1.0, 2.0]
     for strange in (b"", b"\n", b"[]\n", file[:40], file[:-1], file + b"\0"):
-        with pytest.raises(StateRefused):
+        with pytest.raises(StateRefusedError):
             unpacked(strange, CPU)
     head, content = file.split(b"\n", 1)
     for change in ({"torch": "0.4.1"}, {"device": "cpu of another kind"}, {"threads": 64}):
         told = json.loads(head)
         told["made_by"].update(change)
-        with pytest.raises(StateRefused):
+        with pytest.raises(StateRefusedError):
             unpacked(json.dumps(told).encode() + b"\n" + content, CPU)

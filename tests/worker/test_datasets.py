@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from models.specs.dataset import DATASETS, DatasetSpec, split_sizes
+from models.specs.dataset import DATASETS, DatasetSpec, TeacherStudentSpec, split_sizes
 from worker.datasets import LOADERS, fashion_mnist, load
 from worker.datasets.split import IGNORED, Arrays, Part, TrialData, split
 
@@ -147,6 +147,28 @@ def test_nothing_of_the_test_part_enters_the_scale() -> None:
     spoiled[np.random.default_rng(0).permutation(1797)[1438:]] = 1e6
     honest, other = split(raw, spec, 0), split(Arrays(spoiled, raw.y), spec, 0)
     assert torch.equal(honest.train.x, other.train.x)
+
+
+def test_standardised_targets_have_mean_0_and_variance_1_output_by_output_in_training() -> None:
+    spec = TeacherStudentSpec(cases=200, outputs=2, singular_values=(5.0, 300.0), split_seed=0)
+    raw, data = load(spec, 0), load(spec.model_copy(update={"standardise_targets": True}), 0)
+    y = raw.train.y.double()
+    mean, sd = y.mean(0), y.std(0, correction=0)
+    for ours, given in ((data.train, raw.train), (data.test, raw.test)):
+        torch.testing.assert_close(ours.y.double(), (given.y.double() - mean) / sd, rtol=1e-5, atol=1e-6)
+        assert torch.equal(ours.x, given.x)
+    assert data.target_scale is not None
+    torch.testing.assert_close(data.target_scale, sd, rtol=1e-6, atol=0.0)
+    assert data.chance_level("mse") == pytest.approx(1.0, rel=1e-6)
+    assert raw.target_scale is None
+
+
+def test_a_target_that_never_changes_is_centred_and_left() -> None:
+    y = np.stack([np.arange(10.0), np.full(10, 7.0)], axis=1)
+    spec = TeacherStudentSpec(cases=10, outputs=2, singular_values=(1.0,), standardise_targets=True)
+    data = split(Arrays(np.zeros((10, 8)), y), spec, 0)
+    assert not data.train.y[:, 1].any()
+    assert not data.test.y[:, 1].any()
 
 
 def labelled(*labels: int) -> TrialData:

@@ -113,7 +113,7 @@ def test_validation_leaves_training_as_it_was() -> None:
 
 
 def test_between_steps_is_asked_before_every_step_and_may_end_the_run() -> None:
-    class Enough(Exception):  # noqa: N818
+    class EnoughError(Exception):
         pass
 
     asked: list[None] = []
@@ -121,9 +121,9 @@ def test_between_steps_is_asked_before_every_step_and_may_end_the_run() -> None:
     def between() -> None:
         asked.append(None)
         if len(asked) == 3:
-            raise Enough
+            raise EnoughError
 
-    with pytest.raises(Enough):
+    with pytest.raises(EnoughError):
         run_of(plan_of(steps=10), between_steps=between)
 
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from models.plan import expand
 from models.specs.optimizer import OPTIMIZERS, OptimizerSpec
-from tests.worker.trials import EVERY_KIND, spec_of_kind, trainer_of
+from tests.networks import EVERY_KIND
+from tests.worker.trials import spec_of_kind, trainer_of
 from worker.optimizers import MuonBesideAdamW, build_optimizer, tensors_of
 
 SPECS: TypeAdapter[OptimizerSpec] = TypeAdapter(OptimizerSpec)

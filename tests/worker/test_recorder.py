@@ -24,7 +24,7 @@ from models.traces.rollups import CHUNK_RECORDS
 from tests.eventually import eventually, stays
 from tests.models.stored import new_run, some_values
 from worker.heart import Heart
-from worker.recorder import MAX_PENDING, LeaseLost, Recorder
+from worker.recorder import MAX_PENDING, LeaseLostError, Recorder
 
 RECORDS = 9_000
 LAYERS = 3
@@ -54,7 +54,7 @@ class Trial:
                 self.added += 1
             with self.database.begin() as session:
                 self.recorder.write(session, RECORDS - 1, ended=True)
-        except LeaseLost:
+        except LeaseLostError:
             self.lost = True
 
     @property

@@ -8,8 +8,9 @@ import torch
 
 from models.plan import Plan, expand
 from proofs.gpu.exactness import bits_of
-from tests.worker.trials import EVERY_KIND, MORE_KINDS, data_of, plan_of, run_of, spec_of_kind
-from worker.engine import RunResult, Seen, Snapshot, StateRefused, TrainState, train
+from tests.networks import EVERY_KIND, MORE_KINDS
+from tests.worker.trials import data_of, plan_of, run_of, spec_of_kind
+from worker.engine import RunResult, Seen, Snapshot, StateRefusedError, TrainState, train
 
 STEPS = 7
 TREATED: dict[str, list[dict[str, Any]]] = {
@@ -118,5 +119,5 @@ def test_a_state_of_something_else_is_refused(part: str) -> None:
         del state[part]
     else:
         state[part] = strange[part]
-    with pytest.raises(StateRefused):
+    with pytest.raises(StateRefusedError):
         next(train(plan, data_of(plan), seed=0, state=state))

@@ -37,9 +37,9 @@ from models.storage.tables import Run
 from models.traces.reader import read_curves, read_epochs, read_signals
 from proofs.outcomes.running import trace_of
 from tests.as_json import as_json
+from tests.networks import EVERY_KIND, TREATABLE
 from tests.spares import Spares
 from tests.worker.test_datasets import NEEDS_APT
-from tests.worker.trials import EVERY_KIND, TREATABLE
 from worker.attempt import Workshop
 from worker.datasets import load
 from worker.engine import EpochResult, RunResult, train
@@ -79,6 +79,7 @@ TREATED: dict[str, Json] = {
     "forget_bias": {"value": 2.0, "network": RNN},
     "truncated_bptt": {"steps": 3, "network": OVER_STEPS},
     "standardise": {"network": MLP},
+    "standardise_targets": {"network": MLP, "dataset": VALUES},
     "learning_rate": {"value": 0.5, "network": MLP},
     "optimizer": {"optimizer": {"kind": "rmsprop"}, "network": MLP},
     "momentum": {"network": MLP},
@@ -116,6 +117,10 @@ OPTIONS: dict[str, Json] = {
     "features of uploaded data, scaled": {
         "dataset": {"kind": "uploaded", "name": "mine", "standardise": "none"},
         "remedies": [{"kind": "standardise"}],
+    },
+    "labels of uploaded data as amounts, scaled": {
+        "dataset": {"kind": "uploaded", "name": "mine", "task": "regression"},
+        "remedies": [{"kind": "standardise_targets"}],
     },
     "features over steps, scaled": {
         "dataset": {"kind": "japanese_vowels", "standardise": "none"},
@@ -163,9 +168,9 @@ def asked_for(case: Json) -> ExperimentSpec:
 
 
 def treated(kind: str) -> ExperimentSpec:
-    remedy = {name: its for name, its in TREATED[kind].items() if name != "network"}
-    remedies = [{"kind": kind, **remedy}]
-    return asked_for({"dataset": RAW, "network": TREATED[kind]["network"], "remedies": remedies, "steps": 6})
+    around = {name: its for name, its in TREATED[kind].items() if name in {"network", "dataset"}}
+    remedy = {name: its for name, its in TREATED[kind].items() if name not in around}
+    return asked_for({"dataset": RAW, **around, "remedies": [{"kind": kind, **remedy}], "steps": 6})
 
 
 class Place(NamedTuple):

@@ -20,7 +20,8 @@ from models.storage.database import Database
 from models.storage.tables import Run
 from proofs.outcomes.running import by_variant, run_all
 from tests.as_json import as_json, from_json
-from tests.worker.trials import TREATABLE, run_of
+from tests.networks import TREATABLE
+from tests.worker.trials import TEACHER, run_of
 from worker.attempt import Workshop
 
 Json = dict[str, Any]
@@ -64,6 +65,7 @@ PLAIN: list[tuple[str, tuple[Json, Json, str]]] = [
     ("truncated_bptt", so(LSTM, steps=8)),
     ("standardise", ({"dataset": {"kind": "digits", "standardise": "scalar"}}, {"how": "scalar"}, "the data are so")),
     ("standardise", ({"dataset": {"kind": "names"}, "network": LSTM}, {}, "tokens are not scaled")),
+    ("standardise_targets", ({"dataset": {**TEACHER, "standardise_targets": True}}, {}, "the targets are so already")),
     ("learning_rate", ({}, {"value": 0.1}, "the optimiser is so already")),
     ("optimizer", ({}, {"optimizer": {"kind": "sgd", "learning_rate": 0.1}}, "the optimiser is so already")),
     ("momentum", ({"optimizer": {"kind": "sgd", "momentum": 0.9}}, {}, "the optimiser is so already")),

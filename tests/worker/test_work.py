@@ -10,7 +10,8 @@ from models.plan import Plan, expand
 from models.plan.cost import run_amounts, run_seconds
 from models.plan.prices import PRICES
 from models.plan.work import backward_macs, forward_macs
-from tests.worker.trials import EVERY_KIND, MORE_KINDS, spec_of_kind
+from tests.networks import EVERY_KIND, MORE_KINDS
+from tests.worker.trials import spec_of_kind
 from worker import networks
 from worker.datasets import load
 

@@ -59,6 +59,8 @@ class TrialData:
     test: Part
     classes: int
     target: Target = "class"
+    target_scale: Tensor | None = None
+    """(outputs,) float64: what standardised values are multiplied by to be in the unit that they came in."""
 
     def chance_level(self, loss: str) -> float:
         """The training loss of one who knows the labels' frequencies only: their entropy, or the MSE of their mean."""
@@ -88,12 +90,23 @@ def split(arrays: Arrays, spec: DatasetSpec, seed: int) -> TrialData:
     sizes = split_sizes(cases, spec.validation_fraction, spec.test_fraction)
     cuts = np.split(order, [sizes.train, sizes.train + sizes.validation])
     mean, sd = _moments(arrays, cuts[0], spec.standardise)
-    train, validation, test = (_part(arrays, cut, mean, sd) for cut in cuts)
-    return TrialData(train, validation, test, classes=spec.facts.classes, target=spec.facts.target)
+    of_targets = _moments_of_targets(arrays, cuts[0]) if spec.standardise_targets else None
+    train, validation, test = (_part(arrays, cut, mean, sd, of_targets) for cut in cuts)
+    scale = None if of_targets is None else torch.from_numpy(of_targets[1])
+    facts = spec.facts
+    return TrialData(train, validation, test, classes=facts.classes, target=facts.target, target_scale=scale)
 
 
-def _part(arrays: Arrays, cut: npt.NDArray[np.int64], mean: Features, sd: Features) -> Part:
+def _part(
+    arrays: Arrays,
+    cut: npt.NDArray[np.int64],
+    mean: Features,
+    sd: Features,
+    of_targets: tuple[Features, Features] | None,
+) -> Part:
     x, y = arrays.x[cut], arrays.y[cut]
+    if of_targets is not None:
+        y = (y - of_targets[0]) / of_targets[1]
     lengths = None if arrays.lengths is None else torch.from_numpy(arrays.lengths[cut])
     if x.dtype.kind == "f":
         x = ((x - mean) / sd).astype(np.float32)
@@ -115,3 +128,10 @@ def _moments(arrays: Arrays, cut: npt.NDArray[np.int64], standardise: str) -> tu
     sd = np.atleast_1d(train.std(axis=axis))
     # A feature that never changes in training carries nothing: it is centred and left.
     return np.atleast_1d(train.mean(axis=axis)), np.where(sd > 0, sd, 1.0)
+
+
+def _moments_of_targets(arrays: Arrays, cut: npt.NDArray[np.int64]) -> tuple[Features, Features]:
+    """(mean, sd) of each output over the training cases, (outputs,) each; one that never changes is only centred."""
+    train = arrays.y[cut].astype(np.float64)
+    sd = train.std(axis=0)
+    return train.mean(axis=0), np.where(sd > 0, sd, 1.0)

@@ -1,5 +1,6 @@
 """A client's own data, read from where the API has put them; see ``models/storage/files.py``."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -10,15 +11,20 @@ from worker.datasets.split import Arrays
 
 
 def arrays(spec: UploadedSpec, _seed: int, storage_url: str | None = None) -> Arrays:
-    """The version that the spec names. RuntimeError where it is no longer there, or no storage is named."""
+    """The version that the spec names, its labels as amounts where the spec's task is regression. RuntimeError where it
+    is no longer there, or no storage is named.
+    """
     if storage_url is None or spec.version is None:
         message = f"the data set {spec.name} cannot be read without a storage URL and a version"
         raise RuntimeError(message)
     try:
-        return _read(storage_url, spec.version, spec.facts.form == "image")
+        read = _read(storage_url, spec.version, spec.facts.form == "image")
     except FileNotFoundError as error:
         message = f"the data set {spec.name} in version {spec.version} is no longer stored"
         raise RuntimeError(message) from error
+    if spec.facts.target == "value" and read.y.dtype.kind != "f":
+        return replace(read, y=read.y.astype(np.float32)[:, None])
+    return read
 
 
 @lru_cache(maxsize=1)  # a worker trains run after run of one experiment; a second large set would cost its memory

@@ -45,6 +45,11 @@ def _draw(weight: Tensor, layer: LayerPlan, weights: torch.Generator) -> None:
             weight.uniform_(-1.0, 1.0, generator=weights).mul_(math.sqrt(3.0) * _std(init, layer))
         case "gaussian" if init.distribution == "uniform":
             weight.uniform_(-1.0, 1.0, generator=weights).mul_(math.sqrt(3.0) * _std(init, layer))
+        case "uniform":
+            weight.uniform_(-1.0, 1.0, generator=weights).mul_((init.high - init.low) / 2.0)
+            weight.add_((init.low + init.high) / 2.0)
+        case "constant":
+            weight.fill_(init.value)
         case _:
             weight.normal_(generator=weights).mul_(_std(init, layer))
 

@@ -234,7 +234,7 @@ class Recurrence(Step):
                 hidden = (1.0 - z) * new.tanh() + z * hidden
                 self._keep((gates, new), hidden)
             case _:
-                assert self.phi is not None  # noqa: S101 -- cells of one gate have an activation
+                assert self.phi is not None  # cells of one gate have an activation
                 entering = given + back
                 hidden = self.phi(entering)
                 self._keep((entering,), hidden)

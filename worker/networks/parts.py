@@ -34,7 +34,7 @@ ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
     "softshrink": lambda _: nn.Softshrink(),
     "hardshrink": lambda _: nn.Hardshrink(),
 }
-assert ACTIVATIONS.keys() == SHAPES.keys()  # noqa: S101 -- a function known to theory and not to training, or reverse
+assert ACTIVATIONS.keys() == SHAPES.keys()  # a function known to theory and not to training, or reverse
 
 SELU_FLOOR = -1.7580993408473766
 """−λ·α: what SELU gives far below zero, and what alpha dropout puts in place of a unit."""

@@ -36,7 +36,7 @@ class RunTimeRemedy(ABC):  # noqa: B024 -- what is abstract is each hook's own
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        assert not state  # noqa: S101 -- it has none
+        assert not state  # it has none
 
 
 class Schedule(RunTimeRemedy):

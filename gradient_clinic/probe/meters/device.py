@@ -10,7 +10,7 @@ from torch import Tensor
 from gradient_clinic.activations import Activation
 from gradient_clinic.probe.meters.meter import NO_STATES, Array, Meter, Scalar, flat_intervals
 from gradient_clinic.probe.points import Point
-from gradient_clinic.signals import SIGNALS
+from gradient_clinic.signals import SIGNALS, SignalName
 
 
 class DeviceMeter(Meter):
@@ -21,7 +21,7 @@ class DeviceMeter(Meter):
     def __init__(self, points: Sequence[Point]) -> None:
         super().__init__(points)
         self._before = [torch.empty_like(point.weight, requires_grad=False) for point in points]
-        self._rows: list[Tensor] = []
+        self._rows: dict[SignalName, Tensor] = {}
 
     def forget(self) -> None:
         super().forget()
@@ -39,17 +39,17 @@ class DeviceMeter(Meter):
         norms = _norms(gradients)
         none = norms.new_zeros(())
         activations = [(one, point.activation, none) for one, point in zip(h, self.points, strict=True)]
-        self._rows = [
-            _rms(h),
-            _rms(delta),
-            norms,
-            _largest(gradients),
-            _norms(weights),
-            torch.full_like(norms, math.nan),
-            torch.stack([_dead(*its) for its in activations]),
-            torch.stack([_saturated(*its) for its in activations]),
-            _nonfinite(gradients),
-        ]
+        self._rows = {
+            "activation_rms": _rms(h),
+            "activation_gradient_rms": _rms(delta),
+            "weight_gradient_norm": norms,
+            "weight_gradient_max": _largest(gradients),
+            "weight_norm": _norms(weights),
+            "update_ratio": torch.full_like(norms, math.nan),
+            "dead_fraction": torch.stack([_dead(*its) for its in activations]),
+            "saturated_fraction": torch.stack([_saturated(*its) for its in activations]),
+            "nonfinite_count": _nonfinite(gradients),
+        }
         torch._foreach_copy_(self._before, weights)
         return _norms([torch.cat([norms, _norms(others)]) if others else norms])[0]
 
@@ -59,19 +59,21 @@ class DeviceMeter(Meter):
     def read(
         self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
     ) -> tuple[Array, list[float], Array]:
-        rows = [*self._rows]
+        rows = dict(self._rows)
         if updated:
             weights = [its.detach() for its in _weights(self.points)]
             changes = _norms(torch._foreach_sub(weights, self._before))  # noqa: SLF001 -- no public name
-            rows[SIGNALS.index("update_ratio")] = changes / rows[SIGNALS.index("weight_norm")]
+            rows["update_ratio"] = changes / rows["weight_norm"]
         on_device = [one.detach().reshape(1).double() for one in scalars if isinstance(one, Tensor)]
         with_states = [] if states is None else [states.flatten()]
-        host: Array = torch.cat([*rows, *on_device, *with_states]).to("cpu", copy=True).numpy()
-        size = len(rows) * len(self.points)
+        host: Array = (
+            torch.cat([*(rows[name] for name in SIGNALS), *on_device, *with_states]).to("cpu", copy=True).numpy()
+        )
+        size = len(SIGNALS) * len(self.points)
         copied = iter(host[size : size + len(on_device)].tolist())
         numbers = [next(copied) if isinstance(one, Tensor) else float(one) for one in scalars]
         of_states = NO_STATES if states is None else host[size + len(on_device) :].reshape(2, -1)
-        matrix = host[:size].reshape(len(rows), -1)
+        matrix = host[:size].reshape(len(SIGNALS), -1)
         self._count_nonfinite(matrix)
         return matrix, numbers, of_states
 

@@ -12,12 +12,15 @@ from gradient_clinic.probe.meters import kernels
 from gradient_clinic.probe.meters.kernels import Integers, Reals
 from gradient_clinic.probe.meters.meter import NO_STATES, Array, Meter, Scalar, flat_intervals
 from gradient_clinic.probe.points import Point
+from gradient_clinic.signals import SIGNALS
 
 _ZEROS: dict[torch.dtype, Reals] = {
     torch.float32: np.zeros(1, dtype=np.float32),
     torch.float64: np.zeros(1, dtype=np.float64),
 }
 """Types that are read as they are. Others are read as float32: numpy has no bfloat16, and sums of halves overflow."""
+
+_SIGNALS = np.array([kernels.COLUMNS[name] for name in SIGNALS])
 
 
 class HostMeter(Meter):
@@ -26,7 +29,7 @@ class HostMeter(Meter):
     def __init__(self, points: Sequence[Point]) -> None:
         self._seen = np.zeros(len(points), dtype=np.int32)
         super().__init__(points)
-        self._table = np.zeros((len(points), kernels.COLUMNS))
+        self._table = np.zeros((len(points), len(kernels.COLUMNS)))
         self._rows = list(self._table)
         self._limits: list[dict[torch.dtype, Reals]] = [
             {torch.float32: limits.astype(np.float32), torch.float64: limits}
@@ -78,7 +81,7 @@ class HostMeter(Meter):
             kernels.see_changes(_addresses(weights), self._before.ends, self._before.values, self._table)
         else:
             self._table[:, kernels.UPDATE] = math.nan
-        rows = kernels.signals(self._table)
+        rows = kernels.columns_of(self._table, _SIGNALS)
         return rows, [float(one) for one in scalars], NO_STATES if states is None else states.numpy()
 
     def _fit(self) -> None:

@@ -22,10 +22,22 @@ Marks = npt.NDArray[np.int32]
 Table = npt.NDArray[np.float64]
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-ACTIVATION, DELTA, GRADIENT, LARGEST, WEIGHT, UPDATE, DEAD, SATURATED, NONFINITE = range(9)
-"""Columns of a table with a row per layer, in the order of ``gradient_clinic.signals.SIGNALS``."""
-NONFINITE_H, NONFINITE_DELTA, NONFINITE_GRADIENT, COLUMNS = 9, 10, 11, 12
-"""Three more, whose sum is NONFINITE."""
+COLUMNS: Final = {
+    "activation_rms": (ACTIVATION := 0),
+    "activation_gradient_rms": (DELTA := 1),
+    "weight_gradient_norm": (GRADIENT := 2),
+    "weight_gradient_max": (LARGEST := 3),
+    "weight_norm": (WEIGHT := 4),
+    "update_ratio": (UPDATE := 5),
+    "dead_fraction": (DEAD := 6),
+    "saturated_fraction": (SATURATED := 7),
+    "nonfinite_count": (NONFINITE := 8),
+    "nonfinite_h": (NONFINITE_H := 9),
+    "nonfinite_delta": (NONFINITE_DELTA := 10),
+    "nonfinite_gradient": (NONFINITE_GRADIENT := 11),
+}
+"""Of a table with a row per layer: every signal by its name, and three counts whose sum is ``nonfinite_count``. The
+numbers stand here and not in ``signals``, as numba keeps compiled code for as long as this file is unchanged."""
 SIGN_OFF: Final[dict[int, Integers]] = {
     4: np.array([2**31 - 1], dtype=np.int32),
     8: np.array([2**63 - 1], dtype=np.int64),
@@ -267,9 +279,10 @@ def see_changes(weights: Integers, ends: Integers, before: Reals, table: Table) 
 
 
 @_compiled
-def signals(table: Table) -> Table:
-    """(signals, layers) of a table."""
-    rows = np.empty((NONFINITE + 1, len(table)))
-    for layer in range(len(table)):
-        rows[:, layer] = table[layer, : NONFINITE + 1]
+def columns_of(table: Table, columns: Integers) -> Table:
+    """(columns, layers): some of a table's columns, in the order asked for."""
+    rows = np.empty((columns.size, len(table)))
+    for row in range(columns.size):
+        for layer in range(len(table)):
+            rows[row, layer] = table[layer, columns[row]]
     return rows

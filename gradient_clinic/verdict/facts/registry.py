@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses
+from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses, of_setups
 from gradient_clinic.verdict.facts.fact import Fact
 
 RESTS_ON: Final = (
@@ -21,16 +21,24 @@ RESTS_ON: Final = (
 )
 """What every headline rests on, and is shown first."""
 OF_CAUSES: Final = (
+    of_setups.EQUAL_UNITS,
+    of_setups.TARGET_SCALE,
     of_gains.PREDICTED,
     of_layers.SLOPE,
+    of_setups.TOLD_APART,
+    of_setups.BARE_STREAM,
+    of_setups.POST_NORM,
     of_losses.ABOVE_CHANCE,
     of_layers.LARGEST_STEP,
     of_layers.OFF_AT_START,
+    of_setups.PREDICTED_ALIKE,
     of_layers.INPUTS,
     of_layers.LOWEST,
 )
 """Shown where the rule of a cause asks for them (``causes.py``)."""
 BESIDE: Final = (
+    of_setups.INPUT_SCALE,
+    of_setups.WEIGHT_SCALE,
     of_gains.LEFT_OPEN,
     of_gains.OVER_TIME_ALONE,
     of_layers.GROWTH,

@@ -14,17 +14,36 @@ from gradient_clinic.verdict.sentences import NO_REMEDY, headline
 from gradient_clinic.verdict.shapes import Answer, Verdict
 from gradient_clinic.verdict.wording import estimate_words, number, spans, words
 from models.analysis.comparison.grade import FEWEST, SICK
-from models.analysis.comparison.parts import Degree, Grade, Measure, Success, VariantComparison, VersusBaseline
+from models.analysis.comparison.parts import (
+    Degree,
+    Grade,
+    Measure,
+    ShownCause,
+    Success,
+    VariantComparison,
+    VersusBaseline,
+)
 from models.plan.variants import optimizer_words
 from models.specs.optimizer import OptimizerSpec
 
 MOST_ANSWERS: Final = 3
-TOLD: Final = {"activation": "function", "init": "init", "learning_rate": "value", "optimizer": "optimizer"}
+TENTH: Final = 0.1
+"""Of the way from chance."""
+TOLD: Final = {
+    "activation": "function",
+    "dropout": "p",
+    "init": "init",
+    "learning_rate": "value",
+    "optimizer": "optimizer",
+    "warm_up": "steps",
+}
 """What a remedy of these kinds is, beside its name."""
 VERBS: Final[Mapping[Degree, str]] = {"repairs": "repairs it", "improves": "improves it", "harms": "harms it"}
 
 
-def answer_of(parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec) -> tuple[str, ...]:
+def answer_of(
+    parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec, causes: Sequence[ShownCause]
+) -> tuple[str, ...]:
     """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names."""
     baseline, *others = parts
     verdict = baseline.verdict
@@ -32,8 +51,10 @@ def answer_of(parts: Sequence[VariantComparison], metric: str, optimizer: Optimi
         return ("No run of the baseline has ended: there is nothing to compare with yet.",)
     helping = [*_of_degree(others, "repairs"), *_of_degree(others, "improves")]
     said = [
-        _to_do(baseline, verdict, helping, untested(verdict, others)),
-        *_state(baseline, verdict, optimizer),
+        _to_do(baseline, verdict, helping, untested(verdict, others), metric),
+        *_state(baseline, verdict),
+        *_because(baseline, optimizer, causes),
+        *_lacking(verdict, others),
         *(sentence for part in helping for sentence in _told(part, metric)),
         *_between(helping, metric),
         *(sentence for part in _of_degree(others, "harms") for sentence in _told(part, metric)),
@@ -65,7 +86,11 @@ def _is_promising(part: VariantComparison) -> bool:
 
 
 def _to_do(
-    baseline: VariantComparison, verdict: Verdict, helping: Sequence[VariantComparison], left: Sequence[Answer]
+    baseline: VariantComparison,
+    verdict: Verdict,
+    helping: Sequence[VariantComparison],
+    left: Sequence[Answer],
+    metric: str,
 ) -> str:
     """What a reader should do next."""
     healthy = verdict.kind == "healthy"
@@ -76,7 +101,11 @@ def _to_do(
         return f"The network trains without a remedy; to improve it, {use}" if healthy else f"{_capital(use)}"
     if healthy:
         trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
-        return f"{_capital(NO_REMEDY)}{trains}"
+        return f"{_capital(NO_REMEDY)}{trains}{_improving(left)}"
+    if "class_imbalance" in verdict.causes and baseline.outcomes.metric_of_all is not None:
+        reached, share = baseline.outcomes.metric_of_all.mean, baseline.outcomes.majority_share
+        alone = f"the commonest label alone reaches {number(share)}"
+        return f"Look at the data and the metric, not at gradients: {metric} is {number(reached)}, and {alone}"
     if left:
         return f"Try {_either([_asked(answer) for answer in left[:MOST_ANSWERS]])} next"
     return (
@@ -84,6 +113,10 @@ def _to_do(
         if _is_falling(verdict)
         else "Look at the data and the task: no remedy of gradients is left to try"
     )
+
+
+def _improving(left: Sequence[Answer]) -> str:
+    return f"; {_either([_asked(answer) for answer in left[:MOST_ANSWERS]])} may still improve it" if left else ""
 
 
 def _seeds(part: VariantComparison) -> str:
@@ -96,16 +129,13 @@ def _either(names: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _state(baseline: VariantComparison, verdict: Verdict, optimizer: OptimizerSpec) -> Iterator[str]:
-    """What is wrong with the baseline, where and why."""
+def _state(baseline: VariantComparison, verdict: Verdict) -> Iterator[str]:
+    """What is wrong with the baseline, and where."""
     if verdict.kind == "healthy":
         return
     if verdict.trained is not None:
         yield f"The baseline trains in {_rate(baseline.outcomes.success)}{_closing(baseline)}"
     yield f"{headline(verdict)}{_where(baseline, verdict)}"
-    yield from _because(baseline, verdict, optimizer)
-    if _is_falling(verdict):
-        yield "Its loss was still falling when training ended: more steps may be what it lacks"
 
 
 def _closing(part: VariantComparison) -> str:
@@ -128,13 +158,34 @@ def _is_beyond(ratio: Estimate) -> bool:
     return low is not None and high is not None and (low > LIMIT or high < -LIMIT)
 
 
-def _because(baseline: VariantComparison, verdict: Verdict, optimizer: OptimizerSpec) -> Iterator[str]:
-    """A rate that broke training is named with its optimiser."""
+def _because(baseline: VariantComparison, optimizer: OptimizerSpec, causes: Sequence[ShownCause]) -> Iterator[str]:
+    """What its own numbers show, and what the trial does; a rate that broke training is named with its optimiser."""
     tuned = None if baseline.tuned is None else baseline.tuned["learning_rate"]
     value = {"learning_rate": f" ({optimizer_words(optimizer, tuned)})"}
-    causes = [words(cause) + value.get(cause, "") for cause in verdict.causes if cause != "no_gradient_cause_found"]
-    if causes:
-        yield f"Cause{'s' if len(causes) > 1 else ''}: {', '.join(causes)}"
+    by_rule = [words(its.cause) + value.get(its.cause, "") for its in causes if its.shown_by == "rule"]
+    if by_rule:
+        yield f"Cause{'s' if len(by_rule) > 1 else ''}: {', '.join(by_rule)}"
+    for its in causes:
+        if its.shown_by == "trial":
+            also = "confirms" if any((it.cause, it.shown_by) == (its.cause, "rule") for it in causes) else "points to"
+            yield f"The trial {also} {words(its.cause)}: changing it alone helps ({', '.join(its.variants)})"
+
+
+def _lacking(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str]:
+    """What a slow network may lack: steps, or anything that gradients could give."""
+    if _is_falling(verdict):
+        yield "Its loss was still falling when training ended: more steps may be what it lacks"
+    elif verdict.trained == "partly" and len(others) > 1 and all(_comes_equally_far(part) for part in others):
+        yield "All variants come equally far and none falls further: data and network may allow no more"
+
+
+def _comes_equally_far(part: VariantComparison) -> bool:
+    """No difference is shown, and one of a tenth of the way would have been."""
+    grade, versus = _grade(part), part.versus_baseline
+    if grade is None or versus is None or grade.degree != "no_difference_shown":
+        return False
+    smallest = versus.progress["loss"].smallest_shown
+    return smallest is not None and smallest < TENTH and part.verdict is not None and not _is_falling(part.verdict)
 
 
 def _is_falling(verdict: Verdict) -> bool:
@@ -146,8 +197,8 @@ def _is_falling(verdict: Verdict) -> bool:
 def _told(part: VariantComparison, metric: str) -> Iterator[str]:
     """What a variant with a grade did, with the figures that show it; what it costs; what it still lacks."""
     versus, grade = part.versus_baseline, _grade(part)
-    assert versus is not None  # noqa: S101 -- it is graded
-    assert grade is not None  # noqa: S101 -- it is graded
+    assert versus is not None  # it is graded
+    assert grade is not None  # it is graded
     few = " only" * (part.outcomes.success.of < FEWEST)
     sure = f"On {_seeds(part)}{few}, " if _is_promising(part) else ""
     yield f"{sure}{_named(part)} {VERBS[grade.degree]}: {', '.join(_figures(part, versus, grade, metric))}"
@@ -199,8 +250,9 @@ def _named(part: VariantComparison) -> str:
 
 
 def _asked(answer: Answer) -> str:
-    """'learning_rate 0.0001'."""
-    return " ".join([answer.remedy, *_values(answer.spec)])
+    """'learning_rate 0.0001 (lower)'."""
+    direction = f"({answer.direction})" if answer.direction is not None else ""
+    return " ".join(part for part in (answer.remedy, *_values(answer.spec), direction) if part)
 
 
 def _values(remedy: Mapping[str, object]) -> Iterator[str]:
@@ -237,8 +289,8 @@ def _rest(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str
 
 def _unclear(part: VariantComparison, baseline: Verdict) -> str:
     """'layer_norm (dead, at chance where the baseline is not; 0.04 of the way would have been)'."""
-    assert part.verdict is not None  # noqa: S101 -- it is graded
-    assert part.versus_baseline is not None  # noqa: S101 -- it is graded
+    assert part.verdict is not None  # it is graded
+    assert part.versus_baseline is not None  # it is graded
     fate: list[str] = [] if part.verdict.kind == "healthy" else [part.verdict.kind]
     if baseline.trained == "partly" and part.verdict.trained == "no":
         fate.append("at chance where the baseline is not")

@@ -12,6 +12,7 @@ from gradient_clinic.gains.depth_axis import GradientFacts
 from gradient_clinic.intervals import Estimate, t_interval
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.arms import Arm, RunRow, Runs, Trial
+from models.analysis.comparison.causes_by_trial import causes_of
 from models.analysis.comparison.factorial import Factorial, analyse
 from models.analysis.comparison.from_chance import progress_of
 from models.analysis.comparison.layers import profile
@@ -54,13 +55,14 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     beside = [versus(arm, first, tested, came) for arm, tested, came in zip(arms, tests, progress, strict=True)]
     against = [None, *beside]
     parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
-    metric = metric_of(trial.spec)
+    metric, causes = metric_of(trial.spec), causes_of(first, arms, beside)
     said = [baseline_sentence(parts[0], parts[1:], metric), *(variant_sentence(part, metric) for part in parts[1:])]
     parts = [part.model_copy(update={"sentence": text}) for part, text in zip(parts, said, strict=True)]
     return Comparison(
         experiment_id=trial.experiment_id,
         metric=metric,
-        answer=" ".join(answer_of(parts, metric, trial.spec.optimizer)),
+        answer=" ".join(answer_of(parts, metric, trial.spec.optimizer, causes)),
+        causes=causes,
         notes=tuple(notes_of(trials, parts)),
         variants=tuple(parts),
         factorial=None if others else _factorial(trial),

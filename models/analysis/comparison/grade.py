@@ -13,8 +13,8 @@ FEWEST: Final = 5
 """Seeds below which what helps is called promising: with four, a remedy that always trains beside a baseline that never
 does is still one in eight by luck (two-sided sign test)."""
 MOST_BY_LUCK: Final = 0.1
-"""p of a variant's own test below which its seeds agree: of remedies that do nothing one in twenty is called promising,
-and one in twenty harmful."""
+"""p of a variant's own test, by either measure, below which its seeds agree: of remedies that do nothing one in ten is
+called promising where both are looked at, and one in twenty where one is."""
 MATERIAL: Final[Mapping[Measure, float]] = {"metric": 0.01, "loss": 0.05}
 """Of the way from chance: less is told by its figures and is no improvement. The training loss also falls where a
 network learns its cases by heart, so more is asked of it.
@@ -39,15 +39,15 @@ def grade_of_runs(
 ) -> Grade:
     """``ours``, ``theirs``: which seeds train, paired; ``successes``: the difference in their share. What is shown goes
     before what is promising. Where all runs train, only the metric of the test part is left to improve; else both
-    measures are looked at, each at half the level.
+    measures are looked at, and what is shown is shown at half the level.
     """
     all_train = all(ours) and all(theirs) and progress["metric"].difference.mean is not None
     measures: tuple[Measure, ...] = ("metric",) if all_train else ("metric", "loss")
-    for shown, level in ((True, ALPHA), (False, MOST_BY_LUCK)):
+    for shown, level in ((True, ALPHA / len(measures)), (False, MOST_BY_LUCK)):
         if degree := _by_success(ours, theirs, successes, shown=shown):
             return _grade(degree, "success", len(ours), shown=shown)
         for measure in measures:
-            if degree := _by_progress(measure, progress[measure], level / len(measures), shown=shown):
+            if degree := _by_progress(measure, progress[measure], level, shown=shown):
                 return _grade(degree, measure, progress[measure].difference.n, shown=shown)
     return Grade(degree="no_difference_shown")
 

@@ -1,7 +1,7 @@
 """What became of a variant's runs: how many train, how well, and whether one mean can say it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -30,7 +30,12 @@ def outcomes_of(runs: Runs, metric: str) -> Outcomes:
         metric_of_all=_within(over_seeds([value for value in reached if math.isfinite(value)]), RANGES[metric]),
         modes=two_groups(reached),
         closed={measure: closed_over_seeds(runs, measure) for measure in CLOSED},
+        majority_share=_mean([share for run in judged if (share := run.facts.majority_share) is not None]),
     )
+
+
+def _mean(shares: Sequence[float]) -> float | None:
+    return math.fsum(shares) / len(shares) if shares else None
 
 
 def _within(estimate: Estimate, limits: tuple[float, float]) -> Estimate:

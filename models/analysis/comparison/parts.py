@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gradient_clinic.gains.depth_axis import TimeFacts
 from gradient_clinic.intervals import Estimate
-from gradient_clinic.verdict.shapes import Verdict
+from gradient_clinic.verdict.shapes import Cause, Verdict
 from models.analysis.comparison.factorial import Factorial
 from models.analysis.comparison.layers import LayerComparison
 from models.analysis.comparison.tuning import Tuning
@@ -41,6 +41,7 @@ class Outcomes(_Answer):
     """``metric`` (test set) and ``loss`` (final training loss) over successes only; ``metric_of_all`` over all trained
     runs whose metric is finite, successes or not; ``modes`` where that falls into two groups: no mean describes them.
     ``closed``: the share of the way from chance to the best possible over all trained runs, by metric and by loss.
+    ``majority_share``: the accuracy of always saying the commonest label; null where cases have no label each.
     """
 
     success: Success
@@ -49,6 +50,7 @@ class Outcomes(_Answer):
     metric_of_all: Estimate | None = None
     modes: tuple[Mode, Mode] | None = None
     closed: Mapping[Measure, Estimate] = {}
+    majority_share: Number = None
 
 
 class GradientMoment(_Answer):
@@ -121,6 +123,17 @@ class Grade(_Answer):
     by: By | None = None
 
 
+class ShownCause(_Answer):
+    """A cause of what is wrong with the baseline. By *rule*: its own numbers show it. By *trial*: ``variants``, which
+    each change one thing, come further, in ``seeds``.
+    """
+
+    cause: Cause
+    shown_by: Literal["rule", "trial"]
+    variants: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+
 class VersusBaseline(_Answer):
     """``test``, ``effect_size`` (paired Hedges g), ``p_holm``, ``pairing`` and ``seeds_needed`` are of the metric;
     ``primary`` is to be read first. ``effect_size_interval`` is that of g, which is of the mean of all seeds where
@@ -167,11 +180,14 @@ class VariantComparison(_Answer):
 
 
 class Comparison(_Answer):
-    """``answer``: what is wrong and which remedies are shown to help, in a few sentences."""
+    """``answer``: what is wrong and which remedies are shown to help, in a few sentences; ``causes``: of the baseline,
+    by its own numbers and by what changing one thing did.
+    """
 
     experiment_id: str
     metric: str
     answer: str = ""
+    causes: tuple[ShownCause, ...] = ()
     notes: tuple[str, ...]
     variants: tuple[VariantComparison, ...]
     factorial: Factorial | None

@@ -55,7 +55,7 @@ def variant_sentence(part: VariantComparison, metric: str) -> str:
 
 
 def _nothing(versus: VersusBaseline) -> str:
-    assert versus.unchanged is not None  # noqa: S101 -- it is known that nothing changed
+    assert versus.unchanged is not None  # it is known that nothing changed
     seeds = versus.unchanged.of
     where = "in the one seed" if seeds == 1 else f"in all {seeds} seeds"
     return f"its traces equal the baseline's bit for bit {where}: it changed nothing here"
@@ -68,7 +68,7 @@ def _partly(versus: VersusBaseline) -> Iterator[str]:
 
 
 def _kind(part: VariantComparison) -> str:
-    assert part.verdict is not None  # noqa: S101 -- asked only of variants with runs
+    assert part.verdict is not None  # asked only of variants with runs
     verdict = part.verdict
     back = " (over depth or back through time)" if verdict.at_start.time else ""
     fate = "trains" if verdict.kind == "healthy" and verdict.trained == "yes" else verdict.kind
@@ -149,7 +149,7 @@ def _metric(versus: VersusBaseline, metric: str) -> Iterator[str]:
 
 
 def _difference(difference: Estimate, versus: VersusBaseline, metric: str) -> str:
-    assert difference.mean is not None  # noqa: S101 -- asked only where there is one
+    assert difference.mean is not None  # asked only where there is one
     middle = " in the middle half" if difference.method == Method.PAIRED_IQM_BCA else ""
     said = f"Over the seeds where both train, {metric} differs{middle} by {estimate_words(difference, signed=True)}"
     if versus.p_holm is None:

@@ -44,8 +44,8 @@ def batch_norm_multiplier(activation: Activation, batch_size: int, dropout: floa
 def sphere_rule(activation: Activation, batch_size: int) -> tuple[Array, Array]:
     """Nodes h and weights of one case's value: h = √(B−1)·sin θ with density ∝ cos^{B−3} θ."""
     radius = math.sqrt(batch_size - 1)
-    angles = (math.asin(min(1.0, max(-1.0, edge / radius))) for edge in (*edges_of(activation), *_EDGES_H))
-    theta, weight = composite_rule((*angles, -math.pi / 2, math.pi / 2), math.pi / 2)
+    angles = [math.asin(min(1.0, max(-1.0, edge / radius))) for edge in (*edges_of(activation).tolist(), *_EDGES_H)]
+    theta, weight = composite_rule(np.array([*angles, -math.pi / 2, math.pi / 2]), math.pi / 2)
     density = weight * np.cos(theta) ** (batch_size - 3)
     return radius * np.sin(theta), density / density.sum()
 

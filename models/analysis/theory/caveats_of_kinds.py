@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from gradient_clinic.quadrature import HOMOGENEOUS
 from models.analysis.theory import sizes
 from models.analysis.theory.gated_cells import RULES
 from models.analysis.theory.initial_variance import layer_variance
-from models.analysis.theory.propagation import Propagation
+from models.analysis.theory.propagation import Propagation, has_means
 from models.analysis.theory.state_levels import StateLevels
-from models.analysis.theory.variances import HOMOGENEOUS
 from models.plan import LayerPlan, NetworkPlan
 from models.plan.tree import Activate, Attend, Normalise, Pool, Recur, Residual, Weigh, walk
 
@@ -40,6 +40,11 @@ def caveats_of_kinds(network: NetworkPlan, theory: Propagation) -> tuple[str, ..
 
 
 def _of_inits(network: NetworkPlan) -> Iterator[str]:
+    if has_means(network):
+        yield (
+            "The weights have a mean other than 0, which all units of a layer share: theory is of weights that are "
+            "random around 0 and has no number here; nothing is to be read from the regime."
+        )
     inits = {layer.init.kind for layer in network.layers if layer.role != "output"}
     if "lsuv" in inits:
         yield (

@@ -5,11 +5,13 @@ an AMD EPYC (Zen 4): a count, not a clock, so that the same network is refused e
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gradient_clinic.quadrature import HOMOGENEOUS, read_off
 from models.analysis.theory import attention, gated_cells
+from models.analysis.theory.meanfield import LayerMap
 from models.analysis.theory.variances import Signal, followed
 from models.plan import tree as plan
 
@@ -34,8 +36,22 @@ class Effort:
     def add(self, node: plan.Node, signal: Signal) -> None:
         for inner in plan.walk((node,)):
             self.spent += COSTS.get(type(inner), _simple)(inner, signal)
+        self._check()
+
+    def settle(self, maps: Collection[LayerMap], passes: int) -> None:
+        """Fixed points and critical lines of different layers: found once, and counted as a part of each pass."""
+        self.spent += sum(map(_settle, maps)) / passes
+        self._check()
+
+    def _check(self) -> None:
         if self.spent > self.most:
             raise TooMuchWorkError
+
+
+def _settle(layer: LayerMap) -> float:
+    if layer.activation.function in HOMOGENEOUS:
+        return 0.1
+    return 0.5 if read_off(layer.activation) else 3.5
 
 
 def _simple(_: plan.Node, signal: Signal) -> float:
@@ -43,12 +59,13 @@ def _simple(_: plan.Node, signal: Signal) -> float:
 
 
 def _weigh(_: plan.Weigh, signal: Signal) -> float:
-    return 0.07 + _PLACE * signal.spread.size
+    return 0.055 + _PLACE * signal.spread.size
 
 
-def _activate(_: plan.Activate, signal: Signal) -> float:
+def _activate(node: plan.Activate, signal: Signal) -> float:
     """Of images the moments at several lengths."""
-    return (0.08 if signal.spread.size == 1 else 0.3) + _PLACE * signal.spread.size
+    moments = 0.05 if read_off(node.activation) else 0.12
+    return (moments if signal.spread.size == 1 else 6.0 * moments) + _PLACE * signal.spread.size
 
 
 def _attend(node: plan.Attend, signal: Signal) -> float:
@@ -56,7 +73,7 @@ def _attend(node: plan.Attend, signal: Signal) -> float:
     rows, width = attention.heads_drawn(steps) * steps, node.units // node.heads
     if rows * width > attention.MOST:
         return math.inf
-    return 0.5 + rows * width * (1e-5 + 3e-7 * steps) + 2.6e-5 * rows * steps
+    return 0.4 + rows * width * (1e-5 + 3e-7 * steps) + 2.6e-5 * rows * steps + 2.5e-6 * steps**3
 
 
 def _recur(node: plan.Recur, signal: Signal) -> float:

@@ -12,13 +12,14 @@ at every step adds amplitudes; both are exact here, up to the scatter of some th
 η_t = ∂L/∂h_t from above and through W_hh, S = ∂L/∂state.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg.blas import dtrsv
 
 from gradient_clinic.values import Array
 
@@ -98,24 +99,36 @@ class Process:
 
     def __init__(self, draws: Array) -> None:
         self.draws = draws
-        """(steps, …) standard normal."""
-        self.factor = np.zeros((len(draws), len(draws)))
+        """(steps, units) standard normal."""
+        self.factor = np.zeros((len(draws), len(draws)), order="F")
         """Cholesky's, row by row."""
         self.count = 0
 
     def next(self, covariance: Array) -> Array:
         """``covariance`` (steps so far + 1,) of the new value with the earlier ones and itself, last."""
+        row = self.weights(covariance)
+        return np.asarray(row @ self.draws[: self.count])
+
+    def weights(self, covariance: Array) -> Array:
+        """Of the draws so far and the new one, (steps so far + 1,), that make the new value."""
         t, own = self.count, float(covariance[-1])
         self.count += 1
-        row = self.factor[t]
+        row = self.factor[t, : t + 1]
         if own <= 0.0:
-            row[t] = 1.0  # an exact 0, which nothing varies with
-            return np.zeros(self.draws.shape[1:])
+            row[t] = 1.0  # of an exact 0, which nothing varies with
+            return np.zeros(t + 1)
         if t:
-            row[:t] = solve_triangular(self.factor[:t, :t], covariance[:-1], lower=True, check_finite=False)
+            row[:t] = dtrsv(self.factor[:t, :t], covariance[:-1], lower=1)
             row[:t] *= math.sqrt(min(1.0, own / max(float(row[:t] @ row[:t]), own)))  # where rounding made it longer
         row[t] = math.sqrt(max(own - float(row[:t] @ row[:t]), ALMOST * own))
-        return np.asarray(np.tensordot(row[: t + 1], self.draws[: t + 1], axes=1))
+        return row
+
+    def all(self, covariance: Array) -> Array:
+        """The values of all steps, of a covariance (steps, steps) that is known."""
+        weights = np.zeros_like(self.factor)
+        for t in range(len(weights)):
+            weights[t, : t + 1] = self.weights(covariance[t, : t + 1])
+        return np.asarray(weights @ self.draws)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +143,29 @@ def units_drawn(steps: int) -> int:
     return min(max(DRAWN // steps, FEWEST_UNITS), MOST_UNITS)
 
 
+@functools.lru_cache(maxsize=2)  # the layers of a stack ask for the same: 4 MB each
+def _draws(steps: int, gates: int) -> tuple[Array, Array, Array]:
+    """Standard normal: (steps, gates·units) for what is read and for what comes back, (steps + 1, units) for the way
+    back.
+    """
+    units = units_drawn(steps)
+    random = np.random.default_rng(SEED)
+    reads, back = (random.standard_normal((steps, gates * units)) for _ in range(2))
+    return reads, back, np.random.default_rng(SEED + 1).standard_normal((steps + 1, units))
+
+
 def forward(cell: str, given: Array, weight: float, bias: float, forget_bias: float) -> Forward:
     """``given`` (steps, steps): the covariance of W_ih·x + b_ih over steps; σ² and Var b of W_hh."""
     gates, rule = RULES[cell]
     steps = len(given)
     units = units_drawn(steps)
-    random = np.random.default_rng(SEED)
-    reads, back = (Process(random.standard_normal((steps, gates, units))) for _ in range(2))
+    of_reads, of_back, _ = _draws(steps, gates)
+    reads, back = Process(of_reads).all(given), Process(of_back)
     state, shown = np.zeros(units), np.zeros((steps + 1, units))
     opened = list[Opened]()
     for t in range(steps):
         of_h = weight * (shown[: t + 1] @ shown[t]) / units + bias
-        step = rule(reads.next(given[t, : t + 1]), back.next(of_h), state, forget_bias)
+        step = rule(reads[t].reshape(gates, units), back.next(of_h).reshape(gates, units), state, forget_bias)
         opened.append(step)
         state, shown[t + 1] = step.state, step.h
     return Forward(opened, shown[1:] @ shown[1:].T / units)
@@ -161,13 +185,13 @@ class Backward:
 def backward(cell: str, way: list[Opened], weight: float, above: Array, truncate: int | None) -> Backward:
     """``above`` (steps, steps): the covariance of ∂L/∂h over steps, of what does not come through W_hh."""
     steps, units = len(way), len(way[0].state)
-    process = Process(np.random.default_rng(SEED + 1).standard_normal((steps + 1, units)))
+    process = Process(_draws(steps, len(way[0].of_state))[-1])
     deltas = np.zeros((2, steps + 1, way[0].of_state.size))
     """As they enter W_ih, and W_hh."""
     carried, levels, scaled, log = np.zeros(units), list[float](), 1.0, 0.0
     for t in range(steps - 1, -1, -1):
         step = way[t]
-        through = deltas[1, t + 1 :][::-1] @ deltas[1, t + 1] / units
+        through = (deltas[1, t + 1 :] @ deltas[1, t + 1])[::-1] / units
         of_h = process.next(scaled**2 * above[t, t:][::-1] + weight * through)
         state = carried + step.shown * of_h
         levels.append(_log_square(state) + log)
@@ -181,7 +205,7 @@ def backward(cell: str, way: list[Opened], weight: float, above: Array, truncate
             deltas, carried, process.factor = deltas * factor, carried * factor, process.factor * factor
             scaled, log = scaled * factor, log - 2.0 * math.log(factor)
     if cell == "gru":  # whose state is h, which W_hh reads
-        carried = carried + process.next(weight * (deltas[1][::-1] @ deltas[1, 0]) / units)
+        carried = carried + process.next(weight * (deltas[1] @ deltas[1, 0])[::-1] / units)
     levels.append(_log_square(carried) + log)
     covariance = deltas[0, :steps] @ deltas[0, :steps].T / units
     return Backward(levels[::-1], covariance, log)

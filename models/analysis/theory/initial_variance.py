@@ -11,6 +11,7 @@ from typing import Final, assert_never
 
 from models.plan.tree import LayerPlan
 from models.specs.init import (
+    ConstantInit,
     DeltaOrthogonalInit,
     FixupInit,
     GaussianInit,
@@ -24,6 +25,7 @@ from models.specs.init import (
     NormalInit,
     OrthogonalInit,
     TorchDefaultInit,
+    UniformInit,
     XavierNormalInit,
     XavierUniformInit,
 )
@@ -47,9 +49,11 @@ class InitialVariance:
     """σw² = fan_in·Var W."""
     bias: float = 0.0
     """σb² = Var b."""
+    mean: float = 0.0
+    """E W. Theory takes weights to be random around 0 and has no number for others."""
 
 
-def initial_variance(init: InitSpec, fan_in: int, fan_out: int) -> InitialVariance:
+def initial_variance(init: InitSpec, fan_in: int, fan_out: int) -> InitialVariance:  # noqa: C901 -- a case per kind
     """(σw², σb²) of a weight tensor fan_out × fan_in drawn by ``init``; the distribution's shape does not count.
 
     Orthogonal: the smaller Gram matrix is gain²·I, so Σ W² = gain²·min(fan_in, fan_out) and an entry has variance
@@ -57,7 +61,7 @@ def initial_variance(init: InitSpec, fan_in: int, fan_out: int) -> InitialVarian
     the data make of it depends on h (``passes.py``). Fixup is He's and GPT-2's a fixed deviation; their factors for
     branches are ``LayerPlan.scale``.
     """
-    bias = 0.0
+    bias = mean = 0.0
     match init:
         case TorchDefaultInit():  # both U(±1/√fan_in)
             weight, bias = 1.0 / 3.0, 1.0 / (3.0 * fan_in)
@@ -78,9 +82,13 @@ def initial_variance(init: InitSpec, fan_in: int, fan_out: int) -> InitialVarian
             weight, bias = init.weight_variance, init.bias_variance
         case NormalInit() | Gpt2Init():
             weight = fan_in * init.std**2
+        case UniformInit():
+            weight, mean = fan_in * (init.high - init.low) ** 2 / 12.0, (init.low + init.high) / 2.0
+        case ConstantInit():
+            weight, mean = 0.0, init.value
         case _:
             assert_never(init)
-    return InitialVariance(weight, bias)
+    return InitialVariance(weight, bias, mean)
 
 
 def centre_only(layer: LayerPlan) -> bool:
@@ -105,8 +113,8 @@ def layer_variance(layer: LayerPlan, fan_in: int | None = None) -> InitialVarian
     elif layer.init.kind == "torch_default" and layer.default_fan is not None and fan_in is None:
         weight, bias = columns / (3.0 * layer.default_fan), bias * layer.fan_in / layer.default_fan
     if layer.weight_rule == "spectral_norm":
-        return InitialVariance(_over_largest_singular_value(layer, weight, columns), bias)
-    return InitialVariance(weight * layer.scale**2, bias)
+        return InitialVariance(_over_largest_singular_value(layer, weight, columns), bias, drawn.mean)
+    return InitialVariance(weight * layer.scale**2, bias, drawn.mean * layer.scale)
 
 
 def _over_largest_singular_value(layer: LayerPlan, weight: float, columns: int) -> float:

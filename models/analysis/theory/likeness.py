@@ -29,6 +29,10 @@ class Likeness:
     def of_values(self, cosine: Array) -> Array:
         return np.interp(np.arccos(np.clip(cosine, -1.0, 1.0)), _ANGLES, self.values)
 
+    def of_cosine(self, cosine: float) -> float:
+        """``of_values`` of one number."""
+        return float(np.interp(math.acos(min(max(cosine, -1.0), 1.0)), _ANGLES, self.values))
+
     def of_slopes(self, cosine: Array) -> Array:
         return np.interp(np.arccos(np.clip(cosine, -1.0, 1.0)), _ANGLES, self.slopes)
 

@@ -23,7 +23,7 @@ from typing import Final, Literal
 from scipy import optimize
 
 from gradient_clinic.activations import Activation
-from gradient_clinic.quadrature import Moments, gaussian_moments
+from gradient_clinic.quadrature import Moments, gaussian_moments, integrated_moments
 
 Norm = Literal["none", "batch_norm", "layer_norm", "rms_norm", "group_norm"]
 
@@ -131,8 +131,8 @@ def critical_weight_variance(activation: Activation, bias_variance: float) -> fl
 def _critical_lengths(activation: Activation, bias_variance: float) -> Iterator[float]:
     """Every q (one per decade at most) at which σw² = 1/E[φ'²] makes a fixed point of the length map."""
 
-    def missing(q: float) -> float:
-        moments = gaussian_moments(activation, q)
+    def missing(q: float, moments_of: Callable[[Activation, float], Moments] = integrated_moments) -> float:
+        moments = moments_of(activation, q)
         if moments.slope_square < NO_SLOPE:
             return -math.inf
         return q - moments.square / moments.slope_square - bias_variance
@@ -141,4 +141,4 @@ def _critical_lengths(activation: Activation, bias_variance: float) -> Iterator[
         if abs(missing(q)) <= 1e-11 * q:  # q → 0, or φ(az) = a·φ(z), critical at every q
             yield q
         elif missing(q) < 0.0 < missing(10.0 * q):
-            yield float(optimize.brentq(missing, q, 10.0 * q, xtol=1e-300, rtol=1e-14))
+            yield float(optimize.brentq(missing, q, 10.0 * q, (gaussian_moments,), xtol=1e-300, rtol=1e-14))

@@ -13,7 +13,7 @@ A factor without a closed form (which pixel wins a max pool) is a ``break``: lev
 """
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from models.analysis.theory.initial_variance import layer_variance
 from models.analysis.theory.kernel_taps import inputs_of, taps_of
 from models.analysis.theory.norm_moments import batch_factor, group_factor
 from models.analysis.theory.recurrent_cells import recur
-from models.analysis.theory.repeats import Repeats, Unit, kind_of, layers_in, without_log
+from models.analysis.theory.repeats import Known, Layout, Place, Repeats, Unit, layout_of
 from models.analysis.theory.state_levels import StateLevels
 from models.analysis.theory.variances import Delta, Signal, cosines, places_of, row_per_token, toeplitz
 from models.plan import LayerPlan, NetworkPlan
@@ -47,57 +47,81 @@ class Pass:
     states: dict[str, StateLevels] = field(default_factory=dict)
     unit: float = 0.0
     """ln of the mean square, of δ at the output, that levels are counted in."""
-    shown: frozenset[str] = frozenset()
-    """Layers whose h is a sum, or a norm that stands alone."""
     repeats: Repeats = field(default_factory=Repeats)
-    last: LayerPlan = field(init=False)
+    layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
-        self.last = self.network.hidden[-1]
+        self.layout = layout_of(self.network)
 
     def run(self, mean_square: float, steps: int | None = None) -> None:
         """Forward from inputs of that mean square, over so many ``steps`` where not all, and back from independent
         entries of δ at the output.
         """
-        shows = [
-            node.shows for node in plan.walk(self.network.body) if isinstance(node, plan.Residual | plan.Normalise)
-        ]
-        self.shown = frozenset(layer.name for layer in shows if layer is not None)
         places = places_of(self.network.input)
         inputs = np.full(places if steps is None else (steps, *places[1:]), mean_square)
         nothing = np.zeros_like(inputs)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # an infinite χ is an answer
-            self.through(Signal(inputs, nothing, nothing, alike=self._alike(inputs)))
+            given = Signal(inputs, nothing, nothing, alike=self._alike(inputs))
+            way = self.through(self.layout.places, self.repeats.one(given))
+            self.back(way, Delta(np.ones_like(way[-1][1].signal.spread)))
 
-    def through(self, signal: Signal) -> None:
-        """The network's own steps, equal ones once."""
-        kinds, way = _kinds(self.network, self.shown), list[tuple[plan.Node, Unit]]()
-        signal = self.repeats.one(signal)
-        for node, kind in zip(self.network.body, kinds, strict=True):
-            unit = None if kind is None else self.repeats.unit(kind, signal)
+    def through(self, places: Sequence[Place], signal: Signal) -> list[tuple[Place, Unit]]:
+        """Places of the network one on another, equal ones once."""
+        way = list[tuple[Place, Unit]]()
+        for place in places:
+            unit = None if place.kind is None else self.repeats.unit(place.kind, signal)
             if unit is None:
-                self.effort.add(node, signal)
-                unit = self.repeats.keep(kind, node, signal, self.step(node, signal))
+                unit = self.repeats.keep(place.kind, signal, self.first(place, signal))
             unit.met += 1
             signal = unit.signal
-            way.append((node, unit))
-        delta = Delta(np.ones_like(signal.spread))
-        for node, unit in reversed(way):
-            delta = unit.back(delta) if unit.met == 1 else self.again(node, unit, delta)
+            way.append((place, unit))
+        return way
 
-    def again(self, node: plan.Node, unit: Unit, delta: Delta) -> Delta:
-        """The way back of a step that was met more than once: from what is known, with levels under its own names."""
-        key = self.repeats.same(delta.square), self.repeats.same(delta.alike)
+    def first(self, place: Place, signal: Signal) -> Unit:
+        if place.node is None:
+            way = self.through(place.inner, signal)
+            return Unit(place.names, way[-1][1].signal, way=way)
+        self.effort.add(place.node, signal)
+        out, back = self.step(place.node, signal)
+        return Unit(place.names, self.repeats.one(out), back)
+
+    def back(self, way: Sequence[tuple[Place, Unit]], delta: Delta) -> Delta:
+        for place, unit in reversed(way):
+            if unit.met > 1:
+                delta = self.again(place, unit, delta)
+            else:
+                delta = self.back(unit.way, delta) if unit.back is None else unit.back(delta)
+        return delta
+
+    def again(self, place: Place, unit: Unit, delta: Delta) -> Delta:
+        """The way back of what was met more than once: from what is known, with levels under its own names."""
+        for known in self.known(unit, delta):
+            for at, level, breaks in known.levels:
+                self.levels.setdefault(place.names[at], (level + 0.5 * delta.log, breaks + delta.breaks))
+            its = known.below
+            delta = Delta(its.square, its.log + delta.log, its.breaks + delta.breaks, its.alike)
+        return delta
+
+    def known(self, unit: Unit, delta: Delta) -> list[Known]:
+        above = self.repeats.merged(replace(delta, log=0.0, breaks=0))  # one way back serves every δ of this shape
+        key = id(above.square), id(above.alike)
         if key not in unit.known:
-            levels, self.levels = self.levels, {}
-            unit.known[key] = unit.back(without_log(delta)), self.levels
-            self.levels = levels
-        below, levels = unit.known[key]
-        for first, name in zip(layers_in(unit.node), layers_in(node), strict=True):
-            if first in levels:
-                level, breaks = levels[first]
-                self.levels.setdefault(name, (level + 0.5 * delta.log, breaks + delta.breaks))
-        return Delta(below.square, below.log + delta.log, below.breaks + delta.breaks, below.alike)
+            unit.known[key] = self.learned(unit.names, unit.back, above) if unit.back else self.learned_row(unit, above)
+        return unit.known[key]
+
+    def learned(self, names: Sequence[str], back: Back, above: Delta) -> list[Known]:
+        levels, self.levels = self.levels, {}
+        below, found = self.repeats.merged(back(above)), self.levels
+        self.levels = levels
+        return [Known(below, tuple((at, *found[name]) for at, name in enumerate(names) if name in found))]
+
+    def learned_row(self, unit: Unit, above: Delta) -> list[Known]:
+        found, names = list[Known](), len(unit.names)
+        for _, inner in reversed(unit.way):
+            names -= len(inner.names)
+            found += [known.later(names) for known in self.known(inner, above)]
+            above = found[-1].below
+        return found
 
     def step(self, node: plan.Node, signal: Signal) -> Step:
         of_layers = OF_LAYERS.get(type(node))
@@ -123,7 +147,7 @@ class Pass:
         """
         if layer.name in self.levels:
             return delta
-        if layer is self.last:
+        if layer is self.layout.last:
             delta = delta.with_square(delta.square)
             self.unit, delta = delta.log, replace(delta, log=0.0)
         self.levels[layer.name] = (delta.level, delta.breaks)
@@ -141,7 +165,7 @@ class Pass:
         weight, lost = drawn.weight, 0
         if layer.init.kind == "lsuv" and layer.normalization is None and layer.scale > 0.0:
             weight = _unit_variance(read(signal.square))
-            lost = int(layer.name in self.shown)  # scaled by Var of a sum, which it is only a part of
+            lost = int(layer.name in self.layout.shown)  # scaled by Var of a sum, which it is only a part of
         out = Signal(
             weight * read(signal.spread),
             weight * read(signal.common) + drawn.bias,
@@ -240,20 +264,6 @@ OF_LAYERS: Final[dict[type, Callable[[Pass, Any, Signal], Step]]] = {
 }
 
 
-@functools.lru_cache(maxsize=1)  # the passes of one network follow each other
-def _kinds(network: NetworkPlan, shown: frozenset[str]) -> list[Hashable]:
-    """Of every step of the network; None where it is one of its kind: the last hidden layer's δ is the unit of all,
-    and the states of a loop have a record of their own.
-    """
-    numbers, last = dict[Hashable, int](), network.hidden[-1].name
-    return [
-        None
-        if last in layers_in(node) or any(isinstance(its, plan.Recur) for its in plan.walk((node,)))
-        else numbers.setdefault(kind_of(node, shown), len(numbers))
-        for node in network.body
-    ]
-
-
 def _unit_variance(square: Array) -> float:
     mean = float(square.mean())
     return 1.0 / mean if mean > 0.0 else 0.0
@@ -266,7 +276,7 @@ def _shares(node: plan.Residual, beside: Array, body: Array) -> tuple[float, flo
     """
     if node.gate is None:
         return 1.0, node.scale**2, np.zeros_like(beside)
-    assert node.skip.kind == "highway"  # noqa: S101 -- no other skip has a gate
+    assert node.skip.kind == "highway"  # no other skip has a gate
     weight = layer_variance(node.gate).weight
     gate = gate_moments(float(f"{weight * beside.mean():.12g}"), node.skip.bias)
     return 1.0 - 2.0 * gate.mean + gate.square, gate.square, gate.slope * weight * (beside + body)

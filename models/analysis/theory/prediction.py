@@ -6,19 +6,18 @@ predict what a measurement of the untrained network on standardised inputs finds
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gradient_clinic.quadrature import gaussian_moments
+from gradient_clinic.quadrature import HOMOGENEOUS, gaussian_moments
 from models.analysis.theory.assumed_inputs import assumed_input
 from models.analysis.theory.caveats import caveats_of
 from models.analysis.theory.effort import AT_ONCE
 from models.analysis.theory.meanfield import CRITICAL, LayerMap, critical_weight_variance
 from models.analysis.theory.notes import notes_of
 from models.analysis.theory.propagation import Asymptote, Propagation, has_skips, norms_of, passes_of, propagate, rate
-from models.analysis.theory.variances import HOMOGENEOUS
 from models.plan import LayerPlan, NetworkPlan, Shape, plan_network
 from models.specs.base import Problem, SpecError
 from models.specs.networks import NetworkSpec
@@ -96,9 +95,8 @@ def predict(network: NetworkPlan, batch_size: int, theory: Propagation | None = 
     chis = _chis(network, theory)
     time = _time(theory)
     depth_scale = _depth_scale(chis)
-    maps = theory.asymptotes or (None,) * len(hidden)
     return Prediction(
-        layers=tuple(_layer(layer, chi, its) for layer, chi, its in zip(hidden, chis, maps, strict=True)),
+        layers=tuple(_layers(hidden, chis, theory.asymptotes)),
         gain_per_layer=_gain_per_layer(rate(network, theory)),
         total_gain=_finite(theory.total),
         depth_scale=depth_scale,
@@ -155,18 +153,24 @@ def predict_spec(
     return answer.model_copy(update={"caveats": (*answer.caveats, *assumed.caveats)})
 
 
-def _layer(layer: LayerPlan, chi: float | None, asymptote: Asymptote | None) -> LayerPrediction:
-    told = LayerPrediction(index=layer.index, name=layer.name, chi=chi, rms_ratio=None if chi is None else chi**0.5)
-    if asymptote is None:
-        return told
+def _layers(
+    hidden: Sequence[LayerPlan], chis: Sequence[float | None], asymptotes: Sequence[Asymptote]
+) -> Iterator[LayerPrediction]:
+    lengths = {its: _lengths(its) for its in set(asymptotes)}  # alike layers share one
+    shared = [lengths[its] for its in asymptotes] or [{}] * len(hidden)
+    for layer, chi, its in zip(hidden, chis, shared, strict=True):
+        ratio = None if chi is None else chi**0.5
+        yield LayerPrediction(index=layer.index, name=layer.name, chi=chi, rms_ratio=ratio, **its)
+
+
+def _lengths(asymptote: Asymptote) -> dict[str, float | None]:
     its = asymptote.layer_map
-    lengths = {
+    return {
         "weight_variance": _finite(its.weight_variance),
         "bias_variance": _finite(its.bias_variance),
         "q_star": _finite(asymptote.q_star),
         "critical_weight_variance": _critical(its),
     }
-    return told.model_copy(update=lengths)
 
 
 def _critical(its: LayerMap) -> float | None:

@@ -71,23 +71,36 @@ def propagate(
     most: float = IN_A_TRIAL,
 ) -> Propagation:
     """Mean-field theory of the untrained ``network``, measured on batches of ``batch_size``; of a network that takes
-    more than ``most`` work nothing is known.
+    more than ``most`` work, or whose weights are not random around 0, nothing is known.
     """
+    if has_means(network):
+        return _unknown(network)
     try:
         return _propagated(network, batch_size, input_mean_square, Effort(most))
     except TooMuchWorkError:
-        unknown = tuple(StateLevels(node, (math.nan,) * (node.steps + 1), 1) for node in network.recurrent)
-        return Propagation((math.nan,) * (len(network.hidden) - 1), (), unknown, followed=False)
+        return replace(_unknown(network), followed=False)
+
+
+def has_means(network: NetworkPlan) -> bool:
+    """Whether weights below the output have a mean: then units are alike, and their sums are no longer random."""
+    return any(layer_variance(layer).mean != 0.0 for layer in network.layers[:-1])
+
+
+def _unknown(network: NetworkPlan) -> Propagation:
+    states = tuple(StateLevels(node, (math.nan,) * (node.steps + 1), 1) for node in network.recurrent)
+    return Propagation((math.nan,) * (len(network.hidden) - 1), (), states)
 
 
 def _propagated(network: NetworkPlan, batch_size: int, mean_square: float, effort: Effort) -> Propagation:
+    if is_stack(network):
+        effort.settle(set(map(_layer_map, network.hidden)), passes_of(network))
     found = Pass(network, batch_size, effort)
     found.run(mean_square)
     levels = _levels(found, mean_square) or _of(found)
     increments = [_increment(below, above) for below, above in itertools.pairwise(levels)]
-    asymptotes = _asymptotes(network, batch_size) if is_stack(network) else []
+    asymptotes = _asymptotes(network, batch_size) if is_stack(network) else ()
     states = (found.states[node.layer.name] for node in network.recurrent)
-    return Propagation(tuple(increments), tuple(asymptotes), tuple(states), work=effort.spent)
+    return Propagation(tuple(increments), asymptotes, tuple(states), work=effort.spent)
 
 
 def passes_of(network: NetworkPlan) -> int:
@@ -133,6 +146,7 @@ def _together(share: Sequence[float], levels: Sequence[tuple[float, int]]) -> tu
     return 0.5 * float(np.logaddexp.reduce(squares)), levels[0][1]
 
 
+@functools.lru_cache(maxsize=4)  # the passes of one network, and what is said of it, ask for the same
 def is_stack(network: NetworkPlan) -> bool:
     """Whether every hidden layer is W, a norm and φ, one on another: then each has an asymptote of its own."""
     plain = not has_skips(network) and not any(isinstance(node, Normalise) for node in network.body)
@@ -143,10 +157,12 @@ def has_skips(network: NetworkPlan) -> bool:
     return any(isinstance(node, Residual) for node in walk(network.body))
 
 
-def norms_of(network: NetworkPlan) -> set[str]:
+@functools.lru_cache(maxsize=4)
+def norms_of(network: NetworkPlan) -> frozenset[str]:
     """The kinds of norm anywhere in the network."""
     alone = [node.norm for node in walk(network.body) if isinstance(node, Normalise)]
-    return {norm.kind for norm in (*alone, *(layer.normalization for layer in network.layers)) if norm is not None}
+    norms = (*alone, *(layer.normalization for layer in network.layers))
+    return frozenset(norm.kind for norm in norms if norm is not None)
 
 
 def rate(network: NetworkPlan, theory: Propagation) -> float:
@@ -175,7 +191,7 @@ def _increment(below: tuple[float, int], above: tuple[float, int]) -> float:
 
 def _layer_map(layer: LayerPlan) -> LayerMap:
     """The layer on top of its like: φ and dropout, then weights and norm."""
-    assert layer.activation is not None  # noqa: S101 -- it is one of a stack
+    assert layer.activation is not None  # it is one of a stack
     drawn, norm = layer_variance(layer, fan_in=layer.fan_out), layer.normalization
     made = LayerMap(
         layer.activation,
@@ -191,12 +207,13 @@ def _layer_map(layer: LayerPlan) -> LayerMap:
     return replace(made, weight_variance=1.0 / square)  # what makes Var h = 1
 
 
-def _asymptotes(network: NetworkPlan, batch_size: int) -> list[Asymptote]:
+@functools.lru_cache(maxsize=4)
+def _asymptotes(network: NetworkPlan, batch_size: int) -> tuple[Asymptote, ...]:
     """Of every hidden layer of a stack; alike layers share one."""
     kinds = [sides_of(layer) for layer in network.hidden]
     of_kind = dict(zip(kinds, network.hidden, strict=True))
     settled = {kind: _asymptote(layer, batch_size) for kind, layer in of_kind.items()}
-    return [settled[kind] for kind in kinds]
+    return tuple(settled[kind] for kind in kinds)
 
 
 def _asymptote(layer: LayerPlan, batch_size: int) -> Asymptote:

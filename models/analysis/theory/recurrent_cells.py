@@ -50,7 +50,7 @@ def _shown(given: Signal, square: Array, alike: Array | None = None) -> Signal:
 
 def _simple(node: Recur, given: Signal, drawn: InitialVariance) -> tuple[Signal, WayBack]:
     activation = node.layer.activation
-    assert activation is not None  # noqa: S101 -- cells of one gate have an activation
+    assert activation is not None  # cells of one gate have an activation
     memory, slopes, squares = 0.0, list[float](), list[float]()
     for length in np.minimum(given.square, UNBOUNDED).tolist():
         # To 12 digits: a settled loop then asks for moments that it has.

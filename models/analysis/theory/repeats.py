@@ -5,19 +5,21 @@ and their lengths settle, so that most of them are met again with the very signa
 one.
 """
 
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field, fields, replace
+import functools
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Final
 
 from gradient_clinic.values import Array
-from models.analysis.theory.between_layers import Back, Step
+from models.analysis.theory.between_layers import Back
 from models.analysis.theory.variances import Delta, Signal
 from models.plan import tree as plan
 
 sides_of: Final = attrgetter(*(its.name for its in fields(plan.LayerPlan) if its.name not in {"index", "name"}))
 """All of a layer but its name and number."""
-Levels = dict[str, tuple[float, int]]
+IN_A_ROW: Final = 16
+"""Steps that are kept as one beside each for itself: a stack of a thousand layers then takes some dozen."""
 
 
 def layers_in(node: plan.Node) -> Iterator[str]:
@@ -52,16 +54,77 @@ def kind_of(node: plan.Node, shown: frozenset[str]) -> Hashable:
     return node
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a network has a node, or ``IN_A_ROW`` places one on another (then ``inner``)."""
+
+    kind: Hashable
+    """Equal for places that are alike; None where it is one of its kind."""
+    names: tuple[str, ...]
+    """As of ``layers_in``."""
+    node: plan.Node | None
+    inner: tuple["Place", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The places of a network's own steps, and its last hidden layer."""
+
+    places: tuple[Place, ...]
+    last: plan.LayerPlan
+    shown: frozenset[str]
+    """Layers whose h is a sum, or a norm that stands alone."""
+
+
+@functools.lru_cache(maxsize=4)  # the passes of one network follow each other
+def layout_of(network: plan.NetworkPlan) -> Layout:
+    """The last hidden layer's δ is the unit of all, and the states of a loop have a record of their own: neither is
+    ever met again.
+    """
+    shows = [node.shows for node in plan.walk(network.body) if isinstance(node, plan.Residual | plan.Normalise)]
+    shown = frozenset(layer.name for layer in shows if layer is not None)
+    numbers, last, places = dict[Hashable, int](), network.hidden[-1].name, list[Place]()
+    for node in network.body:
+        names = tuple(layers_in(node))
+        single = last in names or any(isinstance(its, plan.Recur) for its in plan.walk((node,)))
+        kind = None if single else numbers.setdefault(kind_of(node, shown), len(numbers))
+        places.append(Place(kind, names, node))
+    rows = (places[start : start + IN_A_ROW] for start in range(0, len(places), IN_A_ROW))
+    return Layout(tuple(place for row in rows for place in _as_one(row)), network.hidden[-1], shown)
+
+
+def _as_one(row: Sequence[Place]) -> Sequence[Place]:
+    if len(row) < IN_A_ROW or any(place.kind is None for place in row):
+        return row
+    names = tuple(name for place in row for name in place.names)
+    return (Place(tuple(place.kind for place in row), names, None, tuple(row)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The way back of one node from δ in its own unit: ``levels`` are (number of the name, level, breaks above)."""
+
+    below: Delta
+    levels: tuple[tuple[int, float, int], ...]
+
+    def later(self, count: int) -> "Known":
+        """As part of a row, behind so many names."""
+        return Known(self.below, tuple((at + count, level, breaks) for at, level, breaks in self.levels))
+
+
 @dataclass(slots=True)
 class Unit:
-    """A step of the network as it was first followed, and how often it was met."""
+    """A place of the network as it was first followed, and how often its like was met."""
 
-    node: plan.Node
+    names: tuple[str, ...]
+    """Of its layers where it was first met."""
     signal: Signal
-    back: Back
+    back: Back | None = None
+    way: Sequence[tuple[Place, "Unit"]] = ()
+    """Of a row: its places."""
     met: int = 0
-    known: dict[Hashable, tuple[Delta, Levels]] = field(default_factory=dict)
-    """By δ above, in its own unit: δ below and the levels recorded between."""
+    known: dict[Hashable, list[Known]] = field(default_factory=dict)
+    """By δ above, from the top down."""
 
 
 @dataclass(slots=True)
@@ -71,13 +134,14 @@ class Repeats:
     units: dict[Hashable, Unit] = field(default_factory=dict)
     signals: dict[Hashable, Signal] = field(default_factory=dict)
     arrays: dict[bytes, Array] = field(default_factory=dict)
+    firsts: set[int] = field(default_factory=set)
+    """Identities of the arrays that others are made."""
 
     def unit(self, kind: Hashable, signal: Signal) -> Unit | None:
         return self.units.get((kind, id(signal)))
 
-    def keep(self, kind: Hashable, node: plan.Node, signal: Signal, step: Step) -> Unit:
-        out, back = step
-        unit = self.units[kind, id(signal)] = Unit(node, self.one(out), back)
+    def keep(self, kind: Hashable, signal: Signal, unit: Unit) -> Unit:
+        self.units[kind, id(signal)] = unit
         return unit
 
     def one(self, signal: Signal) -> Signal:
@@ -87,15 +151,18 @@ class Repeats:
         key = (*map(_bytes, parts), signal.spread.shape, signal.gaussian, signal.known, below)
         return self.signals.setdefault(key, signal)
 
-    def same(self, array: Array | None) -> int:
-        """The identity of the first array that was equal to this one."""
-        return 0 if array is None else id(self.arrays.setdefault(array.tobytes(), array))
+    def merged(self, delta: Delta) -> Delta:
+        """δ with the first arrays that were equal to its own."""
+        alike = None if delta.alike is None else self._first(delta.alike)
+        return Delta(self._first(delta.square), delta.log, delta.breaks, alike)
+
+    def _first(self, array: Array) -> Array:
+        if id(array) in self.firsts:
+            return array
+        found = self.arrays.setdefault(array.tobytes(), array)
+        self.firsts.add(id(found))
+        return found
 
 
 def _bytes(array: Array | None) -> bytes | None:
     return None if array is None else array.tobytes()
-
-
-def without_log(delta: Delta) -> Delta:
-    """In its own unit, so that one way back serves every δ of this shape."""
-    return replace(delta, log=0.0, breaks=0)

@@ -12,13 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gradient_clinic.activations import Activation
-from gradient_clinic.quadrature import SMALLEST_Q, gaussian_moments
+from gradient_clinic.quadrature import HOMOGENEOUS, SMALLEST_Q, gaussian_moments
 from gradient_clinic.values import Array
 from models.analysis.theory.meanfield import UNBOUNDED
 from models.plan.tree import Activate, Shape
 
-HOMOGENEOUS: Final = {"identity", "relu", "leaky_relu", "prelu"}
-"""φ(a·h) = a·φ(h): the slope does not ask how long h is."""
 ALIKE: Final = 1e-9
 FEW: Final = 12
 NODES: Final = 9
@@ -122,12 +120,13 @@ def at_all_steps(values: Array, steps: int) -> Array:
 
 def cosines(covariance: Array) -> Array:
     """Where a variance is 0, or not finite, nothing is alike but each with itself."""
-    length = np.sqrt(np.diag(covariance))
+    length = np.sqrt(covariance.diagonal())
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        found = covariance / np.outer(length, length)
-    found = np.where(np.isfinite(found), np.clip(found, -1.0, 1.0), 0.0)
-    np.fill_diagonal(found, 1.0)
-    return np.asarray(found)
+        found = np.asarray(covariance / (length[:, None] * length))
+    found[~np.isfinite(found)] = 0.0
+    np.maximum(np.minimum(found, 1.0, out=found), -1.0, out=found)
+    found.flat[:: len(found) + 1] = 1.0
+    return found
 
 
 def _limit(mean: float) -> float:

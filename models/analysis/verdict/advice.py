@@ -12,13 +12,21 @@ from typing import Final
 from gradient_clinic.activations import Activation
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.of_layers import INPUTS
+from gradient_clinic.verdict.facts.of_setups import INPUT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
 from models.analysis.theory.meanfield import critical_weight_variance
 from models.analysis.theory.what_if import gain_with
+from models.analysis.verdict.answers_to_causes import (
+    HIGHER_RATE,
+    LOWER_RATE,
+    answer,
+    answers_to,
+    fitting_init,
+    rate_of,
+    standardise,
+)
 from models.plan import Plan
-from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit
 from models.specs.remedy import REMEDIES, RemedySpec
 from models.specs.structural_remedies import (
     ActivationRemedy,
@@ -33,37 +41,39 @@ from models.specs.structural_remedies import (
     ResidualRemedy,
     ReZeroRemedy,
     ScaledRemedy,
-    StandardiseRemedy,
 )
-from models.specs.training_remedies import ClipNormRemedy, LearningRateRemedy
+from models.specs.training_remedies import ClipNormRemedy
 
 WORTH: Final = 0.5
 """A remedy that leaves G beyond ±3 is named where it takes at least half of it away."""
-LARGEST_VARIANCE: Final = 10.0
-"""A critical σw² above (a sigmoid's is 103) drives φ into its flat ends: no initialisation to recommend."""
-LOWER_RATE: Final = 0.1
-HIGHER_RATE: Final = 3.0
-NAMED_INITS: Final[dict[float, InitSpec]] = {
-    1.0: LecunNormalInit(kind="lecun_normal"),
-    2.0: KaimingNormalInit(kind="kaiming_normal"),
-}
 
 
 def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
-    """The remedies worth trying, those that theory puts inside ±3 first, by |G|; the rate before them where training
-    at it was what broke the network. None for a healthy verdict.
+    """The remedies worth trying: what a cause asks for by itself first, cause by cause; then those that theory puts
+    inside ±3, by |G|; then what acts at run time, or before those where the rate was what broke the network. A healthy
+    network may still be improved where its inputs are out of scale.
     """
-    if case.kind in {"healthy", "inconclusive"}:
+    if case.kind == "healthy":
+        return tuple(standardise(plan)) if INPUT_SCALE.of(case) else ()
+    if case.kind == "inconclusive":
         return ()
     found: set[str] = {case.kind, case.at_start.kind, *causes}
     candidates = (remedy for remedy in _candidates(plan, case, causes) if _applies(plan, remedy))
     structural = [answer for remedy in candidates if (answer := _structural(plan, case, remedy, found))]
     structural.sort(key=lambda answer: abs(answer.predicted_gain or 0.0))
-    at_run_time = [answer for answer in _at_run_time(plan, case, causes) if answer.remedy in _applying(plan)]
+    at_run_time = list(_at_run_time(plan, case, causes))
     if "learning_rate" in causes:  # what broke it comes before what mends its traces, such as dead units
         at_run_time.sort(key=lambda answer: answer.remedy != "learning_rate")
-        return (*at_run_time, *structural)
-    return (*structural, *at_run_time)
+        ordered = [*answers_to(plan, case, causes), *at_run_time, *structural]
+    else:
+        ordered = [*answers_to(plan, case, causes), *structural, *at_run_time]
+    if causes == ("symmetric_weights",):
+        ordered = list(answers_to(plan, case, causes))
+    applying, first = _applying(plan), dict[str, Answer]()
+    for each in ordered:
+        if each.remedy in applying:
+            first.setdefault(each.remedy, each)
+    return tuple(first.values())
 
 
 def _applying(plan: Plan) -> set[str]:
@@ -83,11 +93,11 @@ def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[R
     if "depth_without_skip" in causes and not case.starts_beyond_over_depth:
         yield from _skips(case)  # samples have become one point, which G does not tell and nothing else changes
         return
-    activation = case.setup.activation
-    variance = None if activation is None else critical_weight_variance(activation, 0.0)
-    if variance is not None and variance <= LARGEST_VARIANCE and not case.measured.normalized:
-        yield InitRemedy(kind="init", init=_fitting_init(variance))
-        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=math.sqrt(variance))
+    activation, init = case.setup.activation, fitting_init(case)
+    if activation is not None and init is not None and not case.measured.normalized:
+        yield InitRemedy(kind="init", init=init)
+        variance = critical_weight_variance(activation, 0.0)
+        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=math.sqrt(variance or 1.0))
     if not case.measured.batch_norm:
         yield BatchNormRemedy(kind="batch_norm")
     if case.measured.batch_norm or not case.measured.normalized:
@@ -123,11 +133,6 @@ def _forget_bias(plan: Plan) -> float:
     return max(1.0, round(math.log(steps), 1))
 
 
-def _fitting_init(variance: float) -> InitSpec:
-    named = next((init for known, init in NAMED_INITS.items() if math.isclose(variance, known, rel_tol=1e-6)), None)
-    return named or GaussianInit(kind="gaussian", weight_variance=variance)
-
-
 def _is_one_sided(activation: Activation | None) -> bool:
     return activation is not None and activation.function == "relu"
 
@@ -161,20 +166,13 @@ def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[
     # Adam divides by the gradient's own size, so clipping bounds no step of it.
     if case.over_time == "exploding" and not no_clip:
         why = "bounds a step where gradients explode over time; the ratios between steps stay as they are"
-        yield _answer(ClipNormRemedy(kind="clip_norm"), why)
+        yield answer(ClipNormRemedy(kind="clip_norm"), why)
     elif broke and not no_clip and plan.optimizer.kind == "sgd":
         why = "bounds the size of a step; all layers shrink by one factor, so the ratios between them stay as they are"
-        yield _answer(ClipNormRemedy(kind="clip_norm"), why)
-    if INPUTS.of(case) and plan.dataset.standardise == "none":
-        yield _answer(StandardiseRemedy(kind="standardise"), "inputs of mean 0 and variance 1 put every layer in range")
-    rate = plan.optimizer.learning_rate
+        yield answer(ClipNormRemedy(kind="clip_norm"), why)
     if "learning_rate" in causes:
         why = "gradients are in range before the first step, and training at this rate broke them or the loss"
-        yield _answer(LearningRateRemedy(kind="learning_rate", value=rate * LOWER_RATE), why)
-    elif case.kind in {"stalled", "slow"} and "no_gradient_cause_found" in causes:
+        yield rate_of(plan, LOWER_RATE, why)
+    elif case.kind in {"stalled", "slow"} and {"no_gradient_cause_found", "too_few_steps"} & set(causes):
         why = "gradients are in range, so the rate and the number of steps are what is left to vary"
-        yield _answer(LearningRateRemedy(kind="learning_rate", value=rate * HIGHER_RATE), why)
-
-
-def _answer(remedy: ClipNormRemedy | LearningRateRemedy | StandardiseRemedy, why: str) -> Answer:
-    return Answer(remedy=remedy.kind, why=why, spec=remedy.model_dump(mode="json", exclude_none=True))
+        yield rate_of(plan, HIGHER_RATE, why)

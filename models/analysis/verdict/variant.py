@@ -43,7 +43,7 @@ def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
     verdicts = [run.verdict for run in summaries]
     seeds = Counter(run.kind for run in verdicts)
     outcome = outcome_of_seeds([run.outcome for run in verdicts])
-    named = [] if outcome.kind in WELL else [run for run in verdicts if run.kind not in WELL]
+    named = [run for run in verdicts if (run.kind in WELL) == (outcome.kind in WELL)]
     found = Findings(
         kind=outcome.kind,
         at_start=at_start,

@@ -114,6 +114,27 @@ def transformer(remedy: Json, blocks: int, **changes: Any) -> Json:
     return mlp(remedy, 2, "relu", "kaiming_normal", **changes) | {"network": network}
 
 
+def teacher(remedy: Json, scale: float, **changes: Any) -> Json:
+    """A linear teacher whose targets have variance ``scale``², for a small ReLU network under a usual rate."""
+    return {
+        "dataset": {
+            "kind": "teacher_student",
+            "inputs": 20,
+            "outputs": 1,
+            "singular_values": [scale],
+            "cases": 1000,
+            "split_seed": 0,
+        },
+        "network": {"kind": "mlp", "hidden": [25], "activation": "relu", "init": {"kind": "kaiming_uniform"}},
+        "optimizer": {"kind": "sgd", "learning_rate": 0.01, "momentum": 0.9},
+        "batch_size": 32,
+        "epochs": 10,
+        "seeds": SEEDS,
+        "remedies": [remedy],
+        **changes,
+    }
+
+
 def vowels(remedy: Json, network: Json) -> Json:
     """Real speech, 7 to 29 steps long, under a rate that short gradients can bear."""
     return {

@@ -26,6 +26,20 @@ INITS: dict[str, tuple[Trial, Trial]] = {
         Trial("20 tanh layers", mlp(init("identity"), 20, "tanh", "torch_default"), "helps", "every layer passes δ on"),
         in_sigmoids("identity"),
     ),
+    "init:uniform": (
+        Trial(
+            "20 tanh layers",
+            mlp(init("uniform", low=-0.23, high=0.23), 20, "tanh", "torch_default"),
+            "helps",
+            "σw² = 1.13 at width 64 instead of ⅓",
+        ),
+        Trial(
+            "20 tanh layers, a tenth of it",
+            mlp(init("uniform", low=-0.023, high=0.023), 20, "tanh", "torch_default"),
+            "fails",
+            "a fixed span knows no width: σw² = 0.01",
+        ),
+    ),
     "init:delta_orthogonal": (
         Trial(
             "20 tanh convolutions",

@@ -11,6 +11,7 @@ from proofs.outcomes.trials.bodies import (
     mlp,
     shallow,
     shrinking_relu,
+    teacher,
     transformer,
     vowels,
 )
@@ -239,5 +240,14 @@ STRUCTURE: dict[str, tuple[Trial, Trial]] = {
             "inputs around 0 with variance 1",
         ),
         Trial("standardised digits", shallow({"kind": "standardise", "how": "scalar"}), "fails", "they are so already"),
+    ),
+    "standardise_targets": (
+        Trial(
+            "targets of some hundred",
+            teacher({"kind": "standardise_targets"}, 150.0),
+            "helps",
+            "∂L/∂y is no longer 150 times what the rate is for",
+        ),
+        Trial("targets of variance 1", teacher({"kind": "standardise_targets"}, 1.0), "fails", "they are so already"),
     ),
 }

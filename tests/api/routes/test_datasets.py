@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 from api.app import create_app
 from models.settings import Settings
+from models.specs.experiment import ExperimentSpec
 from models.storage.database import Database
 from models.storage.files import DatasetFiles
 from models.storage.tables import Experiment
@@ -61,7 +62,7 @@ def asked(**dataset: Any) -> dict[str, Any]:
 def test_what_is_put_can_be_looked_at(client: TestClient, kept: Path) -> None:
     answer = put(client)
     facts = {"cases": 60, "shape": [1, 4, 3], "classes": 3, "form": "image", "varying_length": False, "format": "npz"}
-    assert answer["facts"] == facts
+    assert answer["facts"] == {**facts, "task": "classification", "note": ""}
     assert (answer["name"], answer["owner"], answer["bytes"]) == ("mine", "local", 60 * 12 + 60 * 8)
     assert client.get("/v1/datasets/mine").json() == answer
     assert folders(kept) == [answer["version"]]
@@ -315,6 +316,45 @@ def test_every_owner_has_names_of_its_own(client: TestClient, guarded: TestClien
     problem(guarded.post("/v1/experiments", json=spec(**asked()), headers=key), 422)
     assert guarded.put("/v1/datasets/mine", content=OTHER, headers=key).json()["owner"] == "admin"
     assert len(client.get("/v1/datasets/mine").json()["versions"]) == 1
+
+
+AMOUNTS = npz(x=X, y=np.linspace(-200.0, 300.0, 60))
+
+
+def test_amounts_are_trained_on_as_amounts_with_the_loss_that_is_theirs(client: TestClient, database: Database) -> None:
+    assert put(client, AMOUNTS)["facts"]["task"] == "regression"
+    told = client.post("/v1/experiments", json=spec(**asked(standardise_targets=True))).json()["spec"]
+    assert (told["loss"], told["dataset"]["facts"]["task"]) == ("mse", "regression")
+    error = problem(client.post("/v1/experiments", json=spec(**asked(), loss="cross_entropy")), 422)["errors"][0]
+    assert (error["field"], error["value"], error["allowed"]) == ("loss", "cross_entropy", "left out, or mse")
+    error = problem(client.post("/v1/experiments", json=spec(**asked(task="classification"))), 422)["errors"][0]
+    assert (error["field"], error["value"]) == ("dataset.task", "classification")
+    with database.begin() as session:
+        assert session.execute(select(Experiment.spec)).scalar_one().loss == "mse"
+
+
+def test_labels_that_are_whole_numbers_may_be_had_as_amounts(client: TestClient, settings: Settings) -> None:
+    put(client)
+    told = client.post("/v1/experiments", json=spec(**asked(task="regression", split_seed=3))).json()["spec"]
+    assert told["loss"] == "mse"
+    data = load(ExperimentSpec.model_validate(told).dataset, 0, settings.files_url())
+    order = np.random.default_rng(3).permutation(60)
+    np.testing.assert_array_equal(data.test.y.numpy(), Y[order[48:], None].astype(np.float32))
+    targets = problem(client.post("/v1/experiments", json=spec(**asked(standardise_targets=True))), 422)["errors"][0]
+    assert (targets["field"], targets["value"]) == ("dataset.standardise_targets", True)
+
+
+def test_text_is_no_amount(client: TestClient) -> None:
+    put(client, npz(x=X, y=np.where(Y > 0, "yes", "no")))
+    error = problem(client.post("/v1/experiments", json=spec(**asked(task="regression"))), 422)["errors"][0]
+    assert (error["field"], error["allowed"]) == ("dataset.task", "classification")
+    problem(client.put("/v1/datasets/mine", content=npz(x=X, y=Y.astype(str)), params={"task": "regression"}), 422)
+    problem(client.put("/v1/datasets/mine", content=SET, params={"task": "ranking"}), 422)
+
+
+def test_a_form_may_say_the_task(client: TestClient) -> None:
+    response = client.put("/v1/datasets/mine", files={"file": ("set.npz", SET)}, data={"task": "regression"})
+    assert (response.json()["facts"]["task"], response.json()["facts"]["classes"]) == ("regression", 1)
 
 
 def test_a_page_of_another_site_may_not_upload(client: TestClient) -> None:

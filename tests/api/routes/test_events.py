@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from structlog.testing import capture_logs
 
 from api.app import create_app
-from api.routes import events as route
+from api.http.sse import Pace
 from api.server import Server
 from api.views.experiments import EVENTS, EndEvent, ProgressEvent
 from models import runs
@@ -27,6 +27,7 @@ from models.runs import Lease, events
 from models.settings import Settings
 from models.storage.database import Database
 from models.storage.tables import Event, Experiment
+from tests.api.conftest import ADDRESS
 from tests.api.heard import Follower, Heard, Json, parsed
 from tests.api.made import claim, problem, run_ids, submit, train, train_all
 
@@ -145,15 +146,13 @@ def test_from_every_number_on_exactly_the_rest_is_told(client: TestClient, datab
     assert list(parsed(both.text.splitlines())) == heard[-1:]
 
 
-def test_a_long_story_comes_in_several_looks(
-    client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_story_comes_in_several_looks(client: TestClient, database: Database, settings: Settings) -> None:
     experiment = submit(client, seeds=list(range(7)))
     cancel(database, experiment)
     whole = told(client, experiment)
     for batch in (1, 2, len(whole) - 1, len(whole)):
-        monkeypatch.setattr(route, "BATCH", batch)  # 500 otherwise
-        assert told(client, experiment) == whole
+        with TestClient(create_app(settings, Pace(batch=batch)), base_url=ADDRESS) as other:
+            assert told(other, experiment) == whole
 
 
 @pytest.mark.parametrize("number", ["-1", "nan", "soon", "1.5", str(2**63), "1" * 10_000])
@@ -179,11 +178,11 @@ def test_another_owners_experiment_has_no_events(client: TestClient, database: D
     problem(client.get(f"/v1/experiments/{uuid.uuid4()}/events"), 404)
 
 
+@pytest.mark.parametrize("pace", [Pace(sweep_s=NEVER_S)])
 def test_who_listens_hears_of_a_change_at_once(
-    live: httpx2.Client, database: Database, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch,
+    live: httpx2.Client, database: Database, pool: ThreadPoolExecutor,
     app: FastAPI, eventually: Eventually,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(route, "SWEEP_S", NEVER_S)
     experiment = submit(live, seeds=[0])
     follower, ended = listening(app, live, experiment, pool, eventually)
     assert eventually(lambda: len(follower.heard) == 2)
@@ -209,11 +208,11 @@ def listening(
     return follower, ended
 
 
+@pytest.mark.parametrize("pace", [Pace(sweep_s=NEVER_S)])
 def test_a_change_between_the_look_and_the_wait_is_not_missed(
-    live: httpx2.Client, database: Database, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch,
+    live: httpx2.Client, database: Database, pool: ThreadPoolExecutor,
     app: FastAPI, eventually: Eventually,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(route, "SWEEP_S", NEVER_S)
     experiment = submit(live)
     waiting_now = app.state.changes._waiting  # noqa: SLF001
     changed: list[bool] = []
@@ -231,11 +230,11 @@ def test_a_change_between_the_look_and_the_wait_is_not_missed(
     assert (changed, follower.ended) == ([True], True)
 
 
+@pytest.mark.parametrize("pace", [Pace(sweep_s=0.1)])
 def test_a_lost_notice_costs_a_sweep_and_no_event(
-    live: httpx2.Client, database: Database, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch,
+    live: httpx2.Client, database: Database, pool: ThreadPoolExecutor,
     app: FastAPI, eventually: Eventually,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(route, "SWEEP_S", 0.1)
     experiment = submit(live)
     follower, ended = listening(app, live, experiment, pool, eventually)
     with database.begin() as session:
@@ -245,10 +244,8 @@ def test_a_lost_notice_costs_a_sweep_and_no_event(
     ended.result(SOON_S)
 
 
-def test_a_silent_stream_shows_that_it_lives(
-    live: httpx2.Client, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(route, "SWEEP_S", 0.05)
+@pytest.mark.parametrize("pace", [Pace(sweep_s=0.05)])
+def test_a_silent_stream_shows_that_it_lives(live: httpx2.Client, database: Database) -> None:
     experiment = submit(live)
     with live.stream("GET", path_of(experiment)) as response:
         lines = response.iter_lines()
@@ -328,11 +325,10 @@ def test_streams_hold_no_thread_and_no_connection(
 
 
 def test_a_server_that_ends_ends_its_streams_and_the_next_one_goes_on(
-    settings: Settings, database: Database, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch,
+    settings: Settings, database: Database, pool: ThreadPoolExecutor,
     eventually: Eventually,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(route, "SWEEP_S", NEVER_S)
-    app = create_app(settings)
+    app = create_app(settings, Pace(sweep_s=NEVER_S))
     with served(app, eventually) as (server, client):
         experiment = submit(client, seeds=[0, 1])
         first, second = run_ids(database, experiment)
@@ -353,11 +349,11 @@ def test_a_server_that_ends_ends_its_streams_and_the_next_one_goes_on(
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("pace", [Pace(sweep_s=0.1)])
 def test_a_stream_outlives_a_database_that_is_away(
     live: httpx2.Client, database: Database, pool: ThreadPoolExecutor, app: FastAPI, eventually: Eventually,
-    monkeypatch: pytest.MonkeyPatch, postgres_server: str,
+    postgres_server: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(route, "SWEEP_S", 0.1)
     experiment = submit(live)
     follower, ended = listening(app, live, experiment, pool, eventually)
     name = make_url(database.url).database

@@ -77,11 +77,26 @@ def test_a_network_of_the_largest_depth_is_predicted(reader: TestClient) -> None
 @pytest.mark.parametrize(
     "network",
     [
+        {"kind": "transformer", "blocks": 28},
+        {"kind": "rnn", "cell": "lstm", "width": 64, "layers": 4},
+        {"kind": "mlp", "hidden": list(range(8, 88)), "activation": "tanh"},
+    ],
+    ids=str,
+)
+def test_what_the_guide_says_of_the_limit_is_predicted(reader: TestClient, network: object) -> None:
+    answer = reader.post("/v1/predictions", json={"network": network})
+    assert answer.json()["total_gain"] is not None or answer.json()["time"]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
         {"kind": "transformer", "blocks": 850},
         {"kind": "transformer", "blocks": 8, "width": 8192, "heads": 1},
         {"kind": "rnn", "cell": "lstm", "width": 64, "layers": 64},
         {"kind": "residual_cnn", "channels": [8] * 100, "blocks_per_stage": 1000},
         {"kind": "mlp", "hidden": list(range(8, 1008))},
+        {"kind": "mlp", "hidden": list(range(8, 108)), "activation": "tanh"},
     ],
     ids=str,
 )

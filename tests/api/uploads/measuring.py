@@ -20,7 +20,7 @@ async def _answer(paths: list[Path], limit: int) -> tuple[int, str]:
     with ExitStack() as opened:
         parts = [Part(path.name, opened.enter_context(path.open("rb"))) for path in paths]
         try:
-            async with reading(Upload(parts, "raw", None), limit):
+            async with reading(Upload(parts, "raw", None, None), limit):
                 return 201, "it was taken"
         except RefusalError as refusal:
             return refusal.status, str(refusal)

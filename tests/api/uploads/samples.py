@@ -17,7 +17,7 @@ import pytest
 
 from api.refusals import RefusalError
 from api.uploads.checks import CheckedSet
-from api.uploads.parts import Form, Part
+from api.uploads.parts import Form, Part, Task
 from api.uploads.recognise import read
 
 AnyArray = npt.NDArray[Any]
@@ -83,7 +83,12 @@ def images(cases: int = 6) -> tuple[AnyArray, AnyArray]:
 
 
 def taken(
-    *contents: bytes, names: Sequence[str] = (), limit: int = LIMIT, features: str = "log_mel", form: Form | None = None
+    *contents: bytes,
+    names: Sequence[str] = (),
+    limit: int = LIMIT,
+    features: str = "log_mel",
+    form: Form | None = None,
+    task: Task | None = None,
 ) -> CheckedSet:
     """What the service would keep of these files."""
     parts = []
@@ -92,7 +97,7 @@ def taken(
         file.write(content)
         parts.append(Part(names[at] if names else f"file {at}", file))
     try:
-        return read(parts, limit, features, form)
+        return read(parts, limit, features, form, task)
     finally:
         for part in parts:
             part.file.close()

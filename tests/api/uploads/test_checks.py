@@ -29,7 +29,7 @@ def with_value(value: float) -> Any:
         ({"x": X, "y": np.array([0, 1, 10_000, 0])}, "y[2]: no class has this number"),
         ({"x": X, "y": np.array([0, 1, 2**64 - 1, 0], np.uint64)}, "y[2]: no class has this number"),
         ({"x": X, "y": np.zeros(4, int)}, "all cases have one label"),
-        ({"x": X, "y": Y.astype(float)}, "whole numbers or text"),
+        ({"x": X, "y": Y.astype(complex)}, "only plain numbers"),
         ({"x": X, "y": np.eye(4)}, "(4, 4)"),
         ({"x": X[:1], "y": Y[:1]}, "there are 1 cases"),
         ({"x": X[:0], "y": Y[:0]}, "there are 0 cases"),
@@ -72,7 +72,7 @@ def test_what_came_in_is_not_changed() -> None:
     x = np.ones((4, 3, 2), np.float32)
     lengths = held("lengths", np.array([1, 2, 1, 1]))
     raw = RawSet([held("x", x)], [held("y", Y)], "npz", [lengths], is_sequence=True)
-    assert checked(raw, None, LIMIT).x.shape == (4, 2, 2)
+    assert checked(raw, None, None, LIMIT).x.shape == (4, 2, 2)
     assert (x == 1).all()
 
 

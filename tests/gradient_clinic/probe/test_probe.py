@@ -10,27 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from gradient_clinic.activations import SHAPES
-from gradient_clinic.probe.probe import FirstNonfinite, StepRecord
+from gradient_clinic.layers import Layer
+from gradient_clinic.probe.probe import StepRecord
 from gradient_clinic.signals import SIGNALS
+from gradient_clinic.values import Array
+from gradient_clinic.verdict.measurements import first_nonfinite
+from gradient_clinic.verdict.run_trace import RunTrace
 from models.plan import NetworkPlan, Plan, Shape, expand, plan_network
 from models.specs.network import RnnSpec
 from models.specs.networks import NETWORKS
 from models.specs.remedy import REMEDIES
+from tests.networks import EVERY_KIND, MORE_KINDS, TREATABLE
 from tests.worker.oracle import Oracle, tell
-from tests.worker.trials import (
-    CPU,
-    EVERY_KIND,
-    MORE_KINDS,
-    TREATABLE,
-    data_of,
-    plan_of,
-    record_of,
-    run_of,
-    spec_of_kind,
-    state_of,
-    trainer_of,
-    treated,
-)
+from tests.worker.trials import CPU, data_of, plan_of, record_of, run_of, spec_of_kind, state_of, trainer_of, treated
 from worker.engine import RunResult, Trainer, measure
 
 NORMS = [None, "batch_norm", "layer_norm"]
@@ -282,19 +274,27 @@ def spoiled_model(place: int, spoiled: Spoiled) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def broken_place(record: StepRecord) -> tuple[str, str] | None:
+    """(layer, where), by the rule that verdicts follow, of a run of this one step with a finite loss."""
+    layers = tuple(Layer(name) for name in record.layers)
+    signals: dict[str, Array] = {name: getattr(record, name)[:, None] for name in SIGNALS}
+    place = first_nonfinite(RunTrace(layers, np.array([record.step]), signals, {"loss": np.zeros(1)}))
+    return None if place is None else (place.layer, place.where)
+
+
 def test_every_nan_and_infinity_of_delta_and_weight_gradient_is_counted() -> None:
     # δ of the first layer gets NaN, +Inf and −Inf in 3 units of one case; each spoils a row of 4 in ∂L/∂W.
     spoiled = Spoiled(backward=(math.nan, math.inf, -math.inf))
     record = record_of(spoiled_model(1, spoiled), torch.ones(5, 4))
     np.testing.assert_array_equal(record.nonfinite_count, [3 + 3 * 4, 0, 0])
-    assert record.first_nonfinite == FirstNonfinite("0", "backward")
+    assert broken_place(record) == ("0", "backward")
 
 
 def test_every_nan_and_infinity_of_h_is_counted() -> None:
     # The input of layer 2 holds a NaN: its h has 4 of them in one case, its ∂L/∂W a column of 4; so has the third.
     record = record_of(spoiled_model(1, Spoiled(forward=(math.nan,))), torch.ones(5, 4))
     np.testing.assert_array_equal(record.nonfinite_count, [0, 4 + 4, 4 + 16])
-    assert record.first_nonfinite == FirstNonfinite("2", "forward")
+    assert broken_place(record) == ("2", "forward")
 
 
 def test_backward_names_the_layer_that_backward_meets_first() -> None:
@@ -302,12 +302,12 @@ def test_backward_names_the_layer_that_backward_meets_first() -> None:
     record = record_of(spoiled_model(2, spoiled), torch.ones(5, 4))
     # Layer 2 has the NaN in 1 entry of δ and a row of ∂L/∂W, layer 1 in the 4 of that case and in all 16.
     np.testing.assert_array_equal(record.nonfinite_count, [4 + 16, 1 + 4, 0])
-    assert record.first_nonfinite == FirstNonfinite("1", "backward")
+    assert broken_place(record) == ("1", "backward")
 
 
 def test_a_finite_step_has_no_first_place() -> None:
     record = record_of(spoiled_model(1, Spoiled()), torch.ones(5, 4))
-    assert record.first_nonfinite is None
+    assert broken_place(record) is None
     assert record.finite
 
 

@@ -55,7 +55,7 @@ def remedies_of(found: Verdict) -> set[str]:
 def test_a_stream_that_doubles_is_answered_by_other_skips() -> None:
     plan = plan_of({"kind": "residual_mlp", "blocks": 20, "width": 64, "layers_per_block": 1, "init": HE})
     found = judged(plan, over_depth=0.35)
-    assert found.causes == ("initialisation",)
+    assert found.causes == ("initialisation", "missing_norm")
     assert {"scaled", "rezero", "layer_norm"} <= remedies_of(found)
     assert "residual" not in remedies_of(found)
 

@@ -412,6 +412,9 @@ SIDES: list[dict[str, Any]] = [
     {"weight_rule": "weight_norm", "dropout": 0.3},
     {"init": {"kind": "gaussian", "weight_variance": 1e6, "bias_variance": 1e6}},
     {"init": ZERO},
+    {"init": {"kind": "constant", "value": 0.1}},
+    {"init": {"kind": "uniform", "low": -0.1, "high": 0.1}},
+    {"init": {"kind": "uniform", "low": 0.0, "high": 0.1}, "weight_rule": "spectral_norm"},
 ]
 OWN: dict[str, list[dict[str, Any]]] = {
     "rnn": [{"cell": cell} for cell in ("tanh", "relu", "identity", "lstm", "gru")],

@@ -17,6 +17,7 @@ from models.specs.init import INITS, NormalInit, OrthogonalInit
 from models.specs.networks import NETWORKS
 from models.specs.optimizer import RmspropSpec, SgdSpec
 from models.specs.remedy import REMEDIES
+from tests.networks import REQUIRED, TREATABLE
 
 N = TypeVar("N")
 
@@ -218,38 +219,21 @@ def test_a_remedy_rewrites_the_network_and_nothing_else() -> None:
 
 # --- what each remedy does to the plan --------------------------------------------------------------------------------
 
-SMALL: dict[str, dict[str, Any]] = {
-    "mlp": {"kind": "mlp", "hidden": [16] * 5},
-    "residual_mlp": {"kind": "residual_mlp", "blocks": 4, "width": 16},
-    "cnn": {"kind": "cnn", "channels": [8, 8], "layers_per_stage": 3},
-    "residual_cnn": {"kind": "residual_cnn", "channels": [8], "blocks_per_stage": 2},
-    "rnn": {"kind": "rnn", "cell": "lstm", "width": 8, "layers": 2},
-    "transformer": {"kind": "transformer", "blocks": 2, "width": 8, "heads": 2, "norm_position": "post"},
-    "sequential": {
-        "kind": "sequential",
-        "layers": [
-            {"kind": "flatten"},
-            {"kind": "linear", "units": 16},
-            {"kind": "activation", "function": "tanh"},
-            {"kind": "linear", "units": 16},
-            {"kind": "activation", "function": "tanh"},
-        ],
-    },
-}
-"""A network of every kind, on digits, that every remedy for its kind can treat."""
-REQUIRED: dict[str, dict[str, Any]] = {
-    "init": {"init": {"kind": "xavier_normal"}},
-    "activation": {"function": "leaky_relu", "negative_slope": 0.25},
-    "learning_rate": {"value": 0.5},
-    "optimizer": {"optimizer": {"kind": "rmsprop"}},
-}
 SGD = {"kind": "sgd", "learning_rate": 0.1}
+VALUES = {
+    "kind": "uploaded",
+    "name": "amounts",
+    "facts": {"cases": 2000, "shape": [1, 8, 8], "classes": 1, "form": "image", "task": "regression"},
+}
+OF_VALUES = {"standardise_targets"}
+"""Remedies for data whose target is a value."""
 
 
 def treated(remedy: str, network: dict[str, Any], **parameters: Any) -> tuple[Plan, Plan]:
     """(the baseline's plan, the remedy's)."""
     remedies = [{"kind": remedy, **REQUIRED.get(remedy, {}), **parameters}]
-    baseline, variant = expand(spec(network=network, remedies=remedies, optimizer=SGD))
+    data = {"dataset": VALUES} if remedy in OF_VALUES else {}
+    baseline, variant = expand(spec(network=network, remedies=remedies, optimizer=SGD, **data))
     return baseline.plan, variant.plan
 
 
@@ -270,7 +254,11 @@ def norms(plan: Plan) -> set[str | None]:
 
 
 Sees = Callable[[Plan], object]
-MLP, RNN, TRANSFORMER = SMALL["mlp"], SMALL["rnn"], SMALL["transformer"]
+MLP = {**TREATABLE["mlp"], "hidden": [16] * 5}
+RNN, TRANSFORMER = {**TREATABLE["rnn"], "layers": 2}, {**TREATABLE["transformer"], "blocks": 2}
+ALL = {**TREATABLE, "rnn": RNN}
+"""Of two recurrent layers: dropout stands between them."""
+LEAKY = {"function": "leaky_relu", "negative_slope": 0.25}
 CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
     ("orthogonal_init", MLP, {"gain": 1.5}, lambda p: {its.init for its in p.layers},
      {OrthogonalInit(kind="orthogonal", gain=1.5)}),
@@ -279,13 +267,14 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
       "recurrent.1": "orthogonal", "output": "torch_default"}),
     ("init", MLP, {}, lambda p: {its.init.kind for its in p.layers}, {"xavier_normal"}),
     *((norm, MLP, {}, norms, {norm}) for norm in ("batch_norm", "layer_norm", "rms_norm", "group_norm")),
-    *((norm, SMALL["cnn"], {}, norms, {norm}) for norm in ("batch_norm", "layer_norm", "group_norm")),
+    *((norm, TREATABLE["cnn"], {}, norms, {norm}) for norm in ("batch_norm", "layer_norm", "group_norm")),
     ("batch_norm", MLP, {}, lambda p: p.layers[-1].normalization, None),
     ("rms_norm", TRANSFORMER, {}, lambda p: {its.norm.kind for its in nodes(p, Normalise)}, {"rms_norm"}),
     *((rule, network, {}, lambda p: [its.weight_rule for its in p.layers], [rule] * hidden + [None])
       for rule in ("weight_norm", "spectral_norm") for network, hidden in ((MLP, 5), (RNN, 4))),
-    ("activation", MLP, {}, lambda p: {its.activation for its in p.network.hidden}, {Activation("leaky_relu", 0.25)}),
-    ("activation", SMALL["sequential"], {}, lambda p: {its.activation for its in nodes(p, Activate)},
+    ("activation", MLP, LEAKY, lambda p: {its.activation for its in p.network.hidden},
+     {Activation("leaky_relu", 0.25)}),
+    ("activation", TREATABLE["sequential"], LEAKY, lambda p: {its.activation for its in nodes(p, Activate)},
      {Activation("leaky_relu", 0.25)}),
     ("selu", {**MLP, "dropout": 0.1}, {},
      lambda p: {(its.activation.function, its.alpha_dropout) for its in nodes(p, Activate)}, {("selu", True)}),
@@ -293,12 +282,12 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
     ("residual", MLP, {}, lambda p: [(len(its.body), its.shows.name, its.scale) for its in nodes(p, Residual)],
      [(4, "hidden.2", 1.0), (4, "hidden.4", 1.0)]),
     ("residual", MLP, {"every": 1}, scales, [1.0] * 4),
-    ("scaled", SMALL["residual_mlp"], {}, scales, [0.5] * 4),
+    ("scaled", {**TREATABLE["residual_mlp"], "blocks": 4}, {}, scales, [0.5] * 4),
     ("scaled", TRANSFORMER, {}, scales, [0.5] * 4),
     ("scaled", MLP, {"factor": 0.1}, scales, [0.1, 0.1]),
-    ("rezero", SMALL["residual_mlp"], {}, scales, [0.0] * 4),
+    ("rezero", TREATABLE["residual_mlp"], {}, scales, [0.0] * 2),
     ("skip_init", TRANSFORMER, {"alpha": 0.25}, scales, [0.25] * 4),
-    ("layer_scale", SMALL["residual_cnn"], {"value": 0.01}, scales, [0.01, 0.01]),
+    ("layer_scale", TREATABLE["residual_cnn"], {"value": 0.01}, scales, [0.01, 0.01]),
     ("highway", MLP, {}, lambda p: [its.gate.name for its in nodes(p, Residual) if its.gate],
      [f"hidden.{index}.gate" for index in range(1, 5)]),
     ("pre_norm", TRANSFORMER, {}, lambda p: [type(its.body[0]) for its in nodes(p, Residual)], [Normalise] * 4),
@@ -316,6 +305,7 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
     ("forget_bias", RNN, {"value": 3.0}, lambda p: {its.forget_bias for its in p.network.recurrent}, {3.0}),
     ("truncated_bptt", RNN, {"steps": 5}, lambda p: {its.truncate for its in p.network.recurrent}, {5}),
     ("standardise", MLP, {}, lambda p: p.dataset.standardise, "feature"),
+    ("standardise_targets", MLP, {}, lambda p: p.dataset.standardise_targets, True),
     ("learning_rate", MLP, {}, lambda p: p.optimizer, SgdSpec(kind="sgd", learning_rate=0.5)),
     ("optimizer", MLP, {}, lambda p: p.optimizer, RmspropSpec(kind="rmsprop")),
     ("momentum", MLP, {}, lambda p: p.optimizer, SgdSpec(kind="sgd", learning_rate=0.1, momentum=0.9)),
@@ -323,7 +313,7 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
 
 
 def test_every_remedy_has_its_effect_tested() -> None:
-    assert SMALL.keys() == NETWORKS.keys()
+    assert ALL.keys() == NETWORKS.keys()
     at_run_time = {kind for kind, effect in REWRITES.items() if effect is rewrites.at_run_time}
     assert {kind for kind, *_ in CHANGES} | at_run_time == REMEDIES.keys() == REWRITES.keys()
 
@@ -346,13 +336,13 @@ STRUCTURAL = [kind for kind, remedy in REMEDIES.items() if remedy.__module__.end
 def test_a_remedy_changes_its_own_part_of_the_plan_alone(remedy: str) -> None:
     kinds: tuple[str, ...] = REMEDIES[remedy].about.applies_to
     for kind in kinds:
-        baseline, variant = treated(remedy, SMALL[kind])
+        baseline, variant = treated(remedy, ALL[kind])
         differing = {
             name for name in ("network", "dataset", "optimizer", "run_time")
             if getattr(baseline, name) != getattr(variant, name)
         }  # fmt: skip
         expected = (
-            {"dataset"} if remedy == "standardise" else {"network"} if remedy in STRUCTURAL
+            {"dataset"} if remedy in {"standardise", "standardise_targets"} else {"network"} if remedy in STRUCTURAL
             else {"optimizer"} if remedy in {"learning_rate", "optimizer", "momentum"} else {"run_time"}
         )  # fmt: skip
         assert differing <= expected, kind
@@ -367,9 +357,9 @@ WITHOUT_EFFECT = {("residual", "residual_mlp"), ("residual", "residual_cnn"), ("
 @pytest.mark.parametrize("remedy", REMEDIES)
 def test_a_remedy_for_other_networks_is_refused_with_the_kinds_that_would_do(remedy: str) -> None:
     kinds: tuple[str, ...] = REMEDIES[remedy].about.applies_to
-    for kind in SMALL.keys() - set(kinds):
+    for kind in ALL.keys() - set(kinds):
         with pytest.raises(SpecError) as refused:
-            treated(remedy, SMALL[kind])
+            treated(remedy, ALL[kind])
         (said,) = refused.value.problems
         assert (said.field, said.value) == ("remedies", remedy)
         assert said.message == f"{remedy} does not apply to the network kind {kind}"
@@ -463,6 +453,13 @@ def test_a_list_that_does_not_fit_is_refused_at_the_layer_with_its_shape(
 def test_a_group_of_one_unit_has_nothing_to_be_normalised_by() -> None:
     network = {"kind": "mlp", "hidden": [8], "normalization": {"kind": "group_norm", "groups": 8}}
     assert "a single number has no variance" in problem(network=network)
+
+
+@pytest.mark.parametrize("rule", ["weight_norm", "spectral_norm"])
+def test_weights_of_0_have_no_norm_to_divide_by(rule: str) -> None:
+    network = {"kind": "mlp", "hidden": [8], "weight_rule": rule}
+    assert "start at zero" in problem(network={**network, "init": {"kind": "constant", "value": 0.0}})
+    expand(spec(network={**network, "init": {"kind": "constant", "value": 0.1}}))
 
 
 def test_networks_are_refused_data_that_they_cannot_take() -> None:

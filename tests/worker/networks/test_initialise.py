@@ -67,6 +67,7 @@ INIT_CASES = [
         1.7 / FAN_IN, 0.3, "uniform", id="gaussian uniform",
     ),
     pytest.param({"kind": "normal", "std": 0.01}, 1e-4, 0, "normal", id="normal"),
+    pytest.param({"kind": "uniform", "low": -0.3, "high": 0.3}, 0.03, 0, "uniform", id="uniform"),
 ]  # fmt: skip
 
 
@@ -110,7 +111,23 @@ def test_the_smaller_gram_matrix_of_an_orthogonal_weight_is_gain_squared(fan_in:
 
 # --- matrices with a structure --------------------------------------------------------------------------------------
 
-OTHERS = {"orthogonal", "identity", "delta_orthogonal", "lsuv", "fixup", "gpt2"}
+OTHERS = {"orthogonal", "identity", "delta_orthogonal", "lsuv", "fixup", "gpt2", "constant"}
+
+
+def test_one_value_for_all_weights_is_that_value() -> None:
+    for rule in (None, "weight_norm"):
+        plan = plan_of(init={"kind": "constant", "value": -0.25}, weight_rule=rule)
+        for weight, bias in drawn(plan).values():
+            torch.testing.assert_close(weight, torch.full_like(weight, -0.25))
+            assert not bias.any()
+
+
+def test_uniform_weights_lie_between_their_two_numbers_wherever_these_are() -> None:
+    weights, biases = draws({"kind": "uniform", "low": 1.0, "high": 3.0}, 10)
+    assert float(weights.min()) == pytest.approx(1.0, abs=1e-3)
+    assert float(weights.max()) == pytest.approx(3.0, abs=1e-3)
+    assert_drawn(weights - 2.0, 4.0 / 12.0, "uniform")
+    assert not biases.any()
 
 
 def cnn(init: dict[str, Any], **changes: Any) -> NetworkPlan:

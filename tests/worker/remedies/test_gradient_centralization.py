@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from models.plan import expand
 from models.specs.training_remedies import GradientCentralizationRemedy
-from tests.worker.trials import EVERY_KIND, spec_of_kind, state_of, trainer_of
+from tests.networks import EVERY_KIND
+from tests.worker.trials import spec_of_kind, state_of, trainer_of
 from worker.remedies.base import Bound
 from worker.remedies.gradient_centralization import GradientCentralization
 

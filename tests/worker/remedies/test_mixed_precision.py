@@ -9,7 +9,8 @@ from torch import nn
 
 from models.plan import Plan, expand
 from models.specs.training_remedies import MixedPrecisionRemedy
-from tests.worker.trials import EVERY_KIND, plan_of, run_of, spec_of_kind, state_of, trainer_of
+from tests.networks import EVERY_KIND
+from tests.worker.trials import plan_of, run_of, spec_of_kind, state_of, trainer_of
 from worker.optimizers import tensors_of
 from worker.remedies.base import Bound
 from worker.remedies.mixed_precision import MixedPrecision

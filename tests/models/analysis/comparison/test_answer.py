@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
-from models.analysis.comparison.parts import VersusBaseline
+from models.analysis.comparison.parts import ShownCause, VersusBaseline
 from models.specs.optimizer import SgdSpec
 from tests.models.analysis.synthetic import CHANCE, LEARNED, summary_of, variants_of
 
@@ -121,9 +120,9 @@ def test_a_variant_at_chance_beside_a_baseline_above_it_is_told_so() -> None:
 def test_a_rate_that_broke_training_is_named_with_its_optimiser(tuned: dict[str, float] | None, rate: str) -> None:
     baseline = compared([SICK] * 5).variants[0]
     assert baseline.verdict is not None
-    verdict = replace(baseline.verdict, causes=("learning_rate",))
-    part = baseline.model_copy(update={"verdict": verdict, "tuned": tuned})
-    said = answer_of([part], "accuracy", SgdSpec(kind="sgd", learning_rate=0.5, momentum=0.9))
+    part = baseline.model_copy(update={"tuned": tuned})
+    causes = [ShownCause(cause="learning_rate", shown_by="rule")]
+    said = answer_of([part], "accuracy", SgdSpec(kind="sgd", learning_rate=0.5, momentum=0.9), causes)
     assert f"Cause: learning rate (sgd {rate} momentum 0.9)." in said
 
 

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from scipy import integrate
 
 from gradient_clinic.activations import SHAPES, Activation
-from gradient_clinic.quadrature import gaussian_moments
+from gradient_clinic.quadrature import gaussian_moments, integrated_moments
 from gradient_clinic.values import Array
 from models.analysis.theory.batch_statistics import batch_norm_multiplier
 from models.analysis.theory.initial_variance import initial_variance
@@ -59,6 +59,15 @@ def test_expectations_are_those_of_adaptive_quadrature(activation: Activation, q
     assert ours.mean == pytest.approx(mean * math.sqrt(q), rel=1e-8, abs=1e-8 * math.sqrt(q))
     assert ours.square == pytest.approx(square * q, rel=1e-8, abs=1e-9 * q)
     assert ours.slope_square == pytest.approx(slope_square, rel=1e-8, abs=1e-9)
+
+
+@pytest.mark.parametrize("activation", WITH_PARAMETERS, ids=str)
+def test_expectations_read_off_a_series_have_the_digits_of_the_rule(activation: Activation) -> None:
+    for q in np.geomspace(3e-9, 1e16, 61).tolist():
+        read, rule = gaussian_moments(activation, q), integrated_moments(activation, q)
+        assert read.mean == pytest.approx(rule.mean, rel=1e-12, abs=1e-12 * math.sqrt(q))
+        assert read.variance == pytest.approx(rule.variance, rel=1e-12, abs=1e-12 * q)
+        assert read.slope_square == pytest.approx(rule.slope_square, rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize("activation", WITH_PARAMETERS, ids=str)

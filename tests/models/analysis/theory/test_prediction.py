@@ -57,6 +57,25 @@ def test_a_layer_tells_its_variances_and_those_of_the_critical_line(
     assert layer.critical_weight_variance == (None if critical is None else pytest.approx(critical, abs=1e-6))
 
 
+def test_uniform_weights_around_0_are_told_by_their_variance() -> None:
+    """U(±√(3·2/64)) has σw² = 2, as He has it; a tenth wider it is off by 1.21."""
+    side = math.sqrt(6.0 / 64.0)
+    answer = prediction(init={"kind": "uniform", "low": -side, "high": side})
+    assert answer.layers[3].weight_variance == pytest.approx(2.0)
+    assert answer.gain_per_layer == pytest.approx(1.0)
+    wider = prediction(init={"kind": "uniform", "low": -1.1 * side, "high": 1.1 * side})
+    assert wider.gain_per_layer == pytest.approx(1.1)
+
+
+def test_weights_of_0_pass_nothing_and_those_with_a_mean_have_no_theory() -> None:
+    assert prediction(init={"kind": "constant", "value": 0.0}).layers[3].chi == 0.0
+    for init in ({"kind": "constant", "value": 0.1}, {"kind": "uniform", "low": 0.0, "high": 0.1}):
+        answer = prediction(init=init)
+        assert answer.gain_per_layer is answer.total_gain is answer.layers[3].chi is None
+        assert "a mean other than 0" in answer.caveats[0]
+        assert "too much work" not in " ".join(answer.caveats)
+
+
 def test_q_star_is_where_the_length_map_stays() -> None:
     """tanh at σw² = 1.3, σb² = 0.05: E tanh² by a fine sum."""
     init = {"kind": "gaussian", "weight_variance": 1.3, "bias_variance": 0.05}

@@ -119,7 +119,7 @@ def test_inputs_out_of_scale_are_a_numeric_cause_and_no_learning_rate_is_blamed(
     trace = trace_of(plan, even(19, 0.0), loss=1e9)
     trace.signals["activation_rms"][:, 0] = 1e4
     found = summarise(plan, trace, facts_of(plan, outcome="diverged")).verdict
-    assert found.causes == ("numeric_range",)
+    assert found.causes == ("input_scale", "numeric_range")
     assert [answer.remedy for answer in found.answers] == answers
     assert "Inputs are out of scale: rms h of hidden.0 is 1e+04 at the start" in found.sentence
     shown = next(item for item in found.evidence if item.statistic == "first_layer_rms")

@@ -1,0 +1,89 @@
+"""What a trial says of the causes: a variant that changes one thing and comes further shows what it changed."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from gradient_clinic.verdict.shapes import CAUSES, Cause
+from models.analysis.comparison.arms import Arm, Runs
+from models.analysis.comparison.from_chance import CLOSED
+from models.analysis.comparison.parts import ShownCause, VersusBaseline
+from models.analysis.theory.propagation import has_skips
+from models.analysis.verdict.setup import setup_of
+from models.plan import Plan
+
+HELPS: Final = frozenset({"repairs", "improves"})
+
+
+def causes_of(first: Arm, arms: Sequence[Arm], against: Sequence[VersusBaseline]) -> tuple[ShownCause, ...]:
+    """Those of the baseline's verdict by rule, and those that single remedies show by trial, in the order of causes."""
+    by_rule = [] if first.verdict is None else [cause for cause in first.verdict.causes if cause != CAUSES[-1]]
+    shown: dict[Cause, list[Arm]] = defaultdict(list)
+    for arm, versus in zip(arms, against, strict=True):
+        cause = _changed(first.variant.plan, arm)
+        if cause is not None and versus.grade is not None and versus.grade.degree in HELPS:
+            shown[cause].append(arm)
+    return (*(ShownCause(cause=cause, shown_by="rule") for cause in by_rule), *_by_trial(first.ended, shown))
+
+
+def _by_trial(baseline: Runs, shown: Mapping[Cause, Sequence[Arm]]) -> Iterator[ShownCause]:
+    for cause in CAUSES:
+        if arms := shown.get(cause):
+            seeds = {seed for arm in arms for seed in arm.ended if _further(arm.ended, baseline, seed)}
+            variants = tuple(arm.variant.name for arm in arms)
+            yield ShownCause(cause=cause, shown_by="trial", variants=variants, seeds=tuple(sorted(seeds)))
+
+
+def _further(ours: Runs, theirs: Runs, seed: int) -> bool:
+    return seed in theirs and any(closed(ours[seed]) > closed(theirs[seed]) for closed in CLOSED.values())
+
+
+def _changed(plan: Plan, arm: Arm) -> Cause | None:
+    """The one cause that a variant of one remedy speaks of; None for what mends several, as norms do."""
+    if len(arm.variant.remedies) != 1:
+        return None
+    (remedy,) = arm.variant.remedies
+    of_kind = SPEAKS_OF.get(remedy.kind)
+    return None if of_kind is None else of_kind(plan, arm.variant.plan)
+
+
+def _weights(before: Plan, _: Plan) -> Cause:
+    return "symmetric_weights" if setup_of(before).equal_units else "initialisation"
+
+
+def _activation(before: Plan, _: Plan) -> Cause:
+    activation = setup_of(before).activation
+    return "saturating_activation" if activation is not None and activation.bounded else "dead_units"
+
+
+def _skips(before: Plan, _: Plan) -> Cause:
+    return "missing_norm" if has_skips(before.network) else "depth_without_skip"
+
+
+def _rate(before: Plan, after: Plan) -> Cause | None:
+    return "learning_rate" if after.optimizer.learning_rate != before.optimizer.learning_rate else None
+
+
+def _dropout(before: Plan, after: Plan) -> Cause | None:
+    weaker = sum(layer.dropout for layer in after.network.layers) < sum(
+        layer.dropout for layer in before.network.layers
+    )
+    return "dropout_noise" if weaker else None
+
+
+def _always(cause: Cause) -> Callable[[Plan, Plan], Cause]:
+    return lambda _, __: cause
+
+
+SPEAKS_OF: Final[Mapping[str, Callable[[Plan, Plan], Cause | None]]] = {
+    "init": _weights,
+    "orthogonal_init": _weights,
+    "activation": _activation,
+    "standardise": _always("input_scale"),
+    "learning_rate": _rate,
+    "warm_up": _always("learning_rate"),
+    "pre_norm": _always("post_norm_at_depth"),
+    "dropout": _dropout,
+    **dict.fromkeys(("residual", "scaled", "rezero", "skip_init", "layer_scale", "highway"), _skips),
+}
+"""By the remedy's kind, of the plans before and after it."""

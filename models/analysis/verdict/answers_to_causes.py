@@ -1,0 +1,134 @@
+"""What a cause asks for by itself, with the value that fits this run; theory of the total gain has no say in it."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Literal
+
+from gradient_clinic.verdict.case import Case
+from gradient_clinic.verdict.facts.of_setups import WEIGHT_SCALE
+from gradient_clinic.verdict.shapes import Answer, Cause
+from models.analysis.theory.correlations import correlations
+from models.analysis.theory.meanfield import critical_weight_variance
+from models.plan import Plan
+from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit, XavierNormalInit
+from models.specs.remedy import RemedySpec
+from models.specs.structural_remedies import (
+    BatchNormRemedy,
+    DropoutRemedy,
+    InitRemedy,
+    PreNormRemedy,
+    ScaledRemedy,
+    StandardiseRemedy,
+)
+from models.specs.training_remedies import ClipNormRemedy, LearningRateRemedy, WarmUpRemedy
+
+LARGEST_VARIANCE: Final = 10.0
+"""A critical σw² above (a sigmoid's is 103) drives φ into its flat ends: no initialisation to recommend."""
+LOWER_RATE: Final = 0.1
+HIGHER_RATE: Final = 3.0
+NAMED_INITS: Final[dict[float, InitSpec]] = {
+    1.0: LecunNormalInit(kind="lecun_normal"),
+    2.0: KaimingNormalInit(kind="kaiming_normal"),
+}
+LITTLE_DROPOUT: Final = (0.2, 0.1, 0.05, 0.02, 0.01)
+APART: Final = 0.2
+"""Difference of correlations that a weaker dropout is to leave: ten times what is needed to learn at all."""
+WARM_UP_SHARE: Final = 0.4
+"""Of all steps; a post-norm transformer that is not trained for long needs much of them."""
+
+
+def answers_to(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
+    """Cause by cause. None for those that theory answers (``advice.py``)."""
+    for cause in causes:
+        yield from ANSWERS.get(cause, _none)(plan, case)
+
+
+def answer(remedy: RemedySpec, why: str, direction: Literal["lower", "higher"] | None = None) -> Answer:
+    spec = remedy.model_dump(mode="json", exclude_none=True)
+    return Answer(remedy=remedy.kind, why=why, spec=spec, direction=direction)
+
+
+def rate_of(plan: Plan, factor: float, why: str) -> Answer:
+    """A learning rate so many times that of the run."""
+    value = float(f"{plan.optimizer.learning_rate * factor:.3g}")
+    direction: Literal["lower", "higher"] = "lower" if factor < 1.0 else "higher"
+    return answer(LearningRateRemedy(kind="learning_rate", value=value), f"a {direction} rate: {why}", direction)
+
+
+def fitting_init(case: Case) -> InitSpec | None:
+    """At the critical weight variance of the network's φ, where it has one that can be drawn."""
+    activation = case.setup.activation
+    variance = None if activation is None else critical_weight_variance(activation, 0.0)
+    if variance is None or variance > LARGEST_VARIANCE:
+        return None
+    named = next((init for known, init in NAMED_INITS.items() if math.isclose(variance, known, rel_tol=1e-6)), None)
+    return named or GaussianInit(kind="gaussian", weight_variance=variance)
+
+
+def standardise(plan: Plan) -> Iterator[Answer]:
+    if plan.dataset.standardise == "none":
+        why = "inputs of mean 0 and variance 1 put every layer in range"
+        yield answer(StandardiseRemedy(kind="standardise"), why)
+
+
+def _none(_: Plan, __: Case) -> Iterator[Answer]:
+    yield from ()
+
+
+def _symmetric(_: Plan, case: Case) -> Iterator[Answer]:
+    init = fitting_init(case) or XavierNormalInit(kind="xavier_normal")
+    why = "random weights let units differ, which no rate, no optimiser and no norm can do for equal ones"
+    yield answer(InitRemedy(kind="init", init=init), why)
+
+
+def _inputs(plan: Plan, _: Case) -> Iterator[Answer]:
+    yield from standardise(plan)
+
+
+def _targets(plan: Plan, case: Case) -> Iterator[Answer]:
+    """A rate as many times lower as the targets are larger: the gradient of a squared error grows with them."""
+    size = math.sqrt(case.measured.facts.chance_level)
+    yield rate_of(plan, 1.0 / size, "the gradient of the squared error grows with the targets")
+    yield answer(ClipNormRemedy(kind="clip_norm"), "bounds a step that targets of this size make too long")
+
+
+def _weights(_: Plan, case: Case) -> Iterator[Answer]:
+    init = fitting_init(case)
+    if WEIGHT_SCALE.of(case) and init is not None:
+        yield answer(InitRemedy(kind="init", init=init), "smaller weights keep the activation out of its flat ends")
+
+
+def _dropout(plan: Plan, _: Case) -> Iterator[Answer]:
+    """The largest p that leaves enough of the difference between two cases."""
+    for p in LITTLE_DROPOUT:
+        left = correlations(plan.network, dropout=p)
+        if left is not None and left.told_apart >= APART:
+            why = f"less dropout: at p = {p:g} a correlation of {left.told_apart:.2g} tells one case from another"
+            yield answer(DropoutRemedy(kind="dropout", p=p), why, "lower")
+            return
+
+
+def _norm(plan: Plan, case: Case) -> Iterator[Answer]:
+    if not case.measured.batch_norm:
+        yield answer(BatchNormRemedy(kind="batch_norm"), "a norm keeps the stream in size from block to block")
+    yield rate_of(plan, LOWER_RATE, "what a step changes grows with the stream, and no norm bounds it")
+    yield answer(ScaledRemedy(kind="scaled"), "branches of 1/√blocks their size keep the stream as it is")
+
+
+def _post_norm(plan: Plan, _: Case) -> Iterator[Answer]:
+    yield answer(PreNormRemedy(kind="pre_norm"), "norms before the branches leave the stream a path of its own")
+    steps = max(1, round(WARM_UP_SHARE * plan.steps))
+    yield answer(WarmUpRemedy(kind="warm_up", steps=steps), "a rate that rises spares the first, too large, steps")
+    yield rate_of(plan, LOWER_RATE, "gradients near the output are too large for this one at the start")
+
+
+ANSWERS: Final[Mapping[Cause, Callable[[Plan, Case], Iterator[Answer]]]] = {
+    "symmetric_weights": _symmetric,
+    "input_scale": _inputs,
+    "target_scale": _targets,
+    "initialisation": _weights,
+    "dropout_noise": _dropout,
+    "missing_norm": _norm,
+    "post_norm_at_depth": _post_norm,
+    "numeric_range": _inputs,
+}

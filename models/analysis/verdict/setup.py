@@ -1,0 +1,87 @@
+"""What the rules ask of a plan: the network, its data and its weights before the first step."""
+
+import math
+from collections.abc import Iterator
+
+from gradient_clinic.verdict.case import Setup
+from models.analysis.theory.correlations import correlations
+from models.analysis.theory.initial_variance import layer_variance
+from models.analysis.theory.meanfield import critical_weight_variance
+from models.analysis.theory.prediction import worst_gain
+from models.analysis.theory.propagation import has_skips
+from models.plan import LayerPlan, NetworkPlan, Plan
+from models.plan.tree import Normalise, Residual, Weigh
+
+
+def setup_of(plan: Plan) -> Setup:
+    """Embeddings, gated cells and ends of branches have no activation of their own; that of the first layer with one
+    is read.
+    """
+    network, batch_size = plan.network, plan.experiment.batch_size
+    inner = (layer.activation for layer in network.layers if layer.role != "output")
+    at_depth = correlations(network)
+    noisy = any(layer.dropout > 0.0 for layer in network.hidden)
+    return Setup(
+        activation=next((activation for activation in inner if activation is not None), None),
+        has_skips=has_skips(network),
+        positions=max(layer.positions for layer in network.hidden),
+        batch_size=batch_size,
+        loss_above=plan.stop_when.loss_above,
+        predicted_gain=worst_gain(network, batch_size),
+        equal_units=tuple(layer.name for layer in network.hidden if _starts_equal(layer)),
+        first_layer_gain=_first_layer_gain(network),
+        weight_gains=tuple(_weight_gains(network)),
+        told_apart=at_depth.told_apart if at_depth is not None and noisy else None,
+        alike=at_depth.of_two if at_depth is not None and not noisy else None,
+        bare_stream=_has_bare_stream(network),
+        post_norm_blocks=_post_norm_blocks(network),
+        warm_up=sum(remedy.steps for remedy in plan.run_time if remedy.kind == "warm_up"),
+        values=plan.dataset.facts.target == "value",
+    )
+
+
+def _starts_equal(layer: LayerPlan) -> bool:
+    """Weights and biases are drawn without a spread, and not because a factor silences a branch on purpose."""
+    drawn = layer_variance(layer)
+    return layer.scale != 0.0 and layer.kind != "recurrent" and drawn.weight == 0.0 and drawn.bias == 0.0
+
+
+def _first_layer_gain(network: NetworkPlan) -> float | None:
+    first, drawn = network.layers[0], layer_variance(network.layers[0]).weight
+    meets_inputs = first.kind in {"linear", "conv2d"} and first.role == "hidden" and network.input.form != "tokens"
+    return math.sqrt(drawn) if meets_inputs and first.normalization is None and drawn > 0.0 else None
+
+
+def _weight_gains(network: NetworkPlan) -> Iterator[tuple[str, float, float]]:
+    for layer in network.hidden:
+        if layer.activation is None or not layer.activation.bounded or layer.normalization is not None:
+            continue
+        critical = critical_weight_variance(layer.activation, 0.0)
+        if critical is not None:
+            yield layer.name, math.sqrt(layer_variance(layer).weight), math.sqrt(critical)
+
+
+def _has_bare_stream(network: NetworkPlan) -> bool:
+    """Whether the last sum of a plain residual network meets the output layer without a norm on the way."""
+    bare = False
+    for node in network.body:
+        match node:
+            case Residual():
+                bare = node.skip.kind == "residual" and node.scale == 1.0 and not _is_silent(node)
+            case Normalise():
+                bare = False
+            case Weigh() if node.layer.normalization is not None:
+                bare = False
+    return bare
+
+
+def _is_silent(branch: Residual) -> bool:
+    """Whether its last weights start at zero (Fixup)."""
+    layers = [node.layer for node in branch.body if isinstance(node, Weigh)]
+    return bool(layers) and layers[-1].scale == 0.0
+
+
+def _post_norm_blocks(network: NetworkPlan) -> int:
+    if network.kind != "transformer":
+        return 0
+    return sum(isinstance(node, Normalise) and node.shows is not None for node in network.body)
