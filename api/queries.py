@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api.http.callers import Caller
 from api.http.errors import not_found
 from api.views.experiments import ExperimentView, experiment_view
-from models.analysis.verdict.shapes import FirstNonfinite, Kind, RunKind
+from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunKind
 from models.plan import plan_variant
 from models.runs.progress import progress_of
 from models.status import Phase, State

@@ -1,1 +1,1 @@
-"""The instrument: what measures one network while it trains. It needs no service, no database and no queue."""
+"""The instrument: what measures one network while it trains, and judges it. It needs no service, database or queue."""

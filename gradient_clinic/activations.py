@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
-Array = npt.NDArray[np.float64]
+from gradient_clinic.values import Array
+
 Interval = tuple[float, float]
 
 INFINITY = math.inf

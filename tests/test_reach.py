@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.analysis.gains import limits
+from gradient_clinic.gains import limits
 from tests import reach
 from tests.worker import trials
 
@@ -13,6 +13,6 @@ def test_a_module_that_trains_by_a_helper_alone_is_marked(request: pytest.Fixtur
 
 
 def test_what_only_reads_numbers_reaches_no_trainer() -> None:
-    assert reach.reaches(limits, "models.analysis.gains.limits")
+    assert reach.reaches(limits, "gradient_clinic.gains.limits")
     assert not reach.reaches(limits, "worker.engine")
     assert reach.reaches(trials, "worker.engine")

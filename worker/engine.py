@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from gradient_clinic.probe.meters.meter import Scalar
 from gradient_clinic.probe.probe import Probe, StepRecord, attach
-from models.analysis.verdict.shapes import RunFacts
+from gradient_clinic.verdict.shapes import RunFacts
 from models.plan import NetworkPlan, Plan
 from worker import networks
 from worker.datasets.split import Part, TrialData

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.parts import ProfileLayer
-from models.analysis.statistics.intervals import Estimate
 
 WIDTH, HEIGHT = 300.0, 150.0
 LEFT, BOTTOM = 34.0, 20.0

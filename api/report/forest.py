@@ -5,8 +5,8 @@ from html import escape
 
 from api.report.drawings import Axis, svg
 from api.report.numbers import in_words
+from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.parts import Outcomes, VariantComparison
-from models.analysis.statistics.intervals import Estimate
 from models.analysis.statistics.methods import Method
 
 WIDTH, NAMES, MARKS, WORDS = 920.0, 190.0, 600.0, 615.0

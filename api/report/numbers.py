@@ -2,7 +2,7 @@
 
 from html import escape
 
-from models.analysis.statistics.intervals import Estimate
+from gradient_clinic.intervals import Estimate
 from models.analysis.statistics.methods import BOOTSTRAPS
 from models.analysis.statistics.rendering import rendered
 

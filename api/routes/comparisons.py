@@ -20,11 +20,11 @@ from api.http.headers import page_policy
 from api.report.heatmaps import HeatMap
 from api.report.page import STYLE, render
 from api.views.traces import LAST_STEP
+from gradient_clinic.values import Array
+from gradient_clinic.verdict.shapes import RULES
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.brief import brief_of
 from models.analysis.comparison.compare import Comparison
-from models.analysis.statistics.intervals import Array
-from models.analysis.verdict.shapes import RULES
 from models.plan import NetworkPlan, expand
 from models.runs import comparing, judging
 from models.runs.judging import Judged

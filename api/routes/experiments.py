@@ -30,8 +30,8 @@ from api.http.pagination import PageDep, encode_token
 from api.uploads.resolution import resolved
 from api.variants import planned
 from api.views.experiments import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
+from gradient_clinic.verdict.shapes import Kind, RunKind
 from models import runs
-from models.analysis.verdict.shapes import Kind, RunKind
 from models.runs.progress import progress_of
 from models.specs.base import Spec, SpecError
 from models.specs.experiment import ExperimentSpec

@@ -11,7 +11,8 @@ from api.dependencies import CallerDep, DatabaseDep
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
 from api.views.experiments import Diagnosis, RunDetail, run_view
-from models.analysis.verdict.early import EarlyReading, read_early
+from gradient_clinic.values import fields_of
+from gradient_clinic.verdict.early import EarlyReading, read_early
 from models.plan import plan_variant
 from models.storage.tables import Run
 from models.traces.reader import extent, read_run
@@ -35,7 +36,7 @@ def diagnosis(run_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> Di
         run, _ = queries.run_of(session, caller, run_id)
     if run.summary is None:
         raise ApiError(HTTPStatus.CONFLICT, f"the run is {run.state}: a verdict stands at the end of a succeeded run")
-    return Diagnosis(**dict(run.summary.verdict), first_nonfinite=run.summary.first_nonfinite)
+    return Diagnosis(**fields_of(run.summary.verdict), first_nonfinite=run.summary.first_nonfinite)
 
 
 LAST_STEP = 1_000

@@ -19,6 +19,7 @@ from api.http.fields import FieldProblem
 from api.http.negotiation import JSON, TABLES, FormatDep
 from api.views.traces import CurvesView, Stretch, StretchDep, TraceRow, TraceView
 from gradient_clinic.signals import CURVES, SIGNALS, SignalName
+from gradient_clinic.values import fields_of
 from models.plan import Plan, plan_variant
 from models.storage.database import Database
 from models.storage.tables import Experiment, Run
@@ -123,7 +124,7 @@ def _picture(  # noqa: PLR0913, PLR0917 -- as above
         "max": maximum.astype(np.float32),
         "last": newest.astype(np.float32),
         "nonfinite": counted,
-        "first_nonfinite": None if broken is None else broken.model_dump(),
+        "first_nonfinite": None if broken is None else fields_of(broken),
         "raw": drawn.raw,
     }
 
@@ -145,7 +146,7 @@ def _curves(session: Session, run: Run, experiment: Experiment, stretch: Stretch
             "validation_loss": [loss for loss, _ in epochs],
             "validation_metric": [metric for _, metric in epochs],
         },
-        "first_nonfinite": None if broken is None else broken.model_dump(),
+        "first_nonfinite": None if broken is None else fields_of(broken),
     }
 
 

@@ -2,12 +2,13 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, PlainSerializer
 
-from models.analysis.statistics.intervals import Number
-from models.analysis.verdict.shapes import FirstNonfinite, Kind, RunSummary, Verdict
+from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunSummary, Verdict
+from models.analysis.statistics.numbers import Number
 from models.runs.progress import Progress
 from models.specs.experiment import ExperimentSpec
 from models.status import Phase, State
@@ -110,6 +111,7 @@ class RunDetail(RunView):
     first_nonfinite: FirstNonfinite | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis(Verdict):
     """A run's verdict, and the first non-finite place of all that was recorded (skipped steps too)."""
 

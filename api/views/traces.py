@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 from pydantic import BaseModel
 
 from gradient_clinic.signals import SignalName
-from models.analysis.verdict.shapes import FirstNonfinite
+from gradient_clinic.verdict.shapes import FirstNonfinite
 
 LAST_STEP = 2**31 - 1
 Value = float | None

@@ -2,7 +2,7 @@
 
 from models.plan.planners import plan_network, plan_network_on
 from models.plan.rewrites import REWRITES
-from models.plan.tree import LayerPlan, NetworkPlan, Shape, TimePoint
+from models.plan.tree import LayerPlan, NetworkPlan, Shape
 from models.plan.variants import Plan, Variant, expand, plan_variant, runs_per_variant
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "NetworkPlan",
     "Plan",
     "Shape",
-    "TimePoint",
     "Variant",
     "expand",
     "plan_network",

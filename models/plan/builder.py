@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradient_clinic.activations import Activation
+from gradient_clinic.layers import Role
 from models.plan.tree import (
     Activate,
     Dropout,
@@ -17,7 +18,6 @@ from models.plan.tree import (
     Normalise,
     Pool,
     Readout,
-    Role,
     Rows,
     Shape,
     Steps,

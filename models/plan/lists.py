@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradient_clinic.activations import Activation
+from gradient_clinic.layers import Role
 from models.plan.builder import Layout
 from models.plan.sequences import recur
 from models.plan.stacks import skip_scale
-from models.plan.tree import Activate, LayerPlan, NetworkPlan, Residual, Role, Shape
+from models.plan.tree import Activate, LayerPlan, NetworkPlan, Residual, Shape
 from models.specs.activation import activation_of
 from models.specs.dataset import Target
 from models.specs.normalization import BatchNormSpec, GroupNormSpec, LayerNormSpec, NormalizationSpec, RmsNormSpec

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradient_clinic.activations import Activation
+from gradient_clinic.layers import Role
 from models.plan.builder import Layout
 from models.plan.scales import branch_scales, head_scale
-from models.plan.tree import LayerPlan, NetworkPlan, Residual, Role, Shape
+from models.plan.tree import LayerPlan, NetworkPlan, Residual, Shape
 from models.specs.activation import activation_of
 from models.specs.dataset import Target
 from models.specs.network import Activated, CnnSpec, MlpSpec, ResidualCnnSpec, ResidualMlpSpec

@@ -10,13 +10,14 @@ from functools import cached_property
 from typing import Literal
 
 from gradient_clinic.activations import Activation
+from gradient_clinic.gains.increments import SETTLING_FIRST, SETTLING_LAST
+from gradient_clinic.layers import Layer, Role, TimePoint
 from models.specs.dataset import Form
 from models.specs.init import InitSpec
 from models.specs.network import Cell, WeightRule
 from models.specs.normalization import NormalizationSpec, SkipSpec
 
 Kind = Literal["linear", "conv2d", "embedding", "recurrent"]
-Role = Literal["hidden", "branch", "output"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,11 @@ class LayerPlan:
     @property
     def weights(self) -> int:
         return self.fan_in * self.units
+
+    @property
+    def judged(self) -> Layer:
+        norm = None if self.normalization is None else self.normalization.kind
+        return Layer(self.name, self.role, self.activation, norm, self.scale, self.resized)
 
     @property
     def parameters(self) -> int:
@@ -269,15 +275,6 @@ def _own_parameters(node: Node) -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class TimePoint:
-    """One state of a recurrent layer on its time axis: ``step`` 0 is the state before the first input."""
-
-    name: str
-    layer: str
-    step: int
-
-
 @dataclass(frozen=True)  # without slots: what is asked of a thousand layers again and again is found once
 class NetworkPlan:
     """The layers in forward order, the output layer last, and the steps of a pass, ``body``, from ``input`` on."""
@@ -302,6 +299,11 @@ class NetworkPlan:
     def hidden(self) -> tuple[LayerPlan, ...]:
         return tuple(layer for layer in self.layers if layer.role == "hidden")
 
+    @property
+    def judged(self) -> tuple[Layer, ...]:
+        """The layers as the rules of a verdict read them."""
+        return tuple(layer.judged for layer in self.layers)
+
     @cached_property
     def recurrent(self) -> tuple[Recur, ...]:
         return tuple(node for node in walk(self.body) if isinstance(node, Recur))
@@ -322,8 +324,6 @@ class NetworkPlan:
 
 
 MAX_TIME_POINTS = 129
-SETTLING_FIRST, SETTLING_LAST = 5, 3
-"""Steps of the time axis that ``gain_per_step`` leaves out, at its two ends (docs/science.md)."""
 
 
 def time_steps(steps: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from models.analysis.verdict.shapes import RunSummary
+from gradient_clinic.verdict.shapes import RunSummary
 from models.runs import events
 from models.runs.lease import Lease
 from models.runs.progress import progress_of

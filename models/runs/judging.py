@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from models.analysis.verdict.shapes import RunSummary
+from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.verdict.summary import summarise, summary_of
 from models.plan import Plan, expand
 from models.runs import comparing

@@ -1,13 +1,14 @@
-"""Column types: a frozen Pydantic value whole in one JSONB column, typed on the way out."""
+"""Column types: a frozen value whole in one JSONB column, typed on the way out."""
 
+import json
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model")
 
 
 class PydanticColumn(TypeDecorator[Model]):
@@ -19,9 +20,10 @@ class PydanticColumn(TypeDecorator[Model]):
     def __init__(self, model: type[Model]) -> None:
         super().__init__()
         self.model = model
+        self.adapter = TypeAdapter(model)
 
     def process_bind_param(self, value: Model | None, dialect: Dialect) -> Any:  # noqa: ARG002 -- SQLAlchemy's signature
-        return None if value is None else value.model_dump(mode="json")
+        return None if value is None else json.loads(self.adapter.dump_json(value))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Model | None:  # noqa: ARG002
-        return None if value is None else self.model.model_validate(value)
+        return None if value is None else self.adapter.validate_python(value)

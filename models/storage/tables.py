@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, UniqueCo
 from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL, TIMESTAMP, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from models.analysis.verdict.shapes import RunSummary
+from gradient_clinic.verdict.shapes import RunSummary
 from models.specs.experiment import ExperimentSpec
 from models.specs.uploaded import UploadedFacts
 from models.storage.columns import PydanticColumn

@@ -1,6 +1,6 @@
 """What the rules read of a run at its end, out of what is stored: a tenth of it, and not the rest.
 
-``models/analysis/verdict/measurements.py`` says which steps. The verdict is the same as from the whole trace.
+``gradient_clinic/verdict/measurements.py`` says which steps. The verdict is the same as from the whole trace.
 """
 
 import uuid
@@ -10,10 +10,10 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models.analysis.statistics.intervals import Array
-from models.analysis.verdict.measurements import finite_maximum, steps_read
-from models.analysis.verdict.run_trace import JUDGED, RunTrace
-from models.analysis.verdict.shapes import RunFacts
+from gradient_clinic.values import Array
+from gradient_clinic.verdict.measurements import finite_maximum, steps_read
+from gradient_clinic.verdict.run_trace import JUDGED, RunTrace
+from gradient_clinic.verdict.shapes import RunFacts
 from models.plan import Plan
 from models.storage.tables import TraceRollup
 from models.traces.binary import array_values
@@ -33,7 +33,7 @@ def read_ending(session: Session, run_id: uuid.UUID, plan: Plan, facts: RunFacts
     losses = [read_curves(session, run_id, ["loss"], *its) for its in stretches]
     judged = _joined([read_signals(session, run_id, JUDGED, layers, *its) for its in stretches])
     return RunTrace(
-        layers=plan.layers,
+        layers=plan.network.judged,
         steps=np.concatenate([window.steps for window in losses]),
         signals=dict(zip(JUDGED, judged, strict=True)),
         curves={"loss": _joined(losses)[0]},

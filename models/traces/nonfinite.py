@@ -12,16 +12,16 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from gradient_clinic.signals import SignalName
-from models.analysis.verdict.measurements import first_nonfinite
-from models.analysis.verdict.run_trace import RunTrace
-from models.analysis.verdict.shapes import FirstNonfinite
+from gradient_clinic.verdict.measurements import first_nonfinite
+from gradient_clinic.verdict.run_trace import RunTrace
+from gradient_clinic.verdict.shapes import FirstNonfinite
 from models.plan import Plan
 from models.storage.tables import CurveRollup, TraceRollup
 from models.traces.reader import extent, read_curves, read_signals
 from models.traces.rollups import CHUNK_RECORDS
 
 DECIDING: Sequence[SignalName] = ("activation_rms", "activation_gradient_rms", "nonfinite_count")
-"""With the loss, what says that a record is broken (``models/analysis/verdict/measurements.py``)."""
+"""With the loss, what says that a record is broken (``gradient_clinic/verdict/measurements.py``)."""
 
 
 def first_broken(session: Session, run_id: uuid.UUID, plan: Plan, *, kept: bool = True) -> FirstNonfinite | None:
@@ -44,7 +44,7 @@ def _deciding(session: Session, run_id: uuid.UUID, plan: Plan, first: int, last:
     window = read_signals(session, run_id, DECIDING, [layer.index for layer in plan.layers], first, last)
     losses = read_curves(session, run_id, ["loss"], first, last)
     signals = dict(zip(DECIDING, window.values, strict=True))
-    return RunTrace(plan.layers, window.steps, signals, {"loss": losses.values[0]})
+    return RunTrace(plan.network.judged, window.steps, signals, {"loss": losses.values[0]})
 
 
 def _bucket(session: Session, run_id: uuid.UUID, plan: Plan) -> int | None:

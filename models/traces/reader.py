@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, RowMapping, func, select, true
 from sqlalchemy.orm import Session
 
 from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
-from models.analysis.verdict.run_trace import RunTrace
+from gradient_clinic.verdict.run_trace import RunTrace
 from models.plan import Plan
 from models.storage.tables import CurveChunk, EpochValue, TraceChunk
 from models.traces.binary import array_values
@@ -161,7 +161,7 @@ def read_run(session: Session, run_id: uuid.UUID, plan: Plan, first: int = 0, la
     signals = read_signals(session, run_id, SIGNALS, layers, first, end).values
     curves = read_curves(session, run_id, CURVES, first, end)
     return RunTrace(
-        layers=plan.layers,
+        layers=plan.network.judged,
         steps=curves.steps,
         signals=dict(zip(SIGNALS, signals, strict=True)),
         curves=dict(zip(CURVES, curves.values, strict=True)),

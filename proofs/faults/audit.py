@@ -193,7 +193,7 @@ def outputs_of(session: Session, run_id: uuid.UUID, plan: Plan) -> Outputs:
 
 def _end(session: Session, run_id: uuid.UUID) -> bytes:
     row = session.execute(select(Run.state, Run.outcome, Run.step, Run.summary).where(Run.id == run_id)).one()
-    verdict = None if row.summary is None else row.summary.verdict.model_dump_json()
+    verdict = None if row.summary is None else row.summary.verdict
     return f"{row.state} {row.outcome} {row.step} {verdict}".encode()
 
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from gradient_clinic.probe.probe import StepRecord
 from gradient_clinic.signals import CURVES, SIGNALS
-from models.analysis.verdict.run_trace import RunTrace
-from models.analysis.verdict.shapes import RunSummary
+from gradient_clinic.verdict.run_trace import RunTrace
+from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
 from models.specs.experiment import ExperimentSpec
@@ -109,7 +109,7 @@ def trace_of(plan: Plan, records: Sequence[StepRecord]) -> RunTrace:
     signals = np.array([[getattr(record, name) for name in SIGNALS] for record in records]).transpose(1, 2, 0)
     states = np.array([record.state_gradient_rms for record in records]).T
     return RunTrace(
-        layers=plan.layers,
+        layers=plan.network.judged,
         steps=np.array([record.step for record in records]),
         signals=dict(zip(SIGNALS, signals, strict=True)),
         curves={name: np.array([getattr(record, name) for record in records]) for name in CURVES},

@@ -9,11 +9,12 @@ from threading import Event
 from typing import Any
 
 import httpx
+from pydantic import TypeAdapter
 
+from gradient_clinic.verdict.shapes import RunFacts, RunSummary, Verdict
 from local.client import FINISHED, Client
 from local.commands import COMMANDS
 from local.supervisor import Clinic
-from models.analysis.verdict.shapes import RunFacts, RunSummary, Verdict
 from models.specs.experiment import ExperimentSpec
 from proofs.clinic import own_clinic
 from proofs.outcomes.cases import Line
@@ -108,7 +109,7 @@ def _ran(http: httpx.Client, run: Json) -> Ran:
 
 def _summary(run: Json) -> RunSummary:
     """What the API tells of a run; of the rest of a summary there is nothing to read."""
-    verdict, result = Verdict.model_validate(run["verdict"]), run["result"]
+    verdict, result = TypeAdapter(Verdict).validate_python(run["verdict"]), run["result"]
     facts = RunFacts(
         steps_asked=result["steps"],
         stopped_by=result["stopped_by"],
@@ -124,7 +125,26 @@ def _summary(run: Json) -> RunSummary:
         overhead=_number(run["overhead"]),
     )
     final_loss = None if verdict.trained is None else _number(result["final_loss"])
-    return RunSummary.model_construct(verdict=verdict, trained=verdict.trained, final_loss=final_loss, facts=facts)
+    return RunSummary(
+        hidden=(),
+        batch_norm=False,
+        normalized=False,
+        start=(),
+        end=None,
+        end_steps=None,
+        slope_at_start=(),
+        dead=(),
+        saturated=(),
+        largest_update=math.nan,
+        final_loss=final_loss,
+        loss_error=None,
+        trained=None if verdict.trained == "mixed" else verdict.trained,
+        first_nonfinite=None,
+        last_step=result["steps"] - 1,
+        last_loss=math.nan,
+        facts=facts,
+        verdict=verdict,
+    )
 
 
 def _number(value: float | None) -> float:

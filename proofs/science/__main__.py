@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from models.analysis.verdict.shapes import RULES
+from gradient_clinic.verdict.shapes import RULES
 from proofs import promise, report
 from proofs.promise import Promise
 from proofs.science import alarms, coverage, faults, theory

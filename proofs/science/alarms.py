@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from models.analysis.statistics.intervals import clopper_pearson
-from models.analysis.verdict.early import read_early
+from gradient_clinic.verdict.early import read_early
+from models.analysis.statistics.effects import clopper_pearson
 from proofs.pool import over
 from proofs.promise import Promise
 from proofs.science.cases import cases

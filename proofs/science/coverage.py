@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from gradient_clinic.intervals import LEVEL, t_intervals
 from models.analysis.comparison.layers import simultaneous_level
-from models.analysis.statistics.intervals import LEVEL, t_intervals
 from proofs.promise import Promise
 from proofs.science.coverage_counts import exact, newcombe
 from proofs.science.coverage_networks import gains

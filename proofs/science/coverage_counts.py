@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from models.analysis.statistics.intervals import Array, clopper_pearson, paired_success_difference
+from gradient_clinic.values import Array
+from models.analysis.statistics.effects import clopper_pearson, paired_success_difference
 from proofs.science.populations import bounds_of
 
 P_GRID: Final[Array] = np.linspace(0.0, 1.0, 2001)

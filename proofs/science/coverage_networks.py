@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.analysis.gains.depth_axis import gradient_of_run
-from models.analysis.statistics.intervals import Array, Estimate, t_intervals
-from models.plan.tree import SETTLING_FIRST, SETTLING_LAST
+from gradient_clinic.gains.depth_axis import gradient_of_run
+from gradient_clinic.gains.increments import SETTLING_FIRST, SETTLING_LAST
+from gradient_clinic.intervals import Estimate, t_intervals
+from gradient_clinic.values import Array
 from proofs.science.populations import SEED, bounds_of, covered
 
 WIDTH: Final = 64

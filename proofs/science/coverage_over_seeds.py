@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.analysis.statistics.intervals import Array, hedges_g_interval, t_intervals
+from gradient_clinic.intervals import t_intervals
+from gradient_clinic.values import Array
+from models.analysis.statistics.effects import hedges_g_interval
 from models.analysis.statistics.methods import Method
 from models.analysis.statistics.over_seeds import over_seeds
 from proofs.pool import over

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import torch
 
-from models.analysis.verdict.shapes import CAUSES, Cause, RunSummary
+from gradient_clinic.verdict.shapes import CAUSES, Cause, RunSummary
 from models.analysis.verdict.summary import summarise
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from scipy import special
 
-from models.analysis.statistics.intervals import Array, Interval
+from gradient_clinic.intervals import Interval
+from gradient_clinic.values import Array
 
 SEED: Final = 5
 Bounds = tuple[Array, Array]

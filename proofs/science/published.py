@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.analysis.statistics.intervals import Array
+from gradient_clinic.values import Array
 from proofs.science.tensor_statistics import TensorStatistics
 
 

@@ -16,9 +16,9 @@ import torch
 
 from gradient_clinic.probe.probe import StepRecord
 from gradient_clinic.signals import CURVES, SIGNALS
-from models.analysis.statistics.intervals import Array
-from models.analysis.verdict.run_trace import RunTrace
-from models.analysis.verdict.shapes import RunSummary
+from gradient_clinic.values import Array
+from gradient_clinic.verdict.run_trace import RunTrace
+from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
 from models.specs.dataset import DatasetSpec
@@ -178,7 +178,7 @@ def _kept(file: Path, plan: Plan) -> Seen:
 
 def _trace(plan: Plan, steps: Array, signals: Array, curves: Array, states: Array) -> RunTrace:
     return RunTrace(
-        layers=plan.layers,
+        layers=plan.network.judged,
         steps=steps.astype(np.int64),
         signals=dict(zip(SIGNALS, signals.astype(np.float64), strict=True)),
         curves=dict(zip(CURVES, curves, strict=True)),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gradient_clinic.probe.points import Point
-from models.analysis.statistics.intervals import Array
+from gradient_clinic.values import Array
 
 TANH_EDGE = 8.8
 TINY = 1e-5

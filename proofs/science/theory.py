@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from models.analysis.statistics.intervals import Estimate
+from gradient_clinic.intervals import Estimate
+from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.theory.prediction import Prediction, predict
-from models.analysis.verdict.shapes import RunSummary
 from models.analysis.verdict.variant import gradients
 from models.plan import Plan, expand
 from models.specs.base import SpecError

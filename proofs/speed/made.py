@@ -9,8 +9,8 @@ import numpy.typing as npt
 from sqlalchemy import select
 
 from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.verdict.shapes import RunFacts
 from models import runs
-from models.analysis.verdict.shapes import RunFacts
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand, plan_variant
 from models.runs import Lease, comparing

@@ -9,8 +9,8 @@ import numpy as np
 from sqlalchemy import select
 
 from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.values import Array
 from models import runs
-from models.analysis.statistics.intervals import Array
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, plan_variant
 from models.runs import Lease, comparing

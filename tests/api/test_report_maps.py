@@ -7,8 +7,8 @@ import numpy as np
 from api.report.colours import NOT_FINITE, SILENT
 from api.report.drawings import profile
 from api.report.heatmaps import HeatMap, figure, last_step, legend
+from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.parts import ProfileLayer
-from models.analysis.statistics.intervals import Estimate
 
 
 def heat(columns: int, size: int = 1, broken_from: int | None = None) -> HeatMap:

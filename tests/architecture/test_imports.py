@@ -25,18 +25,19 @@ def packages_of(modules: set[str]) -> set[str]:
 
 
 def test_rows_load_the_shape_of_a_verdict_and_no_rule() -> None:
-    loaded = {name for name in loaded_by(["models.storage.tables"]) if name.startswith("models.analysis.")}
-    assert "models.analysis.verdict.shapes" in loaded
-    assert {".".join(name.split(".")[2:4]) for name in loaded} <= {
-        "statistics",
-        "statistics.intervals",
-        "gains",
-        "gains.depth_axis",
-        "gains.limits",
-        "gains.increments",
-        "verdict",
-        "verdict.shapes",
+    loaded = loaded_by(["models.storage.tables"])
+    assert "gradient_clinic.verdict.shapes" in loaded
+    assert not {name for name in loaded if name.startswith("models.analysis")}
+    assert {name for name in loaded if name.startswith("gradient_clinic.verdict.")} == {
+        "gradient_clinic.verdict.shapes"
     }
+
+
+def test_the_instrument_loads_torch_for_its_probe_alone_and_nothing_of_a_service() -> None:
+    modules = [name for name in modules_of("gradient_clinic") if not name.startswith("gradient_clinic.probe")]
+    loaded = packages_of(loaded_by(modules))
+    assert loaded >= {"gradient_clinic", "numpy", "scipy"}
+    assert not loaded & (FORBIDDEN | WEB | {"models", "pydantic", "sqlalchemy"})
 
 
 def test_the_api_loads_neither_torch_nor_a_queue_nor_the_worker() -> None:

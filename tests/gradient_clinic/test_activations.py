@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from gradient_clinic.activations import SATURATED_BELOW, SHAPES, Activation, Array
+from gradient_clinic.activations import SATURATED_BELOW, SHAPES, Activation
+from gradient_clinic.values import Array
 
 TORCH: dict[str, Callable[[torch.Tensor, float], torch.Tensor]] = {
     "identity": lambda z, _: z * 1.0,

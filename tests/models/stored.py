@@ -8,8 +8,8 @@ import numpy as np
 from sqlalchemy import select
 
 from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.values import Array
 from models import runs
-from models.analysis.statistics.intervals import Array
 from models.plan import Plan, expand
 from models.specs.experiment import ExperimentSpec
 from models.storage.database import Database

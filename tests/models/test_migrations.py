@@ -8,8 +8,8 @@ from alembic import command
 from sqlalchemy import inspect, select, text
 
 from gradient_clinic.signals import CURVES
+from gradient_clinic.values import Array
 from local import migrations
-from models.analysis.statistics.intervals import Array
 from models.runs.events import news
 from models.runs.progress import progress_of
 from models.status import State

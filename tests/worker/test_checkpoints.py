@@ -20,6 +20,7 @@ from models.storage import checkpoints
 from models.storage.checkpoints import Name
 from models.storage.database import Database
 from models.storage.tables import CurveChunk, CurveRollup, EpochValue, Run, TraceChunk, TraceRollup
+from tests.as_json import as_json
 from tests.worker.trials import CPU
 from worker.attempt import Workshop
 from worker.checkpoints import Keeper, packed, unpacked
@@ -103,7 +104,7 @@ def learned(database: Database, run_id: uuid.UUID) -> dict[str, Any]:
     """The summary but its times."""
     summary = row(database, run_id).summary
     assert summary is not None
-    found = summary.model_dump(mode="json")
+    found: dict[str, Any] = as_json(summary)
     for name in ("step_seconds", "device_seconds", "overhead", "peak_memory_bytes"):
         del found["facts"][name]
     return found

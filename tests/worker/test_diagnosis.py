@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.analysis.verdict.facts.collapse import OFF_AT_START
-from models.analysis.verdict.facts.fact import Fact
-from models.analysis.verdict.facts.of_gains import AFTER_TRANSIENT, AFTER_ZERO
-from models.analysis.verdict.facts.of_layers import GROWTH
-from models.analysis.verdict.facts.of_losses import AT_MAJORITY
-from models.analysis.verdict.shapes import Evidence
+from gradient_clinic.verdict.facts.fact import Fact
+from gradient_clinic.verdict.facts.of_gains import AFTER_TRANSIENT, AFTER_ZERO
+from gradient_clinic.verdict.facts.of_layers import GROWTH, OFF_AT_START
+from gradient_clinic.verdict.facts.of_losses import AT_MAJORITY
+from gradient_clinic.verdict.shapes import Evidence
 from proofs.outcomes.running import Ran, by_variant, run_all
 
 ADAM = {"kind": "adam", "learning_rate": 0.001}

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from gradient_clinic.gains.depth_axis import gradient_of_run
+from gradient_clinic.gains.time_axis import time_of_run, time_of_seeds
 from gradient_clinic.probe.probe import StepRecord
-from models.analysis.gains.depth_axis import gradient_of_run
-from models.analysis.gains.time_axis import time_of_run, time_of_seeds
 from models.plan import NetworkPlan, Shape, expand, plan_network
 from models.specs.experiment import ExperimentSpec
 from models.specs.network import ResidualMlpSpec, RnnSpec

@@ -18,8 +18,8 @@ from scipy import integrate
 from torch import Tensor
 from torch.nn import functional
 
-from models.analysis.gains.depth_axis import gradient_of_run
-from models.analysis.gains.limits import CUTS, STANDARD
+from gradient_clinic.gains.depth_axis import gradient_of_run
+from gradient_clinic.gains.limits import CUTS, STANDARD
 from models.analysis.theory.prediction import Prediction, predict
 from models.plan import NetworkPlan, Shape, plan_network
 from models.specs.networks import NetworkSpec

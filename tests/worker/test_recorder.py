@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 
 from gradient_clinic.probe.probe import StepRecord
 from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.values import Array
 from models import runs
-from models.analysis.statistics.intervals import Array
 from models.plan import Plan
 from models.runs import Lease, queueing
 from models.storage.database import Database

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from models.analysis.gains.time_axis import time_of_run
+from gradient_clinic.gains.time_axis import time_of_run
 from models.analysis.theory.initial_variance import layer_variance
 from models.analysis.theory.prediction import predict
 from models.analysis.theory.propagation import kept

@@ -19,8 +19,8 @@ from sqlalchemy import select
 
 from gradient_clinic.probe.probe import StepRecord
 from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.verdict.shapes import RunSummary
 from models import runs
-from models.analysis.verdict.shapes import RunSummary
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
 from models.settings import Settings
@@ -36,6 +36,7 @@ from models.storage.files import DatasetFiles
 from models.storage.tables import Run
 from models.traces.reader import read_curves, read_epochs, read_signals
 from proofs.outcomes.running import trace_of
+from tests.as_json import as_json
 from tests.networks import EVERY_KIND, TREATABLE
 from tests.spares import Spares
 from tests.worker.test_datasets import NEEDS_APT
@@ -294,7 +295,7 @@ def _bits(values: Values) -> bytes:
 def _told(summary: RunSummary) -> Iterator[tuple[str, object]]:
     """By dotted name."""
     facts = dataclasses.replace(summary.facts, step_seconds=0.0, device_seconds=0.0, overhead=0.0, peak_memory_bytes=0)
-    yield from leaves(summary.model_copy(update={"facts": facts}).model_dump(mode="json"))
+    yield from leaves(as_json(dataclasses.replace(summary, facts=facts)))
 
 
 def other_parts(one: Left, other: Left) -> list[str]:

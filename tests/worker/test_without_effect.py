@@ -6,9 +6,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from gradient_clinic.verdict.shapes import RunSummary
 from models import runs
 from models.analysis.comparison.compare import Comparison, VariantComparison
-from models.analysis.verdict.shapes import RunSummary
 from models.plan import expand
 from models.plan.idle import without_effect
 from models.runs import comparing
@@ -19,6 +19,7 @@ from models.specs.remedy import REMEDIES
 from models.storage.database import Database
 from models.storage.tables import Run
 from proofs.outcomes.running import by_variant, run_all
+from tests.as_json import as_json, from_json
 from tests.networks import TREATABLE
 from tests.worker.trials import TEACHER, run_of
 from worker.attempt import Workshop
@@ -212,8 +213,9 @@ def test_runs_of_earlier_versions_say_nothing_until_they_are_judged_again(databa
     with database.begin() as session:
         for run in session.execute(select(Run)).scalars():
             assert run.summary is not None
-            old = run.summary.model_dump(mode="json", exclude={"trace_digest"})
-            run.summary = RunSummary.model_validate(old)
+            old = as_json(run.summary)
+            del old["trace_digest"]
+            run.summary = from_json(RunSummary, old)
         experiment_id = session.execute(select(Run.experiment_id).limit(1)).scalar_one()
     with database.begin() as session:
         part = part_of(comparing.compute(session, experiment_id), "clip_norm")

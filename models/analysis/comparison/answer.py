@@ -7,6 +7,12 @@ nothing is shown is not called useless: the smallest difference that would have 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from gradient_clinic.gains.limits import LIMIT
+from gradient_clinic.intervals import Estimate
+from gradient_clinic.verdict.facts.of_losses import FALLING
+from gradient_clinic.verdict.sentences import NO_REMEDY, headline
+from gradient_clinic.verdict.shapes import Answer, Verdict
+from gradient_clinic.verdict.wording import estimate_words, number, spans, words
 from models.analysis.comparison.grade import FEWEST, SICK
 from models.analysis.comparison.parts import (
     Degree,
@@ -17,12 +23,6 @@ from models.analysis.comparison.parts import (
     VariantComparison,
     VersusBaseline,
 )
-from models.analysis.gains.limits import LIMIT
-from models.analysis.statistics.intervals import Estimate
-from models.analysis.verdict.facts.of_losses import FALLING
-from models.analysis.verdict.sentences import NO_REMEDY, headline
-from models.analysis.verdict.shapes import Answer, Verdict
-from models.analysis.verdict.wording import estimate_words, number, spans, words
 from models.plan.variants import optimizer_words
 from models.specs.optimizer import OptimizerSpec
 

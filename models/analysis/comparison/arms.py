@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from gradient_clinic.verdict.shapes import RunSummary, Verdict
 from models.analysis.comparison.tuning import Tried
-from models.analysis.verdict.shapes import RunSummary, Verdict
 from models.analysis.verdict.variant import variant_verdict
 from models.plan import Variant
 from models.specs.experiment import ExperimentSpec

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from gradient_clinic.verdict.sentences import headline
+from gradient_clinic.verdict.wording import number, words
 from models.analysis.comparison.parts import Comparison, Degree, VariantComparison
-from models.analysis.verdict.sentences import headline
-from models.analysis.verdict.wording import number, words
 
 GRADES: Final[dict[Degree, str]] = {
     "repairs": "repairs",

@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from gradient_clinic.verdict.shapes import CAUSES, Cause
 from models.analysis.comparison.arms import Arm, Runs
 from models.analysis.comparison.from_chance import CLOSED
 from models.analysis.comparison.parts import ShownCause, VersusBaseline
 from models.analysis.theory.propagation import has_skips
 from models.analysis.verdict.setup import setup_of
-from models.analysis.verdict.shapes import CAUSES, Cause
 from models.plan import Plan
 
 HELPS: Final = frozenset({"repairs", "improves"})

@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from gradient_clinic.gains.depth_axis import GradientFacts
+from gradient_clinic.intervals import Estimate, t_interval
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.arms import Arm, RunRow, Runs, Trial
 from models.analysis.comparison.causes_by_trial import causes_of
@@ -29,8 +31,6 @@ from models.analysis.comparison.phrases import baseline_sentence, variant_senten
 from models.analysis.comparison.remarks import notes_of
 from models.analysis.comparison.tuning import tuning_of
 from models.analysis.comparison.versus import tests_of, versus
-from models.analysis.gains.depth_axis import GradientFacts
-from models.analysis.statistics.intervals import Estimate, t_interval
 from models.analysis.statistics.methods import Method
 from models.analysis.theory.prediction import predict
 from models.analysis.verdict.variant import gradients

@@ -11,10 +11,13 @@ from typing import Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from models.analysis.gains.depth_axis import total_gain
-from models.analysis.statistics.intervals import Array, Estimate, Number, holm, paired_t_p, t_interval
+from gradient_clinic.gains.depth_axis import total_gain
+from gradient_clinic.intervals import Estimate, t_interval
+from gradient_clinic.values import Array
+from gradient_clinic.verdict.shapes import Measured
+from models.analysis.statistics.effects import holm, paired_t_p
+from models.analysis.statistics.numbers import Number
 from models.analysis.statistics.power import seeds_to_show
-from models.analysis.verdict.shapes import Measured
 from models.plan import Variant
 from models.plan.designs import remedy_names
 from models.specs.remedy import RemedySpec

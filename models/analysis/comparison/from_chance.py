@@ -12,12 +12,13 @@ from typing import Final
 import numpy as np
 from scipy import special
 
+from gradient_clinic.intervals import Estimate
+from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.comparison.arms import Arm, Runs
 from models.analysis.comparison.parts import Measure, Progress
-from models.analysis.statistics.intervals import Estimate, has_spread, holm
+from models.analysis.statistics.effects import has_spread, holm
 from models.analysis.statistics.over_seeds import over_seeds, paired_over_seeds, paired_test
 from models.analysis.statistics.power import ALPHA
-from models.analysis.verdict.shapes import RunSummary
 
 
 def closed_by_loss(run: RunSummary) -> float:

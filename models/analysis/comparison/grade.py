@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gradient_clinic.intervals import Estimate
+from gradient_clinic.verdict.shapes import Verdict
 from models.analysis.comparison.parts import By, Certainty, Degree, Grade, Measure, Progress
-from models.analysis.statistics.intervals import Estimate
 from models.analysis.statistics.power import ALPHA
-from models.analysis.verdict.headline import SHARE
-from models.analysis.verdict.shapes import Verdict
+from models.analysis.verdict.variant import SHARE
 
 FEWEST: Final = 5
 """Seeds below which what helps is called promising: with four, a remedy that always trains beside a baseline that never

@@ -12,10 +12,10 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from models.analysis.gains.depth_axis import Region, log_ratios, region
-from models.analysis.statistics.intervals import LEVEL, Estimate, Interval, t_intervals
+from gradient_clinic.gains.depth_axis import Region, log_ratios, region
+from gradient_clinic.intervals import LEVEL, Estimate, Interval, t_intervals
+from gradient_clinic.verdict.shapes import Measured
 from models.analysis.statistics.methods import Method
-from models.analysis.verdict.shapes import Measured
 
 State = Literal["repaired", "not_repaired", "over_corrected", "harmed", "fine", "unclear", "not_applicable"]
 Moment = Literal["at_start", "at_end"]

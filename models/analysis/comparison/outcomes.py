@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
+from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.arms import Runs
 from models.analysis.comparison.from_chance import CLOSED, closed_over_seeds
 from models.analysis.comparison.parts import Outcomes, Success
-from models.analysis.statistics.intervals import Estimate, clopper_pearson
+from models.analysis.statistics.effects import clopper_pearson
 from models.analysis.statistics.modes import two_groups
 from models.analysis.statistics.over_seeds import over_seeds
 
@@ -42,4 +44,4 @@ def _within(estimate: Estimate, limits: tuple[float, float]) -> Estimate:
     cut = {
         name: min(max(bound, least), most) for name in ("low", "high") if (bound := getattr(estimate, name)) is not None
     }
-    return estimate.model_copy(update=cut)
+    return replace(estimate, **cut)

@@ -5,14 +5,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from gradient_clinic.gains.depth_axis import TimeFacts
+from gradient_clinic.intervals import Estimate
+from gradient_clinic.verdict.shapes import Cause, Verdict
 from models.analysis.comparison.factorial import Factorial
 from models.analysis.comparison.layers import LayerComparison
 from models.analysis.comparison.tuning import Tuning
-from models.analysis.gains.depth_axis import TimeFacts
-from models.analysis.statistics.intervals import Estimate, Number
 from models.analysis.statistics.modes import Mode
+from models.analysis.statistics.numbers import Number
 from models.analysis.statistics.pairing import Pairing
-from models.analysis.verdict.shapes import Cause, Verdict
 
 Primary = Literal["success_difference", "metric_difference"]
 Measure = Literal["metric", "loss"]

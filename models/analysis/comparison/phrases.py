@@ -1,16 +1,17 @@
 """A variant beside the baseline in words, from the comparison's own fields only."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
+from gradient_clinic.intervals import Estimate
+from gradient_clinic.verdict.sentences import verdict_sentence
+from gradient_clinic.verdict.wording import estimate_words, number, spans
 from models.analysis.comparison.answer import untested
 from models.analysis.comparison.layers import LayerComparison, State
 from models.analysis.comparison.parts import Outcomes, VariantComparison, VersusBaseline
-from models.analysis.statistics.intervals import Estimate
 from models.analysis.statistics.methods import Method
 from models.analysis.statistics.power import ALPHA
-from models.analysis.verdict.sentences import verdict_sentence
-from models.analysis.verdict.wording import estimate_words, number, spans
 
 WIDER: Final = 1.1
 """By a tenth; less is not worth a sentence."""
@@ -32,7 +33,7 @@ def baseline_sentence(part: VariantComparison, others: Sequence[VariantCompariso
     """Its verdict; what the other variants have tried is not among what is worth trying."""
     if part.verdict is None:
         return f"{part.name}: no run has ended."
-    verdict = part.verdict.model_copy(update={"answers": untested(part.verdict, others)})
+    verdict = replace(part.verdict, answers=untested(part.verdict, others))
     return " ".join([verdict_sentence(verdict), *(f"{clause}." for clause in _modes(part.outcomes, metric))])
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from gradient_clinic.verdict.sentences import NO_REMEDY
 from models.analysis.comparison.arms import RunRow, Trial
 from models.analysis.comparison.parts import VariantComparison
-from models.analysis.verdict.sentences import NO_REMEDY
 from models.specs.base import leaves
 from models.specs.experiment import ExperimentSpec
 from models.status import State

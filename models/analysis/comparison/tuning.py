@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from models.analysis.statistics.intervals import Estimate, Number, t_interval
+from gradient_clinic.intervals import Estimate, t_interval
 from models.analysis.statistics.methods import Method
+from models.analysis.statistics.numbers import Number
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from models.analysis.comparison.arms import Arm, Runs
 from models.analysis.comparison.grade import grade_of_gradients, grade_of_runs
 from models.analysis.comparison.layers import compare_layers
 from models.analysis.comparison.parts import Grade, Measure, Primary, Progress, Unchanged, VersusBaseline
-from models.analysis.statistics.intervals import hedges_g, hedges_g_interval, holm, paired_success_difference
+from models.analysis.statistics.effects import hedges_g, hedges_g_interval, holm, paired_success_difference
 from models.analysis.statistics.methods import Method
 from models.analysis.statistics.over_seeds import paired_over_seeds, paired_test
 from models.analysis.statistics.pairing import pairing_of

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from models.analysis.statistics.intervals import Array
+from gradient_clinic.values import Array
 
 LEAST_GAP: Final = 0.05
 """Of accuracy or R²: what lies closer is told apart by the size of the test set as much as by training."""

@@ -8,7 +8,7 @@ interval, in whatever order they come, and A less B the mirror image of B less A
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -17,16 +17,9 @@ import numpy as np
 import scipy  # which loads scipy.stats where it is first used: 25 MB and a second that fewer seeds need not take
 from scipy import special
 
-from models.analysis.statistics.intervals import (
-    LEVEL,
-    ROUNDING,
-    Array,
-    Estimate,
-    Interval,
-    has_spread,
-    paired_t_p,
-    t_interval,
-)
+from gradient_clinic.intervals import LEVEL, Estimate, Interval, t_interval
+from gradient_clinic.values import Array
+from models.analysis.statistics.effects import ROUNDING, has_spread, paired_t_p
 from models.analysis.statistics.methods import PAIRED, Method
 
 MANY: Final = 20
@@ -55,13 +48,13 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     known = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
     method = _method(known)
     interval = t_interval(known) if method is Method.T else _bootstrap(_turned(known), method)
-    return interval.estimate(method)
+    return interval.estimate(method.value)
 
 
 def paired_over_seeds(differences: Sequence[float]) -> Estimate:
     """``over_seeds`` of differences; ``method`` says that they are paired."""
     estimate = over_seeds(differences)
-    return estimate.model_copy(update={"method": PAIRED[Method(estimate.method)].value})
+    return replace(estimate, method=PAIRED[Method(estimate.method)].value)
 
 
 def paired_test(differences: Sequence[float]) -> tuple[str, float | None]:

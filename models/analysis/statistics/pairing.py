@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from models.analysis.statistics.intervals import has_spread
+from models.analysis.statistics.effects import has_spread
 
 FEWEST = 3
 

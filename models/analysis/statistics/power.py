@@ -7,7 +7,7 @@ from typing import Final
 
 from scipy import special
 
-from models.analysis.statistics.intervals import standardised
+from models.analysis.statistics.effects import standardised
 
 ALPHA: Final = 0.05
 POWER: Final = 0.8

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from gradient_clinic.activations import Array
+from gradient_clinic.values import Array
 from models.analysis.theory.variances import Delta, Signal, at_all_steps, cosines
 from models.plan.tree import Attend
 

@@ -17,8 +17,9 @@ from typing import Final
 
 import numpy as np
 
-from gradient_clinic.activations import Activation, Array
-from models.analysis.theory.quadrature import composite_rule, edges_of
+from gradient_clinic.activations import Activation
+from gradient_clinic.quadrature import composite_rule, edges_of
+from gradient_clinic.values import Array
 
 SMALLEST_BATCH: Final = 4
 """With 3 cases E[1/s²] is infinite; with 2 every h is ±1 and the gradient is of the order of ε."""

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from gradient_clinic.activations import Array
+from gradient_clinic.quadrature import HOMOGENEOUS, SMALLEST_Q
+from gradient_clinic.values import Array
 from models.analysis.theory.attention import attend
 from models.analysis.theory.likeness import likeness
 from models.analysis.theory.meanfield import UNBOUNDED
-from models.analysis.theory.quadrature import HOMOGENEOUS, SMALLEST_Q
 from models.analysis.theory.variances import Delta, Signal, cosines, followed, moments_at
 from models.plan import tree as plan
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from gradient_clinic.activations import Activation
-from models.analysis.gains.limits import LIMIT
+from gradient_clinic.gains.limits import LIMIT
 from models.analysis.theory import sizes
 from models.analysis.theory.batch_statistics import SMALLEST_BATCH
 from models.analysis.theory.caveats_of_kinds import caveats_of_kinds

@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from gradient_clinic.quadrature import HOMOGENEOUS
 from models.analysis.theory import sizes
 from models.analysis.theory.gated_cells import RULES
 from models.analysis.theory.initial_variance import layer_variance
 from models.analysis.theory.propagation import Propagation, has_means
-from models.analysis.theory.quadrature import HOMOGENEOUS
 from models.analysis.theory.state_levels import StateLevels
 from models.plan import LayerPlan, NetworkPlan
 from models.plan.tree import Activate, Attend, Normalise, Pool, Recur, Residual, Weigh, walk

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from gradient_clinic.activations import Activation
-from models.analysis.theory.quadrature import HOMOGENEOUS
+from gradient_clinic.quadrature import HOMOGENEOUS
 from models.plan.tree import NetworkPlan, Residual, walk
 
 _NODE, _WEIGHT = np.polynomial.hermite_e.hermegauss(48)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gradient_clinic.quadrature import HOMOGENEOUS, read_off
 from models.analysis.theory import attention, gated_cells
 from models.analysis.theory.meanfield import LayerMap
-from models.analysis.theory.quadrature import HOMOGENEOUS, read_off
 from models.analysis.theory.variances import Signal, followed
 from models.plan import tree as plan
 

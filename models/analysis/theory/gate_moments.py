@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradient_clinic.activations import Array
+from gradient_clinic.values import Array
 
 _NODE, _WEIGHT = np.polynomial.hermite_e.hermegauss(48)
 _WEIGHT = _WEIGHT / _WEIGHT.sum()

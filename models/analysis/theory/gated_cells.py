@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from scipy.linalg.blas import dtrsv
 
-from gradient_clinic.activations import Array
+from gradient_clinic.values import Array
 
 DRAWN: Final = 60_000
 """Units times steps: with other draws the gain per step scatters by 0.5 to 1.5 %."""

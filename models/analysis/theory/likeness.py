@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from gradient_clinic.activations import Activation, Array
+from gradient_clinic.activations import Activation
+from gradient_clinic.values import Array
 
 _NODE, _WEIGHT = np.polynomial.hermite_e.hermegauss(48)
 _WEIGHT = _WEIGHT / _WEIGHT.sum()

@@ -23,7 +23,7 @@ from typing import Final, Literal
 from scipy import optimize
 
 from gradient_clinic.activations import Activation
-from models.analysis.theory.quadrature import Moments, gaussian_moments, integrated_moments
+from gradient_clinic.quadrature import Moments, gaussian_moments, integrated_moments
 
 Norm = Literal["none", "batch_norm", "layer_norm", "rms_norm", "group_norm"]
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gradient_clinic.activations import Array
+from gradient_clinic.values import Array
 from models.analysis.theory.between_layers import BETWEEN, Back, Step
 from models.analysis.theory.effort import Effort
 from models.analysis.theory.gate_moments import gate_moments

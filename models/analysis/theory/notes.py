@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from models.analysis.gains.limits import LIMIT
+from gradient_clinic.gains.limits import LIMIT
 from models.analysis.theory import sizes
 from models.analysis.theory.effort import AT_ONCE
 from models.analysis.theory.norm_moments import batch_factor

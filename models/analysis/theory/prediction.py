@@ -11,13 +11,13 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from gradient_clinic.quadrature import HOMOGENEOUS, gaussian_moments
 from models.analysis.theory.assumed_inputs import assumed_input
 from models.analysis.theory.caveats import caveats_of
 from models.analysis.theory.effort import AT_ONCE
 from models.analysis.theory.meanfield import CRITICAL, LayerMap, critical_weight_variance
 from models.analysis.theory.notes import notes_of
 from models.analysis.theory.propagation import Asymptote, Propagation, has_skips, norms_of, passes_of, propagate, rate
-from models.analysis.theory.quadrature import HOMOGENEOUS, gaussian_moments
 from models.plan import LayerPlan, NetworkPlan, Shape, plan_network
 from models.specs.base import Problem, SpecError
 from models.specs.networks import NetworkSpec

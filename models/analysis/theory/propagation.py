@@ -14,13 +14,13 @@ from typing import Final
 
 import numpy as np
 
-from models.analysis.gains.increments import kept_increments
+from gradient_clinic.gains.increments import kept_increments
+from gradient_clinic.quadrature import gaussian_moments
 from models.analysis.theory.effort import IN_A_TRIAL, Effort, TooMuchWorkError
 from models.analysis.theory.initial_variance import layer_variance
 from models.analysis.theory.meanfield import LayerMap, asymptotic_multiplier, fixed_point
 from models.analysis.theory.node_pass import Pass
 from models.analysis.theory.norm_moments import batch_factor, group_factor
-from models.analysis.theory.quadrature import gaussian_moments
 from models.analysis.theory.repeats import sides_of
 from models.analysis.theory.state_levels import StateLevels
 from models.plan import LayerPlan, NetworkPlan

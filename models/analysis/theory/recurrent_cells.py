@@ -15,11 +15,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradient_clinic.activations import Array
+from gradient_clinic.quadrature import gaussian_moments
+from gradient_clinic.values import Array
 from models.analysis.theory import gated_cells
 from models.analysis.theory.initial_variance import InitialVariance, layer_variance
 from models.analysis.theory.meanfield import UNBOUNDED
-from models.analysis.theory.quadrature import gaussian_moments
 from models.analysis.theory.state_levels import StateLevels, from_logs
 from models.analysis.theory.variances import Delta, Signal, at_all_steps, cosines
 from models.plan.tree import Recur

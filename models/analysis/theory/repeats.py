@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Final
 
-from gradient_clinic.activations import Array
+from gradient_clinic.values import Array
 from models.analysis.theory.between_layers import Back
 from models.analysis.theory.variances import Delta, Signal
 from models.plan import tree as plan

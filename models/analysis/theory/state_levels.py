@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.analysis.gains.time_axis import time_of_run
+from gradient_clinic.gains.time_axis import time_of_run
 from models.analysis.theory.variances import Delta
 from models.plan.tree import Recur, time_steps
 

@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from gradient_clinic.activations import Activation, Array
+from gradient_clinic.activations import Activation
+from gradient_clinic.quadrature import HOMOGENEOUS, SMALLEST_Q, gaussian_moments
+from gradient_clinic.values import Array
 from models.analysis.theory.meanfield import UNBOUNDED
-from models.analysis.theory.quadrature import HOMOGENEOUS, SMALLEST_Q, gaussian_moments
 from models.plan.tree import Activate, Shape
 
 ALIKE: Final = 1e-9

@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from gradient_clinic.activations import Activation
-from models.analysis.gains.limits import LIMIT
+from gradient_clinic.gains.limits import LIMIT
+from gradient_clinic.verdict.case import Case
+from gradient_clinic.verdict.facts.of_setups import INPUT_SCALE
+from gradient_clinic.verdict.shapes import Answer, Cause
+from gradient_clinic.verdict.wording import number
 from models.analysis.theory.meanfield import critical_weight_variance
 from models.analysis.theory.what_if import gain_with
 from models.analysis.verdict.answers_to_causes import (
@@ -22,10 +26,6 @@ from models.analysis.verdict.answers_to_causes import (
     rate_of,
     standardise,
 )
-from models.analysis.verdict.case import Case
-from models.analysis.verdict.facts.of_setups import INPUT_SCALE
-from models.analysis.verdict.shapes import Answer, Cause
-from models.analysis.verdict.wording import number
 from models.plan import Plan
 from models.specs.remedy import REMEDIES, RemedySpec
 from models.specs.structural_remedies import (

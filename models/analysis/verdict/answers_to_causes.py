@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
+from gradient_clinic.verdict.case import Case
+from gradient_clinic.verdict.facts.of_setups import WEIGHT_SCALE
+from gradient_clinic.verdict.shapes import Answer, Cause
 from models.analysis.theory.correlations import correlations
 from models.analysis.theory.meanfield import critical_weight_variance
-from models.analysis.verdict.case import Case
-from models.analysis.verdict.facts.of_setups import WEIGHT_SCALE
-from models.analysis.verdict.shapes import Answer, Cause
 from models.plan import Plan
 from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit, XavierNormalInit
 from models.specs.remedy import RemedySpec

@@ -1,12 +1,15 @@
 """One run, summed up: all that a variant's verdict and a comparison need of it. Stored whole at finish."""
 
+from dataclasses import replace
+
+from gradient_clinic.values import fields_of
+from gradient_clinic.verdict.case import Case
+from gradient_clinic.verdict.judge import judge
+from gradient_clinic.verdict.measurements import measure
+from gradient_clinic.verdict.run_trace import RunTrace
+from gradient_clinic.verdict.shapes import Measured, RunFacts, RunSummary
 from models.analysis.verdict.advice import find_answers
-from models.analysis.verdict.case import Case
-from models.analysis.verdict.judge import judge
-from models.analysis.verdict.measurements import measure
-from models.analysis.verdict.run_trace import RunTrace
 from models.analysis.verdict.setup import setup_of
-from models.analysis.verdict.shapes import Measured, RunFacts, RunSummary
 from models.plan import Plan
 
 
@@ -17,7 +20,6 @@ def summarise(plan: Plan, trace: RunTrace, facts: RunFacts) -> RunSummary:
 
 def summary_of(plan: Plan, measured: Measured) -> RunSummary:
     """Numbers, measured by whatever version, with the verdict of this one."""
-    numbers = {name: getattr(measured, name) for name in Measured.model_fields} | {"network": plan.network.kind}
-    case = Case(setup_of(plan), Measured(**numbers))
-    verdict = judge(case, lambda case, causes: find_answers(plan, case, causes))
-    return RunSummary(**numbers, verdict=verdict)
+    numbers = replace(measured, network=plan.network.kind)
+    verdict = judge(Case(setup_of(plan), numbers), lambda case, causes: find_answers(plan, case, causes))
+    return RunSummary(**fields_of(numbers) | {"verdict": verdict})

@@ -1,23 +1,24 @@
 """The Verdict of a variant over its seeds, from its runs' summaries."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Literal, TypeVar
 
-from models.analysis.gains.depth_axis import GradientFacts, TimeFacts, gradient_of_seeds
-from models.analysis.gains.time_axis import time_of_seeds, with_time
-from models.analysis.statistics.intervals import t_interval
-from models.analysis.verdict.facts.fact import START, Fact
-from models.analysis.verdict.facts.of_gains import AT_END, AT_START, against_cut
-from models.analysis.verdict.headline import shared
-from models.analysis.verdict.judge import in_words
-from models.analysis.verdict.near import near_of_seeds
-from models.analysis.verdict.shapes import (
+import numpy as np
+
+from gradient_clinic.gains.depth_axis import GradientFacts, TimeFacts, gradient_of_seeds
+from gradient_clinic.gains.time_axis import time_of_seeds, with_time
+from gradient_clinic.intervals import t_interval
+from gradient_clinic.verdict.facts.fact import START, Fact
+from gradient_clinic.verdict.facts.of_gains import AT_END, AT_START, against_cut
+from gradient_clinic.verdict.judge import in_words
+from gradient_clinic.verdict.shapes import (
     CAUSES,
     Answer,
     Cause,
     Evidence,
     Findings,
+    Near,
     Outcome,
     RunSummary,
     TimeLevels,
@@ -25,6 +26,10 @@ from models.analysis.verdict.shapes import (
 )
 
 WELL: Final = frozenset({"healthy", "inconclusive"})
+SHARE: Final = 0.8
+"""A variant has the value that at least this share of its seeds have."""
+
+Name = TypeVar("Name", bound=str)
 
 
 def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
@@ -49,18 +54,24 @@ def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
         evidence=tuple(_evidence(summaries, at_start, at_end)),
         answers=_shared_answers(named),
         seeds={str(value): count for value, count in seeds.items()},
-        near=near_of_seeds(verdicts, outcome_of_seeds),
+        near=_near(verdicts),
     )
     return in_words(found)
 
 
 def outcome_of_seeds(runs: Sequence[Outcome]) -> Outcome:
     """What most runs say; causes that at least half of those in trouble have, where the variant is."""
-    kind = shared(Counter(run.kind for run in runs))
+    kind = _shared(Counter(run.kind for run in runs))
     trained = Counter(run.trained for run in runs if run.trained is not None)
     sick = [run for run in runs if run.kind not in WELL]
     causes = _shared_causes(sick) if kind not in WELL else ()
-    return Outcome(kind=kind, trained=shared(trained) if trained else None, causes=causes)
+    return Outcome(kind=kind, trained=_shared(trained) if trained else None, causes=causes)
+
+
+def _shared(counts: Mapping[Name, int]) -> Name | Literal["mixed"]:
+    """The value of at least 80 % of the seeds, else ``mixed``."""
+    value = max(counts, key=lambda key: counts[key])
+    return value if counts[value] >= SHARE * sum(counts.values()) else "mixed"
 
 
 def gradients(summaries: Sequence[RunSummary]) -> tuple[GradientFacts, GradientFacts | None]:
@@ -144,3 +155,55 @@ def _span(spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return t_interval(known).mean if known else None
+
+
+# --- where it hangs on rounding -------------------------------------------------------------------------------------
+
+
+def _near(verdicts: Sequence[Verdict]) -> tuple[Near, ...]:
+    """What a variant's verdict hangs on: its runs near by one rule, if it says something else once they have crossed;
+    or where the rules only together do, all of them.
+    """
+    by_rule: dict[tuple[str, str], dict[int, Near]] = defaultdict(dict)
+    for run, verdict in enumerate(verdicts):
+        for near in verdict.near:
+            by_rule[near.rule, near.statistic].setdefault(run, near)
+    own = outcome_of_seeds([verdict.outcome for verdict in verdicts])
+    found = [joined for runs in by_rule.values() if (joined := _joined(verdicts, runs, own)) is not None]
+    if found:
+        return tuple(found)
+    together = {run: verdict.near[0] for run, verdict in enumerate(verdicts) if verdict.near}
+    if _crossed(verdicts, together) == own:
+        return ()
+    return tuple(_near_mean(list(runs.values()), None) for runs in by_rule.values())
+
+
+def _joined(verdicts: Sequence[Verdict], runs: dict[int, Near], own: Outcome) -> Near | None:
+    if any(near.would_be is None for near in runs.values()):
+        # They may be anything, so the verdict hangs on them as soon as the others are too few to carry it.
+        return _near_mean(list(runs.values()), None) if len(verdicts) - len(runs) < SHARE * len(verdicts) else None
+    would_be = _crossed(verdicts, runs)
+    return None if would_be == own else _near_mean(list(runs.values()), would_be)
+
+
+def _crossed(verdicts: Sequence[Verdict], runs: dict[int, Near]) -> Outcome:
+    said = [verdict.outcome for verdict in verdicts]
+    return outcome_of_seeds(
+        [near.would_be or said[run] if (near := runs.get(run)) else said[run] for run in range(len(said))]
+    )
+
+
+def _near_mean(items: Sequence[Near], would_be: Outcome | None) -> Near:
+    """Means over the runs, none where a run has no number; all layers that any of them names."""
+    columns = zip(*((item.value, item.threshold, item.distance) for item in items), strict=True)
+    value, threshold, distance = (float(np.mean(np.array(column, dtype=np.float64))) for column in columns)
+    return Near(
+        rule=items[0].rule,
+        layers=tuple(dict.fromkeys(layer for item in items for layer in item.layers)),
+        statistic=items[0].statistic,
+        value=value,
+        threshold=threshold,
+        distance=distance,
+        would_be=would_be,
+        seeds=len(items),
+    )

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from models.analysis.verdict.shapes import Verdict
+from gradient_clinic.verdict.shapes import Verdict
 from proofs.outcomes.cuts.grid import RATES, Axis, Candidate
 from proofs.outcomes.running import run_all
 

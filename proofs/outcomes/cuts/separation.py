@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from scipy import stats
 
-from models.analysis.statistics.intervals import clopper_pearson
+from models.analysis.statistics.effects import clopper_pearson
 from proofs.outcomes.cuts.outcomes import Outcome
 
 Side = Literal["vanishing", "exploding"]

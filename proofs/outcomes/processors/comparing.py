@@ -1,9 +1,9 @@
 """One case under the processor's own setting and under another: what is not the same, and whether it says so."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from models.analysis.verdict.shapes import Outcome, Verdict
+from gradient_clinic.verdict.shapes import Outcome, Verdict
 from models.analysis.verdict.variant import variant_verdict
 from proofs.outcomes.processors.trained import Trained, TrainedRun
 
@@ -62,7 +62,7 @@ def _different(where: str, native: Verdict, other: Verdict) -> Difference | None
 
 
 def _fields(one: Outcome, other: Outcome) -> list[str]:
-    return [name for name in Outcome.model_fields if getattr(one, name) != getattr(other, name)]
+    return [field.name for field in fields(Outcome) if getattr(one, field.name) != getattr(other, field.name)]
 
 
 def _says(verdict: Verdict, field: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from models.analysis.verdict.shapes import RunSummary
+from gradient_clinic.verdict.shapes import RunSummary
 from models.specs.experiment import ExperimentSpec
 from proofs import pool
 from proofs.outcomes.running import Ran, train_here, trained_by

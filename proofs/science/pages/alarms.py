@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from models.analysis.gains.limits import LIMIT
-from models.analysis.verdict import early, early_signs
-from models.analysis.verdict.early import EARLY_RULES
+from gradient_clinic.gains.limits import LIMIT
+from gradient_clinic.verdict import early, early_signs
+from gradient_clinic.verdict.early import EARLY_RULES
 from proofs.science.alarms import FAILED, FALSE_ALARMS, HEALTHY, HELD_OUT, MOMENTS, OURS
 from proofs.science.pages.markdown import Figures, number, table
 from proofs.science.published import RULES, SETS
@@ -87,7 +87,7 @@ def lines(figures: Figures) -> Iterator[str]:
 
 
 def _the_alarm() -> Iterator[str]:
-    """The rules of ``models/analysis/verdict/early.py`` in words, with their numbers."""
+    """The rules of ``gradient_clinic/verdict/early.py`` in words, with their numbers."""
     yield ""
     yield f"The alarm ({early.EARLY_RULES}) reads the records so far; losses are in units of chance, *now* is"
     yield f"the last {early_signs.WINDOW} records. It goes off at the first that holds:"

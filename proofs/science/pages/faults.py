@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from models.analysis.verdict.shapes import CAUSES
+from gradient_clinic.verdict.shapes import CAUSES
 from proofs.science.pages.markdown import Figures, percent, table
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from api.http.negotiation import OFFERED
 from api.views.experiments import Diagnosis, ExperimentPage, ExperimentView, RunDetail, RunPage
@@ -90,7 +90,7 @@ def test_the_pages_for_people_name_every_route_and_load_nothing(reader: TestClie
 def test_every_answer_fits_the_shape_that_the_schema_gives_it(client: TestClient, database: Database) -> None:
     experiment = submit(client, remedies=[{"kind": "batch_norm"}], steps=600)
     run_id = run_ids(database, experiment)[0]
-    shapes: dict[str, type[BaseModel]] = {
+    shapes: dict[str, type] = {
         experiment["links"]["self"]: ExperimentView,
         "/v1/experiments": ExperimentPage,
         experiment["links"]["runs"]: RunPage,
@@ -100,10 +100,10 @@ def test_every_answer_fits_the_shape_that_the_schema_gives_it(client: TestClient
         experiment["links"]["comparison"]: Comparison,
     }
     for path, shape in shapes.items():
-        shape.model_validate_json(client.get(path).content)
+        TypeAdapter(shape).validate_json(client.get(path).content)
     train_all(database, experiment)
     for path, shape in (shapes | {f"/v1/runs/{run_id}/diagnosis": Diagnosis}).items():
-        shape.model_validate_json(client.get(path).content)
+        TypeAdapter(shape).validate_json(client.get(path).content)
 
 
 def test_errors_of_the_framework_are_problem_details_too(reader: TestClient) -> None:

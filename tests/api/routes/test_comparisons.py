@@ -2,13 +2,14 @@
 
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import delete, select, update
 
-from models.analysis.verdict.shapes import RULES
+from gradient_clinic.verdict.shapes import RULES
 from models.storage.database import Database
 from models.storage.tables import Experiment, Run, TraceChunk
 from tests.api.made import problem, run_ids, submit, train, train_all
@@ -129,11 +130,9 @@ def test_stored_traces_are_judged_again(client: TestClient, database: Database, 
     with database.begin() as session:
         run = session.execute(select(Run)).scalar_one()
         assert run.summary is not None
-        verdict = run.summary.verdict.model_copy(update={"kind": "slow", "rules": "0"})
+        verdict = replace(run.summary.verdict, kind="slow", rules="0")
         dropped_at = Run.ended_at if dropped else None
-        session.execute(
-            update(Run).values(summary=run.summary.model_copy(update={"verdict": verdict}), raw_dropped_at=dropped_at)
-        )
+        session.execute(update(Run).values(summary=replace(run.summary, verdict=verdict), raw_dropped_at=dropped_at))
         session.execute(update(Experiment).values(comparison=right | {"notes": ["old"]}, verdict="slow"))
         if dropped:
             session.execute(delete(TraceChunk))

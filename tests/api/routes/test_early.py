@@ -6,8 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
+from gradient_clinic.verdict.early import EARLY_RULES
 from models import runs
-from models.analysis.verdict.early import EARLY_RULES
 from models.storage.database import Database
 from models.storage.tables import Run
 from tests.api.made import claim, problem, run_ids, submit, train_all, values, write

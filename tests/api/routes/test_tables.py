@@ -19,8 +19,8 @@ from api.exports import BATCH_VALUES, CurveTable, Reading, TraceTable
 from api.http.negotiation import ARROW, CSV, JSON, OFFERED, PARQUET
 from api.views.traces import TraceRow
 from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.values import Array
 from models import runs
-from models.analysis.statistics.intervals import Array
 from models.storage.database import Database
 from models.storage.tables import Run
 from models.traces.reader import extent

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from gradient_clinic.signals import SIGNALS
-from models.analysis.statistics.intervals import Array
+from gradient_clinic.values import Array
 from models.storage.database import Database
 from tests.api.made import Json, claim, finish, problem, run_ids, submit, values, write
 

@@ -13,7 +13,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from gradient_clinic.signals import CURVES, SIGNALS, SignalName
-from models.analysis.statistics.intervals import Array
+from gradient_clinic.values import Array
 from models.storage.database import Database
 from models.traces.pictures import Signal, draw
 from models.traces.reader import Window

@@ -1,7 +1,7 @@
 """What the probe reads is true, costs one copy, and changes nothing."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from gradient_clinic.activations import SHAPES
+from gradient_clinic.layers import Layer
 from gradient_clinic.probe.probe import StepRecord
 from gradient_clinic.signals import SIGNALS
-from models.analysis.statistics.intervals import Array
-from models.analysis.verdict.measurements import first_nonfinite
-from models.analysis.verdict.run_trace import RunTrace
+from gradient_clinic.values import Array
+from gradient_clinic.verdict.measurements import first_nonfinite
+from gradient_clinic.verdict.run_trace import RunTrace
 from models.plan import NetworkPlan, Plan, Shape, expand, plan_network
 from models.specs.network import RnnSpec
 from models.specs.networks import NETWORKS
@@ -275,7 +276,7 @@ def spoiled_model(place: int, spoiled: Spoiled) -> nn.Sequential:
 
 def broken_place(record: StepRecord) -> tuple[str, str] | None:
     """(layer, where), by the rule that verdicts follow, of a run of this one step with a finite loss."""
-    layers = tuple(replace(plan_of().layers[0], name=name) for name in record.layers)
+    layers = tuple(Layer(name) for name in record.layers)
     signals: dict[str, Array] = {name: getattr(record, name)[:, None] for name in SIGNALS}
     place = first_nonfinite(RunTrace(layers, np.array([record.step]), signals, {"loss": np.zeros(1)}))
     return None if place is None else (place.layer, place.where)

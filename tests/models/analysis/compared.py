@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gradient_clinic.verdict.shapes import RunSummary, Trained
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, VariantComparison, compare
-from models.analysis.verdict.shapes import RunSummary
 from tests.models.analysis.synthetic import even, summary_of, variants_of
 
 L2 = {"kind": "l2"}
@@ -16,11 +16,16 @@ MODEL = summary_of(VARIANTS[0].plan, 0.0, 0.0, 0.2)
 HIDDEN = len(MODEL.hidden)
 
 
-def run(start: float = 0.0, end: float | None = None, *, trained: str = "yes", **facts: Any) -> RunSummary:
+def run(start: float = 0.0, end: float | None = None, *, trained: Trained = "yes", **facts: Any) -> RunSummary:
     """A summary with total gains ``start`` and ``end``; its verdict is the model's and plays no part in numbers."""
     each = [tuple(even(HIDDEN, gain / (HIDDEN - 1))) for gain in (start, start if end is None else end)]
-    changes = {"start": each[0], "end": each[1], "trained": trained, "facts": dataclasses.replace(MODEL.facts, **facts)}
-    return MODEL.model_copy(update=changes)
+    changes: dict[str, Any] = {
+        "start": each[0],
+        "end": each[1],
+        "trained": trained,
+        "facts": dataclasses.replace(MODEL.facts, **facts),
+    }
+    return dataclasses.replace(MODEL, **changes)
 
 
 def compared(runs: Mapping[str, Sequence[RunSummary]]) -> Comparison:

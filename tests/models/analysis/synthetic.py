@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from models.analysis.statistics.intervals import Array
-from models.analysis.verdict.run_trace import RunTrace
-from models.analysis.verdict.shapes import RunFacts, RunSummary
+from gradient_clinic.values import Array
+from gradient_clinic.verdict.run_trace import RunTrace
+from gradient_clinic.verdict.shapes import RunFacts, RunSummary
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, Variant, expand
 from models.specs.experiment import ExperimentSpec
@@ -66,7 +66,7 @@ def trace_of(
         "weight_norm": quiet + 1.0,
         "nonfinite_count": quiet.copy(),
     }
-    return RunTrace(plan.layers, steps, signals, {"loss": np.broadcast_to(loss, (records,)).astype(float)})
+    return RunTrace(plan.network.judged, steps, signals, {"loss": np.broadcast_to(loss, (records,)).astype(float)})
 
 
 def facts_of(plan: Plan, **changes: Any) -> RunFacts:
@@ -100,4 +100,4 @@ def summary_of(
     layers = len(plan.network.hidden)
     each = [even(layers, gain / max(1, layers - 1)) for gain in (start, start if end is None else end)]
     run = summarise(plan, trace_of(plan, each[0], each[1], loss), facts_of(plan, **facts))
-    return run.model_copy(update={"trace_digest": None})
+    return dataclasses.replace(run, trace_digest=None)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.analysis.gains.limits import CUTS
-from models.analysis.verdict.run_trace import RunTrace
-from models.analysis.verdict.shapes import Verdict
+from gradient_clinic.gains.limits import CUTS
+from gradient_clinic.verdict.run_trace import RunTrace
+from gradient_clinic.verdict.shapes import Verdict
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
 from models.specs.experiment import ExperimentSpec
@@ -44,7 +44,7 @@ def judged(plan: Plan, over_depth: float = 0.0, over_time: float = 0.0) -> Verdi
     last = {node.layer.name: node.steps for node in plan.network.recurrent}
     time = np.exp([[over_time * (last[its.layer] - its.step)] * len(steps) for its in plan.network.time])
     curves = {"loss": np.full(len(steps), CHANCE)}
-    trace = RunTrace(layers, steps, signals, curves, plan.network.time, time.reshape(-1, len(steps)))
+    trace = RunTrace(plan.network.judged, steps, signals, curves, plan.network.time, time.reshape(-1, len(steps)))
     return summarise(plan, trace, facts_of(plan)).verdict
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from gradient_clinic.activations import Array
-from models.analysis.gains.increments import kept_increments
+from gradient_clinic.gains.increments import kept_increments
+from gradient_clinic.values import Array
 from models.analysis.theory.initial_variance import initial_variance
 from models.analysis.theory.prediction import predict
 from models.plan import LayerPlan, NetworkPlan, plan_network

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from gradient_clinic.verdict.shapes import RunSummary
 from models import runs
-from models.analysis.verdict.shapes import RunSummary
 from models.runs import comparing, rates
 from models.status import Phase, State
 from models.storage.database import Database
@@ -38,7 +38,7 @@ def of_phase(database: Database, phase: Phase) -> list[Run]:
 
 def ended(validation_loss: float) -> RunSummary:
     model = summary(1.0)
-    return model.model_copy(update={"facts": replace(model.facts, validation_loss=validation_loss)})
+    return replace(model, facts=replace(model.facts, validation_loss=validation_loss))
 
 
 def finish(database: Database, row: Run, loss: float | None = None) -> None:

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from gradient_clinic.signals import CURVES, SIGNALS, SignalName
+from gradient_clinic.values import Array
 from models import runs
-from models.analysis.statistics.intervals import Array
 from models.runs import Lease, retention
 from models.storage.database import Database
 from models.storage.tables import CurveChunk, CurveRollup, Run, TraceChunk, TraceRollup

@@ -9,9 +9,9 @@ import numpy as np
 from sqlalchemy import select, update
 
 from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.verdict.run_trace import RunTrace
+from gradient_clinic.verdict.shapes import RunFacts, RunSummary
 from models import runs
-from models.analysis.verdict.run_trace import RunTrace
-from models.analysis.verdict.shapes import RunFacts, RunSummary
 from models.analysis.verdict.summary import summarise
 from models.plan import expand
 from models.runs import Claim, Lease, comparing, queueing
@@ -437,7 +437,7 @@ def summary(device_seconds: float) -> RunSummary:
     plan = expand(asked)[0].plan
     ones = np.ones((len(plan.layers), 1))
     trace = RunTrace(
-        plan.layers,
+        plan.network.judged,
         np.zeros(1, dtype=np.int64),
         {name: ones if name == "activation_gradient_rms" else 0 * ones for name in SIGNALS},
         {name: np.ones(1) for name in CURVES},

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 
 from gradient_clinic.signals import CURVES, SIGNALS
-from models.analysis.statistics.intervals import Array
+from gradient_clinic.values import Array
 from models.plan import Plan
 from models.storage.database import Database
 from models.storage.tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from scipy import stats
 
-from models.analysis.gains.limits import CUTS
+from gradient_clinic.gains.limits import CUTS
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from models.specs.networks import NETWORKS

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Iterator
-from typing import get_args
+from dataclasses import is_dataclass
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from pydantic import BaseModel
 from scipy import stats
 
+from gradient_clinic.intervals import t_intervals
+from gradient_clinic.verdict.shapes import Verdict
 from models.analysis.comparison.parts import Comparison
-from models.analysis.statistics.intervals import paired_success_difference, t_intervals
-from models.analysis.verdict.shapes import Verdict
+from models.analysis.statistics.effects import paired_success_difference
 from proofs.science import coverage
 from proofs.science.coverage_counts import exact, newcombe
 from proofs.science.coverage_networks import gains
@@ -95,18 +97,18 @@ def test_every_interval_of_an_answer_has_its_place_in_the_tables() -> None:
     assert fields_with_bounds(Comparison) | fields_with_bounds(Verdict) == set(coverage.GIVEN)
 
 
-def fields_with_bounds(model: type[BaseModel]) -> set[str]:
+def fields_with_bounds(shape: type) -> set[str]:
     """Names of fields, however deep, whose values have a ``low`` and a ``high``."""
     found = set()
-    for name, field in model.model_fields.items():
-        for inner in models_in(field.annotation):
-            bounded = {"low", "high"} <= inner.model_fields.keys()
+    for name, annotation in get_type_hints(shape).items():
+        for inner in shapes_in(annotation):
+            bounded = {"low", "high"} <= get_type_hints(inner).keys()
             found |= {name} if bounded else fields_with_bounds(inner)
     return found
 
 
-def models_in(annotation: object) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def shapes_in(annotation: object) -> Iterator[type]:
+    if isinstance(annotation, type) and (is_dataclass(annotation) or issubclass(annotation, BaseModel)):
         yield annotation
     for part in get_args(annotation):
-        yield from models_in(part)
+        yield from shapes_in(part)

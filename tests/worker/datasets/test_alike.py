@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from models.analysis.statistics.intervals import Array
+from gradient_clinic.values import Array
 from models.specs.dataset import DatasetSpec
 from worker.datasets import load
 

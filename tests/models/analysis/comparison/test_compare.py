@@ -12,8 +12,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
+from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.comparison.compare import RunRow, Trial, compare
-from models.analysis.verdict.shapes import RunSummary
 from tests.models.analysis.compared import BASE, FIRST, SECOND, SPEC, VARIANTS, compared, part, run, with_metrics
 from tests.models.analysis.synthetic import summary_of, variants_of
 

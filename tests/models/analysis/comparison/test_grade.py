@@ -2,23 +2,25 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from gradient_clinic.intervals import t_interval
+from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.comparison.arms import Arm
 from models.analysis.comparison.from_chance import closed_by_loss, closed_by_metric, progress_of
 from models.analysis.comparison.grade import MATERIAL, grade_of_runs
 from models.analysis.comparison.parts import Grade, Progress
-from models.analysis.statistics.intervals import holm, paired_success_difference, t_interval
-from models.analysis.verdict.shapes import RunSummary
+from models.analysis.statistics.effects import holm, paired_success_difference
 from tests.models.analysis.compared import MODEL, VARIANTS, run
 
 
 def with_loss(loss: float, chance: float = 2.0, **facts: Any) -> RunSummary:
-    return run(trained="partly", chance_level=chance, **facts).model_copy(update={"final_loss": loss})
+    return replace(run(trained="partly", chance_level=chance, **facts), final_loss=loss)
 
 
 def arm(runs: Sequence[RunSummary]) -> Arm:
@@ -35,7 +37,7 @@ def test_the_way_is_from_chance_to_zero_loss(loss: float, closed: float) -> None
 def test_a_run_that_broke_has_closed_nothing_and_an_untrained_one_is_not_measured() -> None:
     assert closed_by_loss(with_loss(0.1, outcome="diverged")) == 0.0
     assert closed_by_metric(with_loss(0.1, outcome="diverged", test_metric=0.9)) == 0.0
-    assert math.isnan(closed_by_loss(MODEL.model_copy(update={"trained": None, "final_loss": None})))
+    assert math.isnan(closed_by_loss(replace(MODEL, trained=None, final_loss=None)))
     assert math.isnan(closed_by_metric(with_loss(0.1, test_metric=math.nan)))
 
 

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.comparison.compare import RunRow, Trial, compare
 from models.analysis.comparison.layers import compare_layers
-from models.analysis.verdict.shapes import RunSummary
 from tests.models.analysis.compared import BASE, FIRST, HIDDEN, L2, MODEL, compared, part, run
 from tests.models.analysis.synthetic import even, plan_of, summary_of, variants_of
 
@@ -98,7 +99,7 @@ def test_change_is_paired_so_that_what_seeds_share_cancels() -> None:
 )
 def test_silent_and_unmeasured_layers(baseline: float, variant: float, state: str) -> None:
     def first_layer(value: float) -> RunSummary:
-        return MODEL.model_copy(update={"start": (value, *even(HIDDEN, 0.0)[1:])})
+        return replace(MODEL, start=(value, *even(HIDDEN, 0.0)[1:]))
 
     before, after = ({seed: first_layer(value) for seed in range(3)} for value in (baseline, variant))
     first = compare_layers(before, after, MODEL.hidden)[0]

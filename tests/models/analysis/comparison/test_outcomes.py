@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.comparison.outcomes import outcomes_of
 from models.analysis.comparison.parts import Outcomes
-from models.analysis.verdict.shapes import RunSummary
 from tests.models.analysis.compared import run, with_metrics
 
 T1 = 12.7062047361747

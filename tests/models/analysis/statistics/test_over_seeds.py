@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.robust_compare import TrimmedMean
 
-from models.analysis.statistics.intervals import Array
+from gradient_clinic.values import Array
 from models.analysis.statistics.over_seeds import (
     MIDDLE_TEST,
     has_heavy_tails,

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from gradient_clinic.activations import Activation, Array
+from gradient_clinic.activations import Activation
+from gradient_clinic.values import Array
 from models.analysis.theory.attention import attend
 from models.analysis.theory.likeness import likeness
 from models.analysis.theory.variances import Delta, Signal, cosines, toeplitz

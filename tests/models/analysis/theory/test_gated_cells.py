@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from gradient_clinic.activations import Array
+from gradient_clinic.values import Array
 from models.analysis.theory.gated_cells import RANGE, backward, forward, stretched
 
 WIDTH, CASES, STEPS, INPUTS = 500, 6, 24, 200

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy import integrate
 
-from gradient_clinic.activations import SHAPES, Activation, Array
+from gradient_clinic.activations import SHAPES, Activation
+from gradient_clinic.quadrature import gaussian_moments, integrated_moments
+from gradient_clinic.values import Array
 from models.analysis.theory.batch_statistics import batch_norm_multiplier
 from models.analysis.theory.initial_variance import initial_variance
 from models.analysis.theory.meanfield import (
@@ -24,7 +26,6 @@ from models.analysis.theory.meanfield import (
     critical_weight_variance,
     fixed_point,
 )
-from models.analysis.theory.quadrature import gaussian_moments, integrated_moments
 from models.specs.init import InitSpec
 
 NORMS: tuple[Norm, ...] = ("none", "batch_norm", "layer_norm")

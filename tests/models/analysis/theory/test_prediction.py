@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradient_clinic.activations import SHAPES
-from models.analysis.gains.increments import kept_increments
+from gradient_clinic.gains.increments import kept_increments
 from models.analysis.theory.prediction import Prediction, predict, predict_spec
 from models.plan import plan_network
 from models.specs.base import SpecError

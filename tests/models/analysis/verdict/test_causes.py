@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.analysis.verdict.facts.collapse import OFF_AT_START, share_off
-from models.analysis.verdict.shapes import Verdict
+from gradient_clinic.verdict.facts.of_layers import OFF_AT_START, share_off
+from gradient_clinic.verdict.shapes import Verdict
 from models.analysis.verdict.summary import summarise
 from tests.models.analysis.synthetic import DEEP, DEEP_HE, even, facts_of, plan_of, summary_of, trace_of, variants_of
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradient_clinic.verdict.shapes import Verdict
 from models.analysis.theory.correlations import correlations
 from models.analysis.verdict.setup import setup_of
-from models.analysis.verdict.shapes import Verdict
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
 from tests.models.analysis.synthetic import CHANCE, even, experiment, facts_of, plan_of, trace_of

@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradient_clinic.intervals import Estimate
+from gradient_clinic.verdict.wording import estimate_words, number, spans
 from models.analysis.comparison.compare import RunRow, Trial, compare
-from models.analysis.statistics.intervals import Estimate
 from models.analysis.verdict.variant import variant_verdict
-from models.analysis.verdict.wording import estimate_words, number, spans
 from tests.models.analysis.compared import BASE, FIRST, compared, run
 from tests.models.analysis.compared import part as part_of
 from tests.models.analysis.synthetic import CHANCE, plan_of, summary_of, variants_of
@@ -45,7 +46,7 @@ def test_numbers_have_three_digits_and_a_real_minus(value: float | None, signed:
 def test_an_estimate_without_bounds_is_said_without_them() -> None:
     estimate = Estimate(mean=0.913, low=0.884, high=0.942, n=5, method="t")
     assert estimate_words(estimate) == "0.913 (95 % 0.884 to 0.942, n = 5)"
-    assert estimate_words(estimate.model_copy(update={"low": None, "high": None})) == "0.913"
+    assert estimate_words(replace(estimate, low=None, high=None)) == "0.913"
 
 
 def test_neighbouring_layers_are_drawn_together() -> None:

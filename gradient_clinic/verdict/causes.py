@@ -1,0 +1,215 @@
+"""Why a run is not healthy: causes that its numbers carry, each with its evidence. A healthy verdict has none."""
+
+import math
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from gradient_clinic.gains.limits import LIMIT
+from gradient_clinic.verdict.case import Case
+from gradient_clinic.verdict.facts.fact import Fact
+from gradient_clinic.verdict.facts.of_gains import OVER_TIME_ALONE, PREDICTED
+from gradient_clinic.verdict.facts.of_layers import (
+    DEAD,
+    INPUTS,
+    LARGEST_STEP,
+    LOWEST,
+    OFF_AT_START,
+    SATURATED,
+    SCALE,
+    SLOPE,
+)
+from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING
+from gradient_clinic.verdict.facts.of_setups import (
+    BARE_STREAM,
+    EQUAL_UNITS,
+    INPUT_SCALE,
+    POST_NORM,
+    PREDICTED_ALIKE,
+    TARGET_SCALE,
+    TOLD_APART,
+    WEIGHT_SCALE,
+)
+from gradient_clinic.verdict.shapes import CAUSES, Cause, Evidence
+
+
+def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
+    """The causes in the order that clients know, with what shows them. Empty for ``healthy`` and ``inconclusive``."""
+    if case.kind in {"healthy", "inconclusive"}:
+        return (), []
+    found = {cause: shown for cause, rule in RULES_BY_CAUSE.items() if (shown := rule(case)) is not None}
+    explained = {cause for name in found for cause in EXPLAINS.get(name, ())}
+    found = {cause: shown for cause, shown in found.items() if cause not in explained}
+    if not NEARER & set(found) and (depth := _depth_without_skip(case)) is not None:
+        found["depth_without_skip"] = depth
+        if depth:  # units are off because all samples are one point; a leaky activation repairs nothing there
+            found.pop("dead_units", None)
+    found = found or _without_gradients(case)
+    causes = tuple(cause for cause in CAUSES if cause in found)
+    return causes, [shown for cause in causes for shown in found[cause]]
+
+
+def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:
+    """What is left where no rule of gradients speaks: the data, or the number of steps."""
+    if (share := case.measured.facts.majority_share) is not None and share > UNBALANCED and AT_MAJORITY.of(case):
+        return {"class_imbalance": _shown(AT_MAJORITY, case) or []}
+    if falling := _shown(FALLING, case):
+        return {"too_few_steps": falling}
+    return {"no_gradient_cause_found": []}
+
+
+def _shown(fact: Fact, case: Case) -> list[Evidence] | None:
+    found = fact.of(case)
+    return None if found is None else [found]
+
+
+def _symmetric_weights(case: Case) -> list[Evidence] | None:
+    """Equal units get equal gradients and never differ: no rate, no optimiser and no norm tells them apart."""
+    return _shown(EQUAL_UNITS, case)
+
+
+def _input_scale(case: Case) -> list[Evidence] | None:
+    return _shown(INPUT_SCALE, case)
+
+
+def _target_scale(case: Case) -> list[Evidence] | None:
+    return _shown(TARGET_SCALE, case)
+
+
+def _dropout_noise(case: Case) -> list[Evidence] | None:
+    return _shown(TOLD_APART, case)
+
+
+def _missing_norm(case: Case) -> list[Evidence] | None:
+    """A stream of sums grows with depth, and with it what a step changes: it breaks at a rate that a norm bears."""
+    broke = case.measured.diverged or case.ever_exploding or ABOVE_CHANCE.of(case) is not None
+    return _shown(BARE_STREAM, case) if broke else None
+
+
+def _post_norm_at_depth(case: Case) -> list[Evidence] | None:
+    """Gradients near the output of an untrained post-norm transformer are too large for the rate that the rest likes,
+    and warm-up is how it is trained (Xiong et al. 2020).
+    """
+    return _shown(POST_NORM, case)
+
+
+def _exploding_over_time(case: Case) -> list[Evidence] | None:
+    return (_shown(OVER_TIME_ALONE, case) or []) if case.over_time == "exploding" else None
+
+
+def _initialisation(case: Case) -> list[Evidence] | None:
+    """G starts beyond the cut and theory says so of these weights; under a norm their variance drops out. Or G is
+    inside, and δ of all layers together is so small or large that nothing trains; or a bounded φ is flat because of the
+    weights below it.
+    """
+    theory, measured = case.setup.predicted_gain, case.at_start.kind
+    if case.measured.trained == "no" and (out_of_scale := _shown(SCALE, case)):
+        return out_of_scale
+    if large := _shown(WEIGHT_SCALE, case):
+        return large
+    if case.measured.normalized or theory is None or not math.isfinite(theory):
+        return None
+    if (theory < -LIMIT and measured == "vanishing") or (theory > LIMIT and measured == "exploding"):
+        return _shown(PREDICTED, case)
+    return None
+
+
+def _saturating_activation(case: Case) -> list[Evidence] | None:
+    """A bounded φ works where it is flat: so by its rms slope at the start, or by its saturated entries. In a network
+    that stays at chance half of the usual decay is enough.
+    """
+    activation, gain = case.setup.activation, case.at_start.total_gain.mean
+    if activation is None or not activation.bounded:
+        return None
+    decays = case.kind == "stalled" and gain is not None and gain < -LIMIT / 2.0
+    if (case.at_start.kind == "vanishing" or decays) and (flat := _shown(SLOPE, case)):
+        return flat
+    return _most_of_a_layer(SATURATED, case)
+
+
+def _learning_rate(case: Case) -> list[Evidence] | None:
+    """Healthy before the first step, and training itself broke it."""
+    measured = case.measured
+    if not case.starts_inside or measured.trained is None or INPUTS.of(case):
+        return None
+    if above := _shown(ABOVE_CHANCE, case):
+        return above
+    if measured.diverged or case.ever_exploding:
+        return []
+    return _shown(LARGEST_STEP, case) if measured.trained == "no" else None
+
+
+def _dead_units(case: Case) -> list[Evidence] | None:
+    return _most_of_a_layer(DEAD, case)
+
+
+def _most_of_a_layer(fact: Fact, case: Case) -> list[Evidence] | None:
+    if case.kind in {"exploding", "diverged"}:  # there it is what the explosion left behind
+        return None
+    return _shown(fact, case)
+
+
+def _depth_without_skip(case: Case) -> list[Evidence] | None:
+    """Asked where neither weights nor activation nor batch norm are to blame, which would be repaired with less.
+
+    G starts beyond the cut though theory has it inside, and every verdict shows that; or all samples are one point deep
+    in the network. Then another initialisation, a leaky activation or layer norm repair nothing, and skips do.
+    """
+    if case.setup.has_skips:
+        return None
+    if case.starts_beyond_over_depth:
+        return []
+    return None if case.at_start.time else _shown(OFF_AT_START, case) or _shown(PREDICTED_ALIKE, case)
+
+
+def _batch_norm_at_depth(case: Case) -> list[Evidence] | None:
+    """Batch norm multiplies δ² by χ ≥ 1 per layer whatever the weights are (Yang 2019). A start that the first steps
+    have put right explains nothing of the end.
+    """
+    return [] if case.measured.batch_norm and case.ever_exploding else None
+
+
+def _numeric_range(case: Case) -> list[Evidence] | None:
+    """Numbers out of range: inputs out of scale, overflow before anything was trained, or underflow of δ in a layer
+    that is not dead.
+    """
+    if inputs := _shown(INPUTS, case):
+        return inputs
+    place = case.measured.first_nonfinite
+    return [] if place is not None and place.step == 0 else _shown(LOWEST, case)
+
+
+RULES_BY_CAUSE: Final[dict[Cause, Callable[[Case], list[Evidence] | None]]] = {
+    "symmetric_weights": _symmetric_weights,
+    "input_scale": _input_scale,
+    "target_scale": _target_scale,
+    "initialisation": _initialisation,
+    "saturating_activation": _saturating_activation,
+    "dropout_noise": _dropout_noise,
+    "missing_norm": _missing_norm,
+    "post_norm_at_depth": _post_norm_at_depth,
+    "learning_rate": _learning_rate,
+    "dead_units": _dead_units,
+    "batch_norm_at_depth": _batch_norm_at_depth,
+    "exploding_over_time": _exploding_over_time,
+    "numeric_range": _numeric_range,
+}
+EXPLAINS: Final[Mapping[Cause, AbstractSet[Cause]]] = {
+    "symmetric_weights": set(CAUSES) - {"symmetric_weights"},
+    "input_scale": {"saturating_activation", "learning_rate", "dead_units"},
+    "target_scale": {"dead_units", "numeric_range"},
+    "initialisation": {"learning_rate"},
+    "dropout_noise": {"learning_rate", "dead_units"},
+}
+"""What else a cause brings about, which is then not named beside it: mending that would mend nothing."""
+NEARER: Final[AbstractSet[Cause]] = {
+    "symmetric_weights",
+    "input_scale",
+    "initialisation",
+    "saturating_activation",
+    "dropout_noise",
+    "batch_norm_at_depth",
+}
+"""Causes that are repaired with less than skips: depth is asked for where none of them is found."""
+UNBALANCED: Final = 0.6
+"""Share of the commonest label from which its being all that a network says is told as a matter of the data."""

@@ -1,0 +1,166 @@
+"""What the loss, and beside it the accuracy, say of training."""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from scipy import special
+
+from gradient_clinic.verdict.case import Case
+from gradient_clinic.verdict.facts.fact import Fact, Reading, above, below
+from gradient_clinic.verdict.measurements import NORMAL_QUANTILE
+from gradient_clinic.verdict.shapes import Evidence, Measured, Trained
+from gradient_clinic.verdict.wording import number
+
+FALSE_ALARM: Final = 0.05
+"""Of the one-sided test that an accuracy is above that of always saying the commonest label."""
+
+
+# --- the final loss, against the side of the ``trained`` rule that decided ------------------------------------------
+
+
+def _final(measured: Measured) -> tuple[float, float]:
+    """(mean over the end window, its noise); NaN where nothing was trained."""
+    loss, error = measured.final_loss, measured.loss_error
+    return (math.nan, math.nan) if loss is None or error is None else (loss, NORMAL_QUANTILE * error)
+
+
+def _half(trained: Trained, side: Callable[..., Reading]) -> Callable[[Case], Reading | None]:
+    """Against half of chance, of a run that has trained so far."""
+
+    def number_of(case: Case) -> Reading | None:
+        its = case.measured
+        found = side(_final(its)[0], its.facts.chance_level / 2.0, steps=its.end_steps)
+        return found if its.trained == trained else None
+
+    return number_of
+
+
+def _not_trained(*, at_chance: bool) -> Callable[[Case], Reading | None]:
+    """Against chance less the loss's noise. A run that was learning and then broke is not trained either, but not
+    because of this number.
+    """
+
+    def number_of(case: Case) -> Reading | None:
+        its = case.measured
+        loss, noise = _final(its)
+        limit = its.facts.chance_level - noise
+        return above(loss, limit, steps=its.end_steps) if its.trained == "no" and (loss >= limit) == at_chance else None
+
+    return number_of
+
+
+def _above_chance(case: Case) -> Reading | None:
+    """Above chance by more than its noise: training has made it worse."""
+    its = case.measured
+    loss, noise = _final(its)
+    limit = its.facts.chance_level + noise
+    return above(loss, limit, steps=its.end_steps) if loss > limit else None
+
+
+def _loss_words(text: str) -> Callable[[Evidence], str]:
+    return lambda item: text.format(value=number(item.value, 4), threshold=number(item.threshold, 4))
+
+
+BELOW_HALF: Final = Fact(
+    "loss",
+    "loss_below_half_of_chance",
+    _half("yes", below),
+    _loss_words("trained: final loss {value} is at most half of chance ({threshold})"),
+    called="final loss",
+)
+ABOVE_HALF: Final = Fact(
+    "loss",
+    "loss_above_half_of_chance",
+    _half("partly", above),
+    _loss_words("partly trained: final loss {value} is below chance, not below half of it ({threshold})"),
+)
+AT_CHANCE: Final = Fact(
+    "loss",
+    "loss_at_chance",
+    _not_trained(at_chance=True),
+    _loss_words("not trained: final loss {value} is not below chance by more than its noise ({threshold})"),
+    called="final loss",
+)
+BROKEN: Final = Fact(
+    "loss",
+    "loss_before_nonfinite",
+    _not_trained(at_chance=False),
+    _loss_words("not trained: the run ended non-finite (loss before: {value})"),
+)
+ABOVE_CHANCE: Final = Fact("loss", "loss_above_chance", _above_chance, called="final loss")
+
+
+# --- a run that was stopped, or too soon ----------------------------------------------------------------------------
+
+
+def _stopped(case: Case) -> Reading | None:
+    its, limit = case.measured, case.setup.loss_above
+    if its.facts.stopped_by != "loss_above" or limit is None:
+        return None
+    return above(its.last_loss, limit, steps=(its.last_step, its.last_step))
+
+
+STOPPED: Final = Fact("loss", "last_loss", _stopped, _loss_words("stopped at a loss of {value}, above {threshold}"))
+
+
+def _is_untrained(measured: Measured) -> bool:
+    """Trained for a while without success, and not broken."""
+    return measured.trained not in {None, "yes"} and not measured.diverged
+
+
+def _falling(case: Case) -> Reading | None:
+    """By how much the loss of an untrained run fell within the end window, where that is more than its noise."""
+    its = case.measured
+    if not _is_untrained(its) or its.loss_fall is None or its.loss_fall_error is None:
+        return None
+    limit = NORMAL_QUANTILE * its.loss_fall_error
+    return above(its.loss_fall, limit, steps=its.end_steps) if its.loss_fall > limit else None
+
+
+def _falling_words(item: Evidence) -> str:
+    first, last = item.steps or (0, 0)
+    halves = f"from the first half of steps {first} to {last} to the second"
+    fell = f"the loss was still falling when training ended, by {number(item.value)} {halves}"
+    return f"{fell}; more steps may be what it lacks"
+
+
+FALLING: Final = Fact("loss", "loss_still_falling", _falling, _falling_words)
+
+
+# --- accuracy -------------------------------------------------------------------------------------------------------
+
+
+def _accuracy(case: Case) -> Reading | None:
+    """The test accuracy of a run that has not trained, against the largest that saying the commonest label reaches by
+    luck in 19 of 20 test sets (binomial: the floor is the majority's share, and not 1/K).
+    """
+    its, facts = case.measured, case.measured.facts
+    share, cases = facts.majority_share, facts.test_cases
+    if share is None or cases == 0 or not math.isfinite(facts.test_metric) or not _is_untrained(its):
+        return None
+    most = special.bdtrik(1.0 - FALSE_ALARM, cases, share) if share > 0.0 else 0.0  # where no test case has that label
+    return above(facts.test_metric, math.ceil(most) / cases, steps=(its.last_step, its.last_step))
+
+
+def _above_majority(case: Case) -> Reading | None:
+    found = _accuracy(case)
+    return found if found is not None and case.measured.facts.test_metric > found.threshold else None
+
+
+def _at_majority(case: Case) -> Reading | None:
+    return _accuracy(case) if _above_majority(case) is None else None
+
+
+def _accuracy_words(side: str) -> Callable[[Evidence], str]:
+    floor = "of always saying the commonest label (at most {threshold} in 19 of 20 test sets)"
+    text = f"test accuracy {{value}} is {side} what luck makes {floor}"
+    return lambda item: text.format(value=number(item.value), threshold=number(item.threshold))
+
+
+ABOVE_MAJORITY: Final = Fact(
+    "test_metric", "accuracy_above_majority", _above_majority, _accuracy_words("above"), of_most=True
+)
+AT_MAJORITY: Final = Fact(
+    "test_metric", "accuracy_at_majority", _at_majority, _accuracy_words("not above"), of_most=True
+)

@@ -1,0 +1,56 @@
+"""Every fact of a verdict, in the order in which it is shown. The rules take its number, the sentences its words."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses, of_setups
+from gradient_clinic.verdict.facts.fact import Fact
+
+RESTS_ON: Final = (
+    of_gains.AT_START,
+    of_gains.AT_END,
+    of_losses.BELOW_HALF,
+    of_losses.ABOVE_HALF,
+    of_losses.AT_CHANCE,
+    of_losses.BROKEN,
+    of_layers.NONFINITE_FORWARD,
+    of_layers.NONFINITE_BACKWARD,
+    of_losses.STOPPED,
+    of_layers.DEAD,
+    of_layers.SATURATED,
+)
+"""What every headline rests on, and is shown first."""
+OF_CAUSES: Final = (
+    of_setups.EQUAL_UNITS,
+    of_setups.TARGET_SCALE,
+    of_gains.PREDICTED,
+    of_layers.SLOPE,
+    of_setups.TOLD_APART,
+    of_setups.BARE_STREAM,
+    of_setups.POST_NORM,
+    of_losses.ABOVE_CHANCE,
+    of_layers.LARGEST_STEP,
+    of_layers.OFF_AT_START,
+    of_setups.PREDICTED_ALIKE,
+    of_layers.INPUTS,
+    of_layers.LOWEST,
+)
+"""Shown where the rule of a cause asks for them (``causes.py``)."""
+BESIDE: Final = (
+    of_setups.INPUT_SCALE,
+    of_setups.WEIGHT_SCALE,
+    of_gains.LEFT_OPEN,
+    of_gains.OVER_TIME_ALONE,
+    of_layers.GROWTH,
+    of_layers.SCALE,
+    of_gains.AFTER_ZERO,
+    of_gains.AFTER_TRANSIENT,
+    of_losses.FALLING,
+    of_losses.ABOVE_MAJORITY,
+    of_losses.AT_MAJORITY,
+)
+"""Shown last: none of them makes a headline."""
+FACTS: Final[Mapping[tuple[str, str], Fact]] = {
+    (fact.signal, fact.name): fact for fact in (*RESTS_ON, *OF_CAUSES, *BESIDE)
+}
+CALLED: Final[Mapping[str, str]] = {fact.name: fact.called for fact in FACTS.values() if fact.called is not None}

@@ -1,0 +1,126 @@
+"""Verdicts in words, made of nothing but their own fields and evidence."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from gradient_clinic.verdict.facts.registry import CALLED, FACTS
+from gradient_clinic.verdict.shapes import STEPS, Findings, Outcome
+from gradient_clinic.verdict.wording import gain_words, number, time_words, words
+
+NO_REMEDY: Final = "no remedy needed"
+HEADLINES: Final = {
+    "vanishing": "Gradients vanish on their way to the input",
+    "exploding": "Gradients explode on their way to the input",
+    "diverged": "Training diverged, and gradients were not shown to explode before it",
+    "dead": "More than half the units of a hidden layer are dead",
+    "saturated": "More than half the entries of a hidden layer are saturated",
+    "stalled": "Training stays at chance, and gradients were not shown to vanish or explode",
+    "slow": "Training has not closed half the way from chance, and gradients were not shown to vanish or explode",
+}
+MOST_NEAR: Final = 2
+TRAINED: Final = {"yes": "trained", "no": "not trained", "partly": "partly trained", "mixed": "trained in some seeds"}
+KINDS: Final = {"vanishing", "exploding", "healthy", "inconclusive"}
+
+
+def verdict_sentence(verdict: Findings) -> str:
+    """The whole verdict in a few plain sentences, conditions included."""
+    parts = [f"{headline(verdict)}.", f"{_gradients(verdict)}."]
+    parts += [f"{clause}." for clause in _over_time(verdict)]
+    parts += [f"{_capital(clause)}." for clause in _facts(verdict)]
+    parts += [f"{clause}." for clause in _near(verdict)]
+    if verdict.causes == ("no_gradient_cause_found",):
+        parts.append("No gradient cause found.")
+    elif verdict.causes:
+        parts.append(f"Causes: {', '.join(words(cause) for cause in verdict.causes)}.")
+    if verdict.answers:
+        parts.append(f"Worth trying: {', '.join(answer.remedy for answer in verdict.answers)}.")
+    parts.append(f"Conditions: {verdict.conditions}.")
+    return " ".join(parts)
+
+
+def headline(verdict: Findings) -> str:
+    """What is wrong, without a full stop."""
+    if verdict.kind == "mixed":
+        counts = ", ".join(f"{count} {kind}" for kind, count in verdict.seeds.items())
+        return f"The seeds disagree: {counts}"
+    if verdict.trained is None and verdict.kind in KINDS:
+        return _untrained(verdict)
+    if verdict.kind == "healthy":
+        start = verdict.at_start.kind
+        although = f" although its gradients start {start}" if start in {"vanishing", "exploding"} else ""
+        return f"The network trains{although}: {NO_REMEDY} under these conditions"
+    return HEADLINES[verdict.kind]
+
+
+def _untrained(verdict: Findings) -> str:
+    """Single runs and their mean need not agree: the kind is that of most runs, G's interval is over seeds."""
+    if verdict.at_start.kind not in {verdict.kind, "inconclusive"}:
+        return f"Single runs are {verdict.kind}; over the seeds gradients start {verdict.at_start.kind}"
+    if verdict.kind == "healthy":
+        return f"Gradients are healthy in the untrained network: {NO_REMEDY} against vanishing or exploding"
+    if verdict.kind == "inconclusive":
+        return "Whether gradients vanish or explode is inconclusive: add seeds or depth"
+    return f"{HEADLINES[verdict.kind]} in the untrained network"
+
+
+def _gradients(verdict: Findings) -> str:
+    """Both moments, so that a headline by training hides no gradient fact."""
+    end = f"; at the end {gain_words(verdict.at_end)}" if verdict.at_end is not None else ""
+    return f"G = ln(rms δ, first / last hidden layer): at the start {gain_words(verdict.at_start)}{end}"
+
+
+def _over_time(verdict: Findings) -> Iterator[str]:
+    ends = {} if verdict.at_end is None else {its.layer: its for its in verdict.at_end.time}
+    for its in verdict.at_start.time:
+        end = f"; at the end {time_words(ends[its.layer])}" if its.layer in ends else ""
+        yield f"Back through time in {its.layer}, ln(rms ∂L/∂state, first / last): at the start {time_words(its)}{end}"
+
+
+def _near(verdict: Findings) -> Iterator[str]:
+    """What rounding may turn: the closest few, as the list has all."""
+    seeds = sum(verdict.seeds.values())
+    for item in verdict.near[:MOST_NEAR]:
+        named = CALLED.get(item.statistic) or words(item.statistic)
+        what = f"{named} {number(item.value)}"
+        among = _among(item.seeds, seeds)
+        if item.rule == STEPS:
+            yield f"Steps are so long ({what}) that rounding may decide how this ends{among}"
+            continue
+        threshold = f"{what} is close to {number(item.threshold)}{among}"
+        yield f"{_capital(threshold)}: on another processor this may be {_other(verdict, item.would_be)}"
+
+
+def _other(verdict: Findings, other: Outcome | None) -> str:
+    """What would be different."""
+    if other is None:
+        return "any other verdict"
+    parts: list[str] = [other.kind] if other.kind != verdict.kind else []
+    if other.trained is not None and other.trained != verdict.trained:
+        parts.append(TRAINED[other.trained])
+    if other.causes != verdict.causes:
+        parts.append(f"of {', '.join(words(cause) for cause in other.causes)}" if other.causes else "without a cause")
+    return ", ".join(parts)
+
+
+def _facts(verdict: Findings) -> Iterator[str]:
+    """What its evidence says; that of an earlier version may be of a fact that is no more."""
+    if verdict.trained is None:
+        yield "nothing was trained"
+    seeds = sum(verdict.seeds.values())
+    for item in verdict.evidence:
+        fact = FACTS.get((item.signal, item.statistic))
+        if fact is None or (fact.of_most and 2 * item.seeds <= seeds):
+            continue
+        if clause := fact.words(item):
+            yield clause + _among(item.seeds, seeds)
+
+
+def _among(seeds: int, of: int) -> str:
+    """Of how many of a variant's seeds a fact is; single runs need no word of it."""
+    if of == 1:
+        return ""
+    return f" ({seeds} seeds)" if seeds == of else f" ({seeds} of {of} seeds)"
+
+
+def _capital(clause: str) -> str:
+    return clause[:1].upper() + clause[1:]

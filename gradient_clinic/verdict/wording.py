@@ -1,0 +1,79 @@
+"""Numbers and names in words: what every sentence of the analysis is built from."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+from gradient_clinic.gains.depth_axis import OVER_INCREMENTS, GradientFacts, GradientKind, TimeFacts
+from gradient_clinic.intervals import Estimate
+
+MOST_SPANS = 4
+MOST_NAMED = 4
+"""Layers named in a sentence; the evidence has all of them."""
+
+
+def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
+    """Significant digits with a real minus sign; 'not finite' for null."""
+    if value is None or not math.isfinite(value):
+        return "not finite"
+    text = f"{value:+.{digits}g}" if signed and value else f"{value:.{digits}g}"
+    return text.replace("-", "−")
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def steps_words(steps: tuple[int, int] | None) -> str:
+    first, last = steps or (0, 0)
+    return f"step {first}" if first == last else f"steps {first} to {last}"
+
+
+def layers_words(layers: Sequence[str], *, all_of_them: bool = False) -> str:
+    """The one layer that a run names, or those of the single seeds; or all that every run names."""
+    *others, last = layers
+    if not others:
+        return last
+    if all_of_them:
+        return f"{', '.join(others[:MOST_NAMED])}{' …' * (len(others) > MOST_NAMED)} and {last}"
+    if len(others) < MOST_NAMED:
+        return f"{', '.join(others)} or {last}, by seed"
+    return f"{', '.join(others[:MOST_NAMED])} or one of {len(others) + 1 - MOST_NAMED} more, by seed"
+
+
+def estimate_words(estimate: Estimate, *, signed: bool = False) -> str:
+    """'0.91 (95 % 0.88 to 0.94, n = 5)'; the mean alone where there is no interval."""
+    mean = number(estimate.mean, signed=signed)
+    if estimate.low is None or estimate.high is None:
+        return mean
+    source = f"{estimate.n} increments" if estimate.method == OVER_INCREMENTS else f"n = {estimate.n}"
+    return f"{mean} (95 % {number(estimate.low, signed=signed)} to {number(estimate.high, signed=signed)}, {source})"
+
+
+def gain_words(facts: GradientFacts) -> str:
+    """'−26.1 (95 % −26.6 to −25.7, n = 5), vanishing, ×0.236 per layer'; beside time axes the kind is said there."""
+    return _gain_words(facts.total_gain, None if facts.time else facts.kind, facts.gain_per_layer, "layer")
+
+
+def time_words(facts: TimeFacts) -> str:
+    return _gain_words(facts.total_gain, facts.kind, facts.gain_per_step, "step")
+
+
+def _gain_words(gain: Estimate, kind: GradientKind | None, each: Estimate | None, unit: str) -> str:
+    if gain.mean is None:
+        infinite = {"vanishing": "−∞ (an exact zero), vanishing", "exploding": "+∞ (an overflow), exploding"}
+        return infinite.get(kind or "", "not defined (silent or not finite), inconclusive")
+    called = "" if kind is None else f", {kind}"
+    rate = f", ×{number(each.mean)} per {unit}" if each is not None and each.mean is not None else ""
+    return f"{estimate_words(gain, signed=True)}{called}{rate}"
+
+
+def spans(names: Sequence[str], chosen: AbstractSet[str]) -> str:
+    """The chosen of ``names``, neighbours drawn together: 'hidden.0 to hidden.7, hidden.17'; only the first few runs
+    of them by name, as every second layer of a residual network may be chosen.
+    """
+    runs = [list(run) for there, run in itertools.groupby(names, key=lambda name: name in chosen) if there]
+    said = [run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:MOST_SPANS]]
+    more = sum(len(run) for run in runs[MOST_SPANS:])
+    return ", ".join(said) + (f" and {more} more" if more else "")

@@ -1,0 +1,18 @@
+"""Shapes of the instrument in JSON and back: what is stored of them and what is answered."""
+
+import json
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+Shape = TypeVar("Shape")
+
+
+def as_json(value: object) -> Any:
+    """Strict JSON: no NaN and no infinity but in words."""
+    text = TypeAdapter(type(value)).dump_json(value)
+    return json.loads(json.dumps(json.loads(text), allow_nan=False))
+
+
+def from_json(shape: type[Shape], stored: object) -> Shape:
+    return TypeAdapter(shape).validate_python(stored)
