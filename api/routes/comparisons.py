@@ -97,7 +97,10 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
             if experiment.comparison is None
             else Comparison.model_validate(experiment.comparison)
         )
-        chance = queries.mean_chance_level(session, experiment_id)
+        one_unit = (
+            len({(its.plan.objective, its.plan.dataset.standardise_targets) for its in expand(experiment.spec)}) == 1
+        )
+        chance = queries.mean_chance_level(session, experiment_id) if one_unit else None
         trained_below = None if chance is None else chance / 2.0
         page = render(experiment, comparison, _maps(session, experiment), trained_below)
         return HTMLResponse(page, headers=page_policy(STYLE))

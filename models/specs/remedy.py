@@ -36,16 +36,19 @@ from models.specs.structural_remedies import (
 )
 from models.specs.training_remedies import (
     AgcRemedy,
+    ClassWeightsRemedy,
     ClipNormRemedy,
     ClipValueRemedy,
     EmaClipRemedy,
     GradientCentralizationRemedy,
     L2Remedy,
+    LabelSmoothingRemedy,
     LearningRateRemedy,
     MixedPrecisionRemedy,
     MomentumRemedy,
     OptimizerRemedy,
     OrthogonalPenaltyRemedy,
+    ScheduleRemedy,
     WarmUpRemedy,
     WeightDecayRemedy,
 )
@@ -86,9 +89,12 @@ RemedySpec = Annotated[
     | EmaClipRemedy
     | GradientCentralizationRemedy
     | WarmUpRemedy
+    | ScheduleRemedy
     | OptimizerRemedy
     | MomentumRemedy
-    | MixedPrecisionRemedy,
+    | MixedPrecisionRemedy
+    | ClassWeightsRemedy
+    | LabelSmoothingRemedy,
     Field(discriminator="kind"),
 ]
 REMEDIES: dict[str, type[Spec]] = {
@@ -127,7 +133,10 @@ REMEDIES: dict[str, type[Spec]] = {
     "ema_clip": EmaClipRemedy,
     "gradient_centralization": GradientCentralizationRemedy,
     "warm_up": WarmUpRemedy,
+    "schedule": ScheduleRemedy,
     "optimizer": OptimizerRemedy,
     "momentum": MomentumRemedy,
     "mixed_precision": MixedPrecisionRemedy,
+    "class_weights": ClassWeightsRemedy,
+    "label_smoothing": LabelSmoothingRemedy,
 }
