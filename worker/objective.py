@@ -1,6 +1,8 @@
 """What training minimises, and what an evaluation counts: by the target of the data and the loss that was asked for."""
 
 import math
+from collections.abc import Callable
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -9,6 +11,14 @@ from torch.nn import functional
 from models.plan import Plan
 from worker.datasets.chance import class_weights, least_losses
 from worker.datasets.split import IGNORED, Part, TrialData
+
+OF_NUMBERS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
+    "mse": functional.mse_loss,
+    "mae": functional.l1_loss,
+    "huber": functional.huber_loss,
+    "binary_cross_entropy": functional.binary_cross_entropy_with_logits,
+}
+"""(outputs, what they should be): the mean over both axes. Huber's δ is 1."""
 
 
 class Objective:
@@ -26,14 +36,13 @@ class Objective:
         self._scale = None if data.target_scale is None else data.target_scale.to(device)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Mean data loss over the batch, weighted where classes are; mse of classes is against one-hot labels, over
-        cases and classes.
+        """Mean data loss over the batch, weighted where classes are. Cross entropy is of labels; the others are of
+        numbers, and of classes against one-hot labels, over cases and classes.
         """
-        if self._target == "value":
-            return functional.mse_loss(outputs, y)
         if self._kind == "cross_entropy":
             return self._cross_entropy(outputs.flatten(0, -2), y.flatten())
-        return functional.mse_loss(outputs, functional.one_hot(y, self._classes).to(outputs.dtype))
+        wanted = y if self._target == "value" else functional.one_hot(y, self._classes).to(outputs.dtype)
+        return OF_NUMBERS[self._kind](outputs, wanted)
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """logits (labels, classes). With smoothed labels, what lies above the least that they allow."""

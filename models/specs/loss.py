@@ -9,15 +9,15 @@ from models.specs.base import Problem
 from models.specs.bounds import MOST_CLASSES
 from models.specs.facts import Facts, Target
 
-Loss = Literal["cross_entropy", "mse"]
+Loss = Literal["cross_entropy", "mse", "mae", "huber", "binary_cross_entropy"]
 Metric = Literal["accuracy", "balanced_accuracy", "r2"]
 """Of the test and validation parts: the share of right labels; its mean over the classes that occur there; R²."""
 ClassWeight = Annotated[float, Field(gt=0, le=1e6)]
 ClassWeights = Literal["balanced"] | Annotated[tuple[ClassWeight, ...], Field(min_length=2, max_length=MOST_CLASSES)]
 """A weight for each class, or n/(classes·n_c), which makes all classes weigh the same in the training cases."""
 LOSSES_OF: dict[Target, tuple[Loss, ...]] = {
-    "class": ("cross_entropy", "mse"),
-    "value": ("mse",),
+    "class": ("cross_entropy", "mse", "binary_cross_entropy"),
+    "value": ("mse", "mae", "huber"),
     "class_per_step": ("cross_entropy",),
 }
 METRICS_OF: dict[Target, tuple[Metric, ...]] = {

@@ -118,3 +118,34 @@ def test_a_class_that_does_not_occur_takes_no_part_in_balanced_accuracy() -> Non
     outputs = nn.functional.one_hot(torch.tensor([0, 0, 1, 5]), 10).double()
     tally = objective.tally(outputs, torch.tensor([0, 1, 1, 1])) + objective.tally(outputs, torch.tensor([0, 0, 1, 1]))
     assert objective.metric(tally, data.test) == pytest.approx((3 / 3 + 2 / 5) / 2)
+
+
+@pytest.mark.parametrize(("loss", "theirs"), [("mae", nn.L1Loss()), ("huber", nn.HuberLoss())])
+def test_losses_of_values_train_as_torch_trains_them(loss: str, theirs: nn.Module) -> None:
+    teacher = {"kind": "teacher_student", "cases": 80, "outputs": 2, "singular_values": [4.0, 1.0]}
+    plan = plan_of(dataset=teacher, optimizer=SGD, steps=10, loss=loss)
+    data = load(plan.dataset, 0)
+    model = start_as(perceptron(plan, nn.ReLU()), plan)
+    expected = train_plainly(model, plan, theirs, torch.optim.SGD(model.parameters(), lr=0.1))
+    losses, result = train_by_engine(plan)
+    assert losses == pytest.approx(expected, rel=1e-9)
+    outputs, y = model(data.test.x.double()).detach(), data.test.y.double()
+    assert result.test_loss == pytest.approx(theirs(outputs, y).item(), rel=1e-9)
+    r2 = 1.0 - float((outputs - y).square().mean() / (y - y.mean(0)).square().mean())
+    assert result.test_metric == pytest.approx(r2, rel=1e-6)
+
+
+def test_binary_cross_entropy_of_one_hot_labels_trains_as_torch_trains_it() -> None:
+    plan = plan_of(optimizer=SGD, steps=10, loss="binary_cross_entropy")
+    theirs = nn.BCEWithLogitsLoss()
+
+    def loss(outputs: Tensor, y: Tensor) -> Tensor:
+        value: Tensor = theirs(outputs, nn.functional.one_hot(y, 10).double())
+        return value
+
+    model = start_as(perceptron(plan, nn.ReLU()), plan)
+    expected = train_plainly(model, plan, loss, torch.optim.SGD(model.parameters(), lr=0.1))
+    losses, result = train_by_engine(plan)
+    assert losses == pytest.approx(expected, rel=1e-9)
+    part = load(plan.dataset, 0).test
+    assert result.test_loss == pytest.approx(loss(model(part.x.double()), part.y).item(), rel=1e-9)

@@ -143,6 +143,9 @@ OPTIONS: dict[str, Json] = {
         "tune": {"learning_rate": [0.01, 0.5], "seeds": [9]},
     },
     "squared error": {"loss": "mse"},
+    "binary cross entropy": {"loss": "binary_cross_entropy"},
+    "distances": {"loss": "mae", "dataset": VALUES},
+    "distances, squared where small": {"loss": "huber", "dataset": VALUES},
     "weighted classes of steps": {
         "dataset": {"kind": "copy_memory", "delay": 2, "cases": 60},
         "network": OVER_STEPS,

@@ -67,7 +67,7 @@ class TrialData:
     def chance_level(self, objective: Objective) -> float:
         """The training loss of one who knows the distribution of the targets only; see ``chance.py``."""
         if self.target == "value":
-            return chance_of_values(self.train.y)
+            return chance_of_values(self.train.y, objective)
         return chance_of_labels(self.label_counts(), objective)
 
     def label_counts(self) -> Tensor:

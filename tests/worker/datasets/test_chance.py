@@ -70,3 +70,39 @@ def test_steps_behind_an_end_have_no_label() -> None:
     data = TrialData(part, part, part, classes=2, target="class_per_step")
     expected = -(0.2 * math.log(0.2) + 0.8 * math.log(0.8))
     assert data.chance_level(Objective("cross_entropy")) == pytest.approx(expected)
+
+
+VALUES = torch.tensor([[-3.0, 0.1], [0.2, 0.15], [0.25, 900.0], [7.0, 0.4], [0.3, 0.7], [55.0, -2.0]]).double()
+
+
+def data_of(y: Tensor, **changes: Any) -> TrialData:
+    part = Part(torch.zeros(len(y), 1), y)
+    return TrialData(part, part, part, **changes)
+
+
+def test_chance_under_mae_is_the_least_mean_distance_from_one_number_for_each_output() -> None:
+    """Which is reached at one of the values."""
+    least_of_each = [min(float((y - c).abs().mean()) for c in y) for y in VALUES.T]
+    found = data_of(VALUES, classes=2, target="value").chance_level(Objective("mae"))
+    assert found == pytest.approx(sum(least_of_each) / 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_chance_under_huber_is_the_least_loss_of_one_number_for_each_output(scale: float) -> None:
+    y = VALUES * scale
+    start = y.quantile(0.5, dim=0, keepdim=True)
+    found = data_of(y, classes=2, target="value").chance_level(Objective("huber"))
+    assert found == pytest.approx(least(nn.HuberLoss(), y, start), rel=1e-9)
+
+
+def test_chance_under_binary_cross_entropy_is_the_least_loss_of_one_answer() -> None:
+    one_hot = nn.functional.one_hot(LABELS, 4).double()
+    expected = least(nn.BCEWithLogitsLoss(), one_hot, torch.zeros(1, 4, dtype=torch.float64))
+    assert data_of(LABELS, classes=4).chance_level(Objective("binary_cross_entropy")) == pytest.approx(expected)
+
+
+def test_a_set_of_ten_thousand_classes_needs_no_table_of_pairs() -> None:
+    counts = torch.ones(10_000, dtype=torch.float64)
+    found = chance_of_labels(counts, Objective("cross_entropy", None, 0.1))
+    own, other = 0.9 + 0.1 / 10_000, 0.1 / 10_000
+    assert found == pytest.approx(math.log(10_000) + own * math.log(own) + 9_999 * other * math.log(other))
