@@ -1,11 +1,14 @@
 """Runs through the engine beside the same training as a slow loop of plain torch, in float64."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from models.plan import expand
 from tests.worker.plain_torch import perceptron, start_as, train_by_engine, train_plainly
-from tests.worker.trials import plan_of, trainer_of
+from tests.worker.trials import plan_of, spec_of_kind, trainer_of
 from worker.datasets import load
 from worker.objective import Objective
 
@@ -149,3 +152,29 @@ def test_binary_cross_entropy_of_one_hot_labels_trains_as_torch_trains_it() -> N
     assert losses == pytest.approx(expected, rel=1e-9)
     part = load(plan.dataset, 0).test
     assert result.test_loss == pytest.approx(loss(model(part.x.double()), part.y).item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_batch_norm_behind_the_activation_trains_as_torch_trains_it(listed: bool) -> None:  # noqa: FBT001
+    network: dict[str, Any] = {"kind": "mlp", "hidden": [12, 9]}
+    if listed:
+        layers: list[dict[str, Any]] = [{"kind": "flatten"}]
+        for units in (12, 9):
+            layers += [{"kind": "linear", "units": units}, {"kind": "activation", "function": "relu"}]
+        network = {"kind": "sequential", "layers": layers}
+    after = {"kind": "batch_norm", "position": "after"}
+    asked = {"remedies": [after], "optimizer": SGD, "steps": 12, "batch_size": 20}
+    plan = expand(spec_of_kind({"network": network, **asked}))[1].plan
+    model = nn.Sequential(
+        nn.Flatten(),
+        *(nn.Linear(64, 12), nn.ReLU(), nn.BatchNorm1d(12)),
+        *(nn.Linear(12, 9), nn.ReLU(), nn.BatchNorm1d(9)),
+        nn.Linear(9, 10),
+    ).double()
+    start_as(model, plan)
+    expected = train_plainly(model, plan, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.1))
+    losses, result = train_by_engine(plan)
+    assert losses == pytest.approx(expected, rel=1e-8)
+    model.eval()
+    part = load(plan.dataset, 0).test
+    assert result.test_loss == pytest.approx(nn.CrossEntropyLoss()(model(part.x.double()), part.y).item(), rel=1e-6)

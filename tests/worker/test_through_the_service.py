@@ -142,6 +142,9 @@ OPTIONS: dict[str, Json] = {
         "remedies": [{"kind": "standardise"}],
         "tune": {"learning_rate": [0.01, 0.5], "seeds": [9]},
     },
+    "batch norm behind the activation": {
+        "network": {**MLP, "normalization": {"kind": "batch_norm", "position": "after"}, "dropout": 0.2}
+    },
     "squared error": {"loss": "mse"},
     "binary cross entropy": {"loss": "binary_cross_entropy"},
     "distances": {"loss": "mae", "dataset": VALUES},

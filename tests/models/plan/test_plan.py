@@ -537,6 +537,32 @@ def test_a_remedy_of_a_loss_that_cannot_be_is_refused_where_the_remedy_is(
     assert problem(remedies=[remedy], **changes).startswith(said)
 
 
+@pytest.mark.parametrize("kind", ["mlp", "residual_mlp", "cnn", "residual_cnn", "sequential"])
+def test_a_norm_may_stand_behind_every_activation_and_dropout_behind_it(kind: str) -> None:
+    network = {**SMALL[kind], "dropout": 0.2}
+    _, variant = treated("batch_norm", network, position="after")
+    flat = list(walk(variant.network.body))
+    found = [type(two) for one, two in itertools.pairwise(flat) if isinstance(one, Activate)]
+    assert found
+    assert set(found) == {Normalise}
+    dropped = [type(three) for one, three in zip(flat, flat[2:], strict=False) if isinstance(one, Activate)]
+    assert set(dropped) == {Dropout}
+    assert {layer.normalization for layer in variant.layers} == {None}
+    assert variant.network.parameters == treated("batch_norm", network)[1].network.parameters
+    assert "more than one case in every batch" in problem(network=network, remedies=[AFTER], batch_size=1)
+
+
+def test_a_norm_behind_an_activation_is_refused_where_it_cannot_be() -> None:
+    selu = {"kind": "mlp", "hidden": [8], "activation": "selu", "dropout": 0.1, "alpha_dropout": True}
+    assert "alpha dropout keeps" in problem(network={**selu, "normalization": AFTER})
+    expand(spec(network={**selu, "dropout": 0.0, "normalization": AFTER}))
+    items = [{"kind": "flatten"}, {"kind": "linear", "units": 4}, AFTER, {"kind": "activation", "function": "relu"}]
+    assert "stands where it is written" in problem(network={"kind": "sequential", "layers": items})
+
+
+AFTER = {"kind": "batch_norm", "position": "after"}
+
+
 @pytest.mark.parametrize("rule", ["weight_norm", "spectral_norm"])
 def test_weights_of_0_have_no_norm_to_divide_by(rule: str) -> None:
     network = {"kind": "mlp", "hidden": [8], "weight_rule": rule}
