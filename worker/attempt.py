@@ -133,7 +133,7 @@ class Workshop:
             state, first = self._state_at(checkpoint), checkpoint.step
             log.info("going on from a checkpoint", run=str(claim.lease.run_id), step=first)
         recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan, first)
-        recorder.chance_level = data.chance_level(plan.experiment.loss)
+        recorder.chance_level = data.chance_level(plan.objective)
         keeper = Keeper(self.files, recorder, self.device, self.settings.checkpoint_s, checkpoint)
         result: RunResult | None = None
         steps = itertools.count(first)

@@ -32,6 +32,7 @@ from worker.randomness import generator
 from worker.remedies import at_run_time
 from worker.remedies.base import Bound, Clipping, Decay, GradientRule, Penalty, Precision, Schedule
 from worker.remedies.norms import norm_of
+from worker.schedules import factor_of
 
 StoppedBy = Literal["nonfinite_steps", "loss_above"]
 TrainState = dict[str, Any]
@@ -181,8 +182,8 @@ class Trainer:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         self.objective = Objective(plan, data, device)
-        self.chance_level = data.chance_level(plan.experiment.loss)
-        self.majority_share = data.majority_share()
+        self.chance_level = data.chance_level(plan.objective)
+        self.majority_share = data.majority_share() if plan.experiment.metric == "accuracy" else None
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
         self.train_part, self.validation_part, self.test_part = parts
         self.model = networks.build(plan.network, seed).to(device, dtype)
@@ -305,8 +306,11 @@ class Trainer:
 
     def _set_rate(self, step: int) -> None:
         """The rate in force; schedules multiply, and every group of the optimiser follows its own."""
-        if self.schedules:
+        planned = self.plan.optimizer.schedule
+        if self.schedules or planned is not None:
             factor = math.prod(schedule.factor(step) for schedule in self.schedules)
+            if planned is not None:
+                factor *= factor_of(planned, step, self.plan.steps)
             self.rate = self.plan.optimizer.learning_rate * factor
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
@@ -372,15 +376,16 @@ class Trainer:
         if len(part) == 0:
             return math.nan, math.nan
         self.model.eval()
-        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        sums = torch.zeros((), dtype=torch.float64, device=self.device)
         for chosen in torch.split(torch.arange(len(part), device=self.device), EVALUATED_AT_ONCE):
             some = part.take(chosen)
             outputs = self.model(some.x, some.lengths)
-            right, counted = self.objective.right(outputs, some.y)
-            sums += torch.stack([self.objective.loss(outputs, some.y).double() * counted, right, counted])
+            weight = self.objective.weight(some.y)
+            loss = torch.stack([self.objective.loss(outputs, some.y).double() * weight, weight])
+            sums = sums + torch.cat([loss, self.objective.tally(outputs, some.y)])
         self.model.train()
-        loss, right_sum, count = sums.tolist()
-        return loss / count, self.objective.metric(right_sum / count, part)
+        sums = sums.cpu()
+        return float(sums[0] / sums[1]), self.objective.metric(sums[2:], part)
 
     def result(self, steps_done: int, seconds: float) -> RunResult:
         validation_loss = self._evaluate(self.validation_part)[0] if len(self.validation_part) else None

@@ -31,7 +31,7 @@ def setup(spec: ExperimentSpec) -> str:
     said = (
         ("Network", _listed(f"{spec.network.about.title} ({spec.network.kind})", *words(spec.network))),
         ("Data", _data(spec)),
-        ("Loss", "" if spec.loss == _usual_loss(spec) else _name(spec.loss)),
+        ("Loss", _loss(spec)),
         ("Training", _training(spec)),
         ("Seeds", _seeds(spec)),
     )
@@ -110,6 +110,13 @@ def _data(spec: ExperimentSpec) -> str:
     counted = f"{sizes.train:,} training{kept} and {sizes.test:,} test cases" if data.facts.cases else ""
     title = "uploaded" if isinstance(data, UploadedSpec) else f"{data.about.title} ({data.kind})"
     return _listed(title, *words(data), counted)
+
+
+def _loss(spec: ExperimentSpec) -> str:
+    weights = "" if spec.class_weights is None else f"class weights {_text(spec.class_weights)}"
+    smoothing = f"label smoothing {spec.label_smoothing:g}" if spec.label_smoothing else ""
+    metric = f"judged by {_name(spec.metric)}" if spec.metric == "balanced_accuracy" else ""
+    return _listed("" if spec.loss == _usual_loss(spec) else _name(spec.loss), weights, smoothing, metric)
 
 
 def _usual_loss(spec: ExperimentSpec) -> object:

@@ -105,7 +105,8 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
     with database.snapshot() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
         comparison = _comparison(session, experiment)
-        chance = queries.mean_chance_level(session, experiment_id)
+        units = {(its.plan.objective, its.plan.dataset.standardise_targets) for its in expand(experiment.spec)}
+        chance = queries.mean_chance_level(session, experiment_id) if len(units) == 1 else None
         trained_below = None if chance is None else chance / 2.0
         page = render(experiment, comparison, _maps(session, experiment), trained_below)
         return HTMLResponse(page, headers=page_policy(STYLE))

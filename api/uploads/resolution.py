@@ -4,7 +4,8 @@ from sqlalchemy.orm import Session
 
 from api.http.callers import Caller
 from models.specs.base import Problem, SpecError
-from models.specs.experiment import ExperimentSpec, usual_loss
+from models.specs.experiment import ExperimentSpec
+from models.specs.loss import usual_loss, usual_metric
 from models.specs.uploaded import UploadedSpec
 from models.storage import uploads
 from models.storage.tables import Dataset
@@ -13,8 +14,8 @@ _SHOWN = 50
 
 
 def resolved(session: Session, caller: Caller, spec: ExperimentSpec) -> ExperimentSpec:
-    """With version and facts as they are stored, whatever the client said of them, and the loss that is usual for such
-    targets where none was asked for. SpecError where there is none, or where it cannot be read as the spec's task.
+    """With version and facts as they are stored, whatever the client said of them; where no loss or metric was asked
+    for, with those that are usual for such targets. SpecError where there is no such data set, or not for this task.
 
     The version cannot be deleted before the transaction ends.
     """
@@ -27,8 +28,9 @@ def resolved(session: Session, caller: Caller, spec: ExperimentSpec) -> Experime
     if (problem := _other_task(asked, row)) is not None:
         raise SpecError(problem)
     known = asked.model_copy(update={"version": row.version, "known": row.facts})
-    loss = spec.loss if "loss" in spec.model_fields_set else usual_loss(known)
-    return spec.model_copy(update={"dataset": known, "loss": loss})
+    usual = {"loss": usual_loss(known.facts), "metric": usual_metric(known.facts)}
+    given = {name: getattr(spec, name) for name in usual if name in spec.model_fields_set}
+    return spec.model_copy(update={"dataset": known, **usual, **given})
 
 
 def _other_task(asked: UploadedSpec, row: Dataset) -> Problem | None:

@@ -44,6 +44,8 @@ class Layout:
     nodes: list[Node] = field(default_factory=list)
     shape: Shape = field(init=False)
     _last_hidden: Shape | None = None
+    _norms_after: dict[str, NormalizationSpec] = field(default_factory=dict)
+    """By layer, those that stand behind its activation."""
 
     def __post_init__(self) -> None:
         self.shape = self.input
@@ -182,6 +184,8 @@ class Layout:
         units = fan_out // more.get("kernel_size", 1) ** 2
         if normalization is not None:
             self._check_norm(normalization, units, name, image=kind == "conv2d")
+        if normalization is not None and normalization.kind == "batch_norm" and normalization.position == "after":
+            self._norms_after[name], normalization = normalization, None
         shape = resized_to or Shape(self.shape.form, (*self.shape.size[:-1], units))
         if self.weight_rule is not None and (more.get("scale", 1.0) == 0.0 or _silent(init or self.init)):
             message = f"the weights of {name!r} start at zero, and {self.weight_rule} divides by their norm"
@@ -213,10 +217,19 @@ class Layout:
     # --- what stands between them -------------------------------------------------------------------------------
 
     def activate(self, layer: LayerPlan, *, alpha_dropout: bool = False) -> None:
-        """The activation and dropout that the layer's h enters."""
-        if layer.activation is not None:
-            alpha = alpha_dropout and layer.dropout > 0.0
+        """The activation and dropout that the layer's h enters, with the norm between them where it stands there."""
+        if layer.activation is None:
+            return
+        norm, alpha = self._norms_after.get(layer.name), alpha_dropout and layer.dropout > 0.0
+        if norm is None:
             self.nodes.append(Activate(layer.name, layer.activation, layer.dropout, alpha))
+            return
+        if alpha:
+            message = "alpha dropout keeps the mean and variance that SELU leaves, and here a norm stands between them"
+            raise self.refusal(message, "batch_norm before the activation, or ordinary dropout", "batch_norm")
+        self.nodes.append(Activate(layer.name, layer.activation))
+        self.normalise(norm, layer.name)
+        self.drop(layer.dropout, layer.name)
 
     def normalise(self, norm: NormalizationSpec, name: str) -> None:
         """A norm that belongs to no layer."""

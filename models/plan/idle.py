@@ -22,7 +22,7 @@ def _acting(plan: Plan) -> tuple[object, ...]:
     trains = plan.steps > 0
     dataset = plan.dataset.model_copy(update={"standardise": "none"}) if _of_tokens(plan) else plan.dataset
     run_time = tuple(remedy for remedy in plan.run_time if not any(_idle(plan, remedy)))
-    return plan.network, dataset, plan.optimizer if trains else None, run_time
+    return plan.network, dataset, plan.optimizer if trains else None, plan.objective, run_time
 
 
 def _of_tokens(plan: Plan) -> bool:
@@ -61,6 +61,8 @@ def _reason(plan: Plan, remedy: RemedySpec) -> str:
         return "tokens are not scaled" if _of_tokens(plan) else "the data are so already"
     if remedy.kind == "standardise_targets":
         return "the targets are so already"
-    if remedy.kind in {"learning_rate", "optimizer", "momentum"}:
+    if remedy.kind in {"learning_rate", "optimizer", "momentum", "schedule"}:
         return IN_TRAINING if plan.steps == 0 else "the optimiser is so already"
+    if remedy.kind in {"class_weights", "label_smoothing"}:
+        return "the loss is so already"
     return "the network is so already"

@@ -69,6 +69,7 @@ class _List:
         while index < len(items):
             item, end = items[index], branch if index == last else None
             self.layout.where = f"{where}[{index}]"
+            self.in_its_place(items[index : index + 2])
             if isinstance(item, WEIGHTS):
                 on_axis = branch is None or (end is not None and end.axis)
                 role: Role = "hidden" if on_axis else "branch"
@@ -81,6 +82,11 @@ class _List:
             else:
                 self.between(item, f"{prefix}.{index}")
             index += 1
+
+    def in_its_place(self, items: Sequence[Item]) -> None:
+        if any(isinstance(item, BatchNormSpec) and item.position == "after" for item in items):
+            message = "in a list a norm stands where it is written"
+            raise self.layout.refusal(message, "position before, and the norm behind the activation", "after")
 
     def behind(self, items: Sequence[Item], index: int, end: _End | None) -> Activation | None:
         """The activation that the sum of the block at ``index`` enters."""

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from models.specs.base import Problem, Spec, SpecError
 from models.specs.dataset import DatasetSpec
+from models.specs.experiment import ExperimentSpec
 from models.specs.init import IdentityInit, InitSpec, LecunNormalInit, NormalInit, OrthogonalInit
+from models.specs.loss import Objective
 from models.specs.networks import NetworkSpec
 from models.specs.normalization import NormalizationSpec, SkipSpec
 from models.specs.optimizer import OptimizerSpec
@@ -33,7 +35,14 @@ from models.specs.structural_remedies import (
     TruncatedBpttRemedy,
     WeightNormRemedy,
 )
-from models.specs.training_remedies import LearningRateRemedy, MomentumRemedy, OptimizerRemedy
+from models.specs.training_remedies import (
+    ClassWeightsRemedy,
+    LabelSmoothingRemedy,
+    LearningRateRemedy,
+    MomentumRemedy,
+    OptimizerRemedy,
+    ScheduleRemedy,
+)
 
 FOR_WHICH = "what /v1/catalogue/remedies says it is for"
 SMALL_INPUT_STD = 0.001
@@ -47,10 +56,16 @@ class Draft:
     network: NetworkSpec
     dataset: DatasetSpec
     optimizer: OptimizerSpec
+    objective: Objective
     run_time: tuple[RemedySpec, ...] = ()
 
     def with_network(self, **changes: object) -> "Draft":
         return replace(self, network=_changed(self.network, **changes))
+
+
+def draft_of(spec: ExperimentSpec) -> Draft:
+    """As the client asked for it."""
+    return Draft(spec.network, spec.dataset, spec.optimizer, spec.objective)
 
 
 def rewrite(draft: Draft, remedy: RemedySpec, where: str) -> Draft:
@@ -160,7 +175,13 @@ def _learning_rate(draft: Draft, remedy: LearningRateRemedy) -> Draft:
 
 
 def _optimizer(draft: Draft, remedy: OptimizerRemedy) -> Draft:
-    return replace(draft, optimizer=remedy.optimizer)
+    """Under the schedule that there was, unless the new one says another."""
+    schedule = remedy.optimizer.schedule or draft.optimizer.schedule
+    return replace(draft, optimizer=_changed(remedy.optimizer, schedule=schedule))
+
+
+def _schedule(draft: Draft, remedy: ScheduleRemedy) -> Draft:
+    return replace(draft, optimizer=_changed(draft.optimizer, schedule=remedy.schedule))
 
 
 def _momentum(draft: Draft, remedy: MomentumRemedy) -> Draft:
@@ -168,6 +189,14 @@ def _momentum(draft: Draft, remedy: MomentumRemedy) -> Draft:
         message = f"this remedy changes sgd; {draft.optimizer.kind} takes its momentum from its own parameters"
         raise ValueError(message)
     return replace(draft, optimizer=_changed(draft.optimizer, momentum=remedy.value))
+
+
+def _class_weights(draft: Draft, remedy: ClassWeightsRemedy) -> Draft:
+    return replace(draft, objective=replace(draft.objective, class_weights=remedy.weights))
+
+
+def _label_smoothing(draft: Draft, remedy: LabelSmoothingRemedy) -> Draft:
+    return replace(draft, objective=replace(draft.objective, label_smoothing=remedy.value))
 
 
 def at_run_time(draft: Draft, remedy: RemedySpec) -> Draft:
@@ -203,7 +232,10 @@ REWRITES: dict[str, Callable[[Draft, Any], Draft]] = {
     "standardise_targets": _standardise_targets,
     "learning_rate": _learning_rate,
     "optimizer": _optimizer,
+    "schedule": _schedule,
     "momentum": _momentum,
+    "class_weights": _class_weights,
+    "label_smoothing": _label_smoothing,
     "l2": at_run_time,
     "weight_decay": at_run_time,
     "orthogonal_penalty": at_run_time,

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from models.plan.designs import contradiction, named_variants
 from models.plan.planners import plan_network_on
-from models.plan.rewrites import Draft, rewrite
+from models.plan.rewrites import Draft, draft_of, rewrite
 from models.plan.tree import LayerPlan, NetworkPlan, Normalise, walk
 from models.specs.base import Problem, SpecError
 from models.specs.dataset import DatasetSpec, SplitSizes, split_sizes
-from models.specs.experiment import MAX_RUNS, MAX_STEPS, ExperimentSpec, StopWhenSpec, loss_problem
+from models.specs.experiment import MAX_RUNS, MAX_STEPS, ExperimentSpec, StopWhenSpec
+from models.specs.loss import Objective, metric_problem, objective_problem
 from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
 
@@ -23,8 +24,8 @@ MAX_PARAMETERS = 200_000_000
 class Plan:
     """All that one run needs but its seed: the network, the data's sizes, how it is trained, what is recorded.
 
-    ``experiment`` is as the client asked for it. What remedies and tuning change of it (network, data, optimiser) is
-    read from the plan's own fields.
+    ``experiment`` is as the client asked for it. What remedies and tuning change of it (network, data, loss, optimiser)
+    is read from the plan's own fields.
     """
 
     network: NetworkPlan
@@ -32,6 +33,7 @@ class Plan:
     experiment: ExperimentSpec
     remedies: tuple[RemedySpec, ...]
     optimizer: OptimizerSpec
+    objective: Objective
     run_time: tuple[RemedySpec, ...]
     sizes: SplitSizes
     steps_per_epoch: int
@@ -70,10 +72,14 @@ class Plan:
 
 
 def optimizer_words(optimizer: OptimizerSpec, learning_rate: float | None = None) -> str:
-    """'sgd 0.1 momentum 0.9'; with the rate that tuning has chosen, where it has."""
+    """'sgd 0.1 momentum 0.9 cosine'; with the rate that tuning has chosen, where it has."""
     rate = optimizer.learning_rate if learning_rate is None else learning_rate
-    momentum = getattr(optimizer, "momentum", 0.0)
-    return f"{optimizer.kind} {rate:g}" + (f" momentum {momentum:g}" if momentum else "")
+    words = [optimizer.kind, f"{rate:g}"]
+    if momentum := getattr(optimizer, "momentum", 0.0):
+        words.append(f"momentum {momentum:g}")
+    if optimizer.schedule is not None:
+        words.append(optimizer.schedule.kind)
+    return " ".join(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +137,51 @@ def _check_targets(spec: ExperimentSpec, dataset: DatasetSpec, where: str) -> No
         raise SpecError(Problem(field, value, message, "data whose target is a value"))
 
 
+def _check_objective(spec: ExperimentSpec, draft: Draft, where: str) -> None:
+    if (unfit := metric_problem(draft.dataset.facts, spec.metric)) is not None:
+        raise SpecError(unfit)
+    if (wrong := objective_problem(draft.dataset.facts, draft.objective)) is None:
+        return
+    # What a remedy has set is told where the remedy stands.
+    by_remedy = getattr(draft.objective, wrong.field) != getattr(spec.objective, wrong.field)
+    raise SpecError(replace(wrong, field=where, message=f"{wrong.field}: {wrong.message}") if by_remedy else wrong)
+
+
+def _check_schedule(draft: Draft, steps: int, where: str) -> None:
+    schedule = draft.optimizer.schedule
+    if schedule is not None and steps > 0 and schedule.warm_up >= steps:
+        message = f"a warm-up of {schedule.warm_up} steps is as long as the run, which has {steps}"
+        raise SpecError(Problem(where, schedule.warm_up, message, f"at most {steps - 1}"))
+
+
 def _plan(spec: ExperimentSpec, remedies: tuple[RemedySpec, ...], where: str) -> Plan:
-    draft = Draft(spec.network, spec.dataset, spec.optimizer)
+    draft = draft_of(spec)
     for remedy in remedies:
         draft = rewrite(draft, remedy, where)
     _check_targets(spec, draft.dataset, where)
-    if (wrong := loss_problem(draft.dataset, spec.loss)) is not None:
-        raise SpecError(wrong)
+    _check_objective(spec, draft, where)
     network = plan_network_on(draft.network, draft.dataset.facts)
     if network.parameters > MAX_PARAMETERS:
         message = f"the network has {network.parameters:,} parameters"
         raise SpecError(Problem("network", network.parameters, message, f"at most {MAX_PARAMETERS:,}"))
     sizes = _training_sizes(spec)
     per_epoch, steps = _steps(spec, sizes.train)
+    _check_schedule(draft, steps, where)
     if _normalised_by_batch(network) and _smallest_batch(spec, sizes.train) == 1:
         message = "batch normalisation needs more than one case in every batch"
         raise SpecError(Problem(where, "batch_norm", message, "batch_size of at least 2, drop_last true"))
-    return Plan(network, draft.dataset, spec, remedies, draft.optimizer, draft.run_time, sizes, per_epoch, steps)
+    return Plan(
+        network,
+        draft.dataset,
+        spec,
+        remedies,
+        draft.optimizer,
+        draft.objective,
+        draft.run_time,
+        sizes,
+        per_epoch,
+        steps,
+    )
 
 
 def runs_per_variant(spec: ExperimentSpec) -> int:

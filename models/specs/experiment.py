@@ -4,8 +4,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.specs.base import Problem, Spec
-from models.specs.dataset import DatasetSpec, Target
+from models.specs.base import Spec
+from models.specs.bounds import MOST_STEPS
+from models.specs.dataset import DatasetSpec
+from models.specs.loss import (
+    ClassWeights,
+    Loss,
+    Metric,
+    Objective,
+    metric_problem,
+    objective_problem,
+    usual_loss,
+    usual_metric,
+)
 from models.specs.moment import Moment
 from models.specs.networks import NetworkSpec
 from models.specs.optimizer import OptimizerSpec
@@ -16,37 +27,19 @@ from models.specs.tune import TuneSpec
 
 MAX_REMEDIES = 64
 MAX_RUNS = 10_000
-MAX_STEPS = 10_000_000
+MAX_STEPS = MOST_STEPS
 TUNING_VALIDATION_FRACTION = 0.1
-
-Loss = Literal["cross_entropy", "mse"]
-
-
-LOSSES_OF: dict[Target, tuple[Loss, ...]] = {
-    "class": ("cross_entropy", "mse"),
-    "value": ("mse",),
-    "class_per_step": ("cross_entropy",),
-}
-"""By the target of the data, the usual one first."""
-
-
-def usual_loss(dataset: DatasetSpec) -> Loss:
-    return LOSSES_OF[dataset.facts.target][0]
 
 
 def _usual_loss(given: dict[str, Any]) -> Loss:
     """Of the data set, which is validated before."""
     dataset = given.get("dataset")
-    return "cross_entropy" if dataset is None else usual_loss(dataset)
+    return "cross_entropy" if dataset is None else usual_loss(dataset.facts)
 
 
-def loss_problem(dataset: DatasetSpec, loss: Loss) -> Problem | None:
-    """Why this loss cannot be had on these data; None where it can."""
-    target = dataset.facts.target
-    if loss in LOSSES_OF[target]:
-        return None
-    message = f"the data set's target is a {target.replace('_', ' ')}"
-    return Problem("loss", loss, message, f"left out, or {' or '.join(LOSSES_OF[target])}")
+def _usual_metric(given: dict[str, Any]) -> Metric:
+    dataset = given.get("dataset")
+    return "accuracy" if dataset is None else usual_metric(dataset.facts)
 
 
 class TraceSpec(Spec):
@@ -97,6 +90,15 @@ class ExperimentSpec(Spec):
             description="By default cross_entropy, and mse where the data set's target is a value.",
         ),
     ]
+    class_weights: ClassWeights | None = None
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    metric: Annotated[
+        Metric,
+        Field(
+            default_factory=_usual_metric,
+            description="By default accuracy, and r2 where the data set's target is a value.",
+        ),
+    ]
     optimizer: OptimizerSpec
     batch_size: int = Field(default=128, ge=1, le=1_000_000)
     drop_last: bool = True
@@ -137,8 +139,11 @@ class ExperimentSpec(Spec):
     @model_validator(mode="after")
     def _loss_fits_the_target(self) -> Self:
         """Of uploaded data nothing is known before their name is looked up; then the plan asks again."""
-        if self.dataset.facts.cases > 0 and (found := loss_problem(self.dataset, self.loss)) is not None:
-            message = f"{found.message}; let loss be {found.allowed}"
+        facts = self.dataset.facts
+        if facts.cases == 0:
+            return self
+        if found := objective_problem(facts, self.objective) or metric_problem(facts, self.metric):
+            message = f"{found.field}: {found.message}; let it be {found.allowed}"
             raise ValueError(message)
         return self
 
@@ -163,6 +168,10 @@ class ExperimentSpec(Spec):
             message = "each seed counts once; the list repeats one"
             raise ValueError(message)
         return self
+
+    @property
+    def objective(self) -> Objective:
+        return Objective(self.loss, self.class_weights, self.label_smoothing)
 
     def seed_list(self) -> tuple[int, ...]:
         return listed(self.seeds)

@@ -15,6 +15,8 @@ class BatchNormSpec(Spec):
     eps: Eps = 1e-5
     momentum: float = Field(default=0.1, gt=0, le=1)
     affine: bool = True
+    position: Literal["before", "after"] = "before"
+    """Of the activation; after it, before dropout."""
 
 
 class LayerNormSpec(Spec):

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from models.specs.base import About, Spec, by_kind
+from models.specs.schedule import ScheduleSpec
 
 LearningRate = Annotated[float, Field(gt=0, le=1e3)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -12,7 +13,14 @@ Eps = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, le=1e3)]
 
 
-class SgdSpec(Spec):
+class Scheduled(Spec):
+    """What all of them have beside their own parameters."""
+
+    schedule: ScheduleSpec | None = None
+    """null: one rate all along."""
+
+
+class SgdSpec(Scheduled):
     kind: Literal["sgd"]
     learning_rate: LearningRate = 0.01
     momentum: float = Field(default=0.0, ge=0, lt=1)
@@ -32,7 +40,7 @@ class SgdSpec(Spec):
         return self
 
 
-class RmspropSpec(Spec):
+class RmspropSpec(Scheduled):
     kind: Literal["rmsprop"]
     learning_rate: LearningRate = 0.01
     alpha: Beta = 0.99
@@ -47,7 +55,7 @@ class RmspropSpec(Spec):
     )
 
 
-class AdamSpec(Spec):
+class AdamSpec(Scheduled):
     kind: Literal["adam"]
     learning_rate: LearningRate = 0.001
     betas: tuple[Beta, Beta] = (0.9, 0.999)
@@ -61,7 +69,7 @@ class AdamSpec(Spec):
     )
 
 
-class AdamWSpec(Spec):
+class AdamWSpec(Scheduled):
     kind: Literal["adamw"]
     learning_rate: LearningRate = 0.001
     betas: tuple[Beta, Beta] = (0.9, 0.999)
@@ -76,7 +84,7 @@ class AdamWSpec(Spec):
     )
 
 
-class NadamSpec(Spec):
+class NadamSpec(Scheduled):
     kind: Literal["nadam"]
     learning_rate: LearningRate = 0.002
     betas: tuple[Beta, Beta] = (0.9, 0.999)
@@ -91,7 +99,7 @@ class NadamSpec(Spec):
     )
 
 
-class RadamSpec(Spec):
+class RadamSpec(Scheduled):
     kind: Literal["radam"]
     learning_rate: LearningRate = 0.001
     betas: tuple[Beta, Beta] = (0.9, 0.999)
@@ -105,7 +113,7 @@ class RadamSpec(Spec):
     )
 
 
-class MuonSpec(Spec):
+class MuonSpec(Scheduled):
     """Hidden weight matrices take orthogonalised steps; biases, norms, embeddings, kernels, output take AdamW's."""
 
     kind: Literal["muon"]

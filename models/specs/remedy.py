@@ -48,6 +48,9 @@ RemedySpec = Annotated[
     | training.WarmUpRemedy
     | training.OptimizerRemedy
     | training.MomentumRemedy
+    | training.ClassWeightsRemedy
+    | training.LabelSmoothingRemedy
+    | training.ScheduleRemedy
     | training.MixedPrecisionRemedy,
     Field(discriminator="kind"),
 ]

@@ -15,6 +15,8 @@ Slot = Literal[
     "dropout",
     "data",
     "targets",
+    "class_weights",
+    "label_smoothing",
     "optimizer",
     "learning_rate",
     "schedule",

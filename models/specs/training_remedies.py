@@ -6,7 +6,9 @@ from pydantic import Field
 
 from models.specs.base import About, Spec
 from models.specs.init import Positive
+from models.specs.loss import ClassWeights
 from models.specs.optimizer import LearningRate, OptimizerSpec
+from models.specs.schedule import CosineSchedule, ScheduleSpec
 from models.specs.slots import Slot
 
 
@@ -146,6 +148,21 @@ class WarmUpRemedy(Spec):
     )
 
 
+class ScheduleRemedy(Spec):
+    """In the place of the optimiser's own schedule."""
+
+    kind: Literal["schedule"]
+    schedule: ScheduleSpec = CosineSchedule(kind="cosine")
+    slots: ClassVar[tuple[Slot, ...]] = ("schedule",)
+    about: ClassVar = About(
+        "Learning-rate schedule",
+        "lr·(f + (1 − f)·(1 + cos(π·t/T))/2) in step t of T, or lr·factor^⌊t/every⌋, after a warm-up if one is set",
+        "Loshchilov & Hutter 2017, arXiv:1608.03983; He et al. 2016, arXiv:1512.03385",
+        "vanishing gradients: smaller steps on what is too small; a run that ends before it has settled",
+        ("learning_rate",),
+    )
+
+
 class OptimizerRemedy(Spec):
     kind: Literal["optimizer"]
     optimizer: OptimizerSpec
@@ -185,4 +202,28 @@ class MixedPrecisionRemedy(Spec):
         fails_when="small networks on a CPU: nothing is gained; float16 loses δ below 6e-8 where the scale is too "
         "small",
         treats=("numeric_range",),
+    )
+
+
+class ClassWeightsRemedy(Spec):
+    kind: Literal["class_weights"]
+    weights: ClassWeights = "balanced"
+    slots: ClassVar[tuple[Slot, ...]] = ("class_weights",)
+    about: ClassVar = About(
+        "Class weights",
+        "L = Σ w_y·(−ln p_y)/Σ w_y; balanced: w_c = n/(classes·n_c) of the training cases",
+        "King & Zeng 2001, Logistic regression in rare events data",
+        "accuracy is what counts: the commonest label is said less often; classes of few cases are learned by heart",
+    )
+
+
+class LabelSmoothingRemedy(Spec):
+    kind: Literal["label_smoothing"]
+    value: float = Field(default=0.1, gt=0, lt=1)
+    slots: ClassVar[tuple[Slot, ...]] = ("label_smoothing",)
+    about: ClassVar = About(
+        "Label smoothing",
+        "y ← (1 − ε)·y + ε/classes; recorded is the loss above the least that such labels allow",
+        "Szegedy et al. 2016, arXiv:1512.00567",
+        "as a cure of gradients: they vanish or explode as before; where probabilities are to be believed",
     )

@@ -59,6 +59,11 @@ def test_what_differs_from_a_default_is_said_and_what_does_not_is_left_out() -> 
     assert "cell lstm" in said(**adding)
 
 
+def test_how_labels_and_classes_count_is_said() -> None:
+    changed = {"class_weights": "balanced", "label_smoothing": 0.1, "metric": "balanced_accuracy"}
+    assert "Loss class weights balanced, label smoothing 0.1, judged by balanced accuracy." in said(**changed)
+
+
 def test_training_that_never_was_and_rates_that_are_chosen_are_said() -> None:
     assert "Training none, the untrained network was measured." in said(steps=0)
     assert "each variant at the best rate of [0.01, 0.1]" in said(tune={"learning_rate": [0.01, 0.1]})

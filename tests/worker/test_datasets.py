@@ -9,6 +9,7 @@ import torch
 from pydantic import TypeAdapter
 
 from models.specs.dataset import DATASETS, DatasetSpec, TeacherStudentSpec, split_sizes
+from models.specs.loss import Objective
 from worker.datasets import LOADERS, fashion_mnist, load
 from worker.datasets.split import IGNORED, Arrays, Part, TrialData, split
 
@@ -159,7 +160,7 @@ def test_standardised_targets_have_mean_0_and_variance_1_output_by_output_in_tra
         assert torch.equal(ours.x, given.x)
     assert data.target_scale is not None
     torch.testing.assert_close(data.target_scale, sd, rtol=1e-6, atol=0.0)
-    assert data.chance_level("mse") == pytest.approx(1.0, rel=1e-6)
+    assert data.chance_level(Objective("mse")) == pytest.approx(1.0, rel=1e-6)
     assert raw.target_scale is None
 
 
@@ -177,15 +178,15 @@ def labelled(*labels: int) -> TrialData:
 
 
 def test_chance_is_the_entropy_of_the_training_labels() -> None:
-    assert labelled(0, 1, 2).chance_level("cross_entropy") == pytest.approx(math.log(3))
+    assert labelled(0, 1, 2).chance_level(Objective("cross_entropy")) == pytest.approx(math.log(3))
     expected = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert labelled(0, 0, 0, 1).chance_level("cross_entropy") == pytest.approx(expected)
+    assert labelled(0, 0, 0, 1).chance_level(Objective("cross_entropy")) == pytest.approx(expected)
 
 
 def test_chance_under_mse_is_the_error_of_the_mean_label() -> None:
     one_hot = np.eye(3)[[0, 0, 0, 1]]
     expected = ((one_hot - one_hot.mean(axis=0)) ** 2).mean()
-    assert labelled(0, 0, 0, 1).chance_level("mse") == pytest.approx(expected)
+    assert labelled(0, 0, 0, 1).chance_level(Objective("mse")) == pytest.approx(expected)
 
 
 def test_a_part_moves_its_features_to_another_dtype_and_keeps_its_labels() -> None:

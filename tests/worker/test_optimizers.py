@@ -55,7 +55,8 @@ def train(optimizer: torch.optim.Optimizer, held: Sequence[nn.Parameter], steps:
 @pytest.mark.parametrize("asked", [*({"kind": kind} for kind in OPTIMIZERS if kind != "muon"), *OTHERS])
 def test_every_optimiser_is_torchs_plain_loop_with_the_specs_parameters(asked: dict[str, Any]) -> None:
     spec, ours, theirs = SPECS.validate_python(asked), weights(), weights()
-    named = {"lr" if name == "learning_rate" else name: value for name, value in spec if name != "kind"}
+    own = {name: value for name, value in spec if name not in {"kind", "schedule"}}
+    named = {"lr" if name == "learning_rate" else name: value for name, value in own.items()}
     plain: Callable[..., torch.optim.Optimizer] = CLASSES[spec.kind]
     train(build_optimizer(spec, ours, ours[:1]), ours, range(8))
     train(plain(theirs, foreach=False, **named), theirs, range(8))
@@ -66,7 +67,7 @@ def test_every_optimiser_is_torchs_plain_loop_with_the_specs_parameters(asked: d
 def test_parameters_have_torchs_names_and_defaults(kind: str) -> None:
     torchs = inspect.signature(CLASSES[kind].__init__).parameters
     for name, field in OPTIMIZERS[kind].model_fields.items():
-        if name in {"kind", "adamw_learning_rate"} or (kind, name) == ("sgd", "learning_rate"):
+        if name in {"kind", "schedule", "adamw_learning_rate"} or (kind, name) == ("sgd", "learning_rate"):
             continue
         assert field.default == torchs["lr" if name == "learning_rate" else name].default, name
 

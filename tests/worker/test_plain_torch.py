@@ -1,12 +1,16 @@
 """Runs through the engine beside the same training as a slow loop of plain torch, in float64."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from models.plan import expand
 from tests.worker.plain_torch import perceptron, start_as, train_by_engine, train_plainly
-from tests.worker.trials import plan_of
+from tests.worker.trials import plan_of, spec_of_kind, trainer_of
 from worker.datasets import load
+from worker.objective import Objective
 
 SGD = {"kind": "sgd", "learning_rate": 0.1}
 
@@ -51,3 +55,126 @@ def test_standardised_targets_train_as_torch_trains_them_and_r2_is_that_of_the_t
     known = raw.test.y.double()
     r2 = 1.0 - float((said - known).square().mean() / (known - known.mean(0)).square().mean())
     assert result.test_metric == pytest.approx(r2, rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weights", [None, "balanced", [1.0, 5.0, 0.2, 1.0, 1.0, 3.0, 1.0, 0.5, 1.0, 1.0]])
+def test_weighted_classes_and_smoothed_labels_train_as_torch_trains_them(
+    weights: list[float] | str | None, smoothing: float
+) -> None:
+    """With the loss of torch less the least that smoothed labels allow, which is a constant of each batch."""
+    plan = plan_of(optimizer=SGD, steps=8, class_weights=weights, label_smoothing=smoothing)
+    data = load(plan.dataset, 0)
+    counts = torch.bincount(data.train.y).double()
+    w = counts.sum() / (10 * counts) if weights == "balanced" else torch.tensor(weights or [1.0] * 10).double()
+    theirs = nn.CrossEntropyLoss(weight=w, label_smoothing=smoothing)
+
+    def loss(outputs: Tensor, y: Tensor) -> Tensor:
+        smoothed = (1 - smoothing) * nn.functional.one_hot(y, 10).double() + smoothing / 10
+        shares = smoothed * w
+        least = -torch.special.xlogy(shares, shares / shares.sum(dim=1, keepdim=True)).sum() / w[y].sum()
+        above: Tensor = theirs(outputs, y) - least
+        return above
+
+    model = start_as(perceptron(plan, nn.ReLU()), plan)
+    expected = train_plainly(model, plan, loss, torch.optim.SGD(model.parameters(), lr=0.1))
+    losses, result = train_by_engine(plan)
+    assert losses == pytest.approx(expected, rel=1e-9)
+    outputs = model(data.test.x.double())
+    assert result.test_loss == pytest.approx(loss(outputs, data.test.y).item(), rel=1e-9)
+    assert result.test_metric == pytest.approx(float((outputs.argmax(dim=1) == data.test.y).double().mean()))
+
+
+def test_a_part_that_is_evaluated_in_stretches_has_the_loss_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches differ in the weights of their labels, and the mean is over weights."""
+    whole = train_by_engine(plan_of(steps=1, class_weights="balanced", label_smoothing=0.1))[1].test_loss
+    monkeypatch.setattr("worker.engine.EVALUATED_AT_ONCE", 50)
+    again = train_by_engine(plan_of(steps=1, class_weights="balanced", label_smoothing=0.1))[1].test_loss
+    assert again == pytest.approx(whole, rel=1e-12)
+
+
+def test_balanced_accuracy_is_the_mean_over_the_classes_that_occur() -> None:
+    plan = plan_of(optimizer=SGD, steps=60, metric="balanced_accuracy", class_weights="balanced")
+    _, result = train_by_engine(plan)
+    model = perceptron(plan, nn.ReLU())
+    trainer = trainer_of(plan, dtype=torch.float64, record=False)
+    for step in range(plan.steps):
+        trainer.step(step)
+    with torch.no_grad():
+        for its, other in zip(model.parameters(), trainer.model.parameters(), strict=True):
+            its.copy_(other)
+    part = load(plan.dataset, 0).test
+    said, y = model(part.x.double()).argmax(dim=1).tolist(), part.y.tolist()
+    shares = [
+        sum(one == label for one, other in zip(said, y, strict=True) if other == label) / y.count(label)
+        for label in set(y)
+    ]
+    assert result.test_metric == pytest.approx(sum(shares) / len(shares))
+    assert result.majority_share is None
+    assert 0.1 < result.test_metric < 1.0
+
+
+def test_a_class_that_does_not_occur_takes_no_part_in_balanced_accuracy() -> None:
+    plan = plan_of(metric="balanced_accuracy")
+    data = load(plan.dataset, 0)
+    objective = Objective(plan, data, torch.device("cpu"))
+    outputs = nn.functional.one_hot(torch.tensor([0, 0, 1, 5]), 10).double()
+    tally = objective.tally(outputs, torch.tensor([0, 1, 1, 1])) + objective.tally(outputs, torch.tensor([0, 0, 1, 1]))
+    assert objective.metric(tally, data.test) == pytest.approx((3 / 3 + 2 / 5) / 2)
+
+
+@pytest.mark.parametrize(("loss", "theirs"), [("mae", nn.L1Loss()), ("huber", nn.HuberLoss())])
+def test_losses_of_values_train_as_torch_trains_them(loss: str, theirs: nn.Module) -> None:
+    teacher = {"kind": "teacher_student", "cases": 80, "outputs": 2, "singular_values": [4.0, 1.0]}
+    plan = plan_of(dataset=teacher, optimizer=SGD, steps=10, loss=loss)
+    data = load(plan.dataset, 0)
+    model = start_as(perceptron(plan, nn.ReLU()), plan)
+    expected = train_plainly(model, plan, theirs, torch.optim.SGD(model.parameters(), lr=0.1))
+    losses, result = train_by_engine(plan)
+    assert losses == pytest.approx(expected, rel=1e-9)
+    outputs, y = model(data.test.x.double()).detach(), data.test.y.double()
+    assert result.test_loss == pytest.approx(theirs(outputs, y).item(), rel=1e-9)
+    r2 = 1.0 - float((outputs - y).square().mean() / (y - y.mean(0)).square().mean())
+    assert result.test_metric == pytest.approx(r2, rel=1e-6)
+
+
+def test_binary_cross_entropy_of_one_hot_labels_trains_as_torch_trains_it() -> None:
+    plan = plan_of(optimizer=SGD, steps=10, loss="binary_cross_entropy")
+    theirs = nn.BCEWithLogitsLoss()
+
+    def loss(outputs: Tensor, y: Tensor) -> Tensor:
+        value: Tensor = theirs(outputs, nn.functional.one_hot(y, 10).double())
+        return value
+
+    model = start_as(perceptron(plan, nn.ReLU()), plan)
+    expected = train_plainly(model, plan, loss, torch.optim.SGD(model.parameters(), lr=0.1))
+    losses, result = train_by_engine(plan)
+    assert losses == pytest.approx(expected, rel=1e-9)
+    part = load(plan.dataset, 0).test
+    assert result.test_loss == pytest.approx(loss(model(part.x.double()), part.y).item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_batch_norm_behind_the_activation_trains_as_torch_trains_it(listed: bool) -> None:  # noqa: FBT001
+    network: dict[str, Any] = {"kind": "mlp", "hidden": [12, 9]}
+    if listed:
+        layers: list[dict[str, Any]] = [{"kind": "flatten"}]
+        for units in (12, 9):
+            layers += [{"kind": "linear", "units": units}, {"kind": "activation", "function": "relu"}]
+        network = {"kind": "sequential", "layers": layers}
+    after = {"kind": "batch_norm", "position": "after"}
+    asked = {"remedies": [after], "optimizer": SGD, "steps": 12, "batch_size": 20}
+    plan = expand(spec_of_kind({"network": network, **asked}))[1].plan
+    model = nn.Sequential(
+        nn.Flatten(),
+        *(nn.Linear(64, 12), nn.ReLU(), nn.BatchNorm1d(12)),
+        *(nn.Linear(12, 9), nn.ReLU(), nn.BatchNorm1d(9)),
+        nn.Linear(9, 10),
+    ).double()
+    start_as(model, plan)
+    expected = train_plainly(model, plan, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.1))
+    losses, result = train_by_engine(plan)
+    assert losses == pytest.approx(expected, rel=1e-8)
+    model.eval()
+    part = load(plan.dataset, 0).test
+    assert result.test_loss == pytest.approx(nn.CrossEntropyLoss()(model(part.x.double()), part.y).item(), rel=1e-6)

@@ -29,6 +29,7 @@ MLP, TRANSFORMER = TREATABLE["mlp"], TREATABLE["transformer"]
 LSTM: Json = {"kind": "rnn", "cell": "lstm", "width": 6}
 SO_ALREADY, NEVER_TRAINED = "the network is so already", "it acts in training, and there is none"
 XAVIER = {"kind": "xavier_normal"}
+COSINE = {"kind": "sgd", "learning_rate": 0.1, "schedule": {"kind": "cosine"}}
 IRNN = {"recurrent_init": {"kind": "identity"}, "input_init": {"kind": "normal", "std": 0.001}}
 
 
@@ -68,6 +69,9 @@ PLAIN: list[tuple[str, tuple[Json, Json, str]]] = [
     ("standardise_targets", ({"dataset": {**TEACHER, "standardise_targets": True}}, {}, "the targets are so already")),
     ("learning_rate", ({}, {"value": 0.1}, "the optimiser is so already")),
     ("optimizer", ({}, {"optimizer": {"kind": "sgd", "learning_rate": 0.1}}, "the optimiser is so already")),
+    ("schedule", ({"optimizer": COSINE}, {}, "the optimiser is so already")),
+    ("class_weights", ({"class_weights": "balanced"}, {}, "the loss is so already")),
+    ("label_smoothing", ({"label_smoothing": 0.1}, {}, "the loss is so already")),
     ("momentum", ({"optimizer": {"kind": "sgd", "momentum": 0.9}}, {}, "the optimiser is so already")),
     *((kind, ({}, {"strength": 0.0}, "its strength is 0")) for kind in ("l2", "weight_decay", "orthogonal_penalty")),
     ("ema_clip", ({}, {"warm_up": 3}, "it only measures in its first 3 steps, and there are 3")),

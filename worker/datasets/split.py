@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from models.specs.dataset import DatasetSpec, Target, split_sizes
+from models.specs.loss import Objective
+from worker.datasets.chance import chance_of_labels, chance_of_values
 
 Features = npt.NDArray[np.float64]
 IGNORED = -100
@@ -62,16 +64,15 @@ class TrialData:
     target_scale: Tensor | None = None
     """(outputs,) float64: what standardised values are multiplied by to be in the unit that they came in."""
 
-    def chance_level(self, loss: str) -> float:
-        """The training loss of one who knows the labels' frequencies only: their entropy, or the MSE of their mean."""
+    def chance_level(self, objective: Objective) -> float:
+        """The training loss of one who knows the distribution of the targets only; see ``chance.py``."""
         if self.target == "value":
-            y = self.train.y.double()
-            return float((y - y.mean(0)).square().mean())
-        share = torch.bincount(self.train.y[self.train.y != IGNORED], minlength=self.classes).double()
-        share /= share.sum()
-        if loss == "mse":
-            return float((share * (1.0 - share)).mean())
-        return float(torch.special.entr(share).sum())
+            return chance_of_values(self.train.y, objective)
+        return chance_of_labels(self.label_counts(), objective)
+
+    def label_counts(self) -> Tensor:
+        """(classes,) float64: of the training cases."""
+        return torch.bincount(self.train.y[self.train.y != IGNORED], minlength=self.classes).double()
 
     def majority_share(self) -> float | None:
         """The accuracy on the test part of always saying the commonest training label. None where cases have no label

@@ -55,7 +55,7 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     beside = [versus(arm, first, tested, came) for arm, tested, came in zip(arms, tests, progress, strict=True)]
     against = [None, *beside]
     parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
-    metric, causes = metric_of(trial.spec), causes_of(first, arms, beside)
+    metric, causes = trial.spec.metric, causes_of(first, arms, beside)
     said = [baseline_sentence(parts[0], parts[1:], metric), *(variant_sentence(part, metric) for part in parts[1:])]
     parts = [part.model_copy(update={"sentence": text}) for part, text in zip(parts, said, strict=True)]
     return Comparison(
@@ -72,9 +72,15 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
 def _must_have_the_same_data(trials: Sequence[Trial]) -> None:
     first = trials[0].spec
     for other in trials[1:]:
-        if (other.spec.dataset, other.spec.loss) != (first.dataset, first.loss):
-            message = f"its data or its loss are not those of {trials[0].experiment_id}: figures do not compare"
+        if _of_data(other.spec) != _of_data(first):
+            message = (
+                f"its data, its loss or its metric are not those of {trials[0].experiment_id}: figures do not compare"
+            )
             raise SpecError(Problem("experiment_ids", other.experiment_id, message, "experiments on the same data"))
+
+
+def _of_data(spec: ExperimentSpec) -> tuple[object, ...]:
+    return spec.dataset, spec.objective, spec.metric
 
 
 def _factorial(trial: Trial) -> Factorial | None:
@@ -82,12 +88,7 @@ def _factorial(trial: Trial) -> Factorial | None:
     if spec.design != "full_factorial" or spec.variants is not None or not spec.remedies:
         return None
     ended = {arm.variant.name: arm.ended for arm in trial.arms()}
-    return analyse(spec.remedies, trial.variants, ended, metric_of(spec))
-
-
-def metric_of(spec: ExperimentSpec) -> str:
-    """Of the test part: the share of right labels, or R² = 1 − squared error / variance where the target is a value."""
-    return "r2" if spec.dataset.facts.target == "value" else "accuracy"
+    return analyse(spec.remedies, trial.variants, ended, spec.metric)
 
 
 def _variant(arm: Arm, baseline: Runs, against: VersusBaseline | None) -> VariantComparison:
@@ -102,7 +103,7 @@ def _variant(arm: Arm, baseline: Runs, against: VersusBaseline | None) -> Varian
         tuned=None if arm.learning_rate is None else {"learning_rate": arm.learning_rate},
         tuning=tuning_of(arm.tried, arm.learning_rate) if arm.tried else None,
         verdict=arm.verdict,
-        outcomes=outcomes_of(arm.ended, metric_of(arm.variant.plan.experiment)),
+        outcomes=outcomes_of(arm.ended, arm.variant.plan.experiment.metric),
         gradient=_gradient(variant, arm.ended),
         cost=_cost(arm, baseline),
         versus_baseline=against,

@@ -13,7 +13,11 @@ from models.analysis.statistics.effects import clopper_pearson
 from models.analysis.statistics.modes import two_groups
 from models.analysis.statistics.over_seeds import over_seeds
 
-RANGES: Final[Mapping[str, tuple[float, float]]] = {"accuracy": (0.0, 1.0), "r2": (-math.inf, 1.0)}
+RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "accuracy": (0.0, 1.0),
+    "balanced_accuracy": (0.0, 1.0),
+    "r2": (-math.inf, 1.0),
+}
 """Where each metric, and so its mean, can lie."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradient_clinic.activations import Activation
 from gradient_clinic.quadrature import HOMOGENEOUS
-from models.plan.tree import NetworkPlan, Residual, walk
+from models.plan.tree import NetworkPlan, Normalise, Residual, walk
 
 _NODE, _WEIGHT = np.polynomial.hermite_e.hermegauss(48)
 _WEIGHT = _WEIGHT / _WEIGHT.sum()
@@ -36,7 +36,7 @@ def correlations(network: NetworkPlan, *, dropout: float | None = None) -> Corre
     """At h of variance 1, biases aside; with another ``dropout`` in the layers that have one, where it is given. None
     where a norm, a skip or a recurrence makes another map of it.
     """
-    if network.recurrent or any(isinstance(node, Residual) for node in walk(network.body)):
+    if network.recurrent or any(isinstance(node, Residual | Normalise) for node in walk(network.body)):
         return None
     one, two = 1.0, 0.0
     for layer in network.hidden:

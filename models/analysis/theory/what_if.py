@@ -2,7 +2,7 @@
 
 from models.analysis.theory.prediction import worst_gain
 from models.plan import Plan, plan_network_on
-from models.plan.rewrites import Draft, rewrite
+from models.plan.rewrites import draft_of, rewrite
 from models.specs.base import SpecError
 from models.specs.remedy import RemedySpec
 
@@ -12,7 +12,7 @@ def gain_with(plan: Plan, remedy: RemedySpec) -> float | None:
     cannot be.
     """
     experiment = plan.experiment
-    draft = Draft(experiment.network, experiment.dataset, experiment.optimizer)
+    draft = draft_of(experiment)
     try:
         for one in (*plan.remedies, remedy):
             draft = rewrite(draft, one, "remedies")

@@ -21,7 +21,7 @@ from models.specs.structural_remedies import (
     StandardiseRemedy,
     StandardiseTargetsRemedy,
 )
-from models.specs.training_remedies import ClipNormRemedy, LearningRateRemedy, WarmUpRemedy
+from models.specs.training_remedies import ClassWeightsRemedy, ClipNormRemedy, LearningRateRemedy, WarmUpRemedy
 
 LARGEST_VARIANCE: Final = 10.0
 """A critical σw² above (a sigmoid's is 103) drives φ into its flat ends: no initialisation to recommend."""
@@ -124,6 +124,12 @@ def _post_norm(plan: Plan, _: Case) -> Iterator[Answer]:
     yield rate_of(plan, LOWER_RATE, "gradients near the output are too large for this one at the start")
 
 
+def _classes(plan: Plan, _: Case) -> Iterator[Answer]:
+    if plan.objective.class_weights is None:
+        why = "each class counts alike in the loss; look at a metric that does so too"
+        yield answer(ClassWeightsRemedy(kind="class_weights"), why)
+
+
 ANSWERS: Final[Mapping[Cause, Callable[[Plan, Case], Iterator[Answer]]]] = {
     "symmetric_weights": _symmetric,
     "input_scale": _inputs,
@@ -133,4 +139,5 @@ ANSWERS: Final[Mapping[Cause, Callable[[Plan, Case], Iterator[Answer]]]] = {
     "missing_norm": _norm,
     "post_norm_at_depth": _post_norm,
     "numeric_range": _inputs,
+    "class_imbalance": _classes,
 }

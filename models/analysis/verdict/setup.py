@@ -35,9 +35,16 @@ def setup_of(plan: Plan) -> Setup:
         alike=at_depth.of_two if at_depth is not None and not noisy else None,
         bare_stream=_has_bare_stream(network),
         post_norm_blocks=_post_norm_blocks(network),
-        warm_up=sum(remedy.steps for remedy in plan.run_time if remedy.kind == "warm_up"),
-        values=plan.dataset.facts.target == "value",
+        warm_up=_warm_up(plan),
+        values=plan.dataset.facts.target == "value" and plan.objective.loss == "mse",
     )
+
+
+def _warm_up(plan: Plan) -> int:
+    """Steps over which the rate rises, by a remedy or by the optimiser's own schedule."""
+    schedules = [plan.optimizer.schedule, *(its.schedule for its in plan.run_time if its.kind == "schedule")]
+    own = [schedule.warm_up for schedule in schedules if schedule is not None]
+    return max([*own, *(its.steps for its in plan.run_time if its.kind == "warm_up")], default=0)
 
 
 def _starts_equal(layer: LayerPlan) -> bool:

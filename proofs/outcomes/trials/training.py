@@ -1,7 +1,16 @@
 """A trial where it helps and one where it fails, for every remedy that changes how a network is trained."""
 
 from proofs.outcomes.trials.base import Trial
-from proofs.outcomes.trials.bodies import Json, deep_sigmoid, exploding, few_cases, mlp, shallow, transformer
+from proofs.outcomes.trials.bodies import (
+    Json,
+    deep_sigmoid,
+    exploding,
+    few_cases,
+    few_of_one_class,
+    mlp,
+    shallow,
+    transformer,
+)
 
 HOT = {"kind": "sgd", "learning_rate": 1.0, "momentum": 0.9}
 COLD = {"kind": "sgd", "learning_rate": 0.002}
@@ -137,6 +146,60 @@ TRAINING: dict[str, tuple[Trial, Trial]] = {
             mlp({"kind": "momentum"}, 6, "relu", "kaiming_normal", optimizer={"kind": "sgd", "learning_rate": 0.3}),
             "fails",
             "ten steps in one",
+        ),
+    ),
+    "schedule": (
+        Trial(
+            "Adam at 0.05",
+            mlp(
+                {"kind": "schedule"},
+                4,
+                "relu",
+                "kaiming_normal",
+                optimizer={"kind": "adam", "learning_rate": 0.05},
+                batch_size=16,
+            ),
+            "helps",
+            "the last steps are short enough to settle",
+        ),
+        Trial("20 sigmoid layers", deep_sigmoid({"kind": "schedule"}), "fails", "smaller steps on a vanished gradient"),
+    ),
+    "label_smoothing": (
+        Trial(
+            "few cases at a high rate",
+            mlp(
+                {"kind": "label_smoothing"},
+                4,
+                "relu",
+                "kaiming_normal",
+                network={"width": 128},
+                dataset={"kind": "digits", "test_fraction": 0.95},
+                optimizer=HOT | {"learning_rate": 0.1},
+                batch_size=16,
+                epochs=40,
+            ),
+            "helps",
+            "logits stay bounded, and no step throws them away",
+        ),
+        Trial(
+            "few cases, large weights",
+            few_cases({"kind": "label_smoothing", "value": 0.3}),
+            "fails",
+            "to have logits of one size the large weights must all be learned anew",
+        ),
+    ),
+    "class_weights": (
+        Trial(
+            "one class in five, each class counts",
+            few_of_one_class({"kind": "class_weights"}),
+            "helps",
+            "the rare label weighs as much as the common one",
+        ),
+        Trial(
+            "one class in five, each case counts",
+            few_of_one_class({"kind": "class_weights"}, metric="accuracy"),
+            "fails",
+            "the common label is said less often",
         ),
     ),
     "mixed_precision": (

@@ -90,6 +90,16 @@ def test_the_page_says_which_loss_counts_as_learned(client: TestClient, database
     assert "at most half of chance, here 1.15; beside" in client.get(address).text
 
 
+def test_where_variants_have_losses_of_their_own_no_single_one_counts_as_learned(
+    client: TestClient, database: Database
+) -> None:
+    experiment = made.submit(client, seeds=[0], remedies=[{"kind": "label_smoothing"}])
+    made.train_all(database, experiment)
+    with database.begin() as session:
+        session.execute(update(Run).values(chance_level=2.302))
+    assert "at most half of chance; beside" in client.get(f"/v1/experiments/{experiment['id']}/report").text
+
+
 def test_layers_inside_branches_are_counted_apart(client: TestClient, database: Database) -> None:
     network = {"kind": "residual_mlp", "blocks": 3, "width": 8}
     experiment = made.submit(client, network=network, seeds=[0])

@@ -320,6 +320,14 @@ def test_a_norm_behind_the_activation_takes_its_mean_away() -> None:
     assert answer.gain_per_layer == pytest.approx(math.sqrt(math.pi / (math.pi - 1.0)), rel=1e-4)
 
 
+def test_batch_norm_behind_the_activation_is_followed_as_such_a_list_is() -> None:
+    """In the limit of large batches as before it: Var φ = (π − 1)/2π of E φ'² = 1/2."""
+    after = {"kind": "batch_norm", "position": "after"}
+    spec = {"kind": "mlp", "hidden": [64] * 6, "init": {"kind": "lecun_normal"}, "normalization": after}
+    answer = prediction(spec, batch_size=100_000)
+    assert answer.gain_per_layer == pytest.approx(math.sqrt(math.pi / (math.pi - 1.0)), rel=1e-3)
+
+
 # --- what is read -----------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """From spec to plan: names of variants, what contradicts, what cannot be, what layers a network has."""
 
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,9 +15,11 @@ from models.plan.tree import Activate, Dropout, Normalise, Residual, walk
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
 from models.specs.init import INITS, NormalInit, OrthogonalInit
+from models.specs.loss import Objective
 from models.specs.networks import NETWORKS
 from models.specs.optimizer import RmspropSpec, SgdSpec
 from models.specs.remedy import REMEDIES
+from models.specs.schedule import CosineSchedule, StepSchedule
 from tests.networks import REQUIRED, TREATABLE
 
 N = TypeVar("N")
@@ -308,6 +311,12 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], Sees, object]] = [
     ("standardise_targets", MLP, {}, lambda p: p.dataset.standardise_targets, True),
     ("learning_rate", MLP, {}, lambda p: p.optimizer, SgdSpec(kind="sgd", learning_rate=0.5)),
     ("optimizer", MLP, {}, lambda p: p.optimizer, RmspropSpec(kind="rmsprop")),
+    ("schedule", MLP, {}, lambda p: p.optimizer.schedule, CosineSchedule(kind="cosine")),
+    ("schedule", MLP, {"schedule": {"kind": "step", "every": 3}}, lambda p: (p.optimizer.schedule, p.conditions),
+     (StepSchedule(kind="step", every=3), "sgd 0.1 step, batch 128, 110 steps")),
+    ("class_weights", MLP, {}, lambda p: p.objective, Objective("cross_entropy", "balanced")),
+    ("class_weights", MLP, {"weights": [1.0] * 9 + [2.0]}, lambda p: p.objective.class_weights, (*[1.0] * 9, 2.0)),
+    ("label_smoothing", MLP, {"value": 0.2}, lambda p: p.objective, Objective("cross_entropy", None, 0.2)),
     ("momentum", MLP, {}, lambda p: p.optimizer, SgdSpec(kind="sgd", learning_rate=0.1, momentum=0.9)),
 ]  # fmt: skip
 
@@ -338,12 +347,13 @@ def test_a_remedy_changes_its_own_part_of_the_plan_alone(remedy: str) -> None:
     for kind in kinds:
         baseline, variant = treated(remedy, ALL[kind])
         differing = {
-            name for name in ("network", "dataset", "optimizer", "run_time")
+            name for name in ("network", "dataset", "optimizer", "objective", "run_time")
             if getattr(baseline, name) != getattr(variant, name)
         }  # fmt: skip
         expected = (
             {"dataset"} if remedy in {"standardise", "standardise_targets"} else {"network"} if remedy in STRUCTURAL
-            else {"optimizer"} if remedy in {"learning_rate", "optimizer", "momentum"} else {"run_time"}
+            else {"optimizer"} if remedy in {"learning_rate", "optimizer", "momentum", "schedule"}
+            else {"objective"} if remedy in {"class_weights", "label_smoothing"} else {"run_time"}
         )  # fmt: skip
         assert differing <= expected, kind
         assert differing == expected or (remedy, kind) in WITHOUT_EFFECT, kind
@@ -376,6 +386,21 @@ def test_momentum_is_refused_where_the_optimiser_has_its_own() -> None:
     assert said.startswith("remedies: ")
     assert "sgd" in said
     assert "adam" in said
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_another_optimiser_keeps_the_schedule_whichever_remedy_comes_first(order: int) -> None:
+    remedies = [{"kind": "schedule"}, REQUIRED["optimizer"] | {"kind": "optimizer"}][::order]
+    plan = expand(spec(remedies=remedies, design="leave_one_out"))[1].plan
+    assert plan.optimizer == RmspropSpec(kind="rmsprop", schedule=CosineSchedule(kind="cosine"))
+
+
+def test_a_warm_up_as_long_as_the_run_is_refused_and_one_of_an_untrained_network_is_not() -> None:
+    warm = {"kind": "schedule", "schedule": {"kind": "cosine", "warm_up": 5}}
+    said = problem(remedies=[warm], epochs=None, steps=5)
+    assert said == "remedies: a warm-up of 5 steps is as long as the run, which has 5"
+    expand(spec(remedies=[warm], epochs=None, steps=6))
+    expand(spec(remedies=[warm], epochs=None, steps=0))
 
 
 def test_a_forget_bias_is_refused_where_there_is_no_gate_with_the_reason() -> None:
@@ -453,6 +478,70 @@ def test_a_list_that_does_not_fit_is_refused_at_the_layer_with_its_shape(
 def test_a_group_of_one_unit_has_nothing_to_be_normalised_by() -> None:
     network = {"kind": "mlp", "hidden": [8], "normalization": {"kind": "group_norm", "groups": 8}}
     assert "a single number has no variance" in problem(network=network)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"loss": "mse", "class_weights": "balanced"}, "class_weights: it is for cross_entropy, and the loss is mse"),
+        ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing: it is for cross_entropy, and the loss is mse"),
+        ({"class_weights": [1.0, 2.0]}, "there are 2 weights, and 10 classes; let it be balanced, or 10 weights"),
+        ({"dataset": {"kind": "adding"}, "network": {"kind": "rnn", "width": 4}, "loss": "cross_entropy"},
+         "loss: the data set's target is a value; let it be left out, or mse or mae or huber"),
+        ({"loss": "huber"}, "let it be left out, or cross_entropy or mse or binary_cross_entropy"),
+        ({"dataset": {"kind": "adding"}, "network": {"kind": "rnn", "width": 4}, "loss": "binary_cross_entropy"},
+         "loss: the data set's target is a value"),
+        ({"dataset": {"kind": "copy_memory"}, "network": {"kind": "rnn", "width": 4}, "loss": "mse"},
+         "loss: the data set's target is a class per step; let it be left out, or cross_entropy"),
+        ({"metric": "r2"}, "metric: the data set's target is a class; let it be left out, or accuracy or balanced_ac"),
+        ({"class_weights": [0.0] * 10}, "greater than 0"),
+        ({"class_weights": "equal"}, "balanced"),
+        ({"label_smoothing": 1.0}, "less than 1"),
+    ],
+)  # fmt: skip
+def test_a_loss_that_cannot_be_is_refused_with_what_can(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        spec(**changes)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "changes", "said"),
+    [
+        ({"kind": "class_weights"}, {"loss": "mse"}, "remedies: class_weights: it is for cross_entropy"),
+        ({"kind": "label_smoothing"}, {"loss": "mse"}, "remedies: label_smoothing: it is for cross_entropy"),
+        ({"kind": "class_weights", "weights": [1.0] * 3}, {}, "remedies: class_weights: there are 3 weights"),
+    ],
+)
+def test_a_remedy_of_a_loss_that_cannot_be_is_refused_where_the_remedy_is(
+    remedy: dict[str, Any], changes: dict[str, Any], said: str
+) -> None:
+    assert problem(remedies=[remedy], **changes).startswith(said)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "residual_mlp", "cnn", "residual_cnn", "sequential"])
+def test_a_norm_may_stand_behind_every_activation_and_dropout_behind_it(kind: str) -> None:
+    network = {**TREATABLE[kind], "dropout": 0.2}
+    _, variant = treated("batch_norm", network, position="after")
+    flat = list(walk(variant.network.body))
+    found = [type(two) for one, two in itertools.pairwise(flat) if isinstance(one, Activate)]
+    assert found
+    assert set(found) == {Normalise}
+    dropped = [type(three) for one, three in zip(flat, flat[2:], strict=False) if isinstance(one, Activate)]
+    assert set(dropped) == {Dropout}
+    assert {layer.normalization for layer in variant.layers} == {None}
+    assert variant.network.parameters == treated("batch_norm", network)[1].network.parameters
+    assert "more than one case in every batch" in problem(network=network, remedies=[AFTER], batch_size=1)
+
+
+def test_a_norm_behind_an_activation_is_refused_where_it_cannot_be() -> None:
+    selu = {"kind": "mlp", "hidden": [8], "activation": "selu", "dropout": 0.1, "alpha_dropout": True}
+    assert "alpha dropout keeps" in problem(network={**selu, "normalization": AFTER})
+    expand(spec(network={**selu, "dropout": 0.0, "normalization": AFTER}))
+    items = [{"kind": "flatten"}, {"kind": "linear", "units": 4}, AFTER, {"kind": "activation", "function": "relu"}]
+    assert "stands where it is written" in problem(network={"kind": "sequential", "layers": items})
+
+
+AFTER = {"kind": "batch_norm", "position": "after"}
 
 
 @pytest.mark.parametrize("rule", ["weight_norm", "spectral_norm"])

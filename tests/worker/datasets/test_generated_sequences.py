@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.specs.dataset import AddingSpec, CopyMemorySpec, TemporalOrderSpec
+from models.specs.loss import Objective
 from worker.datasets import adding, copy_memory, load, temporal_order
 
 
@@ -37,7 +38,7 @@ def test_always_saying_one_has_an_error_of_a_sixth() -> None:
 def test_adding_serves_1500_fresh_batches_of_64() -> None:
     spec = AddingSpec()
     assert round(spec.facts.cases * 0.8) == 1500 * 64
-    assert load(AddingSpec(cases=40_000), 0).chance_level("mse") == pytest.approx(1 / 6, rel=0.02)
+    assert load(AddingSpec(cases=40_000), 0).chance_level(Objective("mse")) == pytest.approx(1 / 6, rel=0.02)
 
 
 @pytest.mark.parametrize("delay", [1, 2, 30])
