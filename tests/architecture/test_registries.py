@@ -1,9 +1,12 @@
 """Kinds are complete: what one table names, the others know; no remedy is without text, effect and trials."""
 
+import importlib
+import pkgutil
+
 import pytest
 
 from gradient_clinic.activations import SHAPES
-from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses
+from gradient_clinic.verdict import facts
 from gradient_clinic.verdict.facts.fact import Fact
 from gradient_clinic.verdict.facts.registry import BESIDE, FACTS, OF_CAUSES, RESTS_ON
 from models.plan import REWRITES
@@ -64,7 +67,8 @@ def test_networks_data_and_activations_are_known_on_both_sides() -> None:
 
 
 def test_every_fact_is_told_in_one_place_and_has_a_name_of_its_own() -> None:
-    made = [its for module in (of_gains, of_layers, of_losses) for its in vars(module).values()]
+    names = [module.name for module in pkgutil.iter_modules(facts.__path__, f"{facts.__name__}.")]
+    made = [its for name in names for its in vars(importlib.import_module(name)).values()]
     listed = (*RESTS_ON, *OF_CAUSES, *BESIDE)
     assert {fact for fact in made if isinstance(fact, Fact)} == set(listed)
     # G at the start and at the end are one statistic at two times.
