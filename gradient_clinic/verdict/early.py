@@ -1,7 +1,7 @@
 """An early reading of a run that still goes on: does its trace so far foretell that it will not train?
 
 It reads the stored records 0 … t and nothing else: no theory, no later step. The verdict of a run that has ended is
-``verdict.py``'s, by its training outcome. Losses are in units of the chance level. On which networks the thresholds
+``judge.py``'s, by its training outcome. Losses are in units of the chance level. On which networks the thresholds
 were chosen, and what they are worth on others, ``make bench-science`` tells.
 """
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.fact import START, Fact, Reading, above, below
-from gradient_clinic.verdict.facts.of_layers import FLAT_SLOPE
+from gradient_clinic.verdict.facts.of_layers import CORRELATION, FLAT_SLOPE
 from gradient_clinic.verdict.shapes import Evidence
 from gradient_clinic.verdict.wording import layers_words, number
 
@@ -20,8 +20,6 @@ LARGE_WEIGHTS: Final = 2.0
 LEAST_APART: Final = 0.02
 """Correlation. Of 36 networks of ReLU, SELU and tanh with 2 to 16 layers on digits, all 25 above 0.02 learn (test
 accuracy 0.67 to 0.97 in 6 epochs of Adam) and none of the 11 below 0.007 does (0.08 to 0.54)."""
-ALIKE: Final = 0.97
-"""Correlation of two cases from which a plain network is taken to be too deep; see ``collapse.py``."""
 MANY_BLOCKS: Final = 6
 """From here on post-norm transformers are trained with warm-up (Xiong et al. 2020 use 6 + 6)."""
 
@@ -104,7 +102,9 @@ TOLD_APART: Final = Fact("activation_rms", "correlation_left_by_dropout", _told_
 
 def _alike(case: Case) -> Reading | None:
     left = case.setup.alike
-    return above(left, ALIKE, case.measured.hidden[-1:], START) if left is not None and left > ALIKE else None
+    return (
+        above(left, CORRELATION, case.measured.hidden[-1:], START) if left is not None and left > CORRELATION else None
+    )
 
 
 def _alike_words(item: Evidence) -> str:
