@@ -80,7 +80,7 @@ def _columns(metric: str) -> list[Column]:
         Column(metric, _metric, weight=6),
         Column(RATE, lambda v: _figure(_rate(v), "g"), weight=5),
         Column("repaired\nlayers", _repaired, weight=3),
-        Column("step\ntime", lambda v: _times(_mean(_at(v, "cost", "step_time_ratio"))), weight=2),
+        Column("step\ntime", lambda v: _figure(_mean(_at(v, "cost", "step_time_ratio")), ".2f", "×"), weight=2),
     ]
 
 
@@ -154,12 +154,8 @@ def _estimate(estimate: Json | None, style: str) -> str:
     return "\n".join(part for part in (shown.mean, shown.ends, shown.method) if part)
 
 
-def _figure(value: float | None, style: str) -> str:
-    return NONE if value is None else format(value, style)
-
-
-def _times(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f}×"
+def _figure(value: float | None, style: str, unit: str = "") -> str:
+    return NONE if value is None else f"{value:{style}}{unit}"
 
 
 def _mean(estimate: Json | None) -> float | None:

@@ -109,7 +109,8 @@ class Workshop:
             except Exception as error:  # the task's edge: the reason must reach the run row
                 log.exception("the run failed", run=str(run_id))
                 self._close_run(claim, State.FAILED, _explained(error))
-        self._settle(claim)
+        with self.database.begin() as session:  # whoever ends an experiment's last run stores its comparison
+            comparing.store_if_ended(session, claim.lease.experiment_id)
         heap.give_back()
 
     def _train(self, claim: Claim, watch: Watch) -> None:
@@ -201,11 +202,6 @@ class Workshop:
                 runs.give_back(session, claim.lease, "handed back by a worker that was shut down")
             else:
                 runs.fail(session, claim.lease, error or {})
-
-    def _settle(self, claim: Claim) -> None:
-        """Store the comparison if that was the experiment's last run; whoever ends last does it."""
-        with self.database.begin() as session:
-            comparing.store_if_ended(session, claim.lease.experiment_id)
 
 
 def _obey(watch: Watch) -> None:

@@ -86,7 +86,9 @@ def caption(variants: Sequence[VariantComparison], metric: str) -> str:
         if (estimate := primary(variant)) is not None and (versus := variant.versus_baseline) is not None
     ]
     said = [
-        f"share that trains: {SHARES}" if what == "success_difference" else f"{metric}: {_method_of(method)}"
+        f"share that trains: {SHARES}"
+        if what == "success_difference"
+        else f"{metric}: {METRICS}, interval by {METHODS.get(method, method)}"
         for what, method in dict.fromkeys(shown)
     ]
     return "; ".join(said)
@@ -98,11 +100,7 @@ SHARES = (
 )
 
 
-def _method_of(method: str) -> str:
-    of = "mean difference over the seeds that train with and without the remedy"
-    return f"{of}, interval by {METHODS.get(method, method)}"
-
-
+METRICS = "mean difference over the seeds that train with and without the remedy"
 METHODS: dict[str, str] = {
     Method.PAIRED_T: "Student's paired t",
     Method.PAIRED_BCA: "the paired BCa bootstrap",

@@ -30,6 +30,7 @@ from models.specs.network import WeightRule
 from models.specs.normalization import NormalizationSpec
 
 ALONG_STEPS = {"sequence", "tokens"}
+_NEEDED = {"vector": "a vector", "image": "an image", "sequence": "a sequence", "tokens": "tokens"}
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ class Layout:
 
     def need(self, form: str, what: str, instead: str) -> None:
         if self.shape.form != form:
-            message = f"{what} needs {_article(form)}, and gets {self.shape}"
+            message = f"{what} needs {_NEEDED[form]}, and gets {self.shape}"
             raise self.refusal(message, instead)
 
     def refusal(self, message: str, allowed: object, value: object = None) -> SpecError:
@@ -276,7 +277,3 @@ class Layout:
 def _silent(init: InitSpec) -> bool:
     """Whether it draws zeros only."""
     return (init.kind == "normal" and init.std == 0.0) or (init.kind == "gaussian" and init.weight_variance == 0.0)
-
-
-def _article(form: str) -> str:
-    return {"vector": "a vector", "image": "an image", "sequence": "a sequence", "tokens": "tokens"}[form]
