@@ -115,7 +115,7 @@ class Rollups:
                 fold = fold.after(values)
                 parts[fold.part] = fold
         late = fold.chunks - fold.stored >= self._most_late() or (ended and fold.chunks > fold.stored)
-        due = {part: its for part, its in parts.items() if its.chunks % its.part_chunks == 0}
+        due = {part: fold for part, fold in parts.items() if fold.chunks % fold.part_chunks == 0}
         if late and fold.chunks:
             due[fold.part] = fold
         if due:
@@ -149,17 +149,17 @@ class Rollups:
         for part, fold in due.items():
             buckets = fold.buckets()
             place = self._place(part, fold, buckets)
-            shaped = [its[: -len(CURVES)].astype(np.float32) for its in buckets.arrays]
+            shaped = [values[: -len(CURVES)].astype(np.float32) for values in buckets.arrays]
             for row in range(len(SIGNALS) * self.layers):
                 signal, layer = divmod(row, self.layers)
-                yield [self.run_id, SIGNALS[signal], layer + 1, part, *place, *(its[row] for its in shaped)]
+                yield [self.run_id, SIGNALS[signal], layer + 1, part, *place, *(values[row] for values in shaped)]
 
     def _curve_rows(self, due: dict[int, Fold]) -> Iterator[Sequence[Field]]:
         for part, fold in due.items():
             buckets = fold.buckets()
             place = self._place(part, fold, buckets)
             for row, curve in enumerate(CURVES, start=len(SIGNALS) * self.layers):
-                yield [self.run_id, curve, part, *place, *(its[row] for its in buckets.arrays)]
+                yield [self.run_id, curve, part, *place, *(values[row] for values in buckets.arrays)]
 
     def _place(self, part: int, fold: Fold, buckets: Buckets) -> tuple[int, int, int, int]:
         first = part * fold.part_chunks * CHUNK_RECORDS

@@ -36,11 +36,11 @@ def answer_of(parts: Sequence[VariantComparison], metric: str, optimizer: Optimi
     verdict = baseline.verdict
     if verdict is None:
         return ("No run of the baseline has ended: there is nothing to compare with yet.",)
-    those: dict[Effect, list[VariantComparison]] = {}
+    by_effect: dict[Effect, list[VariantComparison]] = {}
     for part in others:
-        those.setdefault(effect_of(part, baseline), []).append(part)
+        by_effect.setdefault(effect_of(part, baseline), []).append(part)
     state = _state(baseline, verdict, optimizer)
-    sentences = (*state, *_helping(those.get("helps", []), metric), *_others(verdict, those))
+    sentences = (*state, *_helping(by_effect.get("helps", []), metric), *_others(verdict, by_effect))
     return tuple(f"{sentence}." for sentence in sentences)
 
 
@@ -83,8 +83,8 @@ def _where(baseline: VariantComparison, verdict: Verdict) -> str:
     """The hidden layers whose ratio to the last one starts beyond ±3 with its interval."""
     if verdict.kind not in SICK:
         return ""
-    starts = {its.layer: its.at_start for its in baseline.gradient.profile if its.at_start is not None}
-    beyond = {layer for layer, its in starts.items() if _is_beyond(its)}
+    starts = {layer.layer: layer.at_start for layer in baseline.gradient.profile if layer.at_start is not None}
+    beyond = {layer for layer, ratio in starts.items() if _is_beyond(ratio)}
     return f", at the start beyond ±{LIMIT:g} in {spans(list(starts), beyond)}" if beyond else ""
 
 
@@ -136,9 +136,9 @@ def _between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]
 
 def _named(part: VariantComparison) -> str:
     """'activation relu'."""
-    told = [remedy[TOLD[kind]] for remedy in part.remedies if (kind := str(remedy["kind"])) in TOLD]
-    values = [str(its["kind"] if isinstance(its, dict) else its) for its in told]
-    return " ".join([part.name, *(value for value in values if value not in part.name)])
+    values = [remedy[TOLD[kind]] for remedy in part.remedies if (kind := str(remedy["kind"])) in TOLD]
+    names = [str(value["kind"] if isinstance(value, dict) else value) for value in values]
+    return " ".join([part.name, *(name for name in names if name not in part.name)])
 
 
 def _rank(part: VariantComparison) -> tuple[float, float]:
@@ -151,32 +151,32 @@ def _how(part: VariantComparison, metric: str) -> str:
     assert versus is not None  # an effect is known
     if not part.outcomes.success.of:
         return "gradients healthy before training"
-    said = [f"trains in {_rate(part.outcomes.success)}"]
+    parts = [f"trains in {_rate(part.outcomes.success)}"]
     if part.outcomes.metric.mean is not None:
-        said.append(f"{metric} {estimate_words(part.outcomes.metric)}")
+        parts.append(f"{metric} {estimate_words(part.outcomes.metric)}")
     difference = versus.metric_difference
     if versus.p_holm is not None and versus.p_holm < ALPHA and difference.mean is not None:
-        said.append(f"{estimate_words(difference, signed=True)} against the baseline")
+        parts.append(f"{estimate_words(difference, signed=True)} against the baseline")
     if part.cost.step_time_ratio.mean is not None:
-        said.append(f"a step costs ×{number(part.cost.step_time_ratio.mean)}")
-    return ", ".join(said)
+        parts.append(f"a step costs ×{number(part.cost.step_time_ratio.mean)}")
+    return ", ".join(parts)
 
 
 def _rate(success: Success) -> str:
     return f"{success.count} of {success.of} runs (95 % {number(success.low)} to {number(success.high)})"
 
 
-def _others(verdict: Verdict, those: dict[Effect, list[VariantComparison]]) -> Iterator[str]:
-    if harmful := those.get("harms"):
+def _others(verdict: Verdict, by_effect: dict[Effect, list[VariantComparison]]) -> Iterator[str]:
+    if harmful := by_effect.get("harms"):
         yield f"Shown to harm: {_names(harmful)}"
-    if idle := those.get("nothing"):
+    if idle := by_effect.get("nothing"):
         yield f"Changed nothing here, traces equal to the baseline's bit for bit in every seed: {_names(idle)}"
-    if unclear := those.get("not shown"):
+    if unclear := by_effect.get("not shown"):
         yield f"Not shown to help or to harm: {', '.join(_fate(part, verdict) for part in unclear)}"
-    if unknown := those.get("not known"):
+    if unknown := by_effect.get("not known"):
         yield f"No run has ended of: {_names(unknown)}"
-    left = untested(verdict, [part for parts in those.values() for part in parts])
-    if left and "helps" not in those:
+    left = untested(verdict, [part for parts in by_effect.values() for part in parts])
+    if left and "helps" not in by_effect:
         yield f"Worth trying: {', '.join(answer.remedy for answer in left[:MOST_ANSWERS])}"
 
 
@@ -187,8 +187,8 @@ def untested(verdict: Verdict, parts: Sequence[VariantComparison]) -> tuple[Answ
 
 
 def _is_tried(answer: Answer, remedy: Mapping[str, object]) -> bool:
-    told = TOLD.get(answer.remedy)
-    return remedy["kind"] == answer.remedy and (told is None or remedy.get(told) == answer.spec.get(told))
+    field = TOLD.get(answer.remedy)
+    return remedy["kind"] == answer.remedy and (field is None or remedy.get(field) == answer.spec.get(field))
 
 
 def _fate(part: VariantComparison, baseline: Verdict) -> str:

@@ -48,13 +48,16 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     """
     trials = (trial, *others)
     _must_have_the_same_data(trials)
-    first, *arms = [arm for one in trials for arm in one.arms()]
+    first, *arms = [arm for each in trials for arm in each.arms()]
     tests = tests_of(first.ended, arms)
     against = [None, *(versus(arm, first.ended, tested) for arm, tested in zip(arms, tests, strict=True))]
-    parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
+    parts = [_variant(arm, first.ended, beside) for arm, beside in zip((first, *arms), against, strict=True)]
     metric = metric_of(trial.spec)
-    said = [baseline_sentence(parts[0], parts[1:], metric), *(variant_sentence(part, metric) for part in parts[1:])]
-    parts = [part.model_copy(update={"sentence": text}) for part, text in zip(parts, said, strict=True)]
+    sentences = [
+        baseline_sentence(parts[0], parts[1:], metric),
+        *(variant_sentence(part, metric) for part in parts[1:]),
+    ]
+    parts = [part.model_copy(update={"sentence": text}) for part, text in zip(parts, sentences, strict=True)]
     return Comparison(
         experiment_id=trial.experiment_id,
         metric=metric,
@@ -140,7 +143,7 @@ def _moment(facts: GradientFacts | None) -> GradientMoment | None:
 
 def _cost(arm: Arm, baseline: Runs) -> MeasuredCost:
     runs = arm.ended.values()
-    spent = [*(run.facts.device_seconds for run in runs), *(one.device_seconds for one in arm.tried)]
+    spent = [*(run.facts.device_seconds for run in runs), *(tried.device_seconds for tried in arm.tried)]
     return MeasuredCost(
         step_time_ratio=_step_time_ratio(arm.ended, baseline),
         parameters=arm.variant.plan.network.parameters,
