@@ -83,7 +83,7 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
 
 
 def version() -> str:
-    """Of the clinic, as the project's settings have it."""
+    """The clinic's version, as ``pyproject.toml`` gives it."""
     with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as settings:
         return str(tomllib.load(settings)["project"]["version"])
 

@@ -113,7 +113,7 @@ def _states(variant: Json) -> list[Json]:
 
 
 def _over_time(variant: Json) -> str:
-    """Of the recurrent layer whose gradient changes most on its way back."""
+    """G of the recurrent layer whose gradient changes most on its way back."""
     gains = [its["total_gain"] for its in _states(variant) if _mean(its["total_gain"]) is not None]
     return _estimate(max(gains, key=lambda gain: abs(gain["mean"]), default=None), "+.1f")
 
@@ -130,7 +130,7 @@ def _rate(variant: Json) -> float | None:
 
 
 def _metric(variant: Json) -> str:
-    """Of the runs that learned; of all in two groups where they are that."""
+    """The metric of the runs that learned; both means where the runs fall into two groups."""
     modes = _at(variant, "outcomes", "modes")
     if modes:
         return "\n".join(f"{mode['n']} near {mode['mean']:.3f}" for mode in modes)

@@ -72,7 +72,7 @@ class Workshop:
 
     @classmethod
     def open(cls, settings: Settings, *, gpu: bool) -> "Workshop":
-        """In the child, after the fork."""
+        """Call it in the child, after the fork."""
         assert settings.database_url is not None  # the Celery app has seen to it
         prepare(gpu=gpu)
         torch.set_num_threads(settings.threads_per_worker)
@@ -176,7 +176,7 @@ class Workshop:
                 raise LeaseLostError
 
     def _within_budget(self, claim: Claim, plan: Plan, data: TrialData) -> Plan:
-        """With the cadence that keeps the recording budget: measured by the first attempt, kept for later ones."""
+        """The plan with the cadence that keeps the recording budget. The first attempt measures it for all."""
         every = claim.trace_every
         if every is None:
             every = cadence(plan, data, seed=claim.seed, device=self.device)

@@ -30,7 +30,7 @@ class Watch:
     """What the training loop asks between steps, and what the heart tells it."""
 
     def __init__(self, lease: Lease, lease_s: float) -> None:
-        """Of a lease that was claimed just now."""
+        """Watch a lease that was claimed just now."""
         self.lease = lease
         self.step: int | None = None
         """So many steps are done; None before training begins."""

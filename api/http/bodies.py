@@ -55,7 +55,7 @@ class StrictRoute(APIRoute):
 
 
 class ItemsRoute(StrictRoute):
-    """Of many items in one body, each of which has an answer of its own."""
+    """For routes that take many items in one body and answer each by itself."""
 
     request_class = ItemsRequest
 
@@ -150,8 +150,8 @@ def _check_shape(value: Any) -> None:
 
 
 def check_text(value: Any) -> None:
-    """ApiError 422 at the first text that holds what is not plain, or half of a surrogate pair: JSON has both, and the
-    one cannot be shown as it is, the other not be stored.
+    """ApiError 422 at the first text that has what is not plain, or half a surrogate pair. JSON may hold both. The one
+    cannot be shown as it is, and the other cannot be stored.
     """
     left = [("", value)]
     while left:

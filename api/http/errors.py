@@ -61,7 +61,7 @@ def invalid_spec(error: ValidationError | SpecError, given: Any, instance: str) 
 
 
 def details_of(error: ApiError, instance: str) -> ProblemDetails:
-    """Of what became of one item among others."""
+    """The error of one item of a batch."""
     return _details(error.status_code, str(error.detail), instance, error.errors)
 
 

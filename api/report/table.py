@@ -78,13 +78,13 @@ def _per_layer(moment: GradientMoment | None) -> str:
 
 
 def _over_time(start: GradientMoment | None) -> str:
-    """Of the recurrent layer whose gradient changes most on its way back."""
+    """G of the recurrent layer whose gradient changes most on its way back."""
     gains = [] if start is None else [layer.total_gain for layer in start.time if layer.total_gain.mean is not None]
     return estimate(max(gains, key=lambda gain: abs(gain.mean or 0.0), default=None), "+.1f")
 
 
 def _predicted(theory: PredictedGradient) -> str:
-    """With a mark where it may be off, which says why."""
+    """The predicted gain; a mark beside it says why it may be off."""
     if theory.gain_per_layer is None:
         return "–"
     mark = f' <abbr title="{escape(" ".join(theory.caveats))}">?</abbr>' if theory.caveats else ""
@@ -98,7 +98,7 @@ def _success(success: Success) -> str:
 
 
 def _metric(outcomes: Outcomes) -> str:
-    """Of the runs that have learned; where some have not, of all of them too, dimmed."""
+    """The metric of the runs that have learned. Where some have not, that of all runs follows, dimmed."""
     every = of_all(outcomes)
     if every is None:
         return estimate(outcomes.metric, ".3f")

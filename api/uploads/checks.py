@@ -202,7 +202,7 @@ def _from_numbers(part: Announced) -> Labels:
 
 
 def _from_text(parts: Sequence[Announced]) -> tuple[Labels, list[str]]:
-    """In stretches: sorting all labels at once would take many times their size."""
+    """Works in stretches: sorting all labels at once would take many times their size."""
     stretches: list[tuple[Labels, list[str]]] = []
     names: set[str] = set()
     for part in parts:
@@ -287,7 +287,7 @@ def _with_axes(x: AnyArray, form: Form) -> AnyArray:
 
 
 def _check_finite(x: AnyArray) -> None:
-    """In stretches, so that looking costs no second array of this size."""
+    """Looks at stretches, so that it needs no second array of this size."""
     if x.dtype.kind != "f":
         return
     flat = x.reshape(-1)

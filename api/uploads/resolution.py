@@ -12,9 +12,9 @@ _SHOWN = 50
 
 
 def resolved(session: Session, caller: Caller, spec: ExperimentSpec) -> ExperimentSpec:
-    """With version and facts as they are stored, whatever the client said of them. SpecError where there is none.
+    """The spec with version and facts as they are stored, whatever the client said of them.
 
-    The version cannot be deleted before the transaction ends.
+    SpecError where there is none. The version cannot be deleted before the transaction ends.
     """
     asked = spec.dataset
     if not isinstance(asked, UploadedSpec):

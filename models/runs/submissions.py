@@ -82,7 +82,7 @@ def _arms(spec: ExperimentSpec, variants: Sequence[Variant]) -> Iterator[_Arm]:
 
 
 def existing(session: Session, experiment_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """Those of the experiments that there are."""
+    """Which of these experiments exist."""
     asked = literal(list(experiment_ids), ARRAY(Uuid))
     return set(session.execute(select(Experiment.id).where(Experiment.id == any_(asked))).scalars())
 

@@ -24,7 +24,7 @@ _NAME = re.compile(r"(?P<run>[0-9a-f-]{36})-(?P<attempt>\d+)-(?P<step>\d+)\.pt(?
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Of a file. ``draft``: it was still being written."""
+    """The name of a checkpoint's file. ``draft``: it was still being written."""
 
     run_id: uuid.UUID
     attempt: int

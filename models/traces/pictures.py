@@ -165,7 +165,7 @@ def _stored(  # noqa: PLR0913, PLR0917 -- a window of a table has these sides
 
 
 def _offsets(begin: int, size: int, records: int) -> tuple[Steps, Steps]:
-    """Of a part's buckets: the number of the first record, and how many there are."""
+    """For each bucket of a part: the number of its first record, and how many records it has."""
     starts = np.arange(0, records, size, dtype=np.int64)
     return begin + starts, np.minimum(size, records - starts)
 

@@ -66,7 +66,7 @@ class Fold:
         return max(0, self.chunks - 1) // self.part_chunks
 
     def after(self, values: Array) -> "Fold":
-        """With the next chunk, (rows, records); a part that was full is let go."""
+        """The fold after one more chunk, (rows, records). A part that was full is let go."""
         full = self.chunks % self.part_chunks == 0
         complete, running = ((), None) if full else (self.complete, self.running)
         newest = Buckets.of(values, min(self.size, CHUNK_RECORDS))
@@ -77,7 +77,7 @@ class Fold:
         return Fold(self.size, self.chunks + 1, (*complete, newest), None, self.stored)
 
     def buckets(self) -> Buckets:
-        """Those of the newest part."""
+        """The buckets of the newest part."""
         return joined([*self.complete, *([] if self.running is None else [self.running])])
 
 
