@@ -70,6 +70,7 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     add_docs(app)
+    # What is added later is asked earlier: the gate before an address is looked at, and counts before the gate.
     app.add_middleware(Addresses, routes=app)
     app.add_middleware(
         Gate,

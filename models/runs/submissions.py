@@ -57,6 +57,7 @@ def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], 
     )
     events.tell_experiment(session, experiment_id)
     events.tell_runs(session, experiment_id, run_ids)
+    # PostgreSQL sends it with the commit: who hears of the runs finds them.
     notify(session, QUEUE_CHANNEL)
     return experiment_id
 

@@ -104,6 +104,7 @@ class Rollups:
 
         They are full ones, but for the last of a run that has ``ended``.
         """
+        # A transaction that failed comes again with the same chunks: they are folded once more, from the state before.
         again = bool(chunks) and chunks[0][0] < self._now.chunks
         fold = self._before = self._before if again and chunks[0][0] >= self._before.chunks else self._now
         parts: dict[int, Fold] = {}
@@ -114,6 +115,8 @@ class Rollups:
             if number == fold.chunks:
                 fold = fold.after(values)
                 parts[fold.part] = fold
+        # A part is written when it is full. The newest one would be replaced each second, so it may lack some chunks,
+        # which readers take from the raw values; it is written where these grow too many, and at the end of the run.
         late = fold.chunks - fold.stored >= self._most_late() or (ended and fold.chunks > fold.stored)
         due = {part: fold for part, fold in parts.items() if fold.chunks % fold.part_chunks == 0}
         if late and fold.chunks:
@@ -124,7 +127,7 @@ class Rollups:
         self._now = fold
 
     def go_on(self, chunks: int, values_of: Callable[[int], Array]) -> None:
-        """Begin behind so many chunks that are stored, all full; ``values_of`` reads one, (rows, records)."""
+        """Continue after ``chunks`` full chunks that are stored. ``values_of`` reads one of them, (rows, records)."""
         fold = self._now
         newest = max(0, chunks - 1) // fold.part_chunks * fold.part_chunks
         fold = replace(fold, chunks=newest, stored=newest)
