@@ -70,6 +70,7 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     add_docs(app)
+    # What is added later is asked earlier: the gate before an address is looked at, and counts before the gate.
     app.add_middleware(Addresses, routes=app)
     app.add_middleware(
         Gate,
@@ -83,7 +84,7 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
 
 
 def version() -> str:
-    """Of the clinic, as the project's settings have it."""
+    """The clinic's version, as ``pyproject.toml`` gives it."""
     with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as settings:
         return str(tomllib.load(settings)["project"]["version"])
 

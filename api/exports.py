@@ -45,7 +45,7 @@ _WRITERS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class TraceChangedError(Exception):
-    """What was sent is of an attempt that is no more, or was dropped: the stream has to break."""
+    """The values that were sent are gone: a new attempt began, or retention dropped them. The stream has to break."""
 
 
 @dataclass(frozen=True, slots=True)

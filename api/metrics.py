@@ -73,7 +73,7 @@ class Counting:
 
 
 def open_streams() -> Gauge:
-    """Of an app's own: counted by the route, shown with the rest."""
+    """A gauge for one app. The route counts with it; ``/metrics`` shows it with the rest."""
     return Gauge("clinic_event_streams", "Open streams of events", registry=None)
 
 

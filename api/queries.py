@@ -140,6 +140,6 @@ def attempts_of(session: Session, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUI
 
 
 def runs_by_state(session: Session) -> dict[State, int]:
-    """Of all owners; a state without runs counts 0."""
+    """How many runs of all owners are in each state; 0 where there is none."""
     found = session.execute(select(Run.state, func.count()).group_by(Run.state))
     return dict.fromkeys(State, 0) | {State(state): count for state, count in found}

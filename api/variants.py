@@ -53,6 +53,6 @@ def _check_deadline(spec: ExperimentSpec) -> None:
 
 
 def layers_of(spec: ExperimentSpec) -> int:
-    """Of all variants, as far as it can be said without planning them."""
+    """About how many layers all variants have together; nothing is planned for it."""
     variants = 1 + len(spec.variants if spec.variants is not None else spec.remedies)
     return variants * spec.network.layer_count

@@ -80,7 +80,7 @@ def _columns(metric: str) -> list[Column]:
         Column(metric, _metric, weight=6),
         Column(RATE, lambda v: _figure(_rate(v), "g"), weight=5),
         Column("repaired\nlayers", _repaired, weight=3),
-        Column("step\ntime", lambda v: _times(_mean(_at(v, "cost", "step_time_ratio"))), weight=2),
+        Column("step\ntime", lambda v: _figure(_mean(_at(v, "cost", "step_time_ratio")), ".2f", "×"), weight=2),
     ]
 
 
@@ -113,7 +113,7 @@ def _states(variant: Json) -> list[Json]:
 
 
 def _over_time(variant: Json) -> str:
-    """Of the recurrent layer whose gradient changes most on its way back."""
+    """G of the recurrent layer whose gradient changes most on its way back."""
     gains = [its["total_gain"] for its in _states(variant) if _mean(its["total_gain"]) is not None]
     return _estimate(max(gains, key=lambda gain: abs(gain["mean"]), default=None), "+.1f")
 
@@ -130,7 +130,7 @@ def _rate(variant: Json) -> float | None:
 
 
 def _metric(variant: Json) -> str:
-    """Of the runs that learned; of all in two groups where they are that."""
+    """The metric of the runs that learned; both means where the runs fall into two groups."""
     modes = _at(variant, "outcomes", "modes")
     if modes:
         return "\n".join(f"{mode['n']} near {mode['mean']:.3f}" for mode in modes)
@@ -154,12 +154,8 @@ def _estimate(estimate: Json | None, style: str) -> str:
     return "\n".join(part for part in (shown.mean, shown.ends, shown.method) if part)
 
 
-def _figure(value: float | None, style: str) -> str:
-    return NONE if value is None else format(value, style)
-
-
-def _times(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f}×"
+def _figure(value: float | None, style: str, unit: str = "") -> str:
+    return NONE if value is None else f"{value:{style}}{unit}"
 
 
 def _mean(estimate: Json | None) -> float | None:

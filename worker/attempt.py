@@ -72,7 +72,7 @@ class Workshop:
 
     @classmethod
     def open(cls, settings: Settings, *, gpu: bool) -> "Workshop":
-        """In the child, after the fork."""
+        """Call it in the child, after the fork."""
         assert settings.database_url is not None  # the Celery app has seen to it
         prepare(gpu=gpu)
         torch.set_num_threads(settings.threads_per_worker)
@@ -109,7 +109,8 @@ class Workshop:
             except Exception as error:  # the task's edge: the reason must reach the run row
                 log.exception("the run failed", run=str(run_id))
                 self._close_run(claim, State.FAILED, _explained(error))
-        self._settle(claim)
+        with self.database.begin() as session:  # whoever ends an experiment's last run stores its comparison
+            comparing.store_if_ended(session, claim.lease.experiment_id)
         heap.give_back()
 
     def _train(self, claim: Claim, watch: Watch) -> None:
@@ -175,7 +176,7 @@ class Workshop:
                 raise LeaseLostError
 
     def _within_budget(self, claim: Claim, plan: Plan, data: TrialData) -> Plan:
-        """With the cadence that keeps the recording budget: measured by the first attempt, kept for later ones."""
+        """The plan with the cadence that keeps the recording budget. The first attempt measures it for all."""
         every = claim.trace_every
         if every is None:
             every = cadence(plan, data, seed=claim.seed, device=self.device)
@@ -201,11 +202,6 @@ class Workshop:
                 runs.give_back(session, claim.lease, "handed back by a worker that was shut down")
             else:
                 runs.fail(session, claim.lease, error or {})
-
-    def _settle(self, claim: Claim) -> None:
-        """Store the comparison if that was the experiment's last run; whoever ends last does it."""
-        with self.database.begin() as session:
-            comparing.store_if_ended(session, claim.lease.experiment_id)
 
 
 def _obey(watch: Watch) -> None:

@@ -47,7 +47,7 @@ def share(plan: Plan, data: TrialData, seed: int, device: torch.device) -> float
 
 
 def _seconds(trainer: Trainer, step: int, device: torch.device) -> float:
-    """Of a step: this process's own time on the CPU, whatever else the machine does; by the clock on a GPU."""
+    """The time of a step: on a CPU this process's own, whatever else the machine does; on a GPU by the clock."""
     if device.type != "cuda":
         began = time.process_time()
         trainer.step(step)

@@ -76,7 +76,7 @@ class RunResult:
     test_cases: int
 
     def facts(self, plan: Plan) -> RunFacts:
-        """What analysis wants to know of the run beside its trace."""
+        """What analysis reads of the run beside its trace."""
         return RunFacts(
             steps_asked=plan.steps,
             stopped_by=self.stopped_by,

@@ -30,7 +30,7 @@ class Watch:
     """What the training loop asks between steps, and what the heart tells it."""
 
     def __init__(self, lease: Lease, lease_s: float) -> None:
-        """Of a lease that was claimed just now."""
+        """Watch a lease that was claimed just now."""
         self.lease = lease
         self.step: int | None = None
         """So many steps are done; None before training begins."""
@@ -128,12 +128,8 @@ class Heart:
                     self._cancelled.append(notice.payload)
                     self._hear_cancels()
                 # Again at once after a slow one: what it has lengthened may be over already.
-                while self._due() and not self._closing.is_set():
+                while (watch := self._watch) is not None and watch.due and not self._closing.is_set():
                     self._beat()
-
-    def _due(self) -> bool:
-        watch = self._watch
-        return watch is not None and watch.due
 
     def _beat(self) -> None:
         watch = self._watch

@@ -74,7 +74,7 @@ class MuonBesideAdamW(torch.optim.Optimizer):
 
 
 def tensors_of(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
-    """What it keeps between steps."""
+    """The tensors that an optimiser keeps between steps."""
     parts = optimizer.parts if isinstance(optimizer, MuonBesideAdamW) else [optimizer]
     for part in parts:
         for state in part.state.values():

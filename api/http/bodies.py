@@ -55,16 +55,19 @@ class StrictRoute(APIRoute):
 
 
 class ItemsRoute(StrictRoute):
-    """Of many items in one body, each of which has an answer of its own."""
+    """For routes that take many items in one body and answer each by itself."""
 
     request_class = ItemsRequest
 
 
 def _check_content_type(request: Request) -> None:
-    given = request.headers.get("content-type", "")
-    if given.split(";")[0].strip().lower() != "application/json":
+    content_type = request.headers.get("content-type", "")
+    if content_type.split(";")[0].strip().lower() != "application/json":
         problem = FieldProblem(
-            field="Content-Type", value=given or None, message="the body must be JSON", allowed=["application/json"]
+            field="Content-Type",
+            value=content_type or None,
+            message="the body must be JSON",
+            allowed=["application/json"],
         )
         raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the body as application/json", [problem])
 
@@ -117,12 +120,12 @@ def _too_large(text: str) -> str:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         message = f"the key {twice[:40]!r} is given twice in one object"
         raise ValueError(message)
-    return found
+    return value
 
 
 _TOO_DEEP = f"the JSON is nested more than {MOST_NESTED} levels deep"
@@ -132,31 +135,35 @@ def _check_shape(value: Any) -> None:
     """A million wrong entries would be a million errors to explain; no spec needs as many."""
     level = [value]
     for _ in range(MOST_NESTED + 1):
-        containers = [one for one in level if isinstance(one, dict | list)]
-        if any(len(one) > MOST_ENTRIES for one in containers):
+        containers = [container for container in level if isinstance(container, dict | list)]
+        if any(len(container) > MOST_ENTRIES for container in containers):
             detail = f"no list or object of a request may have more than {MOST_ENTRIES:,} entries"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-        level = [child for one in containers for child in (one.values() if isinstance(one, dict) else one)]
+        level = [
+            child
+            for container in containers
+            for child in (container.values() if isinstance(container, dict) else container)
+        ]
         if not level:
             return
     raise ValueError(_TOO_DEEP)
 
 
 def check_text(value: Any) -> None:
-    """ApiError 422 at the first text that holds what is not plain, or half of a surrogate pair: JSON has both, and the
-    one cannot be shown as it is, the other not be stored.
+    """ApiError 422 at the first text that has what is not plain, or half a surrogate pair. JSON may hold both. The one
+    cannot be shown as it is, and the other cannot be stored.
     """
     left = [("", value)]
     while left:
-        path, one = left.pop()
-        if isinstance(one, dict):
-            left += [(f"{path}.{key}" if path else key, its) for key, its in one.items()]
-            left += [(path, key) for key in one]
-        elif isinstance(one, list):
-            left += [(f"{path}[{index}]", its) for index, its in enumerate(one)]
-        elif isinstance(one, str) and _NOT_PLAIN.search(one):
+        path, part = left.pop()
+        if isinstance(part, dict):
+            left += [(f"{path}.{key}" if path else key, inner) for key, inner in part.items()]
+            left += [(path, key) for key in part]
+        elif isinstance(part, list):
+            left += [(f"{path}[{index}]", inner) for index, inner in enumerate(part)]
+        elif isinstance(part, str) and _NOT_PLAIN.search(part):
             message = "text may hold no control characters, line separators, bidirectional overrides or half surrogates"
-            problem = FieldProblem(field=_printable(path) or "body", value=_printable(one[:100]), message=message)
+            problem = FieldProblem(field=_printable(path) or "body", value=_printable(part[:100]), message=message)
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{problem.field}: {message}", [problem])
 
 

@@ -24,7 +24,8 @@ def identify(headers: Mapping[str, str], key: str | None) -> Caller:
     """The holder of the bootstrap key is ``admin``. ApiError 401 where one is needed and not given."""
     if key is None:
         return LOCAL
-    given = _given_key(headers)
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
     if not given:
         challenge = {"WWW-Authenticate": "Bearer"}
         raise ApiError(HTTPStatus.UNAUTHORIZED, "send the key as 'Authorization: Bearer …'", headers=challenge)
@@ -33,8 +34,3 @@ def identify(headers: Mapping[str, str], key: str | None) -> Caller:
         challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         raise ApiError(HTTPStatus.UNAUTHORIZED, "this key is not known", headers=challenge)
     return ADMIN
-
-
-def _given_key(headers: Mapping[str, str]) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")

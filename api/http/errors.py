@@ -56,12 +56,12 @@ def invalid_spec(error: ValidationError | SpecError, given: Any, instance: str) 
     if isinstance(error, SpecError):
         errors = [from_spec(problem) for problem in error.problems]
     else:
-        errors = from_pydantic([{**one, "loc": ("body", *one["loc"])} for one in error.errors()], given)
+        errors = from_pydantic([{**problem, "loc": ("body", *problem["loc"])} for problem in error.errors()], given)
     return _details(HTTPStatus.UNPROCESSABLE_ENTITY, _in_one_line(errors), instance, errors)
 
 
 def details_of(error: ApiError, instance: str) -> ProblemDetails:
-    """Of what became of one item among others."""
+    """The error of one item of a batch."""
     return _details(error.status_code, str(error.detail), instance, error.errors)
 
 
@@ -111,9 +111,9 @@ def _on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # registered for it
-    found = error.errors()
-    errors = from_pydantic(found, error.body)
-    if any(one["loc"][0] == "path" for one in found):
+    problems = error.errors()
+    errors = from_pydantic(problems, error.body)
+    if any(problem["loc"][0] == "path" for problem in problems):
         # What is no UUID names nothing that could be here.
         return problem_response(404, "there is nothing at this address", request.url.path, errors)
     return problem_response(422, _in_one_line(errors), request.url.path, errors)
@@ -133,7 +133,7 @@ def _on_refusal(request: Request, error: Exception) -> JSONResponse:
 
 def _in_one_line(errors: Sequence[FieldProblem]) -> str:
     more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return "; ".join(f"{one.field[:100]}: {one.message}" for one in errors[:3]) + more
+    return "; ".join(f"{error.field[:100]}: {error.message}" for error in errors[:3]) + more
 
 
 def _on_no_database(request: Request, error: Exception) -> JSONResponse:

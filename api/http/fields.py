@@ -77,7 +77,7 @@ def _follows(error: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> b
 
 
 def _field_problems(error: Mapping[str, Any], path: str) -> list[FieldProblem]:
-    """Of a model's own validator as many as it names, each at its place in the model."""
+    """One problem; where a model's own validator named several, each of them at its place in the model."""
     cause = error.get("ctx", {}).get("error")
     if not isinstance(cause, SpecError):
         return [_field_problem(error, path)]

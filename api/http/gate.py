@@ -34,7 +34,9 @@ class Gate:
             return
         request = Request(scope)
         try:
-            self._admit(request)
+            self._sites.check(request.method, request.headers)
+            if request.scope["path"] not in _OPEN:
+                request.state.caller = identify(request.headers, self._key)
             if _is_upload(request):
                 receive = self._counted(request, receive)
             elif request.method not in _SAFE:
@@ -43,11 +45,6 @@ class Gate:
             await error_response(error, request.url.path)(scope, receive, send)
             return
         await self._app(scope, receive, send)
-
-    def _admit(self, request: Request) -> None:
-        self._sites.check(request.method, request.headers)
-        if request.scope["path"] not in _OPEN:
-            request.state.caller = identify(request.headers, self._key)
 
     async def _body_of(self, request: Request, receive: Receive) -> list[Message]:
         """The body's messages; 413 as soon as they are more than allowed, or are announced to be."""

@@ -34,7 +34,7 @@ _WEIGHT = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)")
 
 def negotiated(accept: str, offered: Sequence[str]) -> str | None:
     """The offered type that is wanted most, the earlier of equals; None where none is acceptable."""
-    ranges = [one for one in map(_range, accept.split(",")) if one is not None]
+    ranges = [accepted for accepted in map(_range, accept.split(",")) if accepted is not None]
     if not accept.strip():
         ranges = [("*/*", 1.0)]
     weights = [_weight(kind, ranges) for kind in offered]
@@ -45,17 +45,17 @@ def negotiated(accept: str, offered: Sequence[str]) -> str | None:
 def _range(text: str) -> tuple[str, float] | None:
     """(type/subtype or with stars, weight); None for what is none, or has a weight that is no number of 0 to 1."""
     kind, *parameters = (part.strip().lower() for part in text.split(";"))
-    given = [part.split("=", 1)[1].strip() for part in parameters if re.match(r"q\s*=", part)]
-    weight = given[0] if given else "1"
+    weights = [part.split("=", 1)[1].strip() for part in parameters if re.match(r"q\s*=", part)]
+    weight = weights[0] if weights else "1"
     return (kind, float(weight)) if "/" in kind and _WEIGHT.fullmatch(weight) else None
 
 
 def _weight(kind: str, ranges: Sequence[tuple[str, float]]) -> float:
     """What the most specific range that covers ``kind`` gives it."""
     for pattern in (kind, f"{kind.split('/', maxsplit=1)[0]}/*", "*/*"):
-        found = [weight for one, weight in ranges if one == pattern]
-        if found:
-            return max(found)
+        weights = [weight for accepted, weight in ranges if accepted == pattern]
+        if weights:
+            return max(weights)
     return 0.0
 
 

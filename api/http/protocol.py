@@ -103,7 +103,7 @@ class Connection(H11Protocol):
             cycle.default_headers = [*cycle.default_headers, CLOSE_HEADER]
 
     def send_400_response(self, msg: str) -> None:
-        """What h11 cannot read. Problem details, as every other refusal."""
+        """Answers what h11 cannot read with problem details, as every other refusal."""
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def _cycle(self) -> RequestResponseCycle | None:

@@ -32,7 +32,13 @@ def _ends(outcomes: Outcomes) -> list[float]:
     if outcomes.modes is not None:
         return [value for mode in outcomes.modes for value in (mode.lowest, mode.highest)]
     shown = (outcomes.metric, of_all(outcomes))
-    return [value for its in shown if its is not None for value in (its.low, its.mean, its.high) if value is not None]
+    return [
+        value
+        for estimate in shown
+        if estimate is not None
+        for value in (estimate.low, estimate.mean, estimate.high)
+        if value is not None
+    ]
 
 
 def of_all(outcomes: Outcomes) -> Estimate | None:
@@ -58,10 +64,10 @@ def _means(outcomes: Outcomes, x: Axis, y: float) -> tuple[str, str]:
     if (every := of_all(outcomes)) is not None and every.mean is not None:
         marks += _mark(x, y, every.mean, (every.low, every.high), "all")
         words.append(f"all {every.n}: {in_words(every, '.3g')}")
-    its = outcomes.metric
-    if its.mean is not None:
-        marks += _mark(x, y, its.mean, (its.low, its.high), "measured")
-    return marks, "; ".join(["no run trains" if its.mean is None else in_words(its, ".3g"), *words])
+    metric = outcomes.metric
+    if metric.mean is not None:
+        marks += _mark(x, y, metric.mean, (metric.low, metric.high), "measured")
+    return marks, "; ".join(["no run trains" if metric.mean is None else in_words(metric, ".3g"), *words])
 
 
 def forest(variants: Sequence[VariantComparison], metric: str) -> str:
@@ -69,11 +75,13 @@ def forest(variants: Sequence[VariantComparison], metric: str) -> str:
     rows = [(variant, estimate) for variant in variants if (estimate := primary(variant)) is not None]
     if not rows:
         return ""
-    ends = [value for _, its in rows for value in (its.low, its.high, its.mean) if value is not None]
+    ends = [
+        value for _, estimate in rows for value in (estimate.low, estimate.high, estimate.mean) if value is not None
+    ]
     reach = max([abs(value) for value in ends] + [0.02]) * 1.05
     x, height = Axis(-reach, reach, NAMES, MARKS), _height(rows)
     zero = f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="4" y2="{height - 24:.0f}" class="zero"/>'
-    drawn = [_forest_row(variant, its, metric, x, TOP + STEP * at) for at, (variant, its) in enumerate(rows)]
+    drawn = [_forest_row(variant, estimate, metric, x, TOP + STEP * at) for at, (variant, estimate) in enumerate(rows)]
     label = "difference of each remedy to the baseline with its 95 % interval"
     return svg(WIDTH, height, label, zero + "".join(drawn) + _ticks(x, (-reach, 0.0, reach), height, "+.2g"))
 
@@ -85,11 +93,13 @@ def caption(variants: Sequence[VariantComparison], metric: str) -> str:
         for variant in variants
         if (estimate := primary(variant)) is not None and (versus := variant.versus_baseline) is not None
     ]
-    said = [
-        f"share that trains: {SHARES}" if what == "success_difference" else f"{metric}: {_method_of(method)}"
+    parts = [
+        f"share that trains: {SHARES}"
+        if what == "success_difference"
+        else f"{metric}: {METRICS}, interval by {METHODS.get(method, method)}"
         for what, method in dict.fromkeys(shown)
     ]
-    return "; ".join(said)
+    return "; ".join(parts)
 
 
 SHARES = (
@@ -98,11 +108,7 @@ SHARES = (
 )
 
 
-def _method_of(method: str) -> str:
-    of = "mean difference over the seeds that train with and without the remedy"
-    return f"{of}, interval by {METHODS.get(method, method)}"
-
-
+METRICS = "mean difference over the seeds that train with and without the remedy"
 METHODS: dict[str, str] = {
     Method.PAIRED_T: "Student's paired t",
     Method.PAIRED_BCA: "the paired BCa bootstrap",

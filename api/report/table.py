@@ -21,7 +21,9 @@ class Column:
 
 def table(comparison: Comparison, half_of_chance: float | None) -> str:
     """``half_of_chance``: the loss at which a run counts as trained, where it is known."""
-    columns = [one for one in _columns(comparison.metric) if any(map(_is_known, map(one.cell, comparison.variants)))]
+    columns = [
+        column for column in _columns(comparison.metric) if any(map(_is_known, map(column.cell, comparison.variants)))
+    ]
     head = "".join(_head(column) for column in (Column("variant", _name), Column("verdict", _kind), *columns))
     rows = "".join(_row(variant, columns) for variant in comparison.variants)
     known = "" if half_of_chance is None else f", here {half_of_chance:.3g}"
@@ -32,14 +34,14 @@ def table(comparison: Comparison, half_of_chance: float | None) -> str:
 
 def _columns(metric: str) -> tuple[Column, ...]:
     return (
-        Column("G at start", lambda its: _gain(its.gradient.at_start)),
-        Column("G at end", lambda its: _gain(its.gradient.at_end)),
-        Column("G over time", lambda its: _over_time(its.gradient.at_start)),
-        Column("gain per layer", lambda its: _per_layer(its.gradient.at_start)),
-        Column("in theory", lambda its: _predicted(its.gradient.predicted), "gain per layer, predicted"),
-        Column("learned", lambda its: _success(its.outcomes.success), LEARNED),
-        Column(metric, lambda its: _metric(its.outcomes), "on the test set, over the runs that have learned"),
-        Column("step time", lambda its: ratio(its.cost.step_time_ratio), "of the baseline's"),
+        Column("G at start", lambda variant: _gain(variant.gradient.at_start)),
+        Column("G at end", lambda variant: _gain(variant.gradient.at_end)),
+        Column("G over time", lambda variant: _over_time(variant.gradient.at_start)),
+        Column("gain per layer", lambda variant: _per_layer(variant.gradient.at_start)),
+        Column("in theory", lambda variant: _predicted(variant.gradient.predicted), "gain per layer, predicted"),
+        Column("learned", lambda variant: _success(variant.outcomes.success), LEARNED),
+        Column(metric, lambda variant: _metric(variant.outcomes), "on the test set, over the runs that have learned"),
+        Column("step time", lambda variant: ratio(variant.cost.step_time_ratio), "of the baseline's"),
     )
 
 
@@ -76,13 +78,13 @@ def _per_layer(moment: GradientMoment | None) -> str:
 
 
 def _over_time(start: GradientMoment | None) -> str:
-    """Of the recurrent layer whose gradient changes most on its way back."""
-    gains = [] if start is None else [its.total_gain for its in start.time if its.total_gain.mean is not None]
+    """G of the recurrent layer whose gradient changes most on its way back."""
+    gains = [] if start is None else [layer.total_gain for layer in start.time if layer.total_gain.mean is not None]
     return estimate(max(gains, key=lambda gain: abs(gain.mean or 0.0), default=None), "+.1f")
 
 
 def _predicted(theory: PredictedGradient) -> str:
-    """With a mark where it may be off, which says why."""
+    """The predicted gain; a mark beside it says why it may be off."""
     if theory.gain_per_layer is None:
         return "–"
     mark = f' <abbr title="{escape(" ".join(theory.caveats))}">?</abbr>' if theory.caveats else ""
@@ -96,12 +98,12 @@ def _success(success: Success) -> str:
 
 
 def _metric(outcomes: Outcomes) -> str:
-    """Of the runs that have learned; where some have not, of all of them too, dimmed."""
+    """The metric of the runs that have learned. Where some have not, that of all runs follows, dimmed."""
     every = of_all(outcomes)
     if every is None:
         return estimate(outcomes.metric, ".3f")
-    said = f"all {every.n} runs: {estimate(every, '.3f')}"
+    words = f"all {every.n} runs: {estimate(every, '.3f')}"
     if outcomes.modes is not None:
-        said = ", ".join(f"{mode.n} near {mode.mean:.3g}" for mode in outcomes.modes)
+        words = ", ".join(f"{mode.n} near {mode.mean:.3g}" for mode in outcomes.modes)
     learned = "" if outcomes.metric.mean is None else f"{estimate(outcomes.metric, '.3f')}<br>"
-    return f"{learned}<span class=dim>{said}</span>"
+    return f"{learned}<span class=dim>{words}</span>"

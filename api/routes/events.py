@@ -24,7 +24,7 @@ from api.http.callers import Caller
 from api.http.sse import STILL_HERE, EventStream, Streams, event
 from api.views.experiments import EVENTS, EndEvent, EventData
 from models.runs import events
-from models.runs.events import News, Told
+from models.runs.events import News
 from models.storage.database import Database
 
 log = structlog.get_logger()
@@ -89,7 +89,10 @@ async def _told(
                     return
                 if news.events:
                     # In one piece: a long story would else keep the loop busy with sending.
-                    yield "".join(_as_sent(told) for told in news.events)
+                    yield "".join(
+                        event(told.kind, EVENTS[told.kind].model_validate(told.data), told.number)
+                        for told in news.events
+                    )
                     number = news.events[-1].number
                 if len(news.events) == pace.batch:
                     continue
@@ -99,10 +102,6 @@ async def _told(
             if not await _woken(changed, pace.sweep_s):
                 yield STILL_HERE
             await asyncio.sleep(looked_at + pace.between_s - time.monotonic())
-
-
-def _as_sent(told: Told) -> str:
-    return event(told.kind, EVENTS[told.kind].model_validate(told.data), told.number)
 
 
 async def _woken(changed: asyncio.Event, sweep_s: float) -> bool:

@@ -14,7 +14,6 @@ from api.views.experiments import Diagnosis, RunDetail, run_view
 from gradient_clinic.values import fields_of
 from gradient_clinic.verdict.early import EarlyReading, read_early
 from models.plan import plan_variant
-from models.storage.tables import Run
 from models.traces.reader import extent, read_run
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
@@ -58,7 +57,8 @@ def early(
     """
     with database.snapshot() as session:
         run, experiment = queries.run_of(session, caller, run_id)
-        chance_level, stored = _chance_level(run), extent(session, run_id)
+        chance_level = run.chance_level if run.summary is None else run.summary.facts.chance_level
+        stored = extent(session, run_id)
         if not stored.records or chance_level is None or run.raw_dropped_at is not None:
             raise ApiError(HTTPStatus.CONFLICT, f"the run is {run.state}, and no records of its first steps are stored")
         if stored.stride > 1:
@@ -67,7 +67,3 @@ def early(
         last = min(stored.last_step, LAST_STEP if step is None else step)
         plan = plan_variant(experiment.spec, run.variant)
         return read_early(read_run(session, run_id, plan, 0, last), chance_level, plan.optimizer.kind)
-
-
-def _chance_level(run: Run) -> float | None:
-    return run.chance_level if run.summary is None else run.summary.facts.chance_level

@@ -163,22 +163,22 @@ def _reading(session: Session, database: Database, run: Run, stretch: Stretch) -
 
 def _rows(plan: Plan) -> list[TraceRow]:
     """All that the run's trace has: its layers, then the states of recurrent ones along time."""
-    layers = [TraceRow(index=its.index, name=its.name, kind=its.kind, role=its.role) for its in plan.layers]
+    layers = [TraceRow(index=layer.index, name=layer.name, kind=layer.kind, role=layer.role) for layer in plan.layers]
     states = enumerate(plan.network.time, start=len(layers) + 1)
-    return layers + [TraceRow(index=index, name=its.name, kind="state", role="time") for index, its in states]
+    return layers + [TraceRow(index=index, name=state.name, kind="state", role="time") for index, state in states]
 
 
 def _chosen(plan: Plan, given: list[str] | None, axis: Axis) -> list[TraceRow]:
     """The rows asked for, in forward order, each once. 422 for a name that the network does not have."""
     every = _rows(plan)
-    asked = {one.strip() for text in given or [] for one in text.split(",") if one.strip()}
-    if not asked:
+    wanted = {name.strip() for text in given or [] for name in text.split(",") if name.strip()}
+    if not wanted:
         return [row for row in every if (row.role == "time") == (axis == "time")]
     known = {name for row in every for name in (row.name, str(row.index))}
-    if unknown := sorted(asked - known):
+    if unknown := sorted(wanted - known):
         message = f"the network has no layer {', '.join(unknown)[:100]}"
         shown = [name[:100] for name in unknown[:10]]
         names = [layer.name for layer in plan.layers]
         problem = FieldProblem(field="layers", value=shown, message=message, allowed=names)
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, [problem])
-    return [row for row in every if asked & {row.name, str(row.index)}]
+    return [row for row in every if wanted & {row.name, str(row.index)}]

@@ -217,7 +217,7 @@ def _with_axes(x: AnyArray, form: Form) -> AnyArray:
 
 
 def _check_finite(x: AnyArray) -> None:
-    """In stretches, so that looking costs no second array of this size."""
+    """Looks at stretches, so that it needs no second array of this size."""
     if x.dtype.kind != "f":
         return
     flat = x.reshape(-1)

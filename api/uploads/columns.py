@@ -162,7 +162,7 @@ class _Names:
         self._are_text = False
 
     def numbers(self, column: Any) -> AnyArray:
-        """Of one batch."""
+        """The numbers of one batch."""
         if column.null_count:
             raise invalid("label", "a label is null", allowed="a label for each case")
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type

@@ -50,7 +50,7 @@ def _announced(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Announced:
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> AnyArray:
-    """In the machine's byte order."""
+    """The array, in the machine's byte order."""
     with archive.open(member) as stream:
         dtype, shape, fortran = _header(cast("BinaryIO", stream), member.filename)
         expected = math.prod(shape) * dtype.itemsize

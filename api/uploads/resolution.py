@@ -17,7 +17,7 @@ def resolved(session: Session, caller: Caller, spec: ExperimentSpec) -> Experime
     """With version and facts as they are stored, whatever the client said of them; where no loss or metric was asked
     for, with those that are usual for such targets. SpecError where there is no such data set, or not for this task.
 
-    The version cannot be deleted before the transaction ends.
+    SpecError where there is none. The version cannot be deleted before the transaction ends.
     """
     asked = spec.dataset
     if not isinstance(asked, UploadedSpec):

@@ -42,6 +42,7 @@ def read_recordings(archive: zipfile.ZipFile, members: Members, features: str, l
         if each.sound.rate != rate:
             message = f"{each.sound.rate} samples a second, and {rate} in {files[0].filename}"
             raise invalid(each.member.filename, message, each.sound.rate, "one sample rate in all files")
+    # Headers tell how long each recording becomes, so what is too large is refused before a sample is read.
     lengths = np.array([each.frames for each in recordings], np.int64)
     longest, width = int(lengths.max()), mel.width_of(rate, features)
     check_numbers(

@@ -30,6 +30,7 @@ from models.specs.network import WeightRule
 from models.specs.normalization import NormalizationSpec
 
 ALONG_STEPS = {"sequence", "tokens"}
+_NEEDED = {"vector": "a vector", "image": "an image", "sequence": "a sequence", "tokens": "tokens"}
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ class Layout:
 
     def need(self, form: str, what: str, instead: str) -> None:
         if self.shape.form != form:
-            message = f"{what} needs {_article(form)}, and gets {self.shape}"
+            message = f"{what} needs {_NEEDED[form]}, and gets {self.shape}"
             raise self.refusal(message, instead)
 
     def refusal(self, message: str, allowed: object, value: object = None) -> SpecError:
@@ -296,7 +297,3 @@ def _silent(init: InitSpec) -> bool:
         case "constant":
             return init.value == 0.0
     return False
-
-
-def _article(form: str) -> str:
-    return {"vector": "a vector", "image": "an image", "sequence": "a sequence", "tokens": "tokens"}[form]

@@ -38,25 +38,25 @@ class _Block:
     residual: bool
 
 
-def plan_mlp(spec: MlpSpec, given: Shape, outputs: int, target: Target) -> NetworkPlan:
+def plan_mlp(spec: MlpSpec, shape: Shape, outputs: int, target: Target) -> NetworkPlan:
     layers = [_Layer(f"hidden.{index}", width) for index, width in enumerate(spec.hidden_widths())]
-    layout = _layout(spec, given)
+    layout = _layout(spec, shape)
     layout.flatten()
     return _stacked(spec, layout, _grouped([layers], spec.skip), spec.skip, outputs, target)
 
 
-def plan_residual_mlp(spec: ResidualMlpSpec, given: Shape, outputs: int, target: Target) -> NetworkPlan:
-    layout = _layout(spec, given)
+def plan_residual_mlp(spec: ResidualMlpSpec, shape: Shape, outputs: int, target: Target) -> NetworkPlan:
+    layout = _layout(spec, shape)
     layout.flatten()
     blocks = [_Block((_Layer("stem", spec.width),), residual=False)]
     blocks += [_named_block(f"block.{index}", spec.width, spec.layers_per_block) for index in range(spec.blocks)]
     return _stacked(spec, layout, blocks, spec.skip, outputs, target)
 
 
-def plan_cnn(spec: CnnSpec, given: Shape, outputs: int, target: Target) -> NetworkPlan:
-    layout = _layout(spec, given)
+def plan_cnn(spec: CnnSpec, shape: Shape, outputs: int, target: Target) -> NetworkPlan:
+    layout = _layout(spec, shape)
     stages: list[list[_Layer]] = []
-    side = min(given.size[1:]) if given.form == "image" else 0
+    side = min(shape.size[1:]) if shape.form == "image" else 0
     for stage, channels in enumerate(spec.channels):
         names = [f"hidden.{stage * spec.layers_per_stage + index}" for index in range(spec.layers_per_stage)]
         smaller = stage > 0 and side >= 2 * LARGEST_SMALL_SIDE and spec.pool is not None
@@ -67,10 +67,10 @@ def plan_cnn(spec: CnnSpec, given: Shape, outputs: int, target: Target) -> Netwo
     return _stacked(spec, layout, _grouped(stages, spec.skip), spec.skip, outputs, target)
 
 
-def plan_residual_cnn(spec: ResidualCnnSpec, given: Shape, outputs: int, target: Target) -> NetworkPlan:
-    layout = _layout(spec, given)
+def plan_residual_cnn(spec: ResidualCnnSpec, shape: Shape, outputs: int, target: Target) -> NetworkPlan:
+    layout = _layout(spec, shape)
     blocks = [_Block((_Layer("stem", spec.channels[0]),), residual=False)]
-    side = min(given.size[1:]) if given.form == "image" else 0
+    side = min(shape.size[1:]) if shape.form == "image" else 0
     for stage, channels in enumerate(spec.channels):
         for index in range(spec.blocks_per_stage):
             smaller = stage > 0 and index == 0 and side >= 2 * LARGEST_SMALL_SIDE
@@ -80,8 +80,8 @@ def plan_residual_cnn(spec: ResidualCnnSpec, given: Shape, outputs: int, target:
     return _stacked(spec, layout, blocks, spec.skip, outputs, target)
 
 
-def _layout(spec: Activated, given: Shape) -> Layout:
-    return Layout(given, spec.init, spec.weight_rule)
+def _layout(spec: Activated, shape: Shape) -> Layout:
+    return Layout(shape, spec.init, spec.weight_rule)
 
 
 def _named_block(name: str, units: int, layers: int, stride: int = 1) -> _Block:
@@ -150,7 +150,9 @@ class _Stack:
         scales = branch_scales(self.spec.init, len(block.layers), self.branches)
         inner: list[Role] = ["branch"] * (len(block.layers) - 1)
         with self.layout.aside() as body:
-            placed = [self.place(*its) for its in zip(block.layers, [*inner, "hidden"], scales, strict=True)]
+            placed = [
+                self.place(*arguments) for arguments in zip(block.layers, [*inner, "hidden"], scales, strict=True)
+            ]
         end = placed[-1]
         after, beside = self.layout.shape, {"normalization": None, "activation": None, "dropout": 0.0}
         shortcut, gate = [], None

@@ -38,6 +38,8 @@ def claim(
 
 def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, owner_limit: int | None) -> Claim | None:
     token = uuid.uuid4()
+    # Look and take are one statement: of two workers that heard of the run one finds it queued, the other waits for
+    # this row and then finds it running. What training needs comes back with it, so no session stays open meanwhile.
     row = session.execute(
         update(Run)
         .where(Run.id == run_id, Run.state == State.QUEUED, ~Run.held)
@@ -70,7 +72,7 @@ def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, own
     checkpoint = None
     if row.checkpoint_step is not None:
         checkpoint = Checkpoint(row.checkpoint_step, row.checkpoint_epochs, row.checkpoint_path)
-    if row.attempt > 1:
+    if row.attempt > 1:  # a first attempt is spared the deletes, which would find nothing
         _erase_trace(session, run_id, checkpoint)
     asked = select(Experiment.spec, Experiment.owner).where(Experiment.id == row.experiment_id)
     spec, owner = session.execute(asked).one()

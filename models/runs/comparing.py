@@ -27,13 +27,19 @@ def _read(session: Session, experiment_id: uuid.UUID) -> Trial:
     spec = session.execute(select(Experiment.spec).where(Experiment.id == experiment_id)).scalar_one()
     query = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.position)
     rows = session.execute(query).scalars().all()
-    trials = [_run_row(row) for row in rows if row.phase == Phase.TRIAL]
+    trials = [
+        RunRow(
+            variant=row.variant,
+            seed=row.seed,
+            state=row.state,
+            summary=row.summary,
+            learning_rate=row.learning_rate,
+            reason=None if row.error is None else row.error.get("title"),
+        )
+        for row in rows
+        if row.phase == Phase.TRIAL
+    ]
     return Trial(str(experiment_id), spec, expand(spec), trials, _tried(rows))
-
-
-def _run_row(row: Run) -> RunRow:
-    reason = None if row.error is None else row.error.get("title")
-    return RunRow(row.variant, row.seed, row.state, row.summary, row.learning_rate, reason)
 
 
 def _tried(rows: Sequence[Run]) -> Mapping[str, Sequence[Tried]]:

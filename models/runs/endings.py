@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from gradient_clinic.verdict.shapes import RunSummary
@@ -76,7 +76,8 @@ def _end(session: Session, lease: Lease, state: State, reason: str, loss: float 
     )
     if not changed_rows(session, ended):
         return False
-    _end_attempts(session, [(lease.run_id, lease.attempt)], reason)
+    attempt = update(Attempt).where(Attempt.run_id == lease.run_id, Attempt.number == lease.attempt)
+    session.execute(attempt.values(ended_at=func.clock_timestamp(), reason=reason))
     _stop_unaffordable(session, unaffordable)
     # The experiment is locked from here on, so no run may be locked any more.
     if loss is not None:
@@ -86,14 +87,6 @@ def _end(session: Session, lease: Lease, state: State, reason: str, loss: float 
     settle(session, lease.experiment_id)
     notify(session, QUEUE_CHANNEL)
     return True
-
-
-def _end_attempts(session: Session, attempts: Sequence[tuple[uuid.UUID, int]], reason: str) -> None:
-    session.execute(
-        update(Attempt)
-        .where(tuple_(Attempt.run_id, Attempt.number).in_(attempts))
-        .values(ended_at=func.clock_timestamp(), reason=reason)
-    )
 
 
 def _unaffordable(session: Session, lease: Lease, device_s: float) -> Sequence[uuid.UUID]:

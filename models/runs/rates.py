@@ -74,7 +74,7 @@ def _tuning_runs(session: Session, arm: _Arm) -> Sequence[Run]:
 
 
 def tried_of(rows: Iterable[Run]) -> list[Tried]:
-    """What the runs of tuning among these have found; those that have not ended are left out."""
+    """What each run of tuning among these has found. Runs that have not ended are left out."""
     return [_tried(row) for row in rows if row.phase == Phase.TUNE and State(row.state).is_finished]
 
 

@@ -58,7 +58,7 @@ def _next(after_days: float) -> Select[uuid.UUID]:
 
 
 def _rolled_chunks(session: Session, run_id: uuid.UUID) -> int:
-    """How many chunks of the run its rollups hold whole, the last one of a run that ended being a short one."""
+    """How many chunks of the run its rollups hold as a whole. The last chunk of a run that ended may be a short one."""
     curves = select(func.sum(CurveRollup.records)).where(CurveRollup.run_id == run_id, CurveRollup.curve == "loss")
     signals = select(func.sum(TraceRollup.records)).where(
         TraceRollup.run_id == run_id, TraceRollup.signal == "weight_norm", TraceRollup.layer_index == 1

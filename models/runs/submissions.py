@@ -57,6 +57,7 @@ def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], 
     )
     events.tell_experiment(session, experiment_id)
     events.tell_runs(session, experiment_id, run_ids)
+    # PostgreSQL sends it with the commit: who hears of the runs finds them.
     notify(session, QUEUE_CHANNEL)
     return experiment_id
 
@@ -82,7 +83,7 @@ def _arms(spec: ExperimentSpec, variants: Sequence[Variant]) -> Iterator[_Arm]:
 
 
 def existing(session: Session, experiment_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """Those of the experiments that there are."""
+    """Which of these experiments exist."""
     asked = literal(list(experiment_ids), ARRAY(Uuid))
     return set(session.execute(select(Experiment.id).where(Experiment.id == any_(asked))).scalars())
 

@@ -49,6 +49,7 @@ def held_by(session: Session, workers: Sequence[str]) -> list[Held]:
         .where(Run.state == State.RUNNING, Run.worker.in_(workers))
         .order_by(Run.experiment_id)
     )
+    # Ages come from the database's clock, which gave the leases; a host's own may be hours off.
     return [
         Held(
             Lease(row.id, row.experiment_id, row.lease_token, row.attempt),

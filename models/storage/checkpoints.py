@@ -7,12 +7,11 @@ row; a name is never used twice, so nobody writes what another reads.
 import datetime as dt
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import fsspec
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from models.status import State
 from models.storage.database import Database
@@ -25,7 +24,7 @@ _NAME = re.compile(r"(?P<run>[0-9a-f-]{36})-(?P<attempt>\d+)-(?P<step>\d+)\.pt(?
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Of a file. ``draft``: it was still being written."""
+    """The name of a checkpoint's file. ``draft``: it was still being written."""
 
     run_id: uuid.UUID
     attempt: int
@@ -92,16 +91,12 @@ def collect(database: Database, files: CheckpointFiles) -> int:
     """
     names = files.names()
     with database.begin() as session:
-        known = _runs_of(session, {name.run_id for name in names})
+        named = select(Run).where(Run.id.in_({name.run_id for name in names}))
+        known = {run.id: run for run in session.execute(named).scalars()}
     useless = [name for name in names if _is_useless(name, known, files)]
     for name in useless:
         files.remove(str(name))
     return len(useless)
-
-
-def _runs_of(session: Session, run_ids: Iterable[uuid.UUID]) -> Mapping[uuid.UUID, Run]:
-    rows = session.execute(select(Run).where(Run.id.in_(list(run_ids)))).scalars()
-    return {row.id: row for row in rows}
 
 
 def _is_useless(name: Name, known: Mapping[uuid.UUID, Run], files: CheckpointFiles) -> bool:

@@ -48,7 +48,7 @@ class Patience:
     silence_s: float
 
     def parameters(self, url: URL) -> dict[str, Parameter]:
-        """Of libpq, for a connection to ``url``; what the URL itself says comes first."""
+        """libpq's parameters for a connection to ``url``. What the URL itself says comes first."""
         asked = {
             "connect_timeout": max(2, math.ceil(self.silence_s)),
             "keepalives_idle": self._probe_s,

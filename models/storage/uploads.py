@@ -64,7 +64,7 @@ def put(session: Session, new: NewDataset) -> bool:
 
 
 def versions(session: Session, owner: str, name: str) -> Sequence[Dataset]:
-    """Of one name, the current one first; empty where there is no such name."""
+    """The versions of one name, the current one first; empty where there is no such name."""
     query = select(Dataset).where(Dataset.owner == owner, Dataset.name == name)
     return session.execute(query.order_by(Dataset.put_at.desc(), Dataset.id.desc())).scalars().all()
 

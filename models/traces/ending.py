@@ -27,18 +27,20 @@ def read_ending(session: Session, run_id: uuid.UUID, plan: Plan, facts: RunFacts
     stored = extent(session, run_id)
     layers = [layer.index for layer in plan.layers]
     broken = first_broken(session, run_id, plan)
-    found = steps_read(facts, stored.stride, None if broken is None else broken.step, stored.last_step)
+    stretches_read = steps_read(facts, stored.stride, None if broken is None else broken.step, stored.last_step)
     # A short run takes longer to ask for in parts than to read.
-    stretches = [(0, stored.last_step)] if stored.records <= ROLLUP_BUCKETS else list(_disjoint(found))
-    losses = [read_curves(session, run_id, ["loss"], *its) for its in stretches]
-    judged = _joined([read_signals(session, run_id, JUDGED, layers, *its) for its in stretches])
+    stretches = [(0, stored.last_step)] if stored.records <= ROLLUP_BUCKETS else list(_disjoint(stretches_read))
+    losses = [read_curves(session, run_id, ["loss"], *stretch) for stretch in stretches]
+    judged = _joined([read_signals(session, run_id, JUDGED, layers, *stretch) for stretch in stretches])
     return RunTrace(
         layers=plan.network.judged,
         steps=np.concatenate([window.steps for window in losses]),
         signals=dict(zip(JUDGED, judged, strict=True)),
         curves={"loss": _joined(losses)[0]},
         time=plan.network.time,
-        state_gradient_rms=np.concatenate([read_states(session, run_id, plan, *its) for its in stretches], axis=-1),
+        state_gradient_rms=np.concatenate(
+            [read_states(session, run_id, plan, *stretch) for stretch in stretches], axis=-1
+        ),
         largest_update=_largest_updates(session, run_id, layers, stored.last_step),
     )
 
@@ -58,7 +60,7 @@ def _joined(windows: Sequence[Window]) -> Array:
 
 def _largest_updates(session: Session, run_id: uuid.UUID, layers: Sequence[int], last: int) -> Array:
     """(layers,): from the rollups, whose maxima are exact, and raw values where these have none."""
-    found = session.execute(
+    rows = session.execute(
         select(
             TraceRollup.layer_index,
             TraceRollup.first_step + TraceRollup.records * TraceRollup.stride,
@@ -69,11 +71,11 @@ def _largest_updates(session: Session, run_id: uuid.UUID, layers: Sequence[int],
             TraceRollup.layer_index.in_(layers),
         )
     ).all()
-    rolled = max((end for _, end, _ in found), default=0)
+    rolled = max((end for _, end, _ in rows), default=0)
     rest = read_signal(session, run_id, "update_ratio", layers, rolled, max(last, rolled))
     sent: dict[int, list[bytes]] = {layer: [] for layer in layers}
-    for layer, _, maxima in found:
+    for layer, _, maxima in rows:
         sent[layer].append(maxima)
-    rolled_maxima = [array_values(its, np.float32) for its in sent.values()]
+    rolled_maxima = [array_values(values, np.float32) for values in sent.values()]
     # A run that ended as its rollups did has no rest, and so no row of it for any layer.
     return np.array([finite_maximum(np.append(*both)) for both in zip(rolled_maxima, rest.values, strict=True)])

@@ -49,18 +49,18 @@ def _deciding(session: Session, run_id: uuid.UUID, plan: Plan, first: int, last:
 
 def _bucket(session: Session, run_id: uuid.UUID, plan: Plan) -> int | None:
     """The first step of the earliest broken bucket."""
-    found = [
+    buckets = [
         session.execute(text(query), {"run": run_id, "layers": len(plan.layers)}).scalar()
         for query in (_BROKEN_SIGNAL, _BROKEN_LOSS)
     ]
-    return min((one for one in found if one is not None), default=None)
+    return min((bucket for bucket in buckets if bucket is not None), default=None)
 
 
 def _chunk(session: Session, run_id: uuid.UUID, plan: Plan, bucket: int | None) -> int | None:
     """The earliest broken chunk: in the bucket that begins with this step, or else behind what the rollups hold."""
     columns = func.min(TraceRollup.stride), func.min(TraceRollup.bucket_records), func.sum(TraceRollup.records)
-    one = (TraceRollup.run_id == run_id) & (TraceRollup.signal == DECIDING[0]) & (TraceRollup.layer_index == 1)
-    stride, size, rolled = session.execute(select(*columns).where(one)).one()
+    first_row = (TraceRollup.run_id == run_id) & (TraceRollup.signal == DECIDING[0]) & (TraceRollup.layer_index == 1)
+    stride, size, rolled = session.execute(select(*columns).where(first_row)).one()
     losses = select(func.sum(CurveRollup.records)).where(CurveRollup.run_id == run_id, CurveRollup.curve == "loss")
     rolled = min(rolled or 0, session.execute(losses).scalar() or 0)
     parameters: dict[str, Any] = {"run": run_id, "layers": len(plan.layers)}
@@ -69,8 +69,8 @@ def _chunk(session: Session, run_id: uuid.UUID, plan: Plan, bucket: int | None) 
     else:
         record = bucket // stride
         parameters |= {"first": record // CHUNK_RECORDS, "last": (record + size - 1) // CHUNK_RECORDS}
-    found: int | None = session.execute(text(_BROKEN_CHUNK), parameters).scalar()
-    return found
+    chunk: int | None = session.execute(text(_BROKEN_CHUNK), parameters).scalar()
+    return chunk
 
 
 def _place_in_bucket(session: Session, run_id: uuid.UUID, plan: Plan, bucket: int) -> FirstNonfinite:

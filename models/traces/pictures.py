@@ -91,8 +91,8 @@ class Signal:
     def rolled(self) -> Rolled | None:
         if not self.layers:
             return None
-        one = (TraceRollup.signal == self.name) & (TraceRollup.layer_index == self.layers[0])
-        return _rolled(self, TraceRollup, one)
+        row = (TraceRollup.signal == self.name) & (TraceRollup.layer_index == self.layers[0])
+        return _rolled(self, TraceRollup, row)
 
     def stored(self, first: int, last: int) -> Piece:
         these = (TraceRollup.signal == self.name) & TraceRollup.layer_index.in_(self.layers)
@@ -125,13 +125,13 @@ class Curves:
 _Table = type[TraceRollup] | type[CurveRollup]
 
 
-def _rolled(source: Source, table: _Table, one: ColumnElement[bool]) -> Rolled | None:
-    found = source.session.execute(
+def _rolled(source: Source, table: _Table, row: ColumnElement[bool]) -> Rolled | None:
+    stored = source.session.execute(
         select(table.stride, table.bucket_records, func.sum(table.records))
-        .where(table.run_id == source.run_id, one)
+        .where(table.run_id == source.run_id, row)
         .group_by(table.stride, table.bucket_records)
     ).one_or_none()
-    return None if found is None else Rolled(*found)
+    return None if stored is None else Rolled(*stored)
 
 
 def _stored(  # noqa: PLR0913, PLR0917 -- a window of a table has these sides
@@ -142,7 +142,7 @@ def _stored(  # noqa: PLR0913, PLR0917 -- a window of a table has these sides
     first: int,
     last: int,
 ) -> Piece:
-    found = source.session.execute(
+    rows = source.session.execute(
         select(
             table.first_step // table.stride,
             table.bucket_records,
@@ -157,15 +157,15 @@ def _stored(  # noqa: PLR0913, PLR0917 -- a window of a table has these sides
         )
         .order_by(order, table.part)
     ).all()
-    parts = [_offsets(*row[:3]) for row in found[: len(found) // source.rows]]
-    starts, counts = (np.concatenate(its) for its in zip(*parts, strict=True))
+    parts = [_offsets(*row[:3]) for row in rows[: len(rows) // source.rows]]
+    starts, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
     dtype = np.float32 if table is TraceRollup else np.float64
-    arrays = [array_values([row[at] for row in found], dtype).reshape(source.rows, -1) for at in range(3, 8)]
+    arrays = [array_values([row[at] for row in rows], dtype).reshape(source.rows, -1) for at in range(3, 8)]
     return Piece(starts, Buckets.from_arrays(arrays, counts.astype(np.float64)))
 
 
 def _offsets(begin: int, size: int, records: int) -> tuple[Steps, Steps]:
-    """Of a part's buckets: the number of the first record, and how many there are."""
+    """For each bucket of a part: the number of its first record, and how many records it has."""
     starts = np.arange(0, records, size, dtype=np.int64)
     return begin + starts, np.minimum(size, records - starts)
 
@@ -212,7 +212,9 @@ def _pieces(source: Source, stride: int, cuts: tuple[int, int, int, int], width:
     if low < high:
         piece = source.stored(low * stride, (high - 1) * stride)
         inside = (piece.starts >= low) & (piece.starts < high)
-        kept = Buckets.from_arrays([its[:, inside] for its in piece.buckets.arrays], piece.buckets.records[inside])
+        kept = Buckets.from_arrays(
+            [values[:, inside] for values in piece.buckets.arrays], piece.buckets.records[inside]
+        )
         yield Piece(piece.starts[inside], kept)
     if high < end and low < end:
         yield _of_raw(source, stride, (high, end), begin, width)

@@ -50,7 +50,7 @@ class Extent:
 
 
 def extent(session: Session, run_id: uuid.UUID) -> Extent:
-    """Of what the chunks hold now."""
+    """The extent of what the chunks hold now."""
     newest = session.execute(
         select(CurveChunk.first_step, CurveChunk.stride, func.cardinality(CurveChunk.loss))
         .where(CurveChunk.run_id == run_id)

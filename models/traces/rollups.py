@@ -66,7 +66,7 @@ class Fold:
         return max(0, self.chunks - 1) // self.part_chunks
 
     def after(self, values: Array) -> "Fold":
-        """With the next chunk, (rows, records); a part that was full is let go."""
+        """The fold after one more chunk, (rows, records). A part that was full is let go."""
         full = self.chunks % self.part_chunks == 0
         complete, running = ((), None) if full else (self.complete, self.running)
         newest = Buckets.of(values, min(self.size, CHUNK_RECORDS))
@@ -77,7 +77,7 @@ class Fold:
         return Fold(self.size, self.chunks + 1, (*complete, newest), None, self.stored)
 
     def buckets(self) -> Buckets:
-        """Those of the newest part."""
+        """The buckets of the newest part."""
         return joined([*self.complete, *([] if self.running is None else [self.running])])
 
 
@@ -104,6 +104,7 @@ class Rollups:
 
         They are full ones, but for the last of a run that has ``ended``.
         """
+        # A transaction that failed comes again with the same chunks: they are folded once more, from the state before.
         again = bool(chunks) and chunks[0][0] < self._now.chunks
         fold = self._before = self._before if again and chunks[0][0] >= self._before.chunks else self._now
         parts: dict[int, Fold] = {}
@@ -114,8 +115,10 @@ class Rollups:
             if number == fold.chunks:
                 fold = fold.after(values)
                 parts[fold.part] = fold
+        # A part is written when it is full. The newest one would be replaced each second, so it may lack some chunks,
+        # which readers take from the raw values; it is written where these grow too many, and at the end of the run.
         late = fold.chunks - fold.stored >= self._most_late() or (ended and fold.chunks > fold.stored)
-        due = {part: its for part, its in parts.items() if its.chunks % its.part_chunks == 0}
+        due = {part: fold for part, fold in parts.items() if fold.chunks % fold.part_chunks == 0}
         if late and fold.chunks:
             due[fold.part] = fold
         if due:
@@ -124,7 +127,7 @@ class Rollups:
         self._now = fold
 
     def go_on(self, chunks: int, values_of: Callable[[int], Array]) -> None:
-        """Begin behind so many chunks that are stored, all full; ``values_of`` reads one, (rows, records)."""
+        """Continue after ``chunks`` full chunks that are stored. ``values_of`` reads one of them, (rows, records)."""
         fold = self._now
         newest = max(0, chunks - 1) // fold.part_chunks * fold.part_chunks
         fold = replace(fold, chunks=newest, stored=newest)
@@ -149,17 +152,17 @@ class Rollups:
         for part, fold in due.items():
             buckets = fold.buckets()
             place = self._place(part, fold, buckets)
-            shaped = [its[: -len(CURVES)].astype(np.float32) for its in buckets.arrays]
+            shaped = [values[: -len(CURVES)].astype(np.float32) for values in buckets.arrays]
             for row in range(len(SIGNALS) * self.layers):
                 signal, layer = divmod(row, self.layers)
-                yield [self.run_id, SIGNALS[signal], layer + 1, part, *place, *(its[row] for its in shaped)]
+                yield [self.run_id, SIGNALS[signal], layer + 1, part, *place, *(values[row] for values in shaped)]
 
     def _curve_rows(self, due: dict[int, Fold]) -> Iterator[Sequence[Field]]:
         for part, fold in due.items():
             buckets = fold.buckets()
             place = self._place(part, fold, buckets)
             for row, curve in enumerate(CURVES, start=len(SIGNALS) * self.layers):
-                yield [self.run_id, curve, part, *place, *(its[row] for its in buckets.arrays)]
+                yield [self.run_id, curve, part, *place, *(values[row] for values in buckets.arrays)]
 
     def _place(self, part: int, fold: Fold, buckets: Buckets) -> tuple[int, int, int, int]:
         first = part * fold.part_chunks * CHUNK_RECORDS

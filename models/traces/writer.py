@@ -60,7 +60,7 @@ class TraceWriter:
         self._rollups = Rollups(*known) if self.expected > ROLLUP_BUCKETS else None
 
     def go_on(self, records: int, stored: Callable[[int], Block]) -> None:
-        """Begin behind so many records (a multiple of 200), which are stored; ``stored`` reads a chunk of them."""
+        """Continue after ``records`` stored records, a multiple of 200. ``stored`` reads one chunk of them."""
 
         def values_of(chunk: int) -> Doubles:
             block = stored(chunk)

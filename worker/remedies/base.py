@@ -30,7 +30,7 @@ class Bound:
 
 
 class RunTimeRemedy(ABC):  # noqa: B024 -- what is abstract is each hook's own
-    """What all of them are. Those without a memory of earlier steps have an empty state."""
+    """The base of all remedies that act at run time. One without a memory of earlier steps has an empty state."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -42,7 +42,7 @@ class RunTimeRemedy(ABC):  # noqa: B024 -- what is abstract is each hook's own
 class Schedule(RunTimeRemedy):
     @abstractmethod
     def factor(self, step: int) -> float:
-        """Of the learning rate in this step."""
+        """The factor of the learning rate in this step."""
 
 
 class Precision(RunTimeRemedy):

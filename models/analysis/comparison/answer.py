@@ -147,8 +147,8 @@ def _where(baseline: VariantComparison, verdict: Verdict) -> str:
     """The hidden layers whose ratio to the last one starts beyond ±3 with its interval."""
     if verdict.kind not in SICK:
         return ""
-    starts = {its.layer: its.at_start for its in baseline.gradient.profile if its.at_start is not None}
-    beyond = {layer for layer, its in starts.items() if _is_beyond(its)}
+    starts = {layer.layer: layer.at_start for layer in baseline.gradient.profile if layer.at_start is not None}
+    beyond = {layer for layer, ratio in starts.items() if _is_beyond(ratio)}
     return f", at the start beyond ±{LIMIT:g} in {spans(list(starts), beyond)}" if beyond else ""
 
 
@@ -273,8 +273,8 @@ def untested(verdict: Verdict, parts: Sequence[VariantComparison]) -> tuple[Answ
 
 
 def _is_tried(answer: Answer, remedy: Mapping[str, object]) -> bool:
-    told = TOLD.get(answer.remedy)
-    return remedy["kind"] == answer.remedy and (told is None or remedy.get(told) == answer.spec.get(told))
+    field = TOLD.get(answer.remedy)
+    return remedy["kind"] == answer.remedy and (field is None or remedy.get(field) == answer.spec.get(field))
 
 
 def _rest(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str]:

@@ -145,7 +145,7 @@ def _moment(facts: GradientFacts | None) -> GradientMoment | None:
 
 def _cost(arm: Arm, baseline: Runs) -> MeasuredCost:
     runs = arm.ended.values()
-    spent = [*(run.facts.device_seconds for run in runs), *(one.device_seconds for one in arm.tried)]
+    spent = [*(run.facts.device_seconds for run in runs), *(tried.device_seconds for tried in arm.tried)]
     return MeasuredCost(
         step_time_ratio=_step_time_ratio(arm.ended, baseline),
         parameters=arm.variant.plan.network.parameters,

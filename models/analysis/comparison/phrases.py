@@ -87,12 +87,12 @@ def _layers(layers: Sequence[LayerComparison]) -> Iterator[str]:
     """
     starts = {layer.layer: layer.at_start.state for layer in layers}
     changes = {layer.layer: layer.at_end for layer in layers if layer.at_end is not None}
-    ends = {name: its.state for name, its in changes.items()}
+    ends = {name: moment.state for name, moment in changes.items()}
     if ends and {*starts.values(), *ends.values()} == {"fine"}:
         yield _moment("Untrained and at the end", ends)
         return
     yield _moment("Untrained", starts)
-    if changes and all(its.change.n == 0 for its in changes.values()):
+    if changes and all(moment.change.n == 0 for moment in changes.values()):
         yield "At the end there is nothing to compare: gradients of one of the two are silent or not finite"
     elif ends and {*ends.values()} <= {"unclear", "not_applicable"}:
         yield "At the end no layer's state is certain"
@@ -102,10 +102,14 @@ def _layers(layers: Sequence[LayerComparison]) -> Iterator[str]:
 
 def _moment(moment: str, state_of: Mapping[str, State]) -> str:
     those_in = {state: {name for name, its in state_of.items() if its == state} for state in LAYERS}
-    said = [
+    clauses = [
         text.format(layers=spans(list(state_of), those_in[state])) for state, text in LAYERS.items() if those_in[state]
     ]
-    return f"{moment} it {'; it '.join(said)}" if said else f"{moment} every hidden layer lies within ±3, as without it"
+    return (
+        f"{moment} it {'; it '.join(clauses)}"
+        if clauses
+        else f"{moment} every hidden layer lies within ±3, as without it"
+    )
 
 
 def _results(part: VariantComparison, versus: VersusBaseline, metric: str) -> Iterator[str]:

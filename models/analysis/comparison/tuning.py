@@ -57,31 +57,31 @@ def choose(tried: Sequence[Tried]) -> float | None:
 
     None where no run of any rate ended well.
     """
-    rates = sorted({one.learning_rate for one in tried})
-    best = min(rates, key=lambda rate: _rank([one for one in tried if one.learning_rate == rate]), default=None)
-    return best if any(one.good and one.learning_rate == best for one in tried) else None
+    rates = sorted({run.learning_rate for run in tried})
+    best = min(rates, key=lambda rate: _rank([run for run in tried if run.learning_rate == rate]), default=None)
+    return best if any(run.good and run.learning_rate == best for run in tried) else None
 
 
 def _rank(tried: Sequence[Tried]) -> tuple[int, float]:
-    losses = [one.validation_loss for one in tried if one.good and one.validation_loss is not None]
+    losses = [run.validation_loss for run in tried if run.good and run.validation_loss is not None]
     return len(tried) - len(losses), sum(losses) / len(losses) if losses else math.inf
 
 
 def tuning_of(tried: Sequence[Tried], chosen: float | None) -> Tuning:
     """The table behind a choice. The runs of one variant; some may still be missing."""
-    rates = sorted({one.learning_rate for one in tried})
+    rates = sorted({run.learning_rate for run in tried})
     return Tuning(
-        tried=tuple(_tried_rate(rate, [one for one in tried if one.learning_rate == rate]) for rate in rates),
+        tried=tuple(_tried_rate(rate, [run for run in tried if run.learning_rate == rate]) for rate in rates),
         at_edge=chosen is not None and len(rates) > 1 and chosen in {rates[0], rates[-1]},
-        device_seconds=sum(one.device_seconds for one in tried),
+        device_seconds=sum(run.device_seconds for run in tried),
     )
 
 
 def _tried_rate(rate: float, tried: Sequence[Tried]) -> TriedRate:
-    losses = [one.validation_loss for one in tried if one.good and one.validation_loss is not None]
+    losses = [run.validation_loss for run in tried if run.good and run.validation_loss is not None]
     return TriedRate(
         learning_rate=rate,
         validation_loss=t_interval(losses).estimate(Method.T),
         runs=len(tried),
-        diverged=sum(one.diverged for one in tried),
+        diverged=sum(run.diverged for run in tried),
     )
