@@ -3,7 +3,7 @@
 import pytest
 
 from gradient_clinic.activations import SHAPES
-from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses
+from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses, of_setups
 from gradient_clinic.verdict.facts.fact import Fact
 from gradient_clinic.verdict.facts.registry import BESIDE, FACTS, OF_CAUSES, RESTS_ON
 from models.plan import REWRITES
@@ -64,7 +64,7 @@ def test_networks_data_and_activations_are_known_on_both_sides() -> None:
 
 
 def test_every_fact_is_told_in_one_place_and_has_a_name_of_its_own() -> None:
-    made = [its for module in (of_gains, of_layers, of_losses) for its in vars(module).values()]
+    made = [its for module in (of_gains, of_layers, of_losses, of_setups) for its in vars(module).values()]
     listed = (*RESTS_ON, *OF_CAUSES, *BESIDE)
     assert {fact for fact in made if isinstance(fact, Fact)} == set(listed)
     # G at the start and at the end are one statistic at two times.
