@@ -12,7 +12,7 @@ from models.specs.strict import make_strict
 EVERY_NETWORK = ("mlp", "residual_mlp", "cnn", "residual_cnn", "rnn", "transformer", "sequential")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class About:
     """The catalogue's text of one kind. ``treats`` are kinds and causes of verdicts."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.specs.base import About, Spec
+from models.specs.base import About, Spec, by_kind
 
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 NonNegative = Annotated[float, Field(ge=0, le=1e6)]
@@ -14,10 +14,10 @@ Entry = Annotated[float, Field(ge=-1e6, le=1e6)]
 class TorchDefaultInit(Spec):
     kind: Literal["torch_default"] = "torch_default"
     about: ClassVar = About(
-        "PyTorch's default for nn.Linear",
-        "W and b ~ U(±1/√fan_in), so fan_in·Var W = 1/3",
-        "kaiming_uniform_(a=√5) in torch.nn.Linear",
-        "deep networks: every activation vanishes (rms ratio 0.408 per layer for ReLU, 0.577 for tanh)",
+        title="PyTorch's default for nn.Linear",
+        formula="W and b ~ U(±1/√fan_in), so fan_in·Var W = 1/3",
+        paper="kaiming_uniform_(a=√5) in torch.nn.Linear",
+        fails_when="deep networks: every activation vanishes (rms ratio 0.408 per layer for ReLU, 0.577 for tanh)",
     )
 
 
@@ -25,11 +25,11 @@ class XavierNormalInit(Spec):
     kind: Literal["xavier_normal"]
     gain: Positive = 1.0
     about: ClassVar = About(
-        "Xavier (Glorot), normal",
-        "W ~ N(0, gain²·2/(fan_in + fan_out)), b = 0",
-        "Glorot & Bengio 2010",
-        "ReLU halves the variance in every layer; a sigmoid still vanishes (χ = 0.056)",
-        ("initialisation",),
+        title="Xavier (Glorot), normal",
+        formula="W ~ N(0, gain²·2/(fan_in + fan_out)), b = 0",
+        paper="Glorot & Bengio 2010",
+        fails_when="ReLU halves the variance in every layer; a sigmoid still vanishes (χ = 0.056)",
+        treats=("initialisation",),
     )
 
 
@@ -37,11 +37,11 @@ class XavierUniformInit(Spec):
     kind: Literal["xavier_uniform"]
     gain: Positive = 1.0
     about: ClassVar = About(
-        "Xavier (Glorot), uniform",
-        "W ~ U(±gain·√(6/(fan_in + fan_out))), b = 0",
-        "Glorot & Bengio 2010",
-        "as Xavier normal",
-        ("initialisation",),
+        title="Xavier (Glorot), uniform",
+        formula="W ~ U(±gain·√(6/(fan_in + fan_out))), b = 0",
+        paper="Glorot & Bengio 2010",
+        fails_when="as Xavier normal",
+        treats=("initialisation",),
     )
 
 
@@ -54,11 +54,11 @@ class KaimingNormalInit(Spec):
     nonlinearity: Nonlinearity = "relu"
     mode: Mode = "fan_in"
     about: ClassVar = About(
-        "He (Kaiming), normal",
-        "W ~ N(0, gain²/fan), gain² = 2 for ReLU, b = 0",
-        "He et al. 2015, arXiv:1502.01852",
-        "tanh and sigmoid: not their critical point; residual sums double the variance per block",
-        ("initialisation", "vanishing"),
+        title="He (Kaiming), normal",
+        formula="W ~ N(0, gain²/fan), gain² = 2 for ReLU, b = 0",
+        paper="He et al. 2015, arXiv:1502.01852",
+        fails_when="tanh and sigmoid: not their critical point; residual sums double the variance per block",
+        treats=("initialisation", "vanishing"),
     )
 
 
@@ -67,22 +67,22 @@ class KaimingUniformInit(Spec):
     nonlinearity: Nonlinearity = "relu"
     mode: Mode = "fan_in"
     about: ClassVar = About(
-        "He (Kaiming), uniform",
-        "W ~ U(±gain·√(3/fan)), gain² = 2 for ReLU, b = 0",
-        "He et al. 2015, arXiv:1502.01852",
-        "as He normal",
-        ("initialisation", "vanishing"),
+        title="He (Kaiming), uniform",
+        formula="W ~ U(±gain·√(3/fan)), gain² = 2 for ReLU, b = 0",
+        paper="He et al. 2015, arXiv:1502.01852",
+        fails_when="as He normal",
+        treats=("initialisation", "vanishing"),
     )
 
 
 class LecunNormalInit(Spec):
     kind: Literal["lecun_normal"]
     about: ClassVar = About(
-        "LeCun, normal",
-        "W ~ N(0, 1/fan_in), b = 0",
-        "LeCun et al. 1998; Klambauer et al. 2017",
-        "any activation but SELU and the identity",
-        ("initialisation",),
+        title="LeCun, normal",
+        formula="W ~ N(0, 1/fan_in), b = 0",
+        paper="LeCun et al. 1998; Klambauer et al. 2017",
+        fails_when="any activation but SELU and the identity",
+        treats=("initialisation",),
     )
 
 
@@ -90,11 +90,11 @@ class OrthogonalInit(Spec):
     kind: Literal["orthogonal"]
     gain: Positive = 1.0
     about: ClassVar = About(
-        "Orthogonal",
-        "the smaller Gram matrix of W is gain²·I, b = 0",
-        "Saxe et al. 2013, arXiv:1312.6120",
-        "ReLU at gain 1 (halves the variance per layer); a gain that does not fit the activation",
-        ("initialisation", "vanishing", "exploding"),
+        title="Orthogonal",
+        formula="the smaller Gram matrix of W is gain²·I, b = 0",
+        paper="Saxe et al. 2013, arXiv:1312.6120",
+        fails_when="ReLU at gain 1 (halves the variance per layer); a gain that does not fit the activation",
+        treats=("initialisation", "vanishing", "exploding"),
     )
 
 
@@ -104,11 +104,11 @@ class GaussianInit(Spec):
     bias_variance: NonNegative = 0.0
     distribution: Literal["normal", "uniform"] = "normal"
     about: ClassVar = About(
-        "Mean-field (σw², σb²)",
-        "Var W = σw²/fan_in, Var b = σb²",
-        "Poole et al. 2016; Schoenholz et al. 2017, arXiv:1611.01232",
-        "(σw², σb²) off the critical line: gradients vanish below it and explode above it",
-        ("initialisation",),
+        title="Mean-field (σw², σb²)",
+        formula="Var W = σw²/fan_in, Var b = σb²",
+        paper="Poole et al. 2016; Schoenholz et al. 2017, arXiv:1611.01232",
+        fails_when="(σw², σb²) off the critical line: gradients vanish below it and explode above it",
+        treats=("initialisation",),
     )
 
 
@@ -116,11 +116,11 @@ class NormalInit(Spec):
     kind: Literal["normal"]
     std: NonNegative
     about: ClassVar = About(
-        "Fixed standard deviation",
-        "W ~ N(0, std²), b = 0",
-        "Ioffe & Szegedy 2015 (std 0.01), arXiv:1502.03167",
-        "blind to width and depth: σw² = fan_in·std²",
-        ("initialisation",),
+        title="Fixed standard deviation",
+        formula="W ~ N(0, std²), b = 0",
+        paper="Ioffe & Szegedy 2015 (std 0.01), arXiv:1502.03167",
+        fails_when="blind to width and depth: σw² = fan_in·std²",
+        treats=("initialisation",),
     )
 
 
@@ -129,11 +129,12 @@ class UniformInit(Spec):
     low: Entry
     high: Entry
     about: ClassVar = About(
-        "Uniform between two numbers",
-        "W ~ U(low, high), Var W = (high − low)²/12, b = 0",
-        "LeCun et al. 1998, Efficient BackProp",
-        "blind to width and depth: σw² = fan_in·(high − low)²/12; a mean other than 0 pushes all units one way",
-        ("initialisation",),
+        title="Uniform between two numbers",
+        formula="W ~ U(low, high), Var W = (high − low)²/12, b = 0",
+        paper="LeCun et al. 1998, Efficient BackProp",
+        fails_when="blind to width and depth: σw² = fan_in·(high − low)²/12; a mean other than 0 pushes all units one "
+        "way",
+        treats=("initialisation",),
     )
 
     @model_validator(mode="after")
@@ -148,10 +149,11 @@ class ConstantInit(Spec):
     kind: Literal["constant"]
     value: Entry
     about: ClassVar = About(
-        "One value for all weights",
-        "W = value, b = 0",
-        "Goodfellow et al. 2016, Deep Learning, 8.4",
-        "all units of a layer stay equal, as nothing tells them apart: the network learns as one of width 1, or not",
+        title="One value for all weights",
+        formula="W = value, b = 0",
+        paper="Goodfellow et al. 2016, Deep Learning, 8.4",
+        fails_when="all units of a layer stay equal, as nothing tells them apart: the network learns as one of width "
+        "1, or not",
     )
 
 
@@ -159,11 +161,12 @@ class IdentityInit(Spec):
     kind: Literal["identity"]
     gain: Positive = 1.0
     about: ClassVar = About(
-        "Identity",
-        "W = gain·I, as far as W is square; a convolution passes each channel through its centre (Dirac); b = 0",
-        "Le et al. 2015, arXiv:1504.00941",
-        "units stay alike: what enters two of them equally never differs",
-        ("initialisation", "vanishing"),
+        title="Identity",
+        formula="W = gain·I, as far as W is square; a convolution passes each channel through its centre (Dirac); b = "
+        "0",
+        paper="Le et al. 2015, arXiv:1504.00941",
+        fails_when="units stay alike: what enters two of them equally never differs",
+        treats=("initialisation", "vanishing"),
     )
 
 
@@ -171,11 +174,12 @@ class DeltaOrthogonalInit(Spec):
     kind: Literal["delta_orthogonal"]
     gain: Positive = 1.0
     about: ClassVar = About(
-        "Delta-orthogonal",
-        "a convolution's kernel is 0 but at its centre, which is orthogonal; other weights are orthogonal; b = 0",
-        "Xiao et al. 2018, arXiv:1806.05393",
-        "ReLU; a gain that does not fit the activation; channels that shrink",
-        ("initialisation", "vanishing", "exploding"),
+        title="Delta-orthogonal",
+        formula="a convolution's kernel is 0 but at its centre, which is orthogonal; other weights are orthogonal; b "
+        "= 0",
+        paper="Xiao et al. 2018, arXiv:1806.05393",
+        fails_when="ReLU; a gain that does not fit the activation; channels that shrink",
+        treats=("initialisation", "vanishing", "exploding"),
     )
 
 
@@ -184,23 +188,24 @@ class LsuvInit(Spec):
     tolerance: float = Field(default=0.1, gt=0, lt=1)
     max_iterations: int = Field(default=10, ge=1, le=100)
     about: ClassVar = About(
-        "Layer-sequential unit variance",
-        "orthonormal W, then W ← W/√Var(h) on the first training batch, layer by layer; b = 0",
-        "Mishkin & Matas 2015, arXiv:1511.06422",
-        "forward only: δ is not looked at; depends on one batch",
-        ("initialisation", "vanishing", "exploding"),
+        title="Layer-sequential unit variance",
+        formula="orthonormal W, then W ← W/√Var(h) on the first training batch, layer by layer; b = 0",
+        paper="Mishkin & Matas 2015, arXiv:1511.06422",
+        fails_when="forward only: δ is not looked at; depends on one batch",
+        treats=("initialisation", "vanishing", "exploding"),
     )
 
 
 class FixupInit(Spec):
     kind: Literal["fixup"]
     about: ClassVar = About(
-        "Fixup",
-        "He; in each of the L branches of m layers the last W = 0, the others · L^(−1/(2m − 2)); output W = 0; b = 0",
-        "Zhang et al. 2019, arXiv:1901.09321",
-        "networks without residual branches; the paper's scalar biases and multipliers are left out",
-        ("initialisation", "exploding"),
-        ("mlp", "residual_mlp", "cnn", "residual_cnn", "transformer"),
+        title="Fixup",
+        formula="He; in each of the L branches of m layers the last W = 0, the others · L^(−1/(2m − 2)); output W = "
+        "0; b = 0",
+        paper="Zhang et al. 2019, arXiv:1901.09321",
+        fails_when="networks without residual branches; the paper's scalar biases and multipliers are left out",
+        treats=("initialisation", "exploding"),
+        applies_to=("mlp", "residual_mlp", "cnn", "residual_cnn", "transformer"),
     )
 
 
@@ -208,12 +213,12 @@ class Gpt2Init(Spec):
     kind: Literal["gpt2"]
     std: Positive = 0.02
     about: ClassVar = About(
-        "GPT-2",
-        "W ~ N(0, std²); the last W of each of the N residual branches · 1/√N; b = 0",
-        "Radford et al. 2019",
-        "post-norm; blind to width; without residual branches it is a fixed deviation",
-        ("initialisation", "exploding"),
-        ("mlp", "residual_mlp", "cnn", "residual_cnn", "transformer"),
+        title="GPT-2",
+        formula="W ~ N(0, std²); the last W of each of the N residual branches · 1/√N; b = 0",
+        paper="Radford et al. 2019",
+        fails_when="post-norm; blind to width; without residual branches it is a fixed deviation",
+        treats=("initialisation", "exploding"),
+        applies_to=("mlp", "residual_mlp", "cnn", "residual_cnn", "transformer"),
     )
 
 
@@ -236,21 +241,4 @@ InitSpec = Annotated[
     | Gpt2Init,
     Field(discriminator="kind"),
 ]
-INITS: dict[str, type[Spec]] = {
-    "torch_default": TorchDefaultInit,
-    "xavier_normal": XavierNormalInit,
-    "xavier_uniform": XavierUniformInit,
-    "kaiming_normal": KaimingNormalInit,
-    "kaiming_uniform": KaimingUniformInit,
-    "lecun_normal": LecunNormalInit,
-    "orthogonal": OrthogonalInit,
-    "gaussian": GaussianInit,
-    "normal": NormalInit,
-    "uniform": UniformInit,
-    "constant": ConstantInit,
-    "identity": IdentityInit,
-    "delta_orthogonal": DeltaOrthogonalInit,
-    "lsuv": LsuvInit,
-    "fixup": FixupInit,
-    "gpt2": Gpt2Init,
-}
+INITS: dict[str, type[Spec]] = by_kind(InitSpec)

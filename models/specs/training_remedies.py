@@ -155,11 +155,12 @@ class ScheduleRemedy(Spec):
     schedule: ScheduleSpec = CosineSchedule(kind="cosine")
     slots: ClassVar[tuple[Slot, ...]] = ("schedule",)
     about: ClassVar = About(
-        "Learning-rate schedule",
-        "lr·(f + (1 − f)·(1 + cos(π·t/T))/2) in step t of T, or lr·factor^⌊t/every⌋, after a warm-up if one is set",
-        "Loshchilov & Hutter 2017, arXiv:1608.03983; He et al. 2016, arXiv:1512.03385",
-        "vanishing gradients: smaller steps on what is too small; a run that ends before it has settled",
-        ("learning_rate",),
+        title="Learning-rate schedule",
+        formula="lr·(f + (1 − f)·(1 + cos(π·t/T))/2) in step t of T, or lr·factor^⌊t/every⌋, after a warm-up if one "
+        "is set",
+        paper="Loshchilov & Hutter 2017, arXiv:1608.03983; He et al. 2016, arXiv:1512.03385",
+        fails_when="vanishing gradients: smaller steps on what is too small; a run that ends before it has settled",
+        treats=("learning_rate",),
     )
 
 
@@ -210,10 +211,11 @@ class ClassWeightsRemedy(Spec):
     weights: ClassWeights = "balanced"
     slots: ClassVar[tuple[Slot, ...]] = ("class_weights",)
     about: ClassVar = About(
-        "Class weights",
-        "L = Σ w_y·(−ln p_y)/Σ w_y; balanced: w_c = n/(classes·n_c) of the training cases",
-        "King & Zeng 2001, Logistic regression in rare events data",
-        "accuracy is what counts: the commonest label is said less often; classes of few cases are learned by heart",
+        title="Class weights",
+        formula="L = Σ w_y·(−ln p_y)/Σ w_y; balanced: w_c = n/(classes·n_c) of the training cases",
+        paper="King & Zeng 2001, Logistic regression in rare events data",
+        fails_when="accuracy is what counts: the commonest label is said less often; classes of few cases are learned "
+        "by heart",
     )
 
 
@@ -222,8 +224,8 @@ class LabelSmoothingRemedy(Spec):
     value: float = Field(default=0.1, gt=0, lt=1)
     slots: ClassVar[tuple[Slot, ...]] = ("label_smoothing",)
     about: ClassVar = About(
-        "Label smoothing",
-        "y ← (1 − ε)·y + ε/classes; recorded is the loss above the least that such labels allow",
-        "Szegedy et al. 2016, arXiv:1512.00567",
-        "as a cure of gradients: they vanish or explode as before; where probabilities are to be believed",
+        title="Label smoothing",
+        formula="y ← (1 − ε)·y + ε/classes; recorded is the loss above the least that such labels allow",
+        paper="Szegedy et al. 2016, arXiv:1512.00567",
+        fails_when="as a cure of gradients: they vanish or explode as before; where probabilities are to be believed",
     )
