@@ -285,9 +285,12 @@ class NetworkPlan:
     layers: tuple[LayerPlan, ...]
     input: Shape
     body: tuple[Node, ...]
+    frozen: tuple[str, ...] = ()
+    """Names of layers that do not train."""
 
     @property
     def parameters(self) -> int:
+        """Of all layers, frozen ones too."""
         return sum(layer.parameters for layer in self.layers) + sum(map(_own_parameters, walk(self.body)))
 
     @property
