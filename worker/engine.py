@@ -189,12 +189,15 @@ class Trainer:
         self.model = networks.build(plan.network, seed).to(device, dtype)
         self._order: tuple[int, Tensor] | None = None
         scale_by_data(self.model, self.batch(0))
-        self.parameters = list(self.model.parameters())
-        *hidden, output = points = self.model.points()
-        self.bound = Bound([point.weight for point in hidden], output.weight, self.parameters)
+        self.frozen = self.model.parameters_of(plan.network.frozen)
+        kept = {id(its) for its in self.frozen}
+        self.parameters = [its for its in self.model.parameters() if id(its) not in kept]
+        points = self.model.points()
+        *hidden, output = (None if id(point.weight) in kept else point.weight for point in points)
+        self.bound = Bound([weight for weight in hidden if weight is not None], output, self.parameters)
         # An embedding is a table of rows, no map from layer to layer.
         layers = zip(plan.layers, hidden, strict=False)
-        matrices = [point.weight for layer, point in layers if layer.kind != "embedding"]
+        matrices = [weight for layer, weight in layers if weight is not None and layer.kind != "embedding"]
         self.optimizer = build_optimizer(plan.optimizer, self.parameters, matrices)
         self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.rate = plan.optimizer.learning_rate
@@ -327,6 +330,8 @@ class Trainer:
         with nullcontext() if precision is None else precision.autocast(self.device):
             loss = self.objective.loss(self.model(part.x, part.lengths), part.y)
         self.optimizer.zero_grad(set_to_none=True)
+        for weights in self.frozen:
+            weights.grad = None  # they have one, as it is measured, and no optimiser clears it
         scale = 1.0 if precision is None else precision.scale
         if self.probe is not None:
             self.probe.loss_scale = scale
@@ -351,13 +356,17 @@ class Trainer:
             for clipping in self.clipping:
                 clipped = clipping.clip(self.bound, clipped)
             curves |= {"total_gradient_norm": norm, "clipped_gradient_norm": clipped, "clipped": clipped < norm}
-            if not self.penalising and not self.changing and self.precision is None:
+            if not self.penalising and not self.changing and self.precision is None and not self.frozen:
                 curves["gradient_norm"] = norm
-        elif (self.penalising or self.changing) and probe is not None:
-            curves["total_gradient_norm"] = probe.gradient_norm()
+        elif (self.penalising or self.changing or self.frozen) and probe is not None:
+            curves["total_gradient_norm"] = self._total_norm(probe)
         if probe is not None and self.penalising:
             curves["penalty"] = sum(penalty.penalty(self.bound) for penalty in self.penalising)
         return True, curves
+
+    def _total_norm(self, probe: Probe) -> Scalar:
+        """Of what the update is made of; the probe's own reading is of frozen layers too."""
+        return norm_of(self.bound.gradients()) if self.frozen else probe.gradient_norm()
 
     def _judge(self, seen: StepRecord) -> None:
         """``stop_when``: so many non-finite steps in a row, or a loss above."""
@@ -412,7 +421,7 @@ class Trainer:
     def _peak_memory(self) -> int:
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
-        held = [*self.parameters, *(its.grad for its in self.parameters if its.grad is not None)]
+        held = [*self.parameters, *self.frozen, *(its.grad for its in self.parameters if its.grad is not None)]
         held += tensors_of(self.optimizer)
         item = self.parameters[0].element_size()
         activations = sum(2 * layer.units * layer.positions for layer in self.plan.layers) * item

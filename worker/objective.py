@@ -70,9 +70,8 @@ class Objective:
         right = (outputs.argmax(dim=-1) == y) & known
         if self._metric != "balanced_accuracy":
             return torch.stack([right.sum().double(), known.sum().double()])
-        labels = y.clamp(min=0).flatten()
-        each = [labels.bincount(its.flatten().double(), minlength=self._classes) for its in (right, known)]
-        return torch.cat(each)
+        # Of chosen labels: with weights CUDA has no deterministic bincount.
+        return torch.cat([y[its].bincount(minlength=self._classes) for its in (right, known)]).double()
 
     def metric(self, tally: Tensor, part: Part) -> float:
         """Accuracy, its mean over the classes that occur, or R² = 1 − squared error / variance of the values, NaN where

@@ -1,15 +1,19 @@
 """From a network's spec to its plan: a closed table, the keys of ``models.specs.networks.NETWORKS``."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from models.plan.lists import plan_sequential
 from models.plan.sequences import plan_rnn, plan_transformer
 from models.plan.stacks import plan_cnn, plan_mlp, plan_residual_cnn, plan_residual_mlp
 from models.plan.tree import NetworkPlan, Shape
+from models.specs.base import Problem, SpecError
 from models.specs.dataset import Facts, Target
 from models.specs.networks import NetworkSpec
 
+MOST_SHOWN = 50
+"""Names of layers in a refusal."""
 PLANNERS: dict[str, Callable[[Any, Shape, int, Target], NetworkPlan]] = {
     "mlp": plan_mlp,
     "residual_mlp": plan_residual_mlp,
@@ -24,10 +28,22 @@ PLANNERS: dict[str, Callable[[Any, Shape, int, Target], NetworkPlan]] = {
 def plan_network(network: NetworkSpec, given: Shape | int, outputs: int, target: Target = "class") -> NetworkPlan:
     """The layers between cases of the shape ``given`` (a number: vectors of that width) and ``outputs``.
 
-    SpecError where the data do not fit the network.
+    SpecError where the data do not fit the network, or a layer that is to be frozen is not there.
     """
     shape = Shape("vector", (given,)) if isinstance(given, int) else given
-    return PLANNERS[network.kind](network, shape, outputs, target)
+    planned = PLANNERS[network.kind](network, shape, outputs, target)
+    return replace(planned, frozen=_frozen(network, planned)) if network.frozen else planned
+
+
+def _frozen(network: NetworkSpec, planned: NetworkPlan) -> tuple[str, ...]:
+    names = [layer.name for layer in planned.layers]
+    shown = names[:MOST_SHOWN]
+    if unknown := [name for name in network.frozen if name not in names]:
+        raise SpecError(Problem("network.frozen", unknown[0], "no layer has this name", shown))
+    if not set(names) - set(network.frozen):
+        message = "all layers are frozen, and nothing is left to train"
+        raise SpecError(Problem("network.frozen", list(network.frozen)[:MOST_SHOWN], message, "some of the layers"))
+    return network.frozen
 
 
 def plan_network_on(network: NetworkSpec, facts: Facts) -> NetworkPlan:

@@ -283,6 +283,8 @@ class NetworkPlan:
     layers: tuple[LayerPlan, ...]
     input: Shape
     body: tuple[Node, ...]
+    frozen: tuple[str, ...] = ()
+    """Names of layers that do not train."""
 
     def __hash__(self) -> int:
         return self._hash
@@ -293,6 +295,7 @@ class NetworkPlan:
 
     @property
     def parameters(self) -> int:
+        """Of all layers, frozen ones too."""
         return sum(layer.parameters for layer in self.layers) + sum(map(_own_parameters, walk(self.body)))
 
     @cached_property

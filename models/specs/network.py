@@ -14,6 +14,7 @@ MAX_WIDTH = 16_384
 
 Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 Depth = Annotated[int, Field(ge=1, le=MAX_DEPTH)]
+LayerName = Annotated[str, Field(min_length=1, max_length=100)]
 Cell = Literal["tanh", "relu", "identity", "lstm", "gru"]
 WeightRule = Literal["weight_norm", "spectral_norm"]
 
@@ -25,6 +26,8 @@ class Network(Spec):
     weight_rule: WeightRule | None = None
     """Weight or spectral normalisation of every hidden weight."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    frozen: tuple[LayerName, ...] = Field(default=(), max_length=2_000)
+    """Layers by name that keep weights, bias and norm as they start; their gradients are measured all the same."""
 
     @property
     def layer_count(self) -> int:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from models.plan import expand
-from tests.worker.plain_torch import perceptron, start_as, train_by_engine, train_plainly
-from tests.worker.trials import plan_of, spec_of_kind, trainer_of
+from tests.worker.plain_torch import batches, perceptron, start_as, train_by_engine, train_plainly
+from tests.worker.trials import EVERY_KIND, plan_of, run_of, spec_of_kind, trainer_of
 from worker.datasets import load
 from worker.objective import Objective
 
@@ -178,3 +178,63 @@ def test_batch_norm_behind_the_activation_trains_as_torch_trains_it(listed: bool
     model.eval()
     part = load(plan.dataset, 0).test
     assert result.test_loss == pytest.approx(nn.CrossEntropyLoss()(model(part.x.double()), part.y).item(), rel=1e-6)
+
+
+FROZEN: list[tuple[list[str], dict[str, Any]]] = [
+    (["hidden.0"], {}),
+    (["hidden.1", "output"], {"remedies": [{"kind": "clip_norm", "max_norm": 0.05}]}),
+    (["output"], {"remedies": [{"kind": "l2", "strength": 0.1, "layers": "all"}]}),
+    (["hidden.0"], {"remedies": [{"kind": "weight_decay", "strength": 0.5, "layers": "all"}]}),
+]
+
+
+@pytest.mark.parametrize(("names", "changes"), FROZEN, ids=str)
+def test_frozen_layers_keep_their_weights_and_the_others_train_as_torch_trains_them(
+    names: list[str], changes: dict[str, Any]
+) -> None:
+    plan = plan_of({"frozen": names}, optimizer=SGD | {"momentum": 0.9}, steps=8, **changes)
+    model = start_as(perceptron(plan, nn.ReLU()), plan)
+    linears = dict(
+        zip(("hidden.0", "hidden.1", "output"), (its for its in model if isinstance(its, nn.Linear)), strict=True)
+    )
+    held = [its for name, linear in linears.items() if name not in names for its in linear.parameters()]
+    weights = [linear.weight for name, linear in linears.items() if name not in names]
+    optimizer = torch.optim.SGD(held, lr=0.1, momentum=0.9)
+    remedy = changes.get("remedies", [{"kind": None}])[0]
+    expected = []
+    for x, y in batches(plan):
+        model.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        seen = [float(linear.weight.grad.norm()) for linear in linears.values() if linear.weight.grad is not None]
+        with torch.no_grad():
+            for weight in weights:
+                if remedy["kind"] == "l2" and weight.grad is not None:
+                    weight.grad += 2 * remedy["strength"] * weight
+                if remedy["kind"] == "weight_decay":
+                    weight.mul_(1.0 - 0.1 * remedy["strength"])
+        total = torch.cat([its.grad.flatten() for its in held if its.grad is not None]).norm().item()
+        if remedy["kind"] == "clip_norm":
+            nn.utils.clip_grad_norm_(held, remedy["max_norm"])
+        optimizer.step()
+        expected.append((loss.item(), seen, total))
+    records, _, _ = run_of(plan, dtype=torch.float64)
+    for record, (value, seen, total) in zip(records, expected, strict=True):
+        assert record.loss == pytest.approx(value, rel=1e-8)
+        assert record.weight_gradient_norm == pytest.approx(seen, rel=1e-6)
+        assert record.total_gradient_norm == pytest.approx(total, rel=1e-6)
+        still = [ratio == 0.0 for ratio in record.update_ratio]
+        assert still == [name in names for name in linears]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_of_every_network_all_layers_but_one_can_be_frozen(kind: str) -> None:
+    asked = EVERY_KIND[kind]
+    (free,) = expand(spec_of_kind(asked))
+    names = [layer.name for layer in free.plan.layers[:-1]]
+    plan = expand(spec_of_kind({**asked, "network": {**asked["network"], "frozen": names}}))[0].plan
+    records, _, _ = run_of(plan)
+    for record in records:
+        assert (record.update_ratio[:-1] == 0.0).all()
+        assert record.update_ratio[-1] > 0.0
+        assert (record.weight_gradient_norm[-1:] > 0.0).all()

@@ -143,6 +143,7 @@ OPTIONS: dict[str, Json] = {
         "remedies": [{"kind": "standardise"}],
         "tune": {"learning_rate": [0.01, 0.5], "seeds": [9]},
     },
+    "a frozen layer": {"network": {**MLP, "frozen": ["hidden.1"]}, "remedies": [{"kind": "l2", "strength": 0.1}]},
     "batch norm behind the activation": {
         "network": {**MLP, "normalization": {"kind": "batch_norm", "position": "after"}, "dropout": 0.2}
     },

@@ -1,6 +1,6 @@
 """A network of any kind, built from its plan: one module per step, and a measuring point per layer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -119,6 +119,11 @@ class Network(nn.Module):
             for layer in self.network.layers
             for weight, module in [self._shown[layer.name]]
         ]
+
+    def parameters_of(self, names: Collection[str]) -> list[nn.Parameter]:
+        """All that is learned of the layers of these names: weights, bias, norm, and what a weight rule adds."""
+        layers = (module for module in self.modules() if isinstance(module, Weights | Recurrence))
+        return [its for module in layers if module.layer.name in names for its in module.parameters()]
 
     # --- building -----------------------------------------------------------------------------------------------
 

@@ -181,7 +181,8 @@ class Recurrence(Step):
 
     def __init__(self, recur: Recur, seed: int) -> None:
         super().__init__()
-        self.recur, layer = recur, recur.layer
+        self.recur, self.layer = recur, recur.layer
+        layer = self.layer
         self.linear: nn.Linear = _map(layer)  # type: ignore[assignment]  # its kind is "recurrent": linear
         initialise(self.linear.weight, self.linear.bias, layer, seed)
         if recur.forget_bias:

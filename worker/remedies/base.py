@@ -16,14 +16,16 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The weights that are trained: of the hidden layers (branches too), of the output layer, and all parameters."""
+    """The weights that are trained: of the hidden layers (branches too), of the output layer (None where it is frozen),
+    and all parameters.
+    """
 
     hidden: Sequence[Tensor]
-    output: Tensor
+    output: Tensor | None
     parameters: Sequence[nn.Parameter]
 
     def weights(self, layers: str) -> list[Tensor]:
-        return [*self.hidden, self.output] if layers == "all" else list(self.hidden)
+        return [*self.hidden, self.output] if layers == "all" and self.output is not None else list(self.hidden)
 
     def gradients(self) -> list[Tensor]:
         return [its.grad for its in self.parameters if its.grad is not None]

@@ -541,6 +541,14 @@ def test_a_norm_behind_an_activation_is_refused_where_it_cannot_be() -> None:
     assert "stands where it is written" in problem(network={"kind": "sequential", "layers": items})
 
 
+def test_layers_are_frozen_by_the_names_that_they_have() -> None:
+    network = {"kind": "mlp", "hidden": [8, 8]}
+    (variant,) = expand(spec(network={**network, "frozen": ["hidden.1"]}))
+    assert variant.plan.network.frozen == ("hidden.1",)
+    assert problem(network={**network, "frozen": ["hidden.7"]}) == "network.frozen: no layer has this name"
+    assert "nothing is left to train" in problem(network={**network, "frozen": ["hidden.0", "hidden.1", "output"]})
+
+
 AFTER = {"kind": "batch_norm", "position": "after"}
 
 

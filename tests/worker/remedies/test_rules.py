@@ -142,7 +142,7 @@ def test_the_l2_gradient_is_exactly_two_lambda_w_beside_the_data_gradient(layers
     before = grads(held)
     remedy = L2(L2Remedy.model_validate({"kind": "l2", "strength": 0.25, "layers": layers}))
     remedy.add_gradient(held)
-    reached = [*held.hidden, *[held.output] * (layers == "all")]
+    reached = [*held.hidden] if layers == "hidden" or held.output is None else [*held.hidden, held.output]
     for weight, gradient, after in zip(held.parameters, before, held.gradients(), strict=True):
         expected = gradient + 0.5 * weight.detach() if any(weight is its for its in reached) else gradient
         torch.testing.assert_close(after, expected, rtol=1e-15, atol=0)
