@@ -18,6 +18,7 @@ from gradient_clinic.verdict.facts.of_layers import (
     SATURATED,
     SCALE,
     SLOPE,
+    SMALL_STEP,
 )
 from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING
 from gradient_clinic.verdict.facts.of_setups import (
@@ -50,7 +51,9 @@ def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
 
 
 def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:
-    """What is left where no rule of gradients speaks: the data, or the number of steps."""
+    """What is left where no rule of gradients speaks: steps that are too short or too few, or the data."""
+    if short := _shown(SMALL_STEP, case):
+        return {"learning_rate": short}
     if (share := case.measured.facts.majority_share) is not None and share > UNBALANCED and AT_MAJORITY.of(case):
         return {"class_imbalance": _shown(AT_MAJORITY, case) or []}
     if falling := _shown(FALLING, case):
@@ -82,7 +85,7 @@ def _dropout_noise(case: Case) -> list[Evidence] | None:
 
 def _missing_norm(case: Case) -> list[Evidence] | None:
     """A stream of sums grows with depth, and with it what a step changes: it breaks at a rate that a norm bears."""
-    broke = case.measured.diverged or case.ever_exploding or ABOVE_CHANCE.of(case) is not None
+    broke = case.measured.diverged or case.ever_exploding or _made_worse(case) is not None
     return _shown(BARE_STREAM, case) if broke else None
 
 
@@ -132,11 +135,16 @@ def _learning_rate(case: Case) -> list[Evidence] | None:
     measured = case.measured
     if not case.starts_inside or measured.trained is None or INPUTS.of(case):
         return None
-    if above := _shown(ABOVE_CHANCE, case):
-        return above
+    if worse := _made_worse(case):
+        return worse
     if measured.diverged or case.ever_exploding:
         return []
     return _shown(LARGEST_STEP, case) if measured.trained == "no" else None
+
+
+def _made_worse(case: Case) -> list[Evidence] | None:
+    """By steps that move the weights: an untrained network may start above chance."""
+    return None if SMALL_STEP.of(case) else _shown(ABOVE_CHANCE, case)
 
 
 def _dead_units(case: Case) -> list[Evidence] | None:

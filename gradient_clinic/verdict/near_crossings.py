@@ -19,6 +19,7 @@ from gradient_clinic.verdict.facts.of_layers import (
     LARGE_INPUT,
     LARGE_UPDATE,
     SCALE_LIMIT,
+    SMALL_UPDATE,
     SMALLEST_NORMAL,
     share_off,
 )
@@ -76,6 +77,11 @@ def _beyond(value: float, threshold: float) -> float:
     """The other side of a threshold, just. A value that lies on it counts as below."""
     step = ACROSS * max(1.0, abs(threshold))
     return threshold - step if value > threshold else threshold + step
+
+
+def _across(value: float, threshold: float) -> float:
+    """The other side of a threshold that is read as a ratio, just."""
+    return threshold * (1.0 - ACROSS) if value > threshold else threshold * (1.0 + ACROSS)
 
 
 def _moved(numbers: Numbers, **changes: Any) -> Numbers:
@@ -185,9 +191,10 @@ def _of_layers(measured: Measured, bands: Bands) -> Iterator[Crossing]:
         where, changed = (measured.hidden[index],), _moved(measured, **{field: moved})
         yield Crossing(fact.signal, where, fact, value, FRACTION_LIMIT, share, changed)
     update = measured.largest_update
-    share = abs(math.log(update / LARGE_UPDATE)) / bands.update if update > 0.0 else math.inf
-    longer = _moved(measured, largest_update=_beyond(update, LARGE_UPDATE))
-    yield Crossing("learning_rate", measured.hidden, of_layers.LARGEST_STEP, update, LARGE_UPDATE, share, longer)
+    for fact, threshold in ((of_layers.LARGEST_STEP, LARGE_UPDATE), (of_layers.SMALL_STEP, SMALL_UPDATE)):
+        share = abs(math.log(update / threshold)) / bands.update if update > 0.0 else math.inf
+        moved_step = _moved(measured, largest_update=_across(update, threshold))
+        yield Crossing("learning_rate", measured.hidden, fact, update, threshold, share, moved_step)
 
 
 def _of_levels(measured: Measured, start: StartBands, end: Bands) -> Iterator[Crossing]:

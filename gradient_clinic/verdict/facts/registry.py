@@ -30,6 +30,7 @@ OF_CAUSES: Final = (
     of_setups.POST_NORM,
     of_losses.ABOVE_CHANCE,
     of_layers.LARGEST_STEP,
+    of_layers.SMALL_STEP,
     of_layers.OFF_AT_START,
     of_setups.PREDICTED_ALIKE,
     of_layers.INPUTS,

@@ -159,9 +159,9 @@ def _is_beyond(ratio: Estimate) -> bool:
 
 
 def _because(baseline: VariantComparison, optimizer: OptimizerSpec, causes: Sequence[ShownCause]) -> Iterator[str]:
-    """What its own numbers show, and what the trial does; a rate that broke training is named with its optimiser."""
+    """What its own numbers show, and what the trial does; a rate is named with its side and its optimiser."""
     tuned = None if baseline.tuned is None else baseline.tuned["learning_rate"]
-    value = {"learning_rate": f" ({optimizer_words(optimizer, tuned)})"}
+    value = {"learning_rate": f"{_side(baseline)} ({optimizer_words(optimizer, tuned)})"}
     by_rule = [words(its.cause) + value.get(its.cause, "") for its in causes if its.shown_by == "rule"]
     if by_rule:
         yield f"Cause{'s' if len(by_rule) > 1 else ''}: {', '.join(by_rule)}"
@@ -169,6 +169,12 @@ def _because(baseline: VariantComparison, optimizer: OptimizerSpec, causes: Sequ
         if its.shown_by == "trial":
             also = "confirms" if any((it.cause, it.shown_by) == (its.cause, "rule") for it in causes) else "points to"
             yield f"The trial {also} {words(its.cause)}: changing it alone helps ({', '.join(its.variants)})"
+
+
+def _side(baseline: VariantComparison) -> str:
+    answers = () if baseline.verdict is None else baseline.verdict.answers
+    advised = next((answer.direction for answer in answers if answer.remedy == "learning_rate"), None)
+    return {"lower": " too high", "higher": " too low"}.get(advised or "", "")
 
 
 def _lacking(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str]:

@@ -31,7 +31,7 @@ def seeds_to_show(differences: Sequence[float], p_holm: float | None, family: in
     ratio = standardised(differences)
     if ratio is None or p_holm is None or p_holm < ALPHA:
         return None
-    n = seeds_needed(abs(ratio), ALPHA / family)
+    n = max(seeds_needed(abs(ratio), ALPHA / family), len(differences) + 1)  # these few have just not shown it
     return n if n <= MOST_SEEDS else None
 
 

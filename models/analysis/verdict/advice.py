@@ -12,6 +12,7 @@ from typing import Final
 from gradient_clinic.activations import Activation
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.verdict.case import Case
+from gradient_clinic.verdict.facts.of_layers import SMALL_STEP
 from gradient_clinic.verdict.facts.of_setups import INPUT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
@@ -23,6 +24,7 @@ from models.analysis.verdict.answers_to_causes import (
     answer,
     answers_to,
     fitting_init,
+    longer_steps,
     rate_of,
     standardise,
 )
@@ -162,7 +164,8 @@ def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> 
 
 def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
     no_clip = case.kind == "vanishing" or any(remedy.kind == "clip_norm" for remedy in plan.run_time)
-    broke = case.measured.diverged or "learning_rate" in causes
+    short = SMALL_STEP.of(case)
+    broke = case.measured.diverged or ("learning_rate" in causes and short is None)
     # Adam divides by the gradient's own size, so clipping bounds no step of it.
     if case.over_time == "exploding" and not no_clip:
         why = "bounds a step where gradients explode over time; the ratios between steps stay as they are"
@@ -170,7 +173,9 @@ def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[
     elif broke and not no_clip and plan.optimizer.kind == "sgd":
         why = "bounds the size of a step; all layers shrink by one factor, so the ratios between them stay as they are"
         yield answer(ClipNormRemedy(kind="clip_norm"), why)
-    if "learning_rate" in causes:
+    if "learning_rate" in causes and short is not None:
+        yield from longer_steps(plan, case)
+    elif "learning_rate" in causes:
         why = "gradients are in range before the first step, and training at this rate broke them or the loss"
         yield rate_of(plan, LOWER_RATE, why)
     elif case.kind in {"stalled", "slow"} and {"no_gradient_cause_found", "too_few_steps"} & set(causes):

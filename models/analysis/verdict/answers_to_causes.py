@@ -7,6 +7,7 @@ from typing import Final, Literal
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.of_setups import WEIGHT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
+from gradient_clinic.verdict.wording import number
 from models.analysis.theory.correlations import correlations
 from models.analysis.theory.meanfield import critical_weight_variance
 from models.plan import Plan
@@ -27,6 +28,9 @@ LARGEST_VARIANCE: Final = 10.0
 """A critical σw² above (a sigmoid's is 103) drives φ into its flat ends: no initialisation to recommend."""
 LOWER_RATE: Final = 0.1
 HIGHER_RATE: Final = 3.0
+HIGHEST_RATE: Final = 10.0
+USUAL_UPDATE: Final = 0.01
+"""‖ΔW‖/‖W‖ of the largest step of networks that learn in some hundred steps: 0.002 to 0.08 on digits."""
 NAMED_INITS: Final[dict[float, InitSpec]] = {
     1.0: LecunNormalInit(kind="lecun_normal"),
     2.0: KaimingNormalInit(kind="kaiming_normal"),
@@ -54,6 +58,15 @@ def rate_of(plan: Plan, factor: float, why: str) -> Answer:
     value = float(f"{plan.optimizer.learning_rate * factor:.3g}")
     direction: Literal["lower", "higher"] = "lower" if factor < 1.0 else "higher"
     return answer(LearningRateRemedy(kind="learning_rate", value=value), f"a {direction} rate: {why}", direction)
+
+
+def longer_steps(plan: Plan, case: Case) -> Iterator[Answer]:
+    """A rate at which the largest step would be of usual size: steps of most optimisers are proportional to it."""
+    largest, rate = case.measured.largest_update, plan.optimizer.learning_rate
+    if largest > 0.0:
+        factor = min(USUAL_UPDATE / largest, HIGHEST_RATE / rate)
+        moved = f"at this one the largest step moves the weights by {number(largest, 2)} of themselves"
+        yield rate_of(plan, factor, f"{moved}, and {USUAL_UPDATE:g} is usual")
 
 
 def fitting_init(case: Case) -> InitSpec | None:

@@ -53,17 +53,20 @@ def even(layers: int, gain: float) -> list[float]:
 def trace_of(
     plan: Plan, start: Sequence[float], end: Sequence[float] | None = None, loss: float | Array = CHANCE, every: int = 1
 ) -> RunTrace:
-    """ln rms δ is ``start`` in record 0 and ``end`` in all others; no unit is dead, h has rms 1."""
+    """ln rms δ is ``start`` in record 0 and ``end`` in all others; no unit is dead, h has rms 1, a step moves weights
+    by a thousandth of themselves.
+    """
     steps = np.arange(0, max(plan.steps, 1), every)
     count, records = len(plan.layers), len(steps)
     levels = np.tile(np.append(start if end is None else end, 0.0)[:, None], (1, records))
     levels[:-1, 0] = start
     quiet = np.zeros((count, records))
-    names = ("weight_gradient_norm", "weight_gradient_max", "update_ratio", "dead_fraction", "saturated_fraction")
+    names = ("weight_gradient_norm", "weight_gradient_max", "dead_fraction", "saturated_fraction")
     signals = {name: quiet.copy() for name in names} | {
         "activation_rms": quiet + 1.0,
         "activation_gradient_rms": np.exp(levels),
         "weight_norm": quiet + 1.0,
+        "update_ratio": quiet + 0.001,
         "nonfinite_count": quiet.copy(),
     }
     return RunTrace(plan.network.judged, steps, signals, {"loss": np.broadcast_to(loss, (records,)).astype(float)})

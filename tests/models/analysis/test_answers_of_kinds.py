@@ -34,8 +34,9 @@ def judged(plan: Plan, over_depth: float = 0.0, over_time: float = 0.0) -> Verdi
     levels = dict(zip([its.name for its in hidden], even(len(hidden), over_depth), strict=True))
     steps = np.arange(plan.steps)
     quiet = np.zeros((len(layers), len(steps)))
-    names = ("weight_gradient_norm", "weight_gradient_max", "update_ratio", "dead_fraction", "saturated_fraction")
+    names = ("weight_gradient_norm", "weight_gradient_max", "dead_fraction", "saturated_fraction")
     signals = {name: quiet.copy() for name in names} | {
+        "update_ratio": quiet + 0.001,
         "activation_rms": quiet + 1.0,
         "activation_gradient_rms": np.exp([[levels.get(its.name, 0.0)] * len(steps) for its in layers]),
         "weight_norm": quiet + 1.0,

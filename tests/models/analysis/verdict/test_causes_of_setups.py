@@ -195,6 +195,19 @@ def test_a_network_that_says_the_commonest_label_is_a_matter_of_the_data(share: 
     assert found.causes == causes
 
 
+@pytest.mark.parametrize(("update", "direction"), [(1e-6, "higher"), (0.5, "lower")])
+def test_a_rate_is_too_low_or_too_high_by_what_its_steps_move(update: float, direction: str) -> None:
+    """An untrained network may start above chance: that a loss stays there is not what its steps have done."""
+    plan = expand(experiment(network={"hidden": [16, 16], "init": HE}, optimizer={"kind": "sgd", "learning_rate": 0.1}))
+    trace = trace_of(plan[0].plan, even(2, 0.0), loss=1.3 * CHANCE)
+    trace.signals["update_ratio"][:] = update
+    found = summarise(plan[0].plan, trace, facts_of(plan[0].plan, test_metric=0.1)).verdict
+    assert found.causes == ("learning_rate",)
+    (rate,) = [answer for answer in found.answers if answer.remedy == "learning_rate"]
+    assert rate.direction == direction
+    assert ("clip_norm" in remedies(found)) == (direction == "lower")
+
+
 def test_a_loss_that_still_falls_lacks_steps() -> None:
     plan = plan_of(hidden=[16, 16], init=HE)
     falling = np.linspace(2.2, 1.3, plan.steps)
