@@ -154,7 +154,7 @@ def body_of(fault: Fault) -> Json:
 
 
 def figures_of(judged: Sequence[Judged]) -> dict[str, Any]:
-    """Shares over the runs that the fault harmed. A guess at random names one of the seven causes."""
+    """Shares over the runs that the fault harmed. A guess at random names any of the causes."""
     harmed = [run for run in judged if run.harmed]
     named = sum(len(run.named) for run in harmed) / len(harmed) if harmed else 0.0
     return {

@@ -109,7 +109,8 @@ def test_the_answer_has_a_line_for_each_sentence() -> None:
     told = re.search(r"<p class=answer>(.*?)</p>", page)
     assert told is not None
     lines = told.group(1).split("<br>")
-    assert lines[0] == "No remedy needed: the baseline trains in 0 of 3 runs (95 % 0 to 0.708)."  # 1 − 0.025^⅓
+    trains = f"use {FIRST}, and confirm it on more than 2 seeds"
+    assert lines[0] == f"The network trains without a remedy; to improve it, {trains}."
     assert len(lines) >= 2
     assert all(line.endswith(".") and ". " not in line for line in lines)
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from models.plan import expand
+from tests.networks import EVERY_KIND
 from tests.worker.plain_torch import batches, perceptron, start_as, train_by_engine, train_plainly
-from tests.worker.trials import EVERY_KIND, plan_of, run_of, spec_of_kind, trainer_of
+from tests.worker.trials import plan_of, run_of, spec_of_kind, trainer_of
 from worker.datasets import load
 from worker.objective import Objective
 
