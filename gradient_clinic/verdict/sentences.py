@@ -98,7 +98,9 @@ def _other(verdict: Findings, other: Outcome | None) -> str:
     if other.trained is not None and other.trained != verdict.trained:
         parts.append(TRAINED[other.trained])
     if other.causes != verdict.causes:
-        parts.append(f"of {', '.join(words(cause) for cause in other.causes)}" if other.causes else "without a cause")
+        parts.append(
+            f"caused by {', '.join(words(cause) for cause in other.causes)}" if other.causes else "without a cause"
+        )
     return ", ".join(parts)
 
 

@@ -79,7 +79,7 @@ AT_CHANCE: Final = Fact(
     "loss",
     "loss_at_chance",
     _not_trained(at_chance=True),
-    _loss_words("not trained: final loss {value} is not below chance by more than its noise ({threshold})"),
+    _loss_words("not trained: final loss {value} is not below {threshold}, chance less its noise"),
     called="final loss",
 )
 BROKEN: Final = Fact(

@@ -5,6 +5,7 @@ nothing is shown is not called useless: the smallest difference that would have 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from gradient_clinic.gains.limits import LIMIT
@@ -38,6 +39,11 @@ TOLD: Final = {
     "warm_up": "steps",
 }
 """What a remedy of these kinds is, beside its name."""
+SEEMS: Final[Mapping[Degree, str]] = {
+    "repairs": "seems to repair it",
+    "improves": "seems to improve it",
+    "harms": "seems to harm it",
+}
 VERBS: Final[Mapping[Degree, str]] = {"repairs": "repairs it", "improves": "improves it", "harms": "harms it"}
 
 
@@ -49,7 +55,8 @@ def answer_of(
     verdict = baseline.verdict
     if verdict is None:
         return ("No run of the baseline has ended: there is nothing to compare with yet.",)
-    helping = [*_of_degree(others, "repairs"), *_of_degree(others, "improves")]
+    supported = _supported(causes)
+    helping = [*_of_degree(others, "repairs", supported), *_of_degree(others, "improves", supported)]
     said = [
         _to_do(baseline, verdict, helping, untested(verdict, others), metric),
         *_state(baseline, verdict),
@@ -67,17 +74,25 @@ def _grade(part: VariantComparison) -> Grade | None:
     return None if part.versus_baseline is None else part.versus_baseline.grade
 
 
-def _of_degree(parts: Sequence[VariantComparison], degree: Degree) -> list[VariantComparison]:
-    """What is shown before what is promising, then most successes first, then the best metric."""
+def _supported(causes: Sequence[ShownCause]) -> set[str]:
+    """Variants that change what the baseline's own numbers call a cause."""
+    by_rule = {shown.cause for shown in causes if shown.shown_by == "rule"}
+    return {name for shown in causes if shown.cause in by_rule for name in shown.variants}
+
+
+def _of_degree(
+    parts: Sequence[VariantComparison], degree: Degree, supported: AbstractSet[str] = frozenset()
+) -> list[VariantComparison]:
+    """What is shown before what is promising; then most successes first, what mends a known cause, the best metric."""
     those = [part for part in parts if (grade := _grade(part)) is not None and grade.degree == degree]
-    return sorted(those, key=_rank)
+    return sorted(those, key=lambda part: _rank(part, supported))
 
 
-def _rank(part: VariantComparison) -> tuple[bool, float, float]:
+def _rank(part: VariantComparison, supported: AbstractSet[str]) -> tuple[bool, float, bool, float]:
     success, metric = part.outcomes.success, part.outcomes.metric_of_all
     rate = success.count / success.of if success.of else 0.0
     reached = metric.mean if metric is not None and metric.mean is not None else 0.0
-    return _is_promising(part), -rate, -reached
+    return _is_promising(part), -rate, part.name not in supported, -reached
 
 
 def _is_promising(part: VariantComparison) -> bool:
@@ -93,26 +108,31 @@ def _to_do(
     metric: str,
 ) -> str:
     """What a reader should do next."""
-    healthy = verdict.kind == "healthy"
     if helping:
-        best = helping[0]
-        more = f", and confirm it on more than {_seeds(best)}" if _is_promising(best) else ""
-        use = f"use {_named(best)}{more}"
-        return f"The network trains without a remedy; to improve it, {use}" if healthy else f"{_capital(use)}"
-    if healthy:
+        return _use(helping[0], verdict, left)
+    if verdict.kind == "healthy":
         trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
         return f"{_capital(NO_REMEDY)}{trains}{_improving(left)}"
+    next_one = f"try {_either([_asked(answer) for answer in left[:MOST_ANSWERS]])} next" if left else ""
     if "class_imbalance" in verdict.causes and baseline.outcomes.metric_of_all is not None:
         reached, share = baseline.outcomes.metric_of_all.mean, baseline.outcomes.majority_share
-        alone = f"the commonest label alone reaches {number(share)}"
-        return f"Look at the data and the metric, not at gradients: {metric} is {number(reached)}, and {alone}"
+        alone = f"{metric} {number(reached)} is what the commonest label alone reaches ({number(share)})"
+        return f"Look at the data, not at gradients: {alone}{f'; {next_one}' if left else ''}"
     if left:
-        return f"Try {_either([_asked(answer) for answer in left[:MOST_ANSWERS]])} next"
-    return (
-        "Train longer"
-        if _is_falling(verdict)
-        else "Look at the data and the task: no remedy of gradients is left to try"
-    )
+        return _capital(next_one)
+    if _is_falling(verdict):
+        return "Train longer"
+    return "Look at the data and the task: no remedy of gradients is left to try"
+
+
+def _use(best: VariantComparison, verdict: Verdict, left: Sequence[Answer]) -> str:
+    more = f", and confirm it on more than {_seeds(best)}" if _is_promising(best) else ""
+    if verdict.kind == "healthy":
+        return f"The network trains without a remedy; to improve it, use {_named(best)}{more}"
+    if verdict.trained is None or (best.verdict is not None and best.verdict.trained == "yes"):
+        return f"Use {_named(best)}{more}"
+    beside = f", so try {_either([_asked(answer) for answer in left[:2]])} too" if left else ""
+    return f"Use {_named(best)}{more}; it does not train yet{beside}"
 
 
 def _improving(left: Sequence[Answer]) -> str:
@@ -140,7 +160,7 @@ def _state(baseline: VariantComparison, verdict: Verdict) -> Iterator[str]:
 
 def _closing(part: VariantComparison) -> str:
     closed = part.outcomes.closed["loss"].mean
-    return "" if closed is None else f" and closes {number(closed, 2)} of the way from chance"
+    return "" if closed is None else f" and closes {number(closed, 2)} of the way from chance by loss"
 
 
 def _where(baseline: VariantComparison, verdict: Verdict) -> str:
@@ -167,8 +187,10 @@ def _because(baseline: VariantComparison, optimizer: OptimizerSpec, causes: Sequ
         yield f"Cause{'s' if len(by_rule) > 1 else ''}: {', '.join(by_rule)}"
     for its in causes:
         if its.shown_by == "trial":
-            also = "confirms" if any((it.cause, it.shown_by) == (its.cause, "rule") for it in causes) else "points to"
-            yield f"The trial {also} {words(its.cause)}: changing it alone helps ({', '.join(its.variants)})"
+            known = any((other.cause, other.shown_by) == (its.cause, "rule") for other in causes)
+            change = "changes it alone and helps" if len(its.variants) == 1 else "change it alone and help"
+            says = f"The trial {'supports' if known else 'points to'} {words(its.cause)}"
+            yield f"{says}: {', '.join(its.variants)} {change}"
 
 
 def _side(baseline: VariantComparison) -> str:
@@ -207,23 +229,31 @@ def _told(part: VariantComparison, metric: str) -> Iterator[str]:
     assert grade is not None  # it is graded
     few = " only" * (part.outcomes.success.of < FEWEST)
     sure = f"On {_seeds(part)}{few}, " if _is_promising(part) else ""
-    yield f"{sure}{_named(part)} {VERBS[grade.degree]}: {', '.join(_figures(part, versus, grade, metric))}"
-    if grade.degree == "improves" and part.verdict is not None and part.verdict.trained != "yes":
+    verb = (SEEMS if _is_promising(part) else VERBS)[grade.degree]
+    yield f"{sure}{_named(part)} {verb}: {_shown_by(part, versus, grade, metric)}"
+    if reached := _reached(part, grade, metric):
+        yield _capital(reached)
+    if grade.degree == "improves" and part.verdict is not None and part.verdict.trained not in {"yes", None}:
         yield f"It does not train yet{', and its loss was still falling' * _is_falling(part.verdict)}"
 
 
-def _figures(part: VariantComparison, versus: VersusBaseline, grade: Grade, metric: str) -> Iterator[str]:
+def _shown_by(part: VariantComparison, versus: VersusBaseline, grade: Grade, metric: str) -> str:
+    """The figure that its grade rests on."""
     if grade.by == "gradients":
-        yield f"gradients {part.verdict.at_start.kind if part.verdict else 'not known'} before training"
-        return
+        return f"gradients {part.verdict.at_start.kind if part.verdict else 'not known'} before training"
     if grade.by == "success":
-        yield f"trains in {_rate(part.outcomes.success)}"
-        if part.outcomes.metric.mean is not None:
-            yield f"{metric} {estimate_words(part.outcomes.metric)}"
-    else:
-        yield _further(versus, grade, metric)
-    if part.cost.step_time_ratio.mean is not None:
-        yield f"a step costs ×{number(part.cost.step_time_ratio.mean, 2)}"
+        return f"trains in {_rate(part.outcomes.success)}"
+    return _further(versus, grade, metric)
+
+
+def _reached(part: VariantComparison, grade: Grade, metric: str) -> str:
+    """What it reaches, and what a step of it costs."""
+    said = []
+    if grade.by == "success" and part.outcomes.metric.mean is not None:
+        said.append(f"{metric} {estimate_words(part.outcomes.metric)}")
+    if grade.by != "gradients" and part.cost.step_time_ratio.mean is not None:
+        said.append(f"a step costs ×{number(part.cost.step_time_ratio.mean, 2)}")
+    return ", ".join(said)
 
 
 def _further(versus: VersusBaseline, grade: Grade, metric: str) -> str:
@@ -246,7 +276,8 @@ def _between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]
     if below:
         yield f"By {metric} {first} lies above {', '.join(below)}: their intervals do not meet"
     if rest := [name for name in others if name not in below]:
-        yield f"Between {first} and {', '.join(rest)} no difference is shown"
+        few = ", on so few seeds" * (ordered[0].outcomes.success.of < FEWEST)
+        yield f"By {metric} no difference is shown between {first} and {_either(rest)}{few}"
 
 
 def _named(part: VariantComparison) -> str:
@@ -294,7 +325,7 @@ def _rest(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str
 
 
 def _unclear(part: VariantComparison, baseline: Verdict) -> str:
-    """'layer_norm (dead, at chance where the baseline is not; 0.04 of the way would have been)'."""
+    """'layer_norm (dead, at chance where the baseline is not; 0.04 of the way or more would have been seen)'."""
     assert part.verdict is not None  # it is graded
     assert part.versus_baseline is not None  # it is graded
     fate: list[str] = [] if part.verdict.kind == "healthy" else [part.verdict.kind]
@@ -302,8 +333,8 @@ def _unclear(part: VariantComparison, baseline: Verdict) -> str:
         fate.append("at chance where the baseline is not")
     smallest = part.versus_baseline.progress["loss"].smallest_shown
     if smallest is not None and smallest < 1.0:
-        fate.append(f"{number(smallest, 1)} of the way would have been")
-    return f"{part.name} ({', '.join(fate)})" if fate else part.name
+        fate.append(f"{number(smallest, 1)} of the way or more would have been seen")
+    return f"{_named(part)} ({', '.join(fate)})" if fate else _named(part)
 
 
 def _names(parts: Sequence[VariantComparison]) -> str:

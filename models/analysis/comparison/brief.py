@@ -1,18 +1,21 @@
 """A comparison in five lines, for a chat, a terminal or an agent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gradient_clinic.verdict.sentences import headline
 from gradient_clinic.verdict.wording import number, words
-from models.analysis.comparison.parts import Comparison, Degree, VariantComparison
+from models.analysis.comparison.parts import Certainty, Comparison, Degree, VariantComparison
 
-GRADES: Final[dict[Degree, str]] = {
-    "repairs": "repairs",
-    "improves": "improves",
-    "harms": "harms",
-    "no_difference_shown": "no difference shown",
-    "changes_nothing": "changes nothing",
+GRADES: Final[Mapping[tuple[Degree, Certainty | None], str]] = {
+    ("repairs", "shown"): "repairs",
+    ("repairs", "promising"): "seems to repair",
+    ("improves", "shown"): "improves",
+    ("improves", "promising"): "seems to improve",
+    ("harms", "shown"): "harms",
+    ("harms", "promising"): "seems to harm",
+    ("no_difference_shown", None): "no difference shown",
+    ("changes_nothing", "shown"): "changes nothing",
 }
 
 
@@ -45,10 +48,9 @@ def _graded(part: VariantComparison) -> str:
     grade = None if part.versus_baseline is None else part.versus_baseline.grade
     if grade is None:
         return f"{part.name} not run yet"
-    promising = " (promising)" if grade.certainty == "promising" else ""
     success = part.outcomes.success
     rate = f", {success.count} of {success.of} train" if success.of else ""
-    return f"{part.name} {GRADES[grade.degree]}{promising}{rate}"
+    return f"{part.name} {GRADES[grade.degree, grade.certainty]}{rate}"
 
 
 def _conditions(comparison: Comparison) -> str:

@@ -36,10 +36,12 @@ def grade_of_runs(
     theirs: Sequence[bool],
     successes: Estimate,
     progress: Mapping[Measure, Progress],
+    off_chance: Sequence[int] = (),
 ) -> Grade:
     """``ours``, ``theirs``: which seeds train, paired; ``successes``: the difference in their share. What is shown goes
     before what is promising. Where all runs train, only the metric of the test part is left to improve; else both
-    measures are looked at, and what is shown is shown at half the level.
+    measures are looked at, and what is shown is shown at half the level. ``off_chance``: of each pair, 1 where the
+    variant alone ended below chance by more than its loss's noise, −1 where the baseline alone did.
     """
     all_train = all(ours) and all(theirs) and progress["metric"].difference.mean is not None
     measures: tuple[Measure, ...] = ("metric",) if all_train else ("metric", "loss")
@@ -49,6 +51,8 @@ def grade_of_runs(
         for measure in measures:
             if degree := _by_progress(measure, progress[measure], level, shown=shown):
                 return _grade(degree, measure, progress[measure].difference.n, shown=shown)
+    if len(off_chance) > 1 and abs(sum(off_chance)) == len(off_chance):
+        return _grade("improves" if off_chance[0] > 0 else "harms", "loss", len(off_chance), shown=False)
     return Grade(degree="no_difference_shown")
 
 

@@ -69,6 +69,7 @@ def versus(arm: Arm, first: Arm, tested: Tested, progress: Mapping[Measure, Prog
     planned = (layer.name for layer in arm.variant.plan.network.hidden)
     layers = compare_layers(baseline, runs, tuple(names) or tuple(planned))
     decided = [(layer.layer, layer.at_end or layer.at_start) for layer in layers]
+    off_chance = [(runs[seed].trained != "no") - (baseline[seed].trained != "no") for seed in judged]
     successes = paired_success_difference(ours, theirs).estimate(NEWCOMBE)
     return VersusBaseline(
         success_difference=successes,
@@ -88,7 +89,7 @@ def versus(arm: Arm, first: Arm, tested: Tested, progress: Mapping[Measure, Prog
         repaired_layers=tuple(name for name, change in decided if change.state == "repaired"),
         unchanged=(unchanged := _unchanged(runs, baseline)),
         progress=progress,
-        grade=_grade(arm, first, unchanged, grade_of_runs(ours, theirs, successes, progress)),
+        grade=_grade(arm, first, unchanged, grade_of_runs(ours, theirs, successes, progress, off_chance)),
     )
 
 

@@ -14,7 +14,7 @@ from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.comparison.arms import Arm
 from models.analysis.comparison.from_chance import closed_by_loss, closed_by_metric, progress_of
 from models.analysis.comparison.grade import MATERIAL, grade_of_runs
-from models.analysis.comparison.parts import Grade, Progress
+from models.analysis.comparison.parts import Grade, Measure, Progress
 from models.analysis.statistics.effects import holm, paired_success_difference
 from tests.models.analysis.compared import MODEL, VARIANTS, run
 
@@ -114,6 +114,16 @@ def test_a_grade_is_the_first_that_successes_metric_or_loss_show(
 ) -> None:
     its = grade(ours, theirs, metric, loss)
     assert (its.degree, its.certainty, its.by) == (degree, certainty, by)
+
+
+def test_a_variant_that_alone_leaves_chance_in_every_seed_is_promising() -> None:
+    """Each run is told from chance by its own batches, so that two of them say more than their spread."""
+    none = Progress(difference=t_interval([0.1, 0.4]).estimate("t"), p=0.3, p_holm=0.3, smallest_shown=None)
+    successes = paired_success_difference(NO[:2], NO[:2]).estimate("newcombe")
+    both: dict[Measure, Progress] = {"metric": none, "loss": none}
+    grades = [grade_of_runs(NO[:2], NO[:2], successes, both, off) for off in ([1, 1], [-1, -1], [1, 0], [1])]
+    assert [its.degree for its in grades] == ["improves", "harms", "no_difference_shown", "no_difference_shown"]
+    assert (grades[0].certainty, grades[0].by) == ("promising", "loss")
 
 
 @pytest.mark.parametrize(("seeds", "certainty", "most"), [(5, "shown", 0.05), (3, "promising", 0.20)])
