@@ -85,8 +85,7 @@ def _dropout_noise(case: Case) -> list[Evidence] | None:
 
 def _missing_norm(case: Case) -> list[Evidence] | None:
     """A stream of sums grows with depth, and with it what a step changes: it breaks at a rate that a norm bears."""
-    broke = case.measured.diverged or case.ever_exploding or _made_worse(case) is not None
-    return _shown(BARE_STREAM, case) if broke else None
+    return _shown(BARE_STREAM, case) if case.ever_exploding or _learning_rate(case) is not None else None
 
 
 def _post_norm_at_depth(case: Case) -> list[Evidence] | None:

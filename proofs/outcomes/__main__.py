@@ -11,7 +11,8 @@ from rich.table import Table
 
 from proofs import pool
 from proofs.outcomes import service
-from proofs.outcomes.cases import CASES, Line
+from proofs.outcomes.cases import CASES
+from proofs.outcomes.line import Line
 from proofs.outcomes.trials import TRIALS
 
 

@@ -12,19 +12,11 @@ from models.analysis.theory.meanfield import LayerMap, asymptotic_multiplier, fi
 from models.analysis.theory.prediction import predict
 from models.plan import plan_variant
 from models.specs.experiment import ExperimentSpec
+from proofs.outcomes.causes import causes
+from proofs.outcomes.line import Line
 from proofs.outcomes.running import Ran, by_variant, run_all
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that has to hold, and what was seen."""
-
-    case: str
-    required: str
-    seen: str
-    held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,4 +289,5 @@ CASES = (
     Case("adding", adding),
     Case("seed_article", seed_article),
     Case("recordings", recordings),
+    Case("causes", causes),
 )

@@ -17,7 +17,7 @@ from local.commands import COMMANDS
 from local.supervisor import Clinic
 from models.specs.experiment import ExperimentSpec
 from proofs.clinic import own_clinic
-from proofs.outcomes.cases import Line
+from proofs.outcomes.line import Line
 from proofs.outcomes.running import Ran, by_variant, trained_by
 from proofs.outcomes.trials import judging
 

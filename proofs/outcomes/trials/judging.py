@@ -1,6 +1,7 @@
 """Whether a trial shows what it was written to show."""
 
-from proofs.outcomes.cases import CASES, Line
+from proofs.outcomes.cases import CASES
+from proofs.outcomes.line import Line
 from proofs.outcomes.running import Ran, by_variant, run_all
 from proofs.outcomes.trials import TRIALS
 from proofs.outcomes.trials.base import Trial

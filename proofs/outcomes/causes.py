@@ -1,0 +1,68 @@
+"""Causes of verdicts on trained networks: each fault beside a network that nearly has it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from gradient_clinic.verdict.shapes import Cause
+from proofs.outcomes.line import Line
+from proofs.outcomes.running import run_all
+
+Json = dict[str, Any]
+SGD: Final[Json] = {"kind": "sgd", "learning_rate": 0.1}
+TANH: Final[Json] = {"kind": "mlp", "hidden": [64, 64], "activation": "tanh"}
+RELU: Final[Json] = {"kind": "mlp", "hidden": [64, 64], "activation": "relu", "init": {"kind": "kaiming_normal"}}
+SELU: Final[Json] = {"kind": "mlp", "width": 64, "activation": "selu", "init": {"kind": "lecun_normal"}, "dropout": 0.5}
+STREAM: Final[Json] = {
+    "kind": "residual_cnn",
+    "channels": [16],
+    "blocks_per_stage": 6,
+    "init": {"kind": "kaiming_normal"},
+}
+TEACHER: Final[Json] = {"kind": "teacher_student", "inputs": 20, "outputs": 1, "cases": 1000}
+MOMENTUM: Final[Json] = {**SGD, "momentum": 0.9}
+
+FAULTS: Final[Mapping[Cause, tuple[Json, Json]]] = {
+    "symmetric_weights": (
+        {"network": {**TANH, "init": {"kind": "constant", "value": 0.0}}, "optimizer": SGD},
+        {"network": {**TANH, "init": {"kind": "normal", "std": 0.05}}, "optimizer": SGD},
+    ),
+    "target_scale": (
+        {
+            "dataset": {**TEACHER, "singular_values": [150.0]},
+            "network": {**RELU, "hidden": [25]},
+            "optimizer": {**MOMENTUM, "learning_rate": 0.01},
+        },
+        {
+            "dataset": {**TEACHER, "singular_values": [2.0]},
+            "network": {**RELU, "hidden": [25]},
+            "optimizer": {**MOMENTUM, "learning_rate": 0.01},
+        },
+    ),
+    "initialisation": (
+        {"network": {**TANH, "init": {"kind": "normal", "std": 1.0}}, "optimizer": SGD, "loss": "mse"},
+        {"network": {**TANH, "init": {"kind": "normal", "std": 0.15}}, "optimizer": SGD, "loss": "mse"},
+    ),
+    "dropout_noise": (
+        {"network": {**SELU, "depth": 16}, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
+        {"network": {**SELU, "depth": 4}, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
+    ),
+    "missing_norm": (
+        {"network": STREAM, "optimizer": MOMENTUM},
+        {"network": {**STREAM, "normalization": {"kind": "batch_norm"}}, "optimizer": MOMENTUM},
+    ),
+    "learning_rate": (
+        {"network": RELU, "optimizer": {**SGD, "learning_rate": 1e-6}},
+        {"network": RELU, "optimizer": SGD},
+    ),
+}
+"""By cause: a training that has the fault, and one that nearly has it."""
+
+
+def causes() -> Iterator[Line]:
+    usual: Json = {"dataset": {"kind": "digits"}, "batch_size": 64, "steps": 150, "seeds": [0, 1]}
+    for cause, bodies in FAULTS.items():
+        for body, named in zip(bodies, (True, False), strict=True):
+            seen = [run.summary.verdict for run in run_all({**usual, **body}, every=5)]
+            required = f"{cause} is {'named' if named else 'not named'}"
+            shown = "; ".join(f"{verdict.kind}: {', '.join(verdict.causes) or 'no cause'}" for verdict in seen)
+            yield Line("causes", required, shown, all((cause in verdict.causes) == named for verdict in seen))
