@@ -156,6 +156,16 @@ def test_a_key_of_a_batch_gives_the_same_answer_and_stores_nothing_more(client: 
     assert stored(database) == 2
 
 
+@pytest.mark.parametrize("odd", ["\x00", "\ud800", "a\u2028b", "🙂"])
+def test_an_answer_that_quotes_any_text_is_kept_under_its_key(client: TestClient, database: Database, odd: str) -> None:
+    headers = {"Idempotency-Key": "odd", "Content-Type": "application/json"}
+    body = json.dumps({"items": [SPEC, {odd: odd}, {**SPEC, "name": odd}]})
+    first, again = (client.post("/v1/experiments/batch", content=body, headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code) == (207, 207)
+    assert first.content == again.content
+    assert stored(database) == sum(item["status"] == 202 for item in first.json()["items"])
+
+
 def test_a_batch_whose_key_is_in_flight_is_a_409(client: TestClient, database: Database) -> None:
     with database.begin() as session:
         Once.of("local", "k", b"").answer(session, dict)
