@@ -83,16 +83,34 @@ def _supported(causes: Sequence[ShownCause]) -> set[str]:
 def _of_degree(
     parts: Sequence[VariantComparison], degree: Degree, supported: AbstractSet[str] = frozenset()
 ) -> list[VariantComparison]:
-    """What is shown before what is promising; then most successes first, what mends a known cause, the best metric."""
+    """What is shown before what is promising, then most successes first, then the best metric; but of those that the
+    metric does not tell from the first, one that mends a known cause goes before it.
+    """
     those = [part for part in parts if (grade := _grade(part)) is not None and grade.degree == degree]
-    return sorted(those, key=lambda part: _rank(part, supported))
+    ordered = sorted(those, key=_rank)
+    for part in ordered:
+        if part.name in supported and _is_alike(part, ordered[0]):
+            return [part, *(other for other in ordered if other is not part)]
+    return ordered
 
 
-def _rank(part: VariantComparison, supported: AbstractSet[str]) -> tuple[bool, float, bool, float]:
-    success, metric = part.outcomes.success, part.outcomes.metric_of_all
-    rate = success.count / success.of if success.of else 0.0
+def _rank(part: VariantComparison) -> tuple[bool, float, float]:
+    metric = part.outcomes.metric_of_all
     reached = metric.mean if metric is not None and metric.mean is not None else 0.0
-    return _is_promising(part), -rate, part.name not in supported, -reached
+    return _is_promising(part), -_share(part), -reached
+
+
+def _share(part: VariantComparison) -> float:
+    success = part.outcomes.success
+    return success.count / success.of if success.of else 0.0
+
+
+def _is_alike(part: VariantComparison, first: VariantComparison) -> bool:
+    """As sure, as often trained, and of a metric whose interval meets that of the first."""
+    ours, best = part.outcomes.metric_of_all, first.outcomes.metric_of_all
+    high, low = (None if ours is None else ours.high), (None if best is None else best.low)
+    meet = high is None or low is None or high >= low
+    return _is_promising(part) == _is_promising(first) and _share(part) == _share(first) and meet
 
 
 def _is_promising(part: VariantComparison) -> bool:

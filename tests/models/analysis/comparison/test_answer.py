@@ -82,6 +82,26 @@ def test_what_few_seeds_say_is_promising_and_to_be_confirmed(seeds: int) -> None
     assert "No difference shown: clip_norm" in found.answer
 
 
+@pytest.mark.parametrize(("others", "first"), [(0.95, "batch_norm"), (0.81, "activation")])
+def test_of_two_that_repair_the_one_that_mends_a_known_cause_goes_first_unless_it_is_worse(
+    others: float, first: str
+) -> None:
+    """Xavier sigmoids that saturate: ReLU changes that, batch norm more than that."""
+    spec, variants = variants_of(NORM, {"kind": "activation", "function": "relu"})
+    reached = {"baseline": 0.1, "batch_norm": others, "activation": 0.8}
+    rows = [
+        RunRow(variant.name, seed, "succeeded", summary_of(variant.plan, *gains, test_metric=metric + 0.01 * seed))
+        for variant in variants
+        for gains in [(-26.0, -26.0, CHANCE) if variant.name == "baseline" else (0.0, 0.0, LEARNED)]
+        for metric in [reached[variant.name]]
+        for seed in range(5)
+    ]
+    answer = compare(Trial("e", spec, variants, rows)).answer
+    assert answer.startswith(f"Use {first}")
+    assert ("batch_norm lies above activation" in answer) == (first == "batch_norm")
+    assert ("no difference is shown between" in answer) == (first == "activation")
+
+
 def test_what_comes_further_without_training_improves() -> None:
     closer = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(5)]
     found = compared([SICK] * 5, closer, [SICK] * 5)
