@@ -5,7 +5,7 @@ from typing import Final
 
 from gradient_clinic.verdict.facts.registry import CALLED, FACTS
 from gradient_clinic.verdict.shapes import STEPS, Findings, Outcome
-from gradient_clinic.verdict.wording import gain_words, number, time_words, words
+from gradient_clinic.verdict.wording import capital, gain_words, number, time_words, words
 
 NO_REMEDY: Final = "no remedy needed"
 HEADLINES: Final = {
@@ -26,7 +26,7 @@ def verdict_sentence(verdict: Findings) -> str:
     """The whole verdict in a few plain sentences, conditions included."""
     parts = [f"{headline(verdict)}.", f"{_gradients(verdict)}."]
     parts += [f"{clause}." for clause in _over_time(verdict)]
-    parts += [f"{_capital(clause)}." for clause in _facts(verdict)]
+    parts += [f"{capital(clause)}." for clause in _facts(verdict)]
     parts += [f"{clause}." for clause in _near(verdict)]
     if verdict.causes == ("no_gradient_cause_found",):
         parts.append("No gradient cause found.")
@@ -87,7 +87,7 @@ def _near(verdict: Findings) -> Iterator[str]:
             yield f"Steps are so long ({what}) that rounding may decide how this ends{among}"
             continue
         threshold = f"{what} is close to {number(item.threshold)}{among}"
-        yield f"{_capital(threshold)}: on another processor this may be {_other(verdict, item.would_be)}"
+        yield f"{capital(threshold)}: on another processor this may be {_other(verdict, item.would_be)}"
 
 
 def _other(verdict: Findings, other: Outcome | None) -> str:
@@ -122,7 +122,3 @@ def _among(seeds: int, of: int) -> str:
     if of == 1:
         return ""
     return f" ({seeds} seeds)" if seeds == of else f" ({seeds} of {of} seeds)"
-
-
-def _capital(clause: str) -> str:
-    return clause[:1].upper() + clause[1:]

@@ -21,6 +21,11 @@ def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str
     return text.replace("-", "−")
 
 
+def capital(text: str) -> str:
+    """With a capital letter first, and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def words(name: str) -> str:
     return name.replace("_", " ")
 

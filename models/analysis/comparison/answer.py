@@ -13,8 +13,8 @@ from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.facts.of_losses import FALLING
 from gradient_clinic.verdict.sentences import NO_REMEDY, headline
 from gradient_clinic.verdict.shapes import Answer, Verdict
-from gradient_clinic.verdict.wording import estimate_words, number, spans, words
-from models.analysis.comparison.grade import FEWEST, SICK
+from gradient_clinic.verdict.wording import capital, estimate_words, number, spans, words
+from models.analysis.comparison.grade import FEWEST, SICK, VERBS
 from models.analysis.comparison.parts import (
     Degree,
     Grade,
@@ -39,12 +39,6 @@ TOLD: Final = {
     "warm_up": "steps",
 }
 """What a remedy of these kinds is, beside its name."""
-SEEMS: Final[Mapping[Degree, str]] = {
-    "repairs": "seems to repair it",
-    "improves": "seems to improve it",
-    "harms": "seems to harm it",
-}
-VERBS: Final[Mapping[Degree, str]] = {"repairs": "repairs it", "improves": "improves it", "harms": "harms it"}
 
 
 def answer_of(
@@ -70,10 +64,6 @@ def answer_of(
     return tuple(f"{sentence}." for sentence in said)
 
 
-def _grade(part: VariantComparison) -> Grade | None:
-    return None if part.versus_baseline is None else part.versus_baseline.grade
-
-
 def _supported(causes: Sequence[ShownCause]) -> set[str]:
     """Variants that change what the baseline's own numbers call a cause."""
     by_rule = {shown.cause for shown in causes if shown.shown_by == "rule"}
@@ -86,7 +76,7 @@ def _of_degree(
     """What is shown before what is promising, then most successes first, then the best metric; but of those that the
     metric does not tell from the first, one that mends a known cause goes before it.
     """
-    those = [part for part in parts if (grade := _grade(part)) is not None and grade.degree == degree]
+    those = [part for part in parts if (grade := part.grade) is not None and grade.degree == degree]
     ordered = sorted(those, key=_rank)
     for part in ordered:
         if part.name in supported and _is_alike(part, ordered[0]):
@@ -114,7 +104,7 @@ def _is_alike(part: VariantComparison, first: VariantComparison) -> bool:
 
 
 def _is_promising(part: VariantComparison) -> bool:
-    grade = _grade(part)
+    grade = part.grade
     return grade is not None and grade.certainty == "promising"
 
 
@@ -130,14 +120,14 @@ def _to_do(
         return _use(helping[0], verdict, left)
     if verdict.kind == "healthy":
         trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
-        return f"{_capital(NO_REMEDY)}{trains}{_improving(left)}"
+        return f"{capital(NO_REMEDY)}{trains}{_improving(left)}"
     next_one = f"try {_either([_asked(answer) for answer in left[:MOST_ANSWERS]])} next" if left else ""
     if "class_imbalance" in verdict.causes and baseline.outcomes.metric_of_all is not None:
         reached, share = baseline.outcomes.metric_of_all.mean, baseline.outcomes.majority_share
         alone = f"{metric} {number(reached)} is what the commonest label alone reaches ({number(share)})"
         return f"Look at the data, not at gradients: {alone}{f'; {next_one}' if left else ''}"
     if left:
-        return _capital(next_one)
+        return capital(next_one)
     if _is_falling(verdict):
         return "Train longer"
     return "Look at the data and the task: no remedy of gradients is left to try"
@@ -227,7 +217,7 @@ def _lacking(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[
 
 def _comes_equally_far(part: VariantComparison) -> bool:
     """No difference is shown, and one of a tenth of the way would have been."""
-    grade, versus = _grade(part), part.versus_baseline
+    grade, versus = part.grade, part.versus_baseline
     if grade is None or versus is None or grade.degree != "no_difference_shown":
         return False
     smallest = versus.progress["loss"].smallest_shown
@@ -242,15 +232,14 @@ def _is_falling(verdict: Verdict) -> bool:
 
 def _told(part: VariantComparison, metric: str) -> Iterator[str]:
     """What a variant with a grade did, with the figures that show it; what it costs; what it still lacks."""
-    versus, grade = part.versus_baseline, _grade(part)
+    versus, grade = part.versus_baseline, part.grade
     assert versus is not None  # it is graded
     assert grade is not None  # it is graded
     few = " only" * (part.outcomes.success.of < FEWEST)
     sure = f"On {_seeds(part)}{few}, " if _is_promising(part) else ""
-    verb = (SEEMS if _is_promising(part) else VERBS)[grade.degree]
-    yield f"{sure}{_named(part)} {verb}: {_shown_by(part, versus, grade, metric)}"
+    yield f"{sure}{_named(part)} {VERBS[grade.degree, grade.certainty]} it: {_shown_by(part, versus, grade, metric)}"
     if reached := _reached(part, grade, metric):
-        yield _capital(reached)
+        yield capital(reached)
     if grade.degree == "improves" and part.verdict is not None and part.verdict.trained not in {"yes", None}:
         yield f"It does not train yet{', and its loss was still falling' * _is_falling(part.verdict)}"
 
@@ -338,7 +327,7 @@ def _rest(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str
         yield f"Changed nothing here, traces equal to the baseline's bit for bit in every seed: {_names(idle)}"
     if unclear := _of_degree(others, "no_difference_shown"):
         yield f"No difference shown: {', '.join(_unclear(part, verdict) for part in unclear)}"
-    if unknown := [part for part in others if _grade(part) is None]:
+    if unknown := [part for part in others if part.grade is None]:
         yield f"No run has ended of: {_names(unknown)}"
 
 
@@ -357,7 +346,3 @@ def _unclear(part: VariantComparison, baseline: Verdict) -> str:
 
 def _names(parts: Sequence[VariantComparison]) -> str:
     return ", ".join(part.name for part in parts)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -1,22 +1,11 @@
 """A comparison in five lines, for a chat, a terminal or an agent."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from gradient_clinic.verdict.sentences import headline
 from gradient_clinic.verdict.wording import number, words
-from models.analysis.comparison.parts import Certainty, Comparison, Degree, VariantComparison
-
-GRADES: Final[Mapping[tuple[Degree, Certainty | None], str]] = {
-    ("repairs", "shown"): "repairs",
-    ("repairs", "promising"): "seems to repair",
-    ("improves", "shown"): "improves",
-    ("improves", "promising"): "seems to improve",
-    ("harms", "shown"): "harms",
-    ("harms", "promising"): "seems to harm",
-    ("no_difference_shown", None): "no difference shown",
-    ("changes_nothing", "shown"): "changes nothing",
-}
+from models.analysis.comparison.grade import VERBS
+from models.analysis.comparison.parts import Comparison, VariantComparison
 
 
 def brief_of(comparison: Comparison, to_do: str) -> tuple[str, ...]:
@@ -45,12 +34,11 @@ def _variants(others: Sequence[VariantComparison]) -> str:
 
 
 def _graded(part: VariantComparison) -> str:
-    grade = None if part.versus_baseline is None else part.versus_baseline.grade
-    if grade is None:
+    if part.grade is None:
         return f"{part.name} not run yet"
     success = part.outcomes.success
     rate = f", {success.count} of {success.of} train" if success.of else ""
-    return f"{part.name} {GRADES[grade.degree, grade.certainty]}{rate}"
+    return f"{part.name} {VERBS[part.grade.degree, part.grade.certainty]}{rate}"
 
 
 def _conditions(comparison: Comparison) -> str:

@@ -9,7 +9,7 @@ from models.analysis.comparison.arms import Arm, Runs
 from models.analysis.comparison.from_chance import CLOSED
 from models.analysis.comparison.parts import ShownCause, VersusBaseline
 from models.analysis.theory.propagation import has_skips
-from models.analysis.verdict.setup import setup_of
+from models.analysis.verdict.setup import equal_units, first_activation
 from models.plan import Plan
 
 HELPS: Final = frozenset({"repairs", "improves"})
@@ -48,11 +48,11 @@ def _changed(plan: Plan, arm: Arm) -> Cause | None:
 
 
 def _weights(before: Plan, _: Plan) -> Cause:
-    return "symmetric_weights" if setup_of(before).equal_units else "initialisation"
+    return "symmetric_weights" if equal_units(before.network) else "initialisation"
 
 
 def _activation(before: Plan, _: Plan) -> Cause:
-    activation = setup_of(before).activation
+    activation = first_activation(before.network)
     return "saturating_activation" if activation is not None and activation.bounded else "dead_units"
 
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from scipy import special
 
-from gradient_clinic.intervals import Estimate
+from gradient_clinic.intervals import Estimate, t_interval
 from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.comparison.arms import Arm, Runs
 from models.analysis.comparison.parts import Measure, Progress
@@ -82,5 +81,5 @@ def _smallest_shown(differences: Sequence[float], family: int) -> float | None:
     values = np.asarray(differences, dtype=np.float64)
     if not has_spread(values):
         return None
-    n = values.size
-    return float(special.stdtrit(n - 1, 1.0 - ALPHA / family / 2.0) * values.std(ddof=1)) / math.sqrt(n)
+    interval = t_interval(values, 1.0 - ALPHA / family)
+    return (interval.high - interval.low) / 2.0

@@ -20,6 +20,17 @@ MATERIAL: Final[Mapping[Measure, float]] = {"metric": 0.01, "loss": 0.05}
 network learns its cases by heart, so more is asked of it.
 """
 SICK: Final = frozenset({"vanishing", "exploding"})
+VERBS: Final[Mapping[tuple[Degree, Certainty | None], str]] = {
+    ("repairs", "shown"): "repairs",
+    ("repairs", "promising"): "seems to repair",
+    ("improves", "shown"): "improves",
+    ("improves", "promising"): "seems to improve",
+    ("harms", "shown"): "harms",
+    ("harms", "promising"): "seems to harm",
+    ("no_difference_shown", None): "no difference shown",
+    ("changes_nothing", "shown"): "changes nothing",
+}
+"""A grade in words."""
 
 
 def grade_of_gradients(before: Verdict, now: Verdict) -> Grade:

@@ -99,6 +99,10 @@ class Unchanged(_Answer):
     count: int
     of: int
 
+    @property
+    def everywhere(self) -> bool:
+        return self.count == self.of
+
 
 class Progress(_Answer):
     """``difference`` of the share of the way that was closed, paired by seed, over all seeds in which both were
@@ -157,10 +161,6 @@ class VersusBaseline(_Answer):
     progress: Mapping[Measure, Progress] = {}
     grade: Grade | None = None
 
-    @property
-    def changes_nothing(self) -> bool:
-        return self.unchanged is not None and self.unchanged.count == self.unchanged.of
-
 
 class VariantComparison(_Answer):
     """``tuned``: the learning rate of its runs, where it was chosen for this variant; ``tuning``: what was tried."""
@@ -177,6 +177,11 @@ class VariantComparison(_Answer):
     cost: MeasuredCost
     versus_baseline: VersusBaseline | None
     sentence: str
+
+    @property
+    def grade(self) -> Grade | None:
+        """None for the baseline, and where no run has ended."""
+        return None if self.versus_baseline is None else self.versus_baseline.grade
 
 
 class Comparison(_Answer):

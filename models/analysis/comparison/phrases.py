@@ -41,7 +41,7 @@ def variant_sentence(part: VariantComparison, metric: str) -> str:
     """What became of a variant, beside the baseline's figures where it has some."""
     if part.verdict is None or part.versus_baseline is None:
         return f"{part.name}: no run has ended."
-    if part.versus_baseline.changes_nothing:
+    if part.grade is not None and part.grade.degree == "changes_nothing":
         return f"{part.name}: {_nothing(part.versus_baseline)}."
     clauses = [
         _kind(part),

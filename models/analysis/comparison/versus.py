@@ -96,7 +96,7 @@ def versus(arm: Arm, first: Arm, tested: Tested, progress: Mapping[Measure, Prog
 def _grade(arm: Arm, first: Arm, unchanged: Unchanged | None, of_runs: Grade) -> Grade | None:
     if arm.verdict is None or first.verdict is None:
         return None
-    if unchanged is not None and unchanged.count == unchanged.of:
+    if unchanged is not None and unchanged.everywhere:
         return Grade(degree="changes_nothing", certainty="shown")
     return grade_of_gradients(first.verdict, arm.verdict) if arm.verdict.trained is None else of_runs
 

@@ -6,6 +6,7 @@ by 1 − p: two passes of one case draw two masks, and their correlation falls t
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -47,6 +48,7 @@ def correlations(network: NetworkPlan, *, dropout: float | None = None) -> Corre
     return Correlations(one, two)
 
 
+@lru_cache(maxsize=4_096)  # deep networks come to a fixed point, and runs of a variant ask alike
 def cosine_behind(activation: Activation, cosine: float) -> float:
     """E φ(u)φ(v)/E φ² of standard normals u, v with this correlation, 0 to 1.
 

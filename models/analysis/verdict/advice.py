@@ -56,11 +56,12 @@ def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Ans
     network may still be improved where its inputs are out of scale.
     """
     if case.kind == "healthy":
-        return tuple(standardise(plan)) if INPUT_SCALE.of(case) else ()
+        return tuple(standardise(plan, case)) if INPUT_SCALE.of(case) else ()
     if case.kind == "inconclusive":
         return ()
     found: set[str] = {case.kind, case.at_start.kind, *causes}
-    candidates = (remedy for remedy in _candidates(plan, case, causes) if _applies(plan, remedy))
+    applying = _applying(plan)
+    candidates = (remedy for remedy in _candidates(plan, case, causes) if remedy.kind in applying)
     structural = [answer for remedy in candidates if (answer := _structural(plan, case, remedy, found))]
     structural.sort(key=lambda answer: abs(answer.predicted_gain or 0.0))
     at_run_time = list(_at_run_time(plan, case, causes))
@@ -71,7 +72,7 @@ def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Ans
         ordered = [*answers_to(plan, case, causes), *structural, *at_run_time]
     if causes == ("symmetric_weights",):
         ordered = list(answers_to(plan, case, causes))
-    applying, first = _applying(plan), dict[str, Answer]()
+    first: dict[str, Answer] = {}
     for each in ordered:
         if each.remedy in applying:
             first.setdefault(each.remedy, each)
@@ -81,10 +82,6 @@ def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Ans
 def _applying(plan: Plan) -> set[str]:
     kind = plan.network.kind
     return {name for name, remedy in REMEDIES.items() if kind in remedy.about.applies_to}
-
-
-def _applies(plan: Plan, remedy: RemedySpec) -> bool:
-    return remedy.kind in _applying(plan)
 
 
 def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[RemedySpec]:

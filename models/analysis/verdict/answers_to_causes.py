@@ -79,7 +79,7 @@ def fitting_init(case: Case) -> InitSpec | None:
     return named or GaussianInit(kind="gaussian", weight_variance=variance)
 
 
-def standardise(plan: Plan) -> Iterator[Answer]:
+def standardise(plan: Plan, _: Case) -> Iterator[Answer]:
     if plan.dataset.standardise == "none":
         why = "inputs of mean 0 and variance 1 put every layer in range"
         yield answer(StandardiseRemedy(kind="standardise"), why)
@@ -93,10 +93,6 @@ def _symmetric(_: Plan, case: Case) -> Iterator[Answer]:
     init = fitting_init(case) or XavierNormalInit(kind="xavier_normal")
     why = "random weights let units differ, which no rate, no optimiser and no norm can do for equal ones"
     yield answer(InitRemedy(kind="init", init=init), why)
-
-
-def _inputs(plan: Plan, _: Case) -> Iterator[Answer]:
-    yield from standardise(plan)
 
 
 def _targets(plan: Plan, case: Case) -> Iterator[Answer]:
@@ -145,12 +141,12 @@ def _classes(plan: Plan, _: Case) -> Iterator[Answer]:
 
 ANSWERS: Final[Mapping[Cause, Callable[[Plan, Case], Iterator[Answer]]]] = {
     "symmetric_weights": _symmetric,
-    "input_scale": _inputs,
+    "input_scale": standardise,
     "target_scale": _targets,
     "initialisation": _weights,
     "dropout_noise": _dropout,
     "missing_norm": _norm,
     "post_norm_at_depth": _post_norm,
-    "numeric_range": _inputs,
+    "numeric_range": standardise,
     "class_imbalance": _classes,
 }

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Setup
 from models.analysis.theory.correlations import correlations
 from models.analysis.theory.initial_variance import layer_variance
@@ -14,21 +15,17 @@ from models.plan.tree import Normalise, Residual, Weigh
 
 
 def setup_of(plan: Plan) -> Setup:
-    """Embeddings, gated cells and ends of branches have no activation of their own; that of the first layer with one
-    is read.
-    """
     network, batch_size = plan.network, plan.experiment.batch_size
-    inner = (layer.activation for layer in network.layers if layer.role != "output")
     at_depth = correlations(network)
     noisy = any(layer.dropout > 0.0 for layer in network.hidden)
     return Setup(
-        activation=next((activation for activation in inner if activation is not None), None),
+        activation=first_activation(network),
         has_skips=has_skips(network),
         positions=max(layer.positions for layer in network.hidden),
         batch_size=batch_size,
         loss_above=plan.stop_when.loss_above,
         predicted_gain=worst_gain(network, batch_size),
-        equal_units=tuple(layer.name for layer in network.hidden if _starts_equal(layer)),
+        equal_units=equal_units(network),
         first_layer_gain=_first_layer_gain(network),
         weight_gains=tuple(_weight_gains(network)),
         told_apart=at_depth.told_apart if at_depth is not None and noisy else None,
@@ -38,6 +35,17 @@ def setup_of(plan: Plan) -> Setup:
         warm_up=_warm_up(plan),
         values=plan.dataset.facts.target == "value" and plan.objective.loss == "mse",
     )
+
+
+def first_activation(network: NetworkPlan) -> Activation | None:
+    """Of the first layer that has one: embeddings, gated cells and ends of branches have none of their own."""
+    inner = (layer.activation for layer in network.layers if layer.role != "output")
+    return next((activation for activation in inner if activation is not None), None)
+
+
+def equal_units(network: NetworkPlan) -> tuple[str, ...]:
+    """Hidden layers whose units all start with the same weights, and are not meant to."""
+    return tuple(layer.name for layer in network.hidden if _starts_equal(layer))
 
 
 def _warm_up(plan: Plan) -> int:
