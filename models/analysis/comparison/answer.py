@@ -190,15 +190,15 @@ def _because(baseline: VariantComparison, optimizer: OptimizerSpec, causes: Sequ
     """What its own numbers show, and what the trial does; a rate is named with its side and its optimiser."""
     tuned = None if baseline.tuned is None else baseline.tuned["learning_rate"]
     value = {"learning_rate": f"{_side(baseline)} ({optimizer_words(optimizer, tuned)})"}
-    by_rule = [words(its.cause) + value.get(its.cause, "") for its in causes if its.shown_by == "rule"]
+    by_rule = [words(shown.cause) + value.get(shown.cause, "") for shown in causes if shown.shown_by == "rule"]
     if by_rule:
         yield f"Cause{'s' if len(by_rule) > 1 else ''}: {', '.join(by_rule)}"
-    for its in causes:
-        if its.shown_by == "trial":
-            known = any((other.cause, other.shown_by) == (its.cause, "rule") for other in causes)
-            change = "changes it alone and helps" if len(its.variants) == 1 else "change it alone and help"
-            says = f"The trial {'supports' if known else 'points to'} {words(its.cause)}"
-            yield f"{says}: {', '.join(its.variants)} {change}"
+    for shown in causes:
+        if shown.shown_by == "trial":
+            known = any((other.cause, other.shown_by) == (shown.cause, "rule") for other in causes)
+            change = "changes it alone and helps" if len(shown.variants) == 1 else "change it alone and help"
+            says = f"The trial {'supports' if known else 'points to'} {words(shown.cause)}"
+            yield f"{says}: {', '.join(shown.variants)} {change}"
 
 
 def _side(baseline: VariantComparison) -> str:
@@ -274,7 +274,7 @@ def _further(versus: VersusBaseline, grade: Grade, metric: str) -> str:
 
 def _between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]:
     """The first beside the others, by the intervals of what they reach."""
-    reached = {part.name: its for part in ordered if (its := part.outcomes.metric_of_all) is not None}
+    reached = {part.name: mean for part in ordered if (mean := part.outcomes.metric_of_all) is not None}
     if len(reached) < 2:
         return
     first, *others = reached

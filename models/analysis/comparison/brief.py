@@ -23,9 +23,10 @@ def _found(baseline: VariantComparison) -> str:
 
 
 def _why(comparison: Comparison) -> str:
-    causes = list(dict.fromkeys(its.cause for its in comparison.causes))
-    ways = {cause: " and ".join(its.shown_by for its in comparison.causes if its.cause == cause) for cause in causes}
-    said = ", ".join(f"{words(cause)} (by {ways[cause]})" for cause in causes)
+    ways: dict[str, list[str]] = {}
+    for shown in comparison.causes:
+        ways.setdefault(shown.cause, []).append(shown.shown_by)
+    said = ", ".join(f"{words(cause)} (by {' and '.join(by)})" for cause, by in ways.items())
     return f"Why: {said or 'no cause found'}."
 
 

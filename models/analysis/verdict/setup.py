@@ -50,9 +50,9 @@ def equal_units(network: NetworkPlan) -> tuple[str, ...]:
 
 def _warm_up(plan: Plan) -> int:
     """Steps over which the rate rises, by a remedy or by the optimiser's own schedule."""
-    schedules = [plan.optimizer.schedule, *(its.schedule for its in plan.run_time if its.kind == "schedule")]
+    schedules = [plan.optimizer.schedule, *(remedy.schedule for remedy in plan.run_time if remedy.kind == "schedule")]
     own = [schedule.warm_up for schedule in schedules if schedule is not None]
-    return max([*own, *(its.steps for its in plan.run_time if its.kind == "warm_up")], default=0)
+    return max([*own, *(remedy.steps for remedy in plan.run_time if remedy.kind == "warm_up")], default=0)
 
 
 def _starts_equal(layer: LayerPlan) -> bool:

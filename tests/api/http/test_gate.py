@@ -19,6 +19,7 @@ from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
 from models.storage.database import Database
 from tests.api.conftest import ADDRESS
+from tests.api.flood import CHUNK, pour
 from tests.api.made import problem, spec, submit
 
 KEY = "sesame"
@@ -211,20 +212,13 @@ def test_a_body_up_to_the_limit_is_taken_and_one_byte_more_is_not(client: TestCl
 
 def test_a_body_without_an_end_is_read_no_further_than_the_limit(address: str) -> None:
     host, port = urlsplit(address).hostname, urlsplit(address).port
-    sent = 0
     with socket.create_connection((host, port), timeout=20) as connection:
         connection.sendall(
             f"POST /v1/experiments HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
         )
-        chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-        try:
-            while sent < 1_000 * len(chunk):
-                connection.sendall(chunk)
-                sent += len(chunk)
-        except OSError:
-            pass  # the server has closed its side, as it should
-    assert sent < 200 * len(chunk)
+        sent = pour(connection)
+    assert sent < 200 * len(CHUNK)
 
 
 def test_a_client_that_sends_too_much_gets_its_answer(address: str) -> None:

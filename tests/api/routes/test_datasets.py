@@ -23,6 +23,7 @@ from models.storage.database import Database
 from models.storage.files import DatasetFiles
 from models.storage.tables import Experiment
 from tests.api.conftest import ADDRESS
+from tests.api.flood import CHUNK, pour
 from tests.api.made import problem, run_ids, spec, submit, train_all
 from tests.api.uploads.samples import gzipped, idx, images, npz, packed, parquet, tone, wav
 from worker.datasets import load
@@ -178,18 +179,12 @@ def test_a_body_that_announces_too_much_is_refused_before_it_is_sent(address: st
 @pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
 def test_a_body_without_an_end_is_read_no_further_than_the_limit(address: str, host: str) -> None:
     """Nor where the request is refused, and answered, before anybody reads of it."""
-    parts, sent = urlsplit(address), 0
+    parts = urlsplit(address)
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
         head = f"PUT /v1/datasets/mine HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode())
-        chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-        try:
-            while sent < 1_000 * len(chunk):
-                connection.sendall(chunk)
-                sent += len(chunk)
-        except OSError:
-            pass  # the server has closed its side, as it should
-    assert sent < 200 * len(chunk)
+        sent = pour(connection)
+    assert sent < 200 * len(CHUNK)
 
 
 def test_an_upload_may_be_larger_than_a_spec(database_url: str, tmp_path: Path) -> None:
