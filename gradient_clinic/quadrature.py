@@ -20,6 +20,8 @@ from gradient_clinic.values import Array
 
 SMALLEST_Q: Final = 1e-300
 """Stands for q → 0: a kink at 0 keeps its two sides, any other φ is its own tangent."""
+UNBOUNDED: Final = 1e16
+"""A q above is infinite: every φ is by then its two asymptotes."""
 FAR: Final = 12.0
 """In standard deviations; what lies beyond weighs 4e-33."""
 

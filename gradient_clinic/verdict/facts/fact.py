@@ -9,6 +9,13 @@ from gradient_clinic.verdict.shapes import Evidence
 
 START: Final = (0, 0)
 """The steps of what is read in the untrained network."""
+FLAT_SLOPE: Final = 0.5
+"""A bounded φ is called saturating where its rms slope at the measured rms of h is below: each layer then halves δ
+at unit weight variance. A sigmoid never exceeds 0.25; tanh starts at 1 and passes ½ at an rms of h of about 1.9."""
+CORRELATION: Final = 0.97
+"""Where half the layers see more, samples are taken for one point. Of plain He-ReLUs none of 64 with 12 or 20 layers
+lies above, and they learn; 2 of 32 with 30 layers, 27 of 32 with 60, 30 of 32 with 80. Of what was tried alone there,
+only skips and fewer layers let them learn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,11 @@ from scipy import special
 
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.fact import START, Fact, Reading, above, below
+from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, START, Fact, Reading, above, below
 from gradient_clinic.verdict.headline import FRACTION_LIMIT, worst
 from gradient_clinic.verdict.shapes import Evidence
 from gradient_clinic.verdict.wording import layers_words, number, steps_words, words
 
-FLAT_SLOPE: Final = 0.5
-"""A bounded φ is called saturating where its rms slope at the measured rms of h is below: each layer then halves δ
-at unit weight variance. A sigmoid never exceeds 0.25; tanh starts at 1 and passes ½ at an rms of h of about 1.9."""
 LARGE_UPDATE: Final = 0.1
 """‖ΔW‖/‖W‖ of one step; 0.001 is usual (Karpathy)."""
 SMALL_UPDATE: Final = 5e-4
@@ -101,10 +98,6 @@ SLOPE: Final = Fact("activation_rms", "median_rms_slope", _slope)
 # layers tells samples apart. A random unit is off for a sample with probability ½, so where a share near ½ is off for
 # all, all are one point. Smooth and leaky activations collapse too and are never flat, so there it cannot be seen.
 
-CORRELATION: Final = 0.97
-"""Where half the layers see more, samples are taken for one point. Of plain He-ReLUs none of 64 with 12 or 20 layers
-lies above, and they learn; 2 of 32 with 30 layers, 27 of 32 with 60, 30 of 32 with 80. Of what was tried alone there,
-only skips and fewer layers let them learn."""
 FEWEST_CASES: Final = 8
 """Of fewer the share that is off for all is near ½ without any collapse."""
 

@@ -4,8 +4,7 @@ import math
 from typing import Final
 
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.fact import START, Fact, Reading, above, below
-from gradient_clinic.verdict.facts.of_layers import CORRELATION, FLAT_SLOPE
+from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, START, Fact, Reading, above, below
 from gradient_clinic.verdict.shapes import Evidence
 from gradient_clinic.verdict.wording import layers_words, number
 

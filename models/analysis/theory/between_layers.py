@@ -6,16 +6,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from gradient_clinic.quadrature import HOMOGENEOUS, SMALLEST_Q
+from gradient_clinic.quadrature import HOMOGENEOUS, SMALLEST_Q, UNBOUNDED
 from gradient_clinic.values import Array
-from models.analysis.theory.attention import attend
 from models.analysis.theory.likeness import likeness
-from models.analysis.theory.meanfield import UNBOUNDED
-from models.analysis.theory.variances import Delta, Signal, cosines, followed, moments_at
+from models.analysis.theory.variances import Delta, Signal, Step, cosines, followed, moments_at
 from models.plan import tree as plan
-
-Back = Callable[[Delta], Delta]
-Step = tuple[Signal, Back]
 
 SELU_FLOOR: Final = -1.7580993408473766
 """What alpha dropout puts in place of a unit: −λ·α."""
@@ -142,5 +137,4 @@ BETWEEN: Final[dict[type, Callable[[Any, Signal], Step]]] = {
     plan.GlobalAverage: average_pixels,
     plan.Readout: read_out,
     plan.Positions: position,
-    plan.Attend: attend,
 }

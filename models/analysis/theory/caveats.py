@@ -38,7 +38,7 @@ def caveats_of(network: NetworkPlan, batch_size: int, theory: Propagation) -> tu
         *_of_lengths(theory),
         *_of_scatter(network, batch_size, theory),
         *_of_layers(network),
-        *caveats_of_kinds(network, theory),
+        *caveats_of_kinds(network, theory.states, theory.increments),
         *_of_range(theory),
     )
 

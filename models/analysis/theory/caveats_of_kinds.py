@@ -1,14 +1,13 @@
 """Caveats of what is not a plain stack: initialisations that ask the data, gates, pools, steps, norms of few units."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gradient_clinic.quadrature import HOMOGENEOUS
 from models.analysis.theory import sizes
 from models.analysis.theory.gated_cells import RULES
-from models.analysis.theory.initial_variance import layer_variance
-from models.analysis.theory.propagation import Propagation, has_means
+from models.analysis.theory.initial_variance import has_means, layer_variance
 from models.analysis.theory.state_levels import StateLevels
 from models.plan import LayerPlan, NetworkPlan
 from models.plan.tree import Activate, Attend, Normalise, Pool, Recur, Residual, Weigh, walk
@@ -24,7 +23,9 @@ PEAKED: Final = 2.5
 """σw² of queries and keys from which scores are so far apart that few steps are looked at."""
 
 
-def caveats_of_kinds(network: NetworkPlan, theory: Propagation) -> tuple[str, ...]:
+def caveats_of_kinds(
+    network: NetworkPlan, states: Sequence[StateLevels], increments: Sequence[float]
+) -> tuple[str, ...]:
     """Nothing for a plain stack with an initialisation that draws its weights."""
     return (
         *_of_inits(network),
@@ -34,8 +35,8 @@ def caveats_of_kinds(network: NetworkPlan, theory: Propagation) -> tuple[str, ..
         *_of_steps(network),
         *_of_attention(network),
         *dict.fromkeys(sentence for node in network.recurrent for sentence in _of_loop(node)),
-        *_of_stacks_over_time(network, theory),
-        *_of_nulls(theory),
+        *_of_stacks_over_time(network, states),
+        *_of_nulls(increments),
     )
 
 
@@ -141,10 +142,10 @@ def _of_loop(node: Recur) -> Iterator[str]:
         yield f"Over time: truncation cuts ∂L/∂state to exactly 0 beyond {node.truncate} steps; ln of the ratio is −∞."
 
 
-def _of_stacks_over_time(network: NetworkPlan, theory: Propagation) -> Iterator[str]:
+def _of_stacks_over_time(network: NetworkPlan, states: Sequence[StateLevels]) -> Iterator[str]:
     """Cells without gates, whose gradient does not fade within a few steps."""
-    cells = {its.node.cell for its in theory.states} - RULES.keys()
-    if len(theory.states) < 2 or not cells or not any(_remembers(its) for its in theory.states):
+    cells = {state.node.cell for state in states} - RULES.keys()
+    if len(states) < 2 or not cells or not any(map(_remembers, states)):
         return
     if cells & {"relu", "identity"}:
         yield (
@@ -166,6 +167,6 @@ def _remembers(state: StateLevels) -> bool:
     return rate is not None and rate > LONG_MEMORY
 
 
-def _of_nulls(theory: Propagation) -> Iterator[str]:
-    if any(math.isnan(increment) for increment in theory.increments):
+def _of_nulls(increments: Sequence[float]) -> Iterator[str]:
+    if any(math.isnan(increment) for increment in increments):
         yield "Null gains: somewhere in the network is a step that theory has no number for."

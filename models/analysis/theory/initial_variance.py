@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from models.plan.tree import LayerPlan
+from models.plan.tree import LayerPlan, NetworkPlan
 from models.specs.init import (
     ConstantInit,
     DeltaOrthogonalInit,
@@ -58,7 +58,7 @@ def initial_variance(init: InitSpec, fan_in: int, fan_out: int) -> InitialVarian
 
     Orthogonal: the smaller Gram matrix is gain²·I, so Σ W² = gain²·min(fan_in, fan_out) and an entry has variance
     gain²/max(fan_in, fan_out); weights on the diagonal alone (identity) have the same. LSUV starts orthonormal: what
-    the data make of it depends on h (``passes.py``). Fixup is He's and GPT-2's a fixed deviation; their factors for
+    the data make of it depends on h (``node_pass.py``). Fixup is He's and GPT-2's a fixed deviation; their factors for
     branches are ``LayerPlan.scale``.
     """
     bias = mean = 0.0
@@ -125,3 +125,8 @@ def _over_largest_singular_value(layer: LayerPlan, weight: float, columns: int) 
     if layer.init.kind in ORTHOGONAL and layer.gates == 1:
         return columns / max(columns, rows)
     return columns / (math.sqrt(columns) + math.sqrt(rows)) ** 2
+
+
+def has_means(network: NetworkPlan) -> bool:
+    """Whether weights below the output have a mean: then units are alike, and their sums are no longer random."""
+    return any(layer_variance(layer).mean != 0.0 for layer in network.layers[:-1])

@@ -23,14 +23,12 @@ from typing import Final, Literal
 from scipy import optimize
 
 from gradient_clinic.activations import Activation
-from gradient_clinic.quadrature import Moments, gaussian_moments, integrated_moments
+from gradient_clinic.quadrature import UNBOUNDED, Moments, gaussian_moments, integrated_moments
 
 Norm = Literal["none", "batch_norm", "layer_norm", "rms_norm", "group_norm"]
 
 VANISHED: Final = 1e-16
 """A length below is zero: no φ bends that early."""
-UNBOUNDED: Final = 1e16
-"""A length above is infinite: every φ is by then its two asymptotes."""
 SETTLED: Final = 1e-13
 PLAIN_STEPS: Final = 12
 CRITICAL: Final = 1e-4

@@ -20,7 +20,8 @@ from typing import Any, Final
 import numpy as np
 
 from gradient_clinic.values import Array
-from models.analysis.theory.between_layers import BETWEEN, Back, Step
+from models.analysis.theory.attention import attend
+from models.analysis.theory.between_layers import BETWEEN
 from models.analysis.theory.effort import Effort
 from models.analysis.theory.gate_moments import gate_moments
 from models.analysis.theory.initial_variance import layer_variance
@@ -29,7 +30,7 @@ from models.analysis.theory.norm_moments import batch_factor, group_factor
 from models.analysis.theory.recurrent_cells import recur
 from models.analysis.theory.repeats import Known, Layout, Place, Repeats, Unit, layout_of
 from models.analysis.theory.state_levels import StateLevels
-from models.analysis.theory.variances import Delta, Signal, cosines, places_of, row_per_token, toeplitz
+from models.analysis.theory.variances import Back, Delta, Signal, Step, cosines, places_of, row_per_token, toeplitz
 from models.plan import LayerPlan, NetworkPlan
 from models.plan import tree as plan
 from models.specs.normalization import NormalizationSpec
@@ -125,7 +126,7 @@ class Pass:
 
     def step(self, node: plan.Node, signal: Signal) -> Step:
         of_layers = OF_LAYERS.get(type(node))
-        return of_layers(self, node, signal) if of_layers else BETWEEN[type(node)](node, signal)
+        return of_layers(self, node, signal) if of_layers else ALONE[type(node)](node, signal)
 
     def _alike(self, inputs: Array) -> Array | None:
         """Of a case's steps, or rows; None of a vector's units."""
@@ -255,6 +256,8 @@ class Pass:
         return out, lambda delta: replace(delta, square=delta.square.mean(keepdims=True), alike=None)
 
 
+ALONE: Final = BETWEEN | {plan.Attend: attend}
+"""Rules that need to know of nothing but their node and the signal."""
 OF_LAYERS: Final[dict[type, Callable[[Pass, Any, Signal], Step]]] = {
     plan.Weigh: Pass.weigh,
     plan.Normalise: Pass.normalise_alone,

@@ -110,19 +110,6 @@ def predict(network: NetworkPlan, batch_size: int, theory: Propagation | None = 
     )
 
 
-def worst_gain(network: NetworkPlan, batch_size: int) -> float | None:
-    """Of all axes the total gain furthest from 0; where a resized step is unknown, that of the others for all. Every
-    run asks it of each remedy that may help, so nothing else of a Prediction is made.
-    """
-    theory = propagate(network, batch_size)
-    depth, time = _finite(theory.total), _time(theory)
-    each = _gain_per_layer(rate(network, theory))
-    if depth is None and each is not None and not time:
-        depth = (len(network.hidden) - 1) * math.log(each)
-    known = [gain for gain in (depth, *(axis.total_gain for axis in time)) if gain is not None]
-    return max(known, key=abs) if known else None
-
-
 def predict_spec(
     network: NetworkSpec,
     batch_size: int,

@@ -17,7 +17,7 @@ import numpy as np
 from gradient_clinic.gains.increments import kept_increments
 from gradient_clinic.quadrature import gaussian_moments
 from models.analysis.theory.effort import IN_A_TRIAL, Effort, TooMuchWorkError
-from models.analysis.theory.initial_variance import layer_variance
+from models.analysis.theory.initial_variance import has_means, layer_variance
 from models.analysis.theory.meanfield import LayerMap, asymptotic_multiplier, fixed_point
 from models.analysis.theory.node_pass import Pass
 from models.analysis.theory.norm_moments import batch_factor, group_factor
@@ -79,11 +79,6 @@ def propagate(
         return _propagated(network, batch_size, input_mean_square, Effort(most))
     except TooMuchWorkError:
         return replace(_unknown(network), followed=False)
-
-
-def has_means(network: NetworkPlan) -> bool:
-    """Whether weights below the output have a mean: then units are alike, and their sums are no longer random."""
-    return any(layer_variance(layer).mean != 0.0 for layer in network.layers[:-1])
 
 
 def _unknown(network: NetworkPlan) -> Propagation:
@@ -169,6 +164,17 @@ def rate(network: NetworkPlan, theory: Propagation) -> float:
     """ln ``gain_per_layer``: the mean of the increments that it counts; NaN where there is none."""
     increments = kept(network, theory.increments)
     return sum(increments) / len(increments) if increments else math.nan
+
+
+def worst_gain(network: NetworkPlan, batch_size: int) -> float | None:
+    """Of all axes the total gain furthest from 0; where a resized step is unknown, that of the others for all."""
+    theory = propagate(network, batch_size)
+    over_depth = theory.total
+    if not math.isfinite(over_depth) and not theory.states:
+        over_depth = (len(network.hidden) - 1) * rate(network, theory)
+    over_time = (state.gains()[1] for state in theory.states)
+    known = [gain for gain in (over_depth, *over_time) if gain is not None and math.isfinite(gain)]
+    return max(known, key=abs) if known else None
 
 
 def kept(network: NetworkPlan, increments: Sequence[float]) -> list[float]:

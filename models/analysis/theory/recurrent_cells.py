@@ -15,11 +15,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradient_clinic.quadrature import gaussian_moments
+from gradient_clinic.quadrature import UNBOUNDED, gaussian_moments
 from gradient_clinic.values import Array
 from models.analysis.theory import gated_cells
 from models.analysis.theory.initial_variance import InitialVariance, layer_variance
-from models.analysis.theory.meanfield import UNBOUNDED
 from models.analysis.theory.state_levels import StateLevels, from_logs
 from models.analysis.theory.variances import Delta, Signal, at_all_steps, cosines
 from models.plan.tree import Recur
@@ -78,7 +77,7 @@ def _back(node: Recur, slopes: list[float], weight: float, delta: Delta, lost: i
     top = float(values.max())
     square = np.exp(values - top) if math.isfinite(top) else np.zeros(len(values))
     to_input = Delta(square, delta.log + (top if math.isfinite(top) else 0.0), delta.breaks + lost)
-    return from_logs(node, states[::-1], delta, lost), to_input
+    return from_logs(node, states[::-1], delta.log, lost), to_input
 
 
 def _log(value: float) -> float:
@@ -99,6 +98,6 @@ def _with_gates(node: Recur, given: Signal, drawn: InitialVariance) -> tuple[Sig
         found = gated_cells.backward(node.cell, way.opened, drawn.weight, delta.covariance, node.truncate)
         entering = replace(delta, log=delta.log + found.log, breaks=delta.breaks + lost)
         to_input = entering.with_covariance(found.entering / node.layer.gates)
-        return from_logs(node, gated_cells.stretched(found.states, steps), delta, lost), to_input
+        return from_logs(node, gated_cells.stretched(found.states, steps), delta.log, lost), to_input
 
     return out, back

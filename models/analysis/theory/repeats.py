@@ -12,8 +12,7 @@ from operator import attrgetter
 from typing import Final
 
 from gradient_clinic.values import Array
-from models.analysis.theory.between_layers import Back
-from models.analysis.theory.variances import Delta, Signal
+from models.analysis.theory.variances import Back, Delta, Signal
 from models.plan import tree as plan
 
 sides_of: Final = attrgetter(*(its.name for its in fields(plan.LayerPlan) if its.name not in {"index", "name"}))

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from gradient_clinic.gains.time_axis import time_of_run
-from models.analysis.theory.variances import Delta
 from models.plan.tree import Recur, time_steps
 
 
@@ -24,6 +23,6 @@ class StateLevels:
         return facts.gain_per_step.mean, facts.total_gain.mean
 
 
-def from_logs(node: Recur, logs: list[float], delta: Delta, breaks: int) -> StateLevels:
-    """``logs`` of mean squares, to which those of ``delta``'s scale are added."""
-    return StateLevels(node, tuple(0.5 * (log + delta.log) for log in logs), breaks)
+def from_logs(node: Recur, logs: list[float], scale: float, breaks: int) -> StateLevels:
+    """``logs`` of mean squares, in units of e^``scale``."""
+    return StateLevels(node, tuple(0.5 * (log + scale) for log in logs), breaks)

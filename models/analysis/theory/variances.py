@@ -5,6 +5,7 @@ one number stands for all of them.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradient_clinic.activations import Activation
-from gradient_clinic.quadrature import HOMOGENEOUS, SMALLEST_Q, gaussian_moments
+from gradient_clinic.quadrature import HOMOGENEOUS, SMALLEST_Q, UNBOUNDED, gaussian_moments
 from gradient_clinic.values import Array
-from models.analysis.theory.meanfield import UNBOUNDED
 from models.plan.tree import Activate, Shape
 
 ALIKE: Final = 1e-9
@@ -105,6 +105,11 @@ class Delta:
         if self.alike is not None or other.alike is not None:
             both = replace(both, alike=cosines(self.covariance * mine + other.covariance * its))
         return both.with_square(square)
+
+
+Back = Callable[[Delta], Delta]
+"""The way of δ back through a step."""
+Step = tuple[Signal, Back]
 
 
 def followed(steps: int) -> Steps:

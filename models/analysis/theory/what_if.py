@@ -1,6 +1,6 @@
 """This run's network with one remedy more: what theory says of it. Nothing is trained for it."""
 
-from models.analysis.theory.prediction import worst_gain
+from models.analysis.theory.propagation import worst_gain
 from models.plan import Plan, plan_network_on
 from models.plan.rewrites import draft_of, rewrite
 from models.specs.base import SpecError

@@ -8,8 +8,7 @@ from gradient_clinic.verdict.case import Setup
 from models.analysis.theory.correlations import correlations
 from models.analysis.theory.initial_variance import layer_variance
 from models.analysis.theory.meanfield import critical_weight_variance
-from models.analysis.theory.prediction import worst_gain
-from models.analysis.theory.propagation import has_skips
+from models.analysis.theory.propagation import has_skips, worst_gain
 from models.plan import LayerPlan, NetworkPlan, Plan
 from models.plan.tree import Normalise, Residual, Weigh
 
