@@ -34,9 +34,10 @@ from worker.cadence import cadence
 from worker.checkpoints import Keeper, unpacked
 from worker.datasets import load
 from worker.datasets.split import TrialData
-from worker.engine import EpochResult, RunResult, Snapshot, StateRefusedError, TrainState, train
+from worker.engine import train
 from worker.heart import Heart, Watch
 from worker.recorder import LeaseLostError, Recorder
+from worker.results import EpochResult, RunResult, Snapshot, StateRefusedError, TrainState
 from worker.slots import worker_name
 
 log = structlog.get_logger()

@@ -18,8 +18,8 @@ import torch
 from models.runs import Checkpoint, Lease
 from models.storage.checkpoints import CheckpointFiles, Name
 from models.traces.rollups import CHUNK_RECORDS
-from worker.engine import Snapshot, StateRefusedError, TrainState
 from worker.recorder import Recorder
+from worker.results import Snapshot, StateRefusedError, TrainState
 
 log = structlog.get_logger()
 

@@ -11,19 +11,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from gradient_clinic.probe.meters.meter import Scalar
 from gradient_clinic.probe.probe import Probe, StepRecord, attach
-from gradient_clinic.verdict.shapes import RunFacts
 from models.plan import NetworkPlan, Plan
 from worker import networks
 from worker.datasets.split import Part, TrialData
+from worker.evaluation import evaluate
 from worker.networks.lsuv import scale_by_data
 from worker.networks.parts import Dropout
 from worker.objective import Objective
@@ -32,86 +30,11 @@ from worker.randomness import generator
 from worker.remedies import at_run_time
 from worker.remedies.base import Bound, Clipping, Decay, GradientRule, Penalty, Precision, Schedule
 from worker.remedies.norms import norm_of
+from worker.results import EpochResult, RunResult, Seen, Snapshot, StateRefusedError, StoppedBy, TrainState
 from worker.schedules import factor_of
 
-StoppedBy = Literal["nonfinite_steps", "loss_above"]
-TrainState = dict[str, Any]
-"""All that a run carries from one step to the next, as tensors, numbers and strings. Data order is no part of it."""
-EVALUATED_AT_ONCE = 4096
 TIMES_KEPT = 10_000
 """A long run's memory must not grow with its steps: their median time is that of the last ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class EpochResult:
-    """Validation at the end of an epoch (from 0)."""
-
-    epoch: int
-    loss: float
-    metric: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """The engine's last word. ``step_seconds`` is the median step without recording (of the last 10,000);
-    ``overhead`` the factor by which recording lengthened training; ``peak_memory_bytes`` is CUDA's count, or on the
-    CPU the sum of parameters, their gradients, the optimiser's state and one batch's activations; ``weights_hash``
-    covers every entry of the state.
-    """
-
-    steps_done: int
-    outcome: Literal["finished", "diverged"]
-    stopped_by: StoppedBy | None
-    chance_level: float
-    validation_loss: float | None
-    test_loss: float
-    test_metric: float
-    step_seconds: float
-    device_seconds: float
-    overhead: float
-    peak_memory_bytes: int
-    weights_hash: str
-    device: torch.device
-    majority_share: float | None
-    test_cases: int
-
-    def facts(self, plan: Plan) -> RunFacts:
-        """What analysis reads of the run beside its trace."""
-        return RunFacts(
-            steps_asked=plan.steps,
-            stopped_by=self.stopped_by,
-            outcome=self.outcome,
-            chance_level=self.chance_level,
-            test_metric=self.test_metric,
-            test_loss=self.test_loss,
-            validation_loss=self.validation_loss,
-            conditions=plan.conditions,
-            step_seconds=self.step_seconds,
-            device_seconds=self.device_seconds,
-            peak_memory_bytes=self.peak_memory_bytes,
-            parameters=plan.network.parameters,
-            overhead=self.overhead,
-            majority_share=self.majority_share,
-            test_cases=self.test_cases,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The run before step ``step``, all that came earlier having been yielded. The tensors are those that training
-    goes on with: keep a copy before the next step.
-    """
-
-    step: int
-    epochs: int
-    state: TrainState
-
-
-class StateRefusedError(Exception):
-    """A state that this run cannot go on from: it begins at step 0. Nothing has been yielded."""
-
-
-Seen = StepRecord | EpochResult | Snapshot | RunResult
 
 
 def _never(_step: int) -> bool:
@@ -238,7 +161,7 @@ class Trainer:
             if self.stopped_by is not None:
                 break
             if steps_done % self.plan.steps_per_epoch == 0 and len(self.validation_part):
-                loss, metric = self._evaluate(self.validation_part)
+                loss, metric = self._on(self.validation_part)
                 yield EpochResult(steps_done // self.plan.steps_per_epoch - 1, loss, metric)
         yield self.result(steps_done, time.perf_counter() - began)
 
@@ -379,26 +302,12 @@ class Trainer:
         elif stop_when.loss_above is not None and seen.loss > stop_when.loss_above:
             self.stopped_by = "loss_above"
 
-    @torch.no_grad()
-    def _evaluate(self, part: Part) -> tuple[float, float]:
-        """(loss, metric) in evaluation mode: accuracy, or R² of values; NaN for an empty part."""
-        if len(part) == 0:
-            return math.nan, math.nan
-        self.model.eval()
-        sums = torch.zeros((), dtype=torch.float64, device=self.device)
-        for chosen in torch.split(torch.arange(len(part), device=self.device), EVALUATED_AT_ONCE):
-            some = part.take(chosen)
-            outputs = self.model(some.x, some.lengths)
-            weight = self.objective.weight(some.y)
-            loss = torch.stack([self.objective.loss(outputs, some.y).double() * weight, weight])
-            sums = sums + torch.cat([loss, self.objective.tally(outputs, some.y)])
-        self.model.train()
-        sums = sums.cpu()
-        return float(sums[0] / sums[1]), self.objective.metric(sums[2:], part)
+    def _on(self, part: Part) -> tuple[float, float]:
+        return evaluate(self.model, self.objective, part)
 
     def result(self, steps_done: int, seconds: float) -> RunResult:
-        validation_loss = self._evaluate(self.validation_part)[0] if len(self.validation_part) else None
-        test_loss, test_metric = self._evaluate(self.test_part)
+        validation_loss = self._on(self.validation_part)[0] if len(self.validation_part) else None
+        test_loss, test_metric = self._on(self.test_part)
         stepping = self.stepping_seconds
         return RunResult(
             steps_done=steps_done,

@@ -21,7 +21,7 @@ from models.storage.database import Database
 from models.traces.reader import read_block
 from models.traces.rollups import CHUNK_RECORDS
 from models.traces.writer import Block, Doubles, TraceWriter, write_epoch
-from worker.engine import EpochResult
+from worker.results import EpochResult
 
 FLUSH_S = 1.0
 """A live view lags behind by this and the time of a write (promise: 2 s)."""

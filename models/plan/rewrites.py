@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.specs.base import Problem, Spec, SpecError
+from models.specs.data_remedies import StandardiseRemedy, StandardiseTargetsRemedy
 from models.specs.dataset import DatasetSpec
 from models.specs.experiment import ExperimentSpec
 from models.specs.init import IdentityInit, InitSpec, LecunNormalInit, NormalInit, OrthogonalInit
@@ -17,22 +18,16 @@ from models.specs.loss import Objective
 from models.specs.networks import NetworkSpec
 from models.specs.normalization import NormalizationSpec, SkipSpec
 from models.specs.optimizer import OptimizerSpec
+from models.specs.recurrent_remedies import ForgetBiasRemedy, GruRemedy, IrnnRemedy, LstmRemedy, TruncatedBpttRemedy
 from models.specs.remedy import REMEDIES, RemedySpec
 from models.specs.structural_remedies import (
     ActivationRemedy,
     DropoutRemedy,
-    ForgetBiasRemedy,
-    GruRemedy,
     InitRemedy,
-    IrnnRemedy,
-    LstmRemedy,
     OrthogonalInitRemedy,
     PreNormRemedy,
     SeluRemedy,
     SpectralNormRemedy,
-    StandardiseRemedy,
-    StandardiseTargetsRemedy,
-    TruncatedBpttRemedy,
     WeightNormRemedy,
 )
 from models.specs.training_remedies import (

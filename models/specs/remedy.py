@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from models.specs import data_remedies as data
+from models.specs import recurrent_remedies as recurrent
 from models.specs import structural_remedies as structural
 from models.specs import training_remedies as training
 from models.specs.base import Spec, by_kind
@@ -29,13 +31,13 @@ RemedySpec = Annotated[
     | structural.HighwayRemedy
     | structural.PreNormRemedy
     | structural.DropoutRemedy
-    | structural.LstmRemedy
-    | structural.GruRemedy
-    | structural.IrnnRemedy
-    | structural.ForgetBiasRemedy
-    | structural.TruncatedBpttRemedy
-    | structural.StandardiseRemedy
-    | structural.StandardiseTargetsRemedy
+    | recurrent.LstmRemedy
+    | recurrent.GruRemedy
+    | recurrent.IrnnRemedy
+    | recurrent.ForgetBiasRemedy
+    | recurrent.TruncatedBpttRemedy
+    | data.StandardiseRemedy
+    | data.StandardiseTargetsRemedy
     | training.L2Remedy
     | training.ClipNormRemedy
     | training.LearningRateRemedy

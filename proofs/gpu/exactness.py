@@ -13,7 +13,8 @@ from models.plan import Plan
 from proofs.gpu.check import Check, WrongError
 from proofs.gpu.trials import NETWORKS, SEED, data_of, plan_of
 from worker.checkpoints import packed, unpacked
-from worker.engine import EpochResult, RunResult, Seen, Snapshot, train
+from worker.engine import train
+from worker.results import EpochResult, RunResult, Seen, Snapshot
 
 STEPS, STOPPED_AT = 40, 23
 TREATED: dict[str, Any] = {

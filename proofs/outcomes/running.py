@@ -20,8 +20,9 @@ from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
 from models.specs.experiment import ExperimentSpec
 from worker.datasets import load
-from worker.engine import EpochResult, RunResult, train
+from worker.engine import train
 from worker.randomness import generator
+from worker.results import EpochResult, RunResult
 
 PERTURBATION = 1e-6
 """Relative, of every initial weight: ten times what float32 rounds, and what another order of its sums leaves of some

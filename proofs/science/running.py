@@ -28,8 +28,9 @@ from proofs.science.cases.case import Case
 from proofs.science.tensor_statistics import Collector, TensorStatistics, packed, unpacked
 from worker.datasets import load
 from worker.datasets.split import IGNORED, Part, TrialData
-from worker.engine import RunResult, Trainer
+from worker.engine import Trainer
 from worker.networks.network import Network
+from worker.results import RunResult
 
 FOLDER = Path(".clinic-science")
 EARLY = 50

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.plan import Plan
 from tests.worker.trials import run_of, trainer_of
-from worker.engine import RunResult
+from worker.results import RunResult
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

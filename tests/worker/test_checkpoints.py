@@ -24,8 +24,8 @@ from tests.as_json import as_json
 from tests.worker.trials import CPU
 from worker.attempt import Workshop
 from worker.checkpoints import Keeper, packed, unpacked
-from worker.engine import Snapshot, StateRefusedError
 from worker.recorder import LeaseLostError, Recorder
+from worker.results import Snapshot, StateRefusedError
 
 LEASE_S = 60.0
 STEPS = 620

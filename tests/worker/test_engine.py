@@ -10,7 +10,7 @@ import torch
 from gradient_clinic.signals import CURVES
 from tests.worker.trials import plan_of, run_of, trainer_of
 from worker import networks
-from worker.engine import StoppedBy
+from worker.results import StoppedBy
 
 SGD = {"kind": "sgd", "learning_rate": 0.1}
 EXPLODING: dict[str, Any] = {

@@ -11,6 +11,7 @@ from tests.networks import EVERY_KIND
 from tests.worker.plain_torch import batches, perceptron, start_as, train_by_engine, train_plainly
 from tests.worker.trials import plan_of, run_of, spec_of_kind, trainer_of
 from worker.datasets import load
+from worker.evaluation import evaluate
 from worker.objective import Objective
 
 SGD = {"kind": "sgd", "learning_rate": 0.1}
@@ -86,12 +87,12 @@ def test_weighted_classes_and_smoothed_labels_train_as_torch_trains_them(
     assert result.test_metric == pytest.approx(float((outputs.argmax(dim=1) == data.test.y).double().mean()))
 
 
-def test_a_part_that_is_evaluated_in_stretches_has_the_loss_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_is_evaluated_in_stretches_has_the_loss_of_the_whole() -> None:
     """Stretches differ in the weights of their labels, and the mean is over weights."""
-    whole = train_by_engine(plan_of(steps=1, class_weights="balanced", label_smoothing=0.1))[1].test_loss
-    monkeypatch.setattr("worker.engine.EVALUATED_AT_ONCE", 50)
-    again = train_by_engine(plan_of(steps=1, class_weights="balanced", label_smoothing=0.1))[1].test_loss
-    assert again == pytest.approx(whole, rel=1e-12)
+    trainer = trainer_of(plan_of(class_weights="balanced", label_smoothing=0.1), record=False)
+    whole, _ = evaluate(trainer.model, trainer.objective, trainer.test_part)
+    again, _ = evaluate(trainer.model, trainer.objective, trainer.test_part, at_once=50)
+    assert again == pytest.approx(whole, rel=1e-6)
 
 
 def test_balanced_accuracy_is_the_mean_over_the_classes_that_occur() -> None:

@@ -10,7 +10,8 @@ from models.plan import Plan, expand
 from proofs.gpu.exactness import bits_of
 from tests.networks import EVERY_KIND, MORE_KINDS
 from tests.worker.trials import data_of, plan_of, run_of, spec_of_kind
-from worker.engine import RunResult, Seen, Snapshot, StateRefusedError, TrainState, train
+from worker.engine import train
+from worker.results import RunResult, Seen, Snapshot, StateRefusedError, TrainState
 
 STEPS = 7
 TREATED: dict[str, list[dict[str, Any]]] = {

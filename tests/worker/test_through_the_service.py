@@ -42,7 +42,8 @@ from tests.spares import Spares
 from tests.worker.test_datasets import NEEDS_APT
 from worker.attempt import Workshop
 from worker.datasets import load
-from worker.engine import EpochResult, RunResult, train
+from worker.engine import train
+from worker.results import EpochResult, RunResult
 
 Json = dict[str, Any]
 Left = dict[str, bytes]

@@ -13,7 +13,8 @@ from models.specs.experiment import ExperimentSpec
 from tests.networks import REQUIRED, TREATABLE
 from worker.datasets import load
 from worker.datasets.split import TrialData
-from worker.engine import EpochResult, RunResult, Trainer, train
+from worker.engine import Trainer, train
+from worker.results import EpochResult, RunResult
 
 CPU = torch.device("cpu")
 WIDE = {"kind": "gaussian", "weight_variance": 6.0, "bias_variance": 1.0}

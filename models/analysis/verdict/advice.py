@@ -29,15 +29,13 @@ from models.analysis.verdict.answers_to_causes import (
     standardise,
 )
 from models.plan import Plan
+from models.specs.recurrent_remedies import ForgetBiasRemedy, IrnnRemedy, LstmRemedy
 from models.specs.remedy import REMEDIES, RemedySpec
 from models.specs.structural_remedies import (
     ActivationRemedy,
     BatchNormRemedy,
-    ForgetBiasRemedy,
     InitRemedy,
-    IrnnRemedy,
     LayerNormRemedy,
-    LstmRemedy,
     OrthogonalInitRemedy,
     PreNormRemedy,
     ResidualRemedy,

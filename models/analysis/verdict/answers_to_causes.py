@@ -11,17 +11,10 @@ from gradient_clinic.verdict.wording import number
 from models.analysis.theory.correlations import correlations
 from models.analysis.theory.meanfield import critical_weight_variance
 from models.plan import Plan
+from models.specs.data_remedies import StandardiseRemedy, StandardiseTargetsRemedy
 from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit, XavierNormalInit
 from models.specs.remedy import RemedySpec
-from models.specs.structural_remedies import (
-    BatchNormRemedy,
-    DropoutRemedy,
-    InitRemedy,
-    PreNormRemedy,
-    ScaledRemedy,
-    StandardiseRemedy,
-    StandardiseTargetsRemedy,
-)
+from models.specs.structural_remedies import BatchNormRemedy, DropoutRemedy, InitRemedy, PreNormRemedy, ScaledRemedy
 from models.specs.training_remedies import ClassWeightsRemedy, ClipNormRemedy, LearningRateRemedy, WarmUpRemedy
 
 LARGEST_VARIANCE: Final = 10.0

@@ -338,7 +338,12 @@ def test_a_remedy_changes_the_plan_as_its_text_says(
     assert variant != baseline
 
 
-STRUCTURAL = [kind for kind, remedy in REMEDIES.items() if remedy.__module__.endswith("structural_remedies")]
+def kinds_in(module: str) -> set[str]:
+    return {kind for kind, remedy in REMEDIES.items() if remedy.__module__ == f"models.specs.{module}"}
+
+
+OF_NETWORKS = kinds_in("structural_remedies") | kinds_in("recurrent_remedies")
+OF_DATA = kinds_in("data_remedies")
 
 
 @pytest.mark.parametrize("remedy", REMEDIES)
@@ -351,7 +356,7 @@ def test_a_remedy_changes_its_own_part_of_the_plan_alone(remedy: str) -> None:
             if getattr(baseline, name) != getattr(variant, name)
         }  # fmt: skip
         expected = (
-            {"dataset"} if remedy in {"standardise", "standardise_targets"} else {"network"} if remedy in STRUCTURAL
+            {"dataset"} if remedy in OF_DATA else {"network"} if remedy in OF_NETWORKS
             else {"optimizer"} if remedy in {"learning_rate", "optimizer", "momentum", "schedule"}
             else {"objective"} if remedy in {"class_weights", "label_smoothing"} else {"run_time"}
         )  # fmt: skip

@@ -1,0 +1,31 @@
+"""Loss and metric of cases that a network was not trained on."""
+
+import math
+
+import torch
+from torch import nn
+
+from worker.datasets.split import Part
+from worker.objective import Objective
+
+AT_ONCE = 4096
+"""Cases in one forward pass: no part of a data set is too large for the device."""
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, objective: Objective, part: Part, at_once: int = AT_ONCE) -> tuple[float, float]:
+    """(loss, metric) in evaluation mode: accuracy, or R² of values; NaN for an empty part."""
+    if len(part) == 0:
+        return math.nan, math.nan
+    model.eval()
+    device = part.x.device
+    sums = torch.zeros((), dtype=torch.float64, device=device)
+    for chosen in torch.split(torch.arange(len(part), device=device), at_once):
+        some = part.take(chosen)
+        outputs = model(some.x, some.lengths)
+        weight = objective.weight(some.y)
+        loss = torch.stack([objective.loss(outputs, some.y).double() * weight, weight])
+        sums = sums + torch.cat([loss, objective.tally(outputs, some.y)])
+    model.train()
+    sums = sums.cpu()
+    return float(sums[0] / sums[1]), objective.metric(sums[2:], part)
