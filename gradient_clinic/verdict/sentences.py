@@ -24,10 +24,9 @@ KINDS: Final = {"vanishing", "exploding", "healthy", "inconclusive"}
 
 def verdict_sentence(verdict: Findings) -> str:
     """The whole verdict in a few plain sentences, conditions included."""
-    parts = [f"{headline(verdict)}.", f"{_gradients(verdict)}."]
-    parts += [f"{clause}." for clause in _over_time(verdict)]
-    parts += [f"{capital(clause)}." for clause in _facts(verdict)]
-    parts += [f"{clause}." for clause in _near(verdict)]
+    parts = [f"{headline(verdict)}."]
+    for clauses in (_gradients(verdict), _over_time(verdict), _facts(verdict), _near(verdict)):
+        parts += [f"{capital(clause)}." for clause in clauses]
     if verdict.causes == ("no_gradient_cause_found",):
         parts.append("No gradient cause found.")
     elif verdict.causes:
@@ -63,17 +62,20 @@ def _untrained(verdict: Findings) -> str:
     return f"{HEADLINES[verdict.kind]} in the untrained network"
 
 
-def _gradients(verdict: Findings) -> str:
+def _gradients(verdict: Findings) -> Iterator[str]:
     """Both moments, so that a headline by training hides no gradient fact."""
-    end = f"; at the end {gain_words(verdict.at_end)}" if verdict.at_end is not None else ""
-    return f"G = ln(rms δ, first / last hidden layer): at the start {gain_words(verdict.at_start)}{end}"
+    yield "G is ln(rms δ of the first / last hidden layer)"
+    yield f"At the start it is {gain_words(verdict.at_start)}"
+    if verdict.at_end is not None:
+        yield f"At the end it is {gain_words(verdict.at_end)}"
 
 
 def _over_time(verdict: Findings) -> Iterator[str]:
-    ends = {} if verdict.at_end is None else {its.layer: its for its in verdict.at_end.time}
-    for its in verdict.at_start.time:
-        end = f"; at the end {time_words(ends[its.layer])}" if its.layer in ends else ""
-        yield f"Back through time in {its.layer}, ln(rms ∂L/∂state, first / last): at the start {time_words(its)}{end}"
+    ends = {} if verdict.at_end is None else {facts.layer: facts for facts in verdict.at_end.time}
+    for facts in verdict.at_start.time:
+        yield f"Back through time in {facts.layer} ln(rms ∂L/∂state, first / last) starts at {time_words(facts)}"
+        if facts.layer in ends:
+            yield f"It ends at {time_words(ends[facts.layer])}"
 
 
 def _near(verdict: Findings) -> Iterator[str]:
@@ -86,8 +88,8 @@ def _near(verdict: Findings) -> Iterator[str]:
         if item.rule == STEPS:
             yield f"Steps are so long ({what}) that rounding may decide how this ends{among}"
             continue
-        threshold = f"{what} is close to {number(item.threshold)}{among}"
-        yield f"{capital(threshold)}: on another processor this may be {_other(verdict, item.would_be)}"
+        yield f"{what} is close to {number(item.threshold)}{among}"
+        yield f"On another processor this may be {_other(verdict, item.would_be)}"
 
 
 def _other(verdict: Findings, other: Outcome | None) -> str:

@@ -65,8 +65,8 @@ def _over_time(case: Case) -> Reading | None:
 
 def _over_time_words(item: Evidence) -> str:
     return (
-        f"over time ±3 names a gain and foretells no outcome: networks beyond it were seen to train, gated ones and "
-        f"where early steps do not matter ({item.layers[0]}: {number(item.value, signed=True)})"
+        f"over time ±3 names a gain ({item.layers[0]}: {number(item.value, signed=True)}) and foretells no outcome. "
+        "Networks beyond it were seen to train: gated ones, and where early steps do not matter"
     )
 
 

@@ -114,7 +114,7 @@ def _off_at_start(case: Case) -> Reading | None:
 
 
 def _collapsed_words(item: Evidence) -> str:
-    share = f"{number(item.value)} of the units of the median layer are off for every sample of the batch at the start"
+    share = f"at the start {number(item.value)} of the median layer's units are off for every one"
     return f"samples become one point on their way: {share}"
 
 

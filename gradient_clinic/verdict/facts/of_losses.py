@@ -122,7 +122,7 @@ def _falling_words(item: Evidence) -> str:
     first, last = item.steps or (0, 0)
     halves = f"from the first half of steps {first} to {last} to the second"
     fell = f"the loss was still falling when training ended, by {number(item.value)} {halves}"
-    return f"{fell}; more steps may be what it lacks"
+    return f"{fell}. More steps may be what it lacks"
 
 
 FALLING: Final = Fact("loss", "loss_still_falling", _falling, _falling_words)

@@ -6,7 +6,7 @@ from typing import Final
 
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.sentences import verdict_sentence
-from gradient_clinic.verdict.wording import estimate_words, number, spans
+from gradient_clinic.verdict.wording import capital, estimate_words, number, spans
 from models.analysis.comparison.answer import untested
 from models.analysis.comparison.layers import LayerComparison, State
 from models.analysis.comparison.parts import Outcomes, VariantComparison, VersusBaseline
@@ -144,7 +144,7 @@ def _successes(outcomes: Outcomes, versus: VersusBaseline) -> str:
 def _metric(versus: VersusBaseline, metric: str) -> Iterator[str]:
     difference = versus.metric_difference
     if difference.mean is not None:
-        yield _difference(difference, versus, metric)
+        yield from _difference(difference, versus, metric)
         yield from _pairing(versus)
         if versus.seeds_needed is not None:
             yield f"A difference of this size would take about {versus.seeds_needed} seeds to show"
@@ -152,13 +152,13 @@ def _metric(versus: VersusBaseline, metric: str) -> Iterator[str]:
         yield f"There is no seed where both this and the baseline train, so {metric} is not compared"
 
 
-def _difference(difference: Estimate, versus: VersusBaseline, metric: str) -> str:
-    assert difference.mean is not None  # asked only where there is one
+def _difference(difference: Estimate, versus: VersusBaseline, metric: str) -> Iterator[str]:
     middle = " in the middle half" if difference.method == Method.PAIRED_IQM_BCA else ""
-    said = f"Over the seeds where both train, {metric} differs{middle} by {estimate_words(difference, signed=True)}"
+    yield f"Over the seeds where both train, {metric} differs{middle} by {estimate_words(difference, signed=True)}"
     if versus.p_holm is None:
-        return f"{said}; too little to test"
-    return f"{said}, {versus.test}, Holm p = {number(versus.p_holm, 2)}: {_shown(difference, versus.p_holm)}"
+        yield "That is too little to test"
+    else:
+        yield f"{capital(versus.test)}, Holm p = {number(versus.p_holm, 2)}: {_shown(difference, versus.p_holm)}"
 
 
 def _shown(difference: Estimate, p_holm: float) -> str:

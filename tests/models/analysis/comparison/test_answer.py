@@ -13,6 +13,7 @@ from models.analysis.comparison.compare import Comparison, RunRow, Trial, compar
 from models.analysis.comparison.parts import ShownCause, VersusBaseline
 from models.specs.optimizer import SgdSpec
 from tests.models.analysis.synthetic import CHANCE, LEARNED, summary_of, variants_of
+from tests.models.analysis.words import assert_short
 
 HE: dict[str, Any] = {"depth": 20, "width": 64, "activation": "relu", "init": {"kind": "kaiming_normal"}}
 NORM, CLIP = {"kind": "batch_norm"}, {"kind": "clip_norm"}
@@ -161,6 +162,7 @@ def test_without_a_baseline_there_is_nothing_to_say() -> None:
 @given(st.tuples(*(st.lists(one_run, min_size=3, max_size=3) for _ in range(3))))
 def test_no_answer_contradicts_its_numbers(arms: tuple[list[tuple[float, float, float]], ...]) -> None:
     found = compared(*arms)
+    assert_short(found.answer)
     baseline, *others = found.variants
     assert baseline.verdict is not None
     degrees = {}

@@ -16,6 +16,7 @@ from models.analysis.verdict.variant import variant_verdict
 from tests.models.analysis.compared import BASE, FIRST, compared, run
 from tests.models.analysis.compared import part as part_of
 from tests.models.analysis.synthetic import CHANCE, plan_of, summary_of, variants_of
+from tests.models.analysis.words import assert_short
 
 HE: dict[str, Any] = {"depth": 20, "width": 64, "activation": "relu", "init": {"kind": "kaiming_normal"}}
 L2 = {"kind": "l2"}
@@ -79,8 +80,8 @@ def test_the_headline_comes_first(start: float, end: float, loss: float, said: s
 
 def test_a_verdict_says_both_moments_and_its_conditions() -> None:
     sentence = summary_of(PLAN, -9.0, 1.8, 0.1).verdict.sentence
-    assert "at the start −9 (95 % −9 to −9, 18 increments), vanishing, ×0.607 per layer" in sentence
-    assert "at the end +1.8 (95 % +1.8 to +1.8, 18 increments), healthy, ×1.11 per layer" in sentence
+    assert "At the start it is −9 (95 % −9 to −9, 18 increments), vanishing, ×0.607 per layer." in sentence
+    assert "At the end it is +1.8 (95 % +1.8 to +1.8, 18 increments), healthy, ×1.11 per layer." in sentence
     assert sentence.endswith("Conditions: adam 0.001, batch 128, 110 steps.")
 
 
@@ -107,12 +108,15 @@ def test_an_exact_zero_is_said_and_not_a_number() -> None:
 def test_no_verdict_sentence_contradicts_its_numbers(several: list[tuple[float, float, float]]) -> None:
     found = variant_verdict([summary_of(PLAN, start, end, loss) for start, end, loss in several])
     sentence = found.sentence
+    assert_short(sentence)
     assert ("no remedy needed" in sentence) == (found.kind == "healthy")
     assert ("Worth trying" in sentence) == bool(found.answers)
     assert ("Causes:" in sentence) == bool(set(found.causes) - {"no_gradient_cause_found"})
     assert found.at_end is not None
     for moment, facts in (("start", found.at_start), ("end", found.at_end)):
-        said = re.search(rf"at the {moment} ([−+0-9.e]+).*?, (vanishing|exploding|healthy|inconclusive)", sentence)
+        said = re.search(
+            rf"At the {moment} it is ([−+0-9.e]+).*?, (vanishing|exploding|healthy|inconclusive)", sentence
+        )
         assert said is not None
         assert said.group(1) == number(facts.total_gain.mean, signed=True)
         assert said.group(2) == facts.kind
@@ -178,7 +182,7 @@ def test_a_metric_is_higher_or_lower_only_where_its_test_says_so(change: float, 
         for seed in range(5)
     ]
     sentence = compare(Trial("e", spec, variants, rows)).variants[1].sentence
-    assert re.search(rf"accuracy differs by .*, paired t, Holm p = .*: {word}\.", sentence)
+    assert re.search(rf"accuracy differs by .*\. Paired t, Holm p = .*: {word}\.", sentence)
 
 
 @settings(max_examples=25, deadline=None)
@@ -196,6 +200,7 @@ def test_no_comparison_sentence_contradicts_its_numbers(
         for seed, (gain, loss) in enumerate(several)
     ]
     part = compare(Trial("e", spec, variants, rows)).variants[1]
+    assert_short(part.sentence)
     versus, success = part.versus_baseline, part.outcomes.success
     assert versus is not None
     assert f"{success.count} of {success.of} runs train" in part.sentence
@@ -231,6 +236,7 @@ def test_no_sentence_of_outcomes_contradicts_its_numbers(seeds: list[tuple[float
     ours = [run(trained="yes" if trained else "no", test_metric=metric) for _, metric, trained in seeds]
     comparison = compared({BASE: base, FIRST: ours})
     for part in (part_of(comparison, BASE), part_of(comparison, FIRST)):
+        assert_short(part.sentence)
         groups = re.findall(r"two groups: (\d+) near ([0-9.e−]+), (\d+) near ([0-9.e−]+);", part.sentence)
         modes = part.outcomes.modes or ()
         assert groups == ([tuple(text for m in modes for text in (str(m.n), number(m.mean)))] if modes else [])
