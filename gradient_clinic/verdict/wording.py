@@ -9,6 +9,9 @@ from gradient_clinic.gains.depth_axis import OVER_INCREMENTS, GradientFacts, Gra
 from gradient_clinic.intervals import Estimate
 
 MOST_SPANS = 4
+KNOWN_DIGITS = 2
+"""Of half an interval."""
+MOST_PLACES = 300
 MOST_NAMED = 4
 """Layers named in a sentence; the evidence has all of them."""
 
@@ -48,12 +51,22 @@ def layers_words(layers: Sequence[str], *, all_of_them: bool = False) -> str:
 
 
 def estimate_words(estimate: Estimate, *, signed: bool = False) -> str:
-    """'0.91 (95 % 0.88 to 0.94, n = 5)'; the mean alone where there is no interval."""
-    mean = number(estimate.mean, signed=signed)
-    if estimate.low is None or estimate.high is None:
-        return mean
+    """'0.91 (95 % 0.88 to 0.94, n = 5)'; the mean alone where there is no interval. No digit stands behind the second
+    one of half the interval, which says how little is known of it.
+    """
+    if estimate.mean is None or estimate.low is None or estimate.high is None:
+        return number(estimate.mean, signed=signed)
+    places = _places((estimate.high - estimate.low) / 2.0)
+    mean, low, high = (
+        number(round(value, places) + 0.0, signed=signed) for value in (estimate.mean, estimate.low, estimate.high)
+    )
     source = f"{estimate.n} increments" if estimate.method == OVER_INCREMENTS else f"n = {estimate.n}"
-    return f"{mean} (95 % {number(estimate.low, signed=signed)} to {number(estimate.high, signed=signed)}, {source})"
+    return f"{mean} (95 % {low} to {high}, {source})"
+
+
+def _places(half: float) -> int:
+    """Decimal places of the second digit; all of them where there is none."""
+    return KNOWN_DIGITS - 1 - math.floor(math.log10(half)) if 0.0 < half < math.inf else MOST_PLACES
 
 
 def gain_words(facts: GradientFacts) -> str:
