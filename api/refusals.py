@@ -8,6 +8,7 @@ FORMATS = [
     "IDX images and labels, packed by gzip or not, as files of one form or in a zip",
     "npz with x and y, or x_train, y_train, x_test, y_test; without pickle",
     "Parquet or Arrow IPC with the columns features and label",
+    "CSV with a line for each case, the target in its last column or in the one that target= names",
     "a zip of WAV files in a folder per label, or with labels.csv",
 ]
 

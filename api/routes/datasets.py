@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from api.dependencies import CallerDep, DatabaseDep, ShelfDep
 from api.http.errors import not_found
 from api.http.pagination import PageDep, encode_token
-from api.uploads.body import UploadDep
+from api.uploads.body import FORM_FIELDS, UploadDep
 from api.uploads.keeping import forget, keep
 from api.uploads.reading import reading
 from api.views.experiments import Links, Time
@@ -25,14 +25,19 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
     "schema": {
         "type": "object",
-        "properties": {"features": {"type": "string"}, "form": {"type": "string"}, "task": {"type": "string"}},
+        "properties": {field: {"type": "string"} for field in FORM_FIELDS},
         "additionalProperties": {"type": "string", "format": "binary"},
     }
 }
 _BODY = {
     "requestBody": {
         "required": True,
-        "content": {"application/octet-stream": _BINARY, "application/zip": _BINARY, "multipart/form-data": _FORM},
+        "content": {
+            "application/octet-stream": _BINARY,
+            "application/zip": _BINARY,
+            "text/csv": {"schema": {"type": "string"}},
+            "multipart/form-data": _FORM,
+        },
     }
 }
 
@@ -78,8 +83,8 @@ _CREATED: dict[int | str, dict[str, Any]] = {
 async def put(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     name: str, upload: UploadDep, response: Response, caller: CallerDep, database: DatabaseDep, shelf: ShelfDep
 ) -> DatasetView:
-    """IDX, npz, Parquet, Arrow or a zip of WAV, recognised by content and checked before any of it is kept. 201 for a
-    new version, 200 where this content was there.
+    """IDX, npz, Parquet, Arrow, CSV or a zip of WAV, recognised by content and checked before any of it is kept. 201
+    for a new version, 200 where this content was there.
     """
     async with shelf.turns.turn(), reading(upload, shelf.limit) as found:
         is_new = await run_in_threadpool(keep, database, shelf, caller.owner, name, found)

@@ -4,9 +4,9 @@ import re
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -15,16 +15,21 @@ from starlette.requests import ClientDisconnect
 
 from api.http.errors import ApiError
 from api.refusals import invalid
-from api.uploads.parts import Form, Part, Task
+from api.uploads.parts import Asked, Features, Form, Missing, Part, Task
 from models.specs.uploaded import NAME
 
-Features = Literal["log_mel", "raw"]
-_FORM_FIELDS: dict[str, tuple[str, ...]] = {
+FORM_FIELDS: Final[dict[str, tuple[str, ...] | None]] = {
     "features": ("log_mel", "raw"),
     "form": ("vector", "image", "sequence"),
     "task": ("classification", "regression"),
+    "header": ("true", "false"),
+    "target": None,
+    "ignore": None,
+    "missing": ("refuse", "drop", "fill"),
 }
-_MOST_FILES, _MOST_FIELDS, _LONGEST_FIELD = 8, 8, 1024
+"""What each may be; None: any text."""
+_MOST_FILES, _MOST_FIELDS, _LONGEST_FIELD = 8, 100, 1024
+Column = Annotated[str, Query(max_length=_LONGEST_FIELD)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,10 @@ class Upload:
     """What came: the files, and how they are to be read."""
 
     parts: list[Part]
-    features: Features
-    form: Form | None
-    task: Task | None
+    asked: Asked
 
 
-async def _upload(
+async def _upload(  # noqa: PLR0913, PLR0917 -- a parameter of the address each
     name: str,
     request: Request,
     features: Annotated[
@@ -47,38 +50,57 @@ async def _upload(
     task: Annotated[
         Task | None, Query(description="Whether y are labels or amounts; by default text and whole numbers are labels.")
     ] = None,
+    header: Annotated[
+        bool | None, Query(description="Of CSV: whether its first line has the names. By default it is looked at.")
+    ] = None,
+    target: Annotated[
+        Column | None, Query(description="Of CSV: the column to be learned; by default the last.")
+    ] = None,
+    ignore: Annotated[list[Column], Query(description="Of CSV: columns to be left out.", max_length=_MOST_FIELDS)] = [],  # noqa: B006 -- FastAPI copies it
+    missing: Annotated[
+        Missing, Query(description="Of CSV: what becomes of rows with gaps. fill takes the mean of the column.")
+    ] = "refuse",
 ) -> AsyncIterator[Upload]:
     """The files vanish with the request; the gate counts what comes in."""
     if re.fullmatch(NAME, name) is None:
         raise invalid("name", "no data set has such a name", name[:200], NAME)
+    asked = Asked(features, form, task, header, target, tuple(ignore), missing)
     try:
         if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             async with _of_form(request) as (parts, fields):
-                said = {"features": features, "form": form, "task": task} | fields
-                yield Upload(parts, **cast("Any", said))
+                yield Upload(parts, replace(asked, **fields))
         else:
             with tempfile.TemporaryFile() as file:
                 async for chunk in request.stream():
                     await run_in_threadpool(file.write, chunk)
-                yield Upload([Part("body", file)], features, form, task)
+                yield Upload([Part("body", file)], asked)
     except ClientDisconnect as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, "the connection ended before the body did") from error
 
 
 @asynccontextmanager
-async def _of_form(request: Request) -> AsyncIterator[tuple[list[Part], dict[str, str]]]:
+async def _of_form(request: Request) -> AsyncIterator[tuple[list[Part], dict[str, Any]]]:
     opened = request.form(max_files=_MOST_FILES, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
     async with opened as form:
-        parts, fields = [], {}
+        parts, fields = [], dict[str, Any]()
         for field, value in form.multi_items():
             if isinstance(value, UploadFile):
                 parts.append(Part(f"{field} ({value.filename or 'no name'})", value.file))
-            elif value not in _FORM_FIELDS.get(field, ()):
-                allowed = _FORM_FIELDS.get(field) or f"files, or {' and '.join(_FORM_FIELDS)}"
-                raise invalid(field, "this field is no file, and nothing that is asked for", value[:200], allowed)
             else:
-                fields[field] = value
+                _take(fields, field, value)
         yield parts, fields
+
+
+def _take(fields: dict[str, Any], field: str, value: str) -> None:
+    """A field that is no file, as ``Asked`` has it."""
+    allowed = FORM_FIELDS.get(field, ())
+    if allowed is not None and value not in allowed:
+        message = "this field is no file, and nothing that is asked for"
+        raise invalid(field, message, value[:200], allowed or f"files, or {' and '.join(FORM_FIELDS)}")
+    if field == "ignore":
+        fields[field] = (*fields.get(field, ()), value)
+    else:
+        fields[field] = value == "true" if field == "header" else value
 
 
 UploadDep = Annotated[Upload, Depends(_upload)]

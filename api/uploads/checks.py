@@ -98,7 +98,8 @@ def checked(raw: RawSet, form: Form | None, asked: Task | None, limit: int) -> C
         lengths = None  # nothing varies
     _check_finite(x)
     shape = tuple(int(size) for size in x.shape[1:])
-    facts = Facts(cases, shape, targets.classes, form, lengths is not None, raw.format, task, targets.note)
+    note = "; ".join(filter(None, (raw.note, targets.note)))
+    facts = Facts(cases, shape, targets.classes, form, lengths is not None, raw.format, task, note)
     return CheckedSet(x, targets.y, lengths, facts, targets.names)
 
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from api.refusals import RefusalError, too_large
-from api.uploads.parts import Part
+from api.uploads.parts import Asked, Part
 from api.uploads.recognise import read
 
 
@@ -38,7 +38,7 @@ def _limit(kind: int, most: int) -> None:
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
     parts = [Part(name, cast("BinaryIO", os.fdopen(number, "rb"))) for name, number in job["parts"]]
     try:
-        found = read(parts, job["limit"], job["features"], job["form"], job["task"])
+        found = read(parts, job["limit"], Asked(**job["asked"]))
         told = found.told()
     except RefusalError as refusal:
         return {"refused": _words(refusal)}

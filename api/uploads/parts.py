@@ -13,10 +13,27 @@ from api.refusals import invalid, too_large
 AnyArray = npt.NDArray[Any]
 Form = Literal["vector", "image", "sequence"]
 Task = Literal["classification", "regression"]
+Features = Literal["log_mel", "raw"]
+Missing = Literal["refuse", "drop", "fill"]
 MOST_NUMBERS = 64_000_000
 """Inputs of a whole set, padding counted: MNIST has 55 million. Training standardises them in memory."""
 # Far beyond every limit on bytes, and their product fits what numpy multiplies in.
 _LONGEST_AXIS, _MOST_AXES = 2**31, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a request wants its files to be read. ``header``, ``target``, ``ignore`` and ``missing`` are of tables:
+    whether the first line has names, the column to be learned, those to be left out, and what becomes of gaps.
+    """
+
+    features: Features = "log_mel"
+    form: Form | None = None
+    task: Task | None = None
+    header: bool | None = None
+    target: str | None = None
+    ignore: Sequence[str] = ()
+    missing: Missing = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,8 @@ class RawSet:
     lengths: Sequence[Announced] = ()
     is_sequence: bool = False
     class_names: list[str] | None = None
+    note: str = ""
+    """How it was read, where a format leaves that open."""
 
 
 def check_shape(shape: Sequence[int], where: str) -> None:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -104,9 +104,7 @@ async def _told(upload: Upload, limit: int, arrays: dict[str, BinaryIO]) -> dict
             "arrays": {name: file.fileno() for name, file in arrays.items()},
             "answer": answer.fileno(),
             "limit": limit,
-            "features": upload.features,
-            "form": upload.form,
-            "task": upload.task,
+            "asked": asdict(upload.asked),
             "memory_bytes": memory_bytes(limit),
             "cpu_s": _CPU_S,
         }

@@ -32,7 +32,7 @@ class UploadedFacts(Spec):
     task: Task = "classification"
     """How ``y`` was read: labels, or amounts."""
     note: str = Field(default="", max_length=500)
-    """What speaks against having read ``y`` so, and how to have it read otherwise; empty where nothing does."""
+    """How a table was read; what speaks against having read ``y`` so, and how to have it read otherwise."""
 
 
 class UploadedSpec(Split):

@@ -126,10 +126,35 @@ def test_a_form_may_say_how_to_read_it_and_so_may_the_address(client: TestClient
     problem(client.put("/v1/datasets/mine", content=clips, params={"features": "mfcc"}), 422)
 
 
+def test_a_table_is_read_as_the_address_or_the_form_says(client: TestClient) -> None:
+    lines = (f"{row},{20 + row},T{row % 3},{10 * row}" for row in range(30))
+    table = "\n".join(("id,age,town,price", *lines, "30,,T1,5")).encode()
+    said = problem(client.put("/v1/datasets/homes", content=table, params={"ignore": "id"}), 422)["errors"][0]
+    assert (said["field"], said["value"], "missing=drop" in said["allowed"]) == ("age", 1, True)
+    asked = {"target": "price", "ignore": ["id", "town"], "missing": "drop"}
+    found = client.put("/v1/datasets/homes", content=table, params=asked)
+    assert found.status_code == 201, found.text
+    facts = found.json()["facts"]
+    assert (facts["format"], facts["task"], facts["cases"], facts["shape"]) == ("CSV", "regression", 30, [1])
+    again = client.put("/v1/datasets/homes", files={"file": ("homes.csv", table)}, data=asked)
+    assert (again.status_code, again.json()["version"]) == (200, found.json()["version"])
+    spec = {
+        "name": "homes",
+        "dataset": found.json()["spec"],
+        "network": {"kind": "mlp", "hidden": [8]},
+        "optimizer": {"kind": "sgd", "learning_rate": 0.1},
+        "steps": 2,
+        "batch_size": 8,
+    }
+    assert client.post("/v1/experiments/validate", json=spec).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("content", "status"),
     [
         (b"", 422),
+        (b"a,b\n1,2\n3\n", 415),
+        (b"a,b\n1,2\nx,\n", 422),
         (b"GIF89a", 415),
         (SET[:-30], 422),
         (npz(x=X, y=np.zeros(60, int)), 422),

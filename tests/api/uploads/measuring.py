@@ -12,7 +12,7 @@ from pathlib import Path
 
 from api.refusals import RefusalError
 from api.uploads.body import Upload
-from api.uploads.parts import Part
+from api.uploads.parts import Asked, Part
 from api.uploads.reading import reading
 
 
@@ -20,7 +20,7 @@ async def _answer(paths: list[Path], limit: int) -> tuple[int, str]:
     with ExitStack() as opened:
         parts = [Part(path.name, opened.enter_context(path.open("rb"))) for path in paths]
         try:
-            async with reading(Upload(parts, "raw", None, None), limit):
+            async with reading(Upload(parts, Asked(features="raw")), limit):
                 return 201, "it was taken"
         except RefusalError as refusal:
             return refusal.status, str(refusal)

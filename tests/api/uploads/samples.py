@@ -17,7 +17,7 @@ import pytest
 
 from api.refusals import RefusalError
 from api.uploads.checks import CheckedSet
-from api.uploads.parts import Form, Part, Task
+from api.uploads.parts import Asked, Part
 from api.uploads.recognise import read
 
 AnyArray = npt.NDArray[Any]
@@ -86,9 +86,7 @@ def taken(
     *contents: bytes,
     names: Sequence[str] = (),
     limit: int = LIMIT,
-    features: str = "log_mel",
-    form: Form | None = None,
-    task: Task | None = None,
+    **asked: Any,
 ) -> CheckedSet:
     """What the service would keep of these files."""
     parts = []
@@ -97,7 +95,7 @@ def taken(
         file.write(content)
         parts.append(Part(names[at] if names else f"file {at}", file))
     try:
-        return read(parts, limit, features, form, task)
+        return read(parts, limit, Asked(**asked))
     finally:
         for part in parts:
             part.file.close()

@@ -76,7 +76,7 @@ def test_what_came_in_is_not_changed() -> None:
     assert (x == 1).all()
 
 
-@pytest.mark.parametrize("content", [b"GIF89a...", b'{"x": 1}', b"\x89HDF\r\n\x1a\n", b"x,y\n1,2\n"])
+@pytest.mark.parametrize("content", [b"GIF89a...", b'{"x": 1}', b"\x89HDF\r\n\x1a\n", b"x,y\n"])
 def test_what_nothing_reads_is_a_415_that_names_what_is_read(content: bytes) -> None:
     assert "nothing here reads" in refusal(415, content)
 
