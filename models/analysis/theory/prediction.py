@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from gradient_clinic.quadrature import HOMOGENEOUS, gaussian_moments
 from models.analysis.theory.assumed_inputs import assumed_input
 from models.analysis.theory.caveats import caveats_of
-from models.analysis.theory.effort import AT_ONCE
+from models.analysis.theory.effort import AT_ONCE, IN_A_TRIAL
 from models.analysis.theory.meanfield import CRITICAL, LayerMap, critical_weight_variance
 from models.analysis.theory.notes import notes_of
 from models.analysis.theory.propagation import Asymptote, Propagation, has_skips, norms_of, passes_of, propagate, rate
@@ -110,11 +110,11 @@ def predict(network: NetworkPlan, batch_size: int, theory: Propagation | None = 
     )
 
 
-def worst_gain(network: NetworkPlan, batch_size: int) -> float | None:
+def worst_gain(network: NetworkPlan, batch_size: int, most: float = IN_A_TRIAL) -> float | None:
     """Of all axes the total gain furthest from 0; where a resized step is unknown, that of the others for all. Every
-    run asks it of each remedy that may help, so nothing else of a Prediction is made.
+    run asks it of each remedy that may help, so nothing else of a Prediction is made. None beyond ``most`` work.
     """
-    theory = propagate(network, batch_size)
+    theory = propagate(network, batch_size, most=most)
     depth, time = _finite(theory.total), _time(theory)
     each = _gain_per_layer(rate(network, theory))
     if depth is None and each is not None and not time:

@@ -87,12 +87,12 @@ def _applying(plan: Plan) -> set[str]:
 def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[RemedySpec]:
     """One remedy of each kind, with the parameter that fits this network's activation."""
     if plan.network.recurrent:
-        yield from _over_time(plan)
+        yield from over_time(plan)
         return
     if "depth_without_skip" in causes and not case.starts_beyond_over_depth:
         yield from _skips(case)  # samples have become one point, which G does not tell and nothing else changes
         return
-    activation, init = case.setup.activation, fitting_init(case)
+    activation, init = case.setup.activation, fitting_init(case.setup.activation)
     if activation is not None and init is not None and not case.measured.normalized:
         yield InitRemedy(kind="init", init=init)
         variance = critical_weight_variance(activation, 0.0)
@@ -114,7 +114,7 @@ def _skips(case: Case) -> Iterator[RemedySpec]:
     yield PreNormRemedy(kind="pre_norm")
 
 
-def _over_time(plan: Plan) -> Iterator[RemedySpec]:
+def over_time(plan: Plan) -> Iterator[RemedySpec]:
     """What changes ∂L/∂state per step; a gated cell keeps its gates."""
     cells = {node.cell for node in plan.network.recurrent}
     if "lstm" in cells:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Setup
 from models.analysis.theory.correlations import correlations
+from models.analysis.theory.effort import IN_A_TRIAL
 from models.analysis.theory.initial_variance import layer_variance
 from models.analysis.theory.meanfield import critical_weight_variance
 from models.analysis.theory.prediction import worst_gain
@@ -14,7 +15,8 @@ from models.plan import LayerPlan, NetworkPlan, Plan
 from models.plan.tree import Normalise, Residual, Weigh
 
 
-def setup_of(plan: Plan) -> Setup:
+def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
+    """``most``: the work beyond which theory has no gain to say (``effort.py``)."""
     network, batch_size = plan.network, plan.experiment.batch_size
     at_depth = correlations(network)
     noisy = any(layer.dropout > 0.0 for layer in network.hidden)
@@ -24,7 +26,7 @@ def setup_of(plan: Plan) -> Setup:
         positions=max(layer.positions for layer in network.hidden),
         batch_size=batch_size,
         loss_above=plan.stop_when.loss_above,
-        predicted_gain=worst_gain(network, batch_size),
+        predicted_gain=worst_gain(network, batch_size, most),
         equal_units=equal_units(network),
         first_layer_gain=_first_layer_gain(network),
         weight_gains=tuple(_weight_gains(network)),
