@@ -75,7 +75,8 @@ def submit(
 ) -> ExperimentView:
     """Start a controlled trial: every variant under every seed. The answer shows every default.
 
-    410 where the experiment that this ``Idempotency-Key`` made was deleted since.
+    410 where the experiment that this ``Idempotency-Key`` made was deleted since, 404 where there is none that
+    ``suggest_from`` names.
     """
     body = spec.model_dump_json().encode()
     with database.begin() as session:

@@ -103,7 +103,8 @@ def _instead_of_batch_norm(plan: Plan, setup: Setup) -> Iterator[RemedySpec]:
 
 
 def _over_time(plan: Plan, _: Setup) -> Iterator[RemedySpec]:
-    yield from over_time(plan)
+    if plan.network.recurrent:
+        yield from over_time(plan)
     yield ClipNormRemedy(kind="clip_norm")
 
 

@@ -65,6 +65,7 @@ class Candidate:
 
 
 def chosen(candidates: Sequence[Candidate], suspects: int) -> list[Candidate]:
+    """For ``suspects`` places; what tests a place alone comes first."""
     ranked = sorted(candidates, key=lambda one: one.rank)
     alone = (next((one for one in ranked if one.tests == {place}), None) for place in range(suspects))
     found = [one for one in alone if one is not None]
@@ -80,30 +81,33 @@ def candidates_for(baseline: Plan, suspects: Sequence[Suspect], planned: int, mo
     """What can stand in this network, does something there and is worth trying. At most ``planned`` are looked at, and
     theory does no more than ``most`` work for each.
     """
-    spec = baseline.experiment
-    now = worst_gain(baseline.network, spec.batch_size, most)
-    remedies = list(dict.fromkeys(change for suspect in suspects for change in suspect.changes))
-    for remedy in [one for one in remedies if baseline.network.kind in one.about.applies_to][:planned]:
-        if spec.tune is not None and "learning_rate" in remedy.slots:
-            continue
-        try:
-            plan = plan_of(spec, (remedy,), "remedies")
-        except SpecError:
-            continue
-        if without_effect(plan, baseline) is not None:
+    now = worst_gain(baseline.network, baseline.experiment.batch_size, most)
+    remedies = dict.fromkeys(change for suspect in suspects for change in suspect.changes)
+    applying = [one for one in remedies if baseline.network.kind in one.about.applies_to]
+    for remedy in applying[:planned]:
+        plan = _planned(baseline, remedy)
+        if plan is None:
             continue
         same = plan.network == baseline.network
-        gain = None if same else _to_hundredths(worst_gain(plan.network, spec.batch_size, most))
-        worth = same or _is_worth(gain, now)
-        tests = {
-            place
-            for place, suspect in enumerate(suspects)
-            if remedy in suspect.changes and (worth or suspect.cause not in OF_GAIN)
-        }
-        if tests:
+        gain = None if same else _to_hundredths(worst_gain(plan.network, plan.experiment.batch_size, most))
+        mends = {suspect.cause for suspect in suspects if same or _is_worth(gain, now) or suspect.cause not in OF_GAIN}
+        places = (place for place, its in enumerate(suspects) if remedy in its.changes and its.cause in mends)
+        if tests := frozenset(places):
             cause = changed_cause(baseline, Variant(remedy.kind, (remedy,), plan))
             speaks = {suspects[place].cause for place in tests} == {cause}
-            yield Candidate(remedy, frozenset(tests), speaks, gain, run_seconds(plan))
+            yield Candidate(remedy, tests, speaks, gain, run_seconds(plan))
+
+
+def _planned(baseline: Plan, remedy: RemedySpec) -> Plan | None:
+    """None where it cannot be, changes nothing, or sets the rate that tuning chooses."""
+    spec = baseline.experiment
+    if spec.tune is not None and "learning_rate" in remedy.slots:
+        return None
+    try:
+        plan = plan_of(spec, (remedy,), "remedies")
+    except SpecError:
+        return None
+    return plan if without_effect(plan, baseline) is None else None
 
 
 def _to_hundredths(gain: float | None) -> float | None:
