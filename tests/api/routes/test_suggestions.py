@@ -122,6 +122,11 @@ def test_uploaded_inputs_and_targets_that_nothing_scales_are_suspected(client: T
     dataset = {"kind": "uploaded", "name": "wide", "standardise": "none"}
     both = {"standardise": ["input_scale"], "standardise_targets": ["target_scale"]}
     assert causes_tested(suggested(client, network=SHALLOW, dataset=dataset, batch_size=8)) == both
+    flat = SHALLOW | {"activation": "sigmoid", "depth": 8}
+    explained = causes_tested(suggested(client, network=flat, dataset=dataset, batch_size=8)).values()
+    assert "saturating_activation" not in {cause for causes in explained for cause in causes}
+    equal = suggested(client, network=SHALLOW | {"init": ZEROS}, dataset=dataset, batch_size=8)
+    assert causes_tested(equal) == {"init": ["symmetric_weights"]}
     scaled = dataset | {"standardise": "feature", "standardise_targets": True}
     assert causes_tested(suggested(client, network=SHALLOW, dataset=scaled, batch_size=8)) == RATES
 
