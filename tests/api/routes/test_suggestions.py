@@ -261,6 +261,21 @@ def test_after_all_causes_come_the_rates_and_then_nothing(client: TestClient, da
     assert "have tested every cause" in error["message"]
 
 
+def test_the_verdicts_own_value_is_taken_for_the_optimiser_it_was_found_with(
+    client: TestClient, database: Database
+) -> None:
+    experiment = submit(client, network=SHALLOW, seeds=[0])
+    train(database, run_ids(database, experiment)[0], 0.0, outcome="diverged")
+    verdict = client.get(experiment["links"]["comparison"]).json()["variants"][0]["verdict"]
+    (lower,) = (one["spec"] for one in verdict["answers"] if one["remedy"] == "learning_rate")
+    same, other = (
+        suggested(client, network=SHALLOW, suggest_from=experiment["id"], optimizer=optimizer)["variants"][1:]
+        for optimizer in ({"kind": "sgd"}, {"kind": "sgd", "learning_rate": 0.5})
+    )
+    assert [variant["remedies"] for variant in same] == [[lower]]
+    assert [variant["remedies"][0]["value"] for variant in other] == [0.05, 1.5]
+
+
 def test_another_network_or_other_data_are_refused(client: TestClient, ended: Json) -> None:
     of_network = refusals(client, network=SMALL | {"width": 9}, suggest_from=ended["id"])[0]
     of_data = refusals(client, network=SMALL, dataset={"kind": "mnist_5k"}, suggest_from=ended["id"])[0]
