@@ -9,6 +9,7 @@ from api.calibration import SecondsRange, scale
 from api.variants import planned
 from gradient_clinic.signals import SIGNALS
 from models.analysis.statistics.power import seeds_needed
+from models.analysis.suggestion.choice import Suggested
 from models.plan import Variant, runs_per_variant
 from models.plan.cost import run_seconds
 from models.plan.idle import without_effect
@@ -36,7 +37,9 @@ class SeedsNeeded(BaseModel):
 
 
 class Cost(BaseModel):
-    """``steps`` of one run; ``runs``, ``trace_values`` and ``estimated_device_seconds`` of all of them."""
+    """``steps`` of one run; ``runs``, ``trace_values`` and ``estimated_device_seconds`` of all of them. ``suggested``:
+    of each remedy that the clinic has chosen what it tests and why; null where it was not asked to.
+    """
 
     variants: list[VariantCost]
     runs: int
@@ -45,11 +48,12 @@ class Cost(BaseModel):
     estimated_device_seconds: float
     estimated_device_seconds_range: SecondsRange
     warnings: list[str]
+    suggested: Sequence[Suggested] | None
     seeds_needed: SeedsNeeded
 
 
-def estimate(session: Session, spec: ExperimentSpec) -> Cost:
-    """Nothing is stored. SpecError where the spec cannot be."""
+def estimate(session: Session, spec: ExperimentSpec, suggested: Sequence[Suggested] | None) -> Cost:
+    """Nothing is stored. SpecError where the spec cannot be. ``suggested``: what the clinic has chosen, if asked."""
     variants = planned(spec)
     runs = runs_per_variant(spec)
     plans = [variant.plan for variant in variants]
@@ -65,7 +69,8 @@ def estimate(session: Session, spec: ExperimentSpec) -> Cost:
         trace_values=runs * sum(len(SIGNALS) * len(plan.network.rows) * plan.recorded_steps for plan in plans),
         estimated_device_seconds=round(seconds, 3),
         estimated_device_seconds_range=here.range_of(seconds),
-        warnings=_warnings(spec, variants),
+        warnings=_warnings(spec, variants, suggested),
+        suggested=suggested,
         seeds_needed=SeedsNeeded(effect=EFFECT, n=seeds_needed(EFFECT / ASSUMED_SD)),
     )
 
@@ -79,7 +84,7 @@ def _twice(variants: Sequence[Variant]) -> list[list[str]]:
     return [names for held, names in by_remedies.items() if held and len(names) > 1]
 
 
-def _warnings(spec: ExperimentSpec, variants: Sequence[Variant]) -> list[str]:
+def _warnings(spec: ExperimentSpec, variants: Sequence[Variant], suggested: Sequence[Suggested] | None) -> list[str]:
     baseline = variants[0].plan
     said = [
         f"{variant.name} changes nothing: {why}"
@@ -96,6 +101,8 @@ def _warnings(spec: ExperimentSpec, variants: Sequence[Variant]) -> list[str]:
         said.append("steps: 0 measures the untrained network; nothing is said about whether it trains")
     if spec.trace.budget is not None:
         said.append("trace.budget: every run chooses its cadence as it begins; trace_values is the most there can be")
+    if suggested is not None and not suggested:
+        said.append("nothing is suggested: the plan shows no cause that a single change could test")
     if spec.device == "gpu":
         said.append("device gpu: the runs wait until a worker with a GPU takes them")
     return said

@@ -28,6 +28,17 @@ SPEC_EXAMPLES: dict[str, Any] = {
             "seeds": [0, 1, 2, 3, 4],
         },
     ),
+    "suggested": Example(
+        summary="The clinic chooses the remedies",
+        value={
+            "name": "what is wrong?",
+            "dataset": {"kind": "digits"},
+            "network": {"kind": "mlp", "depth": 16, "width": 64, "activation": "selu", "dropout": 0.5},
+            "optimizer": {"kind": "adam"},
+            "epochs": 5,
+            "remedies": "suggest",
+        },
+    ),
     "untrained": Example(
         summary="Gradients of an untrained network, in a second",
         value={

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import structlog
 
-from models.plan import Variant, expand
+from models.plan import Variant, expand, runs_per_variant
 from models.specs.base import Problem, SpecError
-from models.specs.experiment import ExperimentSpec
+from models.specs.experiment import MAX_RUNS, ExperimentSpec
 
 log = structlog.get_logger()
 
@@ -43,6 +43,12 @@ def planned(spec: ExperimentSpec) -> tuple[Variant, ...]:
         raise SpecError(Problem(field, layers, message, f"at most {MOST_LAYERS:,} layers over all variants"))
     with refusing("network"):
         return expand(spec)
+
+
+def room_for(spec: ExperimentSpec) -> tuple[int, int]:
+    """How many variants beside the baseline can be planned, and how many of them trained, within the limits."""
+    planned = MOST_LAYERS // spec.network.layer_count - 1
+    return max(planned, 0), max(min(planned, MAX_RUNS // runs_per_variant(spec) - 1), 0)
 
 
 def _check_deadline(spec: ExperimentSpec) -> None:

@@ -27,14 +27,14 @@ from api.http.errors import ApiError, ProblemDetails, details_of, invalid_spec, 
 from api.http.etags import etag_of, matches, tagged
 from api.http.idempotency import IdempotencyKey, once
 from api.http.pagination import PageDep, encode_token
-from api.uploads.resolution import resolved
+from api.suggestions import settled
 from api.variants import planned
 from api.views.experiments import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
 from gradient_clinic.verdict.shapes import Kind, RunKind
 from models import runs
 from models.runs.progress import progress_of
 from models.specs.base import Spec, SpecError
-from models.specs.experiment import ExperimentSpec
+from models.specs.experiment import ExperimentRequest
 from models.specs.moment import Moment
 from models.specs.text import NOT_PLAIN, PLAIN
 from models.status import Phase, State
@@ -46,7 +46,7 @@ items_router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_c
 
 MOST_ITEMS = 1_000
 _BATCH = "/v1/experiments/batch"
-SpecBody = Annotated[ExperimentSpec, Body(openapi_examples=SPEC_EXAMPLES)]
+SpecBody = Annotated[ExperimentRequest, Body(openapi_examples=SPEC_EXAMPLES)]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"headers": {"Location": {"description": "Where the experiment is.", "schema": {"type": "string"}}}}
 }
@@ -62,7 +62,7 @@ Name = Annotated[str, StringConstraints(pattern=PLAIN, max_length=200)]
 def validate(spec: SpecBody, caller: CallerDep, database: DatabaseDep) -> Cost:
     """Variants, runs, parameters, trace size, device time, seeds for an effect, and warnings."""
     with database.begin() as session:
-        return estimate(session, resolved(session, caller, spec))
+        return estimate(session, *settled(session, caller, spec))
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, summary="Submit an experiment", responses=_ACCEPTED)
@@ -75,7 +75,8 @@ def submit(
 ) -> ExperimentView:
     """Start a controlled trial: every variant under every seed. The answer shows every default.
 
-    410 where the experiment that this ``Idempotency-Key`` made was deleted since.
+    410 where the experiment that this ``Idempotency-Key`` made was deleted since, 404 where there is none that
+    ``suggest_from`` names.
     """
     body = spec.model_dump_json().encode()
     with database.begin() as session:
@@ -86,10 +87,11 @@ def submit(
     return view
 
 
-def _stored(session: Session, caller: Caller, spec: ExperimentSpec) -> ExperimentView:
+def _stored(session: Session, caller: Caller, request: ExperimentRequest) -> ExperimentView:
     """Uploaded data are found in the transaction that stores the experiment: they cannot be deleted in between."""
-    spec = resolved(session, caller, spec)
-    experiment_id = runs.submit(session, spec, planned(spec), caller.owner)
+    spec, suggested = settled(session, caller, request)
+    said = None if suggested is None else [one.model_dump(mode="json") for one in suggested]
+    experiment_id = runs.submit(session, spec, planned(spec), caller.owner, said)
     return queries.experiment_now(session, caller, experiment_id)
 
 
@@ -144,7 +146,7 @@ def _batch_item(session: Session, caller: Caller, item: object) -> BatchItem:
     """In a savepoint of its own. Only a database that is away ends the batch: then nothing of it is stored."""
     try:
         check_text(item)
-        spec = ExperimentSpec.model_validate(item)
+        spec = ExperimentRequest.model_validate(item)
         with session.begin_nested():
             return BatchItem(status=HTTPStatus.ACCEPTED, experiment=_stored(session, caller, spec))
     except (ValidationError, SpecError) as error:

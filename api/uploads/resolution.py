@@ -4,7 +4,7 @@ from sqlalchemy.orm import Session
 
 from api.http.callers import Caller
 from models.specs.base import Problem, SpecError
-from models.specs.experiment import ExperimentSpec
+from models.specs.experiment import ExperimentRequest
 from models.specs.loss import usual_loss, usual_metric
 from models.specs.uploaded import UploadedSpec
 from models.storage import uploads
@@ -13,7 +13,7 @@ from models.storage.tables import Dataset
 _SHOWN = 50
 
 
-def resolved(session: Session, caller: Caller, spec: ExperimentSpec) -> ExperimentSpec:
+def resolved(session: Session, caller: Caller, spec: ExperimentRequest) -> ExperimentRequest:
     """With version and facts as they are stored, whatever the client said of them; where no loss or metric was asked
     for, with those that are usual for such targets. SpecError where there is no such data set, or not for this task.
 

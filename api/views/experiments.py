@@ -9,6 +9,7 @@ from pydantic import BaseModel, PlainSerializer
 
 from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunSummary, Verdict
 from models.analysis.statistics.numbers import Number
+from models.analysis.suggestion.choice import Suggested
 from models.runs.progress import Progress
 from models.specs.experiment import ExperimentSpec
 from models.status import Phase, State
@@ -42,6 +43,8 @@ class ExperimentView(BaseModel):
     owner: str
     labels: dict[str, str]
     spec: ExperimentSpec
+    suggested: list[Suggested] | None
+    """Of each remedy that the clinic has chosen what it tests and why; null where it was not asked to."""
     created_at: Time
     started_at: Time | None
     ended_at: Time | None
@@ -188,6 +191,7 @@ def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
         owner=row.owner,
         labels=row.labels,
         spec=row.spec,
+        suggested=None if row.suggested is None else [Suggested.model_validate(one) for one in row.suggested],
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Uuid, any_, delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -19,8 +20,16 @@ from models.storage.database import changed_rows
 from models.storage.tables import Experiment, Run
 
 
-def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], owner: str) -> uuid.UUID:
-    """Write the experiment and all its runs as queued. The rows are the outbox; nothing else is sent."""
+def submit(
+    session: Session,
+    spec: ExperimentSpec,
+    variants: Sequence[Variant],
+    owner: str,
+    suggested: list[dict[str, Any]] | None = None,
+) -> uuid.UUID:
+    """Write the experiment and all its runs as queued. The rows are the outbox; nothing else is sent. ``suggested``:
+    why its remedies were chosen, where the client has left it to the clinic.
+    """
     experiment_id = uuid.UUID(int=uuid7().int)
     session.execute(
         insert(Experiment).values(
@@ -30,6 +39,7 @@ def submit(session: Session, spec: ExperimentSpec, variants: Sequence[Variant], 
             priority=spec.priority,
             labels=spec.labels,
             spec=spec,
+            suggested=suggested,
             not_before=spec.not_before,
             deadline=spec.deadline,
             max_parallel=spec.max_parallel,

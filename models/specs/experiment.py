@@ -1,10 +1,11 @@
 """The experiment as a client asks for it: its spec, with every default filled in."""
 
+import uuid
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from models.specs.base import Spec
+from models.specs.base import Problem, Spec, SpecError
 from models.specs.bounds import MOST_STEPS
 from models.specs.dataset import DatasetSpec
 from models.specs.loss import (
@@ -77,8 +78,16 @@ class VariantSpec(Spec):
     remedies: tuple[RemedySpec, ...] = Field(max_length=MAX_REMEDIES)
 
 
-class ExperimentSpec(Spec):
-    """One network, one data set, one optimiser; some remedies and seeds. See ``contract.md``, Spec."""
+Remedies = Annotated[tuple[RemedySpec, ...], Field(max_length=MAX_REMEDIES)]
+Suggest = Literal["suggest"]
+RemediesOrSuggest = Annotated[
+    Annotated[Remedies, Tag("list")] | Annotated[Suggest, Tag("suggest")],
+    Discriminator(lambda given: "suggest" if isinstance(given, str) else "list"),
+]
+
+
+class ExperimentFields(Spec):
+    """What a request for an experiment and a stored one share."""
 
     name: Label
     dataset: DatasetSpec
@@ -104,7 +113,7 @@ class ExperimentSpec(Spec):
     drop_last: bool = True
     epochs: int | None = Field(default=None, ge=1, le=100_000)
     steps: int | None = Field(default=None, ge=0, le=MAX_STEPS)
-    remedies: tuple[RemedySpec, ...] = Field(default=(), max_length=MAX_REMEDIES)
+    remedies: RemediesOrSuggest = ()
     design: Design = "one_at_a_time"
     variants: tuple[VariantSpec, ...] | None = Field(default=None, max_length=1_000)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_SEEDS)] | SeedCount = (0, 1, 2, 3, 4)
@@ -175,3 +184,37 @@ class ExperimentSpec(Spec):
 
     def seed_list(self) -> tuple[int, ...]:
         return listed(self.seeds)
+
+
+class ExperimentSpec(ExperimentFields):
+    """One network, one data set, one optimiser; some remedies and seeds. See ``contract.md``, Spec."""
+
+    remedies: Remedies = ()
+
+
+class ExperimentRequest(ExperimentFields):
+    """As an experiment's spec; ``remedies`` may be left to the clinic by ``"suggest"``: variants of one change each
+    that tell apart what may be wrong. ``suggest_from``: an experiment that has ended, on the same network and data,
+    whose verdict says what that is; else the plan does.
+    """
+
+    suggest_from: uuid.UUID | None = None
+
+    @model_validator(mode="after")
+    def _suggest_fits(self) -> Self:
+        if self.remedies == "suggest":
+            if self.design != "one_at_a_time":
+                message = "a suggested variant changes one thing"
+                raise SpecError(Problem("design", self.design, message, "one_at_a_time"))
+        elif self.suggest_from is not None:
+            message = "it says where suggested remedies come from, and remedies are given"
+            raise SpecError(
+                Problem("suggest_from", str(self.suggest_from), message, 'left out, or remedies: "suggest"')
+            )
+        return self
+
+    def with_remedies(self, remedies: tuple[RemedySpec, ...]) -> ExperimentSpec:
+        """The experiment that is stored. All else stays as it was given, what was left out included."""
+        given = {name: getattr(self, name) for name in ExperimentSpec.model_fields}
+        fields_set = self.model_fields_set - {"suggest_from"}
+        return ExperimentSpec.model_construct(fields_set, **(given | {"remedies": remedies}))

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from models.specs.base import About, Spec, by_kind
 from models.specs.schedule import ScheduleSpec
 
-LearningRate = Annotated[float, Field(gt=0, le=1e3)]
+LARGEST_RATE = 1e3
+LearningRate = Annotated[float, Field(gt=0, le=LARGEST_RATE)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Eps = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, le=1e3)]

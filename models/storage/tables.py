@@ -34,6 +34,7 @@ class Base(DeclarativeBase):
         uuid.UUID: UUID(as_uuid=True),
         dt.datetime: Instant,
         dict[str, Any]: JSONB(none_as_null=True),  # absent is NULL, which SQL can ask for
+        list[dict[str, Any]]: JSONB(none_as_null=True),
         str: String,
     }
 
@@ -50,6 +51,8 @@ class Experiment(Base):
     priority: Mapped[int]
     labels: Mapped[dict[str, Any]]
     spec: Mapped[ExperimentSpec] = mapped_column(PydanticColumn(ExperimentSpec))
+    suggested: Mapped[list[dict[str, Any]] | None]
+    """Of each remedy that the clinic has chosen, what it tests and why; NULL where the client has named them."""
     not_before: Mapped[dt.datetime | None]
     deadline: Mapped[dt.datetime | None]
     max_parallel: Mapped[int | None]

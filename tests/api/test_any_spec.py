@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from api.routes.predictions import PredictionRequest
+from models.analysis.suggestion.choice import MOST_SUGGESTED
 from models.specs.base import Spec
 from models.specs.dataset import DATASETS
-from models.specs.experiment import ExperimentSpec
+from models.specs.experiment import ExperimentRequest
 from models.specs.networks import NETWORKS
 from models.specs.optimizer import OPTIMIZERS
 from models.specs.remedy import REMEDIES
@@ -43,6 +45,33 @@ def sound(client: TestClient, path: str, body: Any) -> None:
         assert all(one["field"] and one["message"] for one in told["errors"]), told
 
 
+def is_one(model: type[Spec], body: Any) -> bool:
+    try:
+        model.model_validate(body)
+    except ValidationError:
+        return False
+    return True
+
+
+def check_suggestion(client: TestClient, body: Any) -> int:
+    """A few different variants, each of which does something; asked for one by one they are the same experiment."""
+    sound(client, "/v1/experiments/validate", body)
+    response = client.post("/v1/experiments/validate", content=json.dumps(body).encode(), headers=JSON)
+    if response.status_code != 200:
+        return response.status_code
+    answer = response.json()
+    names = [variant["name"] for variant in answer["variants"]]
+    assert [one["remedy"] for one in answer["suggested"]] == names[1:]
+    assert len(set(names)) == len(names) <= 1 + MOST_SUGGESTED
+    assert all(one["tests"] and one["why"] for one in answer["suggested"])
+    assert not any("changes nothing" in said or "one and the same" in said for said in answer["warnings"])
+    listed = body | {"remedies": [variant["remedies"][0] for variant in answer["variants"][1:]]}
+    again = client.post("/v1/experiments/validate", content=json.dumps(listed).encode(), headers=JSON).json()
+    assert again["variants"] == answer["variants"]
+    assert again["suggested"] is None
+    return response.status_code
+
+
 def everywhere(client: TestClient, body: Any) -> None:
     """A spec on the routes that store nothing of it, and its network where theory is asked."""
     sound(client, "/v1/experiments/validate", body)
@@ -61,9 +90,28 @@ def test_any_part_of_any_kind(reader: TestClient, field: str, kind: str) -> None
 
 
 @settings(QUIET, max_examples=40)
-@given(body=bodies(ExperimentSpec.model_json_schema()))
+@given(body=bodies(ExperimentRequest.model_json_schema()))
 def test_any_spec(reader: TestClient, body: Any) -> None:
     everywhere(reader, body)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_what_is_suggested_for_any_network_can_be_asked_for(reader: TestClient, kind: str) -> None:
+    answered: list[int] = []
+
+    @settings(QUIET, max_examples=12)
+    @given(
+        network=bodies(NETWORKS[kind].model_json_schema()),
+        dataset=st.sampled_from(["digits", "names"] if kind in {"rnn", "transformer"} else ["digits"]),
+        steps=st.sampled_from([0, 4]),
+    )
+    def checked(network: Any, dataset: str, steps: int) -> None:
+        assume(is_one(NETWORKS[kind], network))
+        body = spec(network=network, dataset={"kind": dataset}, steps=steps, remedies="suggest")
+        answered.append(check_suggestion(reader, body))
+
+    checked()
+    assert 200 in answered or kind == "sequential"  # few lists of any layers fit together
 
 
 @settings(QUIET, max_examples=40)

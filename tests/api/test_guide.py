@@ -14,6 +14,7 @@ from api.http.sse import USUAL
 from api.routes.experiments import LONGEST_WAIT_S, MOST_ITEMS
 from api.variants import MOST_LAYERS
 from gradient_clinic.signals import SIGNALS
+from models.analysis.suggestion.choice import MOST_SUGGESTED
 from models.plan.designs import MAX_FACTORS
 from models.plan.variants import MAX_PARAMETERS
 from models.settings import Settings
@@ -67,7 +68,7 @@ def test_the_requests_of_the_guide_are_answered_as_it_says(reader: TestClient) -
         answered.append(response.status_code)
         if response.status_code == 422:
             assert json.dumps(response.json()["errors"][0])[:-1] in re.sub(r"\s+", " ", GUIDE)
-    assert answered == [200, 200, 200, 422]
+    assert answered == [200, 200, 200, 200, 422]
 
 
 def test_the_spec_of_the_guide_is_one(reader: TestClient) -> None:
@@ -84,7 +85,8 @@ def test_the_guide_names_every_signal() -> None:
     "limit",
     [
         f"{MOST_NESTED} levels", f"{MOST_ENTRIES:,} entries", f"{MAX_RUNS:,}; {MAX_SEEDS:,} seeds",
-        f"{MAX_REMEDIES} remedies, {MAX_FACTORS} for", f"variants | {MOST_LAYERS:,}; {MAX_DEPTH:,} in a network",
+        f"{MAX_REMEDIES} remedies, {MAX_FACTORS} for a full factorial, {MOST_SUGGESTED} suggested",
+        f"At most {MOST_SUGGESTED} are chosen", f"variants | {MOST_LAYERS:,}; {MAX_DEPTH:,} in a network",
         f"{MAX_PARAMETERS:,} parameters", f"run | {MAX_STEPS:,}", f"batch | {MOST_ITEMS:,}", f"page | {LARGEST_PAGE}",
         f"comes every {USUAL.sweep_s:.0f} seconds",
         f"wait | {LONGEST_WAIT_S} s", f"{Settings.model_fields['max_body_bytes'].default // 2**20} MiB",

@@ -8,9 +8,8 @@ from gradient_clinic.verdict.shapes import CAUSES, Cause
 from models.analysis.comparison.arms import Arm, Runs
 from models.analysis.comparison.from_chance import CLOSED
 from models.analysis.comparison.parts import ShownCause, VersusBaseline
-from models.analysis.theory.propagation import has_skips
-from models.analysis.verdict.setup import equal_units, first_activation
-from models.plan import Plan
+from models.analysis.theory.structure import equal_units, first_activation, has_skips
+from models.plan import Plan, Variant
 
 HELPS: Final = frozenset({"repairs", "improves"})
 
@@ -20,7 +19,7 @@ def causes_of(first: Arm, arms: Sequence[Arm], against: Sequence[VersusBaseline]
     by_rule = [] if first.verdict is None else [cause for cause in first.verdict.causes if cause != CAUSES[-1]]
     shown: dict[Cause, list[Arm]] = defaultdict(list)
     for arm, versus in zip(arms, against, strict=True):
-        cause = _changed(first.variant.plan, arm)
+        cause = changed_cause(first.variant.plan, arm.variant)
         if cause is not None and versus.grade is not None and versus.grade.degree in HELPS:
             shown[cause].append(arm)
     return (*(ShownCause(cause=cause, shown_by="rule") for cause in by_rule), *_by_trial(first.ended, shown))
@@ -38,13 +37,12 @@ def _further(ours: Runs, theirs: Runs, seed: int) -> bool:
     return seed in theirs and any(closed(ours[seed]) > closed(theirs[seed]) for closed in CLOSED.values())
 
 
-def _changed(plan: Plan, arm: Arm) -> Cause | None:
+def changed_cause(baseline: Plan, variant: Variant) -> Cause | None:
     """The one cause that a variant of one remedy speaks of; None for what mends several, as norms do."""
-    if len(arm.variant.remedies) != 1:
+    if len(variant.remedies) != 1:
         return None
-    (remedy,) = arm.variant.remedies
-    of_kind = SPEAKS_OF.get(remedy.kind)
-    return None if of_kind is None else of_kind(plan, arm.variant.plan)
+    of_kind = SPEAKS_OF.get(variant.remedies[0].kind)
+    return None if of_kind is None else of_kind(baseline, variant.plan)
 
 
 def _weights(before: Plan, _: Plan) -> Cause:

@@ -9,7 +9,8 @@ from models.analysis.theory import sizes
 from models.analysis.theory.effort import AT_ONCE
 from models.analysis.theory.norm_moments import batch_factor
 from models.analysis.theory.notes_of_kinds import notes_of_kinds
-from models.analysis.theory.propagation import STANDARDISED_MEAN_SQUARE, Propagation, is_stack, propagate
+from models.analysis.theory.propagation import STANDARDISED_MEAN_SQUARE, Propagation, propagate
+from models.analysis.theory.structure import is_stack
 from models.plan import NetworkPlan
 from models.plan.tree import Activate
 

@@ -17,7 +17,8 @@ from models.analysis.theory.caveats import caveats_of
 from models.analysis.theory.effort import AT_ONCE
 from models.analysis.theory.meanfield import CRITICAL, LayerMap, critical_weight_variance
 from models.analysis.theory.notes import notes_of
-from models.analysis.theory.propagation import Asymptote, Propagation, has_skips, norms_of, passes_of, propagate, rate
+from models.analysis.theory.propagation import Asymptote, Propagation, passes_of, propagate, rate
+from models.analysis.theory.structure import has_skips, norms_of
 from models.plan import LayerPlan, NetworkPlan, Shape, plan_network
 from models.specs.base import Problem, SpecError
 from models.specs.networks import NetworkSpec

@@ -23,8 +23,9 @@ from models.analysis.theory.node_pass import Pass
 from models.analysis.theory.norm_moments import batch_factor, group_factor
 from models.analysis.theory.repeats import sides_of
 from models.analysis.theory.state_levels import StateLevels
+from models.analysis.theory.structure import is_stack
 from models.plan import LayerPlan, NetworkPlan
-from models.plan.tree import Activate, Attend, Normalise, Residual, walk
+from models.plan.tree import Activate, Attend, walk
 
 STANDARDISED_MEAN_SQUARE: Final = 1.0
 """Of inputs; what they are is the data's business, and unknown to a spec of a network."""
@@ -141,34 +142,17 @@ def _together(share: Sequence[float], levels: Sequence[tuple[float, int]]) -> tu
     return 0.5 * float(np.logaddexp.reduce(squares)), levels[0][1]
 
 
-@functools.lru_cache(maxsize=4)  # the passes of one network, and what is said of it, ask for the same
-def is_stack(network: NetworkPlan) -> bool:
-    """Whether every hidden layer is W, a norm and φ, one on another: then each has an asymptote of its own."""
-    plain = not has_skips(network) and not any(isinstance(node, Normalise) for node in network.body)
-    return plain and all(its.activation is not None and its.kind in {"linear", "conv2d"} for its in network.hidden)
-
-
-def has_skips(network: NetworkPlan) -> bool:
-    return any(isinstance(node, Residual) for node in walk(network.body))
-
-
-@functools.lru_cache(maxsize=4)
-def norms_of(network: NetworkPlan) -> frozenset[str]:
-    """The kinds of norm anywhere in the network."""
-    alone = [node.norm for node in walk(network.body) if isinstance(node, Normalise)]
-    norms = (*alone, *(layer.normalization for layer in network.layers))
-    return frozenset(norm.kind for norm in norms if norm is not None)
-
-
 def rate(network: NetworkPlan, theory: Propagation) -> float:
     """ln ``gain_per_layer``: the mean of the increments that it counts; NaN where there is none."""
     increments = kept(network, theory.increments)
     return sum(increments) / len(increments) if increments else math.nan
 
 
-def worst_gain(network: NetworkPlan, batch_size: int) -> float | None:
-    """Of all axes the total gain furthest from 0; where a resized step is unknown, that of the others for all."""
-    theory = propagate(network, batch_size)
+def worst_gain(network: NetworkPlan, batch_size: int, most: float = IN_A_TRIAL) -> float | None:
+    """Of all axes the total gain furthest from 0; where a resized step is unknown, that of the others for all. None
+    beyond ``most`` work.
+    """
+    theory = propagate(network, batch_size, most=most)
     over_depth = theory.total
     if not math.isfinite(over_depth) and not theory.states:
         over_depth = (len(network.hidden) - 1) * rate(network, theory)

@@ -1,10 +1,15 @@
 """This run's network with one remedy more: what theory says of it. Nothing is trained for it."""
 
+from typing import Final
+
 from models.analysis.theory.propagation import worst_gain
 from models.plan import Plan, plan_network_on
 from models.plan.rewrites import draft_of, rewrite
 from models.specs.base import SpecError
 from models.specs.remedy import RemedySpec
+
+WORTH: Final = 0.5
+"""A remedy that leaves G beyond ±3 is named where it takes at least half of it away."""
 
 
 def gain_with(plan: Plan, remedy: RemedySpec) -> float | None:

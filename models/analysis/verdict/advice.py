@@ -7,7 +7,6 @@ An L2 term is never an answer, and clipping never one to vanishing: neither chan
 
 import math
 from collections.abc import Iterator
-from typing import Final
 
 from gradient_clinic.activations import Activation
 from gradient_clinic.gains.limits import LIMIT
@@ -17,7 +16,7 @@ from gradient_clinic.verdict.facts.of_setups import INPUT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
 from models.analysis.theory.meanfield import critical_weight_variance
-from models.analysis.theory.what_if import gain_with
+from models.analysis.theory.what_if import WORTH, gain_with
 from models.analysis.verdict.answers_to_causes import (
     HIGHER_RATE,
     LOWER_RATE,
@@ -25,11 +24,11 @@ from models.analysis.verdict.answers_to_causes import (
     answers_to,
     fitting_init,
     longer_steps,
+    over_time,
     rate_of,
     standardise,
 )
 from models.plan import Plan
-from models.specs.recurrent_remedies import ForgetBiasRemedy, IrnnRemedy, LstmRemedy
 from models.specs.remedy import REMEDIES, RemedySpec
 from models.specs.structural_remedies import (
     ActivationRemedy,
@@ -43,9 +42,6 @@ from models.specs.structural_remedies import (
     ScaledRemedy,
 )
 from models.specs.training_remedies import ClipNormRemedy
-
-WORTH: Final = 0.5
-"""A remedy that leaves G beyond ±3 is named where it takes at least half of it away."""
 
 
 def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
@@ -85,12 +81,12 @@ def _applying(plan: Plan) -> set[str]:
 def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[RemedySpec]:
     """One remedy of each kind, with the parameter that fits this network's activation."""
     if plan.network.recurrent:
-        yield from _over_time(plan)
+        yield from over_time(plan)
         return
     if "depth_without_skip" in causes and not case.starts_beyond_over_depth:
         yield from _skips(case)  # samples have become one point, which G does not tell and nothing else changes
         return
-    activation, init = case.setup.activation, fitting_init(case)
+    activation, init = case.setup.activation, fitting_init(case.setup.activation)
     if activation is not None and init is not None and not case.measured.normalized:
         yield InitRemedy(kind="init", init=init)
         variance = critical_weight_variance(activation, 0.0)
@@ -110,24 +106,6 @@ def _skips(case: Case) -> Iterator[RemedySpec]:
     yield ScaledRemedy(kind="scaled")
     yield ReZeroRemedy(kind="rezero")
     yield PreNormRemedy(kind="pre_norm")
-
-
-def _over_time(plan: Plan) -> Iterator[RemedySpec]:
-    """What changes ∂L/∂state per step; a gated cell keeps its gates."""
-    cells = {node.cell for node in plan.network.recurrent}
-    if "lstm" in cells:
-        yield ForgetBiasRemedy(kind="forget_bias", value=_forget_bias(plan))
-    else:
-        yield LstmRemedy(kind="lstm", forget_bias=_forget_bias(plan))
-    if not cells & {"lstm", "gru"}:
-        yield IrnnRemedy(kind="irnn")
-        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=math.sqrt(2.0) if "relu" in cells else 1.0)
-
-
-def _forget_bias(plan: Plan) -> float:
-    """Such that σ(b)^T = 1/e over T steps; 1, as is usual, where they are few."""
-    steps = max(node.steps for node in plan.network.recurrent)
-    return max(1.0, round(math.log(steps), 1))
 
 
 def _is_one_sided(activation: Activation | None) -> bool:

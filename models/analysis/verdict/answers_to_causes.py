@@ -1,9 +1,11 @@
 """What a cause asks for by itself, with the value that fits this run; theory of the total gain has no say in it."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
+from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.of_setups import WEIGHT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
@@ -13,12 +15,22 @@ from models.analysis.theory.meanfield import critical_weight_variance
 from models.plan import Plan
 from models.specs.data_remedies import StandardiseRemedy, StandardiseTargetsRemedy
 from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit, XavierNormalInit
+from models.specs.optimizer import LARGEST_RATE
+from models.specs.recurrent_remedies import ForgetBiasRemedy, IrnnRemedy, LstmRemedy
 from models.specs.remedy import RemedySpec
-from models.specs.structural_remedies import BatchNormRemedy, DropoutRemedy, InitRemedy, PreNormRemedy, ScaledRemedy
+from models.specs.structural_remedies import (
+    BatchNormRemedy,
+    DropoutRemedy,
+    InitRemedy,
+    OrthogonalInitRemedy,
+    PreNormRemedy,
+    ScaledRemedy,
+)
 from models.specs.training_remedies import ClassWeightsRemedy, ClipNormRemedy, LearningRateRemedy, WarmUpRemedy
 
 LARGEST_VARIANCE: Final = 10.0
 """A critical σw² above (a sigmoid's is 103) drives φ into its flat ends: no initialisation to recommend."""
+SMALLEST_RATE: Final = sys.float_info.min
 LOWER_RATE: Final = 0.1
 HIGHER_RATE: Final = 3.0
 HIGHEST_RATE: Final = 10.0
@@ -48,9 +60,14 @@ def answer(remedy: RemedySpec, why: str, direction: Literal["lower", "higher"] |
 
 def rate_of(plan: Plan, factor: float, why: str) -> Answer:
     """A learning rate so many times that of the run."""
-    value = float(f"{plan.optimizer.learning_rate * factor:.3g}")
     direction: Literal["lower", "higher"] = "lower" if factor < 1.0 else "higher"
-    return answer(LearningRateRemedy(kind="learning_rate", value=value), f"a {direction} rate: {why}", direction)
+    return answer(times_rate(plan, factor), f"a {direction} rate: {why}", direction)
+
+
+def times_rate(plan: Plan, factor: float) -> LearningRateRemedy:
+    """The rate so many times that of the run, to three digits, as far as a rate may go."""
+    value = float(f"{plan.optimizer.learning_rate * factor:.3g}")
+    return LearningRateRemedy(kind="learning_rate", value=min(max(value, SMALLEST_RATE), LARGEST_RATE))
 
 
 def longer_steps(plan: Plan, case: Case) -> Iterator[Answer]:
@@ -62,14 +79,31 @@ def longer_steps(plan: Plan, case: Case) -> Iterator[Answer]:
         yield rate_of(plan, factor, f"{moved}, and {USUAL_UPDATE:g} is usual")
 
 
-def fitting_init(case: Case) -> InitSpec | None:
+def fitting_init(activation: Activation | None) -> InitSpec | None:
     """At the critical weight variance of the network's φ, where it has one that can be drawn."""
-    activation = case.setup.activation
     variance = None if activation is None else critical_weight_variance(activation, 0.0)
     if variance is None or variance > LARGEST_VARIANCE:
         return None
     named = next((init for known, init in NAMED_INITS.items() if math.isclose(variance, known, rel_tol=1e-6)), None)
     return named or GaussianInit(kind="gaussian", weight_variance=variance)
+
+
+def over_time(plan: Plan) -> Iterator[RemedySpec]:
+    """What changes ∂L/∂state per step; a gated cell keeps its gates."""
+    cells = {node.cell for node in plan.network.recurrent}
+    if "lstm" in cells:
+        yield ForgetBiasRemedy(kind="forget_bias", value=_forget_bias(plan))
+    else:
+        yield LstmRemedy(kind="lstm", forget_bias=_forget_bias(plan))
+    if not cells & {"lstm", "gru"}:
+        yield IrnnRemedy(kind="irnn")
+        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=math.sqrt(2.0) if "relu" in cells else 1.0)
+
+
+def _forget_bias(plan: Plan) -> float:
+    """Such that σ(b)^T = 1/e over T steps; 1, as is usual, where they are few."""
+    steps = max(node.steps for node in plan.network.recurrent)
+    return max(1.0, round(math.log(steps), 1))
 
 
 def standardise(plan: Plan, _: Case) -> Iterator[Answer]:
@@ -83,7 +117,7 @@ def _none(_: Plan, __: Case) -> Iterator[Answer]:
 
 
 def _symmetric(_: Plan, case: Case) -> Iterator[Answer]:
-    init = fitting_init(case) or XavierNormalInit(kind="xavier_normal")
+    init = fitting_init(case.setup.activation) or XavierNormalInit(kind="xavier_normal")
     why = "random weights let units differ, which no rate, no optimiser and no norm can do for equal ones"
     yield answer(InitRemedy(kind="init", init=init), why)
 
@@ -97,19 +131,25 @@ def _targets(plan: Plan, case: Case) -> Iterator[Answer]:
 
 
 def _weights(_: Plan, case: Case) -> Iterator[Answer]:
-    init = fitting_init(case)
+    init = fitting_init(case.setup.activation)
     if WEIGHT_SCALE.of(case) and init is not None:
         yield answer(InitRemedy(kind="init", init=init), "smaller weights keep the activation out of its flat ends")
 
 
 def _dropout(plan: Plan, _: Case) -> Iterator[Answer]:
-    """The largest p that leaves enough of the difference between two cases."""
+    if (weaker := weaker_dropout(plan)) is not None:
+        p, left = weaker
+        why = f"less dropout: at p = {p:g} a correlation of {left:.2g} tells one case from another"
+        yield answer(DropoutRemedy(kind="dropout", p=p), why, "lower")
+
+
+def weaker_dropout(plan: Plan) -> tuple[float, float] | None:
+    """(p, what it leaves): the largest p that leaves enough of the difference between two cases."""
     for p in LITTLE_DROPOUT:
         left = correlations(plan.network, dropout=p)
         if left is not None and left.told_apart >= APART:
-            why = f"less dropout: at p = {p:g} a correlation of {left.told_apart:.2g} tells one case from another"
-            yield answer(DropoutRemedy(kind="dropout", p=p), why, "lower")
-            return
+            return p, left.told_apart
+    return None
 
 
 def _norm(plan: Plan, case: Case) -> Iterator[Answer]:

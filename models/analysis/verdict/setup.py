@@ -3,17 +3,19 @@
 import math
 from collections.abc import Iterator
 
-from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Setup
 from models.analysis.theory.correlations import correlations
+from models.analysis.theory.effort import IN_A_TRIAL
 from models.analysis.theory.initial_variance import layer_variance
 from models.analysis.theory.meanfield import critical_weight_variance
-from models.analysis.theory.propagation import has_skips, worst_gain
-from models.plan import LayerPlan, NetworkPlan, Plan
+from models.analysis.theory.propagation import worst_gain
+from models.analysis.theory.structure import equal_units, first_activation, has_skips
+from models.plan import NetworkPlan, Plan
 from models.plan.tree import Normalise, Residual, Weigh
 
 
-def setup_of(plan: Plan) -> Setup:
+def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
+    """``most``: the work beyond which theory has no gain to say (``effort.py``)."""
     network, batch_size = plan.network, plan.experiment.batch_size
     at_depth = correlations(network)
     noisy = any(layer.dropout > 0.0 for layer in network.hidden)
@@ -23,7 +25,7 @@ def setup_of(plan: Plan) -> Setup:
         positions=max(layer.positions for layer in network.hidden),
         batch_size=batch_size,
         loss_above=plan.stop_when.loss_above,
-        predicted_gain=worst_gain(network, batch_size),
+        predicted_gain=worst_gain(network, batch_size, most),
         equal_units=equal_units(network),
         first_layer_gain=_first_layer_gain(network),
         weight_gains=tuple(_weight_gains(network)),
@@ -36,28 +38,11 @@ def setup_of(plan: Plan) -> Setup:
     )
 
 
-def first_activation(network: NetworkPlan) -> Activation | None:
-    """Of the first layer that has one: embeddings, gated cells and ends of branches have none of their own."""
-    inner = (layer.activation for layer in network.layers if layer.role != "output")
-    return next((activation for activation in inner if activation is not None), None)
-
-
-def equal_units(network: NetworkPlan) -> tuple[str, ...]:
-    """Hidden layers whose units all start with the same weights, and are not meant to."""
-    return tuple(layer.name for layer in network.hidden if _starts_equal(layer))
-
-
 def _warm_up(plan: Plan) -> int:
     """Steps over which the rate rises, by a remedy or by the optimiser's own schedule."""
     schedules = [plan.optimizer.schedule, *(remedy.schedule for remedy in plan.run_time if remedy.kind == "schedule")]
     own = [schedule.warm_up for schedule in schedules if schedule is not None]
     return max([*own, *(remedy.steps for remedy in plan.run_time if remedy.kind == "warm_up")], default=0)
-
-
-def _starts_equal(layer: LayerPlan) -> bool:
-    """Weights and biases are drawn without a spread, and not because a factor silences a branch on purpose."""
-    drawn = layer_variance(layer)
-    return layer.scale != 0.0 and layer.kind != "recurrent" and drawn.weight == 0.0 and drawn.bias == 0.0
 
 
 def _first_layer_gain(network: NetworkPlan) -> float | None:

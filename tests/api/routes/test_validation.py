@@ -25,7 +25,7 @@ def test_variants_runs_steps_and_values_are_counted(reader: TestClient) -> None:
     biases = 8 + 8 + 8 + 10
     assert set(answer) == {
         "variants", "runs", "steps", "trace_values", "estimated_device_seconds", "estimated_device_seconds_range",
-        "warnings", "seeds_needed",
+        "warnings", "suggested", "seeds_needed",
     }  # fmt: skip
     assert [(variant["name"], variant["parameters"]) for variant in answer["variants"]] == [
         ("baseline", weights + biases),

@@ -12,7 +12,7 @@ from api.routes.comparisons import ComparisonRequest
 from api.routes.experiments import Batch
 from api.routes.predictions import PredictionRequest
 from models.specs.base import Spec
-from models.specs.experiment import ExperimentSpec
+from models.specs.experiment import ExperimentRequest, ExperimentSpec
 from models.specs.moment import Moment
 from models.specs.sequential import ActivationItem
 
@@ -30,7 +30,7 @@ class Numbers(Spec):
 
 def definitions() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every model that a body may hold, by name."""
-    for body in (ExperimentSpec, PredictionRequest, ComparisonRequest, Batch):
+    for body in (ExperimentRequest, ExperimentSpec, PredictionRequest, ComparisonRequest, Batch):
         schema = body.model_json_schema()
         yield body.__name__, schema
         yield from schema.get("$defs", {}).items()

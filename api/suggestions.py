@@ -1,0 +1,65 @@
+"""From a request to the experiment that is stored: uploaded data by version, suggested remedies one by one."""
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from api import queries
+from api.http.callers import Caller
+from api.uploads.resolution import resolved
+from api.variants import planned, refusing, room_for
+from models.analysis.comparison.compare import Comparison
+from models.analysis.suggestion.choice import Suggested
+from models.analysis.suggestion.earlier import Earlier, earlier_of
+from models.analysis.suggestion.suggest import suggest
+from models.plan import expand
+from models.runs import comparing
+from models.specs.base import Problem, SpecError
+from models.specs.experiment import ExperimentRequest, ExperimentSpec
+
+Suggestions = Sequence[Suggested]
+"""In the order of the remedies."""
+
+
+def settled(session: Session, caller: Caller, request: ExperimentRequest) -> tuple[ExperimentSpec, Suggestions | None]:
+    """None where the request names its remedies. SpecError where it cannot be; 404 where ``suggest_from`` is not there.
+
+    In the transaction that stores the experiment, so that its data and the earlier one cannot be deleted in between.
+    """
+    request = resolved(session, caller, request)
+    if request.remedies != "suggest":
+        return request.with_remedies(request.remedies), None
+    spec = request.with_remedies(())
+    baseline, *_ = planned(spec)
+    earlier = None if request.suggest_from is None else _earlier(session, caller, request.suggest_from, spec)
+    looked_at, most = room_for(spec)
+    with refusing("remedies"):
+        found = suggest(baseline.plan, planned=looked_at, most=most, earlier=earlier)
+    if earlier is not None and not found.remedies:
+        message = "its variants have tested every cause that its verdict names, and the rate"
+        allowed = "another experiment, or left out: then the plan is asked"
+        raise SpecError(Problem("suggest_from", str(request.suggest_from), message, allowed))
+    return request.with_remedies(found.remedies), found.suggested
+
+
+def _earlier(session: Session, caller: Caller, experiment_id: uuid.UUID, spec: ExperimentSpec) -> Earlier:
+    experiment = queries.experiment_of(session, caller, experiment_id)
+    if experiment.ended_at is None:
+        raise _unfit(experiment_id, f"it is {experiment.state}", "an experiment that has ended")
+    if experiment.spec.network != spec.network:
+        raise _unfit(experiment_id, "its network is another", "an experiment on the same network")
+    if experiment.spec.dataset != spec.dataset:
+        raise _unfit(
+            experiment_id, "its data, or their split or scale, are others", "an experiment on the same dataset"
+        )
+    stored = experiment.comparison
+    comparison = comparing.compute(session, experiment_id) if stored is None else Comparison.model_validate(stored)
+    found = earlier_of(expand(experiment.spec), comparison.variants)
+    if found is None:
+        raise _unfit(experiment_id, "no run of its baseline has succeeded", "an experiment with a verdict")
+    return found
+
+
+def _unfit(experiment_id: uuid.UUID, message: str, allowed: str) -> SpecError:
+    return SpecError(Problem("suggest_from", str(experiment_id), message, allowed))

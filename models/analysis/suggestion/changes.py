@@ -1,0 +1,131 @@
+"""Which single changes would mend a cause: remedies with the values that fit this plan, the likeliest first.
+
+Whether one of them can stand in the network, does anything there and is worth trying by theory, ``choice.py`` asks.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from gradient_clinic.verdict.case import Setup
+from gradient_clinic.verdict.shapes import Cause
+from models.analysis.theory.meanfield import critical_weight_variance
+from models.analysis.theory.structure import norms_of
+from models.analysis.verdict.answers_to_causes import (
+    HIGHER_RATE,
+    LITTLE_DROPOUT,
+    LOWER_RATE,
+    fitting_init,
+    over_time,
+    times_rate,
+    weaker_dropout,
+)
+from models.plan import Plan
+from models.specs.data_remedies import StandardiseRemedy, StandardiseTargetsRemedy
+from models.specs.init import XavierNormalInit
+from models.specs.remedy import RemedySpec
+from models.specs.structural_remedies import (
+    ActivationRemedy,
+    BatchNormRemedy,
+    DropoutRemedy,
+    InitRemedy,
+    LayerNormRemedy,
+    OrthogonalInitRemedy,
+    PreNormRemedy,
+    ResidualRemedy,
+    ScaledRemedy,
+)
+from models.specs.training_remedies import ClassWeightsRemedy, ClipNormRemedy
+
+
+def changes_for(cause: Cause, plan: Plan, setup: Setup) -> tuple[RemedySpec, ...]:
+    """Each mends the cause by itself. Empty where no remedy does."""
+    of_cause = CHANGES.get(cause)
+    return () if of_cause is None else tuple(of_cause(plan, setup))
+
+
+def _symmetric(_: Plan, setup: Setup) -> Iterator[RemedySpec]:
+    yield InitRemedy(kind="init", init=fitting_init(setup.activation) or XavierNormalInit(kind="xavier_normal"))
+
+
+def _weights(plan: Plan, setup: Setup) -> Iterator[RemedySpec]:
+    """Those of a critical network; a norm, under which their variance drops out."""
+    if plan.network.recurrent:
+        yield from over_time(plan)
+        return
+    activation, init = setup.activation, fitting_init(setup.activation)
+    if activation is not None and init is not None:
+        yield InitRemedy(kind="init", init=init)
+        gain = math.sqrt(critical_weight_variance(activation, 0.0) or 1.0)
+        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=gain)
+    yield from _norms(plan)
+
+
+def _norms(plan: Plan) -> Iterator[RemedySpec]:
+    if "batch_norm" not in norms_of(plan.network):
+        yield BatchNormRemedy(kind="batch_norm")
+    yield LayerNormRemedy(kind="layer_norm")
+
+
+def _saturating(plan: Plan, _: Setup) -> Iterator[RemedySpec]:
+    yield ActivationRemedy(kind="activation", function="relu")
+    yield from _norms(plan)
+
+
+def _dropout(plan: Plan, _: Setup) -> Iterator[RemedySpec]:
+    """As strong as it may be; hardly any where depth alone leaves too little to tell cases apart."""
+    weaker = weaker_dropout(plan)
+    yield DropoutRemedy(kind="dropout", p=LITTLE_DROPOUT[-1] if weaker is None else weaker[0])
+
+
+def _stream(plan: Plan, _: Setup) -> Iterator[RemedySpec]:
+    """A lower rate bears a stream that grows; it is all there is to try where the norms are in the branches."""
+    if "batch_norm" not in norms_of(plan.network):
+        yield BatchNormRemedy(kind="batch_norm")
+    yield ScaledRemedy(kind="scaled")
+    yield times_rate(plan, LOWER_RATE)
+
+
+def _rates(plan: Plan, _: Setup) -> Iterator[RemedySpec]:
+    yield times_rate(plan, LOWER_RATE)
+    yield times_rate(plan, HIGHER_RATE)
+
+
+def _skips(_: Plan, __: Setup) -> Iterator[RemedySpec]:
+    yield ResidualRemedy(kind="residual")
+    yield ScaledRemedy(kind="scaled")
+
+
+def _instead_of_batch_norm(plan: Plan, setup: Setup) -> Iterator[RemedySpec]:
+    yield LayerNormRemedy(kind="layer_norm")
+    yield from _skips(plan, setup)
+
+
+def _over_time(plan: Plan, _: Setup) -> Iterator[RemedySpec]:
+    if plan.network.recurrent:
+        yield from over_time(plan)
+    yield ClipNormRemedy(kind="clip_norm")
+
+
+def _only(*remedies: RemedySpec) -> Callable[[Plan, Setup], Iterator[RemedySpec]]:
+    return lambda _, __: iter(remedies)
+
+
+CHANGES: Final[Mapping[Cause, Callable[[Plan, Setup], Iterator[RemedySpec]]]] = {
+    "symmetric_weights": _symmetric,
+    "input_scale": _only(StandardiseRemedy(kind="standardise")),
+    "target_scale": _only(StandardiseTargetsRemedy(kind="standardise_targets")),
+    "initialisation": _weights,
+    "saturating_activation": _saturating,
+    "dropout_noise": _dropout,
+    "missing_norm": _stream,
+    "post_norm_at_depth": _only(PreNormRemedy(kind="pre_norm")),
+    "learning_rate": _rates,
+    "dead_units": _only(ActivationRemedy(kind="activation", function="leaky_relu")),
+    "depth_without_skip": _skips,
+    "batch_norm_at_depth": _instead_of_batch_norm,
+    "exploding_over_time": _over_time,
+    "numeric_range": _only(StandardiseRemedy(kind="standardise")),
+    "class_imbalance": _only(ClassWeightsRemedy(kind="class_weights")),
+    "too_few_steps": lambda plan, _: iter((times_rate(plan, HIGHER_RATE),)),
+}

@@ -1,0 +1,44 @@
+"""How a network is put together, as far as theory asks."""
+
+import functools
+
+from gradient_clinic.activations import Activation
+from models.analysis.theory.initial_variance import layer_variance
+from models.plan import LayerPlan, NetworkPlan
+from models.plan.tree import Normalise, Residual, walk
+
+
+@functools.lru_cache(maxsize=4)  # the passes of one network, and what is said of it, ask for the same
+def is_stack(network: NetworkPlan) -> bool:
+    """Whether every hidden layer is W, a norm and φ, one on another: then each has an asymptote of its own."""
+    plain = not has_skips(network) and not any(isinstance(node, Normalise) for node in network.body)
+    return plain and all(its.activation is not None and its.kind in {"linear", "conv2d"} for its in network.hidden)
+
+
+def has_skips(network: NetworkPlan) -> bool:
+    return any(isinstance(node, Residual) for node in walk(network.body))
+
+
+@functools.lru_cache(maxsize=4)
+def norms_of(network: NetworkPlan) -> frozenset[str]:
+    """The kinds of norm anywhere in the network."""
+    alone = [node.norm for node in walk(network.body) if isinstance(node, Normalise)]
+    norms = (*alone, *(layer.normalization for layer in network.layers))
+    return frozenset(norm.kind for norm in norms if norm is not None)
+
+
+def first_activation(network: NetworkPlan) -> Activation | None:
+    """Of the first layer that has one: embeddings, gated cells and ends of branches have none of their own."""
+    inner = (layer.activation for layer in network.layers if layer.role != "output")
+    return next((activation for activation in inner if activation is not None), None)
+
+
+def equal_units(network: NetworkPlan) -> tuple[str, ...]:
+    """Hidden layers whose units all start with the same weights, and are not meant to."""
+    return tuple(layer.name for layer in network.hidden if _starts_equal(layer))
+
+
+def _starts_equal(layer: LayerPlan) -> bool:
+    """Weights and biases are drawn without a spread, and not because a factor silences a branch on purpose."""
+    drawn = layer_variance(layer)
+    return layer.scale != 0.0 and layer.kind != "recurrent" and drawn.weight == 0.0 and drawn.bias == 0.0
