@@ -61,7 +61,7 @@ def test_samples_that_become_one_point_are_depth_without_skip_and_answered_by_sk
     (shown,) = [item for item in found.evidence if item.statistic == OFF_AT_START.name]
     assert (shown.value, shown.steps, shown.layers[0]) == (0.4, (0, 0), "hidden.0")
     assert shown.threshold == pytest.approx(share_off(0.97, 128))
-    assert "Samples become one point on their way: 0.4 of the units" in found.sentence
+    assert "Samples become one point on their way: at the start 0.4 of the median" in found.sentence
 
 
 @pytest.mark.parametrize(
