@@ -80,6 +80,15 @@ check: $(READY) ## format, lint, types, contracts between the rooms, migrations 
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m local check-migrations
 
+# Built from a copy, as what an earlier build has left beside the sources would go into this one.
+DIST ?= dist
+
+.PHONY: wheel
+wheel: $(READY) ## build the instrument alone into dist/, to be installed beside anybody's torch
+	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp -R pyproject.toml LICENSE gradient_clinic "$$copy" && \
+	$(BIN)/python -m pip --disable-pip-version-check wheel -qq --no-deps --no-build-isolation -w $(DIST) "$$copy" && \
+	echo "$(DIST)/$$(ls -t $(DIST) | head -1)"
+
 # What is measured beside the clinic has an environment of its own, with versions of its own and without torch.
 PEERS := .clinic-peers
 
