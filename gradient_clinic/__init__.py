@@ -7,11 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from gradient_clinic.watcher.preflight import Preflight, preflight
     from gradient_clinic.watcher.watch import Watch, watch, watching
 
-HOMES: Final = dict.fromkeys(("Watch", "watch", "watching"), "gradient_clinic.watcher.watch")
+HOMES: Final = dict.fromkeys(("Watch", "watch", "watching"), "gradient_clinic.watcher.watch") | dict.fromkeys(
+    ("Preflight", "preflight"), "gradient_clinic.watcher.preflight"
+)
 
-__all__ = ["Watch", "watch", "watching"]
+__all__ = ["Preflight", "Watch", "preflight", "watch", "watching"]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,12 @@ class Targets:
         """Whether the targets are numbers, and the loss their squared error."""
         return self.kind == "MseLossBackward0"
 
+    @property
+    def classes(self) -> int | None:
+        """Of a cross-entropy."""
+        known = self.kind in {"NllLossBackward0", "NllLoss2DBackward0"} and self._sums is not None
+        return len(self._sums) if known and self._sums is not None else None
+
     def see(self, loss: Tensor) -> None:
         node: Any = loss.grad_fn
         kind = "" if node is None else node.name()

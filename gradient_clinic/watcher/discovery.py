@@ -110,9 +110,9 @@ def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _weights(name: str, module: nn.Module, note: str = "") -> list[Row]:
-    """A row per weight: by the module's name where it has one, which then may have a place as well."""
+    """A row per weight: by the module's name where it is the one of a layer, which then may have a place as well."""
     found = list(weights_of(module))
-    if len(found) == 1:
+    if len(found) == 1 and is_layer(module):
         return [Row(name, found[0][1], None, note=note)]
     return [Row(f"{name}.{own}".removeprefix("."), weight, None, note=note) for own, weight in found]
 

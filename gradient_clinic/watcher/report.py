@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 from torch import nn
-from torch.optim import Optimizer
 
 from gradient_clinic.gains.depth_axis import GradientFacts
 from gradient_clinic.signals import SIGNALS
@@ -36,21 +35,18 @@ class Observed:
     """What a watch hands on. ``chance_level`` None where no target was seen; ``values``: targets are numbers."""
 
     model: nn.Module
-    optimizer: Optimizer
     rows: Sequence[Row]
     has_skips: bool
     records: Records
     steps: int
     skipped: int
+    optimizer: str
+    """Its kind."""
+    conditions: str
     chance_level: float | None
     values: bool
     cost: float
     remarks: Sequence[str]
-
-    @property
-    def conditions(self) -> str:
-        rate = float(self.optimizer.param_groups[0]["lr"])
-        return f"{type(self.optimizer).__name__} {rate:g}, {self.steps} steps so far"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +80,7 @@ class Report(Value):
     remarks: tuple[str, ...]
 
     def json(self) -> str:
-        return json.dumps(_plain(asdict(self)), ensure_ascii=False)
+        return json.dumps(plain(asdict(self)), ensure_ascii=False)
 
     def text(self) -> str:
         return "\n".join(self._lines())
@@ -171,7 +167,7 @@ def _early(its: Observed, chance: float) -> EarlyReading | None:
     """Of the steps from the first on that all have a record, as the rules need it."""
     lead = its.records.lead()
     trace = trace_of(its.rows, lead, its.records.largest_update) if lead else None
-    return None if trace is None else read_early(trace, chance, type(its.optimizer).__name__.lower())
+    return None if trace is None else read_early(trace, chance, its.optimizer.lower())
 
 
 def _known_at(step: int) -> int:
@@ -197,11 +193,12 @@ def _line(its: Moment) -> str:
     return f"  step {its.step}: {'' if its.loss is None else f'loss {number(its.loss)}, '}{sizes}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON can say it."""
     if isinstance(value, float):
         return finite_or_none(value)
     if isinstance(value, Mapping):
-        return {key: _plain(its) for key, its in value.items()}
+        return {key: plain(its) for key, its in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(its) for its in value]
+        return [plain(its) for its in value]
     return value

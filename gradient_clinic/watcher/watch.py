@@ -104,7 +104,8 @@ class Watch:
         chance = self._targets.chance_level() if self.options.chance is None else self.options.chance
         observed = Observed(
             model=self.model,
-            optimizer=self.optimizers[0],
+            optimizer=type(self.optimizers[0]).__name__,
+            conditions=self._conditions(),
             rows=self.rows,
             has_skips=self._has_skips,
             records=self.records,
@@ -116,6 +117,10 @@ class Watch:
             remarks=self.remarks,
         )
         return report_of(observed)
+
+    def _conditions(self) -> str:
+        rate = float(self.optimizers[0].param_groups[0]["lr"])
+        return f"{type(self.optimizers[0]).__name__} {rate:g}, {self.steps} steps so far"
 
     def close(self) -> None:
         """Leave model and optimisers as they were. What was recorded stays; a second call does nothing."""

@@ -110,7 +110,7 @@ def test_a_model_that_runs_its_blocks_itself_is_met_before_each(caplog: pytest.L
     assert "used 2 times in a pass" in said
     assert "spare             weights  took no part in the pass" in said
     assert "spare took no part in the forward pass" in watched.remarks
-    assert "2 of them have no gradient: spare.weight, spare.bias" in watched.remarks
+    assert "spare.weight, spare.bias have no gradient" in watched.remarks
     assert [record.message for record in caplog.records] == watched.remarks
 
 
@@ -137,8 +137,8 @@ def test_what_is_odd_is_said_once_and_by_name() -> None:
     optimizer = torch.optim.SGD(model[4].parameters(), lr=0.1)
     watched = passed(model, torch.randn(4, 8), optimizer=optimizer)
     assert watched.remarks == [
-        "2 of them are frozen (requires_grad is false): 0.weight, 0.bias",
-        "2 of them are in no optimiser, and stay as they are: 2.weight, 2.bias",
+        "0.weight, 0.bias are frozen",
+        "2.weight, 2.bias are in no optimiser, and stay as they are",
     ]
     assert "no gradient comes here" in watched.layers()
     step(model, optimizer, (torch.randn(4, 8), torch.zeros(4, dtype=torch.int64)), watched)
