@@ -43,14 +43,16 @@ class Share:
     _before: float = 0.0
     _spent: float = 0.0
     _cost: float = 0.0
+    _wanted: bool = False
 
     def wants(self, step: int, now: float, spent: float) -> bool:
-        self._cost = max(spent - self._spent, 0.0) or self._cost
+        if self._wanted:
+            self._cost = spent - self._spent
         self._spent = spent
         if step < LEAD:
             self._began, self._before = now, spent
-            return True
-        return spent - self._before + self._cost <= self.share * (now - self._began)
+        self._wanted = step < LEAD or spent - self._before + self._cost <= self.share * (now - self._began)
+        return self._wanted
 
 
 def cadence_of(every: float | str) -> Cadence:

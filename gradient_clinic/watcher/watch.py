@@ -285,7 +285,7 @@ def watch(  # noqa: PLR0913 -- what to watch, and how
     without it. ``chance``: the loss of who knows no case, where the targets are not found behind the loss that
     ``Watch.loss`` is told. ValueError where ``every`` is none of these, or nothing is to be watched.
     """
-    optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
+    optimizers = [bare(its) for its in ([optimizer] if isinstance(optimizer, Optimizer) else optimizer)]
     if not optimizers or next(model.parameters(), None) is None:
         raise ValueError("watch needs a model with parameters, and an optimiser")
     options = Options(every=every, signals=signals, layers=layers, depth=depth, scaler=scaler, chance=chance)
@@ -300,6 +300,12 @@ def watching(model: nn.Module, optimizer: Optimizer | Sequence[Optimizer], **opt
         yield watched
     finally:
         watched.close()
+
+
+def bare(optimizer: Optimizer) -> Optimizer:
+    """The optimiser that steps, out of what Accelerate or Lightning wraps around it."""
+    inner = getattr(optimizer, "optimizer", None)
+    return bare(inner) if isinstance(inner, Optimizer) else optimizer
 
 
 def _described(row: Row) -> str:

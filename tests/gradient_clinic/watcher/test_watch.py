@@ -165,6 +165,22 @@ def test_of_a_pair_of_adversaries_each_has_a_watch_of_its_own() -> None:
     assert np.isfinite(last(first).matrix).all()
 
 
+def test_an_optimiser_that_a_trainer_wraps_is_found() -> None:
+    class Wrapped(torch.optim.Optimizer):
+        def __init__(self, optimizer: torch.optim.Optimizer) -> None:  # as Accelerate does, without torch's own
+            self.optimizer = optimizer
+
+        def step(self) -> None:  # type: ignore[override]
+            self.optimizer.step()
+
+    model = made("tanh")
+    wrapped = Wrapped(torch.optim.SGD(model.parameters(), lr=0.1))
+    watched = watch(model, wrapped, every=1)
+    torch.autograd.backward(model(batch_of("tanh", 0)[0]).sum())
+    wrapped.step()
+    assert watched.steps == watched.records.count == 1
+
+
 @pytest.mark.parametrize("fused", [False, True])
 def test_gradients_are_without_the_scale_of_the_loss_and_a_skipped_step_is_no_record(*, fused: bool) -> None:
     model, batch = made("tanh", torch.float32), batch_of("tanh", 0, torch.float32)
