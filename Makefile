@@ -100,6 +100,19 @@ $(PEERS)/ready: requirements/bench.txt | $(READY)
 	  --no-deps -r requirements/bench.txt
 	@touch $@
 
+# Trainers of others: laid beside .venv for the tests of the instrument's callbacks, and seen by nothing else.
+TRAINERS := .clinic-trainers
+
+$(TRAINERS)/ready: requirements/trainers.txt | $(READY)
+	@echo "setting up $(TRAINERS): transformers and Lightning, to be watched (207 MB, once)"
+	@rm -rf $(TRAINERS)
+	@$(PIP_INSTALL) --no-deps --target $(TRAINERS) -r requirements/trainers.txt
+	@touch $@
+
+.PHONY: trainers
+trainers: $(READY) $(TRAINERS)/ready ## the watch as a callback of the trainers of transformers and Lightning
+	@PYTHONPATH=$(TRAINERS) $(BIN)/python -m pytest -q -m long tests/gradient_clinic/watcher/test_trainers.py
+
 BENCHMARKS ?=
 
 .PHONY: bench

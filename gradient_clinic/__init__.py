@@ -7,18 +7,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from gradient_clinic.watcher.for_lightning import LightningWatch
+    from gradient_clinic.watcher.for_transformers import TrainerWatch
     from gradient_clinic.watcher.preflight import Preflight, preflight
     from gradient_clinic.watcher.watch import Watch, watch, watching
 
-HOMES: Final = dict.fromkeys(("Watch", "watch", "watching"), "gradient_clinic.watcher.watch") | dict.fromkeys(
-    ("Preflight", "preflight"), "gradient_clinic.watcher.preflight"
-)
+HOMES: Final = {
+    "LightningWatch": "for_lightning",
+    "Preflight": "preflight",
+    "TrainerWatch": "for_transformers",
+    "Watch": "watch",
+    "preflight": "preflight",
+    "watch": "watch",
+    "watching": "watch",
+}
 
-__all__ = ["Preflight", "Watch", "preflight", "watch", "watching"]
+__all__ = ["LightningWatch", "Preflight", "TrainerWatch", "Watch", "preflight", "watch", "watching"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in HOMES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    return getattr(import_module(HOMES[name]), name)
+    return getattr(import_module(f"gradient_clinic.watcher.{HOMES[name]}"), name)

@@ -145,7 +145,7 @@ def test_an_error_of_its_own_is_logged_once_and_ends_it(
 
 def test_no_tensor_of_a_pass_outlives_it() -> None:
     """Without a search for garbage: on a device its memory would be missed."""
-    model = made("mlp")
+    model = made("tanh")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     watched = watch(model, optimizer, every=1)
     seen: list[weakref.ref[Tensor]] = []
@@ -154,7 +154,7 @@ def test_no_tensor_of_a_pass_outlives_it() -> None:
     gc.disable()
     try:
         for number in range(3):
-            step(model, optimizer, batch_of("mlp", number), watched)
+            step(model, optimizer, batch_of("tanh", number), watched)
         assert [its() is None for its in seen] == [True] * 3
     finally:
         gc.enable()
