@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from torch import nn
@@ -50,7 +52,7 @@ def find_rows(model: nn.Module, passed: Passed, layers: str | None, *, asked: bo
     """``layers``: a regular expression that the names of rows have to match; ``asked``: the depth axis is what
     ``passed.asked`` has, and not what is found.
     """
-    branch = frozenset().union(*(its.branch for its in passed.sums))
+    branch = reduce(or_, (its.branch for its in passed.sums), 0)
     spots = list(_of_layers(passed, branch))
     spots = _as_asked(spots, passed) if asked else [*spots, *_of_streams(passed)]
     spots = [_without_gradient(spot) for spot in sorted(spots, key=lambda spot: spot.order)]
@@ -117,7 +119,7 @@ def _weights(name: str, module: nn.Module, note: str = "") -> list[Row]:
     return [Row(f"{name}.{own}".removeprefix("."), weight, None, note=note) for own, weight in found]
 
 
-def _of_layers(passed: Passed, branch: frozenset[int]) -> Iterator[_Spot]:
+def _of_layers(passed: Passed, branch: int) -> Iterator[_Spot]:
     for index, call in enumerate(passed.calls):
         name = name_of(call.name)
         if isinstance(call.module, nn.Embedding | nn.EmbeddingBag):
@@ -127,7 +129,7 @@ def _of_layers(passed: Passed, branch: frozenset[int]) -> Iterator[_Spot]:
         if beside:  # several weights, one h
             beside, last = [*beside, last], Row(name, None, None)
         yield from (_Spot(index, row) for row in beside)
-        yield _Spot(index, _placed(last, call, on_branch=index in branch), call.h)
+        yield _Spot(index, _placed(last, call, on_branch=bool(branch >> index & 1)), call.h)
 
 
 def _placed(row: Row, call: Called, *, on_branch: bool) -> Row:

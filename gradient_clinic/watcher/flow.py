@@ -8,7 +8,8 @@ the tensors that are followed are alive until it ends, so that no address return
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any, Final
 
 from torch import Tensor, nn
@@ -52,8 +53,8 @@ PRODUCTS: Final = frozenset({"mul", "__mul__", "__rmul__", "__imul__"})
 class Flow:
     """What a tensor of the pass is made of."""
 
-    ancestors: frozenset[int] = frozenset()
-    """The calls that it depends on."""
+    ancestors: int = 0
+    """The calls that it depends on, a bit each: of a thousand layers a set would take too much."""
     source: int | None = None
     """The call whose h it is."""
     raw: bool = False
@@ -88,8 +89,8 @@ class Sum:
     """Names of the modules that were running, the innermost last."""
     order: int
     """How many calls came before."""
-    branch: frozenset[int]
-    """The calls on one of its two ways alone."""
+    branch: int
+    """The calls on one of its two ways alone, a bit each."""
     gate: bool
     met_by: tuple[str, nn.Module, Held] | None = None
     """The first module that is given the stream behind it, and that."""
@@ -196,7 +197,7 @@ class Follower(TorchFunctionMode):
         if not flows:
             return
         name, first = name if name.startswith("__") else name.removesuffix("_"), flows[0]
-        made = Flow(frozenset().union(*(flow.ancestors for flow in flows)))
+        made = Flow(_all(flows))
         if name in FUNCTIONS:
             self._activated(first, _activation(FUNCTIONS[name], args, kwargs))
             made = replace(made, stream=first.stream)
@@ -223,10 +224,11 @@ class Follower(TorchFunctionMode):
 
     def _joined(self, made: Flow, flows: list[Flow], shapes: list[Any], *, gate: bool) -> Flow:
         """A sum is residual where one way has no layer that the other has not, or one that fits its shape."""
-        ways = sorted((one.ancestors - other.ancestors for one, other in (flows, flows[::-1])), key=len)
-        short, long = ways
-        skips = len(short) < len(long) and len(short) <= (0 if gate else 1)
-        if not skips or not (gate or shapes[0] == shapes[1]):
+        one, other = (flow.ancestors for flow in flows)
+        short, long = sorted((one & ~other, other & ~one), key=int.bit_count)
+        skips = short.bit_count() < long.bit_count() and short.bit_count() <= (0 if gate else 1)
+        fits = gate or (shapes[0] == shapes[1] and len(shapes[0] or ()) > 1)  # two losses have no shape
+        if not (skips and fits):
             return made
         self.passed.sums.append(Sum(tuple(self._running), len(self.passed.calls), short | long, gate))
         return made if gate else replace(made, stream=len(self.passed.sums) - 1)
@@ -245,7 +247,7 @@ class Follower(TorchFunctionMode):
     def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         self._running.pop()
         flows = self._flows_in((args, kwargs))
-        made = Flow(frozenset().union(*(flow.ancestors for flow in flows)))
+        made = Flow(_all(flows))
         h, norm = first_tensor(output), norm_of(module)
         if is_layer(module):
             self._not_normed(flows)
@@ -278,7 +280,7 @@ class Follower(TorchFunctionMode):
             index = self._call_of[name] = len(calls)
             calls.append(Called(name, module, held, module, held))
         embeds = isinstance(module, nn.Embedding | nn.EmbeddingBag)
-        ancestors = made.ancestors if embeds else made.ancestors | {index}
+        ancestors = made.ancestors if embeds else made.ancestors | (1 << index)
         for tensor in tensors_in(output):
             self._set(tensor, Flow(ancestors))
         if h is not None:
@@ -290,6 +292,10 @@ class Follower(TorchFunctionMode):
         if h is not None and flow.source is not None and not self.passed.calls[flow.source].closed:
             call = self.passed.calls[flow.source]
             call.h, call.seen_in, call.normalization = self._take(h), module, norm
+
+
+def _all(flows: Sequence[Flow]) -> int:
+    return reduce(or_, (flow.ancestors for flow in flows), 0)
 
 
 def norm_of(module: nn.Module) -> str | None:

@@ -30,8 +30,9 @@ def trace_of(rows: Sequence[Row], records: Sequence[Record], largest_update: Arr
         return None
     whole = np.stack([record.matrix[:, order] for record in records], axis=2)  # (signals, rows, records)
     whole[NONFINITE] = np.nan_to_num(whole[NONFINITE])
+    met = np.array([rows[index].place is not None for index in order])
     for name in OF_H:
-        _fill(whole[SIGNALS.index(name)], whole[NONFINITE], NOT_NAMED if name.endswith("rms") else 0.0)
+        _fill(whole[SIGNALS.index(name)], whole[NONFINITE] * met[:, None], NOT_NAMED if name.endswith("rms") else 0.0)
     whole[UPDATE] = _updates(layers, whole[UPDATE])
     loss = np.array([record.curves.get("loss", math.nan) for record in records])
     return RunTrace(
@@ -56,7 +57,7 @@ def _layer(row: Row, of_first: Array) -> Layer:
 
 
 def _fill(values: Array, nonfinite: Array, never: float) -> None:
-    """(rows, records) in place."""
+    """(rows, records) in place. Where h or δ is itself not finite, some of its entries were counted."""
     for row, counts in zip(values, nonfinite, strict=True):
         gaps = np.isnan(row) & (counts == 0)
         if gaps.any():

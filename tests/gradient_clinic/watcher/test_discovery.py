@@ -173,3 +173,18 @@ def test_the_forms_of_one_activation_are_one() -> None:
     watched = passed(Forms(), torch.randn(4, 8))
     found = [(row.activation.function, row.activation.parameter) for row in watched.rows if row.activation]
     assert found == [("leaky_relu", 0.2), ("tanh", 0.0), ("elu", 0.5), ("hardtanh", 0.0), ("silu", 0.0)]
+
+
+def test_two_losses_that_are_added_are_no_residual_stream() -> None:
+    class Losses(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.short, self.long, self.end = (nn.Linear(8, 8) for _ in range(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.relu(self.body(x))
+            total: Tensor = self.short(x).square().mean() + self.end(torch.relu(self.long(x))).square().mean()
+            return total
+
+    watched = passed(Losses(), torch.randn(4, 8))
+    assert [row.role for row in watched.rows] == ["hidden", "hidden", "hidden", "output"]
