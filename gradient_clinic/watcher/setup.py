@@ -57,11 +57,18 @@ def predicted_gain(rows: Sequence[Row], first: Array) -> float | None:
             return None
         activation = rows[before].activation
         slope = 1.0 if activation is None else gaussian_moments(activation, min(size, LARGEST_RMS) ** 2).slope_square
-        square = float(first[WEIGHT, index]) ** 2 / row.weight.shape[1] * slope
+        square = float(first[WEIGHT, index]) ** 2 / _inputs(row) * slope
         if not square > 0.0 or not math.isfinite(square):
             return None
         gain += math.log(square) / 2.0
     return gain if len(hidden) > 1 else None
+
+
+def _inputs(row: Row) -> int:
+    """Of a convolution in groups, or a transposed one, the second axis of the weight does not count them."""
+    assert row.weight is not None
+    module = None if row.place is None else row.place.module
+    return module.in_channels if isinstance(module, CONVOLUTIONS) else row.weight.shape[1]
 
 
 def _first_layer_gain(rows: Sequence[Row], first: Array) -> float | None:
