@@ -75,7 +75,8 @@ def _sized(spot: _Spot) -> Row:
     if spot.h is None or spot.row.place is None or len(spot.h.shape) < 2:
         return spot.row
     cases, units = spot.h.shape[0], spot.h.shape[spot.row.place.unit_axis]
-    return replace(spot.row, cases=cases, positions=spot.h.shape.numel() // max(cases * units, 1))
+    entries = spot.h.shape.numel() // max(cases, 1)
+    return replace(spot.row, cases=cases, positions=entries // max(units, 1), entries=entries)
 
 
 def _unshared(spots: Iterable[_Spot]) -> Iterator[_Spot]:

@@ -43,6 +43,8 @@ class Row:
     """Of the first pass."""
     positions: int = 1
     """Pixels or steps at which h has its units."""
+    entries: int = 1
+    """Of h, per case."""
     note: str = ""
 
 

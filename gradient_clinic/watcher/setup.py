@@ -16,6 +16,7 @@ from gradient_clinic.watcher.discovery import CONVOLUTIONS
 from gradient_clinic.watcher.rows import Row
 
 H: Final = SIGNALS.index("activation_rms")
+TRANSPOSED: Final = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WEIGHT: Final = SIGNALS.index("weight_norm")
 
 
@@ -46,29 +47,29 @@ def setup_of(rows: Sequence[Row], first: Array, *, has_skips: bool, values: bool
 
 
 def predicted_gain(rows: Sequence[Row], first: Array) -> float | None:
-    """G that theory gives weights of these sizes at these h, were they drawn at random: a layer multiplies δ by
-    ‖W‖/√inputs · √E[φ'(h)²] (Schoenholz et al. 2017). None where it says nothing: norms, changing maps, fused layers.
+    """G that theory gives weights of these sizes at these h, were they drawn at random (Schoenholz et al. 2017): at a
+    place where it is applied W sends down ‖W‖² · E[φ'(h)²] of δ's mean square, spread over the entries of the h
+    before it. A pooling by maxima changes nothing in that, one by means shrinks δ more. None for norms, fused layers.
     """
     hidden = [index for index, row in enumerate(rows) if row.role == "hidden"]
     gain = 0.0
     for before, index in pairwise(hidden):
         row, size = rows[index], float(first[H, before])
-        if row.weight is None or row.normalization or row.resized or rows[before].normalization:
+        if row.weight is None or row.normalization or rows[before].normalization:
             return None
         activation = rows[before].activation
         slope = 1.0 if activation is None else gaussian_moments(activation, min(size, LARGEST_RMS) ** 2).slope_square
-        square = float(first[WEIGHT, index]) ** 2 / _inputs(row) * slope
+        square = float(first[WEIGHT, index]) ** 2 * _applied_at(row, rows[before]) / rows[before].entries * slope
         if not square > 0.0 or not math.isfinite(square):
             return None
         gain += math.log(square) / 2.0
     return gain if len(hidden) > 1 else None
 
 
-def _inputs(row: Row) -> int:
-    """Of a convolution in groups, or a transposed one, the second axis of the weight does not count them."""
-    assert row.weight is not None
+def _applied_at(row: Row, before: Row) -> int:
+    """Positions: those of its own h, and of a transposed convolution those of the h that it is given."""
     module = None if row.place is None else row.place.module
-    return module.in_channels if isinstance(module, CONVOLUTIONS) else row.weight.shape[1]
+    return before.positions if isinstance(module, TRANSPOSED) else row.positions
 
 
 def _first_layer_gain(rows: Sequence[Row], first: Array) -> float | None:

@@ -66,18 +66,31 @@ def test_large_weights_explode_and_are_sure_of_what_they_cannot_know() -> None:
     assert found.verdict.at_start.total_gain.mean == pytest.approx(found.predicted_gain, abs=1.5)
 
 
-@pytest.mark.parametrize("made_of", [nn.Conv2d, nn.ConvTranspose2d])
-@pytest.mark.parametrize("groups", [1, 4])
-def test_theory_counts_the_inputs_of_any_convolution(made_of: Any, groups: int) -> None:
-    """One layer of a linear network, whose δ grows by ‖W‖/√inputs whatever its form."""
+CONVOLUTIONS: dict[str, Any] = {
+    "plain": lambda: nn.Conv2d(64, 64, 1),
+    "in groups": lambda: nn.Conv2d(64, 64, 1, groups=4),
+    "transposed": lambda: nn.ConvTranspose2d(64, 64, 1, groups=4),
+    "fewer channels": lambda: nn.Conv2d(64, 32, 1),
+    "smaller maps": lambda: nn.Conv2d(64, 64, 2, stride=2),
+    "larger maps": lambda: nn.ConvTranspose2d(64, 64, 2, stride=2),
+    "pooled": lambda: nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(64, 64, 1)),
+}
+
+
+@pytest.mark.parametrize("form", CONVOLUTIONS)
+def test_theory_knows_convolutions_of_any_form(form: str) -> None:
+    """Two increments of a linear network, from maps to a vector: what is measured scatters as random weights do."""
     with torch.random.fork_rng():
         torch.manual_seed(4)  # noqa: TID251 -- torch's own layers draw from no other generator
-        layers = nn.Conv2d(3, 64, 1), made_of(64, 64, 1, groups=groups), nn.Flatten(), nn.Linear(64 * 64, 4)
+        model = nn.Sequential(
+            nn.Conv2d(3, 64, 1), CONVOLUTIONS[form](), nn.Flatten(), nn.LazyLinear(64), nn.Linear(64, 4)
+        )
         images = torch.randn(8, 3, 8, 8), torch.randint(4, (8,))
-    found = preflight(nn.Sequential(*layers), images, F.cross_entropy)
-    assert found.predicted_gain == pytest.approx(math.log(float(layers[1].weight.detach().norm()) / 8.0), rel=1e-5)
+        model(images[0])
+    found = preflight(model, images, F.cross_entropy)
+    assert found.predicted_gain is not None
     assert found.verdict is not None
-    assert found.verdict.at_start.total_gain.mean == pytest.approx(found.predicted_gain, abs=0.1)
+    assert found.verdict.at_start.total_gain.mean == pytest.approx(found.predicted_gain, abs=0.15)
 
 
 def test_saturation_of_the_untrained_network_is_named() -> None:

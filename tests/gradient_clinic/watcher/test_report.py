@@ -67,6 +67,22 @@ BROKEN: dict[str, tuple[Callable[[], Case], set[str], str]] = {
 }
 
 
+def test_maps_that_shrink_hide_no_initialisation() -> None:
+    convolutions = [
+        part
+        for i in range(8)
+        for part in (nn.Conv2d(8 if i else 1, 8, 3, padding=1), nn.ReLU(), *[nn.MaxPool2d(2)] * (i == 3))
+    ]
+    model = nn.Sequential(nn.Unflatten(1, (1, 8, 4)), *convolutions, nn.Flatten(), nn.Linear(8 * 8, 4))
+    with torch.no_grad():
+        for its in model.parameters():
+            its.mul_(0.2)
+    found = trained(model, sgd(model, 0.01), 20).reported()
+    assert found.verdict is not None
+    assert found.verdict.kind == "vanishing"
+    assert "initialisation" in found.verdict.causes
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_was_broken_is_named(name: str) -> None:
     case, kinds, cause = BROKEN[name]
