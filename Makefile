@@ -80,6 +80,15 @@ check: $(READY) ## format, lint, types, contracts between the rooms, migrations 
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m local check-migrations
 
+# Built from a copy, as what an earlier build has left beside the sources would go into this one.
+DIST ?= dist
+
+.PHONY: wheel
+wheel: $(READY) ## build the instrument alone into dist/, to be installed beside anybody's torch
+	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp -R pyproject.toml LICENSE gradient_clinic "$$copy" && \
+	$(BIN)/python -m pip --disable-pip-version-check wheel -qq --no-deps --no-build-isolation -w $(DIST) "$$copy" && \
+	echo "$(DIST)/$$(ls -t $(DIST) | head -1)"
+
 # What is measured beside the clinic has an environment of its own, with versions of its own and without torch.
 PEERS := .clinic-peers
 
@@ -90,6 +99,19 @@ $(PEERS)/ready: requirements/bench.txt | $(READY)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check install -qq --no-input --no-warn-script-location \
 	  --no-deps -r requirements/bench.txt
 	@touch $@
+
+# Trainers of others: laid beside .venv for the tests of the instrument's callbacks, and seen by nothing else.
+TRAINERS := .clinic-trainers
+
+$(TRAINERS)/ready: requirements/trainers.txt | $(READY)
+	@echo "setting up $(TRAINERS): transformers and Lightning, to be watched (207 MB, once)"
+	@rm -rf $(TRAINERS)
+	@$(PIP_INSTALL) --no-deps --target $(TRAINERS) -r requirements/trainers.txt
+	@touch $@
+
+.PHONY: trainers
+trainers: $(READY) $(TRAINERS)/ready ## the watch as a callback of the trainers of transformers and Lightning
+	@PYTHONPATH=$(TRAINERS) $(BIN)/python -m pytest -q -m long tests/gradient_clinic/watcher/test_trainers.py
 
 BENCHMARKS ?=
 

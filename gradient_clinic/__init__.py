@@ -1,1 +1,32 @@
-"""The instrument: what measures one network while it trains, and judges it. It needs no service, database or queue."""
+"""The instrument: what measures one network while it trains, and judges it. It needs no service, database or queue.
+
+What measures is loaded when it is asked for: it loads torch, and who judges alone needs none.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from gradient_clinic.watcher.for_lightning import LightningWatch
+    from gradient_clinic.watcher.for_transformers import TrainerWatch
+    from gradient_clinic.watcher.preflight import Preflight, preflight
+    from gradient_clinic.watcher.watch import Watch, watch, watching
+
+HOMES: Final = {
+    "LightningWatch": "for_lightning",
+    "Preflight": "preflight",
+    "TrainerWatch": "for_transformers",
+    "Watch": "watch",
+    "preflight": "preflight",
+    "watch": "watch",
+    "watching": "watch",
+}
+
+__all__ = ["LightningWatch", "Preflight", "TrainerWatch", "Watch", "preflight", "watch", "watching"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"gradient_clinic.watcher.{HOMES[name]}"), name)

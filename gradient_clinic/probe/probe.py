@@ -134,7 +134,7 @@ class Probe:
         began = time.perf_counter()
         inside = self._inside(h) if h.dim() == 3 else None
         use = self.meter.see_h(index, h if inside is None else h.detach()[inside])
-        _on_gradient(h, partial(self._see_delta, index, use, inside))
+        on_gradient(h, partial(self._see_delta, index, use, inside))
         self.overhead_seconds += time.perf_counter() - began
 
     def gradient_norm(self) -> Scalar:
@@ -240,7 +240,8 @@ class Probe:
     def _refuse(self) -> NoReturn:
         no_h, no_delta = self.meter.missing()
         which = "forward" if no_h else "backward"
-        message = f"no {which} pass went through {', '.join(no_h or no_delta)} since the last record"
+        names = ", ".join(self._layers[index] for index in no_h or no_delta)
+        message = f"no {which} pass went through {names} since the last record"
         raise RuntimeError(message)
 
     def _states(self) -> Tensor | None:
@@ -309,7 +310,7 @@ def hook_seconds() -> float:
     layer, given = nn.utils.skip_init(nn.Linear, 1, 1), torch.ones(1, 1)  # type: ignore[no-untyped-call]
     with torch.enable_grad():
         bare = min(timeit.repeat(lambda: layer(given).backward(), number=50, repeat=5))
-        layer.register_forward_hook(lambda _module, _inputs, h: _on_gradient(h, _do_nothing))
+        layer.register_forward_hook(lambda _module, _inputs, h: on_gradient(h, _do_nothing))
         hooked = min(timeit.repeat(lambda: layer(given).backward(), number=50, repeat=5))
     return max(0.0, (hooked - bare) / 50)
 
@@ -317,7 +318,7 @@ def hook_seconds() -> float:
 def _do_nothing(_: Tensor) -> None: ...
 
 
-def _on_gradient(h: Tensor, do: Callable[[Tensor], None]) -> None:
+def on_gradient(h: Tensor, do: Callable[[Tensor], None]) -> None:
     """``h.register_hook(do)`` without a handle to remove it, which takes three times as long."""
     if h._backward_hooks is None and h.grad_fn is not None:  # noqa: SLF001 -- as torch.Tensor.register_hook does
         h._backward_hooks = OrderedDict({0: do})  # noqa: SLF001 -- as above

@@ -132,15 +132,16 @@ MODULES = {
     "prometheus-client": "prometheus_client",
     "pydantic-settings": "pydantic_settings",
 }
-NOT_LOADED = {"api": ROOT / "gradient_clinic" / "probe", "worker": None}
-"""No module of the API loads it (an import contract)."""
+PROBE, WATCHER = (ROOT / "gradient_clinic" / name for name in ("probe", "watcher"))
+NOT_LOADED = {"api": {PROBE, WATCHER}, "worker": {WATCHER}}
+"""No module of the image's rooms loads these (import contracts)."""
 
 
 def imported_by(image: str) -> set[str]:
     """The top-level modules that the rooms of an image import anywhere in their code."""
     found: set[str] = set()
     files = (file for room in ROOMS[image] for file in (ROOT / room).rglob("*.py"))
-    for file in (file for file in files if NOT_LOADED[image] not in file.parents):
+    for file in (file for file in files if not NOT_LOADED[image] & set(file.parents)):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}

@@ -33,8 +33,11 @@ def test_rows_load_the_shape_of_a_verdict_and_no_rule() -> None:
     }
 
 
-def test_the_instrument_loads_torch_for_its_probe_alone_and_nothing_of_a_service() -> None:
-    modules = [name for name in modules_of("gradient_clinic") if not name.startswith("gradient_clinic.probe")]
+MEASURES = ("gradient_clinic.probe", "gradient_clinic.watcher")
+
+
+def test_the_instrument_loads_torch_where_it_measures_alone_and_nothing_of_a_service() -> None:
+    modules = [name for name in modules_of("gradient_clinic") if not name.startswith(MEASURES)]
     loaded = packages_of(loaded_by(modules))
     assert loaded >= {"gradient_clinic", "numpy", "scipy"}
     assert not loaded & (FORBIDDEN | WEB | {"models", "pydantic", "sqlalchemy"})

@@ -86,21 +86,25 @@ class DeviceMeter(Meter):
         self._delta[index] = delta
 
     def _kept(self) -> tuple[list[Tensor], list[Tensor]]:
-        """h (…, units) and δ of every layer. RuntimeError where h is no longer what it was."""
-        h = []
+        """h (…, units) and δ of every layer, NaN where none was seen. RuntimeError where h is no longer what it was."""
+        h, nothing = [], self._before[0].new_full((1, 1), math.nan)
         for index, point in enumerate(self.points):
-            one = self._h[index]
+            one = self._h.get(index)
+            if one is None:
+                h.append(nothing)
+                continue
             if one._version != self._versions[index]:  # noqa: SLF001 -- documented under this name
                 message = f"h of layer {point.name} was overwritten in place: give its Point with changed_in_place=True"
                 raise RuntimeError(message)
             h.append(one if point.unit_axis == -1 else one.movedim(point.unit_axis, -1))
-        return h, [self._delta[index] for index in range(len(self.points))]
+        return h, [self._delta.get(index, nothing) for index in range(len(self.points))]
 
     def _count_nonfinite(self, matrix: Array) -> None:
         """Entries of h and δ are counted where their norms are not finite alone: there, it costs another copy."""
         for name, kept in (("activation_rms", self._h), ("activation_gradient_rms", self._delta)):
             for layer in np.flatnonzero(~np.isfinite(matrix[SIGNALS.index(name)])).tolist():
-                matrix[SIGNALS.index("nonfinite_count"), layer] += int((~kept[layer].isfinite()).sum())
+                if layer in kept:
+                    matrix[SIGNALS.index("nonfinite_count"), layer] += int((~kept[layer].isfinite()).sum())
 
 
 def _weights(points: Sequence[Point]) -> list[Tensor]:

@@ -28,8 +28,8 @@ class HostMeter(Meter):
 
     def __init__(self, points: Sequence[Point]) -> None:
         self._seen = np.zeros(len(points), dtype=np.int32)
-        super().__init__(points)
         self._table = np.zeros((len(points), len(kernels.COLUMNS)))
+        super().__init__(points)
         self._rows = list(self._table)
         self._limits: list[dict[torch.dtype, Reals]] = [
             {torch.float32: limits.astype(np.float32), torch.float64: limits}
@@ -41,6 +41,7 @@ class HostMeter(Meter):
     def forget(self) -> None:
         super().forget()
         self._seen[:] = 0
+        self._table[:] = 0.0  # of what takes no part in the next step nothing is left
         self._fitted = False
 
     def see_gradient(self, index: int) -> None:

@@ -54,10 +54,9 @@ class Meter(ABC):
     def see_gradient(self, index: int) -> None:
         """Backward has written ∂L/∂W of the layer: a chance to reduce it that ``settle`` does not need."""
 
-    def missing(self) -> tuple[list[str], list[str]]:
-        """The layers that have shown (no h, no δ)."""
-        no_h = [point.name for point, uses in zip(self.points, self._uses, strict=True) if uses == 0]
-        return no_h, [self.points[index].name for index in sorted(self._waiting)]
+    def missing(self) -> tuple[list[int], list[int]]:
+        """The layers that have shown (no h, no δ): what is read of them there means nothing."""
+        return [index for index, uses in enumerate(self._uses) if uses == 0], sorted(self._waiting)
 
     def complete(self) -> bool:
         return not self._waiting

@@ -1,0 +1,79 @@
+"""What the rules ask of a network beside its numbers, read from the network itself."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
+from torch import nn
+
+from gradient_clinic.quadrature import gaussian_moments
+from gradient_clinic.signals import SIGNALS
+from gradient_clinic.values import Array
+from gradient_clinic.verdict.case import Setup
+from gradient_clinic.verdict.measurements import LARGEST_RMS
+from gradient_clinic.watcher.discovery import CONVOLUTIONS
+from gradient_clinic.watcher.rows import Row
+
+H: Final = SIGNALS.index("activation_rms")
+TRANSPOSED: Final = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+WEIGHT: Final = SIGNALS.index("weight_norm")
+
+
+def kind_of(model: nn.Module, *, has_skips: bool) -> str:
+    """Whose cut of G holds (``gains/limits.py``)."""
+    modules = list(model.modules())
+    if any("Attention" in type(its).__name__ for its in modules):
+        return "transformer"
+    if any(isinstance(its, nn.RNNBase) for its in modules):
+        return "rnn"
+    convolves = any(isinstance(its, CONVOLUTIONS) for its in modules)
+    return f"{'residual_' if has_skips else ''}{'cnn' if convolves else 'mlp'}"
+
+
+def setup_of(rows: Sequence[Row], first: Array, *, has_skips: bool, values: bool) -> Setup:
+    """``first``: (signals, rows) of the untrained network."""
+    inner = [row.activation for row in rows if row.role in {"hidden", "branch"}]
+    placed = [row for row in rows if row.role is not None]
+    return Setup(
+        activation=next((its for its in inner if its is not None), None),
+        has_skips=has_skips,
+        positions=max((row.positions for row in placed), default=1),
+        batch_size=max((row.cases for row in placed), default=1),
+        predicted_gain=None if has_skips else predicted_gain(rows, first),
+        first_layer_gain=_first_layer_gain(rows, first),
+        values=values,
+    )
+
+
+def predicted_gain(rows: Sequence[Row], first: Array) -> float | None:
+    """G that theory gives weights of these sizes at these h, were they drawn at random (Schoenholz et al. 2017): at a
+    place where it is applied W sends down ‖W‖² · E[φ'(h)²] of δ's mean square, spread over the entries of the h
+    before it. A pooling by maxima changes nothing in that, one by means shrinks δ more. None for norms, fused layers.
+    """
+    hidden = [index for index, row in enumerate(rows) if row.role == "hidden"]
+    gain = 0.0
+    for before, index in pairwise(hidden):
+        row, size = rows[index], float(first[H, before])
+        if row.weight is None or row.normalization or rows[before].normalization:
+            return None
+        activation = rows[before].activation
+        slope = 1.0 if activation is None else gaussian_moments(activation, min(size, LARGEST_RMS) ** 2).slope_square
+        square = float(first[WEIGHT, index]) ** 2 * _applied_at(row, rows[before]) / rows[before].entries * slope
+        if not square > 0.0 or not math.isfinite(square):
+            return None
+        gain += math.log(square) / 2.0
+    return gain if len(hidden) > 1 else None
+
+
+def _applied_at(row: Row, before: Row) -> int:
+    """Positions: those of its own h, and of a transposed convolution those of the h that it is given."""
+    module = None if row.place is None else row.place.module
+    return before.positions if isinstance(module, TRANSPOSED) else row.positions
+
+
+def _first_layer_gain(rows: Sequence[Row], first: Array) -> float | None:
+    """√σw² of the layer that meets the inputs."""
+    if not rows or rows[0].role != "hidden" or rows[0].weight is None or rows[0].normalization:
+        return None
+    return float(first[WEIGHT, 0]) / math.sqrt(rows[0].weight.shape[0])

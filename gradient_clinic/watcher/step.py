@@ -1,0 +1,67 @@
+"""One step of the optimisers, from its first forward pass to its update: what it has shown so far beside the rows."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.amp import GradScaler
+from torch.optim import Optimizer
+
+from gradient_clinic.probe.meters.meter import Scalar
+
+
+@dataclass(slots=True)
+class Step:
+    """Numbers stay on their device until the record is read."""
+
+    norm: Scalar | None = None
+    """‖g‖ over all parameters, once gradients were read."""
+    stepped: set[int] = field(default_factory=set)
+    """The optimisers that have."""
+    losses: int = 0
+    of_delta: float = 1.0
+    """What δ, and what the gradients that the optimiser finds, are multiplied by."""
+    of_gradient: float = 1.0
+    _loss: Tensor | None = None
+    _total: Tensor | None = None
+    _limit: float = math.inf
+    _found_inf: list[Tensor] = field(default_factory=list)
+
+    def take_loss(self, loss: Tensor) -> None:
+        its = loss.detach()
+        self._loss = its if self._loss is None else self._loss + its
+        self.losses += 1
+
+    def take_clipping(self, norm: Tensor, limit: float) -> None:
+        self._total, self._limit = norm.detach(), limit
+
+    def take_scales(self, optimizer: Optimizer, scaler: GradScaler | None) -> None:
+        """Fused optimisers get gradients as they are, with what to divide them by and whether to skip the step."""
+        found_inf, scale = getattr(optimizer, "found_inf", None), getattr(optimizer, "grad_scale", None)
+        if isinstance(found_inf, Tensor):
+            self._found_inf.append(found_inf)
+        self.of_gradient = float(scale) if isinstance(scale, Tensor) else 1.0
+        self.of_delta = self.of_gradient if scaler is None else scaler.get_scale()
+
+    def scalars(self, rate: Scalar) -> list[Scalar]:
+        """What ``curves`` wants to know the values of."""
+        norm = math.nan if self.norm is None else self.norm
+        skipped = torch.stack([its.reshape(()) for its in self._found_inf]).sum() if self._found_inf else 0.0
+        loss = math.nan if self._loss is None else self._loss / self.losses
+        return [rate, skipped, norm, norm if self._total is None else self._total, loss]
+
+    def curves(self, values: list[float]) -> dict[str, float] | None:
+        """By name; without a loss where none was told. None where loss scaling skipped the step."""
+        rate, skipped, norm, total, loss = values
+        if skipped:
+            return None
+        found: dict[str, Any] = {
+            "learning_rate": rate,
+            "gradient_norm": norm / self.of_gradient,
+            "total_gradient_norm": total / self.of_gradient,
+            "clipped": float(total > self._limit),
+            "loss_scale": self.of_delta,
+        }
+        return found if self._loss is None else found | {"loss": loss}

@@ -1,0 +1,187 @@
+"""What a watch says of networks that were broken on purpose, and of one that was not."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 -- as everybody calls it
+from torch import Tensor, nn
+
+from gradient_clinic.watcher.report import RECALL, Report
+from gradient_clinic.watcher.watch import Watch, watch
+from tests.processes import ROOT
+
+WIDTH = 32
+
+
+def drawn(depth: int, scale: float = 1.0, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """A network of He's variance, times ``scale``²."""
+    random = torch.Generator().manual_seed(1)
+    parts = [part for _ in range(depth) for part in (nn.Linear(WIDTH, WIDTH), activation())]
+    model = nn.Sequential(*parts, nn.Linear(WIDTH, 4))
+    with torch.no_grad():
+        for layer in model:
+            if isinstance(layer, nn.Linear):
+                layer.weight.normal_(0.0, scale * math.sqrt(2.0 / WIDTH), generator=random)
+                assert layer.bias is not None
+                layer.bias.zero_()
+    return model
+
+
+def trained(
+    model: nn.Sequential, optimizer: torch.optim.Optimizer, steps: int = 80, *, told: bool = True, **options: Any
+) -> Watch:
+    """On labels that a linear map decides."""
+    random = torch.Generator().manual_seed(2)
+    right = torch.randn(WIDTH, 4, generator=random)
+    watched = watch(model, optimizer, **{"every": 1, **options})
+    for _ in range(steps):
+        inputs = torch.randn(64, WIDTH, generator=random)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(inputs), (inputs @ right).argmax(1))
+        torch.autograd.backward(watched.loss(loss) if told else loss)
+        optimizer.step()
+    assert not watched.closed
+    return watched
+
+
+def sgd(model: nn.Module, rate: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=rate)
+
+
+def adam(model: nn.Module, rate: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), lr=rate)
+
+
+Case = tuple[nn.Sequential, Callable[[nn.Module, float], torch.optim.Optimizer], float]
+BROKEN: dict[str, tuple[Callable[[], Case], set[str], str]] = {
+    "init × 10": (lambda: (drawn(12, 10.0), sgd, 0.01), {"exploding"}, "initialisation"),
+    "init × 0.1": (lambda: (drawn(12, 0.1), sgd, 0.01), {"vanishing"}, "initialisation"),
+    "rate × 100": (lambda: (drawn(6), sgd, 10.0), {"diverged", "exploding", "stalled"}, "learning_rate"),
+    "sigmoid": (lambda: (drawn(12, activation=nn.Sigmoid), sgd, 0.1), {"vanishing"}, "saturating_activation"),
+}
+
+
+def test_maps_that_shrink_hide_no_initialisation() -> None:
+    convolutions = [
+        part
+        for i in range(8)
+        for part in (nn.Conv2d(8 if i else 1, 8, 3, padding=1), nn.ReLU(), *[nn.MaxPool2d(2)] * (i == 3))
+    ]
+    model = nn.Sequential(nn.Unflatten(1, (1, 8, 4)), *convolutions, nn.Flatten(), nn.Linear(8 * 8, 4))
+    with torch.no_grad():
+        for its in model.parameters():
+            its.mul_(0.2)
+    found = trained(model, sgd(model, 0.01), 20).reported()
+    assert found.verdict is not None
+    assert found.verdict.kind == "vanishing"
+    assert "initialisation" in found.verdict.causes
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_was_broken_is_named(name: str) -> None:
+    case, kinds, cause = BROKEN[name]
+    model, optimizer, rate = case()
+    found = trained(model, optimizer(model, rate)).reported()
+    assert found.verdict is not None
+    assert found.verdict.kind in kinds
+    assert cause in found.verdict.causes
+    assert found.early is not None
+    assert found.early.alarm
+
+
+def test_a_network_that_trains_is_healthy() -> None:
+    model = drawn(3)
+    found = trained(model, adam(model, 0.01), 200).reported()
+    assert found.verdict is not None
+    assert (found.verdict.kind, found.verdict.trained, found.verdict.causes) == ("healthy", "yes", ())
+    assert found.early is not None
+    assert not found.early.alarm
+    assert found.first_nonfinite is None
+    assert "Adam 0.01, 200 steps so far" in found.text()
+
+
+def test_a_dead_branch_is_dead() -> None:
+    model = drawn(3)
+    with torch.no_grad():
+        model[2].bias.fill_(-100.0)  # type: ignore[operator]
+    found = trained(model, adam(model, 0.001)).reported()
+    assert found.verdict is not None
+    assert found.verdict.kind in {"dead", "vanishing"}
+    assert any(item.signal == "dead_fraction" and item.layers == ("2",) for item in found.verdict.evidence)
+
+
+class Breaking(nn.Module):
+    """Passes on what it is given, and in one pass NaN."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.passes, self.at = 0, at
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        return x * math.nan if self.passes == self.at + 1 else x
+
+
+def test_what_broke_first_is_told_with_the_twenty_records_before_it() -> None:
+    model = drawn(3)
+    model.insert(4, Breaking(at=30))
+    found = trained(model, sgd(model, 0.01), 40).reported()
+    assert found.first_nonfinite is not None
+    assert (found.first_nonfinite.step, found.first_nonfinite.layer, found.first_nonfinite.where) == (
+        30,
+        "5",
+        "forward",
+    )
+    assert [moment.step for moment in found.before_it] == list(range(10, 30))
+    assert all(moment.loss is not None and math.isfinite(moment.loss) for moment in found.before_it)
+    assert found.verdict is not None
+    assert found.verdict.kind == "diverged"
+    assert "First non-finite value: step 30, 5, forward" in found.text()
+
+
+def test_without_a_loss_gradients_are_judged_and_training_is_not() -> None:
+    model = drawn(12, 0.1)
+    found = trained(model, sgd(model, 0.01), told=False).reported()
+    assert found.verdict is not None
+    assert (found.verdict.kind, found.verdict.trained, found.early) == ("vanishing", None, None)
+    assert found.at_end is not None
+    assert found.at_end.kind == "vanishing"
+    assert any("no loss was told" in remark for remark in found.remarks)
+
+
+def test_a_step_in_ten_is_enough_for_the_verdict() -> None:
+    model = drawn(12, 0.1)
+    found = trained(model, sgd(model, 0.01), 100, every=10).reported()
+    assert found.verdict is not None
+    assert (found.verdict.kind, found.recorded, found.steps) == ("vanishing", 10, 100)
+
+
+def test_the_report_is_json_without_a_number_that_is_not_finite() -> None:
+    model = drawn(3)
+    model.insert(4, Breaking(at=5))
+    watched = trained(model, sgd(model, 0.01), 8)
+    said = json.loads(watched.report(format="json"), parse_constant=pytest.fail)
+    assert said.keys() == {field.name for field in fields(Report)}
+    assert said["verdict"]["kind"] == "diverged"
+    assert said["first_nonfinite"] == {"step": 5, "layer": "5", "where": "forward"}
+
+
+def test_before_the_first_step_there_is_nothing_to_say() -> None:
+    model = drawn(3)
+    watched = watch(model, sgd(model, 0.01))
+    assert watched.reported().verdict is None
+    assert watched.report().endswith("0 steps, 0 recorded; watching cost 0.0 %.")
+    assert watched.layers().startswith("nothing yet")
+
+
+def test_the_recall_of_the_early_reading_is_that_of_its_proof() -> None:
+    text = (ROOT / "docs" / "science.md").read_text().partition("### Held out")[2]
+    (row,) = re.findall(r"(?m)^\| \*\*ours\*\* \| (.+) \| .+ \|$", text.partition("###")[0])
+    cells = [tuple(float(its) for its in cell.split("/")) for cell in row.split(" | ")]
+    assert [RECALL[step] for step in (0, 10, 50)] == cells
