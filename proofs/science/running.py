@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from gradient_clinic.probe.probe import StepRecord
 from gradient_clinic.signals import CURVES, SIGNALS
-from gradient_clinic.values import Array
+from gradient_clinic.values import Array, fields_of
 from gradient_clinic.verdict.run_trace import RunTrace
-from gradient_clinic.verdict.shapes import RunSummary
+from gradient_clinic.verdict.shapes import Measured, RunSummary
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
 from models.specs.dataset import DatasetSpec
@@ -34,6 +35,7 @@ from worker.networks.network import Network
 FOLDER = Path(".clinic-science")
 EARLY = 50
 """The last step at which an early reading is made; records beyond it are not kept."""
+_MEASURED: TypeAdapter[Measured | None] = TypeAdapter(Measured | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Seen:
     tensors: list[TensorStatistics]
     """At steps 0, 10, 50 and the last."""
     outcome: Outcome
+    measured: Measured | None
+    """What the verdict is made of, so that it can be made again; None of runs that were kept without it."""
 
 
 def plan_of(case: Case) -> Plan:
@@ -68,7 +72,7 @@ def plan_of(case: Case) -> Plan:
 def see(case: Case, seed: int, folder: Path = FOLDER) -> Seen:
     """Trained now, or read from ``folder``."""
     plan = plan_of(case)
-    file = folder / f"{_key(plan, seed)}.npz"
+    file = folder / f"{key_of(plan, seed)}.npz"
     if not file.is_file():
         folder.mkdir(exist_ok=True)
         draft = file.with_suffix(".part.npz")
@@ -101,6 +105,7 @@ def run(plan: Plan, seed: int) -> Seen:
         norms=np.array([record.gradient_norm for record in records]),
         tensors=tensors,
         outcome=_outcome(summary, accuracy(trainer.model, data.train)),
+        measured=Measured(**{name: value for name, value in fields_of(summary).items() if name != "verdict"}),
     )
 
 
@@ -144,7 +149,8 @@ def _outcome(summary: RunSummary, train_accuracy: float) -> Outcome:
     return Outcome(train_accuracy, summary.facts.chance_level, verdict.kind, verdict.trained, verdict.causes)
 
 
-def _key(plan: Plan, seed: int) -> str:
+def key_of(plan: Plan, seed: int) -> str:
+    """The same for the same content, seed and versions."""
     content = [plan.experiment.model_dump_json(exclude={"name"}), str(seed), str(torch.__version__), np.__version__]
     return hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
 
@@ -161,6 +167,7 @@ def _keep(file: Path, seen: Seen) -> None:
         norms=seen.norms,
         glimpses=packed(seen.tensors),  # the name under which runs were kept so far
         outcome=np.array(json.dumps(asdict(seen.outcome))),
+        measured=np.array(_MEASURED.dump_json(seen.measured).decode()),
     )
 
 
@@ -173,6 +180,7 @@ def _kept(file: Path, plan: Plan) -> Seen:
             norms=arrays["norms"],
             tensors=unpacked(arrays["glimpses"]),
             outcome=Outcome(**{**outcome, "causes": tuple(outcome["causes"])}),
+            measured=_MEASURED.validate_json(str(arrays["measured"])) if "measured" in arrays else None,
         )
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from proofs.science.pages import alarms, coverage, faults, theory
+from proofs.science.pages import advice, alarms, coverage, faults, theory
 from proofs.science.pages.markdown import Figures
 
 SECTIONS: Final[Mapping[str, Callable[[Figures], Iterator[str]]]] = {
     "alarms": alarms.lines,
     "faults": faults.lines,
+    "advice": advice.lines,
     "coverage": coverage.lines,
     "theory": theory.lines,
 }
