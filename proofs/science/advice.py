@@ -16,7 +16,6 @@ from typing import Any, Final
 import numpy as np
 
 from gradient_clinic.verdict.shapes import Verdict
-from models.analysis.statistics.effects import clopper_pearson
 from models.analysis.verdict.summary import summary_of
 from models.specs.remedy import REMEDIES
 from proofs.pool import over
@@ -29,6 +28,7 @@ from proofs.science.cases.random import FUNCTIONS, INITS, OPTIMIZERS
 from proofs.science.repairs import Remedies, Tried, plan_with, tried
 from proofs.science.running import Seen, plan_of, see
 from proofs.science.scale import Scale
+from proofs.science.shares import counted
 
 FIRST: Final = (1, 2, 3)
 """So many pieces of advice are taken, one after the other, each alone."""
@@ -150,10 +150,10 @@ def figures_of(judged: Sequence[Advised]) -> dict[str, Any]:
         "repaired": {name: _first(failed, name, HEALTHY) for name in (OURS, RANDOM, AUTOTRAINER)},
         "out_of_failure": {name: _first(failed, name, FAILED) for name in (OURS, RANDOM, AUTOTRAINER)},
         "by_any": counted(
-            sum(any(reached(run, name, BUDGET, HEALTHY) for name in run.tried) for run in failed), failed
+            sum(any(reached(run, name, BUDGET, HEALTHY) for name in run.tried) for run in failed), len(failed)
         ),
         "advised_healthy": sum(bool(run.tried[OURS]) for run in healthy),
-        "harmed": {str(first): counted(sum(harmed(run, first) for run in healthy), healthy) for first in FIRST},
+        "harmed": {str(first): counted(sum(harmed(run, first) for run in healthy), len(healthy)) for first in FIRST},
         "by_verdict": _by_verdict(failed),
         "unrepaired": [_unrepaired(run) for run in failed if not reached(run, OURS, BUDGET, HEALTHY)],
     }
@@ -167,12 +167,6 @@ def _healthy(run: Advised) -> bool:
     return run.healthy
 
 
-def counted(count: int, of: Sequence[Any]) -> dict[str, Any]:
-    """A share with its exact bounds."""
-    share = count / len(of) if of else None
-    return {"count": count, "of": len(of), "share": share, "bounds": clopper_pearson(count, len(of))}
-
-
 def reached(run: Advised, name: str, first: int, accuracy: float) -> bool:
     """Whether one of the first so many remedies took the network there."""
     return any((its.accuracy or 0.0) >= accuracy for its in run.tried[name][:first])
@@ -184,7 +178,9 @@ def harmed(run: Advised, first: int) -> bool:
 
 
 def _first(failed: Sequence[Advised], name: str, accuracy: float) -> dict[str, Any]:
-    return {str(first): counted(sum(reached(run, name, first, accuracy) for run in failed), failed) for first in FIRST}
+    return {
+        str(first): counted(sum(reached(run, name, first, accuracy) for run in failed), len(failed)) for first in FIRST
+    }
 
 
 def _by_verdict(failed: Sequence[Advised]) -> dict[str, dict[str, int]]:

@@ -2,12 +2,13 @@
 
 from typing import get_args
 
-from proofs.science import advice, alarms, coverage, faults, theory
+from proofs.science import advice, alarms, coverage, faults, ladders, theory
 from proofs.science.alarms import MOMENTS, OURS, Judged
 from proofs.science.cases.case import Part
 from proofs.science.coverage_counts import exact
 from proofs.science.coverage_networks import gains
 from proofs.science.coverage_over_seeds import effect_sizes, service
+from proofs.science.families import FAMILIES
 from proofs.science.pages import page
 from proofs.science.published import RULES, SETS
 from proofs.science.repairs import Tried
@@ -36,6 +37,12 @@ def _advice() -> dict[str, object]:
     return {**advice.figures_of([run]), "record": advice.record_of([run]), "record_networks": 1}
 
 
+def _ladders() -> dict[str, object]:
+    blamed = dict.fromkeys((OURS, *SETS), True)
+    runs = [ladders.Rung("rate", step, 0, step > 0, "stalled", ("learning_rate",), blamed) for step in range(9)]
+    return {"seeds": 1, **ladders.figures_of([family for family in FAMILIES if family.name == "rate"], runs)}
+
+
 def _theory() -> dict[str, object]:
     row = theory.Compared("mlp", "depth 3", "per layer", 1.0, 1.1, ("small",))
     worst = {"kind": "mlp", "axis": "per layer", "spec": "depth 3", "predicted": 1.0, "measured": 1.1}
@@ -58,10 +65,10 @@ def _coverage() -> dict[str, object]:
 
 
 def test_every_part_has_its_tables_and_rows_fit_their_head() -> None:
-    figures = {"alarms": _alarms(), "faults": _faults(), "advice": _advice()}
+    figures = {"alarms": _alarms(), "faults": _faults(), "advice": _advice(), "ladders": _ladders()}
     figures |= {"coverage": _coverage(), "theory": _theory()}
     text = page(figures, "quick")
-    assert text.count("\n## ") == 5
+    assert text.count("\n## ") == 6
     assert all(moment in text for moment in MOMENTS)
     columns = 0
     for line in text.splitlines():
