@@ -6,6 +6,7 @@ at .9 or more: what is called healthy. So a remedy that only moves a failure is 
 more steps, or a second remedy beside it. Advice *harms* where a healthy network no longer ends at .9.
 """
 
+import json
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from gradient_clinic.verdict.shapes import Verdict
+from models.analysis.verdict.record import FILE
 from models.analysis.verdict.summary import summary_of
 from models.specs.remedy import REMEDIES
 from proofs.pool import over
@@ -68,12 +70,18 @@ class Advised:
 
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
-    """Judge advice on networks that are held out, then count repairs on those that the record is made of."""
+    """Judge advice on networks that are held out, then count repairs on those that the record is made of; a scale that
+    counts any writes it where the product reads it.
+    """
     draws = advised()
     cases = [*draws["unseen"][: scale.drawn], *draws["beside"][: scale.counted]]
     runs = list(over(_advised, cases, processes))
-    judged, counted = ([each for each in runs if each.part == part] for part in ("unseen", "beside"))
-    return {**figures_of(judged), "record": record_of(counted), "record_networks": len(counted)}
+    judged, of_record = ([each for each in runs if each.part == part] for part in ("unseen", "beside"))
+    record = record_of(of_record)
+    if of_record:
+        rows = (f" {json.dumps(stands)}: {json.dumps(remedies)}" for stands, remedies in record.items())
+        FILE.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+    return {**figures_of(judged), "record": record, "record_networks": len(of_record)}
 
 
 def _advised(case: Case) -> Advised:

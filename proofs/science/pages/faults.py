@@ -41,7 +41,7 @@ def _fault_row(name: str, fault: Figures) -> list[str]:
 
 def _named(figures: Figures, cause: str) -> list[str]:
     rows = [fault for fault in figures["faults"].values() if fault["cause"] == cause]
-    return [str(sum(row["causes"][named] for row in rows)) for named in CAUSES]
+    return [str(sum(row["causes"].get(named, 0) for row in rows)) for named in CAUSES]
 
 
 def _counted(counts: Mapping[str, int]) -> str:
