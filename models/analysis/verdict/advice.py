@@ -54,9 +54,11 @@ WORTH: Final = 0.5
 def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
     """The remedies worth trying: what a cause asks for by itself first, cause by cause; then those that theory puts
     inside ±3, by |G|; then what acts at run time, or before those where the rate was what broke the network. A healthy
-    network may still be improved where its inputs are out of scale. Each with its record and its price.
+    network may still be improved where its inputs are out of scale. Each has its record and its price; what changes
+    nothing here is left out.
     """
-    return tuple(told(plan, case.kind, causes, answer) for answer in _in_order(plan, case, causes))
+    ordered = (told(plan, case.kind, causes, answer) for answer in _in_order(plan, case, causes))
+    return tuple(answer for answer in ordered if answer is not None)
 
 
 def _in_order(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:

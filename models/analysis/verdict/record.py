@@ -17,6 +17,7 @@ from gradient_clinic.verdict.shapes import Answer, Cause, Record, RunKind
 from models.analysis.statistics.effects import clopper_pearson
 from models.plan import Plan, plan_with
 from models.plan.cost import run_seconds
+from models.plan.idle import without_effect
 from models.specs.base import SpecError
 from models.specs.remedy import RemedySpec
 
@@ -33,22 +34,22 @@ def counts() -> Counts:
     return kept
 
 
-def told(plan: Plan, kind: RunKind, causes: tuple[Cause, ...], answer: Answer) -> Answer:
-    """The answer with its record under this verdict, and its price."""
+def told(plan: Plan, kind: RunKind, causes: tuple[Cause, ...], answer: Answer) -> Answer | None:
+    """The answer with its record under this verdict, and its price: that of all the experiment's seeds, by a new
+    installation's estimate. None where the plan refuses it, or is so already.
+    """
+    try:
+        treated = plan_with(plan, _REMEDY.validate_python(answer.spec))
+    except SpecError:
+        return None
+    if without_effect(treated, plan) is not None:
+        return None
     record = record_of(causes[0] if causes else kind, answer.remedy)
-    return replace(answer, record=record, estimated_device_seconds=_seconds(plan, answer))
+    seconds = run_seconds(treated) * len(plan.experiment.seed_list())
+    return replace(answer, record=record, estimated_device_seconds=round(seconds, 3))
 
 
 def record_of(stands: Cause | RunKind, remedy: str) -> Record | None:
     repaired, of = counts().get(stands, {}).get(remedy, (0, 0))
     bounds = clopper_pearson(repaired, of)
     return None if bounds is None else Record(repaired=repaired, of=of, low=bounds[0], high=bounds[1])
-
-
-def _seconds(plan: Plan, answer: Answer) -> float | None:
-    """Of all the experiment's seeds, at the prices that a new installation has; None where the plan refuses it."""
-    try:
-        treated = plan_with(plan, _REMEDY.validate_python(answer.spec))
-    except SpecError:
-        return None
-    return round(run_seconds(treated) * len(plan.experiment.seed_list()), 3)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from gradient_clinic.verdict.shapes import Answer
 from models.analysis.verdict import record
-from models.analysis.verdict.record import FILE, counts, record_of
+from models.analysis.verdict.record import FILE, counts, record_of, told
 from models.plan import expand
 from models.plan.cost import run_seconds
 from models.specs.remedy import REMEDIES
@@ -50,3 +51,12 @@ def test_the_record_is_what_was_measured_on_the_draw_that_advice_is_not_judged_o
     assert json.loads(FILE.read_text(encoding="utf-8")) == measured["record"]
     assert all(remedy in REMEDIES and 0 <= its[0] <= its[1] for of in counts().values() for remedy, its in of.items())
     assert any(its[1] for of in counts().values() for its in of.values())
+
+
+def test_what_a_network_has_already_or_refuses_is_no_answer() -> None:
+    post = {"kind": "transformer", "blocks": 2, "width": 16, "norm_position": "post"}
+    answer = Answer(remedy="pre_norm", why="it helps", spec={"kind": "pre_norm"})
+    for network, named in ((post, True), ({**post, "norm_position": "pre"}, False), (DEEP_HE, False)):
+        dataset = {"kind": "japanese_vowels" if "blocks" in network else "digits"}
+        plan = expand(experiment(network=network, dataset=dataset))[0].plan
+        assert (told(plan, "diverged", (), answer) is not None) == named
