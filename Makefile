@@ -145,7 +145,7 @@ SCALE ?= quick
 PARTS ?=
 
 .PHONY: bench-science
-bench-science: $(READY) ## whether its answers hold: alarms beside published rules, causes, intervals, theory (about 4 minutes; SCALE=full PARTS="coverage")
+bench-science: $(READY) ## whether its answers hold: alarms beside published rules, causes, advice, intervals, theory (about 5 minutes; SCALE=full PARTS="coverage")
 	@$(BIN)/python -m proofs.science --scale $(SCALE) $(PARTS)
 
 KILLS ?= 20

@@ -181,9 +181,21 @@ class Evidence(Finite):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Value):
+    """How often a remedy made networks train which had failed under the same verdict, with exact 95 % bounds."""
+
+    repaired: int
+    of: int
+    low: float
+    high: float
+    method: Literal["clopper-pearson"] = "clopper-pearson"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Finite):
     """A remedy of the catalogue with a reason, and as a spec to paste. ``predicted_gain``: theory's G with it;
-    ``direction``: where its value lies beside that of the run.
+    ``direction``: where its value lies beside that of the run; ``record``: None where it was never tried under such a
+    verdict; ``estimated_device_seconds``: of all seeds with it, before any are run.
     """
 
     remedy: str
@@ -191,6 +203,8 @@ class Answer(Finite):
     spec: Mapping[str, object]
     predicted_gain: float | None = None
     direction: Literal["lower", "higher"] | None = None
+    record: Record | None = None
+    estimated_device_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

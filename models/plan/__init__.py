@@ -3,7 +3,7 @@
 from models.plan.planners import plan_network, plan_network_on
 from models.plan.rewrites import REWRITES
 from models.plan.tree import LayerPlan, NetworkPlan, Shape
-from models.plan.variants import Plan, Variant, expand, plan_of, plan_variant, runs_per_variant
+from models.plan.variants import Plan, Variant, expand, plan_variant, plan_with, runs_per_variant
 
 __all__ = [
     "REWRITES",
@@ -15,7 +15,7 @@ __all__ = [
     "expand",
     "plan_network",
     "plan_network_on",
-    "plan_of",
     "plan_variant",
+    "plan_with",
     "runs_per_variant",
 ]

@@ -154,7 +154,7 @@ def _check_schedule(draft: Draft, steps: int, where: str) -> None:
         raise SpecError(Problem(where, schedule.warm_up, message, f"at most {steps - 1}"))
 
 
-def plan_of(spec: ExperimentSpec, remedies: tuple[RemedySpec, ...], where: str) -> Plan:
+def _plan(spec: ExperimentSpec, remedies: tuple[RemedySpec, ...], where: str) -> Plan:
     """Of the network with these remedies, which stand there in the spec. SpecError where it cannot be."""
     draft = draft_of(spec)
     for remedy in remedies:
@@ -228,7 +228,12 @@ def expand(spec: ExperimentSpec) -> tuple[Variant, ...]:
     problems += _tuning_problems(spec)
     if problems:
         raise SpecError(*problems)
-    return tuple(Variant(name, remedies, plan_of(spec, remedies, where)) for name, where, remedies in named)
+    return tuple(Variant(name, remedies, _plan(spec, remedies, where)) for name, where, remedies in named)
+
+
+def plan_with(plan: Plan, remedy: RemedySpec) -> Plan:
+    """Of the same run with one remedy more, which has the last word on what it sets. SpecError where it cannot be."""
+    return _plan(plan.experiment, (*plan.remedies, remedy), "remedies")
 
 
 def plan_variant(spec: ExperimentSpec, name: str) -> Plan:
@@ -237,6 +242,6 @@ def plan_variant(spec: ExperimentSpec, name: str) -> Plan:
     """
     for named, where, remedies in named_variants(spec):
         if named == name:
-            return plan_of(spec, remedies, where)
+            return _plan(spec, remedies, where)
     message = f"there is no variant {name!r}"
     raise LookupError(message)

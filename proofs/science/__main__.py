@@ -15,7 +15,7 @@ from typing import Any, Final
 from gradient_clinic.verdict.shapes import RULES
 from proofs import promise, report
 from proofs.promise import Promise
-from proofs.science import alarms, coverage, faults, theory
+from proofs.science import advice, alarms, coverage, faults, ladders, theory
 from proofs.science.pages import page
 from proofs.science.running import FOLDER
 from proofs.science.scale import SCALES, Scale
@@ -33,6 +33,8 @@ class Part:
 PARTS: Final = {
     "alarms": Part(alarms.run, alarms.promises),
     "faults": Part(faults.run, faults.promises),
+    "advice": Part(advice.run, advice.promises),
+    "ladders": Part(ladders.run, ladders.promises),
     "coverage": Part(coverage.run, coverage.promises),
     "theory": Part(theory.run, theory.promises),
 }

@@ -33,6 +33,7 @@ GIVEN: Final[Mapping[str, str]] = {
     "difference": f"{OVER_SEEDS}, of paired differences",
     "effect_size_interval": "Hedges' g",
     "success": "Clopper-Pearson",
+    "record": "Clopper-Pearson",
     "success_difference": "Newcombe",
     "total_gain": f"{STUDENT} over seeds, or over one run's increments; over time one run has none",
     "gain_per_layer": f"e^({STUDENT}) over seeds, or over one run's kept increments",

@@ -10,15 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from gradient_clinic.probe.probe import StepRecord
 from gradient_clinic.signals import CURVES, SIGNALS
-from gradient_clinic.values import Array
+from gradient_clinic.values import Array, fields_of
 from gradient_clinic.verdict.run_trace import RunTrace
-from gradient_clinic.verdict.shapes import RunSummary
+from gradient_clinic.verdict.shapes import Measured, RunSummary
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
 from models.specs.dataset import DatasetSpec
@@ -35,6 +37,7 @@ from worker.results import RunResult
 FOLDER = Path(".clinic-science")
 EARLY = 50
 """The last step at which an early reading is made; records beyond it are not kept."""
+_MEASURED: TypeAdapter[Measured | None] = TypeAdapter(Measured | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Seen:
     tensors: list[TensorStatistics]
     """At steps 0, 10, 50 and the last."""
     outcome: Outcome
+    measured: Measured | None
+    """What the verdict is made of, so that it can be made again; None of runs that were kept without it."""
 
 
 def plan_of(case: Case) -> Plan:
@@ -68,21 +73,50 @@ def plan_of(case: Case) -> Plan:
 
 def see(case: Case, seed: int, folder: Path = FOLDER) -> Seen:
     """Trained now, or read from ``folder``."""
-    plan = plan_of(case)
-    file = folder / f"{_key(plan, seed)}.npz"
+    return see_plan(plan_of(case), seed, folder=folder)
+
+
+@torch.no_grad()
+def accuracy(model: Network, part: Part) -> float:
+    """Share of right labels in evaluation mode. Steps behind a case's end are not counted."""
+    model.eval()
+    right = model(part.x, part.lengths).argmax(dim=-1) == part.y
+    model.train()
+    return float(right[part.y != IGNORED].double().mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """What no spec can say: done to the data as loaded, then to the trainer before its first step; and what is taken
+    for the training accuracy at the end. Runs are kept apart by ``name``.
+    """
+
+    name: str = ""
+    data: Callable[[TrialData], TrialData] = lambda data: data
+    trainer: Callable[[Trainer], None] = lambda _: None
+    score: Callable[[Network, Part], float] = accuracy
+
+
+UNTOUCHED: Final = Touch()
+
+
+def see_plan(plan: Plan, seed: int, touch: Touch = UNTOUCHED, folder: Path = FOLDER) -> Seen:
+    """Trained now, or read from ``folder``."""
+    file = folder / f"{key_of(plan, seed, touch.name)}.npz"
     if not file.is_file():
         folder.mkdir(exist_ok=True)
         draft = file.with_suffix(".part.npz")
-        _keep(draft, run(plan, seed))
+        _keep(draft, run(plan, seed, touch))
         draft.replace(file)
     return _kept(file, plan)
 
 
-def run(plan: Plan, seed: int) -> Seen:
+def run(plan: Plan, seed: int, touch: Touch = UNTOUCHED) -> Seen:
     """Train to the end."""
     torch.set_num_threads(1)
-    data = loaded(plan.dataset, seed)
+    data = touch.data(loaded(plan.dataset, seed))
     trainer = Trainer(plan, data, seed=seed, device=torch.device("cpu"), dtype=torch.float32, record=True)
+    touch.trainer(trainer)
     collector, moments = Collector(trainer.model.points()), {0, 10, EARLY, plan.steps - 1}
     tensors: list[TensorStatistics] = []
 
@@ -101,7 +135,8 @@ def run(plan: Plan, seed: int) -> Seen:
         losses=np.array([record.loss for record in records]),
         norms=np.array([record.gradient_norm for record in records]),
         tensors=tensors,
-        outcome=_outcome(summary, accuracy(trainer.model, data.train)),
+        outcome=_outcome(summary, touch.score(trainer.model, data.train)),
+        measured=Measured(**{name: value for name, value in fields_of(summary).items() if name != "verdict"}),
     )
 
 
@@ -125,15 +160,6 @@ def finished(
     raise RuntimeError(message)
 
 
-@torch.no_grad()
-def accuracy(model: Network, part: Part) -> float:
-    """Share of right labels in evaluation mode. Steps behind a case's end are not counted."""
-    model.eval()
-    right = model(part.x, part.lengths).argmax(dim=-1) == part.y
-    model.train()
-    return float(right[part.y != IGNORED].double().mean())
-
-
 @lru_cache(maxsize=8)
 def loaded(dataset: DatasetSpec, seed: int) -> TrialData:
     """Read once: no run changes its data."""
@@ -145,8 +171,10 @@ def _outcome(summary: RunSummary, train_accuracy: float) -> Outcome:
     return Outcome(train_accuracy, summary.facts.chance_level, verdict.kind, verdict.trained, verdict.causes)
 
 
-def _key(plan: Plan, seed: int) -> str:
+def key_of(plan: Plan, seed: int, touched: str = "") -> str:
+    """The same for the same content, seed and versions."""
     content = [plan.experiment.model_dump_json(exclude={"name"}), str(seed), str(torch.__version__), np.__version__]
+    content += [touched] if touched else []
     return hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
 
 
@@ -162,6 +190,7 @@ def _keep(file: Path, seen: Seen) -> None:
         norms=seen.norms,
         glimpses=packed(seen.tensors),  # the name under which runs were kept so far
         outcome=np.array(json.dumps(asdict(seen.outcome))),
+        measured=np.array(_MEASURED.dump_json(seen.measured).decode()),
     )
 
 
@@ -174,6 +203,7 @@ def _kept(file: Path, plan: Plan) -> Seen:
             norms=arrays["norms"],
             tensors=unpacked(arrays["glimpses"]),
             outcome=Outcome(**{**outcome, "causes": tuple(outcome["causes"])}),
+            measured=_MEASURED.validate_json(str(arrays["measured"])) if "measured" in arrays else None,
         )
 
 

@@ -15,7 +15,7 @@ from models.analysis.comparison.causes_by_trial import changed_cause
 from models.analysis.suggestion.suspects import Suspect
 from models.analysis.theory.propagation import worst_gain
 from models.analysis.theory.what_if import WORTH
-from models.plan import Plan, Variant, plan_of, runs_per_variant
+from models.plan import Plan, Variant, plan_with, runs_per_variant
 from models.plan.cost import run_seconds
 from models.plan.designs import remedy_names
 from models.plan.idle import without_effect
@@ -100,11 +100,10 @@ def candidates_for(baseline: Plan, suspects: Sequence[Suspect], planned: int, mo
 
 def _planned(baseline: Plan, remedy: RemedySpec) -> Plan | None:
     """None where it cannot be, changes nothing, or sets the rate that tuning chooses."""
-    spec = baseline.experiment
-    if spec.tune is not None and "learning_rate" in remedy.slots:
+    if baseline.experiment.tune is not None and "learning_rate" in remedy.slots:
         return None
     try:
-        plan = plan_of(spec, (remedy,), "remedies")
+        plan = plan_with(baseline, remedy)
     except SpecError:
         return None
     return plan if without_effect(plan, baseline) is None else None

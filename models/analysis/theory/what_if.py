@@ -3,8 +3,7 @@
 from typing import Final
 
 from models.analysis.theory.propagation import worst_gain
-from models.plan import Plan, plan_network_on
-from models.plan.rewrites import draft_of, rewrite
+from models.plan import Plan, plan_with
 from models.specs.base import SpecError
 from models.specs.remedy import RemedySpec
 
@@ -16,12 +15,8 @@ def gain_with(plan: Plan, remedy: RemedySpec) -> float | None:
     """Theory's G of this run's network with one remedy more, which has the last word on what it sets; None where it
     cannot be.
     """
-    experiment = plan.experiment
-    draft = draft_of(experiment)
     try:
-        for one in (*plan.remedies, remedy):
-            draft = rewrite(draft, one, "remedies")
-        network = plan_network_on(draft.network, draft.dataset.facts)
+        treated = plan_with(plan, remedy)
     except SpecError:
         return None
-    return worst_gain(network, experiment.batch_size)
+    return worst_gain(treated.network, plan.experiment.batch_size)

@@ -28,6 +28,7 @@ from models.analysis.verdict.answers_to_causes import (
     rate_of,
     standardise,
 )
+from models.analysis.verdict.record import told
 from models.plan import Plan
 from models.specs.remedy import REMEDIES, RemedySpec
 from models.specs.structural_remedies import (
@@ -47,8 +48,14 @@ from models.specs.training_remedies import ClipNormRemedy
 def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
     """The remedies worth trying: what a cause asks for by itself first, cause by cause; then those that theory puts
     inside ±3, by |G|; then what acts at run time, or before those where the rate was what broke the network. A healthy
-    network may still be improved where its inputs are out of scale.
+    network may still be improved where its inputs are out of scale. Each has its record and its price; what changes
+    nothing here is left out.
     """
+    ordered = (told(plan, case.kind, causes, answer) for answer in _in_order(plan, case, causes))
+    return tuple(answer for answer in ordered if answer is not None)
+
+
+def _in_order(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
     if case.kind == "healthy":
         return tuple(standardise(plan, case)) if INPUT_SCALE.of(case) else ()
     if case.kind == "inconclusive":

@@ -1,13 +1,21 @@
 """What is trained, by architecture: every configuration that the early alarm's thresholds were chosen on, and one part
-that is held out.
+that is held out; and the two draws of networks that advice is counted and judged on.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from proofs.science.cases import cnn, mlp, rates, recurrent, residual, transformer
-from proofs.science.cases.case import Case
-from proofs.science.cases.random import FIRST_DRAW, SECOND_DRAW, random_cases
+from proofs.science.cases.case import Case, Part
+from proofs.science.cases.random import (
+    ADVICE_DRAW,
+    FIRST_DRAW,
+    RECORD_DRAW,
+    SECOND_DRAW,
+    any_cases,
+    random_cases,
+)
 
 HELD_OUT_ONCE: Final[Mapping[str, tuple[Callable[[], Iterator[Case]], ...]]] = {
     "early-1": (
@@ -46,7 +54,19 @@ HELD_OUT_ONCE: Final[Mapping[str, tuple[Callable[[], Iterator[Case]], ...]]] = {
 the quick scale trains every seventh case of all that were chosen on, and the page lists mistakes in it."""
 
 
+DRAWN: Final = 150
+"""Of each draw for advice; about 40 of them fail to train."""
+
+
 def cases() -> list[Case]:
     chosen_on = [*mlp.grid(), *(case for lists in HELD_OUT_ONCE.values() for cases_of in lists for case in cases_of())]
     chosen_on += random_cases(chosen_on, FIRST_DRAW, "beside")
     return [*chosen_on, *random_cases(chosen_on, SECOND_DRAW, "unseen")]
+
+
+def advised() -> dict[Part, list[Case]]:
+    """By part: "beside" for the record that the product tells, "unseen" for judging advice."""
+    known = cases()
+    counted = list(islice(any_cases(known, RECORD_DRAW, "beside"), DRAWN))
+    judged = list(islice(any_cases([*known, *counted], ADVICE_DRAW, "unseen"), DRAWN))
+    return {"beside": counted, "unseen": judged}

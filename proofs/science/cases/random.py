@@ -7,6 +7,9 @@ stood.
 
 An architecture is the kind of network with its activation or cell, its norm and its skip. Every recurrent cell was
 chosen on, so none is drawn.
+
+Two more draws are for advice, of any architecture of the catalogue; no network of theirs was in a list before. The
+product's counts come from one, and how often advice repairs is told of the other.
 """
 
 import math
@@ -21,6 +24,10 @@ from proofs.science.cases.case import ADAM, DIGITS, MNIST, SGD, VOWELS, Case, Js
 COUNT: Final = 100
 FIRST_DRAW: Final = 20261126
 SECOND_DRAW: Final = 20261127
+RECORD_DRAW: Final = 20261129
+"""Of networks whose repairs are counted for the product."""
+ADVICE_DRAW: Final = 20261130
+"""Of networks on which advice is judged: committed before any run of it, and no rule is chosen on it."""
 KINDS: Final = ("mlp", "mlp", "mlp", "residual_mlp", "cnn", "residual_cnn", "transformer")
 FUNCTIONS: Final[tuple[Function, ...]] = (
     "relu", "leaky_relu", "prelu", "relu6", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "tanh",
@@ -76,6 +83,16 @@ def random_cases(chosen_on: Iterable[Case], seed: int, part: Part) -> Iterator[C
     while len(names) < COUNT:
         candidate = _candidate(rng, part)
         if architecture(candidate.body["network"]) not in known and candidate.name not in names:
+            names.add(candidate.name)
+            yield candidate
+
+
+def any_cases(known: Iterable[Case], seed: int, part: Part) -> Iterator[Case]:
+    """Cases of any architecture without end, none of the name of a known one."""
+    rng, names = np.random.default_rng(seed), {case.name for case in known}
+    while True:
+        candidate = _candidate(rng, part)
+        if candidate.name not in names:
             names.add(candidate.name)
             yield candidate
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from proofs.science.pages import alarms, coverage, faults, theory
+from proofs.science.pages import advice, alarms, coverage, faults, ladders, theory
 from proofs.science.pages.markdown import Figures
 
 SECTIONS: Final[Mapping[str, Callable[[Figures], Iterator[str]]]] = {
     "alarms": alarms.lines,
     "faults": faults.lines,
+    "advice": advice.lines,
+    "ladders": ladders.lines,
     "coverage": coverage.lines,
     "theory": theory.lines,
 }
@@ -24,7 +26,7 @@ def _opening(scale: str) -> Iterator[str]:
     yield "# Answers that hold up"
     yield ""
     yield "Written by `make bench-science SCALE=full`; figures, machine and versions are in `proofs/science/results/`."
-    yield "`make bench-science` measures a part of it in about four minutes on two cores and prints the same tables."
+    yield "`make bench-science` measures a part of it in about five minutes on two cores and prints the same tables."
     yield "Trained runs are kept in `.clinic-science/`: `.venv/bin/python -m proofs.science --scale full --again` reads"
     yield "the rules over them again, and trains only what is not there."
     yield f"This page: scale {scale}."

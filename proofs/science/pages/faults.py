@@ -1,6 +1,6 @@
 """The section on causes: faults that are injected on purpose."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from gradient_clinic.verdict.shapes import CAUSES
 from proofs.science.pages.markdown import Figures, percent, table
@@ -28,7 +28,8 @@ def lines(figures: Figures) -> Iterator[str]:
     yield from table(header, (_fault_row(name, fault) for name, fault in figures["faults"].items()))
     yield "Injected × named, harmed runs. A run may name several."
     injected = dict.fromkeys(fault["cause"] for fault in figures["faults"].values())
-    yield from table(("injected", *CAUSES), ([cause, *_named(figures, cause)] for cause in injected))
+    known = [cause for cause in CAUSES if all(cause in fault["causes"] for fault in figures["faults"].values())]
+    yield from table(("injected", *known), ([cause, *_named(figures, cause, known)] for cause in injected))
     healthy = "; ".join(f"{base}: {_counted(kinds)}" for base, kinds in figures["bases"].items())
     yield f"Without a fault: {healthy}."
 
@@ -39,9 +40,10 @@ def _fault_row(name: str, fault: Figures) -> list[str]:
     return [name, fault["cause"], harmed, *shares, _counted(fault["missed_in"]) or "–"]
 
 
-def _named(figures: Figures, cause: str) -> list[str]:
+def _named(figures: Figures, cause: str, known: Sequence[str]) -> list[str]:
+    """By every cause that the measured rules knew."""
     rows = [fault for fault in figures["faults"].values() if fault["cause"] == cause]
-    return [str(sum(row["causes"][named] for row in rows)) for named in CAUSES]
+    return [str(sum(row["causes"][named] for row in rows)) for named in known]
 
 
 def _counted(counts: Mapping[str, int]) -> str:

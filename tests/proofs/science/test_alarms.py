@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from proofs.science.alarms import HELD_OUT, MOMENTS, OURS, Judged, figures_of, promises, rates
-from proofs.science.cases import HELD_OUT_ONCE, cases
+from proofs.science.cases import DRAWN, HELD_OUT_ONCE, advised, cases
 from proofs.science.cases.case import Part
 from proofs.science.cases.random import architecture
 from proofs.science.pages.alarms import EARLIER
@@ -97,3 +97,13 @@ def test_what_was_held_out_once_is_as_much_as_the_page_says() -> None:
 
 def test_the_draw_is_the_same_every_time() -> None:
     assert [case.name for case in cases()] == [case.name for case in cases()]
+
+
+def test_networks_that_advice_is_judged_on_were_in_no_list_before() -> None:
+    draws = advised()
+    names = {part: {case.name for case in draw} for part, draw in draws.items()}
+    known = {case.name for case in cases()}
+    assert {part: len(its) for part, its in names.items()} == {"beside": DRAWN, "unseen": DRAWN}
+    assert not names["unseen"] & (names["beside"] | known)
+    assert not names["beside"] & known
+    assert all(plan_of(case).steps == 250 for draw in draws.values() for case in draw)

@@ -2,14 +2,16 @@
 
 from typing import get_args
 
-from proofs.science import alarms, coverage, faults, theory
+from proofs.science import advice, alarms, coverage, faults, ladders, theory
 from proofs.science.alarms import MOMENTS, OURS, Judged
 from proofs.science.cases.case import Part
 from proofs.science.coverage_counts import exact
 from proofs.science.coverage_networks import gains
 from proofs.science.coverage_over_seeds import effect_sizes, service
+from proofs.science.families import FAMILIES
 from proofs.science.pages import page
 from proofs.science.published import RULES, SETS
+from proofs.science.repairs import Tried
 
 
 def _alarms() -> dict[str, object]:
@@ -25,6 +27,20 @@ def _alarms() -> dict[str, object]:
 def _faults() -> dict[str, object]:
     run = faults.Judged("a fault", "learning_rate", "relu", 0, True, "stalled", ("learning_rate",))  # noqa: FBT003
     return {"seeds": 1, "rules": "2", **faults.figures_of([run]), "bases": {"relu": {"healthy": 1}}}
+
+
+def _advice() -> dict[str, object]:
+    kept = {
+        name: (Tried("init", 0.6), Tried("selu", None)) for name in (advice.OURS, advice.RANDOM, advice.AUTOTRAINER)
+    }
+    run = advice.Advised("a case", "mlp", "unseen", 0.1, "stalled", ("learning_rate",), kept)
+    return {**advice.figures_of([run]), "record": advice.record_of([run]), "record_networks": 1}
+
+
+def _ladders() -> dict[str, object]:
+    blamed = dict.fromkeys((OURS, *SETS), True)
+    runs = [ladders.Rung("rate", step, 0, step > 0, "stalled", ("learning_rate",), blamed) for step in range(9)]
+    return {"seeds": 1, **ladders.figures_of([family for family in FAMILIES if family.name == "rate"], runs)}
 
 
 def _theory() -> dict[str, object]:
@@ -49,9 +65,10 @@ def _coverage() -> dict[str, object]:
 
 
 def test_every_part_has_its_tables_and_rows_fit_their_head() -> None:
-    figures = {"alarms": _alarms(), "faults": _faults(), "coverage": _coverage(), "theory": _theory()}
+    figures = {"alarms": _alarms(), "faults": _faults(), "advice": _advice(), "ladders": _ladders()}
+    figures |= {"coverage": _coverage(), "theory": _theory()}
     text = page(figures, "quick")
-    assert text.count("\n## ") == 4
+    assert text.count("\n## ") == 6
     assert all(moment in text for moment in MOMENTS)
     columns = 0
     for line in text.splitlines():

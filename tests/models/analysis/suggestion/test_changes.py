@@ -5,7 +5,7 @@ import pytest
 from gradient_clinic.verdict.shapes import CAUSES, Cause
 from models.analysis.suggestion.changes import CHANGES, changes_for
 from models.analysis.verdict.setup import setup_of
-from models.plan import Plan, plan_of
+from models.plan import Plan, expand, plan_with
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
 from tests.api.made import spec
@@ -13,7 +13,7 @@ from tests.networks import TREATABLE
 
 
 def plan(**changes: object) -> Plan:
-    return plan_of(ExperimentSpec.model_validate(spec(**changes)), (), "network")
+    return expand(ExperimentSpec.model_validate(spec(**changes) | {"remedies": []}))[0].plan
 
 
 def kinds(cause: Cause, plan: Plan) -> list[str]:
@@ -31,7 +31,7 @@ def test_a_change_for_a_cause_is_one_of_the_network_or_is_refused_as_any_other(k
     baseline = plan(network=TREATABLE[kind])
     for change in changes_for(cause, baseline, setup_of(baseline)):
         try:
-            treated = plan_of(baseline.experiment, (change,), "remedies")
+            treated = plan_with(baseline, change)
         except SpecError:
             continue
         assert treated.remedies == (change,)

@@ -1,0 +1,55 @@
+"""How an answer has done before, and what it would cost.
+
+Counts are of networks drawn at random, which are none of those that advice is judged on: ``docs/science.md`` has both.
+``proofs/science`` trains them and writes ``record.json``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from gradient_clinic.verdict.shapes import Answer, Cause, Record, RunKind
+from models.analysis.statistics.effects import clopper_pearson
+from models.plan import Plan, plan_with
+from models.plan.cost import run_seconds
+from models.plan.idle import without_effect
+from models.specs.base import SpecError
+from models.specs.remedy import RemedySpec
+
+_REMEDY: Final[TypeAdapter[RemedySpec]] = TypeAdapter(RemedySpec)
+FILE: Final = Path(__file__).with_name("record.json")
+Counts = Mapping[str, Mapping[str, tuple[int, int]]]
+"""(repaired, of) by the cause that a verdict names first, or its kind where it names none, and by remedy."""
+
+
+@cache
+def counts() -> Counts:
+    """As the file has them."""
+    kept: Counts = json.loads(FILE.read_text(encoding="utf-8"))
+    return kept
+
+
+def told(plan: Plan, kind: RunKind, causes: tuple[Cause, ...], answer: Answer) -> Answer | None:
+    """The answer with its record under this verdict, and its price: that of all the experiment's seeds, by a new
+    installation's estimate. None where the plan refuses it, or is so already.
+    """
+    try:
+        treated = plan_with(plan, _REMEDY.validate_python(answer.spec))
+    except SpecError:
+        return None
+    if without_effect(treated, plan) is not None:
+        return None
+    record = record_of(causes[0] if causes else kind, answer.remedy)
+    seconds = run_seconds(treated) * len(plan.experiment.seed_list())
+    return replace(answer, record=record, estimated_device_seconds=round(seconds, 3))
+
+
+def record_of(stands: Cause | RunKind, remedy: str) -> Record | None:
+    repaired, of = counts().get(stands, {}).get(remedy, (0, 0))
+    bounds = clopper_pearson(repaired, of)
+    return None if bounds is None else Record(repaired=repaired, of=of, low=bounds[0], high=bounds[1])
