@@ -10,6 +10,7 @@ from proofs.science.cases import cnn, mlp, rates, recurrent, residual, transform
 from proofs.science.cases.case import Case, Part
 from proofs.science.cases.random import (
     ADVICE_DRAW,
+    FIRST_ADVICE_DRAW,
     FIRST_DRAW,
     RECORD_DRAW,
     SECOND_DRAW,
@@ -68,5 +69,6 @@ def advised() -> dict[Part, list[Case]]:
     """By part: "beside" for the record that the product tells, "unseen" for judging advice."""
     known = cases()
     counted = list(islice(any_cases(known, RECORD_DRAW, "beside"), DRAWN))
-    judged = list(islice(any_cases([*known, *counted], ADVICE_DRAW, "unseen"), DRAWN))
+    judged_once = list(islice(any_cases([*known, *counted], FIRST_ADVICE_DRAW, "unseen"), DRAWN))
+    judged = list(islice(any_cases([*known, *counted, *judged_once], ADVICE_DRAW, "unseen"), DRAWN))
     return {"beside": counted, "unseen": judged}
