@@ -195,7 +195,8 @@ class Record(Value):
 class Answer(Finite):
     """A remedy of the catalogue with a reason, and as a spec to paste. ``predicted_gain``: theory's G with it;
     ``direction``: where its value lies beside that of the run; ``record``: None where it was never tried under such a
-    verdict; ``estimated_device_seconds``: of all seeds with it, before any are run.
+    verdict; ``estimated_device_seconds``: of all seeds with it, before any are run. ``basis``: what speaks for it; a
+    *usual* one makes most networks train, and nothing of this run speaks for it.
     """
 
     remedy: str
@@ -205,6 +206,7 @@ class Answer(Finite):
     direction: Literal["lower", "higher"] | None = None
     record: Record | None = None
     estimated_device_seconds: float | None = None
+    basis: Literal["cause", "theory", "usual"] = "cause"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ The first sentence says what to do. Every other variant is then told once, by it
 nothing is shown is not called useless: the smallest difference that would have been shown stands beside it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -15,6 +15,7 @@ from gradient_clinic.verdict.sentences import NO_REMEDY, headline
 from gradient_clinic.verdict.shapes import Answer, Verdict
 from gradient_clinic.verdict.wording import capital, estimate_words, number, spans, words
 from models.analysis.comparison.grade import FEWEST, SICK, VERBS
+from models.analysis.comparison.left_to_try import either, untested, values_of, worth_trying
 from models.analysis.comparison.parts import (
     Degree,
     Grade,
@@ -30,15 +31,6 @@ from models.specs.optimizer import OptimizerSpec
 MOST_ANSWERS: Final = 3
 TENTH: Final = 0.1
 """Of the way from chance."""
-TOLD: Final = {
-    "activation": "function",
-    "dropout": "p",
-    "init": "init",
-    "learning_rate": "value",
-    "optimizer": "optimizer",
-    "warm_up": "steps",
-}
-"""What a remedy of these kinds is, beside its name."""
 
 
 def answer_of(
@@ -121,7 +113,7 @@ def _to_do(
     if verdict.kind == "healthy":
         trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
         return f"{capital(NO_REMEDY)}{trains}{_improving(left)}"
-    next_one = f"try {_either([_asked(answer) for answer in left[:MOST_ANSWERS]])} next" if left else ""
+    next_one = f"try {worth_trying(left, MOST_ANSWERS)} next" if left else ""
     if "class_imbalance" in verdict.causes and baseline.outcomes.metric_of_all is not None:
         reached, share = baseline.outcomes.metric_of_all.mean, baseline.outcomes.majority_share
         alone = f"{metric} {number(reached)} is what the commonest label alone reaches ({number(share)})"
@@ -139,22 +131,17 @@ def _use(best: VariantComparison, verdict: Verdict, left: Sequence[Answer]) -> s
         return f"The network trains without a remedy; to improve it, use {_named(best)}{more}"
     if verdict.trained is None or (best.verdict is not None and best.verdict.trained == "yes"):
         return f"Use {_named(best)}{more}"
-    beside = f", so try {_either([_asked(answer) for answer in left[:2]])} too" if left else ""
+    beside = f", so try {worth_trying(left, 2)} too" if left else ""
     return f"Use {_named(best)}{more}; it does not train yet{beside}"
 
 
 def _improving(left: Sequence[Answer]) -> str:
-    return f"; {_either([_asked(answer) for answer in left[:MOST_ANSWERS]])} may still improve it" if left else ""
+    return f"; {worth_trying(left, MOST_ANSWERS)} may still improve it" if left else ""
 
 
 def _seeds(part: VariantComparison) -> str:
     seeds = part.outcomes.success.of
     return "1 seed" if seeds == 1 else f"{seeds} seeds"
-
-
-def _either(names: Sequence[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _state(baseline: VariantComparison, verdict: Verdict) -> Iterator[str]:
@@ -284,41 +271,17 @@ def _between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]
         yield f"By {metric} {first} lies above {', '.join(below)}: their intervals do not meet"
     if rest := [name for name in others if name not in below]:
         few = ", on so few seeds" * (ordered[0].outcomes.success.of < FEWEST)
-        yield f"By {metric} no difference is shown between {first} and {_either(rest)}{few}"
+        yield f"By {metric} no difference is shown between {first} and {either(rest)}{few}"
 
 
 def _named(part: VariantComparison) -> str:
     """'activation relu'."""
-    values = [value for remedy in part.remedies for value in _values(remedy)]
+    values = [value for remedy in part.remedies for value in values_of(remedy)]
     return " ".join([part.name, *(value for value in values if value not in part.name)])
-
-
-def _asked(answer: Answer) -> str:
-    """'learning_rate 0.0001 (lower)'."""
-    direction = f"({answer.direction})" if answer.direction is not None else ""
-    return " ".join(part for part in (answer.remedy, *_values(answer.spec), direction) if part)
-
-
-def _values(remedy: Mapping[str, object]) -> Iterator[str]:
-    """What it is, where its kind alone does not say it."""
-    value = remedy.get(TOLD.get(str(remedy.get("kind")), ""))
-    if value is not None:
-        yield str(value["kind"] if isinstance(value, Mapping) else value)
 
 
 def _rate(success: Success) -> str:
     return f"{success.count} of {success.of} runs (95 % {number(success.low)} to {number(success.high)})"
-
-
-def untested(verdict: Verdict, parts: Sequence[VariantComparison]) -> tuple[Answer, ...]:
-    """Its answers that none of the variants is: what was tried here is told by its own figures."""
-    tried = [remedy for part in parts for remedy in part.remedies]
-    return tuple(answer for answer in verdict.answers if not any(_is_tried(answer, remedy) for remedy in tried))
-
-
-def _is_tried(answer: Answer, remedy: Mapping[str, object]) -> bool:
-    field = TOLD.get(answer.remedy)
-    return remedy["kind"] == answer.remedy and (field is None or remedy.get(field) == answer.spec.get(field))
 
 
 def _rest(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str]:

@@ -7,8 +7,8 @@ from typing import Final
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.sentences import verdict_sentence
 from gradient_clinic.verdict.wording import capital, estimate_words, number, spans
-from models.analysis.comparison.answer import untested
 from models.analysis.comparison.layers import LayerComparison, State
+from models.analysis.comparison.left_to_try import untested
 from models.analysis.comparison.parts import Outcomes, VariantComparison, VersusBaseline
 from models.analysis.statistics.methods import Method
 from models.analysis.statistics.power import ALPHA

@@ -6,12 +6,14 @@ An L2 term is never an answer, and clipping never one to vanishing: neither chan
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from gradient_clinic.activations import Activation
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.of_layers import SMALL_STEP
+from gradient_clinic.verdict.facts.of_losses import FALLING
 from gradient_clinic.verdict.facts.of_setups import INPUT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
@@ -20,6 +22,7 @@ from models.analysis.theory.what_if import WORTH, gain_with
 from models.analysis.verdict.answers_to_causes import (
     HIGHER_RATE,
     LOWER_RATE,
+    SHALLOW,
     answer,
     answers_to,
     fitting_init,
@@ -27,10 +30,12 @@ from models.analysis.verdict.answers_to_causes import (
     over_time,
     rate_of,
     standardise,
+    usual_optimizer,
 )
-from models.analysis.verdict.record import told
+from models.analysis.verdict.record import remedy_of, told
 from models.plan import Plan
 from models.specs.remedy import REMEDIES, RemedySpec
+from models.specs.slots import Slot
 from models.specs.structural_remedies import (
     ActivationRemedy,
     BatchNormRemedy,
@@ -41,18 +46,33 @@ from models.specs.structural_remedies import (
     ResidualRemedy,
     ReZeroRemedy,
     ScaledRemedy,
+    SeluRemedy,
 )
 from models.specs.training_remedies import ClipNormRemedy
 
 
 def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
     """The remedies worth trying: what a cause asks for by itself first, cause by cause; then those that theory puts
-    inside ±3, by |G|; then what acts at run time, or before those where the rate was what broke the network. A healthy
-    network may still be improved where its inputs are out of scale. Each has its record and its price; what changes
-    nothing here is left out.
+    inside ±3, by |G|; then what acts at run time, or before those where the rate was what broke the network; then, for
+    a network at chance, what makes most networks train. Of those, the first that change one thing each go before a
+    second that changes the same. A healthy network may still be improved where its inputs are out of scale. Each has
+    its record and its price; what changes nothing here is left out.
     """
     ordered = (told(plan, case.kind, causes, answer) for answer in _in_order(plan, case, causes))
-    return tuple(answer for answer in ordered if answer is not None)
+    return tuple(_one_of_each([answer for answer in ordered if answer is not None]))
+
+
+def _one_of_each(answers: Sequence[Answer]) -> Iterator[Answer]:
+    """In order, but what changes the same part of the network as one before it stands behind the others."""
+    parts, second = set[Slot](), list[Answer]()
+    for each in answers:
+        part = remedy_of(each).slots[0]
+        if part in parts:
+            second.append(each)
+        else:
+            parts.add(part)
+            yield each
+    yield from second
 
 
 def _in_order(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
@@ -64,13 +84,18 @@ def _in_order(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer
     applying = _applying(plan)
     candidates = (remedy for remedy in _candidates(plan, case, causes) if remedy.kind in applying)
     structural = [answer for remedy in candidates if (answer := _structural(plan, case, remedy, found))]
-    structural.sort(key=lambda answer: abs(answer.predicted_gain or 0.0))
+    # Another activation alone has repaired none of those that were counted (record.json).
+    structural.sort(key=lambda answer: (answer.remedy == "activation", abs(answer.predicted_gain or 0.0)))
     at_run_time = list(_at_run_time(plan, case, causes))
-    if "learning_rate" in causes:  # what broke it comes before what mends its traces, such as dead units
+    if "learning_rate" in causes:
         at_run_time.sort(key=lambda answer: answer.remedy != "learning_rate")
+    if "learning_rate" in causes and case.kind != "vanishing":
+        # What broke it comes before what mends its traces, such as dead units.
         ordered = [*answers_to(plan, case, causes), *at_run_time, *structural]
-    else:
+    else:  # the steps of vanishing gradients are short
         ordered = [*answers_to(plan, case, causes), *structural, *at_run_time]
+    if case.measured.trained == "no" or not (ordered or FALLING.of(case)):
+        ordered = _with_usual(ordered, list(_usual(plan, case)))
     if causes == ("symmetric_weights",):
         ordered = list(answers_to(plan, case, causes))
     first: dict[str, Answer] = {}
@@ -139,6 +164,7 @@ def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> 
         why=f"{about.title}: {change}{before}{caution}. Fails where: {about.fails_when}.",
         spec=remedy.model_dump(mode="json", exclude_none=True),
         predicted_gain=gain,
+        basis="theory",
     )
 
 
@@ -161,3 +187,28 @@ def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[
     elif case.kind in {"stalled", "slow"} and {"no_gradient_cause_found", "too_few_steps"} & set(causes):
         why = "gradients are in range, so the rate and the number of steps are what is left to vary"
         yield rate_of(plan, HIGHER_RATE, why)
+    if {"learning_rate", "too_few_steps"} & set(causes):
+        yield from usual_optimizer(plan)
+
+
+def _with_usual(ordered: Sequence[Answer], usual: Sequence[Answer]) -> list[Answer]:
+    """Behind what speaks for itself; another activation alone comes last."""
+    last = [answer for answer in ordered if answer.remedy == "activation"]
+    shown = [answer for answer in ordered if answer not in last]
+    return [*shown, *(replace(answer, basis="usual") for answer in usual), *last]
+
+
+def _usual(plan: Plan, case: Case) -> Iterator[Answer]:
+    """What makes most networks train, whatever is wrong with them: a path for signals that no layer can close, units
+    that are normalised, an activation with the weights that fit it, steps of usual size.
+    """
+    if plan.network.recurrent:
+        return
+    if not case.setup.has_skips and len(plan.network.hidden) > SHALLOW:
+        yield answer(
+            ReZeroRemedy(kind="rezero"), "a path around every block: signals pass the depth from the first step on"
+        )
+    if not case.measured.normalized:
+        yield answer(BatchNormRemedy(kind="batch_norm"), "h of variance 1 in every layer, whatever the weights are")
+        yield answer(SeluRemedy(kind="selu"), "an activation and weights that keep signals in size together")
+    yield from usual_optimizer(plan)

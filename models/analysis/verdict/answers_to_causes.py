@@ -15,7 +15,7 @@ from models.analysis.theory.meanfield import critical_weight_variance
 from models.plan import Plan
 from models.specs.data_remedies import StandardiseRemedy, StandardiseTargetsRemedy
 from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit, XavierNormalInit
-from models.specs.optimizer import LARGEST_RATE
+from models.specs.optimizer import LARGEST_RATE, AdamSpec
 from models.specs.recurrent_remedies import ForgetBiasRemedy, IrnnRemedy, LstmRemedy
 from models.specs.remedy import RemedySpec
 from models.specs.structural_remedies import (
@@ -26,7 +26,13 @@ from models.specs.structural_remedies import (
     PreNormRemedy,
     ScaledRemedy,
 )
-from models.specs.training_remedies import ClassWeightsRemedy, ClipNormRemedy, LearningRateRemedy, WarmUpRemedy
+from models.specs.training_remedies import (
+    ClassWeightsRemedy,
+    ClipNormRemedy,
+    LearningRateRemedy,
+    OptimizerRemedy,
+    WarmUpRemedy,
+)
 
 LARGEST_VARIANCE: Final = 10.0
 """A critical σw² above (a sigmoid's is 103) drives φ into its flat ends: no initialisation to recommend."""
@@ -36,6 +42,11 @@ HIGHER_RATE: Final = 3.0
 HIGHEST_RATE: Final = 10.0
 USUAL_UPDATE: Final = 0.01
 """‖ΔW‖/‖W‖ of the largest step of networks that learn in some hundred steps: 0.002 to 0.08 on digits."""
+USUAL_ADAM: Final = 0.001
+SHALLOW_ADAM: Final = 0.003
+"""Which repaired more networks of few layers, and fewer of many, among those of the record."""
+SHALLOW: Final = 6
+"""Hidden layers that need no path around them."""
 NAMED_INITS: Final[dict[float, InitSpec]] = {
     1.0: LecunNormalInit(kind="lecun_normal"),
     2.0: KaimingNormalInit(kind="kaiming_normal"),
@@ -77,6 +88,15 @@ def longer_steps(plan: Plan, case: Case) -> Iterator[Answer]:
         factor = min(USUAL_UPDATE / largest, HIGHEST_RATE / rate)
         moved = f"at this one the largest step moves the weights by {number(largest, 2)} of themselves"
         yield rate_of(plan, factor, f"{moved}, and {USUAL_UPDATE:g} is usual")
+
+
+def usual_optimizer(plan: Plan) -> Iterator[Answer]:
+    """Adam at a usual rate: its steps have the same size whatever the gradients' is."""
+    optimizer, rate = plan.optimizer, SHALLOW_ADAM if len(plan.network.hidden) <= SHALLOW else USUAL_ADAM
+    like_adam = optimizer.kind in {"adam", "adamw", "nadam", "radam"}
+    if not (like_adam and USUAL_ADAM / 2.0 <= optimizer.learning_rate <= SHALLOW_ADAM * 2.0):
+        why = f"Adam at {rate:g}: steps of a usual size, whatever the size of the gradients"
+        yield answer(OptimizerRemedy(kind="optimizer", optimizer=AdamSpec(kind="adam", learning_rate=rate)), why)
 
 
 def fitting_init(activation: Activation | None) -> InitSpec | None:

@@ -34,12 +34,17 @@ def counts() -> Counts:
     return kept
 
 
+def remedy_of(answer: Answer) -> RemedySpec:
+    """The remedy that its spec names."""
+    return _REMEDY.validate_python(answer.spec)
+
+
 def told(plan: Plan, kind: RunKind, causes: tuple[Cause, ...], answer: Answer) -> Answer | None:
     """The answer with its record under this verdict, and its price: that of all the experiment's seeds, by a new
     installation's estimate. None where the plan refuses it, or is so already.
     """
     try:
-        treated = plan_with(plan, _REMEDY.validate_python(answer.spec))
+        treated = plan_with(plan, remedy_of(answer))
     except SpecError:
         return None
     if without_effect(treated, plan) is not None:

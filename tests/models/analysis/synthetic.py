@@ -8,7 +8,7 @@ import numpy as np
 
 from gradient_clinic.values import Array
 from gradient_clinic.verdict.run_trace import RunTrace
-from gradient_clinic.verdict.shapes import RunFacts, RunSummary
+from gradient_clinic.verdict.shapes import RunFacts, RunSummary, Verdict
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, Variant, expand
 from models.specs.experiment import ExperimentSpec
@@ -104,3 +104,8 @@ def summary_of(
     each = [even(layers, gain / max(1, layers - 1)) for gain in (start, start if end is None else end)]
     run = summarise(plan, trace_of(plan, each[0], each[1], loss), facts_of(plan, **facts))
     return dataclasses.replace(run, trace_digest=None)
+
+
+def supported(verdict: Verdict) -> list[str]:
+    """The remedies of its answers that something of the run speaks for."""
+    return [answer.remedy for answer in verdict.answers if answer.basis != "usual"]

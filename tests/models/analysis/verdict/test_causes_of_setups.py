@@ -11,7 +11,7 @@ from models.analysis.theory.correlations import correlations
 from models.analysis.verdict.setup import setup_of
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, expand
-from tests.models.analysis.synthetic import CHANCE, even, experiment, facts_of, plan_of, trace_of
+from tests.models.analysis.synthetic import CHANCE, even, experiment, facts_of, plan_of, supported, trace_of
 
 HE = {"kind": "kaiming_normal"}
 TEACHER = {"kind": "teacher_student", "cases": 200, "singular_values": [150.0]}
@@ -25,10 +25,6 @@ def judged(plan: Plan, loss: float = CHANCE, rms: dict[int, float] | None = None
     return summarise(plan, trace, facts_of(plan, **{"test_metric": 0.1, **facts})).verdict
 
 
-def remedies(found: Verdict) -> list[str]:
-    return [answer.remedy for answer in found.answers]
-
-
 # --- equal weights --------------------------------------------------------------------------------------------------
 
 
@@ -39,7 +35,7 @@ def test_equal_units_are_the_only_cause_and_random_weights_the_only_answer(
 ) -> None:
     found = judged(plan_of(hidden=[32, 16], activation=activation, init=init))
     assert found.causes == ("symmetric_weights",)
-    assert remedies(found) == ["init"]
+    assert supported(found) == ["init"]
     assert "All units of hidden.0 and hidden.1 start with the same weights" in found.sentence
 
 
@@ -59,7 +55,7 @@ def test_inputs_out_of_scale_are_told_by_the_first_layer_and_its_weights() -> No
     assert setup_of(plan).first_layer_gain == pytest.approx(math.sqrt(2.0))
     found = judged(plan, rms={0: 50.0 * math.sqrt(2.0)})
     assert found.causes == ("input_scale",)
-    assert remedies(found)[0] == "standardise"
+    assert supported(found)[0] == "standardise"
     shown = next(item for item in found.evidence if item.statistic == "input_rms")
     assert shown.value == pytest.approx(50.0)
     assert "input_scale" not in judged(plan, rms={0: 4.0 * math.sqrt(2.0)}).causes
@@ -68,7 +64,7 @@ def test_inputs_out_of_scale_are_told_by_the_first_layer_and_its_weights() -> No
 def test_a_network_that_trains_on_inputs_out_of_scale_may_be_improved() -> None:
     raw = experiment(network={"hidden": [32, 32], "init": HE}, dataset={"kind": "digits", "standardise": "none"})
     found = judged(expand(raw)[0].plan, loss=0.1, rms={0: 50.0})
-    assert (found.kind, remedies(found)) == ("healthy", ["standardise"])
+    assert (found.kind, supported(found)) == ("healthy", ["standardise"])
 
 
 def test_targets_out_of_scale_are_named_with_a_rate_as_many_times_lower() -> None:
@@ -77,7 +73,7 @@ def test_targets_out_of_scale_are_named_with_a_rate_as_many_times_lower() -> Non
     plan = expand(experiment(network={"hidden": [25]}, dataset=TEACHER, optimizer=sgd))[0].plan
     found = judged(plan, math.nan, chance_level=150.0**2, outcome="diverged")
     assert found.causes == ("target_scale", "learning_rate")
-    assert remedies(found)[:2] == ["standardise_targets", "learning_rate"]
+    assert supported(found)[:2] == ["standardise_targets", "learning_rate"]
     rate = next(answer for answer in found.answers if answer.remedy == "learning_rate")
     assert rate.spec["value"] == pytest.approx(0.01 / 150.0, rel=1e-2)
     assert rate.direction == "lower"
@@ -90,7 +86,7 @@ def test_weights_too_large_for_a_bounded_activation_are_the_cause_of_its_saturat
     found = judged(plan_of(**tanh, init={"kind": "normal", "std": 1.0}), rms={0: 8.0}, loss=2 * CHANCE)
     assert "initialisation" in found.causes
     assert "learning_rate" not in found.causes
-    assert remedies(found)[0] == "init"
+    assert supported(found)[0] == "init"
     assert "Weights of hidden.0 start 8 times as large" in found.sentence
     assert "initialisation" not in judged(plan_of(**tanh, init={"kind": "xavier_normal"}), rms={0: 8.0}).causes
 
@@ -133,7 +129,7 @@ def test_dropouts_noise_at_depth_is_the_cause_and_less_of_it_the_answer() -> Non
     selu = {"width": 64, "activation": "selu", "init": {"kind": "lecun_normal"}, "dropout": 0.5}
     found = judged(plan_of(depth=16, **selu), loss=2 * CHANCE)
     assert found.causes == ("dropout_noise",)
-    assert remedies(found) == ["dropout"]
+    assert supported(found) == ["dropout"]
     assert found.answers[0].direction == "lower"
     assert "dropout_noise" not in judged(plan_of(depth=3, **selu), loss=2 * CHANCE).causes
 
@@ -141,7 +137,7 @@ def test_dropouts_noise_at_depth_is_the_cause_and_less_of_it_the_answer() -> Non
 def test_a_plain_network_in_which_all_cases_become_alike_is_too_deep() -> None:
     found = judged(plan_of(depth=50, width=64, activation="relu", init=HE), loss=0.8 * CHANCE)
     assert found.causes == ("depth_without_skip",)
-    assert {"scaled", "rezero"} & set(remedies(found))
+    assert {"scaled", "rezero"} & set(supported(found))
     assert judged(plan_of(depth=20, width=64, activation="relu", init=HE), loss=0.8 * CHANCE).causes == (
         "no_gradient_cause_found",
     )
@@ -162,7 +158,7 @@ def test_a_stream_that_breaks_without_a_final_norm_lacks_it() -> None:
     normed = {**bare, "layers": [*bare["layers"], BLOCK[0], BLOCK[1]]}
     broken = judged(plan_of(**bare), 2 * CHANCE, outcome="diverged")
     assert broken.causes == ("missing_norm", "learning_rate")
-    assert remedies(broken) == ["learning_rate"]  # batch norm is in the branches already
+    assert supported(broken) == ["learning_rate"]  # batch norm is in the branches already
     assert judged(plan_of(**normed), 2 * CHANCE, outcome="diverged").causes == ("learning_rate",)
     assert judged(plan_of(**bare), loss=0.1).causes == ()
 
@@ -180,7 +176,7 @@ def test_post_norm_at_depth_asks_for_pre_norm_or_warm_up() -> None:
     assert "post_norm_at_depth" not in causes({**post, "blocks": 4})
     assert "post_norm_at_depth" not in causes(post, {"kind": "warm_up", "steps": 40})
     found = judged(expand(experiment((), post, **text))[0].plan, 3.0, chance_level=3.0)
-    assert remedies(found) == ["pre_norm", "warm_up", "learning_rate"]
+    assert supported(found) == ["pre_norm", "warm_up", "learning_rate"]
 
 
 # --- data and steps -------------------------------------------------------------------------------------------------
@@ -202,7 +198,7 @@ def test_a_rate_is_too_low_or_too_high_by_what_its_steps_move(update: float, dir
     assert found.causes == ("learning_rate",)
     (rate,) = [answer for answer in found.answers if answer.remedy == "learning_rate"]
     assert rate.direction == direction
-    assert ("clip_norm" in remedies(found)) == (direction == "lower")
+    assert ("clip_norm" in supported(found)) == (direction == "lower")
 
 
 def test_a_loss_that_still_falls_lacks_steps() -> None:

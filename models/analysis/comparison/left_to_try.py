@@ -1,0 +1,52 @@
+"""What a verdict answers and no variant has tried yet, in words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from gradient_clinic.verdict.shapes import Answer, Verdict
+from models.analysis.comparison.parts import VariantComparison
+
+TOLD: Final = {
+    "activation": "function",
+    "dropout": "p",
+    "init": "init",
+    "learning_rate": "value",
+    "optimizer": "optimizer",
+    "warm_up": "steps",
+}
+"""What a remedy of these kinds is, beside its name."""
+
+
+def untested(verdict: Verdict, parts: Sequence[VariantComparison]) -> tuple[Answer, ...]:
+    """Its answers that none of the variants is: what was tried here is told by its own figures."""
+    tried = [remedy for part in parts for remedy in part.remedies]
+    return tuple(answer for answer in verdict.answers if not any(_is_tried(answer, remedy) for remedy in tried))
+
+
+def _is_tried(answer: Answer, remedy: Mapping[str, object]) -> bool:
+    field = TOLD.get(answer.remedy)
+    return remedy["kind"] == answer.remedy and (field is None or remedy.get(field) == answer.spec.get(field))
+
+
+def worth_trying(left: Sequence[Answer], most: int) -> str:
+    """What something speaks for; what usually helps only where nothing else is left."""
+    supported = [answer for answer in left if answer.basis != "usual"]
+    return either([_asked(answer) for answer in (supported or left)[:most]])
+
+
+def either(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _asked(answer: Answer) -> str:
+    """'learning_rate 0.0001 (lower)'."""
+    direction = f"({answer.direction})" if answer.direction is not None else ""
+    return " ".join(part for part in (answer.remedy, *values_of(answer.spec), direction) if part)
+
+
+def values_of(remedy: Mapping[str, object]) -> Iterator[str]:
+    """What it is, where its kind alone does not say it."""
+    value = remedy.get(TOLD.get(str(remedy.get("kind")), ""))
+    if value is not None:
+        yield str(value["kind"] if isinstance(value, Mapping) else value)
