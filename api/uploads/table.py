@@ -252,7 +252,7 @@ def _note(table: Table, dropped: int) -> str:
     if texts := [column for column in table.inputs if not column.is_number]:
         said.append(f"{_columns(texts)} of text became {sum(column.width for column in texts)} of 0 and 1")
     if dropped:
-        said.append(f"{dropped:,} rows with missing values were left out")
+        said.append(f"{dropped:,} {'row' if dropped == 1 else 'rows'} with missing values left out")
     elif gaps := [column for column in table.inputs if column.missing]:
         said.append(f"gaps in {_columns(gaps)} were filled, numbers by the mean of all rows")
     return "; ".join(said)

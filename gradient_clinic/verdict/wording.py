@@ -12,6 +12,8 @@ MOST_SPANS = 4
 KNOWN_DIGITS = 2
 """Of half an interval."""
 MOST_PLACES = 300
+LARGE = 1e6
+"""From where on a number has an exponent."""
 MOST_NAMED = 4
 """Layers named in a sentence; the evidence has all of them."""
 
@@ -20,8 +22,9 @@ def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str
     """Significant digits with a real minus sign; 'not finite' for null."""
     if value is None or not math.isfinite(value):
         return "not finite"
-    text = f"{value:+.{digits}g}" if signed and value else f"{value:.{digits}g}"
-    return text.replace("-", "−")
+    rounded = float(f"{value:.{digits}g}")
+    shown = f"{rounded:.15g}" if 1.0 <= abs(rounded) < LARGE else f"{rounded:.{digits}g}"  # 220 and not 2.2e+02
+    return f"{'+' if signed and rounded > 0.0 else ''}{shown}".replace("-", "−")
 
 
 def capital(text: str) -> str:

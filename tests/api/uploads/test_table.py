@@ -86,7 +86,7 @@ def test_gaps_are_refused_left_out_or_filled_as_asked() -> None:
     assert "age (1), town (1)" in said
     left = taken(GAPS, missing="drop")
     assert (left.x.tolist(), left.y.tolist()) == ([[20.0, 1.0], [30.0, 1.0]], [0, 1])
-    assert "2 rows with missing values were left out" in left.facts.note
+    assert "2 rows with missing values left out" in left.facts.note
     filled = taken(GAPS, missing="fill")
     assert filled.x[:, 0].tolist() == [20.0, 30.0, 40.0, 30.0]
     assert "gaps in 2 columns were filled" in filled.facts.note

@@ -133,7 +133,7 @@ def test_inputs_out_of_scale_are_a_numeric_cause_and_no_learning_rate_is_blamed(
     found = summarise(plan, trace, facts_of(plan, outcome="diverged")).verdict
     assert found.causes == ("input_scale", "numeric_range")
     assert supported(found) == answers
-    assert "Inputs are out of scale: rms h of hidden.0 is 1e+04 at the start" in found.sentence
+    assert "Inputs are out of scale: rms h of hidden.0 is 10000 at the start" in found.sentence
     shown = next(item for item in found.evidence if item.statistic == "first_layer_rms")
     assert (shown.threshold, shown.layers) == (1000.0, ("hidden.0",))
     assert shown.value == pytest.approx(1e4)

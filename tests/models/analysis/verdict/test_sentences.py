@@ -37,6 +37,10 @@ runs = st.lists(st.tuples(gains, gains, losses), min_size=1, max_size=3)
         (0.2361, False, "0.236"),
         (0.5, True, "+0.5"),
         (0.0, True, "0"),
+        (224.6, False, "225"),
+        (22460.0, True, "+22500"),
+        (2.246e7, False, "2.25e+07"),
+        (0.00002246, False, "2.25e−05"),
         (None, True, "not finite"),
     ],
 )
