@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 from fastapi import Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -19,13 +19,13 @@ from api.uploads.parts import Asked, Features, Form, Missing, Part, Task
 from models.specs.uploaded import NAME
 
 FORM_FIELDS: Final[dict[str, tuple[str, ...] | None]] = {
-    "features": ("log_mel", "raw"),
-    "form": ("vector", "image", "sequence"),
-    "task": ("classification", "regression"),
+    "features": get_args(Features),
+    "form": get_args(Form),
+    "task": get_args(Task),
     "header": ("true", "false"),
     "target": None,
     "ignore": None,
-    "missing": ("refuse", "drop", "fill"),
+    "missing": get_args(Missing),
 }
 """What each may be; None: any text."""
 _MOST_FILES, _MOST_FIELDS, _LONGEST_FIELD = 8, 100, 1024

@@ -3,34 +3,30 @@
 Whether one of them can stand in the network, does anything there and is worth trying by theory, ``choice.py`` asks.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from gradient_clinic.verdict.case import Setup
 from gradient_clinic.verdict.shapes import Cause
-from models.analysis.theory.meanfield import critical_weight_variance
 from models.analysis.theory.structure import norms_of
 from models.analysis.verdict.answers_to_causes import (
     HIGHER_RATE,
     LITTLE_DROPOUT,
     LOWER_RATE,
-    fitting_init,
+    critical_inits,
     over_time,
     times_rate,
+    unequal_weights,
     weaker_dropout,
 )
 from models.plan import Plan
 from models.specs.data_remedies import StandardiseRemedy, StandardiseTargetsRemedy
-from models.specs.init import XavierNormalInit
 from models.specs.remedy import RemedySpec
 from models.specs.structural_remedies import (
     ActivationRemedy,
     BatchNormRemedy,
     DropoutRemedy,
-    InitRemedy,
     LayerNormRemedy,
-    OrthogonalInitRemedy,
     PreNormRemedy,
     ResidualRemedy,
     ScaledRemedy,
@@ -45,7 +41,7 @@ def changes_for(cause: Cause, plan: Plan, setup: Setup) -> tuple[RemedySpec, ...
 
 
 def _symmetric(_: Plan, setup: Setup) -> Iterator[RemedySpec]:
-    yield InitRemedy(kind="init", init=fitting_init(setup.activation) or XavierNormalInit(kind="xavier_normal"))
+    yield unequal_weights(setup.activation)
 
 
 def _weights(plan: Plan, setup: Setup) -> Iterator[RemedySpec]:
@@ -53,11 +49,7 @@ def _weights(plan: Plan, setup: Setup) -> Iterator[RemedySpec]:
     if plan.network.recurrent:
         yield from over_time(plan)
         return
-    activation, init = setup.activation, fitting_init(setup.activation)
-    if activation is not None and init is not None:
-        yield InitRemedy(kind="init", init=init)
-        gain = math.sqrt(critical_weight_variance(activation, 0.0) or 1.0)
-        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=gain)
+    yield from critical_inits(setup.activation)
     yield from _norms(plan)
 
 

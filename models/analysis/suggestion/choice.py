@@ -14,7 +14,7 @@ from gradient_clinic.verdict.wording import capital, number, words
 from models.analysis.comparison.causes_by_trial import changed_cause
 from models.analysis.suggestion.suspects import Suspect
 from models.analysis.theory.propagation import worst_gain
-from models.analysis.theory.what_if import WORTH
+from models.analysis.theory.what_if import is_worth
 from models.plan import Plan, Variant, plan_with, runs_per_variant
 from models.plan.cost import run_seconds
 from models.plan.designs import remedy_names
@@ -117,7 +117,7 @@ def _to_hundredths(gain: float | None) -> float | None:
 def _is_worth(gain: float | None, now: float | None) -> bool:
     if now is None or gain is None:
         return now is None
-    return abs(gain) <= max(WORTH * abs(now), LIMIT)
+    return is_worth(gain, now)
 
 
 def described(found: Sequence[Candidate], suspects: Sequence[Suspect], baseline: Plan) -> Iterator[Suggested]:

@@ -4,20 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from gradient_clinic.verdict.case import Setup
 from gradient_clinic.verdict.shapes import CAUSES, Cause
 from models.analysis.comparison.causes_by_trial import changed_cause
 from models.analysis.comparison.parts import VariantComparison
 from models.analysis.suggestion.changes import changes_for
 from models.analysis.suggestion.suspects import Suspect, rates
+from models.analysis.verdict.record import remedy_of
 from models.plan import Plan, Variant
 from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
 
 WHY_RATES: Final = "no single change is left that tests a cause of that verdict, and no rate was tried there"
-REMEDY: Final[TypeAdapter[RemedySpec]] = TypeAdapter(RemedySpec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ def earlier_of(variants: Sequence[Variant], compared: Sequence[VariantComparison
         named=tuple(cause for cause in verdict.causes if cause != CAUSES[-1]),
         tested=frozenset(cause for cause in changed if cause is not None),
         tried=tuple(variant.remedies[0] for variant in trained if len(variant.remedies) == 1),
-        answers={one.remedy: REMEDY.validate_python(dict(one.spec)) for one in verdict.answers},
+        answers={answer.remedy: remedy_of(answer) for answer in verdict.answers},
         optimizer=variants[0].plan.optimizer,
     )
 

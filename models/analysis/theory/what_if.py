@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from gradient_clinic.gains.limits import LIMIT
 from models.analysis.theory.propagation import worst_gain
 from models.plan import Plan, plan_with
 from models.specs.base import SpecError
@@ -9,6 +10,11 @@ from models.specs.remedy import RemedySpec
 
 WORTH: Final = 0.5
 """A remedy that leaves G beyond ±3 is named where it takes at least half of it away."""
+
+
+def is_worth(gain: float, now: float) -> bool:
+    """Whether a change that puts G at ``gain`` leaves it inside ±3, or takes half of ``now`` away."""
+    return abs(gain) <= max(WORTH * abs(now), LIMIT)
 
 
 def gain_with(plan: Plan, remedy: RemedySpec) -> float | None:

@@ -5,7 +5,6 @@ recurrent network that is sick over time, over its steps. Only remedies that app
 An L2 term is never an answer, and clipping never one to vanishing: neither changes the ratios between layers.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -17,15 +16,14 @@ from gradient_clinic.verdict.facts.of_losses import FALLING
 from gradient_clinic.verdict.facts.of_setups import INPUT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
-from models.analysis.theory.meanfield import critical_weight_variance
-from models.analysis.theory.what_if import WORTH, gain_with
+from models.analysis.theory.what_if import gain_with, is_worth
 from models.analysis.verdict.answers_to_causes import (
     HIGHER_RATE,
     LOWER_RATE,
     SHALLOW,
     answer,
     answers_to,
-    fitting_init,
+    critical_inits,
     longer_steps,
     over_time,
     rate_of,
@@ -39,9 +37,7 @@ from models.specs.slots import Slot
 from models.specs.structural_remedies import (
     ActivationRemedy,
     BatchNormRemedy,
-    InitRemedy,
     LayerNormRemedy,
-    OrthogonalInitRemedy,
     PreNormRemedy,
     ResidualRemedy,
     ReZeroRemedy,
@@ -80,6 +76,8 @@ def _in_order(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer
         return tuple(standardise(plan, case)) if INPUT_SCALE.of(case) else ()
     if case.kind == "inconclusive":
         return ()
+    if causes == ("symmetric_weights",):  # nothing else changes anything of equal units
+        return tuple(answers_to(plan, case, causes))
     found: set[str] = {case.kind, case.at_start.kind, *causes}
     applying = _applying(plan)
     candidates = (remedy for remedy in _candidates(plan, case, causes) if remedy.kind in applying)
@@ -96,8 +94,6 @@ def _in_order(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer
         ordered = [*answers_to(plan, case, causes), *structural, *at_run_time]
     if case.measured.trained == "no" or not (ordered or FALLING.of(case)):
         ordered = _with_usual(ordered, list(_usual(plan, case)))
-    if causes == ("symmetric_weights",):
-        ordered = list(answers_to(plan, case, causes))
     first: dict[str, Answer] = {}
     for each in ordered:
         if each.remedy in applying:
@@ -118,11 +114,9 @@ def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[R
     if "depth_without_skip" in causes and not case.starts_beyond_over_depth:
         yield from _skips(case)  # samples have become one point, which G does not tell and nothing else changes
         return
-    activation, init = case.setup.activation, fitting_init(case.setup.activation)
-    if activation is not None and init is not None and not case.measured.normalized:
-        yield InitRemedy(kind="init", init=init)
-        variance = critical_weight_variance(activation, 0.0)
-        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=math.sqrt(variance or 1.0))
+    activation = case.setup.activation
+    if not case.measured.normalized:
+        yield from critical_inits(activation)
     if not case.measured.batch_norm:
         yield BatchNormRemedy(kind="batch_norm")
     if case.measured.batch_norm or not case.measured.normalized:
@@ -152,8 +146,7 @@ def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> 
         return None
     theory = case.setup.predicted_gain
     now = theory if theory is not None else case.at_start.total_gain.mean
-    worth = abs(now) * WORTH if case.starts_beyond and now is not None else LIMIT
-    if abs(gain) > max(worth, LIMIT):
+    if not is_worth(gain, now if case.starts_beyond and now is not None else 0.0):
         return None
     axis = " over time" if plan.network.recurrent else ""
     change = f"theory puts the total gain{axis} of the untrained network at {number(gain, signed=True)}"

@@ -126,6 +126,20 @@ def _forget_bias(plan: Plan) -> float:
     return max(1.0, round(math.log(steps), 1))
 
 
+def critical_inits(activation: Activation | None) -> Iterator[RemedySpec]:
+    """Weights of a critical network, random and orthogonal; none where none can be drawn."""
+    init = fitting_init(activation)
+    if activation is not None and init is not None:
+        yield InitRemedy(kind="init", init=init)
+        gain = math.sqrt(critical_weight_variance(activation, 0.0) or 1.0)
+        yield OrthogonalInitRemedy(kind="orthogonal_init", gain=gain)
+
+
+def unequal_weights(activation: Activation | None) -> InitRemedy:
+    """Random ones that fit the activation, as far as any do."""
+    return InitRemedy(kind="init", init=fitting_init(activation) or XavierNormalInit(kind="xavier_normal"))
+
+
 def standardise(plan: Plan, _: Case) -> Iterator[Answer]:
     if plan.dataset.standardise == "none":
         why = "inputs of mean 0 and variance 1 put every layer in range"
@@ -137,9 +151,8 @@ def _none(_: Plan, __: Case) -> Iterator[Answer]:
 
 
 def _symmetric(_: Plan, case: Case) -> Iterator[Answer]:
-    init = fitting_init(case.setup.activation) or XavierNormalInit(kind="xavier_normal")
     why = "random weights let units differ, which no rate, no optimiser and no norm can do for equal ones"
-    yield answer(InitRemedy(kind="init", init=init), why)
+    yield answer(unequal_weights(case.setup.activation), why)
 
 
 def _targets(plan: Plan, case: Case) -> Iterator[Answer]:
