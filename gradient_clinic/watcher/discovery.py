@@ -86,7 +86,8 @@ def _unshared(spots: Iterable[_Spot]) -> Iterator[_Spot]:
         row = spot.row
         owner = first.setdefault(id(row.weight), row.name)
         if row.weight is not None and owner != row.name:
-            spot = replace(spot, row=replace(row, weight=None, note=f"shares its weight with {owner}"))  # noqa: PLW2901
+            shared = replace(row, weight=None, note=f"shares its weight with {owner}", odd="shared")
+            spot = replace(spot, row=shared)  # noqa: PLW2901
         if spot.row.weight is not None or spot.row.place is not None:
             yield spot
 
@@ -210,7 +211,10 @@ def _with_output(spots: list[_Spot], model: nn.Module, passed: Passed) -> list[_
 def _unused(model: nn.Module, passed: Passed) -> Iterator[_Spot]:
     ran = {id(call.module) for call in passed.calls}
     for name, module in _layers(model):
-        if id(module) not in ran:
-            beside = "applied beside its layers: weights alone"
-            why = "took no part in the pass" if is_layer(module) else beside
-            yield from (_Spot(0, row) for row in _weights(name, module, why))
+        if id(module) in ran:
+            continue
+        if is_layer(module):
+            rows = [replace(row, odd="unused") for row in _weights(name, module, "took no part in the pass")]
+        else:
+            rows = _weights(name, module, "applied beside its layers: weights alone")
+        yield from (_Spot(0, row) for row in rows)

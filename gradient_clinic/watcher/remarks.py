@@ -22,10 +22,10 @@ def of_parameters(model: nn.Module, optimizers: Sequence[Optimizer] | None, rows
         ],
         ("has no gradient", "have no gradient"): [name for name, its in trained.items() if its.grad is None],
         ("shares its weight with another module", "share their weights with other modules"): [
-            row.name for row in rows if row.note.startswith("shares")
+            row.name for row in rows if row.odd == "shared"
         ],
         ("took no part in the forward pass", "took no part in the forward pass"): [
-            row.name for row in rows if row.note.startswith("took no part")
+            row.name for row in rows if row.odd == "unused"
         ],
     }
     for (of_one, of_many), names in kinds.items():

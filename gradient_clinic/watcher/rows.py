@@ -46,6 +46,8 @@ class Row:
     entries: int = 1
     """Of h, per case."""
     note: str = ""
+    odd: Literal["shared", "unused"] | None = None
+    """What is said of it before the first step: its weight is another's, or it took no part in the pass."""
 
 
 @dataclass(slots=True, eq=False)
