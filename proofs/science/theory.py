@@ -17,7 +17,10 @@ from pydantic import ValidationError
 
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.shapes import RunSummary
-from models.analysis.theory.prediction import Prediction, predict
+from models.analysis.theory.caveat import Caveat
+from models.analysis.theory.caveats import caveats_of
+from models.analysis.theory.prediction import predict
+from models.analysis.theory.propagation import propagate
 from models.analysis.verdict.variant import gradients
 from models.plan import Plan, expand
 from models.specs.base import SpecError
@@ -40,8 +43,8 @@ SHARE: Final = 0.95
 SPARING: Final = 0.75
 """Largest share of a kind's predictions that may carry a caveat, so that a caveat tells something."""
 PLAIN_KINDS: Final = ("mlp", "residual_mlp", "cnn", "residual_cnn", "sequential")
-OTHER_AXIS: Final = {"per layer": "Over time:", "per step": "Over depth:"}
-"""How a caveat begins that concerns the other axis of a recurrent network."""
+OTHER_AXIS: Final = {"per layer": "time", "per step": "depth"}
+"""The axis of a recurrent network that a gain is not of."""
 Rng = np.random.Generator
 
 
@@ -54,7 +57,7 @@ class Compared:
     axis: str
     predicted: float
     measured: float
-    caveats: tuple[str, ...]
+    caveats: tuple[Caveat, ...]
     scatter: float | None = None
     """Half the 95 % interval of the measured mean over its seeds, as a share of it; None of one seed."""
 
@@ -77,7 +80,7 @@ def run(scale: Scale, processes: int) -> dict[str, Any]:
         "kinds": {name: figures_of(rows) for name, rows in groups.items()},
         "worst": [
             {"kind": row.kind, "axis": row.axis, "spec": row.spec, "predicted": row.predicted, "measured": row.measured}
-            | {"error": row.error, "caveats": list(row.caveats)}
+            | {"error": row.error, "caveats": [caveat.about for caveat in row.caveats]}
             for row in worst
         ],
     }
@@ -123,7 +126,7 @@ def compared(kind: str, count: int, seeds: int) -> Iterator[Compared]:
             continue  # a combination that no network can have
         valid += 1
         summaries = [run.summary for run in run_all(body)]
-        yield from _rows(kind, body["network"], predict(plan.network, plan.experiment.batch_size), summaries, plan)
+        yield from _rows(kind, body["network"], plan, summaries)
 
 
 def _body(network: Json, seeds: int) -> Json:
@@ -137,24 +140,28 @@ def _body(network: Json, seeds: int) -> Json:
     }
 
 
-def _rows(kind: str, network: Json, theory: Prediction, runs: Sequence[RunSummary], plan: Plan) -> Iterator[Compared]:
+def _rows(kind: str, network: Json, plan: Plan, runs: Sequence[RunSummary]) -> Iterator[Compared]:
+    batch_size = plan.experiment.batch_size
+    propagation = propagate(plan.network, batch_size)
+    theory = predict(plan.network, batch_size, propagation)
+    caveats = caveats_of(plan.network, batch_size, propagation)
     start, _ = gradients(runs)
     spec = _words(network)
     if start.gain_per_layer is not None:
-        yield from _row(kind, spec, "per layer", (theory.gain_per_layer, start.gain_per_layer), theory.caveats)
+        yield from _row(kind, spec, "per layer", (theory.gain_per_layer, start.gain_per_layer), caveats)
     if plan.network.recurrent:
         for predicted, seen in zip(theory.time, start.time, strict=False):
-            yield from _row(kind, spec, "per step", (predicted.gain_per_step, seen.gain_per_step), theory.caveats)
+            yield from _row(kind, spec, "per step", (predicted.gain_per_step, seen.gain_per_step), caveats)
 
 
 def _row(
-    kind: str, spec: str, axis: str, gains: tuple[float | None, Estimate], caveats: Sequence[str]
+    kind: str, spec: str, axis: str, gains: tuple[float | None, Estimate], caveats: Sequence[Caveat]
 ) -> Iterator[Compared]:
     """Nothing where theory or measurement has no number."""
     predicted, measured = gains
     if not (_usable(predicted) and _usable(measured.mean)):
         return
-    own = tuple(caveat for caveat in caveats if not caveat.startswith(OTHER_AXIS[axis]))
+    own = tuple(caveat for caveat in caveats if caveat.axis != OTHER_AXIS[axis])
     yield Compared(kind, spec, axis, predicted or 0.0, measured.mean or 0.0, own, _scatter(measured))
 
 

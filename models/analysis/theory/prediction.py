@@ -104,7 +104,7 @@ def predict(network: NetworkPlan, batch_size: int, theory: Propagation | None = 
         trainable_depth=None if depth_scale is None else TRAINABLE * depth_scale,
         inverse_width_sum=sum(layer.gates / layer.units for layer in hidden),
         regime=_regime(network, chis, time),
-        caveats=caveats_of(network, batch_size, theory),
+        caveats=tuple(caveat.sentence for caveat in caveats_of(network, batch_size, theory)),
         notes=notes_of(network, batch_size, theory),
         profile=dict(zip((layer.name for layer in hidden), _profile(theory.increments), strict=True)),
         time=time,

@@ -1,7 +1,6 @@
 """The section on theory against measurement."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from proofs.science.pages.markdown import Figures, number, percent, table
 
@@ -23,7 +22,7 @@ def lines(figures: Figures) -> Iterator[str]:
     yield from table(both, split)
     yield "The ten worst:"
     worst = (
-        [f"{row['kind']}, {row['axis']}", row["spec"], *_numbers(row), _briefly(row["caveats"])]
+        [f"{row['kind']}, {row['axis']}", row["spec"], *_numbers(row), ", ".join(row["caveats"]) or "none"]
         for row in figures["worst"]
     )
     yield from table(("kind", "spec", "predicted", "measured", "error %", "caveats"), worst)
@@ -31,11 +30,6 @@ def lines(figures: Figures) -> Iterator[str]:
 
 def _numbers(row: Figures) -> list[str]:
     return [number(row["predicted"], 3), number(row["measured"], 3), percent(row["error"])]
-
-
-def _briefly(caveats: Sequence[str]) -> str:
-    """What each caveat is about: the words before its first colon or full stop."""
-    return ", ".join(re.split(r"[:.](?: |$)", caveat)[0] for caveat in caveats) or "none"
 
 
 def _errors(specs: Figures) -> list[str]:

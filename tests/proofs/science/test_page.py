@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+from models.analysis.theory.caveat import Caveat
 from proofs.science import advice, alarms, coverage, faults, ladders, theory
 from proofs.science.alarms import MOMENTS, OURS, Judged
 from proofs.science.cases.case import Part
@@ -44,7 +45,7 @@ def _ladders() -> dict[str, object]:
 
 
 def _theory() -> dict[str, object]:
-    row = theory.Compared("mlp", "depth 3", "per layer", 1.0, 1.1, ("small",))
+    row = theory.Compared("mlp", "depth 3", "per layer", 1.0, 1.1, (Caveat("small", "It is small."),))
     worst = {"kind": "mlp", "axis": "per layer", "spec": "depth 3", "predicted": 1.0, "measured": 1.1}
     kinds = {"mlp, per layer": theory.figures_of([row])}
     return {"seeds": 1, "asked": 1, "kinds": kinds, "worst": [{**worst, "error": 0.1, "caveats": ["small"]}]}

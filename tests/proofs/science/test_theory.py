@@ -3,18 +3,21 @@
 import numpy as np
 import pytest
 
+from models.analysis.theory.caveat import Caveat
 from models.plan import expand
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
 from proofs.science.theory import KINDS, Compared, compared, figures_of, promises
 
+SMALL = Caveat("small", "It is small.")
 
-def row(predicted: float, measured: float, *caveats: str) -> Compared:
+
+def row(predicted: float, measured: float, *caveats: Caveat) -> Compared:
     return Compared("mlp", "a spec", "per layer", predicted, measured, caveats)
 
 
 def test_errors_are_of_the_ratio_and_caveats_are_told_apart() -> None:
-    found = figures_of([row(1.0, 1.02), row(2.0, 1.0, "small"), row(1.0, 1.0)])
+    found = figures_of([row(1.0, 1.02), row(2.0, 1.0, SMALL), row(1.0, 1.0)])
     assert found["largest"] == pytest.approx(0.5)
     assert found["without"]["largest"] == pytest.approx(0.02)
     assert found["with"]["largest"] == pytest.approx(0.5)
@@ -24,16 +27,16 @@ def test_errors_are_of_the_ratio_and_caveats_are_told_apart() -> None:
 
 
 def test_a_kind_with_caveats_throughout_has_no_figure_without() -> None:
-    assert figures_of([row(1.0, 1.1, "small")])["without"]["largest"] is None
+    assert figures_of([row(1.0, 1.1, SMALL)])["without"]["largest"] is None
 
 
 def test_what_carries_no_caveat_is_promised_and_what_carries_one_is_figures_of() -> None:
-    good = {"mlp, per layer": figures_of([row(1.0, 1.02), row(1.0, 1.3, "small")])}
+    good = {"mlp, per layer": figures_of([row(1.0, 1.02), row(1.0, 1.3, SMALL)])}
     lines = {line.what: line for line in promises({"kinds": good})}
     assert lines["theory without a caveat within 5 %: mlp, per layer"].held is True
     assert lines["theory with a caveat within 5 %: mlp, per layer"].held is None
     assert lines["share with a caveat: mlp, per layer"].held is True
-    bad = {"mlp, per layer": figures_of([row(1.0, 1.3), row(1.0, 1.0, "small")])}
+    bad = {"mlp, per layer": figures_of([row(1.0, 1.3), row(1.0, 1.0, SMALL)])}
     assert next(promises({"kinds": bad})).held is False
 
 
@@ -41,8 +44,8 @@ def test_a_caveat_counts_on_its_own_axis_alone() -> None:
     """Stacked linear cells carry one of depth, and none of time at this width."""
     rows = [row for row in compared("rnn", 12, 1) if "lstm" in row.spec or "gru" in row.spec]
     assert rows
-    assert not any(caveat.startswith("Over depth") for row in rows if row.axis == "per step" for caveat in row.caveats)
-    assert not any(caveat.startswith("Over time") for row in rows if row.axis == "per layer" for caveat in row.caveats)
+    assert not any(caveat.axis == "depth" for row in rows if row.axis == "per step" for caveat in row.caveats)
+    assert not any(caveat.axis == "time" for row in rows if row.axis == "per layer" for caveat in row.caveats)
 
 
 @pytest.mark.parametrize("kind", KINDS)
