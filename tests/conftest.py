@@ -78,6 +78,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _kept() -> None:
+    """What the modules before have made stays too (schemas, strategies, an app): a search goes through one module's."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def births() -> Births:
     return Births()
