@@ -169,6 +169,10 @@ format: $(READY) ## rewrite the code in the one format
 migration: $(READY) ## write a migration for what has changed in models/storage/tables.py (MESSAGE="what it does")
 	@$(BIN)/python -m local migration "$(MESSAGE)"
 
+.PHONY: document
+document: $(READY) ## write docs/openapi.json anew, where the contract is meant to have changed
+	@$(BIN)/python -m local document
+
 # Universal: one file for Python 3.11 and 3.12, Linux and macOS; lines for other platforms are dropped.
 LOCK_ONE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-build --no-header --no-annotate \
 	--no-config --override requirements/overrides.txt

@@ -19,7 +19,7 @@ from api.http.protocol import Limits
 from api.http.schema import PROBLEM, Clinic, add_docs, operation_id
 from api.http.sites import Sites
 from api.http.sse import USUAL, Pace, Streams
-from api.routes import ROUTERS
+from api.routes import ROUTERS, TAGS
 from api.uploads.keeping import Shelf
 from models import heap
 from models.settings import Settings
@@ -56,6 +56,8 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
         title="Gradient Clinic",
         version=version(),
         description=_DESCRIPTION,
+        servers=[{"url": "/", "description": "Where this document was read."}],
+        openapi_tags=[{"name": name, "description": about} for name, about in TAGS.items()],
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

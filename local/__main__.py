@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: up, run, check-migrations, migration."""
+"""The commands behind the Makefile: up, run, check-migrations, migration, document."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from local import migrations, trial
+from local import document, migrations, trial
 from local.errors import LocalError
 from local.interrupts import InterruptedBySignal
 from local.session import running_clinic
@@ -38,6 +38,11 @@ def migration(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def write_document(_: argparse.Namespace) -> int:
+    document.write()
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -51,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     new = commands.add_parser("migration", help="write the next migration")
     new.add_argument("message")
     new.set_defaults(command=migration)
+    commands.add_parser("document", help="write docs/openapi.json").set_defaults(command=write_document)
     return parser
 
 

@@ -2,12 +2,15 @@
 
 import hashlib
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import Request, Response
 from pydantic import BaseModel
 
 from models.storage.tables import Run
 
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As it was under the ETag in If-None-Match."}}
+"""Of an operation that answers so; the document then says its headers (``document.py``)."""
 RUN_FORMAT = 1
 """To be counted up when what is answered of a run changes in form, so that no client goes on with an older one."""
 

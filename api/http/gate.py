@@ -11,7 +11,7 @@ from api.http.errors import ApiError, error_response
 from api.http.sites import Sites
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
-_OPEN = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
+_OPEN = {"/", "/docs", "/openapi.json", "/openapi-3.0.json", "/healthz", "/readyz"}
 """They tell nothing of experiments, and ask nothing of the database that grows."""
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Request
 
 from api.http.errors import ApiError
+from api.http.etags import UNCHANGED
 from api.http.fields import FieldProblem
 
 JSON: Final = "application/json"
@@ -22,12 +23,9 @@ TABLES: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "As `Accept` asks: JSON, in buckets, or a table of every value (CSV, Arrow, Parquet).",
         "content": {CSV: {"schema": {"type": "string"}}, ARROW: _BINARY, PARQUET: _BINARY},
-        "headers": {
-            "ETag": {"description": "Changes when the answer does.", "schema": {"type": "string"}},
-            "Vary": {"description": "`Accept`.", "schema": {"type": "string"}},
-        },
+        "headers": {"Vary": {"description": "`Accept`.", "schema": {"type": "string"}}},
     },
-    304: {"description": "The client has this answer: its `If-None-Match` names it."},
+    **UNCHANGED,
 }
 _WEIGHT = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)")
 

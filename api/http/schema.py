@@ -5,28 +5,60 @@ from html import escape
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
+from api.http.document import for_generators
 from api.http.errors import MEDIA_TYPE, ProblemDetails
 from api.http.headers import Headers, page_policy
+from api.http.openapi30 import as_30
+from models.specs.base import by_kind
+from models.specs.dataset import DatasetSpec
+from models.specs.init import InitSpec
+from models.specs.networks import NetworkSpec
+from models.specs.normalization import NormalizationSpec, SkipSpec
+from models.specs.optimizer import OptimizerSpec
+from models.specs.remedy import RemedySpec
+from models.specs.schedule import ScheduleSpec
+from models.specs.sequential import Item
 
 _REF = "#/components/schemas/{model}"
 PROBLEM: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "Problem details (RFC 9457)",
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemDetails")}}},
+        "headers": {
+            "Retry-After": {
+                "description": "Seconds, where the same request may be answered then (409, 429, 503).",
+                "schema": {"type": "integer"},
+            }
+        },
     }
 }
 
+_UNIONS = {
+    name: by_kind(union)
+    for name, union in {
+        "DatasetSpec": DatasetSpec,
+        "InitSpec": InitSpec,
+        "ItemSpec": Item,
+        "NetworkSpec": NetworkSpec,
+        "NormalizationSpec": NormalizationSpec,
+        "OptimizerSpec": OptimizerSpec,
+        "RemedySpec": RemedySpec,
+        "ScheduleSpec": ScheduleSpec,
+        "SkipSpec": SkipSpec,
+    }.items()
+}
 # FastAPI's own page loads its scripts from a CDN, which a clinic without internet has not.
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}
 code{background:#f3f4f6;padding:.1em .3em;border-radius:3px}td{padding:.25rem .75rem .25rem 0;vertical-align:top}
 b{color:#0b5cad}"""
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Gradient Clinic API</title>
 <link rel=icon href="data:,"><style>{style}</style></head><body><h1>Gradient Clinic</h1><p>{about}</p>
-<p>Machines read <a href="/openapi.json">/openapi.json</a>.</p><table>{rows}</table></body></html>"""
+<p>Machines read <a href="/openapi.json">/openapi.json</a> or
+ <a href="/openapi-3.0.json">/openapi-3.0.json</a>.</p><table>{rows}</table></body></html>"""
 
 
 class Clinic(FastAPI):
@@ -37,6 +69,11 @@ class Clinic(FastAPI):
             schema = super().openapi()
             problem = ProblemDetails.model_json_schema(ref_template=_REF)
             schema["components"]["schemas"] |= problem.pop("$defs") | {"ProblemDetails": problem}
+            # What is wrong with an item is said of that item alone, so the request's own shape leaves them open.
+            schema["components"]["schemas"]["Batch"]["properties"]["items"]["items"] = {
+                "$ref": _REF.format(model="ExperimentRequest")
+            }
+            self.openapi_schema = for_generators(schema, _UNIONS)
         return super().openapi()
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -49,6 +86,10 @@ def operation_id(route: APIRoute) -> str:
 
 
 def add_docs(app: FastAPI) -> None:
+    @app.get("/openapi-3.0.json", tags=["docs"], include_in_schema=False)
+    def openapi_30() -> JSONResponse:
+        return JSONResponse(as_30(app.openapi()))
+
     @app.get("/docs", tags=["docs"], include_in_schema=False)
     @app.get("/", tags=["docs"], include_in_schema=False)
     def docs() -> HTMLResponse:

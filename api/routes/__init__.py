@@ -16,3 +16,14 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     experiments.items_router,
 )
+
+TAGS = {
+    "experiments": "Submit a controlled trial, follow it, compare its variants.",
+    "comparisons": "What is wrong, which remedy repaired which layer, with what confidence, at what cost.",
+    "runs": "One training: its verdict, its early reading, its traces and curves.",
+    "predictions": "What theory predicts before anything is trained.",
+    "catalogue": "What there is to ask for, with formula, paper and when it fails.",
+    "datasets": "Data of your own.",
+    "health": "For schedulers and dashboards: is it up, can it work, how much.",
+}
+"""What the tags of operations are about."""

@@ -15,7 +15,7 @@ from api import queries
 from api.dependencies import CallerDep, DatabaseDep
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
-from api.http.etags import tagged
+from api.http.etags import UNCHANGED, tagged
 from api.http.headers import page_policy
 from api.report.heatmaps import HeatMap
 from api.report.page import STYLE, render
@@ -56,7 +56,7 @@ class Judgement(BaseModel):
 @router.get(
     "/experiments/{experiment_id}/comparison",
     response_model=Comparison,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **UNCHANGED},
     summary="Compare the variants",
 )
 def compare(

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from api.dependencies import CallerDep, DatabaseDep, ShelfDep
 from api.http.errors import not_found
 from api.http.pagination import PageDep, encode_token
-from api.uploads.body import FORM_FIELDS, UploadDep
+from api.uploads.body import UploadDep
 from api.uploads.keeping import forget, keep
 from api.uploads.reading import reading
 from api.views.experiments import Links, Time
@@ -21,25 +21,11 @@ from models.storage.tables import Dataset
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 Name = Annotated[str, Path(pattern=NAME)]
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {
-    "schema": {
-        "type": "object",
-        "properties": {field: {"type": "string"} for field in FORM_FIELDS},
-        "additionalProperties": {"type": "string", "format": "binary"},
-    }
-}
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/octet-stream": _BINARY,
-            "application/zip": _BINARY,
-            "text/csv": {"schema": {"type": "string"}},
-            "multipart/form-data": _FORM,
-        },
-    }
-}
+_FILES = ("file", "train_images", "train_labels", "test_images", "test_labels")
+"""How a form's files are usually called; any other name will do, as files are told by what is in them."""
+# Of the ways to send files the one that every generator knows; how they are read stands in the address as well.
+_FORM = {"schema": {"type": "object", "properties": {file: {"type": "string", "format": "binary"} for file in _FILES}}}
+_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": _FORM}}}
 
 
 class VersionView(BaseModel):

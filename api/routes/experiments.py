@@ -24,7 +24,7 @@ from api.examples import SPEC_EXAMPLES
 from api.http.bodies import ItemsRoute, StrictRoute, check_text
 from api.http.callers import Caller
 from api.http.errors import ApiError, ProblemDetails, details_of, invalid_spec, mistake
-from api.http.etags import etag_of, matches, tagged
+from api.http.etags import UNCHANGED, etag_of, matches, tagged
 from api.http.idempotency import IdempotencyKey, once
 from api.http.pagination import PageDep, encode_token
 from api.suggestions import settled
@@ -52,7 +52,6 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 LONGEST_WAIT_S = 60
 Wait = Annotated[float, Query(ge=0, description="Seconds; more than 60 count as 60.")]
-_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As it was under the ETag in If-None-Match."}}
 # As a spec may have them: a key and a value of 200 characters each, with a colon between them.
 Label = Annotated[str, StringConstraints(pattern=f"^[^{NOT_PLAIN}]+:[^{NOT_PLAIN}]+$", max_length=401)]
 Name = Annotated[str, StringConstraints(pattern=PLAIN, max_length=200)]
@@ -106,7 +105,9 @@ class Batch(Spec):
     """Specs to submit, each on its own: one that is refused does not hold up the others."""
 
     items: tuple[Any, ...] = Field(
-        min_length=1, max_length=MOST_ITEMS, description="Each as the body of `POST /v1/experiments`."
+        min_length=1,
+        max_length=MOST_ITEMS,
+        description="Each as the body of `POST /v1/experiments`.",
     )
 
 
@@ -257,7 +258,7 @@ def list_runs(
 
 
 @router.get(
-    "/{experiment_id}", response_model=ExperimentView, summary="Look at an experiment, or wait", responses=_UNCHANGED
+    "/{experiment_id}", response_model=ExperimentView, summary="Look at an experiment, or wait", responses=UNCHANGED
 )
 async def read(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     experiment_id: uuid.UUID,

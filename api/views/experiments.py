@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, PlainSerializer
+from pydantic import BaseModel, PlainSerializer, WithJsonSchema
 
 from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunSummary, Verdict
+from models.analysis.comparison.parts import Id
 from models.analysis.statistics.numbers import Number
 from models.analysis.suggestion.choice import Suggested
 from models.runs.progress import Progress
@@ -20,7 +21,10 @@ def _rfc3339(value: dt.datetime) -> str:
     return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
-Time = Annotated[dt.datetime, PlainSerializer(_rfc3339, return_type=str)]
+Time = Annotated[
+    dt.datetime,
+    PlainSerializer(_rfc3339, return_type=Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]),
+]
 Links = dict[str, str]
 
 
@@ -35,7 +39,7 @@ class RunCounts(BaseModel):
 class ExperimentView(BaseModel):
     """An experiment; ``progress`` is the share of all its runs' steps that are done, 0 to 1."""
 
-    id: str
+    id: Id
     name: str
     state: State
     progress: float
@@ -85,8 +89,8 @@ class RunView(BaseModel):
     ``overhead``: the factor by which recording lengthened its steps.
     """
 
-    id: str
-    experiment_id: str
+    id: Id
+    experiment_id: Id
     variant: str
     seed: int
     phase: Phase
@@ -132,7 +136,7 @@ class ExperimentEvent(BaseModel):
 class RunEvent(BaseModel):
     """``event: run`` – its state has changed; ``reason`` where it did not simply go on."""
 
-    run_id: str
+    run_id: Id
     variant: str
     seed: int
     phase: Phase = Phase.TRIAL
@@ -145,7 +149,7 @@ class RunEvent(BaseModel):
 class ProgressEvent(BaseModel):
     """``event: progress`` – so many of its steps are done; ``loss`` is the newest, null where it is not finite."""
 
-    run_id: str
+    run_id: Id
     variant: str
     seed: int
     phase: Phase = Phase.TRIAL

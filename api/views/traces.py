@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from gradient_clinic.signals import SignalName
 from gradient_clinic.verdict.shapes import FirstNonfinite
+from models.analysis.comparison.parts import Id
 
 LAST_STEP = 2**31 - 1
 Value = float | None
@@ -41,7 +42,7 @@ class TraceRow(BaseModel):
 class TraceView(BaseModel):
     """Matrices are layer × bucket; ``steps`` has the first and last step of each bucket; ``raw`` where each is one."""
 
-    run_id: str
+    run_id: Id
     signal: SignalName
     layers: list[TraceRow]
     steps: list[tuple[int, int]]
@@ -70,7 +71,7 @@ class Epochs(BaseModel):
 class CurvesView(BaseModel):
     """``curves`` by name; ``epochs`` is empty without a validation part."""
 
-    run_id: str
+    run_id: Id
     steps: list[tuple[int, int]]
     curves: dict[str, Curve]
     epochs: Epochs

@@ -181,7 +181,7 @@ class Evidence(Finite):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record(Value):
+class RepairRecord(Value):
     """How often a remedy made networks train which had failed under the same verdict, with exact 95 % bounds."""
 
     repaired: int
@@ -204,7 +204,7 @@ class Answer(Finite):
     spec: Mapping[str, object]
     predicted_gain: float | None = None
     direction: Literal["lower", "higher"] | None = None
-    record: Record | None = None
+    record: RepairRecord | None = None
     estimated_device_seconds: float | None = None
     basis: Literal["cause", "theory", "usual"] = "cause"
 

@@ -61,7 +61,7 @@ class SpecError(ValueError):
 def by_kind(union: Any) -> dict[str, Any]:
     """The classes of ``Annotated[A | B | …, Field(discriminator="kind")]`` by their kind, in the union's order."""
     classes: tuple[type[Spec], ...] = get_args(get_args(union)[0])
-    return {get_args(spec.model_fields["kind"].annotation)[0]: spec for spec in classes}
+    return {kind: spec for spec in classes for kind in get_args(spec.model_fields["kind"].annotation)}
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:

@@ -88,9 +88,8 @@ def _with_null(schema: Any) -> Any:
     was_changed = _function_of(inner) is _default_for_null
     if is_kind or was_changed or any(kind in _NULLABLE for kind in _kinds(inner)):
         return schema
-    nullable = core_schema.nullable_schema(inner)
-    taken = core_schema.no_info_before_validator_function(_default_for_null, inner, json_schema_input_schema=nullable)
-    return schema | {"schema": taken}
+    # The JSON schema does not name null: beside it each generated client would have every field in three states.
+    return schema | {"schema": core_schema.no_info_before_validator_function(_default_for_null, inner)}
 
 
 def _kinds(schema: Any) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """The shape of a comparison. What is not known yet is null."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from gradient_clinic.gains.depth_axis import TimeFacts
 from gradient_clinic.intervals import Estimate
@@ -15,6 +15,7 @@ from models.analysis.statistics.modes import Mode
 from models.analysis.statistics.numbers import Number
 from models.analysis.statistics.pairing import Pairing
 
+Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 Primary = Literal["success_difference", "metric_difference"]
 Measure = Literal["metric", "loss"]
 """Of how far a run came: the metric of the test part, or the loss of the training data."""
@@ -165,7 +166,7 @@ class VersusBaseline(_Answer):
 class VariantComparison(_Answer):
     """``tuned``: the learning rate of its runs, where it was chosen for this variant; ``tuning``: what was tried."""
 
-    experiment_id: str
+    experiment_id: Id
     name: str
     remedies: tuple[Mapping[str, object], ...]
     runs: Mapping[str, int]
@@ -189,7 +190,7 @@ class Comparison(_Answer):
     by its own numbers and by what changing one thing did.
     """
 
-    experiment_id: str
+    experiment_id: Id
     metric: str
     answer: str = ""
     causes: tuple[ShownCause, ...] = ()

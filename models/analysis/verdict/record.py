@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from gradient_clinic.verdict.shapes import Answer, Cause, Record, RunKind
+from gradient_clinic.verdict.shapes import Answer, Cause, RepairRecord, RunKind
 from models.analysis.statistics.effects import clopper_pearson
 from models.plan import Plan, plan_with
 from models.plan.cost import run_seconds
@@ -54,7 +54,7 @@ def told(plan: Plan, kind: RunKind, causes: tuple[Cause, ...], answer: Answer) -
     return replace(answer, record=record, estimated_device_seconds=round(seconds, 3))
 
 
-def record_of(stands: Cause | RunKind, remedy: str) -> Record | None:
+def record_of(stands: Cause | RunKind, remedy: str) -> RepairRecord | None:
     repaired, of = counts().get(stands, {}).get(remedy, (0, 0))
     bounds = clopper_pearson(repaired, of)
-    return None if bounds is None else Record(repaired=repaired, of=of, low=bounds[0], high=bounds[1])
+    return None if bounds is None else RepairRecord(repaired=repaired, of=of, low=bounds[0], high=bounds[1])

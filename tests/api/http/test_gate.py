@@ -79,7 +79,7 @@ def test_a_body_is_not_looked_at_before_the_key(guarded: TestClient) -> None:
 
 
 def test_what_tells_nothing_of_experiments_is_open(guarded: TestClient) -> None:
-    for path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz"):
+    for path in ("/", "/docs", "/openapi.json", "/openapi-3.0.json", "/healthz", "/readyz"):
         assert guarded.get(path).status_code == 200, path
 
 
@@ -170,7 +170,17 @@ def test_without_a_key_only_names_of_loopback_are_answered(reader: TestClient) -
     for host in HERE:
         assert reader.get("/v1/experiments", headers={"Host": host}).status_code == 200, host
     for host in ELSEWHERE:
-        for path in ("/v1/experiments", "/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics", "/nothing"):
+        for path in (
+            "/v1/experiments",
+            "/",
+            "/docs",
+            "/openapi.json",
+            "/openapi-3.0.json",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/nothing",
+        ):
             problem(reader.get(path, headers={"Host": host}), 421)
         problem(reader.post("/v1/predictions", json={}, headers={"Host": host, "Origin": f"http://{host}"}), 421)
 
