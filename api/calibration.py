@@ -59,4 +59,5 @@ def scale(session: Session, device: str) -> Scale:
             continue
         ratios.append(summary.facts.device_seconds / run_seconds(plan_variant(spec, variant)))
     known = [ratio for ratio in ratios if math.isfinite(ratio) and ratio > 0]
+    # The median: one run beside a busy program says nothing of the machine.
     return Scale(float(np.median(known)), len(known)) if known else Scale()

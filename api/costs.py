@@ -58,11 +58,12 @@ def estimate(session: Session, spec: ExperimentSpec, suggested: Sequence[Suggest
     runs = runs_per_variant(spec)
     plans = [variant.plan for variant in variants]
     here = scale(session, spec.device)
+    # The plan's own estimate, in the time of this installation's machines.
     seconds = sum(run_seconds(plan) for plan in plans) * runs * here.factor
     return Cost(
         variants=[
-            VariantCost(name=one.name, remedies=list(one.remedies), parameters=one.plan.network.parameters)
-            for one in variants
+            VariantCost(name=variant.name, remedies=list(variant.remedies), parameters=variant.plan.network.parameters)
+            for variant in variants
         ],
         runs=runs * len(variants),
         steps=plans[0].steps,
@@ -79,6 +80,7 @@ def _twice(variants: Sequence[Variant]) -> list[list[str]]:
     """The names of variants that hold the same remedies, in whatever order."""
     by_remedies: dict[tuple[str, ...], list[str]] = {}
     for variant in variants:
+        # As JSON, so that parameters count and the order of the remedies does not.
         held = tuple(sorted(remedy.model_dump_json() for remedy in variant.remedies))
         by_remedies.setdefault(held, []).append(variant.name)
     return [names for held, names in by_remedies.items() if held and len(names) > 1]

@@ -66,8 +66,10 @@ class Reading:
         while begin < end:
             until = min(end, begin // size * size + size)
             with self.database.snapshot() as session:
+                # In the snapshot of the read: what is checked is what is sent.
                 self._check(session)
                 window = read(session, begin * self.there.stride, (until - 1) * self.there.stride)
+            # Outside of the transaction: a client that reads slowly must not hold one open.
             yield window
             begin = until
 
@@ -115,11 +117,13 @@ class TraceTable:
         layer = np.tile(np.arange(count, dtype=np.int32), records)
         columns = [
             pa.array(np.repeat(window.steps.astype(np.int32), count)),
-            pa.array(np.array([its.index for its in self.layers], dtype=np.int32)[layer]),
-            pa.DictionaryArray.from_arrays(layer, pa.array([its.name for its in self.layers], pa.string())),
+            pa.array(np.array([row.index for row in self.layers], dtype=np.int32)[layer]),
+            # Names once per batch, and a number per row: written out they would be most of the file.
+            pa.DictionaryArray.from_arrays(layer, pa.array([row.name for row in self.layers], pa.string())),
         ]
         for signal, values in zip(self.signals, window.values, strict=True):
             absent = signal == "update_ratio" and self.untrained
+            # (layers, records) by column of the table: step by step, every layer of a step before the next.
             by_step = values.T.astype(np.float32).reshape(-1)
             columns.append(pa.nulls(len(by_step), pa.float32()) if absent else pa.array(by_step))
         return pa.record_batch(columns, schema=self.schema)
@@ -140,7 +144,7 @@ class CurveTable:
             return read_curves(session, self.reading.run_id, CURVES, first, last)
 
         for window in self.reading.windows(len(CURVES), read):
-            columns = [pa.array(window.steps.astype(np.int32)), *(pa.array(its.copy()) for its in window.values)]
+            columns = [pa.array(window.steps.astype(np.int32)), *(pa.array(curve.copy()) for curve in window.values)]
             yield pa.record_batch(columns, schema=self.schema)
 
 
@@ -166,6 +170,7 @@ def _encoded(table: Table, media_type: str) -> Iterator[bytes]:
     for batch in table.batches():
         writer.write_batch(batch)
         yield sink.taken()
+    # Parquet's footer, or Arrow's end mark: a table that broke off has none, and readers see that.
     writer.close()
     yield sink.taken()
 

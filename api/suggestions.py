@@ -27,6 +27,7 @@ def settled(session: Session, caller: Caller, request: ExperimentRequest) -> tup
 
     In the transaction that stores the experiment, so that its data and the earlier one cannot be deleted in between.
     """
+    # First: what a plan shows hangs on the data's version.
     request = resolved(session, caller, request)
     if request.remedies != "suggest":
         return request.with_remedies(request.remedies), None
@@ -53,6 +54,7 @@ def _earlier(session: Session, caller: Caller, experiment_id: uuid.UUID, spec: E
         raise _unfit(
             experiment_id, "its data, or their split or scale, are others", "an experiment on the same dataset"
         )
+    # An experiment that ended a moment ago may have none stored yet.
     stored = experiment.comparison
     comparison = comparing.compute(session, experiment_id) if stored is None else Comparison.model_validate(stored)
     found = earlier_of(expand(experiment.spec), comparison.variants)

@@ -43,6 +43,7 @@ class Child:
         self.program = program
         self._asked = False
         self._process = _spawn(program)
+        # Written down at once: what a killed supervisor leaves is ended by the next one, by id and mark.
         mark = identity.started(self._process.pid)
         program.record.write_text(json.dumps({"pid": self._process.pid, "started": mark}))
 
@@ -67,6 +68,7 @@ class Child:
     def stop(self) -> None:
         """Asks, waits, and at last kills the program with all it has started."""
         self.ask_to_stop()
+        # What does not end in time is killed below with all that it started.
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(self.program.stop_timeout_s)
         self.kill()
@@ -88,6 +90,7 @@ def end_leftover(record: Path, stop_signal: signal.Signals) -> None:
     pid, mark = known["pid"], known["started"]
     # The program alone is asked; its whole group is killed, as it leads a session of its own.
     for send, number in ((os.kill, stop_signal), (os.killpg, signal.SIGKILL)):
+        # Asked again before each signal: the id may be another process's by now.
         if mark is None or identity.started(pid) != mark:
             break
         with suppress(ProcessLookupError):
@@ -104,6 +107,7 @@ def _wait_for_end(pid: int, mark: str) -> None:
 
 def _spawn(program: Program) -> subprocess.Popen[bytes]:
     if program.log.exists() and program.log.stat().st_size > LOG_LIMIT_BYTES:
+        # Between two lives only: a running program holds the old file open.
         program.log.replace(program.log.with_suffix(".log.1"))
     account = ("-", "-") if program.account is None else (str(program.account.uid), str(program.account.gid))
     launch = (sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(int(program.death_signal)), *account)
@@ -115,6 +119,7 @@ def _spawn(program: Program) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             cwd=program.folder,
             env=dict(program.environment),
+            # A session of its own, so that Ctrl-C at the terminal reaches the supervisor alone.
             start_new_session=True,
         )
     assert process.stdin is not None  # a pipe was asked for

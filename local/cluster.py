@@ -60,6 +60,7 @@ def _programs(home: Path, account: Account | None) -> Path:
         for other in home.glob("server-*"):
             shutil.rmtree(other)
         _copy(source, home / "server-new")
+        # Copied beside and renamed: a copy that was cut off is never run.
         (home / "server-new").rename(copy)
     return copy / source.name / "pginstall" / "bin"
 
@@ -79,6 +80,7 @@ def _initialise(programs: Path, home: Path, account: Account | None, *, durable:
     new, typed, password = home / "data-new", home / "password-for-initdb", new_password()
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
+    # The mode first, the password after: at no moment can others read it.
     typed.touch(mode=0o600)
     typed.write_text(password)
     if account is not None:
@@ -91,6 +93,7 @@ def _initialise(programs: Path, home: Path, account: Account | None, *, durable:
     secret = home / "password"
     secret.touch(mode=0o600)
     secret.write_text(password)
+    # Last: a cluster that is there has its password beside it.
     new.rename(home / "data")
 
 
@@ -101,6 +104,7 @@ def _run_initdb(programs: Path, data: Path, typed: Path, account: Account | None
         command,
         user=None if account is None else account.uid,
         group=None if account is None else account.gid,
+        # None of root's other groups either.
         extra_groups=None if account is None else [],
         cwd=data.parent,
         env=ENVIRONMENT,

@@ -41,6 +41,7 @@ class Folder:
     def temporary(cls, parent: Path, prefix: str) -> Self:
         """A new folder below ``parent``; those that killed processes have left there are removed first."""
         with _held(parent):
+            # A killed process leaves its folder but never its lock.
             for left in parent.glob(f"{prefix}*"):
                 _remove_if_dead(left)
             path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
@@ -62,6 +63,7 @@ class Folder:
             # The lock file goes with the folder: whoever came now would take what is left of it for a dead one's.
             with _held(self.path.parent):
                 _remove(self.path)
+        # Closing gives the lock back.
         os.close(self._lock)
 
 

@@ -14,9 +14,11 @@ def started(pid: int) -> str | None:
         command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
     try:
+        # From the last bracket on, as a program's name may hold brackets and spaces itself.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
+    # A zombie runs no more. Field 22 of the file is the start in ticks since the boot that the id names.
     return None if fields[0] in "ZX" else f"{BOOT.read_text().strip()} {fields[19]}"
 
 
@@ -38,5 +40,6 @@ def is_taken(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
+        # It is there, and somebody else's.
         pass
     return True

@@ -14,6 +14,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def drop_rights(uid: int, gid: int) -> None:
+    # In this order: once root's rights are gone neither groups nor group can be changed.
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
@@ -24,6 +25,7 @@ def die_with(parent: int, death_signal: int) -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
+    # The parent may have ended before the kernel was asked, and then no signal will come.
     if os.getppid() != parent:
         sys.exit("the supervisor has ended before its child began")
 

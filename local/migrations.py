@@ -44,6 +44,7 @@ def write(message: str) -> None:
 def _built_database() -> Iterator[Config]:
     folder = Folder.temporary(ROOT, ".clinic-check-")
     try:
+        # Nothing of it is kept, so nothing has to survive a power cut.
         postgres = EmbeddedPostgres(folder, durable=False)
         child = start(postgres)
         try:

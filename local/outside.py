@@ -54,6 +54,7 @@ def _new(folder: Path, account: Account) -> Path:
                 (place / MARK).write_text(mark)
                 (folder / ADDRESS).write_text(f"{place}\n{mark}")
                 return place
+            # The user cannot get here either, and nothing is left behind.
             place.rmdir()
     message = (
         f"{folder} cannot be reached by the user {account.name}, who has to run PostgreSQL for root, and no other "

@@ -18,6 +18,7 @@ def is_free(host: str, port: int) -> bool:
 def free_port(host: str = "127.0.0.1") -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # The kernel chooses; until the server listens another program may take it, and ``start`` then tries the next.
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
     return port

@@ -29,6 +29,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: Folder, *, durable: bool) -> None:
         self._folder = folder
         self._durable = durable
+        # First: a server that a killed supervisor left still holds the cluster's files.
         end_leftover(folder.record(NAME), signal.SIGINT)
         self._cluster = prepare(folder.path, server_account(), durable=durable)
         self.port = free_port(HOST)
@@ -60,6 +61,7 @@ class EmbeddedPostgres:
         )
 
     def answers(self) -> bool:
+        # Every cluster has this database, and ours may have to be made yet.
         maintenance = self.url.removesuffix(USER) + "postgres"
         try:
             with psycopg.connect(maintenance, autocommit=True, connect_timeout=2) as connection:

@@ -41,6 +41,7 @@ def server_account() -> Account | None:
         except KeyError:
             continue
         account = Account(name, entry.pw_uid, entry.pw_gid)
+        # Tried, as a container may know a user by name and not allow it.
         if account.uid != 0 and account.runs("/bin/sh", "-c", ":"):
             return account
     message = (

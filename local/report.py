@@ -59,9 +59,13 @@ def show_refusal(console: Console, problem: Json) -> None:
 
 def _table(console: Console, variants: list[Json], metric: str) -> Table:
     asked = {OVER_TIME: _states, RATE: _rate}
-    columns = [its for its in _columns(metric) if its.title not in asked or any(map(asked[its.title], variants))]
+    # Time and tuning have a column only where some variant has them.
+    columns = [
+        column for column in _columns(metric) if column.title not in asked or any(map(asked[column.title], variants))
+    ]
     while True:
         table = _filled(columns, variants)
+        # Measured as if there were room for all: rich would else fold cells until anything fits.
         unlimited = console.options.update(max_width=10_000)
         if len(columns) <= 2 or Measurement.get(console, unlimited, table).maximum <= console.width:
             return table
@@ -74,7 +78,11 @@ def _columns(metric: str) -> list[Column]:
         Column("verdict", lambda v: str(_at(v, "verdict", "kind") or NONE), weight=8),
         Column("G at\nstart", lambda v: _estimate(_at(v, "verdict", "at_start", "total_gain"), "+.1f"), weight=5),
         Column(OVER_TIME, _over_time, weight=6),
-        Column("gain per\nlayer", _gain_per_layer, weight=4),
+        Column(
+            "gain per\nlayer",
+            lambda v: _figure(_mean(_at(v, "gradient", "at_start", "gain_per_layer")), ".3f"),
+            weight=4,
+        ),
         Column("in\ntheory", lambda v: _figure(_at(v, "gradient", "predicted", "gain_per_layer"), ".3f"), weight=1),
         Column("learned", _learned, weight=7),
         Column(metric, _metric, weight=6),
@@ -104,17 +112,13 @@ def _filled(columns: list[Column], variants: list[Json]) -> Table:
     return table
 
 
-def _gain_per_layer(variant: Json) -> str:
-    return _figure(_mean(_at(variant, "gradient", "at_start", "gain_per_layer")), ".3f")
-
-
 def _states(variant: Json) -> list[Json]:
     return _at(variant, "gradient", "at_start", "time") or []
 
 
 def _over_time(variant: Json) -> str:
     """G of the recurrent layer whose gradient changes most on its way back."""
-    gains = [its["total_gain"] for its in _states(variant) if _mean(its["total_gain"]) is not None]
+    gains = [layer["total_gain"] for layer in _states(variant) if _mean(layer["total_gain"]) is not None]
     return _estimate(max(gains, key=lambda gain: abs(gain["mean"]), default=None), "+.1f")
 
 

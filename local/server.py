@@ -43,6 +43,7 @@ def _start_once(server: Server) -> Child:
     try:
         _wait(server, child)
     except BaseException:
+        # Ctrl-C too: a server that is half started has to be ended by whoever started it.
         child.stop()
         raise
     return child

@@ -26,6 +26,7 @@ def any_folder(settings: Settings) -> Folder:
 def running_clinic(settings: Settings, *, alone: bool) -> Iterator[Clinic]:
     """A ready clinic. ``alone`` insists on the folder and port of the settings; else others will do."""
     with Interrupts() as interrupts:
+        # Signals are caught before anything is made, so that all that is made is cleared up.
         folder = own_folder(settings) if alone else any_folder(settings)
         try:
             clinic = Clinic(settings, folder, port=own_port(settings) if alone else any_port(settings))

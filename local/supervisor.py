@@ -51,11 +51,14 @@ class Clinic:
 
     def start(self) -> None:
         for command in self._commands:
+            # What a killed supervisor left would work on under this database, beside the new ones.
             end_leftover(self._folder.record(command.name), self._program(command, {}).stop_signal)
+        # Before the servers start, which may take a minute: who knocks meanwhile is told where.
         self._folder.announce(self.address)
         self.database_url = self._database_url()
         self.redis_url = self._redis_url()
         environment = self._environment(self.database_url, self.redis_url)
+        # Once and before any of them starts: the tables are there when the first one looks.
         self._migrate(environment)
         for command in self._commands:
             self._kept.append(Kept(Child(self._program(command, environment))))

@@ -51,6 +51,7 @@ def one_experiment(console: Console, client: Client, body: bytes, tend: Callable
     try:
         experiment = _follow(console, client, experiment, tend)
     except InterruptedBySignal:
+        # Before the processes end: at the next start nobody waits for its runs any more.
         _cancel(client, experiment)
         raise
     if sum(experiment["runs"].values()) > experiment["runs"]["failed"] + experiment["runs"]["cancelled"]:

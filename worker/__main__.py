@@ -36,6 +36,7 @@ def main() -> None:
         warden.tend()
         sender.hub.call_repeatedly(TEND_S, warden.tend)
 
+    # Held strongly: Celery's signals keep weak references, and nobody else holds this function.
     signals.worker_ready.connect(guard, weak=False)
     taken = f"--queues={','.join(queues(app.settings))}"
     alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]  # workers meet in Postgres only

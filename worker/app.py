@@ -73,13 +73,16 @@ class ClinicCelery(Celery[Any]):
         self.conf.update(
             broker_url=_required(settings.redis_url, "CLINIC_REDIS_URL", "workers hear of runs through Redis"),
             broker_connection_retry_on_startup=True,
+            # For ever: a worker that gave up would have to be started by somebody.
             broker_connection_max_retries=None,
             broker_transport_options=broker.options(settings),
             accept_content=["json"],
             task_serializer="json",
             task_ignore_result=True,
+            # Acknowledged before the run: a message that dies with its child is published again by a dispatcher.
             task_acks_late=False,
             task_default_queue=ANY_QUEUE,
+            # A message held by a busy worker would be kept from one that is idle.
             worker_disable_prefetch=True,
             worker_prefetch_multiplier=1,
             worker_concurrency=settings.workers,
@@ -87,6 +90,7 @@ class ClinicCelery(Celery[Any]):
             worker_proc_alive_timeout=120.0,  # beside a GPU a child loads torch before it says that it is up
             worker_enable_remote_control=False,
             worker_send_task_events=False,
+            # A run owes Redis nothing once it is claimed, so a broker that is away must not end it.
             worker_cancel_long_running_tasks_on_connection_loss=False,
         )
 
@@ -115,6 +119,7 @@ def _required(secret: SecretStr | None, name: str, why: str) -> str:
 def _hand_back(**_: object) -> None:
     _stopping[0] = 1
     killer = threading.Timer(STOP_S, _kill_children)  # the parent itself only waits for them
+    # A parent whose children all end in time must not wait for this thread.
     killer.daemon = True
     killer.start()
 
@@ -138,6 +143,7 @@ def create_app(settings: Settings) -> ClinicCelery:
     # Bit-identical matrix products on CUDA; read by the children when they load torch.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # noqa: TID251
     app = ClinicCelery(settings)
+    # Current is per thread, default is for all the others.
     app.set_current()
     app.set_default()
     return app

@@ -77,6 +77,7 @@ class Workshop:
         assert settings.database_url is not None  # the Celery app has seen to it
         prepare(gpu=gpu)
         torch.set_num_threads(settings.threads_per_worker)
+        # Here and not in the parent: neither a connection nor the heart's thread would survive the fork.
         database = Database(
             settings.database_url.get_secret_value(), pool_size=2, max_overflow=1, silence_s=settings.silence_s
         )
@@ -93,6 +94,7 @@ class Workshop:
         with self.database.begin() as session:
             limit = self.settings.max_parallel_per_owner
             claim = runs.claim(session, run_id, self.name, self.settings.lease_s, limit)
+        # Committed: no transaction is open while the run trains, however long that takes.
         if claim is None:
             return
         with self.heart.watch(claim.lease) as watch:
@@ -123,6 +125,7 @@ class Workshop:
             self._go_through(claim, watch, plan, data, claim.checkpoint)
         except StateRefusedError as refused:
             log.warning("the checkpoint is of no use; from step 0 again", run=str(claim.lease.run_id), why=str(refused))
+            # Nothing of this attempt is recorded yet; what earlier ones have stored goes with their checkpoint.
             self._start_over(claim)
             self._go_through(claim, watch, plan, data, None)
 
@@ -140,6 +143,7 @@ class Workshop:
         result: RunResult | None = None
         steps = itertools.count(first)
 
+        # Counted before it obeys: the heart, in its own thread, says with each beat how many steps are done.
         def between_steps() -> None:
             watch.step = next(steps)
             _obey(watch)
@@ -184,14 +188,17 @@ class Workshop:
             with self.database.begin() as session:
                 if not runs.keep_cadence(session, claim.lease, every):
                     raise LeaseLostError
+        # Later attempts take the stored one: rows of one run have one stride.
         return plan.recording_every(every)
 
     def _finish(self, claim: Claim, plan: Plan, recorder: Recorder, result: RunResult) -> None:
         """The last rows, the verdict and the end of the run, all or nothing."""
         with self.database.begin() as session:
             recorder.write(session, result.steps_done - 1, ended=True)
+            # Read back in this transaction, which alone sees the last rows.
             facts = result.facts(plan)
             summary = summarise(plan, read_ending(session, claim.lease.run_id, plan, facts), facts)
+            # Where the lease is void, the exception takes the last rows back as well.
             if not runs.finish(session, claim.lease, summary, str(result.device), _versions(), recorder.loss):
                 raise LeaseLostError
 

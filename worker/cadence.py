@@ -18,8 +18,9 @@ LONGEST_S = 5.0
 
 
 def cadence(plan: Plan, data: TrialData, *, seed: int, device: torch.device) -> int:
-    """The smallest ``every``, not below the spec's own, with which recording stays within the spec's budget: it adds
-    at most that share to the time of a step, on average. The spec's own where there is no budget.
+    """The smallest ``every`` with which recording stays within the spec's budget, and never below the spec's own. The
+    budget is the share that recording may add to the time of a step, on average. The spec's own where there is no
+    budget.
 
     A trial of a few steps on weights of its own: the run itself begins as if there had been none.
     """
@@ -31,6 +32,7 @@ def cadence(plan: Plan, data: TrialData, *, seed: int, device: torch.device) -> 
 
 def share(plan: Plan, data: TrialData, seed: int, device: torch.device) -> float:
     """What recording adds to a step, over the step; ``plan`` records every other one."""
+    # Recorded and plain steps of one training in turn: both meet the same weights, caches and neighbours.
     trainer = Trainer(plan, data, seed=seed, device=device, dtype=torch.float32, record=True)
     began = time.perf_counter()
     recorded, plain = [], []
@@ -41,6 +43,7 @@ def share(plan: Plan, data: TrialData, seed: int, device: torch.device) -> float
         if len(plain) == WARM_UP + PAIRS or (late and len(plain) > 1):
             break
     trainer.close()
+    # Slow steps leave too few pairs for the whole warm-up, but the first pair compiles and is never counted.
     kept = WARM_UP if len(plain) > WARM_UP else 1
     # Whatever disturbs a step adds to it, so the fastest of each are told most surely on a machine that is not quiet.
     return max(0.0, min(recorded[kept:]) / min(plain[kept:]) - 1.0)

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 import torch
 
-from models.runs import Checkpoint, Lease
+from models.runs import Checkpoint
 from models.storage.checkpoints import CheckpointFiles, Name
 from models.traces.rollups import CHUNK_RECORDS
 from worker.recorder import Recorder
@@ -28,6 +28,7 @@ def packed(state: TrainState, device: torch.device) -> bytes:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
+    # The head is apart from torch's format: a file is judged before anything of it is loaded.
     head = {"made_by": _maker(device), "digest": _digest(content)}
     return json.dumps(head).encode() + b"\n" + content
 
@@ -45,6 +46,7 @@ def unpacked(file: bytes, device: torch.device) -> TrainState:
     if made_by != _maker(device):
         message = f"it was made by {made_by}, and this is {_maker(device)}"
         raise StateRefusedError(message)
+    # On the CPU: a generator takes its state from nowhere else, and the network copies the rest to its own device.
     state: TrainState = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state
 
@@ -76,6 +78,7 @@ class Keeper:
 
     def due(self, step: int) -> bool:
         """Only where a chunk begins, all before it being sealed."""
+        # The step that the attempt began at is a border too, and its state is already kept.
         first = 0 if self.last is None else self.last.step
         border = step > first and step % (CHUNK_RECORDS * self.recorder.plan.experiment.trace.every) == 0
         return border and self.every_s > 0 and time.monotonic() - self._kept_at >= self.every_s
@@ -85,17 +88,20 @@ class Keeper:
 
         Storage that is away costs the checkpoint, not the run.
         """
-        name = self._name(self.recorder.lease, seen.step)
+        lease = self.recorder.lease
+        name = Name(lease.run_id, lease.attempt, seen.step)
         try:
             self.files.write(name, packed(seen.state, self.device))
         except OSError as error:
             log.warning("the checkpoint could not be written", name=str(name), error=str(error))
         else:
             self._point_to(Checkpoint(seen.step, seen.epochs, str(name)))
+        # After a failure as well: storage that is away is tried once per interval and not with each border.
         self._kept_at = time.monotonic()
 
     def _point_to(self, checkpoint: Checkpoint) -> None:
         self.recorder.flush(checkpoint.step - 1, checkpoint)
+        # Only now is the older file of no use: the flush has committed the row that names the newer one.
         before, self.last = self.last, checkpoint
         if before is not None:
             self._remove(before.path)
@@ -105,7 +111,3 @@ class Keeper:
             self.files.remove(path)
         except OSError as error:
             log.warning("an old checkpoint is left to the dispatcher", name=path, error=str(error))
-
-    @staticmethod
-    def _name(lease: Lease, step: int) -> Name:
-        return Name(lease.run_id, lease.attempt, step)

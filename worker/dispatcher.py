@@ -66,6 +66,7 @@ class Dispatcher:
 
     def _listen(self) -> None:
         with self._database.listening(runs.QUEUE_CHANNEL) as connection:
+            # LISTEN stands before the first look at the queue, so no run can be queued unheard between the two.
             reaped_at = retained_at = collected_at = -math.inf
             while not self._closing.is_set():
                 if time.monotonic() - reaped_at >= self._settings.sweep_s:
@@ -81,6 +82,7 @@ class Dispatcher:
                 self.release()
                 self.publish()
                 # One notice is enough to look again; the rest of a burst is swallowed with it.
+                # The wait is no longer than a sweep, as time alone makes leases lapse and notices may be lost.
                 for _ in connection.notifies(timeout=self._settings.sweep_s, stop_after=1):
                     pass
 
@@ -98,6 +100,7 @@ class Dispatcher:
     def compare(self) -> None:
         """Store the comparisons that no worker could store."""
         with self._database.begin() as session:
+            # Those that failed before come back in each answer, so as many more are asked for.
             ended = comparing.missing(session, COMPARED_AT_ONCE + len(self._incomparable))
         for experiment_id in ended:
             if experiment_id not in self._incomparable:
@@ -108,6 +111,7 @@ class Dispatcher:
             with self._database.begin() as session:
                 comparing.store_if_ended(session, experiment_id)
         except DBAPIError:
+            # A database that is away says nothing of this experiment: ``serve`` waits for it.
             raise
         except Exception:  # one that cannot be compared must not hold up every other run
             log.exception("an experiment cannot be compared", experiment=str(experiment_id))
@@ -146,6 +150,7 @@ class Dispatcher:
             by_queue[QUEUE_OF_DEVICE[run.device]].append(run.run_id)
         for queue, run_ids in by_queue.items():
             for run_id in run_ids[: WINDOW - self._untaken(queue)]:
+                # Not tried again here: what Redis did not take is published anew after REPUBLISH_S.
                 self._celery.send_task(RUN_TASK, args=[str(run_id)], queue=queue, retry=False)
         return len(queued)
 

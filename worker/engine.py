@@ -5,7 +5,6 @@ backward pass with given input and output gradient, for closed forms. Both build
 through the probe.
 """
 
-import hashlib
 import math
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from worker import networks
 from worker.datasets.split import Part, TrialData
 from worker.evaluation import evaluate
 from worker.networks.lsuv import scale_by_data
+from worker.networks.network import weights_hash
 from worker.networks.parts import Dropout
 from worker.objective import Objective
 from worker.optimizers import build_optimizer, tensors_of
@@ -69,6 +69,7 @@ def train(  # noqa: PLR0913 -- the run's whole world, by name
             trainer.resume(state)
         yield from trainer.run(between_steps, wanted)
     finally:
+        # The hooks go wherever the run ends: a generator that nobody reads on is closed as well.
         trainer.close()
 
 
@@ -88,6 +89,7 @@ def measure(
     model = networks.build(network, seed).to(input.device, dtype)
     probe = attach(model, points=model.points())
     h = input.detach().to(dtype).requires_grad_()
+    # The pass begins behind the first layer, so its h is shown to the probe by hand.
     probe.watch(0, h)
     torch.autograd.backward(model.forward_from(h), cotangent.to(dtype))
     record = probe.record(step=0)
@@ -103,25 +105,30 @@ class Trainer:
     ) -> None:
         self.plan, self.seed, self.device = plan, seed, device
         if device.type == "cuda":
+            # This process has trained other runs; the peak that is told is this one's.
             torch.cuda.reset_peak_memory_stats(device)
         self.objective = Objective(plan, data, device)
         self.chance_level = data.chance_level(plan.objective)
         self.majority_share = data.majority_share() if plan.experiment.metric == "accuracy" else None
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
         self.train_part, self.validation_part, self.test_part = parts
+        # Drawn in float64 on the CPU and only then moved: every device and number type begins with the same weights.
         self.model = networks.build(plan.network, seed).to(device, dtype)
         self._order: tuple[int, Tensor] | None = None
         scale_by_data(self.model, self.batch(0))
         self.frozen = self.model.parameters_of(plan.network.frozen)
-        kept = {id(its) for its in self.frozen}
-        self.parameters = [its for its in self.model.parameters() if id(its) not in kept]
+        # By identity: == between tensors compares their entries.
+        frozen = {id(parameter) for parameter in self.frozen}
+        self.parameters = [parameter for parameter in self.model.parameters() if id(parameter) not in frozen]
         points = self.model.points()
-        *hidden, output = (None if id(point.weight) in kept else point.weight for point in points)
+        *hidden, output = (None if id(point.weight) in frozen else point.weight for point in points)
         self.bound = Bound([weight for weight in hidden if weight is not None], output, self.parameters)
         # An embedding is a table of rows, no map from layer to layer.
+        # Not strict: the plan's last layer is the output, which ``hidden`` leaves out.
         layers = zip(plan.layers, hidden, strict=False)
         matrices = [weight for layer, weight in layers if weight is not None and layer.kind != "embedding"]
         self.optimizer = build_optimizer(plan.optimizer, self.parameters, matrices)
+        # Each group's own, as Muon's part has another rate than AdamW's; a schedule multiplies both.
         self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.rate = plan.optimizer.learning_rate
         self.remedies = at_run_time(plan.run_time)
@@ -143,12 +150,16 @@ class Trainer:
             self.probe.detach()
 
     def run(self, between_steps: Callable[[], None], wanted: Callable[[int], bool] = _never) -> Iterator[Seen]:
+        # Device time counts what the attempts before the checkpoint took.
         began = time.perf_counter() - self.earlier_seconds
         steps_done = self.first_step
         if self.plan.steps == 0:
             between_steps()
             if self.probe is not None:
-                yield self._untrained(self.probe)
+                # Record 0 of ``steps: 0``: the first batch forward and backward, and no update.
+                untrained = self.probe.record(0, loss=self._backward(0), learning_rate=self.rate)
+                self._judge(untrained)
+                yield untrained
         for step in range(self.first_step, self.plan.steps):
             between_steps()
             if wanted(step):
@@ -161,7 +172,7 @@ class Trainer:
             if self.stopped_by is not None:
                 break
             if steps_done % self.plan.steps_per_epoch == 0 and len(self.validation_part):
-                loss, metric = self._on(self.validation_part)
+                loss, metric = evaluate(self.model, self.objective, self.validation_part)
                 yield EpochResult(steps_done // self.plan.steps_per_epoch - 1, loss, metric)
         yield self.result(steps_done, time.perf_counter() - began)
 
@@ -185,20 +196,22 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             for name, masks in self._masks().items():
                 masks.set_state(state["masks"][name])
-            for remedy, its in zip(self.remedies, state["remedies"], strict=True):
-                remedy.load_state_dict(its)
+            for remedy, memory in zip(self.remedies, state["remedies"], strict=True):
+                remedy.load_state_dict(memory)
             self.nonfinite_in_a_row, self.diverged, self.skipped = state["judged"]
             self.earlier_seconds, self.stepping_seconds, self.overhead_seconds = state["seconds"]
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            # What torch and strict zips raise where names, shapes or counts are not those of this network.
             raise StateRefusedError(str(error)) from error
 
     def _masks(self) -> dict[str, torch.Generator]:
         """The generators that a run draws from as it goes; all others begin anew for each purpose."""
-        found = self.model.named_modules()
-        return {name: its.masks(self.device) for name, its in found if isinstance(its, Dropout)}
+        modules = self.model.named_modules()
+        return {name: module.masks(self.device) for name, module in modules if isinstance(module, Dropout)}
 
     def batch(self, step: int) -> Part:
         """The cases of a step. Their order is a function of seed and epoch alone."""
+        # The step alone says which cases it takes, so no checkpoint holds an order.
         epoch, index = divmod(step, self.plan.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             order = torch.randperm(len(self.train_part), generator=generator(self.seed, "order", epoch))
@@ -221,6 +234,7 @@ class Trainer:
             self.optimizer.step()
         elif probe is not None:
             probe.skipped()
+        # Without the probe's share: ``step_seconds`` is what the step would take unrecorded (decision 1).
         seconds = time.perf_counter() - began - (0.0 if probe is None else probe.overhead_seconds)
         self.step_times.append(seconds)
         self.stepping_seconds += seconds
@@ -241,15 +255,10 @@ class Trainer:
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
 
-    def _untrained(self, probe: Probe) -> StepRecord:
-        """Record 0 of ``steps: 0``: the first batch forward and backward, and no update."""
-        seen = probe.record(0, loss=self._backward(0), learning_rate=self.rate)
-        self._judge(seen)
-        return seen
-
     def _backward(self, step: int) -> Tensor:
         """The step's data loss, with its gradients in ``.grad``: times the scale, where precision has one."""
         part, precision = self.batch(step), self.precision
+        # Backward stays outside: autograd gives each operation the type that its forward pass had.
         with nullcontext() if precision is None else precision.autocast(self.device):
             loss = self.objective.loss(self.model(part.x, part.lengths), part.y)
         self.optimizer.zero_grad(set_to_none=True)
@@ -279,42 +288,40 @@ class Trainer:
             for clipping in self.clipping:
                 clipped = clipping.clip(self.bound, clipped)
             curves |= {"total_gradient_norm": norm, "clipped_gradient_norm": clipped, "clipped": clipped < norm}
+            # ``.grad`` was as backward left it: both curves then show one number, to its last digit.
             if not self.penalising and not self.changing and self.precision is None and not self.frozen:
                 curves["gradient_norm"] = norm
         elif (self.penalising or self.changing or self.frozen) and probe is not None:
-            curves["total_gradient_norm"] = self._total_norm(probe)
+            # Of what the update is made of: the probe's own reading is of frozen layers too.
+            curves["total_gradient_norm"] = norm_of(self.bound.gradients()) if self.frozen else probe.gradient_norm()
         if probe is not None and self.penalising:
             curves["penalty"] = sum(penalty.penalty(self.bound) for penalty in self.penalising)
         return True, curves
 
-    def _total_norm(self, probe: Probe) -> Scalar:
-        """Of what the update is made of; the probe's own reading is of frozen layers too."""
-        return norm_of(self.bound.gradients()) if self.frozen else probe.gradient_norm()
-
     def _judge(self, seen: StepRecord) -> None:
         """``stop_when``: so many non-finite steps in a row, or a loss above."""
         stop_when = self.plan.stop_when
+        # A step that half precision skips is its search for a scale, and no divergence.
         finite = self.skipped or (seen.finite and math.isfinite(seen.loss))
         self.diverged = self.diverged or not finite
+        # Each recorded step stands for those up to the next, as only recorded ones are judged.
         self.nonfinite_in_a_row = 0 if finite else self.nonfinite_in_a_row + self.plan.experiment.trace.every
         if stop_when.nonfinite_steps is not None and self.nonfinite_in_a_row >= stop_when.nonfinite_steps:
             self.stopped_by = "nonfinite_steps"
         elif stop_when.loss_above is not None and seen.loss > stop_when.loss_above:
             self.stopped_by = "loss_above"
 
-    def _on(self, part: Part) -> tuple[float, float]:
-        return evaluate(self.model, self.objective, part)
-
     def result(self, steps_done: int, seconds: float) -> RunResult:
-        validation_loss = self._on(self.validation_part)[0] if len(self.validation_part) else None
-        test_loss, test_metric = self._on(self.test_part)
+        # None where there is no such part: NaN stands for a loss that is not finite.
+        validated = evaluate(self.model, self.objective, self.validation_part) if len(self.validation_part) else None
+        test_loss, test_metric = evaluate(self.model, self.objective, self.test_part)
         stepping = self.stepping_seconds
         return RunResult(
             steps_done=steps_done,
             outcome="diverged" if self.diverged or self.stopped_by is not None else "finished",
             stopped_by=self.stopped_by,
             chance_level=self.chance_level,
-            validation_loss=validation_loss,
+            validation_loss=None if validated is None else validated[0],
             test_loss=test_loss,
             test_metric=test_metric,
             step_seconds=median(self.step_times) if self.step_times else math.nan,
@@ -330,17 +337,11 @@ class Trainer:
     def _peak_memory(self) -> int:
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
-        held = [*self.parameters, *self.frozen, *(its.grad for its in self.parameters if its.grad is not None)]
+        # A sum, as the process's own high-water mark belongs to every run that it has trained (decision 1).
+        gradients = (parameter.grad for parameter in self.parameters if parameter.grad is not None)
+        held = [*self.parameters, *self.frozen, *gradients]
         held += tensors_of(self.optimizer)
         item = self.parameters[0].element_size()
         activations = sum(2 * layer.units * layer.positions for layer in self.plan.layers) * item
-        return sum(its.numel() * its.element_size() for its in held) + activations * self.plan.experiment.batch_size
-
-
-def weights_hash(model: nn.Module) -> str:
-    """blake2b over every tensor of the state, in order of name."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+        stored = sum(tensor.numel() * tensor.element_size() for tensor in held)
+        return stored + activations * self.plan.experiment.batch_size

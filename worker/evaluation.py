@@ -17,6 +17,7 @@ def evaluate(model: nn.Module, objective: Objective, part: Part, at_once: int = 
     """(loss, metric) in evaluation mode: accuracy, or R² of values; NaN for an empty part."""
     if len(part) == 0:
         return math.nan, math.nan
+    # No masks, and batch norm by its running moments: an evaluation must not move the training.
     model.eval()
     device = part.x.device
     sums = torch.zeros((), dtype=torch.float64, device=device)
@@ -24,8 +25,10 @@ def evaluate(model: nn.Module, objective: Objective, part: Part, at_once: int = 
         some = part.take(chosen)
         outputs = model(some.x, some.lengths)
         weight = objective.weight(some.y)
+        # Each stretch's mean times what it is a mean over: stretches of unlike weight then add up exactly.
         loss = torch.stack([objective.loss(outputs, some.y).double() * weight, weight])
         sums = sums + torch.cat([loss, objective.tally(outputs, some.y)])
     model.train()
+    # The one wait for the device.
     sums = sums.cpu()
     return float(sums[0] / sums[1]), objective.metric(sums[2:], part)

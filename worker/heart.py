@@ -48,7 +48,7 @@ class Watch:
         """
         if self._stop is None and self._lapsed():
             with self._news:
-                if not self._news.wait_for(self._known, self._lease_s / 3 + _LISTEN_S):
+                if not self._news.wait_for(lambda: self.ended or not self._lapsed(), self._lease_s / 3 + _LISTEN_S):
                     self._stop = "lost"
         return self._stop
 
@@ -60,6 +60,7 @@ class Watch:
     @property
     def due(self) -> bool:
         """Whether the lease is to be lengthened now."""
+        # Each third, so that a beat may fail and the next one still comes in time.
         return not self.ended and time.monotonic() - self._beaten_at >= self._lease_s / 3
 
     def beaten(self, asked_at: float) -> None:
@@ -73,9 +74,6 @@ class Watch:
         with self._news:
             self._stop = self._stop or reason
             self._news.notify_all()
-
-    def _known(self) -> bool:
-        return self.ended or not self._lapsed()
 
     def _lapsed(self) -> bool:
         return time.monotonic() - self._beaten_at > self._lease_s
@@ -121,6 +119,7 @@ class Heart:
 
     def _listen(self) -> None:
         with self._database.listening(runs.CANCEL_CHANNEL) as connection:
+            # A beat asks whether the run was cancelled; as it comes after LISTEN, no cancel falls between the two.
             self._beat()
             self._away = False
             while not self._closing.is_set():
@@ -135,10 +134,12 @@ class Heart:
         watch = self._watch
         if watch is None or watch.ended:
             return
+        # Taken before the statement: our clock then never holds the lease to be longer than the database does.
         asked_at = time.monotonic()
         with self._database.begin() as session:
             ours = runs.beat(session, watch.lease, self._lease_s, watch.step)
             cancelled = runs.cancel_requested(session, watch.lease)
+        # Told after the commit: until then the lease may still be as it was.
         if not ours:
             watch.end("lost")
         elif cancelled:

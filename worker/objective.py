@@ -29,6 +29,7 @@ class Objective:
         self._metric = plan.experiment.metric
         self._kind, self._target, self._classes = asked.loss, data.target, data.classes
         self._smoothing, self._weights, self._least = asked.label_smoothing, None, None
+        # Weights that are all 1 serve the least loss alone: the loss itself is then torch's unweighted mean.
         if asked.class_weights is not None or asked.label_smoothing > 0.0:
             weights = class_weights(data.label_counts(), asked)
             self._weights = weights.to(device) if asked.class_weights is not None else None
@@ -50,6 +51,7 @@ class Objective:
         loss = functional.cross_entropy(logits, labels, weights, ignore_index=IGNORED, label_smoothing=self._smoothing)
         if self._smoothing == 0.0 or self._least is None:
             return loss
+        # IGNORED is negative and would index from the end; clamped, its entry is looked up and multiplied by 0.
         at_least = (self._least[labels.clamp(min=0)] * (labels != IGNORED)).sum()
         return loss - (at_least / self.weight(labels)).to(loss.dtype)
 
@@ -61,8 +63,8 @@ class Objective:
         return known.sum().double() if self._weights is None else (self._weights[y.clamp(min=0)] * known).sum()
 
     def tally(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """What the metric is of, float64, to be summed over stretches of a part: right labels and all labels, together
-        or class by class; of values the squared error and their number.
+        """What the metric is made of, float64, to be summed over stretches of a part: right labels and
+        all labels, together or class by class. Of values they are the squared error and the count.
         """
         if self._target == "value":
             return torch.stack([self._as_sent(outputs - y).square().sum(), self.weight(y)])
@@ -71,7 +73,7 @@ class Objective:
         if self._metric != "balanced_accuracy":
             return torch.stack([right.sum().double(), known.sum().double()])
         # Of chosen labels: with weights CUDA has no deterministic bincount.
-        return torch.cat([y[its].bincount(minlength=self._classes) for its in (right, known)]).double()
+        return torch.cat([y[chosen].bincount(minlength=self._classes) for chosen in (right, known)]).double()
 
     def metric(self, tally: Tensor, part: Part) -> float:
         """Accuracy, its mean over the classes that occur, or R² = 1 − squared error / variance of the values, NaN where
@@ -79,6 +81,7 @@ class Objective:
         """
         right, counted = tally.chunk(2)
         if self._target != "value":
+            # A class without a case would be 0/0.
             return float((right / counted)[counted > 0].mean())
         y = self._as_sent(part.y)
         variance = float((y - y.mean(0)).square().mean())

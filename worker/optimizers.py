@@ -36,12 +36,15 @@ class MuonBesideAdamW(torch.optim.Optimizer):
     """Muon on the hidden matrices, AdamW without decay on all other parameters, in one step."""
 
     def __init__(self, spec: MuonSpec, parameters: Sequence[nn.Parameter], matrices: Sequence[Tensor]) -> None:
-        chosen = {id(its) for its in matrices if its.dim() == 2}
-        hidden = [its for its in parameters if id(its) in chosen]
-        others = [its for its in parameters if id(its) not in chosen]
+        # Muon orthogonalises an update, which only a matrix has: kernels of convolutions go to AdamW.
+        chosen = {id(weight) for weight in matrices if weight.dim() == 2}
+        hidden = [parameter for parameter in parameters if id(parameter) in chosen]
+        others = [parameter for parameter in parameters if id(parameter) not in chosen]
+        # The base class wants groups of its own; those of the two parts take their place below.
         super().__init__(list(parameters), {})
         self.parts: list[torch.optim.Optimizer] = []
         if hidden:
+            # "original" multiplies the rate by √max(1, rows/columns).
             muon = torch.optim.Muon(
                 hidden,
                 spec.learning_rate,
@@ -78,4 +81,4 @@ def tensors_of(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
     parts = optimizer.parts if isinstance(optimizer, MuonBesideAdamW) else [optimizer]
     for part in parts:
         for state in part.state.values():
-            yield from (its for its in state.values() if isinstance(its, Tensor))
+            yield from (value for value in state.values() if isinstance(value, Tensor))

@@ -1,7 +1,7 @@
 """Random numbers by purpose: a generator per (seed, purpose), so that one draw more never shifts another.
 
-A layer or a remedy more leaves every other layer's weights, the order of the data and the dropout of other layers
-as they were; pairs of runs under one seed differ by the remedy alone.
+One layer or remedy more changes neither the other layers' weights and dropout nor the order of the data. So two runs
+under one seed differ by the remedy alone.
 """
 
 import hashlib

@@ -60,6 +60,7 @@ class Recorder:
         stride = self.plan.experiment.trace.every
         self._writer = TraceWriter(self.lease.run_id, names, stride, self.plan.recorded_steps)
         self._open_first = self.first_step // stride
+        # No checkpoint holds the fold of the rollups: the raw chunks of their newest part give it back bit for bit.
         if self._open_first:
             with self.database.begin() as session:
                 stored = partial(read_block, session, self.lease.run_id, layers=len(names), stride=stride)
@@ -73,6 +74,7 @@ class Recorder:
             self._sealed.append(self._block())
             self._open_first += CHUNK_RECORDS
             self._open.clear()
+        # Fast steps fill chunks sooner than a second goes by: the second bound is on memory.
         if time.monotonic() - self._flushed_at >= FLUSH_S or len(self._sealed) >= MAX_PENDING:
             self.flush(record.step)
 
@@ -80,8 +82,8 @@ class Recorder:
         self._epochs.append(result)
 
     def flush(self, step: int, checkpoint: Checkpoint | None = None) -> None:
-        """Write in a transaction of its own, after making sure that the run is still ours; say how far it is, and with
-        a ``checkpoint`` where it can go on.
+        """Make sure that the run is still ours and write, in a transaction of its own. Say how far the run is, and with
+        a ``checkpoint`` from where it can go on.
         """
         with self.database.begin() as session:
             self.write(session, step)
@@ -96,10 +98,12 @@ class Recorder:
         ``ended``: these are the run's last records.
         """
         began = time.monotonic()
+        # First: the beat locks the run's row, so nobody can take the run before these writes are committed.
         if not runs.beat(session, self.lease, self.lease_s, step=step + 1):
             raise LeaseLostError
         if self.chance_level is not None:
             runs.keep_chance_level(session, self.lease, self.chance_level)
+        # The open chunk is written along, and replaced by the next write: a live view is not to wait for 200 records.
         blocks = [*self._sealed, self._block()] if self._open else self._sealed
         self._writer.write(session, blocks, ended=ended)
         for epoch in self._epochs:
@@ -107,6 +111,7 @@ class Recorder:
         if time.monotonic() - began > self.lease_s / 3:
             # The heart waits for the row that this transaction holds, so nobody else has lengthened the lease.
             runs.beat(session, self.lease, self.lease_s)
+        # Forgotten before the commit: where that fails the attempt ends, and another one makes these steps again.
         self._sealed, self._epochs, self.chance_level = [], [], None
         self._flushed_at = time.monotonic()
 
@@ -115,6 +120,7 @@ class Recorder:
         if self.plan.network.time:
             signals = np.concatenate([signals, np.array([_of_states(record) for record in self._open])], axis=2)
         curves = np.array([[getattr(record, name) for name in CURVES] for record in self._open])
+        # (records, signals, layers) turns into (signals, layers, records): a stored chunk is one layer over time.
         untrained = self.plan.steps == 0
         return Block(self._open_first, np.ascontiguousarray(signals.transpose(1, 2, 0)), curves.T, untrained)
 

@@ -12,6 +12,7 @@ def factor_of(schedule: ScheduleSpec, step: int, steps: int) -> float:
     since = step - schedule.warm_up
     match schedule.kind:
         case "cosine":
+            # From the last warm-up step to the run's last one.
             way = min(1.0, since / (steps - schedule.warm_up))
             return schedule.final_factor + (1.0 - schedule.final_factor) * (1.0 + math.cos(math.pi * way)) / 2.0
         case "step":

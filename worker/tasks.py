@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 _workshop: "Workshop | None" = None
 
 
-def _slot_device() -> str:
-    """The GPU of this child's slot: slots share the GPUs of a machine evenly."""
-    slot: int = current_process().index  # type: ignore[attr-defined]  # billiard's pool numbers its children
-    return str(slot % gpu_count())
-
-
 @signals.worker_init.connect
 def load(**_: object) -> None:
     """In the parent, before it forks: its children share what torch takes, and each is there at once.
@@ -48,7 +42,9 @@ def open_workshop(**_: object) -> None:
     settings = _settings()
     gpu = has_gpu(settings)
     if gpu and gpu_count() > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = _slot_device()  # noqa: TID251
+        # Slots share the GPUs of a machine evenly; billiard's pool numbers its children.
+        slot: int = current_process().index  # type: ignore[attr-defined]
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(slot % gpu_count())  # noqa: TID251
     _workshop = _attempts(settings).Workshop.open(settings, gpu=gpu)
 
 

@@ -62,22 +62,25 @@ class Warden:
     """Published runs that idle slots have not taken, and since when."""
 
     def keep_looking(self) -> None:
+        # An orphan has another parent: then the worker has ended, whatever now has its number.
         while os.getppid() == self.parent.pid:
             with suppress(psutil.NoSuchProcess):
                 self.look()
             time.sleep(LOOK_S)
 
     def look(self) -> None:
+        # The warden is a child of the parent as well.
         children = {worker_name(child.pid): child for child in self.parent.children() if child.pid != os.getpid()}
         try:
             with self.database.begin() as session:
                 held = watching.held_by(session, list(children))
                 waiting = watching.published(session, devices(self.settings))
-            self._steps = {one.lease.token: self._since(one) for one in held}
-            for one in held:
-                self._judge(one, children[one.worker])
+            self._steps = {run.lease.token: self._since(run) for run in held}
+            for run in held:
+                self._judge(run, children[run.worker])
         except DBAPIError as error:
             log.warning("the warden cannot ask the database", error=str(error).splitlines()[0])
+            # Without the database no slot can claim either, so what waited proves nothing.
             self._waiting.clear()
             return
         if self._is_deaf(waiting, idle=len(held) < self.settings.workers):
@@ -107,6 +110,7 @@ class Warden:
     def _end_of(self, held: Held, child: psutil.Process) -> End | None:
         """What shall become of the run, if it may not go on."""
         limits = self.settings
+        # Nothing is to be said to the row: whoever takes it up once the lock is gone says it.
         if held.lapsed_for_s > LAPSED_S:
             return lambda _: True
         if held.cancelled_for_s is not None and held.cancelled_for_s > limits.cancel_grace_s:
@@ -145,6 +149,7 @@ class Warden:
     def _end_parent(self) -> None:
         """Whoever keeps the worker up starts another one."""
         log.error("the worker does not hear of published runs; it is ended", pid=self.parent.pid)
+        # A stopped process hears no SIGTERM before it is continued.
         self.parent.send_signal(signal.SIGCONT)
         self.parent.terminate()
         try:

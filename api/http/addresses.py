@@ -1,5 +1,5 @@
-"""What holds at every address, whichever router it comes from: which methods there are, which parameters a query may
-have, that a body comes as it is, and HEAD wherever GET is. Read from the routes, so that no route can differ.
+"""What holds at every address, whichever router it comes from: its methods, the parameters of a query, bodies that are
+not packed, and HEAD wherever GET is. Read from the routes, so that no route can differ.
 """
 
 import re
@@ -94,6 +94,7 @@ class Addresses:
     def _at(self, path: str) -> Address | None:
         """That of the literal path before one whose parameters would fit it too."""
         if not self._table:
+            # At the first request, when all routes have been added.
             self._table = _table(self._routes)
         literal = self._table.get(path)
         fitting = (address for address in self._table.values() if address.pattern.match(path))
@@ -107,6 +108,7 @@ def _table(routes: FastAPI) -> dict[str, Address]:
         names = {} if dependant is None else dict(_parameters(dependant))
         address = table.setdefault(str(route.path_format), Address(route.path_regex))
         address.parameters |= dict.fromkeys(route.methods or (), names)
+    # HEAD takes what GET takes; FastAPI's routes have none of their own.
     for address in table.values():
         if "GET" in address.parameters:
             address.parameters["HEAD"] = address.parameters["GET"]
@@ -118,11 +120,12 @@ def _parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
         if isinstance(parameter.field_info, Query):
             annotation: Any = parameter.field_info.annotation
             shape = TypeAdapter(annotation).json_schema()
-            yield parameter.alias, "array" in (one.get("type") for one in [shape, *shape.get("anyOf", ())])
+            yield parameter.alias, "array" in (choice.get("type") for choice in [shape, *shape.get("anyOf", ())])
 
 
 def _check(address: Address, request: Request) -> None:
     if request.method not in address.parameters:
+        # Cut, as everything that is quoted here: what a client sends may be as long as it likes.
         detail = f"{request.method[:20]} is none of the methods of this address: {address.allow}"
         raise ApiError(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": address.allow})
     encoding = request.headers.get("content-encoding", "")
@@ -134,7 +137,7 @@ def _check(address: Address, request: Request) -> None:
         raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, [problem], {"Accept-Encoding": "identity"})
     problems = list(_problems(request, address.parameters[request.method]))
     if problems:
-        detail = "; ".join(f"{one.field[:100]}: {one.message}" for one in problems[:3])
+        detail = "; ".join(f"{problem.field[:100]}: {problem.message}" for problem in problems[:3])
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, problems[:50])
 
 

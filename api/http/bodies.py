@@ -86,11 +86,13 @@ def strict_json(body: bytes) -> Any:
         )
         _check_shape(value)
     except json.JSONDecodeError as error:
+        # This and the next are ValueErrors too, with more to say; what our own hooks raise comes last.
         detail = f"this is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise ApiError(HTTPStatus.BAD_REQUEST, detail) from error
     except UnicodeDecodeError as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, f"the body is not UTF-8: byte {error.start}") from error
     except RecursionError as error:
+        # The parser recurses itself, and gives up before its result can be looked at.
         raise ApiError(HTTPStatus.BAD_REQUEST, _TOO_DEEP) from error
     except ValueError as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, str(error)) from error
@@ -133,6 +135,7 @@ _TOO_DEEP = f"the JSON is nested more than {MOST_NESTED} levels deep"
 
 def _check_shape(value: Any) -> None:
     """A million wrong entries would be a million errors to explain; no spec needs as many."""
+    # Level by level and without recursion: depth is what is bounded here.
     level = [value]
     for _ in range(MOST_NESTED + 1):
         containers = [container for container in level if isinstance(container, dict | list)]
@@ -153,6 +156,7 @@ def check_text(value: Any) -> None:
     """ApiError 422 at the first text that has what is not plain, or half a surrogate pair. JSON may hold both. The one
     cannot be shown as it is, and the other cannot be stored.
     """
+    # A stack of its own: depth is bounded, but a key may be wrong where its value is fine.
     left = [("", value)]
     while left:
         path, part = left.pop()
@@ -163,6 +167,7 @@ def check_text(value: Any) -> None:
             left += [(f"{path}[{index}]", inner) for index, inner in enumerate(part)]
         elif isinstance(part, str) and _NOT_PLAIN.search(part):
             message = "text may hold no control characters, line separators, bidirectional overrides or half surrogates"
+            # Escaped: half a surrogate in a key or a value could not be written into the answer either.
             problem = FieldProblem(field=_printable(path) or "body", value=_printable(part[:100]), message=message)
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{problem.field}: {message}", [problem])
 

@@ -21,7 +21,7 @@ def etag_of(body: bytes) -> str:
 
 def matches(etag: str, if_none_match: str) -> bool:
     """Whether ``If-None-Match`` names this tag (a weak one counts: the bytes are what is compared)."""
-    return if_none_match.strip() == "*" or etag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}
+    return if_none_match.strip() == "*" or etag in {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
 
 
 def tagged(request: Request, body: BaseModel | bytes, status: int = HTTPStatus.OK) -> Response:
@@ -43,6 +43,7 @@ def run_headers(run: Run, *asked: object) -> dict[str, str]:
 
     A worker says in every write how far it is, so the step stands for the records; a new attempt begins them anew.
     """
+    # Nothing of the trace is read for it: a poll that finds nothing new costs one row.
     state = (run.id, run.attempt, run.state, run.step, run.ended_at, run.raw_dropped_at)
     etag = etag_of(repr((RUN_FORMAT, *state, *asked)).encode())
     return {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept"}

@@ -57,14 +57,18 @@ def from_pydantic(errors: Sequence[Mapping[str, Any]], body: Any) -> list[FieldP
     """At most 50: a body of a million wrong values gets no answer of a million lines."""
     problems: list[FieldProblem] = []
     mismatches: list[FieldProblem] = []
+    # More than are shown, as most of what a union says of its branches is dropped below.
     for error in errors[: 4 * MOST_PROBLEMS]:
+        # A default that hangs on another field is not asked for where that one is wrong already.
         if error["type"] == "default_factory_not_called" or _follows(error, errors):
             continue
         path, at_branch = _path(error["loc"], body, missing=error["type"] == "missing")
         is_mismatch = at_branch and error["type"] in _TYPES
         (mismatches if is_mismatch else problems).extend(_field_problems(error, path))
     # A value that fits one branch of a union but for a detail is not told that it fits no other branch.
-    problems += [one for one in mismatches if not any(other.field.startswith(one.field) for other in problems)]
+    problems += [
+        mismatch for mismatch in mismatches if not any(other.field.startswith(mismatch.field) for other in problems)
+    ]
     return problems[:MOST_PROBLEMS]
 
 
@@ -72,7 +76,7 @@ def _follows(error: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> b
     """Whether a list counts as too short only because entries of it are wrong themselves."""
     at = tuple(error["loc"])
     return error["type"] == "too_short" and any(
-        len(one["loc"]) > len(at) and one["loc"][: len(at)] == at for one in errors
+        len(other["loc"]) > len(at) and other["loc"][: len(at)] == at for other in errors
     )
 
 
@@ -157,6 +161,7 @@ def _short(value: Any) -> Any:
         return value
     if isinstance(value, int) and abs(value) < 10**18:
         return value
+    # Long numbers too: one may have thousands of digits.
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     if len(text) > _LONGEST_VALUE:
         return text[:_LONGEST_VALUE] + "…"

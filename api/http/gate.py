@@ -16,9 +16,9 @@ _OPEN = {"/", "/docs", "/openapi.json", "/openapi-3.0.json", "/healthz", "/ready
 
 
 class Gate:
-    """ASGI middleware. 421 and 403 for what a browser sends for a page that is none of ours (``api.http.sites``); 401
-    without the key that is asked for; 413 for a body over the limit, of which no more than the limit is ever held.
-    An upload has a limit of its own and is not held here: it is counted while the route takes it in.
+    """ASGI middleware. 421 and 403 for what a browser sends for a foreign page (``api.http.sites``). 401 where a key is
+    asked for and missing. 413 for a body over the limit, of which no more than the limit is ever held. An upload has a
+    limit of its own and is not held here: it is counted while the route takes it in.
     """
 
     def __init__(self, app: ASGIApp, *, key: str | None, sites: Sites, limit: int, upload_limit: int) -> None:
@@ -34,6 +34,7 @@ class Gate:
             return
         request = Request(scope)
         try:
+            # The sender first and the body last: who may not ask cannot make us hold anything.
             self._sites.check(request.method, request.headers)
             if request.scope["path"] not in _OPEN:
                 request.state.caller = identify(request.headers, self._key)
@@ -48,6 +49,7 @@ class Gate:
 
     async def _body_of(self, request: Request, receive: Receive) -> list[Message]:
         """The body's messages; 413 as soon as they are more than allowed, or are announced to be."""
+        # By what is announced, before any of it is taken in; what is sent is counted all the same.
         if _announced(request) > self._limit:
             raise _too_large(self._limit)
         messages: list[Message] = []
@@ -98,6 +100,7 @@ def _replay(messages: Sequence[Message], receive: Receive) -> Receive:
     left = list(messages)
 
     async def replayed() -> Message:
+        # Behind the body the connection itself is asked: routes wait there for the client to go.
         return left.pop(0) if left else await receive()
 
     return replayed

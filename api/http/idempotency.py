@@ -44,4 +44,5 @@ def once(  # noqa: PLR0913, PLR0917 -- who asks, by which key, for what, and how
     except OtherBodyError as error:
         problem = FieldProblem(field="Idempotency-Key", value=key, message="it was used before, for another body")
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "choose a new key for a new request", [problem]) from error
+    # A first answer passes through JSON as well, so that it is the one a repetition gets.
     return shape.model_validate(answer)

@@ -50,6 +50,7 @@ def _range(text: str) -> tuple[str, float] | None:
 
 def _weight(kind: str, ranges: Sequence[tuple[str, float]]) -> float:
     """What the most specific range that covers ``kind`` gives it."""
+    # The most specific range decides, wherever it stands: a type, all of its kind, anything.
     for pattern in (kind, f"{kind.split('/', maxsplit=1)[0]}/*", "*/*"):
         weights = [weight for accepted, weight in ranges if accepted == pattern]
         if weights:

@@ -55,6 +55,7 @@ def encode_token(position: uuid.UUID | int) -> str:
 
 def _decoded(token: str) -> str:
     try:
+        # Tokens go without their padding, which an address would have to escape.
         return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (binascii.Error, ValueError) as error:
         raise _bad_token(token) from error

@@ -20,8 +20,9 @@ from api.http.headers import HEADERS
 SLOWEST_BYTES_S = 1024
 """Of a body, on average over the time-out: what is slower holds a connection rather than sends something."""
 UNREAD_BYTES = 1024 * 1024
-"""Of a body whose request has been answered already: a small rest is let in, so that the answer is not lost with the
-connection and the next request may follow; a large one ends it."""
+"""Of a body whose request has been answered already. A small rest is let in, so that the answer is not lost with the
+connection and the next request may follow. A large one ends it.
+"""
 SPARE = 64
 """So many connections above the bound are told so; any more are closed at once."""
 _LAST = HEADERS | {"Connection": "close"}
@@ -62,6 +63,7 @@ class Connection(H11Protocol):
         transport.set_write_buffer_limits(high=0)
         over = len(self.connections) - self._limits.max_connections
         if over > SPARE:
+            # Not close(): that would wait for what is buffered, for a client we know nothing of.
             transport.abort()
             return
         if over > 0:
@@ -145,6 +147,7 @@ class Connection(H11Protocol):
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer where no answer has begun, and close. Whoever reads the request is told that the client has gone."""
         cycle = self._cycle()
+        # The route may be waiting for the rest of the body: it is woken, and finds the client gone.
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()

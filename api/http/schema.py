@@ -68,6 +68,7 @@ class Clinic(FastAPI):
         if self.openapi_schema is None:
             schema = super().openapi()
             problem = ProblemDetails.model_json_schema(ref_template=_REF)
+            # No route declares it as its answer, so FastAPI does not know that it is one.
             schema["components"]["schemas"] |= problem.pop("$defs") | {"ProblemDetails": problem}
             # What is wrong with an item is said of that item alone, so the request's own shape leaves them open.
             schema["components"]["schemas"]["Batch"]["properties"]["items"]["items"] = {
@@ -94,10 +95,10 @@ def add_docs(app: FastAPI) -> None:
     @app.get("/", tags=["docs"], include_in_schema=False)
     def docs() -> HTMLResponse:
         rows = [
-            f"<tr><td><b>{method.upper()}</b></td><td><code>{escape(path)}</code></td><td>{escape(its['summary'])}</td>"
-            f"<td>{_marked(its.get('description', ''))}</td></tr>"
+            f"<tr><td><b>{method.upper()}</b></td><td><code>{escape(path)}</code></td>"
+            f"<td>{escape(route['summary'])}</td><td>{_marked(route.get('description', ''))}</td></tr>"
             for path, methods in app.openapi()["paths"].items()
-            for method, its in methods.items()
+            for method, route in methods.items()
         ]
         page = _PAGE.format(style=_STYLE, about=escape(app.description), rows="".join(rows))
         return HTMLResponse(page, headers=page_policy(_STYLE))

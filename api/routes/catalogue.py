@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.dependencies import CallerDep
 from gradient_clinic.activations import SHAPES
 from models.specs.base import Spec
-from models.specs.dataset import DATASETS, Split
+from models.specs.dataset import DATASETS
 from models.specs.init import INITS
 from models.specs.networks import NETWORKS
 from models.specs.optimizer import OPTIMIZERS
@@ -57,7 +57,11 @@ def catalogue(name: CatalogueName, _: CallerDep) -> Catalogue:
 
 def _item(kind: str, spec: type[Spec]) -> CatalogueItem:
     about = spec.about
-    extra = _facts(DATASETS[kind]) if kind in DATASETS and kind != "uploaded" else {}
+    extra: dict[str, Any] = {}
+    if kind in DATASETS and kind != "uploaded":
+        # Sizes and licence of a data set as its defaults make it; of uploads nothing is known before they come.
+        facts = DATASETS[kind]().facts
+        extra = {**{field.name: getattr(facts, field.name) for field in fields(facts)}, "features": facts.features}
     return CatalogueItem(
         kind=kind,
         title=about.title,
@@ -70,12 +74,6 @@ def _item(kind: str, spec: type[Spec]) -> CatalogueItem:
         applies_to=list(about.applies_to),
         **extra,
     )
-
-
-def _facts(spec: type[Split]) -> dict[str, Any]:
-    """Sizes and licence of a data set as its defaults make it."""
-    facts = spec().facts
-    return {**{field.name: getattr(facts, field.name) for field in fields(facts)}, "features": facts.features}
 
 
 def _activation(kind: str) -> CatalogueItem:

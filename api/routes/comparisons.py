@@ -69,8 +69,11 @@ def compare(
     with database.begin() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
         if brief:
-            return PlainTextResponse("".join(f"{line}\n" for line in _brief(session, experiment)))
+            found = _comparison(session, experiment)
+            to_do, *_ = answer_of(found.variants, found.metric, experiment.spec.optimizer, found.causes)
+            return PlainTextResponse("".join(f"{line}\n" for line in brief_of(found, to_do)))
         if experiment.comparison is not None:
+            # As it is stored: a model made of it would only be written out again.
             return tagged(request, orjson.dumps(experiment.comparison))
         return tagged(request, comparing.compute(session, experiment_id))
 
@@ -105,7 +108,9 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
     with database.snapshot() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
         comparison = _comparison(session, experiment)
-        units = {(its.plan.objective, its.plan.dataset.standardise_targets) for its in expand(experiment.spec)}
+        # One line of chance for all variants: where remedies change loss or unit there is no such line.
+        plans = [variant.plan for variant in expand(experiment.spec)]
+        units = {(plan.objective, plan.dataset.standardise_targets) for plan in plans}
         chance = queries.mean_chance_level(session, experiment_id) if len(units) == 1 else None
         trained_below = None if chance is None else chance / 2.0
         page = render(experiment, comparison, _maps(session, experiment), trained_below)
@@ -117,12 +122,6 @@ def _comparison(session: Session, experiment: Experiment) -> Comparison:
     if experiment.comparison is None:
         return comparing.compute(session, experiment.id)
     return Comparison.model_validate(experiment.comparison)
-
-
-def _brief(session: Session, experiment: Experiment) -> tuple[str, ...]:
-    found = _comparison(session, experiment)
-    to_do, *_ = answer_of(found.variants, found.metric, experiment.spec.optimizer, found.causes)
-    return brief_of(found, to_do)
 
 
 def _maps(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
@@ -152,5 +151,7 @@ def _rows_of(network: NetworkPlan) -> tuple[list[int], str]:
         beside = f" ({inside} layers inside branches left out)" if inside else ""
         return [layer.index for layer in network.hidden], f"{len(network.hidden)} hidden layers{beside}"
     first = network.time[0].layer
-    numbers = [at for at, its in enumerate(network.time, start=len(network.layers) + 1) if its.layer == first]
+    # States are numbered on behind the layers, as in the trace.
+    states = enumerate(network.time, start=len(network.layers) + 1)
+    numbers = [number for number, state in states if state.layer == first]
     return numbers, f"{len(numbers)} states of {first} along time"

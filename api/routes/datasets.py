@@ -72,6 +72,7 @@ async def put(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     """IDX, npz, Parquet, Arrow, CSV or a zip of WAV, recognised by content and checked before any of it is kept. 201
     for a new version, 200 where this content was there.
     """
+    # The turn ends when it is kept: files of two uploads never lie unpacked side by side.
     async with shelf.turns.turn(), reading(upload, shelf.limit) as found:
         is_new = await run_in_threadpool(keep, database, shelf, caller.owner, name, found)
     view = await run_in_threadpool(look, name, caller, database)
@@ -102,6 +103,7 @@ def look(name: Name, caller: CallerDep, database: DatabaseDep) -> DatasetView:
 def list_datasets(caller: CallerDep, database: DatabaseDep, page: PageDep) -> DatasetPage:
     """The caller's own, each in its current version, newest first."""
     with database.begin() as session:
+        # One more than is shown tells whether there is a next page.
         found = uploads.newest(session, caller.owner, page.before(), page.limit + 1)
     shown = found[: page.limit]
     token = encode_token(shown[-1].id) if len(found) > page.limit else ""

@@ -76,6 +76,7 @@ async def _told(
     pace = streams.pace
     with streams.open.track_inprogress(), changes.watch(str(experiment_id)) as changed:
         while not changes.released:
+            # Before the look: a change that comes while it looks must wake the next one.
             changed.clear()
             looked_at = time.monotonic()
             try:
@@ -94,6 +95,7 @@ async def _told(
                         for told in news.events
                     )
                     number = news.events[-1].number
+                # There is more already: on at once, without a wait.
                 if len(news.events) == pace.batch:
                     continue
                 if news.state.is_finished:
@@ -101,6 +103,7 @@ async def _told(
                     return
             if not await _woken(changed, pace.sweep_s):
                 yield STILL_HERE
+            # From look to look, so that what a look takes is no longer pause.
             await asyncio.sleep(looked_at + pace.between_s - time.monotonic())
 
 

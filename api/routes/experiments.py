@@ -80,6 +80,7 @@ def submit(
     body = spec.model_dump_json().encode()
     with database.begin() as session:
         view = once(session, caller, idempotency_key, body, lambda: _stored(session, caller, spec), ExperimentView)
+        # A repeated key gives the first answer, and its experiment may have been deleted since (decision 17).
         if not runs.existing(session, [uuid.UUID(view.id)]):
             raise _deleted(view)
     response.headers["Location"] = view.links["self"]
@@ -89,7 +90,7 @@ def submit(
 def _stored(session: Session, caller: Caller, request: ExperimentRequest) -> ExperimentView:
     """Uploaded data are found in the transaction that stores the experiment: they cannot be deleted in between."""
     spec, suggested = settled(session, caller, request)
-    said = None if suggested is None else [one.model_dump(mode="json") for one in suggested]
+    said = None if suggested is None else [remedy.model_dump(mode="json") for remedy in suggested]
     experiment_id = runs.submit(session, spec, planned(spec), caller.owner, said)
     return queries.experiment_now(session, caller, experiment_id)
 
@@ -131,6 +132,7 @@ def submit_batch(
     transaction: a batch that got no answer has stored nothing, or can be asked for again by its ``Idempotency-Key``.
     An item whose experiment was deleted since is then a 410.
     """
+    # Written anew, so that spaces and line breaks make no other body under one key.
     body = json.dumps(batch.items).encode()
 
     with database.begin() as session:
@@ -155,6 +157,7 @@ def _batch_item(session: Session, caller: Caller, item: object) -> BatchItem:
     except ApiError as error:
         return BatchItem(status=error.status_code, error=details_of(error, _BATCH))
     except OperationalError:
+        # Not one item's fault, and nothing of the batch could be stored.
         raise
     except Exception:  # whatever it is, the other items are no part of it
         log.exception("an item of a batch failed")
@@ -209,6 +212,7 @@ def list_experiments(
 ) -> ExperimentPage:
     """Those that the caller may see, newest first. The last page has an empty ``next_page_token``."""
     with database.begin() as session:
+        # One more than is shown tells whether there is a next page.
         found = queries.experiments(session, caller, wanted, page.before(), page.limit + 1)
         shown = found[: page.limit]
         progress = progress_of(session, [row.id for row in shown])
@@ -224,6 +228,7 @@ def cancel(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
     with database.begin() as session:
         queries.experiment_of(session, caller, experiment_id)
         accepted = runs.cancel(session, experiment_id)
+    # In a second transaction: workers hear of the cancel with the commit of the first.
     with database.begin() as session:
         view = queries.experiment_now(session, caller, experiment_id)
     if not accepted and view.state is not State.CANCELLED:
@@ -277,6 +282,7 @@ async def read(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     try:
         with changes.watch(str(experiment_id)) as changed:
             while True:
+                # Before the look, so that a change during it is not lost.
                 changed.clear()
                 view = await run_in_threadpool(_look, database, caller, experiment_id)
                 etag = etag_of(view.model_dump_json().encode())

@@ -52,7 +52,7 @@ def predict(asked: PredictionRequest, _: CallerDep) -> Prediction:
     """χ per layer, gain, trainable depth and where the theory does not hold; in milliseconds, stacks of gates
     in some tenths of a second.
     """
-    its = asked.input
-    given = None if its is None else Shape(its.form, its.size, its.vocabulary, its.alike)
+    case = asked.input
+    given = None if case is None else Shape(case.form, case.size, case.vocabulary, case.alike)
     with refusing("network"):
         return predict_spec(asked.network, asked.batch_size, asked.input_width, asked.output_width, given)

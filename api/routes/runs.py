@@ -57,6 +57,7 @@ def early(
     """
     with database.snapshot() as session:
         run, experiment = queries.run_of(session, caller, run_id)
+        # While the run goes on its own row has it, from the first write on.
         chance_level = run.chance_level if run.summary is None else run.summary.facts.chance_level
         stored = extent(session, run_id)
         if not stored.records or chance_level is None or run.raw_dropped_at is not None:

@@ -64,6 +64,7 @@ def trace(  # noqa: PLR0913, PLR0917 -- what a client may choose
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, [problem])
     with database.snapshot() as session:
         run, experiment = queries.run_of(session, caller, run_id)
+        # Before anything is planned or read: a client that has the answer is told so from the row alone.
         headers = run_headers(run, kind, signal, stretch, layers, axis)
         if (known := not_modified(request, headers)) is not None:
             return known
@@ -71,6 +72,7 @@ def trace(  # noqa: PLR0913, PLR0917 -- what a client may choose
         if signal == "all" or kind != JSON:
             reading = _reading(session, database, run, stretch)
             signals = SIGNALS if signal == "all" else (signal,)
+            # It is read batch by batch once this transaction is over, under the attempt that was seen here.
             table = TraceTable(reading, chosen, signals, untrained=run.steps == 0)
             return streamed(table, kind, f"run-{run_id}-{signal}", headers)
         return json_response(_picture(session, run, experiment, signal, chosen, stretch), headers)

@@ -25,6 +25,7 @@ _HIDDEN = ("__MACOSX/", ".")
 
 def read_zip(part: Part, features: str, limit: int, opened: ExitStack) -> RawSet:
     """The zip stays open, and what breaks in it is told as a refusal, until ``opened`` is closed."""
+    # Before ZipFile opens it, which makes an object of every entry.
     _check_directory(part)
     opened.enter_context(_honest(part.name))
     archive = opened.enter_context(zipfile.ZipFile(part.file))
@@ -61,16 +62,16 @@ def _check_members(members: list[zipfile.ZipInfo], limit: int) -> None:
     """Before anything is unpacked: by the sizes that the directory announces, beyond which zipfile does not read."""
     if len(members) > MOST_MEMBERS:
         raise too_large("zip", f"it holds {len(members):,} files", MOST_MEMBERS)
-    announced = sum(its.file_size for its in members)
+    announced = sum(member.file_size for member in members)
     if announced > limit:
         raise too_large("zip", f"unpacked it would have {announced:,} bytes", limit)
-    for its in members:
-        if its.flag_bits & 0x1:
-            raise invalid(its.filename, "this file is encrypted", allowed="files without a password")
-        if its.compress_type not in _METHODS:
-            method = zipfile.compressor_names.get(its.compress_type, its.compress_type)  # type: ignore[attr-defined]
-            raise invalid(its.filename, "files packed like this are not read", method, list(_METHODS.values()))
-    twice = len(members) - len({its.filename for its in members})
+    for member in members:
+        if member.flag_bits & 0x1:
+            raise invalid(member.filename, "this file is encrypted", allowed="files without a password")
+        if member.compress_type not in _METHODS:
+            method = zipfile.compressor_names.get(member.compress_type, member.compress_type)  # type: ignore[attr-defined]
+            raise invalid(member.filename, "files packed like this are not read", method, list(_METHODS.values()))
+    twice = len(members) - len({member.filename for member in members})
     if twice:
         raise invalid("zip", f"{twice} files have the name of another one")
 
@@ -92,6 +93,7 @@ def _check_directory(part: Part) -> None:
     at = len(tail) - _END_SIZE if plain else tail.rfind(_END)
     if at < 0:
         raise invalid(part.name, "the zip is broken: its directory is missing; it may have been cut off")
+    # It may have more entries than are allowed, and sizes that the plain directory does not hold.
     if tail[max(0, at - 20) : at].startswith(_END_64_LOCATOR):
         raise too_large(part.name, "the zip is a large one (zip64)", MOST_MEMBERS)
     directory = int.from_bytes(tail[at + 12 : at + 16], "little")

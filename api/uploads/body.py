@@ -72,6 +72,7 @@ async def _upload(  # noqa: PLR0913, PLR0917 -- a parameter of the address each
         else:
             with tempfile.TemporaryFile() as file:
                 async for chunk in request.stream():
+                    # In a thread: a disk that is slow must not hold up everybody else's requests.
                     await run_in_threadpool(file.write, chunk)
                 yield Upload([Part("body", file)], asked)
     except ClientDisconnect as error:

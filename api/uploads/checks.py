@@ -58,6 +58,7 @@ class CheckedSet:
     def version(self) -> str:
         """The digest of the arrays, their names, types and shapes, and of what gives them their meaning."""
         notes = {"form": self.facts.form, "class_names": self.class_names}
+        # What gives numbers their meaning is content as well: digits 0 and 1 under other names are other data.
         digest = hashlib.blake2b(json.dumps(notes, sort_keys=True).encode(), digest_size=32)
         for name, array in sorted(self.arrays().items()):
             digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
@@ -80,6 +81,7 @@ def checked(raw: RawSet, form: Form | None, asked: Task | None, limit: int) -> C
     """``form`` decides where the axes do not, and ``asked`` what ``y`` is. 422 for what cannot be, 413 for what is too
     much.
     """
+    # All that headers tell comes first; the arrays are read from ``read_targets`` on.
     _check_unpacked(raw, limit)
     task = task_of(raw, asked)
     cases = _check_counts(raw, {1, 2} if asked == "regression" else {1})
@@ -93,6 +95,7 @@ def checked(raw: RawSet, form: Form | None, asked: Task | None, limit: int) -> C
     lengths = _lengths(raw)
     x = _inputs(raw.x, kept, form, None if lengths is None else int(lengths.max()))
     if lengths is not None:
+        # Whatever stands behind an end is no content, and must not make another version.
         x[np.arange(x.shape[1]) >= lengths[:, None]] = 0
     if lengths is not None and (lengths == lengths[0]).all():
         lengths = None  # nothing varies
@@ -199,6 +202,7 @@ def _inputs(parts: Sequence[Announced], kept: npt.DTypeLike, form: Form, longest
     for part in parts:
         read = _with_axes(part.read(), form)[:, :longest]
         if x is None:
+            # Made once and filled part by part: no second array of this size is ever held.
             x = np.empty((cases, *read.shape[1:]), kept)
         with np.errstate(all="ignore"):
             x[at : at + len(read)] = read

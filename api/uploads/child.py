@@ -1,5 +1,5 @@
-"""Reads one upload, of whatever format, in a process of its own with memory and time that it cannot exceed: a small
-file may unpack to a large one, and libraries believe what files say of themselves. ``reading.py`` starts it.
+"""Reads one upload, of whatever format, in a process of its own that cannot exceed its memory and time. A small file
+may unpack to a large one, and libraries believe what files say of themselves. ``reading.py`` starts it.
 
 ``python -m api.uploads.child``: the job as JSON on stdin. All files are open already and named by their numbers: those
 to read, those that npy arrays go to, and the one for the answer in JSON. Exit 0 with an answer, also for a refusal.
@@ -22,6 +22,7 @@ from api.uploads.recognise import read
 
 def main() -> None:
     job = json.load(sys.stdin)
+    # Before anything is read, and by the system: no library can reach beyond it.
     _limit(resource.RLIMIT_DATA, job["memory_bytes"])
     _limit(resource.RLIMIT_CPU, job["cpu_s"])
     # Surrogates in what a file is called cannot be written; they are shown as question marks.
@@ -46,6 +47,7 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
         return {"refused": _words(too_large("file", "it needs more memory than it may", job["limit"]))}
     except Exception:  # noqa: BLE001 -- whatever bytes make a library raise is the file's fault; the log shows which
         return {"failed": traceback.format_exc()}
+    # Only what was accepted is written; after a refusal these files stay empty.
     for name, array in found.arrays().items():
         with os.fdopen(job["arrays"][name], "wb") as file:
             np.save(file, array, allow_pickle=False)

@@ -51,6 +51,7 @@ def _of_parquet(file: BinaryIO, limit: int) -> Iterator[Any]:
     unpacked = sum(leaf.total_uncompressed_size for leaf in wanted)
     if unpacked > limit:
         raise too_large("columns", f"unpacked they would have {unpacked:,} bytes", limit)
+    # Fewer rows at once where they are wide, so that a batch has a bounded size.
     at_once = min(_MOST_ROWS, max(1, _NUMBERS_AT_ONCE * rows // max(1, numbers)))
     yield from parquet.iter_batches(at_once, columns=COLUMNS, use_threads=False)
 
@@ -64,6 +65,7 @@ def _of_arrow(file: BinaryIO, opened: ExitStack) -> Iterator[Any]:
         reader = batches = opened.enter_context(pa.ipc.open_stream(file))
     _check_columns(reader.schema.names)
     for batch in batches:
+        # Other columns are never looked at, so they cannot make the file fail either.
         chosen = batch.select(COLUMNS)
         chosen.validate(full=True)  # no offset, index or text of the file is believed
         yield chosen
@@ -86,6 +88,7 @@ def _read(batches: Iterator[Any], limit: int) -> tuple[AnyArray, AnyArray, list[
         if shape not in {None, step}:
             raise invalid("features", f"row {rows} has cases of another shape: {step}, {shape} before")
         shape, rows, numbers = step, rows + batch.num_rows, numbers + flat.size
+        # With every batch: metadata may say less than a file unpacks to.
         check_numbers(numbers, "the features")
         check_kept(numbers, flat.itemsize, rows, limit)
         values.append(flat)
@@ -140,6 +143,7 @@ def _shaped(
     numbers of one length are vectors.
     """
     flat = np.concatenate(values)
+    # The batches are joined: held besides they would double what this takes.
     values.clear()
     if lengths is None:
         return flat.reshape(-1, *shape), None
@@ -176,6 +180,7 @@ class _Names:
 
     def _of_text(self, column: Any) -> AnyArray:
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        # Only the words in use: a dictionary may hold far more than its column names.
         used, places = np.unique(encoded.indices.to_numpy(zero_copy_only=False), return_inverse=True)
         words = _without_null(encoded.dictionary.take(pa.array(used)))
         # At most four bytes a character; unpacked they could be of any size.

@@ -33,6 +33,7 @@ def dialect_of(part: Part, header: bool | None = None) -> Dialect | None:  # noq
     head = part.head(SAMPLE)
     if b"\0" in head:
         return None
+    # A line, or a character of several bytes, may be cut by the end of the sample.
     whole = head if len(head) < SAMPLE else head[: head.rfind(b"\n") + 1]
     encoding = next((name for name in ENCODINGS if _decodes(whole, name)), None)
     if encoding is None:
@@ -42,7 +43,8 @@ def dialect_of(part: Part, header: bool | None = None) -> Dialect | None:  # noq
     fitting = {separator: rows for separator, rows in found.items() if _is_table(rows)}
     if not fitting:
         return None
-    separator = max(fitting, key=lambda its: len(fitting[its][0]))
+    # Text may hold commas, but a table's separator gives the most columns.
+    separator = max(fitting, key=lambda candidate: len(fitting[candidate][0]))
     first = fitting[separator][0]
     has_header = _is_header(first) if header is None else header
     names = tuple(name.strip() or f"column {at}" for at, name in enumerate(first, 1))
@@ -74,7 +76,7 @@ def _rows(text: str, separator: str) -> list[list[str]]:
 def _is_table(rows: Sequence[Sequence[str]]) -> bool:
     """At least two lines, and all but a few with the same number of fields, which is more than one."""
     widths = Counter(map(len, rows))
-    width, often = max(widths.items(), key=lambda its: its[1], default=(0, 0))
+    width, often = max(widths.items(), key=lambda counted: counted[1], default=(0, 0))
     return width > 1 and often > 1 and often >= MOST_LINES * len(rows)
 
 

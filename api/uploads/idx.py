@@ -41,6 +41,7 @@ def read_pairs(parts: Sequence[Part], limit: int) -> RawSet:
 def _announced(part: Part, limit: int) -> Announced:
     with _opened(part, limit) as stream:
         dtype, shape = read_header(stream)
+    # The header alone; the numbers are unpacked once all headers are accepted.
     check_shape(shape, part.name)
     return Announced(part.name, dtype, shape, partial(_read, part, limit))
 

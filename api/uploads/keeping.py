@@ -27,6 +27,7 @@ def keep(database: Database, shelf: Shelf, owner: str, name: str, found: ReadSet
     manifest = {"arrays": list(found.files), "facts": facts, "class_names": found.class_names}
     new = uploads.NewDataset(owner, name, found.version, found.facts, found.class_names, found.size)
     with database.begin() as session:
+        # Held to the commit: nobody removes the files between their writing and the row that names them.
         uploads.lock(session, found.version)
         shelf.files.write(found.version, found.files, manifest)
         return uploads.put(session, new)
@@ -44,9 +45,11 @@ def forget(database: Database, shelf: Shelf, owner: str, name: str) -> None:
             detail = f"unfinished experiments train on {name}: {which}; cancel them first, or wait for their end"
             raise ApiError(HTTPStatus.CONFLICT, detail)
         uploads.remove(session, rows)
+        # Rows first, files after the commit: a crash in between leaves files without a row, never a row without files.
         versions = sorted(row.version for row in rows)
     for version in versions:
         with database.begin() as session:
             uploads.lock(session, version)
+            # Another owner may have sent the same content, which shares the files.
             if not uploads.is_used(session, version):
                 shelf.files.remove(version)

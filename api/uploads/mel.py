@@ -50,6 +50,7 @@ def fill(out: Samples, stretches: Iterable[Samples], rate: int, features: str) -
         count = _whole_frames(len(left), rate, features)
         if count:
             out[done : done + count] = made(left, rate)
+        # The rest begins where the next frame does: windows overlap, so some samples are needed again.
         done, left = done + count, left[count * hop_of(rate) :]
     if not done:  # shorter than a window
         out[:] = made(left, rate)
@@ -67,6 +68,7 @@ def log_mel(sound: Samples, rate: int) -> Samples:
     window, hop = _window_of(rate, "log_mel"), hop_of(rate)
     sound = np.pad(sound, (0, max(0, window - len(sound))))
     cut = np.lib.stride_tricks.sliding_window_view(sound, window)[::hop]
+    # The next power of two, for the transform's speed; more bins change no band's place.
     size = 1 << (window - 1).bit_length()
     power = np.square(np.abs(np.fft.rfft(cut * np.hanning(window), size)))
     return np.log(power @ _filters(rate, size) + _FLOOR).astype(np.float32)

@@ -54,6 +54,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> AnyArray:
     with archive.open(member) as stream:
         dtype, shape, fortran = _header(cast("BinaryIO", stream), member.filename)
         expected = math.prod(shape) * dtype.itemsize
+        # As bytes, so that the stream is read into place, whatever the type.
         data = np.empty(expected, np.uint8)
         if fill(cast("BinaryIO", stream), data.data) < expected or stream.read(1):
             message = f"the header announces {expected:,} bytes, and other than those follow"

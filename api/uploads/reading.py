@@ -97,6 +97,7 @@ async def reading(upload: Upload, limit: int) -> AsyncIterator[ReadSet]:
 
 async def _told(upload: Upload, limit: int, arrays: dict[str, BinaryIO]) -> dict[str, Any]:
     for part in upload.parts:
+        # The child opens the same files by number, and sees what has reached the system.
         part.file.flush()
     with tempfile.TemporaryFile() as answer:
         job = {
@@ -124,6 +125,7 @@ async def _run(job: dict[str, Any], files: Sequence[BinaryIO], limit: int) -> No
     try:
         with anyio.fail_after(_WALL_S):
             done = await anyio.run_process(
+                # A fresh interpreter: a fork would bring this process's memory, and locks that other threads hold.
                 [sys.executable, "-s", "-m", "api.uploads.child"],
                 input=json.dumps(job).encode(),
                 stdout=subprocess.DEVNULL,

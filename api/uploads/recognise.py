@@ -26,6 +26,7 @@ def _raw(parts: Sequence[Part], limit: int, asked: Asked, opened: ExitStack) -> 
     empty = next((part for part, head in heads if not head), None)
     if empty is not None or not parts:
         raise invalid("body" if empty is None else empty.name, "there is nothing in it")
+    # IDX alone comes in several files, so it is asked first.
     if all(idx.is_idx(head) for _, head in heads):
         if len(parts) == 1:
             message = "this IDX file is one of a pair: images and labels come together"

@@ -14,10 +14,10 @@ _SHOWN = 50
 
 
 def resolved(session: Session, caller: Caller, spec: ExperimentRequest) -> ExperimentRequest:
-    """With version and facts as they are stored, whatever the client said of them; where no loss or metric was asked
-    for, with those that are usual for such targets. SpecError where there is no such data set, or not for this task.
+    """With version and facts as they are stored, whatever the client said of them. Where no loss or metric was asked
+    for, it gets those that are usual for such targets. The version cannot be deleted before the transaction ends.
 
-    SpecError where there is none. The version cannot be deleted before the transaction ends.
+    SpecError where there is no such data set, or not for this task.
     """
     asked = spec.dataset
     if not isinstance(asked, UploadedSpec):
@@ -27,6 +27,7 @@ def resolved(session: Session, caller: Caller, spec: ExperimentRequest) -> Exper
         raise SpecError(_unknown(session, caller, asked))
     if (problem := _other_task(asked, row)) is not None:
         raise SpecError(problem)
+    # The version goes into the stored spec: content that is sent later under this name changes no experiment.
     known = asked.model_copy(update={"version": row.version, "known": row.facts})
     usual = {"loss": usual_loss(known.facts), "metric": usual_metric(known.facts)}
     given = {name: getattr(spec, name) for name in usual if name in spec.model_fields_set}

@@ -47,6 +47,7 @@ def read_header(stream: BinaryIO) -> Sound:
             break
         if name == b"fmt ":
             form = _format(stream, size)
+            # The format is read already; chunks of an odd size have one byte of padding behind them.
             size = 0 if size % 2 == 0 else 1
         else:
             size += size % 2
@@ -79,6 +80,7 @@ def _format(stream: BinaryIO, size: int) -> tuple[int, int, int]:
         message = f"its format takes {size} bytes, and {len(content)} can be read"
         raise WavError(message)
     tag, channels, rate, _, step, bits = struct.unpack("<HHIIHH", content[:16])
+    # The extensible form says by a GUID which format it extends.
     if tag == _EXTENSIBLE and content[24:40] == _PCM_GUID:
         tag = _PCM
     if tag != _PCM:

@@ -25,7 +25,7 @@ Members = Sequence[zipfile.ZipInfo]
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file and what its header says, of which nothing has been unpacked yet."""
+    """A file and what its header says. None of its sound has been unpacked yet."""
 
     member: zipfile.ZipInfo
     sound: riff.Sound
@@ -90,6 +90,7 @@ def _from_table(archive: zipfile.ZipFile, table: zipfile.ZipInfo, recordings: Me
         if len(row) != 2 and row:
             raise invalid(table.filename, f"line {number} has {len(row)} columns", row[:5], "file,label")
         if row:
+            # Names in the table are relative to where it lies.
             found[f"{base}/{row[0].strip()}" if base else row[0].strip()] = row[1].strip()
     missing = [each.filename for each in recordings if not found.get(each.filename)]
     if missing:
@@ -145,6 +146,7 @@ def _scaled(data: bytes, width: int) -> npt.NDArray[np.float32]:
     if width == 1:
         return (np.frombuffer(data, "u1").astype(np.float32) - 128.0) / np.float32(128.0)
     if width == 3:
+        # Little-endian: the lowest byte of the 32 bits is the one that stays 0.
         wide = np.zeros((len(data) // 3, 4), "u1")
         wide[:, 1:] = np.frombuffer(data, "u1").reshape(-1, 3)
         return wide.view("<i4")[:, 0].astype(np.float32) / np.float32(2.0**31)

@@ -61,12 +61,14 @@ class Table:
         self.file.seek(0)
         names = [column.name for column in self.columns]
         options = csv.ReadOptions(
+            # Stacks of threads would count against the memory that this process may have.
             use_threads=False,
             block_size=_STRETCH,
             skip_rows_after_names=int(self.dialect.has_header),
             column_names=list(self.dialect.names),
             encoding=self.dialect.encoding,
         )
+        # Gaps are told in ``_cells``: Arrow would not see one with blanks around it.
         convert = csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), include_columns=names, strings_can_be_null=False
         )
@@ -166,6 +168,7 @@ def _check(columns: Sequence[Column], missing: Missing) -> None:
         if not column.is_number and len(column.texts) > column.most:
             message = f"it is text with more than {column.most:,} different values"
             allowed = "numbers, or fewer different texts" if column.is_target else f"fewer of them, or {leave_out}"
+            # The first in order: one file has one refusal, whatever the order of a set.
             raise invalid(where, message, min(column.texts)[:LONGEST_NAME], allowed)
     gaps = [column for column in columns if column.missing]
     refused = [column for column in gaps if missing == "refuse" or (missing == "fill" and column.is_target)]
@@ -183,6 +186,7 @@ def _built(table: Table, asked: Asked, rows: int, limit: int) -> RawSet:
     width = sum(column.width for column in table.inputs)
     check_numbers(rows * width, f"{rows:,} rows with {width:,} inputs")
     check_kept(rows * width, 4, rows, limit)
+    # As many as there may be; rows with gaps that are left out are cut off at the end.
     x, kept = np.zeros((rows, width), np.float32), 0
     y = np.zeros(rows, np.float64 if table.target.is_number else np.int64)
     for stretch in table.stretches():
@@ -210,6 +214,7 @@ def _fill(table: Table, cells: Sequence[Any], x: AnyArray, y: AnyArray) -> None:
             y[:] = values
             continue
         if column.width > 1:
+            # A gap has no category: all its inputs stay 0.
             there = np.nonzero(values >= 0)[0]
             x[there, at + values[there]] = 1.0
         else:

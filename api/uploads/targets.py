@@ -117,6 +117,7 @@ def _from_numbers(part: Announced) -> Labels:
         at = int(np.argmax(fractions))
         where = f"{part.where}[{at}]"
         raise invalid(where, "no class has this number", str(y[at]), "whole numbers; for amounts send task=regression")
+    # The extremes alone: if these two fit, all labels between them do.
     for wrong in (y.min(), y.max()) if len(y) else ():
         if not 0 <= wrong < MOST_CLASSES:
             where = f"{part.where}[{int(np.argmax(y == wrong))}]"
@@ -138,6 +139,7 @@ def _from_text(parts: Sequence[Announced]) -> tuple[Labels, list[str]]:
             if len(names) > MOST_CLASSES:
                 message = f"there are more than {MOST_CLASSES:,} different labels"
                 raise invalid(part.where, message, allowed=f"at most {MOST_CLASSES:,}")
+    # Labels are numbered in the order of their names, which is known only when all have been seen.
     ordered = sorted(names)
     place = {name: number for number, name in enumerate(ordered)}
     numbered = [np.array([place[name] for name in found], np.int64)[numbers] for numbers, found in stretches]

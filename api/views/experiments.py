@@ -195,7 +195,7 @@ def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
         owner=row.owner,
         labels=row.labels,
         spec=row.spec,
-        suggested=None if row.suggested is None else [Suggested.model_validate(one) for one in row.suggested],
+        suggested=None if row.suggested is None else [Suggested.model_validate(remedy) for remedy in row.suggested],
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
@@ -222,16 +222,17 @@ def run_view(row: Run, attempts: list[Attempt]) -> RunView:
         learning_rate=row.learning_rate,
         state=State(row.state),
         outcome=row.outcome,  # type: ignore[arg-type]  # written from the same two words
+        # A run of no steps has made none when it is done.
         progress=1.0 if State(row.state) is State.SUCCEEDED else row.step / max(row.steps, 1),
         attempts=[
             AttemptView(
-                number=one.number,
-                worker=one.worker,
-                started_at=one.started_at,
-                ended_at=one.ended_at,
-                reason=one.reason,
+                number=attempt.number,
+                worker=attempt.worker,
+                started_at=attempt.started_at,
+                ended_at=attempt.ended_at,
+                reason=attempt.reason,
             )
-            for one in attempts
+            for attempt in attempts
         ],
         device=row.device,
         versions=row.versions,

@@ -96,6 +96,7 @@ def gradient_of_seeds(
     runs: Sequence[Sequence[float]], *, batch_norm: bool, resized: Sequence[bool] = (), cut: Cut = STANDARD
 ) -> GradientFacts:
     """The facts of a variant: t over its runs' G, and over their mean increments; one run speaks for itself."""
+    # A run without a finite G says nothing of the mean; where none has one, the first speaks for all.
     measured = [levels for levels in runs if not math.isnan(total_gain(levels))]
     if len(measured) == 1 or len(runs) == 1:
         return gradient_of_run((measured or runs)[0], batch_norm=batch_norm, resized=resized, cut=cut)
@@ -135,6 +136,7 @@ def _kept_mean(levels: Sequence[float], *, batch_norm: bool, resized: Sequence[b
     kept = increments[kept_increments(len(increments) + 1, batch_norm)]
     if len(kept) == 0:
         return None
+    # A layer without a finite level leaves no mean, and leaving it out would hide it.
     if not np.isfinite(kept).all():
         return _point(math.nan, len(kept))
     return t_interval(kept) if len(kept) >= FEWEST_INCREMENTS else _point(float(kept.mean()), len(kept))

@@ -1,7 +1,7 @@
 """The time axis of recurrent layers: how ∂L/∂state grows or shrinks on its way back through the steps.
 
-``levels`` are ln rms ∂L/∂state at the recorded steps, from the state before the first input to the last one; −∞ is an
-exact zero, NaN was not measured (no case of the batch is so long).
+``levels`` are ln rms ∂L/∂state at the recorded steps, from the state before the first input to the last one. −∞ is an
+exact zero. NaN was not measured: no case of the batch is so long.
 """
 
 import math
@@ -68,7 +68,8 @@ def with_time(depth: GradientFacts, times: Sequence[TimeFacts]) -> GradientFacts
 
 def worst_kind(depth: GradientFacts, times: Sequence[TimeFacts]) -> GradientKind:
     """That of the axis which lies furthest beyond the cut; a healthy axis never hides a sick one."""
-    axes = [(depth.kind, depth.total_gain.mean), *((its.kind, its.total_gain.mean) for its in times)]
+    axes = [(depth.kind, depth.total_gain.mean), *((time.kind, time.total_gain.mean) for time in times)]
+    # A gain without a finite number lies beyond every other.
     sick = [axis for axis in axes if axis[0] in {"vanishing", "exploding"}]
     if sick:
         return max(sick, key=lambda axis: math.inf if axis[1] is None else abs(axis[1]))[0]

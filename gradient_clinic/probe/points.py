@@ -79,9 +79,11 @@ def find_points(model: nn.Module) -> list[Point]:
         elif closed:
             continue
         elif isinstance(module, _NORMS):
+            # h is what enters the activation, so a norm behind the weight is where it is met.
             found[-1] = replace(found[-1], module=module)
         elif type(module) in _FUNCTIONS:
-            activation = Activation(_FUNCTIONS[type(module)], _parameter(module))
+            parameter = getattr(module, "negative_slope", getattr(module, "alpha", 0.0))
+            activation = Activation(_FUNCTIONS[type(module)], float(parameter))
             in_place = bool(getattr(module, "inplace", False))
             found[-1] = replace(found[-1], activation=activation, changed_in_place=in_place)
             closed = True
@@ -92,8 +94,3 @@ def _leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module, object]]:
     for name, module in model.named_modules():
         if next(module.children(), None) is None:
             yield name, module, getattr(module, "weight", None)
-
-
-def _parameter(module: nn.Module) -> float:
-    value = getattr(module, "negative_slope", getattr(module, "alpha", 0.0))
-    return float(value)

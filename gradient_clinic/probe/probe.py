@@ -26,7 +26,7 @@ from gradient_clinic.probe.points import Loop, Point, find_points
 from gradient_clinic.probe.states import gradient_of, over_steps, state_norms
 from gradient_clinic.signals import SIGNALS
 
-_SCALED = [SIGNALS.index(one) for one in ("activation_gradient_rms", "weight_gradient_norm", "weight_gradient_max")]
+_SCALED = [SIGNALS.index(name) for name in ("activation_gradient_rms", "weight_gradient_norm", "weight_gradient_max")]
 """What a factor of the loss multiplies."""
 LARGE = 2**14
 """Entries of a weight that is read as soon as its gradient is there: later, both would have left the cache."""
@@ -105,17 +105,19 @@ class Probe:
     def __post_init__(self) -> None:
         for index, point in enumerate(self.points):
             if point.loop is not None:
+                # Before the pass as well: a loop keeps its steps only in passes that are recorded.
                 self._handles.append(point.module.register_forward_pre_hook(self._listen(point.loop)))
                 self._handles.append(point.module.register_forward_hook(self._loop_hook(index, point.loop)))
             else:
                 self._handles.append(point.module.register_forward_hook(self._forward_hook(index)))
+            # Small weights are read all in one call when backward ends; for large ones that is too late for the cache.
             if point.weight.requires_grad and point.weight.numel() >= LARGE:
                 at_weight = partial(self._see_gradient, index)
                 self._handles.append(point.weight.register_post_accumulate_grad_hook(at_weight))  # type: ignore[no-untyped-call]
         self._calling_seconds = len(self.points) * hook_seconds()
         self._layers = tuple(point.name for point in self.points)
         loops = [point for point in self.points if point.loop is not None]
-        self._times = tuple(f"{its.name}@{step}" for its in loops if its.loop for step in its.loop.time_steps)
+        self._times = tuple(f"{point.name}@{step}" for point in loops if point.loop for step in point.loop.time_steps)
         if self.optimizer is not None:
             self._handles.append(self.optimizer.register_step_pre_hook(self._before_step))
 
@@ -152,6 +154,7 @@ class Probe:
         norm = self._settled()
         began = time.perf_counter()
         named = {"gradient_norm": norm, **curves}
+        # The curves travel with the rows, so that a record costs one copy from the device.
         matrix, numbers, states = self.meter.read(list(named.values()), self._states(), updated=self._updated)
         self._step = self._step + 1 if step is None else step + 1
         record = self._assemble(matrix, dict(zip(named, numbers, strict=True)), states, began)
@@ -194,6 +197,7 @@ class Probe:
     def _see_delta(self, index: int, use: int, inside: Tensor | None, delta: Tensor) -> None:
         began = time.perf_counter()
         self.meter.see_delta(index, use, delta if inside is None else delta[inside])
+        # Asked for by the first δ of each backward pass: torch has no hook for its end.
         if not self._queued:
             self._queued = True
             _at_the_end_of_backward(self._after_backward)
@@ -217,8 +221,9 @@ class Probe:
         self._queued = False
         self._gradient_norm = None
         for index, (loop, use) in self._loops.items():
-            gradients = [torch.cat([gradient_of(its) for its in parts], dim=1) for parts in loop.entering]
+            gradients = [torch.cat([gradient_of(part) for part in parts], dim=1) for parts in loop.entering]
             self.meter.see_delta(index, use, over_steps(gradients, loop.lengths))
+        # Not yet where a pass is made of several backward calls: the last one of them completes it.
         if self.meter.complete():
             self._settled()
 
@@ -252,6 +257,7 @@ class Probe:
 
     def _assemble(self, matrix: Array, curves: dict[str, Any], states: Array, began: float) -> StepRecord:
         if self.loss_scale != 1.0:
+            # Backward went through the scaled loss; forward values never met the scale.
             states = states / [[1.0], [self.loss_scale]]
             matrix[_SCALED] /= self.loss_scale
             curves["gradient_norm"] /= self.loss_scale
@@ -276,6 +282,7 @@ class Probe:
         self._updated = False
         self.overhead_seconds = 0.0
         for loop, _ in self._loops.values():
+            # They hold the graph of the whole loop: until they go, its memory does not.
             loop.entering, loop.states = [], []
         self._loops.clear()
 
@@ -294,8 +301,9 @@ def attach(
         message = "the model has no layer with a weight of two or more dimensions: there is nothing to measure"
         raise ValueError(message)
     measured = {id(point.weight) for point in found}
-    others = tuple(its for its in model.parameters() if id(its) not in measured)
+    others = tuple(parameter for parameter in model.parameters() if id(parameter) not in measured)
     kind = meter or meter_for(found[0].weight.device)
+    # Asked in each pass, as a model may meet other lengths in every one.
     return Probe(found, others, optimizer, kind(found), lengths=lambda: getattr(model, "lengths", None))
 
 
@@ -310,12 +318,9 @@ def hook_seconds() -> float:
     layer, given = nn.utils.skip_init(nn.Linear, 1, 1), torch.ones(1, 1)  # type: ignore[no-untyped-call]
     with torch.enable_grad():
         bare = min(timeit.repeat(lambda: layer(given).backward(), number=50, repeat=5))
-        layer.register_forward_hook(lambda _module, _inputs, h: on_gradient(h, _do_nothing))
+        layer.register_forward_hook(lambda _module, _inputs, h: on_gradient(h, lambda _delta: None))
         hooked = min(timeit.repeat(lambda: layer(given).backward(), number=50, repeat=5))
     return max(0.0, (hooked - bare) / 50)
-
-
-def _do_nothing(_: Tensor) -> None: ...
 
 
 def on_gradient(h: Tensor, do: Callable[[Tensor], None]) -> None:

@@ -27,13 +27,16 @@ def state_norms(loop: Loop) -> Tensor:
     Cases that end early are counted back from their end, where the loss sits; a state before a case's begin does not
     count. NaN where no case reaches so far back.
     """
-    both = torch.stack([torch.stack(loop.states), torch.stack([gradient_of(its) for its in loop.states])]).detach()
+    gradients = torch.stack([gradient_of(state) for state in loop.states])
+    both = torch.stack([torch.stack(loop.states), gradients]).detach()
     last = len(loop.states) - 1
     if loop.lengths is None:
         return _rms(both[:, list(loop.time_steps)])
     at = torch.arange(last + 1, device=both.device)[:, None] - last + loop.lengths  # (states, batch)
     index = at.clamp(min=0)[None, :, :, None].expand(2, -1, -1, both.shape[-1])
+    # Cases are moved so that their ends meet; in front of a short one there is nothing, which counts as 0 here.
     aligned = both.gather(1, index).masked_fill((at < 0)[None, :, :, None], 0.0)
+    # The rms over all cases, made one over those that reach so far back.
     cases = (at >= 0).sum(dim=1).double()
     return (_rms(aligned) * (at.shape[1] / cases).sqrt())[:, list(loop.time_steps)].masked_fill(
         (cases == 0)[list(loop.time_steps)], torch.nan

@@ -124,6 +124,7 @@ class Layout:
         if min(after) < 1:
             message = f"a kernel of {kernel_size} with padding {pad} does not fit {self.shape}"
             raise self.refusal(message, "a smaller kernel, more padding, or fewer layers that shrink the image")
+        # torch's fans of a convolution count its kernel, and inits draw by them.
         area = kernel_size**2
         layer = self.layer(
             name,
@@ -145,6 +146,7 @@ class Layout:
     def embed(self, name: str, width: int, role: Role, init: InitSpec | None = None, **more: Any) -> LayerPlan:
         """A row of W per token; no bias."""
         self.need("tokens", f"the embedding {name!r}", "a data set of tokens")
+        # A token is one of as many inputs as the vocabulary has, which makes the table a weight matrix.
         layer = self.layer(
             name,
             "embedding",
@@ -182,16 +184,20 @@ class Layout:
         normalization: NormalizationSpec | None = None,
         **more: Any,
     ) -> LayerPlan:
+        # Fans count the kernel of a convolution; units do not.
         units = fan_out // more.get("kernel_size", 1) ** 2
         if normalization is not None:
             self._check_norm(normalization, units, name, image=kind == "conv2d")
         if normalization is not None and normalization.kind == "batch_norm" and normalization.position == "after":
+            # Such a norm stands behind φ and belongs to no layer: h stays what the weights give.
             self._norms_after[name], normalization = normalization, None
         shape = resized_to or Shape(self.shape.form, (*self.shape.size[:-1], units))
+        # Refused here, before torch divides 0 by 0 in the first pass.
         if self.weight_rule is not None and (more.get("scale", 1.0) == 0.0 or _silent(init or self.init)):
             message = f"the weights of {name!r} start at zero, and {self.weight_rule} divides by their norm"
             raise self.refusal(message, "another initialisation, or no weight rule", self.weight_rule)
         before = self._last_hidden
+        # Where an image changes its size δ is spread over other numbers, and its rms says no gain of this layer.
         resized = role == "hidden" and before is not None and shape.form == "image" and shape.size != before.size
         if role == "hidden":
             self._last_hidden = shape
@@ -244,6 +250,7 @@ class Layout:
         if norm.kind == "group_norm" and units % norm.groups:
             message = f"{norm.groups} groups do not divide the {units} units of {name!r}"
             raise self.refusal(message, "a number of groups that divides them", norm.groups)
+        # Of an image a group of one channel still holds all its pixels.
         if norm.kind == "group_norm" and norm.groups == units and not image:
             message = f"every group of {name!r} would hold one unit, and a single number has no variance"
             raise self.refusal(message, "fewer groups", norm.groups)

@@ -31,6 +31,7 @@ def run_seconds(plan: Plan, prices: Mapping[str, float] = PRICES) -> float:
 
 def run_amounts(plan: Plan) -> Amounts:
     """Every amount of work of a run, by what it is for: ``step.…``, ``record.…``, ``evaluation.…``, ``update.…``."""
+    # A run of no steps makes one pass all the same.
     steps, batch = max(plan.steps, 1), plan.experiment.batch_size
     work = pass_work(plan.network)
     passed = Amounts({name: amount * (1 if name in PER_BATCH else batch) for name, amount in work.items()})
@@ -52,6 +53,7 @@ def _update(plan: Plan, steps: int) -> Amounts:
     """The optimiser's step, and the remedies that act on gradients, weights or precision."""
     network, kind = plan.network, plan.optimizer.kind
     made = Amounts() if plan.steps == 0 else _optimizer(network, kind, steps)
+    # A warm-up changes one number a step, and has no price.
     for remedy in plan.run_time if plan.steps else ():
         if remedy.kind == "mixed_precision":
             made["mixed.layers"] += steps * len(network.layers)
@@ -76,6 +78,7 @@ def _optimizer(network: NetworkPlan, kind: str, steps: int) -> Amounts:
 
 
 def _tensors(network: NetworkPlan) -> int:
+    # The weight, perhaps a bias, perhaps γ and β.
     return sum(1 + layer.bias + 2 * (layer.normalization is not None) for layer in network.layers)
 
 

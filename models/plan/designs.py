@@ -45,8 +45,9 @@ def remedy_names(remedies: Sequence[RemedySpec]) -> tuple[str, ...]:
     for remedy in remedies:
         same_kind = [_parameters(other) for other in remedies if other.kind == remedy.kind]
         paths = dict.fromkeys(path for parameters in same_kind for path in parameters)
-        differing = next((p for p in paths if len({repr(its.get(p)) for its in same_kind}) > 1), None)
+        differing = next((p for p in paths if len({repr(parameters.get(p)) for parameters in same_kind}) > 1), None)
         name = remedy.kind if differing is None else f"{remedy.kind}({_parameters(remedy).get(differing)})"
+        # A name that a client reads must say which remedy it is, even of two that are equal.
         earlier = sum(taken == name or taken.startswith(f"{name}#") for taken in names)
         names.append(name if earlier == 0 else f"{name}#{earlier + 1}")
     return tuple(names)
@@ -75,6 +76,7 @@ def _arms(spec: ExperimentSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The variants of the spec's design beside the baseline: a name and the indices of its remedies."""
     names = remedy_names(spec.remedies)
     everything = tuple(range(len(names)))
+    # Without remedies "all" would be the baseline once more.
     if not names:
         return
     if spec.design in {"one_at_a_time", "add_all"}:

@@ -20,13 +20,11 @@ def without_effect(plan: Plan, baseline: Plan) -> str | None:
 def _acting(plan: Plan) -> tuple[object, ...]:
     """All that a remedy can change, as far as it acts."""
     trains = plan.steps > 0
-    dataset = plan.dataset.model_copy(update={"standardise": "none"}) if _of_tokens(plan) else plan.dataset
+    # Tokens are never scaled, so how they would be is no difference.
+    of_tokens = plan.dataset.facts.form == "tokens"
+    dataset = plan.dataset.model_copy(update={"standardise": "none"}) if of_tokens else plan.dataset
     run_time = tuple(remedy for remedy in plan.run_time if not any(_idle(plan, remedy)))
     return plan.network, dataset, plan.optimizer if trains else None, plan.objective, run_time
-
-
-def _of_tokens(plan: Plan) -> bool:
-    return plan.dataset.facts.form == "tokens"
 
 
 def _idle(plan: Plan, remedy: RemedySpec) -> Iterator[str]:
@@ -55,10 +53,11 @@ IDLE: dict[str, Callable[[Plan, Any], str | None]] = {"ema_clip": _ema_clip, "wa
 
 
 def _reason(plan: Plan, remedy: RemedySpec) -> str:
+    # What cannot act says so itself; all else is set already, as the plans are equal.
     if (said := next(_idle(plan, remedy), None)) is not None and remedy in plan.run_time:
         return said
     if remedy.kind == "standardise":
-        return "tokens are not scaled" if _of_tokens(plan) else "the data are so already"
+        return "tokens are not scaled" if plan.dataset.facts.form == "tokens" else "the data are so already"
     if remedy.kind == "standardise_targets":
         return "the targets are so already"
     if remedy.kind in {"learning_rate", "optimizer", "momentum", "schedule"}:

@@ -64,11 +64,13 @@ class _List:
 
     def place(self, items: Sequence[Item], where: str, prefix: str, branch: _End | None = None) -> None:
         """Every item in order; norms and the activation behind weights belong to them."""
+        # The last weights of a branch end it: their h is the sum (decision 5).
         last = max((at for at, item in enumerate(items) if isinstance(item, WEIGHTS | ResidualItem)), default=-1)
         index = 0
         while index < len(items):
             item, end = items[index], branch if index == last else None
             self.layout.where = f"{where}[{index}]"
+            # The next one too: weights take the norm behind them along, so it is not met on its own.
             self.in_its_place(items[index : index + 2])
             if isinstance(item, WEIGHTS):
                 on_axis = branch is None or (end is not None and end.axis)
@@ -109,6 +111,7 @@ class _List:
         if isinstance(follower, NORMS):
             norm, after, follower = follower, after + 1, next(rest, None)
         if isinstance(follower, ActivationItem) and end is None:
+            # What the spec gives beside the list holds for all of it, so that remedies act on lists too.
             activation, norm = self.activation(follower), self.spec.normalization or norm
             after, follower, dropout = after + 1, next(rest, None), self.spec.dropout
             if isinstance(follower, DropoutItem):
@@ -167,6 +170,7 @@ class _List:
         return activation_of(item.function, item.negative_slope, item.alpha)
 
     def named(self, item: Item, fallback: str) -> str:
+        # A recurrent layer is two weight tensors, of which the second name is made here (decision 5).
         name = getattr(item, "name", None) or fallback
         names = [name, f"{name}.input"] if isinstance(item, RecurrentItem) else [name]
         if twice := self.taken.intersection(names):
@@ -199,9 +203,11 @@ class _List:
 
     def residual(self, item: ResidualItem, name: str, where: str, end: _End) -> None:
         layout, stream = self.layout, self.layout.shape
+        # The body is laid out aside, but its layers are numbered with all others.
         known = len(layout.layers)
         with layout.aside() as body:
             self.place(item.layers, f"{where}.layers", name, end)
+        # Placing the body has moved it, and what is refused below is the block.
         layout.where = where
         if len(layout.layers) == known:
             raise layout.refusal("a residual block without weights changes nothing", "a linear or conv layer in it")

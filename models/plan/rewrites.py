@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.specs.base import Problem, Spec, SpecError
+from models.specs.base import Problem, SpecError
 from models.specs.data_remedies import StandardiseRemedy, StandardiseTargetsRemedy
 from models.specs.dataset import DatasetSpec
 from models.specs.experiment import ExperimentSpec
@@ -72,6 +72,7 @@ def rewrite(draft: Draft, remedy: RemedySpec, where: str) -> Draft:
     try:
         return REWRITES[remedy.kind](draft, remedy)
     except ValidationError as error:
+        # Before ValueError, of which Pydantic's is a kind.
         said = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise SpecError(Problem(where, remedy.kind, said, FOR_WHICH)) from error
     except ValueError as error:
@@ -80,11 +81,8 @@ def rewrite(draft: Draft, remedy: RemedySpec, where: str) -> Draft:
 
 def _changed(spec: Any, **changes: object) -> Any:
     """A copy with these fields, validated as if a client had sent it."""
+    # Only what was set goes in: a default stays one, and is not taken for the client's own word.
     return type(spec).model_validate({**{name: getattr(spec, name) for name in spec.model_fields_set}, **changes})
-
-
-def _kept_fields(remedy: Spec) -> dict[str, object]:
-    return remedy.model_dump()
 
 
 def _orthogonal_init(draft: Draft, remedy: OrthogonalInitRemedy) -> Draft:
@@ -101,7 +99,7 @@ def _with_init(draft: Draft, init: InitSpec) -> Draft:
 
 
 def _normalization(draft: Draft, remedy: NormalizationSpec) -> Draft:
-    return draft.with_network(normalization=_kept_fields(remedy))
+    return draft.with_network(normalization=remedy.model_dump())
 
 
 def _weight_rule(draft: Draft, remedy: WeightNormRemedy | SpectralNormRemedy) -> Draft:
@@ -123,7 +121,7 @@ def _selu(draft: Draft, _: SeluRemedy) -> Draft:
 
 
 def _skip(draft: Draft, remedy: SkipSpec) -> Draft:
-    return draft.with_network(skip=_kept_fields(remedy))
+    return draft.with_network(skip=remedy.model_dump())
 
 
 def _pre_norm(draft: Draft, _: PreNormRemedy) -> Draft:
@@ -139,6 +137,7 @@ def _lstm(draft: Draft, remedy: LstmRemedy) -> Draft:
 
 
 def _gru(draft: Draft, _: GruRemedy) -> Draft:
+    # The bias belongs to the gate of an LSTM, and the spec refuses it for other cells.
     return draft.with_network(cell="gru", forget_bias=0.0)
 
 

@@ -21,6 +21,7 @@ def plan_rnn(spec: RnnSpec, given: Shape, outputs: int, target: Target) -> Netwo
         layout.embed("embedding", spec.width, "branch", spec.input_init)
     for index in range(spec.layers):
         if index > 0:
+            # Between recurrent layers and never behind the last, as in torch.
             layout.drop(spec.dropout, f"recurrent.{index - 1}")
         recur(
             layout,
@@ -66,6 +67,7 @@ def recur(  # noqa: PLR0913
         positions=steps,
         resized_to=Shape("sequence", (steps, width)),
     )
+    # A window as long as the sequence cuts nothing, and such a plan must equal the one without it.
     cut = truncate if truncate is not None and truncate < steps else None
     layout.nodes.append(Recur(layer, cell, width, cut, forget_bias, steps))
     layout.shape = Shape("sequence", (steps, width))
@@ -80,11 +82,13 @@ def plan_transformer(spec: TransformerSpec, given: Shape, outputs: int, target: 
     else:
         layout.weigh("embedding", spec.width)
     layout.nodes.append(Positions(layout.shape.size[0], spec.width))
+    # Where every step is labelled a later one would show the answer.
     causal = target == "class_per_step"
     for index in range(spec.blocks):
         _attention(layout, spec, f"block.{index}.attention", causal=causal)
         _perceptron(layout, spec, f"block.{index}")
     if spec.norm_position == "pre" and spec.normalization is not None:
+        # Norms inside the branches leave the stream as loud as its sums are; the output reads it normalised.
         layout.nodes.append(Normalise(spec.normalization, spec.width))
     if target != "class_per_step":
         layout.read_out("mean")

@@ -1,7 +1,7 @@
 """Networks that are a stack of alike layers, with or without skips: ``mlp``, ``cnn`` and their residual forms.
 
-With skips the stream is what is not yet activated: a branch is φ → W → norm, once per layer, and is added to the h
-that it started from (He et al. 2016, arXiv:1603.05027), so that h of a branch's last layer is the stream after it.
+With skips the stream is not activated. A branch is φ → W → norm, once per layer, and is added to the h that it started
+from (He et al. 2016, arXiv:1603.05027). So h of a branch's last layer is the stream behind it.
 """
 
 from collections.abc import Sequence
@@ -59,6 +59,7 @@ def plan_cnn(spec: CnnSpec, shape: Shape, outputs: int, target: Target) -> Netwo
     side = min(shape.size[1:]) if shape.form == "image" else 0
     for stage, channels in enumerate(spec.channels):
         names = [f"hidden.{stage * spec.layers_per_stage + index}" for index in range(spec.layers_per_stage)]
+        # No stage goes below two pixels a side, however many stages are asked for.
         smaller = stage > 0 and side >= 2 * LARGEST_SMALL_SIDE and spec.pool is not None
         side = side // 2 if smaller else side
         strided = smaller and spec.pool == "stride"
@@ -106,6 +107,7 @@ def _grouped(stages: Sequence[Sequence[_Layer]], skip: SkipSpec | None) -> list[
             if len(open_group) == skip.every:
                 blocks.append(_Block(tuple(open_group), residual=True))
                 open_group = []
+        # A group that the end of its stage cuts short is a branch all the same.
         blocks += [_Block(tuple(open_group), residual=True)] if open_group else []
     return blocks
 
@@ -148,6 +150,7 @@ class _Stack:
         assert self.skip is not None  # blocks are residual where there are skips
         stream = self.layout.shape
         scales = branch_scales(self.spec.init, len(block.layers), self.branches)
+        # The last layer's h is the stream after the block, which the depth axis counts (decision 5).
         inner: list[Role] = ["branch"] * (len(block.layers) - 1)
         with self.layout.aside() as body:
             placed = [
@@ -159,11 +162,14 @@ class _Stack:
         if after.size != stream.size:
             self.layout.shape = stream
             with self.layout.aside() as shortcut:
+                # The stride from the stream's size to the branch's, rounded up as strided layers round theirs.
                 stride = -(-stream.size[-1] // after.size[-1]) if self.convolutional else 1
                 self.weights(f"{end.name}.shortcut", after.units, stride, role="branch", kernel_size=1, **beside)
         elif self.skip.kind == "highway":
+            # Its step is no node of the stream: the sum holds the gate itself.
             with self.layout.aside():
                 gate = self.weights(f"{end.name}.gate", after.units, 1, role="branch", kernel_size=1, **beside)
+        # The shortcut or gate was laid out last; the stream goes on from the branch.
         self.previous, self.layout.shape = end, after
         scale = skip_scale(self.skip, self.branches)
         self.layout.nodes.append(Residual(tuple(body), self.skip, end, scale, tuple(shortcut), gate))
@@ -193,6 +199,7 @@ def _stacked(  # noqa: PLR0913, PLR0917 -- what a stack is made of
         else:
             for layer in block.layers:
                 stack.place(layer)
+    # Every layer waits for what follows before its φ is laid out, and so does the last.
     stack.activate()
     if stack.convolutional:
         layout.average_pixels()

@@ -291,6 +291,7 @@ class NetworkPlan:
 
     @cached_property
     def _hash(self) -> int:
+        # Kept, and without the body: networks are keys of caches, and hashing a deep tree at each look-up costs more.
         return hash((self.kind, self.layers, self.input, len(self.body)))
 
     @property
@@ -336,6 +337,7 @@ def time_steps(steps: int) -> list[int]:
     """
     if steps < MAX_TIME_POINTS:
         return list(range(steps + 1))
+    # Room for the four that are always among them.
     stride = -(-steps // (MAX_TIME_POINTS - 5))
     kept = {0, SETTLING_FIRST, steps - SETTLING_LAST, steps, *range(0, steps, stride)}
     return sorted(kept)

@@ -117,11 +117,6 @@ def _training_sizes(spec: ExperimentSpec) -> SplitSizes:
     return sizes
 
 
-def _smallest_batch(spec: ExperimentSpec, train_cases: int) -> int:
-    rest = train_cases % spec.batch_size
-    return spec.batch_size if spec.drop_last or rest == 0 else rest
-
-
 def _normalised_by_batch(network: NetworkPlan) -> bool:
     alone = [node.norm for node in walk(network.body) if isinstance(node, Normalise)]
     norms = [*alone, *(layer.normalization for layer in network.layers)]
@@ -156,6 +151,7 @@ def _check_schedule(draft: Draft, steps: int, where: str) -> None:
 
 def _plan(spec: ExperimentSpec, remedies: tuple[RemedySpec, ...], where: str) -> Plan:
     """Of the network with these remedies, which stand there in the spec. SpecError where it cannot be."""
+    # In the order of the variant: a later remedy sees what the earlier ones have made.
     draft = draft_of(spec)
     for remedy in remedies:
         draft = rewrite(draft, remedy, where)
@@ -168,7 +164,9 @@ def _plan(spec: ExperimentSpec, remedies: tuple[RemedySpec, ...], where: str) ->
     sizes = _training_sizes(spec)
     per_epoch, steps = _steps(spec, sizes.train)
     _check_schedule(draft, steps, where)
-    if _normalised_by_batch(network) and _smallest_batch(spec, sizes.train) == 1:
+    # The last batch of an epoch counts: one case has no variance, and torch raises in the middle of training.
+    rest = 0 if spec.drop_last else sizes.train % spec.batch_size
+    if _normalised_by_batch(network) and (rest or spec.batch_size) == 1:
         message = "batch normalisation needs more than one case in every batch"
         raise SpecError(Problem(where, "batch_norm", message, "batch_size of at least 2, drop_last true"))
     return Plan(
@@ -215,6 +213,7 @@ def _contradicts_tuning(spec: ExperimentSpec, where: str, remedies: Sequence[Rem
 def expand(spec: ExperimentSpec) -> tuple[Variant, ...]:
     """Every variant of the trial with its plan, the baseline first. SpecError where one cannot be."""
     named = named_variants(spec)
+    # Counted before anything is planned: a refusal must not cost the planning of every variant.
     runs = len(named) * runs_per_variant(spec)
     if runs > MAX_RUNS:
         message = f"{len(named)} variants × {runs_per_variant(spec)} runs of each are {runs:,} runs"
@@ -226,6 +225,7 @@ def expand(spec: ExperimentSpec) -> tuple[Variant, ...]:
     problems = [problem for name, where, remedies in named if (problem := contradiction(name, where, remedies))]
     problems += [problem for _, where, remedies in named if (problem := _contradicts_tuning(spec, where, remedies))]
     problems += _tuning_problems(spec)
+    # All that contradict at once, so that a client mends them in one go.
     if problems:
         raise SpecError(*problems)
     return tuple(Variant(name, remedies, _plan(spec, remedies, where)) for name, where, remedies in named)

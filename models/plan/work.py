@@ -45,6 +45,7 @@ def _through(nodes: tuple[plan.Node, ...], entries: int, *, trained: bool) -> tu
     for node in nodes:
         if isinstance(node, plan.Residual):
             made, entries = _residual(node, entries, trained=trained)
+            # A sum that holds a branch hangs on its weights.
             trained = True
         else:
             made = Amounts(OF_NODE[type(node)](node, entries, trained))

@@ -22,13 +22,14 @@ class _OverCapError(Exception):
 def claim(
     session: Session, run_id: uuid.UUID, worker: str, lease_s: float, owner_limit: int | None = None
 ) -> Claim | None:
-    """Take a queued run. None where another has it, it has ended, or its experiment is gone. A message may come late:
-    where the deadline has passed the run fails here; where one more would exceed the experiment's ``max_parallel`` or
-    ``owner_limit`` runs of its owner, it waits to be published again.
+    """Take a queued run. None where another has it, it has ended, or its experiment is gone. A message may come late.
+    Where the deadline has passed by then, the run fails here. Where it would exceed the experiment's ``max_parallel``,
+    or ``owner_limit`` runs of its owner, it waits to be published again.
     """
     if expire(session, Run.id == run_id):
         return None
     try:
+        # A savepoint: over a cap all of the claim is undone, and this transaction can still free the run.
         with session.begin_nested():
             return _claim(session, run_id, worker, lease_s, owner_limit)
     except _OverCapError:
@@ -47,9 +48,11 @@ def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, own
             state=State.RUNNING,
             attempt=Run.attempt + 1,
             lease_token=token,
+            # Not now(), which is when the transaction began: a claim that waited for a lock would get a shorter lease.
             lease_until=func.clock_timestamp() + seconds(lease_s),
             worker=worker,
             step=func.coalesce(Run.checkpoint_step, 0),
+            # This attempt writes raw values again, whatever retention took of an earlier one.
             raw_dropped_at=None,
             started_at=func.coalesce(Run.started_at, func.clock_timestamp()),
         )
@@ -81,6 +84,7 @@ def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, own
     # From here on no other claim of this experiment comes between.
     _keep_to_caps(session, row.experiment_id, spec.max_parallel, owner, owner_limit)
     events.tell_experiment(session, row.experiment_id)
+    # One message less lies unclaimed, so a dispatcher may publish the next.
     notify(session, QUEUE_CHANNEL)
     notify(session, CHANGED_CHANNEL, row.experiment_id)
     return Claim(lease, spec, row.variant, row.seed, row.learning_rate, row.trace_every, checkpoint)
@@ -90,6 +94,7 @@ def _keep_to_caps(
     session: Session, experiment_id: uuid.UUID, max_parallel: int | None, owner: str, owner_limit: int | None
 ) -> None:
     """_OverCapError where too many runs are under way, this one counted. The experiment is locked."""
+    # Counted with this run taken: two claims that count before they take would both find the last place free.
     running = select(func.count()).select_from(Run).where(Run.state == State.RUNNING)
     if max_parallel is not None:
         abreast = session.execute(running.where(Run.experiment_id == experiment_id)).scalar_one()
@@ -125,6 +130,7 @@ def _start(session: Session, experiment_id: uuid.UUID) -> None:
 
 def beat(session: Session, lease: Lease, lease_s: float, step: int | None = None) -> bool:
     """Lengthen the lease, and say how far the run is. False: the lease is void, stop and write nothing."""
+    # By the clock at this statement: the transaction may have waited for the row before it.
     values: dict[str, Any] = {"lease_until": func.clock_timestamp() + seconds(lease_s)}
     if step is not None:
         values["step"] = func.greatest(Run.step, step)  # of the heart and the recorder either may be ahead

@@ -2,13 +2,12 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
-from models.analysis.comparison.tuning import Tried
 from models.plan import expand
 from models.runs.rates import tried_of
 from models.status import Phase
@@ -39,12 +38,10 @@ def _read(session: Session, experiment_id: uuid.UUID) -> Trial:
         for row in rows
         if row.phase == Phase.TRIAL
     ]
-    return Trial(str(experiment_id), spec, expand(spec), trials, _tried(rows))
-
-
-def _tried(rows: Sequence[Run]) -> Mapping[str, Sequence[Tried]]:
-    names = dict.fromkeys(row.variant for row in rows if row.phase == Phase.TUNE)
-    return {name: tried_of(row for row in rows if row.variant == name) for name in names}
+    # Variants in the order of their runs, each once.
+    tuned = dict.fromkeys(row.variant for row in rows if row.phase == Phase.TUNE)
+    tried = {name: tried_of(row for row in rows if row.variant == name) for name in tuned}
+    return Trial(str(experiment_id), spec, expand(spec), trials, tried)
 
 
 def missing(session: Session, limit: int) -> Sequence[uuid.UUID]:

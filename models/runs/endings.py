@@ -68,6 +68,7 @@ def give_back(session: Session, lease: Lease, reason: str) -> bool:
 
 def _end(session: Session, lease: Lease, state: State, reason: str, loss: float | None = None, **values: Any) -> bool:
     ended_at = func.clock_timestamp() if state.is_finished else None
+    # Before the run's own row is written: several runs are locked together, and by id (``lock_runs``).
     unaffordable = _unaffordable(session, lease, values["device_s"]) if state is State.SUCCEEDED else []
     ended = (
         update(Run)
@@ -76,6 +77,7 @@ def _end(session: Session, lease: Lease, state: State, reason: str, loss: float 
     )
     if not changed_rows(session, ended):
         return False
+    # Past this line the lease is ours to the commit, and what follows needs no guard.
     attempt = update(Attempt).where(Attempt.run_id == lease.run_id, Attempt.number == lease.attempt)
     session.execute(attempt.values(ended_at=func.clock_timestamp(), reason=reason))
     _stop_unaffordable(session, unaffordable)
@@ -97,6 +99,7 @@ def _unaffordable(session: Session, lease: Lease, device_s: float) -> Sequence[u
     spent = others.scalar_subquery() + device_s
     overdrawn = select(Experiment.id).where(Experiment.id == lease.experiment_id, Experiment.budget_s <= spent)
     concerned = or_(Run.state == State.QUEUED, Run.id == lease.run_id)
+    # No row is locked while there is budget left, so that ends of runs seldom wait for each other.
     locked = lock_runs(session, Run.experiment_id.in_(overdrawn), concerned)
     return [run_id for run_id in locked if run_id != lease.run_id]
 
@@ -146,6 +149,7 @@ def expire(session: Session, *conditions: ColumnElement[bool]) -> int:
     failed: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
     for experiment_id, run_id in expired:
         failed[experiment_id].append(run_id)
+    # In order: telling locks an experiment, and two sweeps that take several must not cross.
     for experiment_id in sorted(failed):
         events.tell_runs(session, experiment_id, failed[experiment_id], _LATE["detail"])
         settle(session, experiment_id)

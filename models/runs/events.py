@@ -5,8 +5,8 @@ a larger one. Whoever tells therefore locks the experiment's row first, takes nu
 the commit: numbers are in the order of commits (decision 9). So telling comes last in a transaction: after every
 lock of a run, as locks are taken runs before their experiment, and with little left to do before the commit.
 
-An event that another one outdates (``newest_of``) is replaced by it, under a new number: of a run's progress and of
-an experiment's counts there is one row each, and their readers see the newest.
+Some events outdate the one before (``newest_of``) and take its place under a new number. So a run's progress and an
+experiment's counts have one row each, and readers see the newest.
 """
 
 import json

@@ -44,9 +44,11 @@ class Once:
 
         KeyInFlightError, OtherBodyError. The lock ends with the transaction, so a crash in between leaves nothing.
         """
+        # PostgreSQL's advisory locks are named by a signed bigint.
         name = int.from_bytes(
             hashlib.blake2b(f"{self.owner}\n{self.key}".encode(), digest_size=8).digest(), signed=True
         )
+        # Tried and not waited for: a second request would hold a connection for as long as the first one works.
         if not session.execute(select(func.pg_try_advisory_xact_lock(name))).scalar_one():
             raise KeyInFlightError
         row = session.get(Idempotency, (self.owner, self.key))
@@ -56,6 +58,7 @@ class Once:
                 insert(Idempotency).values(owner=self.owner, key=self.key, fingerprint=self.fingerprint, answer=answer)
             )
             return answer
+        # The same key for another body is a mistake of the client; the first answer would hide it.
         if row.fingerprint != self.fingerprint:
             raise OtherBodyError
         return row.answer

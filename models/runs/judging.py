@@ -53,6 +53,7 @@ def _judged(session: Session, spec: ExperimentSpec, experiment_id: uuid.UUID) ->
     )
     for run in session.execute(succeeded).scalars().all():
         assert run.summary is not None  # a run succeeds with one
+        # Read before the update, which puts the new summary into this object as well.
         before = run.summary.verdict.kind
         summary = _summary(session, run, plans[run.variant].at_rate(run.learning_rate))
         session.execute(update(Run).where(Run.id == run.id).values(summary=summary))
@@ -64,6 +65,7 @@ def _summary(session: Session, run: Run, plan: Plan) -> RunSummary:
     assert run.summary is not None  # as above
     if run.raw_dropped_at is not None:
         return summary_of(plan, run.summary)
+    # The cadence that the run was recorded with; a recording budget may have chosen another than the spec's.
     every = plan.experiment.trace.every if run.trace_every is None else run.trace_every
     plan = plan.recording_every(every)
     return summarise(plan, read_ending(session, run.id, plan, run.summary.facts), run.summary.facts)

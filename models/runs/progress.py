@@ -21,6 +21,7 @@ class Progress:
 
 def progress_of(session: Session, experiment_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Progress]:
     """The progress of all these experiments, in one statement. A run that has ended counts whole."""
+    # A run of no steps weighs as much as one step: its end has to show in the share.
     steps = func.greatest(Run.steps, 1)
     done = func.sum(case((Run.state.in_([State.QUEUED, State.RUNNING]), Run.step), else_=steps))
     rows = session.execute(

@@ -25,10 +25,10 @@ class Queued:
 def take_unpublished(
     session: Session, window: int, republish_after_s: float, owner_limit: int | None = None
 ) -> list[Queued]:
-    """Mark as published, and return, the queued runs whose turn it is: highest priority first, then fair
-    between owners, then oldest first. At most ``window`` published runs of each ``device`` are left unclaimed at any
-    time, so that those for which there is no worker hold up nobody else; what nobody claimed in
-    ``republish_after_s`` is published again, so a lost message costs time only.
+    """Mark as published, and return, the queued runs whose turn it is: highest priority first, then fair between
+    owners, then oldest first. At most ``window`` published runs of each ``device`` are left unclaimed at any time, so
+    that runs without a worker hold up nobody else. What nobody claimed in ``republish_after_s`` is published again, so
+    a lost message costs time only.
 
     Neither an experiment's ``max_parallel`` nor ``owner_limit`` runs of one owner are exceeded.
     """
@@ -120,10 +120,12 @@ def _reap_where(session: Session, condition: ColumnElement[bool], reason: str, m
         .join(Experiment, Experiment.id == Run.experiment_id)
         .where(Run.state == State.RUNNING, condition)
         .order_by(Run.experiment_id)
+        # A row that is locked now is being written by somebody who knows more; the next sweep looks again.
         .with_for_update(of=Run, skip_locked=True)
     ).all()
     for row in lost:
         lease = runs.Lease(row.id, row.experiment_id, row.lease_token, row.attempt)
+        # What is to be cancelled is not tried again, however few attempts it had.
         if row.cancel_requested_at is not None:
             runs.stop(session, lease)
         elif row.tried >= max_attempts:

@@ -6,7 +6,7 @@ that end at once would not see each other.
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import exists, func, select, update
@@ -34,6 +34,7 @@ def release(session: Session) -> int:
 
 def _tuned(session: Session) -> list[_Arm]:
     """Variants with runs that are held, and none left to wait for."""
+    # Nothing is locked here: whoever releases asks once more, under the lock.
     trying = aliased(Run)
     unfinished = exists().where(
         trying.experiment_id == Run.experiment_id,
@@ -51,8 +52,10 @@ def _tuned(session: Session) -> list[_Arm]:
 
 
 def _release(session: Session, arm: _Arm) -> int:
-    chosen = choose(tried_of(_tuning_runs(session, arm)))
     of_arm = Run.experiment_id == arm.experiment_id, Run.variant == arm.variant
+    tuning = select(Run).where(*of_arm, Run.phase == Phase.TUNE).order_by(Run.position)
+    chosen = choose(tried_of(session.execute(tuning).scalars().all()))
+    # Another dispatcher may have released them since they were found: then none is left to lock.
     ids = runs.lock_runs(session, *of_arm, Run.held.is_(True), Run.state == State.QUEUED)
     waiting = update(Run).where(runs.among(ids))
     if chosen is not None:
@@ -64,13 +67,6 @@ def _release(session: Session, arm: _Arm) -> int:
         events.tell_runs(session, arm.experiment_id, ids, _UNTUNED["detail"])
         runs.settle(session, arm.experiment_id)
     return 0
-
-
-def _tuning_runs(session: Session, arm: _Arm) -> Sequence[Run]:
-    query = select(Run).where(
-        Run.experiment_id == arm.experiment_id, Run.variant == arm.variant, Run.phase == Phase.TUNE
-    )
-    return session.execute(query.order_by(Run.position)).scalars().all()
 
 
 def tried_of(rows: Iterable[Run]) -> list[Tried]:

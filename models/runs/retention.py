@@ -1,7 +1,7 @@
 """Raw traces go after a time that a setting gives; rollups, summaries, verdicts and comparisons stay.
 
-Only what the rollups hold is deleted: runs short enough to have none keep their values, which are no more than a
-rollup would be, and so does a cancelled run the few newest ones that no rollup had taken in yet.
+Only what the rollups hold is deleted. Runs that are too short for rollups keep their values, which are no more than a
+rollup would be. A cancelled run keeps the few newest values that no rollup had taken in.
 """
 
 import uuid
@@ -41,6 +41,7 @@ def drop_raw(session: Session, after_days: float, batch_rows: int = BATCH_ROWS) 
 
 
 def _next(after_days: float) -> Select[uuid.UUID]:
+    # A run without rollups is short, and its raw values are all that there is of it.
     rolled = exists().where(CurveRollup.run_id == Run.id) & exists().where(TraceRollup.run_id == Run.id)
     there = exists().where(CurveChunk.run_id == Run.id, CurveChunk.chunk == 0)
     return (
@@ -60,6 +61,7 @@ def _next(after_days: float) -> Select[uuid.UUID]:
 def _rolled_chunks(session: Session, run_id: uuid.UUID) -> int:
     """How many chunks of the run its rollups hold as a whole. The last chunk of a run that ended may be a short one."""
     curves = select(func.sum(CurveRollup.records)).where(CurveRollup.run_id == run_id, CurveRollup.curve == "loss")
+    # One row stands for all: every signal of every layer is rolled up in the same transaction.
     signals = select(func.sum(TraceRollup.records)).where(
         TraceRollup.run_id == run_id, TraceRollup.signal == "weight_norm", TraceRollup.layer_index == 1
     )
@@ -72,6 +74,7 @@ def _delete(
     session: Session, table: type[TraceChunk] | type[CurveChunk], run_id: uuid.UUID, full: int, batch_rows: int
 ) -> int:
     """The newest of those chunks, up to so many rows."""
+    # DELETE has no LIMIT, so the rows are chosen by key first.
     key = table.__mapper__.primary_key
     chosen = select(*key).where(table.run_id == run_id, table.chunk < full)
     newest = chosen.order_by(table.chunk.desc()).limit(batch_rows)

@@ -30,6 +30,7 @@ def submit(
     """Write the experiment and all its runs as queued. The rows are the outbox; nothing else is sent. ``suggested``:
     why its remedies were chosen, where the client has left it to the clinic.
     """
+    # Its ids grow with time, so lists are read in the order of their making by the key alone.
     experiment_id = uuid.UUID(int=uuid7().int)
     session.execute(
         insert(Experiment).values(
@@ -100,6 +101,7 @@ def existing(session: Session, experiment_ids: Sequence[uuid.UUID]) -> set[uuid.
 
 def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
     """Ask an experiment to stop: queued runs end now, running ones between two steps. False if it had ended."""
+    # Runs before their experiment, as everywhere: a claim that comes in between waits, and finds its run ended.
     cancelled = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.QUEUED)
     session.execute(update(Run).where(among(cancelled)).values(state=State.CANCELLED, ended_at=func.clock_timestamp()))
     asked = (
@@ -136,6 +138,7 @@ def retry(session: Session, experiment_id: uuid.UUID) -> int:
     session.execute(
         update(Experiment)
         .where(Experiment.id == experiment_id)
+        # A comparison of the runs as they were would be read as that of the runs to come.
         .values(state=State.RUNNING, ended_at=None, cancel_requested_at=None, comparison=None, verdict=None)
     )
     events.tell_runs(session, experiment_id, retried, "retried")

@@ -31,6 +31,7 @@ def lock_runs(session: Session, *conditions: ColumnElement[bool], ends: bool = F
     their rows will be deleted.
     """
     ordered = select(Run.id).where(*conditions).order_by(Run.id)
+    # The weaker lock lets others insert rows that refer to the run; who deletes it has to wait for these.
     return session.execute(ordered.with_for_update(key_share=not ends)).scalars().all()
 
 

@@ -41,7 +41,7 @@ def activation_of(function: str, negative_slope: float | None, alpha: float | No
     given = {"negative_slope": negative_slope, "alpha": alpha}
     for name, value in given.items():
         if value is not None and name != shape.parameter:
-            owners = [other for other, its in SHAPES.items() if its.parameter == name]
+            owners = [other for other, known in SHAPES.items() if known.parameter == name]
             message = f"{name} belongs to {', '.join(owners)}, not to {function}"
             raise SpecError(Problem(name, value, message, f"null, or one of {', '.join(owners)}"))
     parameter = given.get(shape.parameter or "")

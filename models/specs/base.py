@@ -36,6 +36,7 @@ class Spec(BaseModel):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler(source)
+        # A class that was met before comes as a reference; what it refers to is changed.
         make_strict(handler.resolve_ref_schema(schema))
         return schema
 

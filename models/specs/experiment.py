@@ -136,6 +136,7 @@ class ExperimentFields(Spec):
             return given
         if given["dataset"].get("validation_fraction") is not None:
             return given
+        # Before anything is validated, as parts of a spec are frozen once they are.
         return {**given, "dataset": {**given["dataset"], "validation_fraction": TUNING_VALIDATION_FRACTION}}
 
     @model_validator(mode="after")
@@ -217,4 +218,5 @@ class ExperimentRequest(ExperimentFields):
         """The experiment that is stored. All else stays as it was given, what was left out included."""
         given = {name: getattr(self, name) for name in ExperimentSpec.model_fields}
         fields_set = self.model_fields_set - {"suggest_from"}
+        # Not validated again: the request was, field by field.
         return ExperimentSpec.model_construct(fields_set, **(given | {"remedies": remedies}))

@@ -21,6 +21,7 @@ def _rfc_3339(value: object) -> object:
             "2026-01-31T10:30:00+01:00 (in an address + is written %2B)"
         )
         raise ValueError(message)
+    # RFC 3339 lets t and z be small.
     return "".join(found.groups("")).upper()
 
 

@@ -19,6 +19,7 @@ _NULLABLE = frozenset({"nullable", "none", "any"})
 def make_strict(schema: CoreSchema) -> None:
     """Change a model's schema in place: its fields, and the validators around them. What was changed before stays."""
     inner: Any = schema
+    # Validators of a model lie around its fields, one in the other.
     while inner["type"] != "model-fields":
         if (function := _function_of(inner)) is not None and not isinstance(function, _Refusing):
             inner["function"] = inner["function"] | {"function": _Refusing(function)}
@@ -48,8 +49,9 @@ def _strict(schema: Any) -> Any:
     if schema["type"] == "model" or _function_of(schema) in _CHANGED:
         return schema
     if schema["type"] == "int":
+        # 1.0 becomes 1 first; strictly read, anything else that is no whole number is refused.
         return core_schema.no_info_before_validator_function(_whole, schema | {"strict": True})
-    if schema["type"] == "literal" and any(isinstance(one, int) for one in schema["expected"]):
+    if schema["type"] == "literal" and any(isinstance(value, int) for value in schema["expected"]):
         return core_schema.no_info_before_validator_function(_no_boolean, schema)
     strict = {"strict": True} if schema["type"] in _NUMBERS else {}
     return schema | {key: _inside(schema[key]) for key in _CHILDREN if key in schema} | strict
@@ -59,6 +61,7 @@ def _inside(child: Any) -> Any:
     if isinstance(child, list):
         return [_inside(each) for each in child]
     if isinstance(child, dict):
+        # Without a type it is a table of schemas: a union's, by tag.
         return _strict(child) if isinstance(child.get("type"), str) else {key: _inside(child[key]) for key in child}
     return child
 

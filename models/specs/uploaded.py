@@ -68,6 +68,7 @@ class UploadedSpec(Split):
         return Facts(
             self.known.cases,
             self.known.shape,
+            # Labels that are asked for as amounts are one output.
             self.known.classes if task == self.known.task else 1,
             real=True,
             licence=licence,

@@ -55,6 +55,7 @@ class CheckpointFiles:
         path = f"{self._root}/{name}"
         with self._system.open(f"{path}.draft", "wb") as file:
             file.write(content)
+        # A worker that dies before this line leaves a draft, which no row ever names.
         self._system.mv(f"{path}.draft", path)
 
     def read(self, name: str) -> bytes:
@@ -85,9 +86,9 @@ class CheckpointFiles:
 def collect(database: Database, files: CheckpointFiles) -> int:
     """Remove the files that no attempt will read. How many.
 
-    The files are listed before the rows are read: what a run names by then stays, and so does what its newest attempt
-    has written beyond that, which is named in a moment. What is of no use never becomes so again, so no transaction
-    waits for the storage.
+    The files are listed before the rows are read. A file that a run names by then stays. So does one that its newest
+    attempt has written beyond that, as it will be named in a moment. What is of no use never becomes so again, so no
+    transaction waits for the storage.
     """
     names = files.names()
     with database.begin() as session:
@@ -101,6 +102,7 @@ def collect(database: Database, files: CheckpointFiles) -> int:
 
 def _is_useless(name: Name, known: Mapping[uuid.UUID, Run], files: CheckpointFiles) -> bool:
     run = known.get(name.run_id)
+    # Two clinics may share a storage by mistake: a young stranger may be another database's, and in use.
     if run is None:
         return files.age_s(name) > STRANGE_S
     if State(run.state).is_finished:

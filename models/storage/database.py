@@ -38,8 +38,8 @@ def psycopg_url(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """What both ends of a connection are told, so that a cut cable or a dead host is noticed within ``silence_s``, and
-    not after the quarter of an hour (the client) or the two hours (an idle server, and its locks) of the system.
+    """Settings for both ends of a connection, so that a cut cable or a dead host is noticed within ``silence_s``. By
+    the system's own settings it takes a client a quarter of an hour, and an idle server with its locks two hours.
 
     A server that lives and is slow may take all the time it needs: its kernel answers. On unix sockets, and where the
     system knows no such option, they do nothing.
@@ -56,6 +56,7 @@ class Patience:
             "tcp_user_timeout": self._silence_ms,
         }
         given = url.query.get("options", ())
+        # The URL's own come last: of two settings of one name the server takes the later one.
         options = [self._of_the_server(), *([given] if isinstance(given, str) else given)]
         return {name: value for name, value in asked.items() if name not in url.query} | {"options": " ".join(options)}
 
@@ -101,8 +102,8 @@ def impatient(answer_s: float) -> type[_Impatient]:
 class Database:
     """An engine and its sessions. ``dispose()`` closes every connection.
 
-    ``silence_s``: a connection over which nothing comes through for so long is given up, with an OperationalError;
-    ``answer_s``: so is one whose server lives and has not answered a statement for so long (None: it is waited for).
+    ``silence_s``: a connection that carries nothing for so long is given up, with an OperationalError. ``answer_s``: so
+    is one whose server lives but has not answered a statement for so long (None: it is waited for).
     """
 
     def __init__(
@@ -120,9 +121,11 @@ class Database:
             self.url,
             pool_size=pool_size,
             max_overflow=max_overflow,
+            # A pooled connection may have died since its last use; asking costs one round trip.
             pool_pre_ping=True,
             creator=self._connect if answer_s is None else partial(self._connect, impatient(answer_s)),
         )
+        # Rows are read after the commit, when no session is left that could load them again.
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -142,12 +145,14 @@ class Database:
     def listening(self, *channels: str) -> Iterator[psycopg.Connection]:
         """A connection of its own, outside the pool, that hears NOTIFY on ``channels``."""
         with self._connect() as connection:
+            # LISTEN begins with a commit, and the server ends a transaction that idles as long as this one would.
             connection.set_autocommit(True)
             for channel in channels:
                 connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
             yield connection
 
     def _connect(self, kind: type[psycopg.Connection[Any]] = psycopg.Connection) -> psycopg.Connection[Any]:
+        # The dialect's name for the driver is SQLAlchemy's; libpq knows the plain scheme only.
         url = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
         connection = kind.connect(url, **self._parameters)  # type: ignore[arg-type]  # libpq's, by name
         # jsonb gives 1e30 back in 31 digits: a float, where Python's own reader makes an int that no answer can carry.

@@ -54,6 +54,7 @@ class DatasetFiles:
                 file.write(json.dumps(manifest, indent=1).encode())
             self._move(draft, folder, [*(f"{name}.npy" for name in arrays), _MANIFEST])
         finally:
+            # An empty folder by now, or what was written before an error.
             self._clear(draft)
 
     def _move(self, draft: str, folder: str, names: list[str]) -> None:
@@ -66,6 +67,7 @@ class DatasetFiles:
         """The arrays by name. FileNotFoundError where the version is not stored."""
         folder = self._folder(version)
         with self._system.open(f"{folder}/{_MANIFEST}", "rb") as file:
+            # The manifest first: without one the folder is half written or half removed.
             names: list[str] = json.loads(file.read())["arrays"]
         found = {}
         for name in names:

@@ -26,6 +26,7 @@ class IdxTooLargeError(IdxError):
 def read_idx(stream: BinaryIO, most_bytes: int) -> npt.NDArray[Any]:
     """The array, in the machine's byte order. Memory is used as bytes arrive, never more than ``most_bytes``."""
     dtype, shape = read_header(stream)
+    # In Python's integers: eight sizes of 32 bits each would overflow numpy's.
     expected = math.prod(shape) * dtype.itemsize
     sizes = "×".join(map(str, shape))
     if expected > most_bytes:

@@ -36,6 +36,7 @@ class NewDataset:
 
 def lock(session: Session, version: str) -> None:
     """Waits until nobody else adds or removes this version."""
+    # The form with two keys takes signed integers of 32 bits. Versions that share these bits wait for each other.
     number = int(version[:8], 16) - 2**31
     session.execute(select(func.pg_advisory_xact_lock(_LOCK_SPACE, number)))
 
@@ -47,6 +48,7 @@ def put(session: Session, new: NewDataset) -> bool:
         .where(Dataset.owner == new.owner, Dataset.name == new.name, Dataset.version == new.version)
         .values(put_at=func.clock_timestamp())
     )
+    # Sent again, an older version becomes the current one.
     if changed_rows(session, known):
         return False
     session.execute(

@@ -28,6 +28,7 @@ def array_bytes(values: Values) -> bytes:
     """One-dimensional real[] (float32) or double precision[] (float64), bit for bit."""
     oid, layout = _ELEMENT[values.dtype.itemsize]
     if len(values) == 0:
+        # An empty array has no dimension at all, so it has no length and no lower bound either.
         return struct.pack(">iii", 0, 0, oid)
     elements = np.empty(len(values), dtype=layout)
     elements["size"] = values.dtype.itemsize
@@ -38,7 +39,7 @@ def array_bytes(values: Values) -> bytes:
 def array_values(sent: Sequence[bytes], dtype: type[np.float32] | type[np.float64]) -> npt.NDArray[np.float64]:
     """What ``array_send`` returned of some real[] (float32) or double precision[] (float64), end to end, as doubles."""
     layout = _ELEMENT[np.dtype(dtype).itemsize][1]
-    elements = b"".join([one[_HEADER.size :] for one in sent])
+    elements = b"".join([array[_HEADER.size :] for array in sent])
     return np.frombuffer(elements, dtype=layout)["value"].astype(np.float64)
 
 
@@ -50,6 +51,7 @@ def _field(value: Field) -> bytes:
             payload = value.bytes
         case str():
             payload = value.encode()
+        # Before int, of which bool is a kind.
         case bool():
             payload = struct.pack(">?", value)
         case int():
@@ -68,4 +70,5 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: 
         copy.write(b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0))
         for row in rows:
             copy.write(struct.pack(">h", len(row)) + b"".join(map(_field, row)))
+        # The trailer: without it the server takes the stream for one that broke off.
         copy.write(struct.pack(">h", -1))

@@ -41,6 +41,7 @@ class Buckets:
         data = np.asarray(values, dtype=np.float64)
         ends = np.append(starts[1:], data.shape[-1])[: len(starts)]
         finite = np.isfinite(data)
+        # What is not finite gives way to a value that leaves a sum or an extreme as it is.
         count = np.add.reduceat(finite.astype(np.float64), starts, axis=-1)
         total = np.add.reduceat(np.where(finite, data, 0.0), starts, axis=-1)
         minimum = _or_nan(np.minimum.reduceat(np.where(finite, data, np.inf), starts, axis=-1), count)
@@ -68,6 +69,7 @@ class Buckets:
         """Neighbouring buckets made one, each beginning with one of these, the first of which is bucket 0."""
         ends = np.append(starts[1:], self.records.shape[-1])[: len(starts)]
         finite = self.records - self.nonfinite
+        # Means weigh by their finite records, so that a mean of means is the mean of the values.
         count = np.add.reduceat(finite, starts, axis=-1)
         total = np.add.reduceat(np.where(finite > 0, np.nan_to_num(self.mean) * finite, 0.0), starts, axis=-1)
         low = np.where(finite > 0, self.minimum, np.inf)
@@ -91,7 +93,7 @@ class Buckets:
 
 def joined(parts: Sequence[Buckets]) -> Buckets:
     """Buckets that follow one another, as one."""
-    stacked = [np.concatenate(its, axis=-1) for its in zip(*(part.arrays for part in parts), strict=True)]
+    stacked = [np.concatenate(arrays, axis=-1) for arrays in zip(*(part.arrays for part in parts), strict=True)]
     return Buckets.from_arrays(stacked, np.concatenate([part.records for part in parts]))
 
 

@@ -30,6 +30,7 @@ def read_ending(session: Session, run_id: uuid.UUID, plan: Plan, facts: RunFacts
     stretches_read = steps_read(facts, stored.stride, None if broken is None else broken.step, stored.last_step)
     # A short run takes longer to ask for in parts than to read.
     stretches = [(0, stored.last_step)] if stored.records <= ROLLUP_BUCKETS else list(_disjoint(stretches_read))
+    # Signals that no rule reads are not fetched: each is an array per layer and chunk.
     losses = [read_curves(session, run_id, ["loss"], *stretch) for stretch in stretches]
     judged = _joined([read_signals(session, run_id, JUDGED, layers, *stretch) for stretch in stretches])
     return RunTrace(

@@ -65,6 +65,7 @@ def _chunk(session: Session, run_id: uuid.UUID, plan: Plan, bucket: int | None) 
     rolled = min(rolled or 0, session.execute(losses).scalar() or 0)
     parameters: dict[str, Any] = {"run": run_id, "layers": len(plan.layers)}
     if bucket is None:
+        # The rollups found nothing, so only what they do not hold yet is left to look through.
         parameters |= {"first": rolled // CHUNK_RECORDS, "last": None}
     else:
         record = bucket // stride

@@ -157,8 +157,10 @@ def _stored(  # noqa: PLR0913, PLR0917 -- a window of a table has these sides
         )
         .order_by(order, table.part)
     ).all()
+    # All layers have the same parts, so the rows of the first one say where buckets lie.
     parts = [_offsets(*row[:3]) for row in rows[: len(rows) // source.rows]]
     starts, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
+    # Signals are stored in single precision, curves in double.
     dtype = np.float32 if table is TraceRollup else np.float64
     arrays = [array_values([row[at] for row in rows], dtype).reshape(source.rows, -1) for at in range(3, 8)]
     return Piece(starts, Buckets.from_arrays(arrays, counts.astype(np.float64)))
@@ -180,6 +182,7 @@ def draw(source: Source, first: int, last: int, points: int, *, kept: bool = Tru
     """
     rolled = source.rolled()
     there = extent(source.session, source.run_id)
+    # Retention deletes from the newest chunk back, and the rollups then reach further than what is left.
     if rolled is not None and rolled.records > there.records:
         there = Extent(rolled.stride, rolled.records)
     begin, end = there.between(first, last)
@@ -187,6 +190,7 @@ def draw(source: Source, first: int, last: int, points: int, *, kept: bool = Tru
     if rolled is None or begin == end or (kept and few and bucket_size(end - begin, points) < rolled.size):
         return picture(source.raw(first, last), points)
     low, high = _inside(rolled, begin, end, kept=kept)
+    # Where raw values are gone the stretch grows to the borders of its buckets.
     begin = min(begin, low)
     width = bucket_size(max(end, high) - begin, points)
     return _assembled(list(_pieces(source, there.stride, (begin, low, high, end), width)), width, there.stride)
@@ -211,6 +215,7 @@ def _pieces(source: Source, stride: int, cuts: tuple[int, int, int, int], width:
         yield _of_raw(source, stride, (begin, min(low, end)), begin, width)
     if low < high:
         piece = source.stored(low * stride, (high - 1) * stride)
+        # A part may reach beyond the stretch; buckets outside are the raw pieces' share.
         inside = (piece.starts >= low) & (piece.starts < high)
         kept = Buckets.from_arrays(
             [values[:, inside] for values in piece.buckets.arrays], piece.buckets.records[inside]
@@ -230,6 +235,7 @@ def _of_raw(source: Source, stride: int, records: tuple[int, int], origin: int, 
 
 def _group_starts(numbers: Steps, origin: int, width: int) -> Steps:
     """Where the groups of ``width`` records from ``origin`` on begin; what begins in a group belongs to it whole."""
+    # One grid for all pieces: buckets of raw and of stored values then meet without a seam.
     groups = (numbers - origin) // width
     return np.flatnonzero(np.diff(groups, prepend=-1))
 

@@ -51,6 +51,7 @@ class Extent:
 
 def extent(session: Session, run_id: uuid.UUID) -> Extent:
     """The extent of what the chunks hold now."""
+    # The newest chunk alone tells: all before it are full.
     newest = session.execute(
         select(CurveChunk.first_step, CurveChunk.stride, func.cardinality(CurveChunk.loss))
         .where(CurveChunk.run_id == run_id)
@@ -89,6 +90,7 @@ def read_signals(  # noqa: PLR0913, PLR0917 -- a window has these sides
         .mappings()
         .all()
     )
+    # The chunks of all layers are written together, so those of one say which records there are.
     of_a_layer = [row for row in found if row["layer_index"] == found[0]["layer_index"]]
     values = np.empty((len(signals), len(layers), sum(row["length"] for row in of_a_layer)))
     for place, name in zip(values, signals, strict=True):
@@ -138,6 +140,7 @@ def _within(
     session: Session, table: type[TraceChunk] | type[CurveChunk], run_id: uuid.UUID, first: int, last: int
 ) -> ColumnElement[bool]:
     """The chunks that may hold steps ``first`` … ``last``, by their numbers: steps are in no index."""
+    # Every chunk but the last has 200 records, so the step alone gives the number of its chunk.
     stride = session.execute(select(CurveChunk.stride).where(CurveChunk.run_id == run_id).limit(1)).scalar()
     if stride is None:
         return true()

@@ -70,6 +70,7 @@ class Fold:
         full = self.chunks % self.part_chunks == 0
         complete, running = ((), None) if full else (self.complete, self.running)
         newest = Buckets.of(values, min(self.size, CHUNK_RECORDS))
+        # A bucket takes several chunks: each joins the running one until that is full.
         if self.size > CHUNK_RECORDS:
             newest = newest if running is None else joined([running, newest]).merged(2)
             if newest.records[0] < self.size:
@@ -117,7 +118,8 @@ class Rollups:
                 parts[fold.part] = fold
         # A part is written when it is full. The newest one would be replaced each second, so it may lack some chunks,
         # which readers take from the raw values; it is written where these grow too many, and at the end of the run.
-        late = fold.chunks - fold.stored >= self._most_late() or (ended and fold.chunks > fold.stored)
+        most_late = max(1, RAW_VALUES // (CHUNK_RECORDS * max(self.layers, len(CURVES))))
+        late = fold.chunks - fold.stored >= most_late or (ended and fold.chunks > fold.stored)
         due = {part: fold for part, fold in parts.items() if fold.chunks % fold.part_chunks == 0}
         if late and fold.chunks:
             due[fold.part] = fold
@@ -137,11 +139,8 @@ class Rollups:
         full = chunks % fold.part_chunks == 0
         self._now = self._before = replace(fold, stored=chunks if full else newest)
 
-    def _most_late(self) -> int:
-        """Chunks that may be missing from the tables."""
-        return max(1, RAW_VALUES // (CHUNK_RECORDS * max(self.layers, len(CURVES))))
-
     def _replace(self, session: Session, due: dict[int, Fold]) -> None:
+        # COPY knows no conflict: what it replaces has to go first, in the same transaction.
         for table in (TraceRollup, CurveRollup):
             session.execute(delete(table).where(table.run_id == self.run_id, table.part.in_(due)))
         connection = driver(session)
@@ -152,6 +151,7 @@ class Rollups:
         for part, fold in due.items():
             buckets = fold.buckets()
             place = self._place(part, fold, buckets)
+            # Folded rows are signals first and curves last; curves have a table of their own, in double precision.
             shaped = [values[: -len(CURVES)].astype(np.float32) for values in buckets.arrays]
             for row in range(len(SIGNALS) * self.layers):
                 signal, layer = divmod(row, self.layers)

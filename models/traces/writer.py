@@ -89,6 +89,7 @@ class TraceWriter:
 
     def _replace(self, session: Session, blocks: Sequence[Block], stored: Sequence[Singles]) -> None:
         chunks = [block.first // CHUNK_RECORDS for block in blocks]
+        # The open chunk was stored before and has grown; COPY cannot replace a row.
         for table in (TraceChunk, CurveChunk):
             session.execute(delete(table).where(table.run_id == self.run_id, table.chunk.in_(chunks)))
         connection = driver(session)
@@ -99,6 +100,7 @@ class TraceWriter:
         for block, values in zip(blocks, stored, strict=True):
             for layer, name in enumerate(self.layers):
                 arrays = {signal: values[index, layer] for index, signal in enumerate(SIGNALS)}
+                # NULL and not NaN: no update was made, which is no broken value.
                 ratio = None if block.untrained else arrays.pop("update_ratio")
                 columns = [ratio if signal == "update_ratio" else arrays[signal] for signal in SIGNALS]
                 yield [self.run_id, layer + 1, block.first // CHUNK_RECORDS, name, *self._place(block), *columns]

@@ -133,6 +133,7 @@ def _count_experiments(stored: frozenset[uuid.UUID], expected: Expected, finding
 
 def _judge(session: Session, row: _Trained, undisturbed: Undisturbed, expected: Expected, findings: Findings) -> None:
     state, plan = State(row.state), row.plan
+    # Held beside distinct places: values of one step twice are doubled, places that are missing are lost.
     counted = session.execute(_HELD, {"run_id": row.id, "last": plan.steps - 1}).one()
     doubled = int(counted.held - counted.places)
     findings.doubled += doubled
@@ -141,6 +142,7 @@ def _judge(session: Session, row: _Trained, undisturbed: Undisturbed, expected: 
         findings.hanging += 1
         findings.wrong.append(f"{row.arm} {row.id}: {state} after {row.attempt} attempts")
         return
+    # It was asked to stop, and how far it came is chance.
     if state is State.CANCELLED and row.experiment_id in expected.cancelled:
         return
     lost = plan.recorded_steps * (len(plan.network.rows) + 1) - counted.places
@@ -150,6 +152,7 @@ def _judge(session: Session, row: _Trained, undisturbed: Undisturbed, expected: 
     reference = undisturbed.outputs[row.arm]
     parts = [part for part in reference if outputs.get(part) != reference[part]]
     known = row.experiment_id in undisturbed.experiment_ids
+    # A reference that is no longer what it was is counted as a run that went wrong.
     findings.runs += not known or bool(parts)
     findings.identical += not known and not parts
     if parts:

@@ -83,6 +83,7 @@ class Client:
 
     def change(self, change: Change) -> None:
         """It is sent as a submission is. From now on the experiment may be changed, whatever becomes of the request."""
+        # Before it is sent: an answer that is lost does not mean that nothing was done.
         self._changed[change.kind].add(change.experiment_id)
         self._changes.append(change)
 
@@ -119,11 +120,13 @@ class Client:
 
     def _is_stored(self, submission: Submission) -> bool:
         answer = self._answer("POST", PATH, json=submission.spec, headers={"Idempotency-Key": submission.key})
+        # 409 while the first request with this key is under way: an answer, but not yet the one.
         if answer is None or answer.status_code in AGAIN:
             return False
         if not answer.is_success:
             raise RefusedError(answer.text)
         experiment_id = uuid.UUID(answer.json()["id"])
+        # One experiment for a key, however often it was sent and whatever died in between.
         if self._stored.setdefault(submission.key, experiment_id) != experiment_id:
             message = f"{submission.key} was answered with {self._stored[submission.key]} and with {experiment_id}"
             raise RefusedError(message)

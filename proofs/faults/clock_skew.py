@@ -32,6 +32,7 @@ def _replace(kind: type, **methods: Any) -> None:
     # ``__dict__`` of a class is a read-only view; the collector knows the dictionary behind it.
     attributes: dict[str, Any] = gc.get_referents(kind.__dict__)[0]
     attributes.update(methods)
+    # Or lookups would still find the methods that the interpreter has cached.
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
 
 

@@ -1,8 +1,8 @@
 """The experiments that are trained again and again: together they draw on every generator and every state that a
 network, an optimiser or a remedy keeps from step to step.
 
-Long enough that a fault lands inside and that chunks are sealed, grow and are replaced; two have rollups, and one is
-trained through several attempts, each from the checkpoint of the one before.
+They are long enough for a fault to land inside, and for chunks to be sealed, grown and replaced. Two have rollups. One
+is trained through several attempts, each from the checkpoint of the one before.
 """
 
 from typing import Any

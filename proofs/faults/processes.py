@@ -55,6 +55,7 @@ class Sleepers:
         now = time.monotonic()
         due = [sleeper for sleeper in self._asleep if all_of_them or sleeper.wakes_at <= now]
         for sleeper in due:
+            # The id may be another process's by now.
             if identity.started(sleeper.pid) == sleeper.started:
                 send(sleeper.pid, signal.SIGCONT)
             self._asleep.remove(sleeper)
@@ -76,6 +77,7 @@ class Later:
         """Whether no call waits any more."""
         now = time.monotonic()
         for call in [call for call in self._due if all_of_them or call[0] <= now]:
+            # Before it is made, as it may ask for itself to be made again.
             self._due.remove(call)
             if not call[1]():
                 self.after(0.5, call[1])

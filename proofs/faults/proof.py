@@ -80,10 +80,12 @@ class Proof:
         """(Name, what was hit) of the first waiting fault that finds something to hit. The others wait on."""
         deadline = time.monotonic() + STRUCK_IN_TIME_S
         while time.monotonic() < deadline:
+            # A round is struck to its end before the next one is drawn, so every kind has its share.
             waiting.extend([] if waiting else shuffled_round(self.target.rng))
             hit = strike(self.target, waiting[0])
             if hit is not None:
                 return waiting.popleft(), hit
+            # Nothing to hit for this one just now; the next may find something.
             waiting.rotate(-1)
             self._keep_busy(0.1)
         message = f"in {STRUCK_IN_TIME_S:g} s there was nothing to hit for {', '.join(waiting)} ({self._counts()})"

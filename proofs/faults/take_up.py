@@ -47,10 +47,12 @@ def _once(target: Target) -> float:
     held = _wait(target, lambda: _ready(target), "a run under way and a second worker")
     target.tend(target.rng.uniform(0.0, 7.0))  # a lease is lengthened every third of it: any moment in between
     with target.database.begin() as session:
+        # Asked just before the kill, so that the time told is rather too long than too short.
         died_at = session.execute(select(func.clock_timestamp())).scalar_one()
     _lose(target, held.worker)
     next_at = _wait(target, lambda: _started_at(target, held.run_id, held.attempt + 1), "the next attempt")
     target.client.change(Change("delete", held.experiment_id))
+    # The next measurement begins with idle workers again.
     _wait(target, lambda: True if _is_empty(target) else None, "the experiment's deletion")
     return float((next_at - died_at).total_seconds())
 

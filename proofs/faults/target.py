@@ -118,6 +118,7 @@ class Target:
     def under_way(self) -> list[UnderWay]:
         """The runs that living children of our workers hold now."""
         parents = [(name, pid) for name in WORKERS if (pid := self.clinic.pid(name)) is not None]
+        # By the names that rows have: other clinics' workers on this machine are never among them.
         ours = {worker_name(pid): (pid, name) for name, parent in parents for pid in descendants(parent)}
         with self.database.begin() as session:
             rows = session.execute(

@@ -5,6 +5,7 @@ one failed. ``--device cpu`` rehearses the same checks on the CPU: it says so, a
 """
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -41,24 +42,19 @@ def main(arguments: list[str] | None = None) -> int:
 def _checked(device: torch.device, name: str) -> int:
     _as_a_worker_has_it()
     lines = list[Promise]()
+    # One after the other: the clinic for the slots is started when the checks before it are done.
+    checks = itertools.chain.from_iterable(part.checks(device) for part in (golden, recording, exactness, slots))
     try:
-        for line in _lines(_all(device)):
+        for line in _lines(checks):
             _say(text(line))
             lines.append(line)
     except InterruptedBySignal as interrupt:
         return 128 + interrupt.number
     for sentence in recording.overhead(device):
         _say(sentence)
-    checks, held = promise.count(lines)
-    _say(f"gpu-check: device={name} checks={checks} failed={checks - held}")
-    return 0 if held == checks else 1
-
-
-def _all(device: torch.device) -> Iterator[Check]:
-    yield from golden.checks(device)
-    yield from recording.checks(device)
-    yield from exactness.checks(device)
-    yield from slots.checks(device)
+    number, held = promise.count(lines)
+    _say(f"gpu-check: device={name} checks={number} failed={number - held}")
+    return 0 if held == number else 1
 
 
 def _lines(checks: Iterable[Check]) -> Iterator[Promise]:

@@ -60,6 +60,7 @@ def _resumes(plan: Plan, kind: str, device: torch.device) -> str:
             file = packed(seen.state, device)
             break
         before.append(seen)
+    # Through the file's bytes, as a worker takes a run up: packing and loading are a part of what must be exact.
     after = train(plan, data_of(kind), seed=SEED, device=device, state=unpacked(file, device))
     return f"stopped before step {STOPPED_AT}, {len(file):,} bytes kept; " + same(whole, [*before, *after])
 

@@ -86,6 +86,7 @@ def record(  # noqa: PLR0913 -- all that a closed form is of, by name
     """
     width = plan.layers[0].fan_out
     random = torch.Generator().manual_seed(seed + 1000)
+    # Drawn in float64 on the CPU and then moved: devices have generators of their own.
     given = torch.randn(batch, width, generator=random, dtype=torch.float64) * math.sqrt(variance)
     cotangent = torch.randn(batch, width, generator=random, dtype=torch.float64)
     return measure(plan, input=given.to(device, dtype), cotangent=cotangent.to(device), dtype=dtype, seed=seed)
@@ -120,6 +121,7 @@ def _beside_the_cpu(device: torch.device, dtype: torch.dtype, most: float) -> st
         distances.append(farthest(one, other))
     apart = float(np.max(distances))
     seen = f"the signals of {len(CASES)} networks lie {apart:.1e} apart at most, allowed {most:g}"
+    # Written so that NaN fails too.
     if not apart <= most:
         raise WrongError(seen)
     return seen

@@ -78,6 +78,7 @@ def _beside_the_host(kind: str, device: torch.device, dtype: torch.dtype, most: 
     here = _first(kind, torch.device("cpu"), dtype, HostMeter)
     apart = farthest(here, there)
     seen = f"the signals of {len(here.layers)} layers lie {apart:.1e} apart at most, allowed {most:g}"
+    # Written so that NaN fails too.
     if not apart <= most:
         raise WrongError(seen)
     return seen
@@ -85,6 +86,7 @@ def _beside_the_host(kind: str, device: torch.device, dtype: torch.dtype, most: 
 
 def _copies_once(kind: str, device: torch.device) -> str:
     trainer = _trainer(kind, device, torch.float32, DeviceMeter)
+    # The first step makes what is made once; counted is one like all that follow.
     trainer.step(0)
     with CountOperations() as counts:
         trainer.step(1)

@@ -21,7 +21,8 @@ class Search:
 
 def search(driver: Path = DRIVER, devices: Path = DEVICES) -> Search:
     usable = torch.cuda.is_available()
-    return Search(usable, (_driver(driver), _files(devices), _slots(), _build(), _torch(usable=usable)))
+    slots = f"GPUs that a worker with CLINIC_DEVICE=auto would count: {gpu_count()}."
+    return Search(usable, (_driver(driver), _files(devices), slots, _build(), _torch(usable=usable)))
 
 
 def _driver(file: Path) -> str:
@@ -33,10 +34,6 @@ def _driver(file: Path) -> str:
 def _files(folder: Path) -> str:
     names = sorted(path.name for path in folder.glob("nvidia*"))
     return f"Device files: {folder}/nvidia* gives {', '.join(names) or 'none'}."
-
-
-def _slots() -> str:
-    return f"GPUs that a worker with CLINIC_DEVICE=auto would count: {gpu_count()}."
 
 
 def _build() -> str:

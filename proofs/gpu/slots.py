@@ -72,7 +72,9 @@ class _Slots:
         parent = self.target.clinic.pid("worker")
         if parent is None:
             raise WrongError("there is no worker")
-        holders = [_holds_torch(child) for child in children(parent) if not _is_warden(child)]
+        # The warden is a child too, and never loads torch.
+        others = [child for child in children(parent) if "worker.warden" not in psutil.Process(child).cmdline()]
+        holders = [_holds_torch(child) for child in others]
         shared = _holds_torch(parent)
         seen = f"parent {'with' if shared else 'without'} it, {sum(holders)} of {len(holders)} children with it"
         if shared is (self.device.type == "cuda") or holders != [True] * SLOTS:
@@ -84,6 +86,7 @@ class _Slots:
         if self._undisturbed is None:
             raise WrongError("there is nothing to compare with")
         self._place()
+        # Only then does the next attempt have something to go on from.
         victim, step = self._behind_a_checkpoint()
         send(victim.pid, signal.SIGKILL)
         self._until_all_ended()
@@ -125,10 +128,6 @@ class _Slots:
             missing = select(func.count()).where(Experiment.comparison.is_(None))
             compared = session.execute(missing).scalar_one() == 0
         return compared and all(state.is_finished for state in self.target.count())
-
-
-def _is_warden(pid: int) -> bool:
-    return "worker.warden" in psutil.Process(pid).cmdline()
 
 
 def _holds_torch(pid: int) -> bool:

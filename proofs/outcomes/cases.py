@@ -76,6 +76,7 @@ def he_30() -> Iterator[Line]:
     good = [run.summary.facts.test_metric for run in he]
     enough = sum(value >= 0.8 for value in good) >= 2 * len(good) / 3
     yield Line("He-30", "He: accuracy ≥ 0.8 in ≥ 2/3 of seeds", _listed(good), enough)
+    # √½ and √(1/6): Xavier leaves half of δ² in each ReLU layer, torch's default a sixth.
     for name, theory in (("init(xavier_normal)", 0.7071), ("init(torch_default)", 0.4082)):
         losses = [_final(run) for run in runs[name]]
         yield Line("He-30", f"{name}: loss > 2.25 in every seed", _listed(losses), all(loss > 2.25 for loss in losses))
@@ -111,6 +112,7 @@ def ioffe() -> Iterator[Line]:
         ("without", plain, (8e-5, 5e-4, 2e-2, 0.7)),
         ("batch norm", normed, (0.42, 0.40, 0.41, 0.82)),
     ):
+        # Bound as a default: a lambda made in a loop would read the loop's last layer.
         norms = [_mean(some, lambda run, layer=layer: run.first_gradient_norms[layer]) for layer in range(4)]  # type: ignore[misc]
         near = all(0.5 < ours / theirs < 2.0 for ours, theirs in zip(norms, known, strict=True))
         yield Line("Ioffe", f"{name}: ‖∂L/∂W‖ near {_listed(known)}", _listed(norms), near)
@@ -120,6 +122,7 @@ def ioffe() -> Iterator[Line]:
 
 
 def depth_scale() -> Iterator[Line]:
+    # σw² = 1.760955 is on the critical line of tanh at σb² = 0.05: there is no depth scale.
     for variance, depths in (
         (1.0, {6: True, 12: True, 48: False, 96: False}),
         (1.760955, {6: True, 12: True, 24: True, 48: True}),
@@ -171,7 +174,9 @@ def adding() -> Iterator[Line]:
         ],
     }
     runs = by_variant(run_all(body, every=10))
+    # Over a stretch of steps: the loss of a single batch of 64 says little.
     last = {name: float(np.mean(some[0].losses[-5:])) for name, some in runs.items()}
+    # 1/6 is the variance of the sum of two numbers of U(0,1): what the best constant answer loses.
     yield Line("adding T=50", "tanh stays at 1/6 (> 0.14)", f"{last['tanh']:.4f}", last["tanh"] > 0.14)
     yield Line("adding T=50", "IRNN learns (< 0.1)", f"{last['irnn']:.4f}", last["irnn"] < 0.1)
     for cell in ("lstm", "gru"):

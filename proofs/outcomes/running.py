@@ -50,6 +50,7 @@ def run_all(body: Mapping[str, Any], *, every: int = 1) -> list[Ran]:
 
 def train_here(spec: ExperimentSpec, perturbed: int | None = None) -> list[Ran]:
     """In this process; from perturbed weights where there is a seed to perturb them by."""
+    # As a worker has it: another number of threads sums in another order.
     torch.set_num_threads(1)
     adjust = None if perturbed is None else partial(perturb, seed=perturbed)
     return [_run(variant.name, variant.plan, seed, adjust) for variant in expand(spec) for seed in spec.seed_list()]
@@ -107,6 +108,7 @@ def _run(variant: str, plan: Plan, seed: int, adjust: Callable[[nn.Module], None
 
 
 def trace_of(plan: Plan, records: Sequence[StepRecord]) -> RunTrace:
+    # (records, signals, layers) turned into (signals, layers, records).
     signals = np.array([[getattr(record, name) for name in SIGNALS] for record in records]).transpose(1, 2, 0)
     states = np.array([record.state_gradient_rms for record in records]).T
     return RunTrace(

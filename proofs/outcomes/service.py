@@ -58,6 +58,7 @@ def tended(clinic: Clinic) -> Iterator[None]:
             yield
         finally:
             over.set()
+            # What went wrong in the thread is raised here and not lost with it.
             tending.result()
 
 
@@ -75,6 +76,7 @@ def send(spec: ExperimentSpec, address: str) -> list[Ran]:
             experiment, etag = client.submit(spec.model_dump_json().encode()), None
             while experiment["state"] not in FINISHED:
                 experiment, etag = client.look(experiment, etag)
+            # The API lists seed by seed; trials read variant by variant, as a training here gives them.
             ran = [_ran(http, run) for run in _runs(http, experiment)]
             return [run for runs in by_variant(ran).values() for run in runs]
         finally:
@@ -153,7 +155,7 @@ def _number(value: float | None) -> float:
 
 
 def _got(http: httpx.Client, path: str, **query: object) -> Json:
-    response = http.get(path, params={name: str(its) for name, its in query.items() if its != ""})
+    response = http.get(path, params={name: str(value) for name, value in query.items() if value != ""})
     response.raise_for_status()
     answer: Json = response.json()
     return answer

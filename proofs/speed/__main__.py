@@ -24,11 +24,16 @@ def main() -> int:
     return 1 if failed else 0
 
 
+def command(name: str) -> list[str]:
+    """A process of its own: what a benchmark leaves in memory and threads must not reach the next one."""
+    return [sys.executable, "-m", f"proofs.speed.{name}"]
+
+
 def ran(name: str) -> bool:
-    """Whether it ended without an error. What a benchmark leaves in memory and threads must not reach the next one."""
+    """Whether it ended without an error."""
     began = time.monotonic()
     print(f"\n══ {name}", flush=True)
-    done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False)  # noqa: S603 -- our own modules
+    done = subprocess.run(command(name), check=False)  # noqa: S603 -- our own modules
     print(f"({name} took {time.monotonic() - began:.0f} s)", flush=True)
     return done.returncode == 0
 

@@ -58,7 +58,8 @@ def main() -> None:
     measured = list(measure(asked.specs))
     held = measured[::HELD_OUT] if asked.fit else measured
     prices = fitted([one for at, one in enumerate(measured) if at % HELD_OUT]) if asked.fit else PRICES
-    scale = 1.0 if asked.fit else float(np.median([one.seconds / one.estimate(prices) for one in held]))
+    # Another machine is slower or faster as a whole, which the service corrects by its own runs: judged is the rest.
+    scale = 1.0 if asked.fit else float(np.median([run.seconds / run.estimate(prices) for run in held]))
     figures = told(held, prices, scale)
     report.save("cost", {"specs": asked.specs, "fit": asked.fit, "seed": report.SEED}, figures)
     show(figures)
@@ -69,9 +70,11 @@ def main() -> None:
 def measure(count: int) -> Iterator[Measured]:
     """Of specs drawn from the seed; the first are trained once before, for whatever a process does once."""
     plans = [expand(spec)[-1].plan for spec in drawn(count, report.SEED)]
+    # Two of each of the seven kinds, which are drawn in turn.
     for plan in plans[:14]:
         seconds(plan)
     for plan in plans:
+        # Whatever disturbs a run adds to it, so the less of two is nearer to what it takes.
         least = min(seconds(plan) for _ in range(RUNS))
         yield Measured(plan.network.kind, least, run_amounts(plan))
 
@@ -92,13 +95,15 @@ def fitted(measured: Sequence[Measured]) -> dict[str, float]:
     tell apart stays as it is. Runs far off count less.
     """
     names = sorted(PRICES)
-    shares = np.array([[one.amounts[name] * PRICES[name] for name in names] for one in measured])
-    seconds = np.log([one.seconds for one in measured])
+    shares = np.array([[run.amounts[name] * PRICES[name] for name in names] for run in measured])
+    seconds = np.log([run.seconds for run in measured])
 
     def apart(change: Floats) -> Floats:
+        # In logarithms, so that a short run that is twice off counts as a long one does; a row more holds each price.
         return np.concatenate([np.log(shares @ np.exp(change)) - seconds, HELD * change])
 
     def slopes(change: Floats) -> Floats:
+        # The derivative by ln price is each price's share of the estimate.
         parts = shares * np.exp(change)
         return np.vstack([parts / parts.sum(axis=1, keepdims=True), HELD * np.eye(len(change))])
 
@@ -108,8 +113,8 @@ def fitted(measured: Sequence[Measured]) -> dict[str, float]:
 
 
 def told(held: Sequence[Measured], prices: Mapping[str, float], scale: float) -> dict[str, Any]:
-    ratios = np.array([one.seconds / (scale * one.estimate(prices)) for one in held])
-    kinds = {one.kind for one in held}
+    ratios = np.array([run.seconds / (scale * run.estimate(prices)) for run in held])
+    kinds = {run.kind for run in held}
     of_kind = {kind: [ratio for one, ratio in zip(held, ratios, strict=True) if one.kind == kind] for kind in kinds}
     return {
         "held_out": len(held),

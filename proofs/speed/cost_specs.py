@@ -39,6 +39,7 @@ def drawn(count: int, seed: int) -> Iterator[ExperimentSpec]:
     """``count`` specs that can be, the kinds in turn."""
     random = np.random.default_rng(seed)
     for at in range(count):
+        # Parts that do not fit are drawn again, so that every kind has as many specs.
         while (spec := _short(_spec(KINDS[at % len(KINDS)], random), random)) is None:
             pass
         yield spec

@@ -115,6 +115,7 @@ class Watched:
             if step != writes[-1][1]:
                 writes.append((time.monotonic(), step))
             time.sleep(LOOK_S)
+        # From the second on: when the row that was found first had been written is not known.
         (began, first), (last_at, last) = writes[1], writes[-1]
         step_s = (last_at - began) / (last - first)
         return last + (time.monotonic() - last_at) / step_s, step_s

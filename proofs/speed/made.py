@@ -74,11 +74,8 @@ def writes(signals: Doubles, curves: Doubles, steps: int) -> Iterator[list[Block
     """Blocks for ``steps`` records, a few chunks to a write; every chunk holds the same values."""
     for first in range(0, steps, CHUNK_RECORDS * CHUNKS_A_WRITE):
         begins = range(first, min(first + CHUNK_RECORDS * CHUNKS_A_WRITE, steps), CHUNK_RECORDS)
-        yield [_block(signals, curves, begin, min(CHUNK_RECORDS, steps - begin)) for begin in begins]
-
-
-def _block(signals: Doubles, curves: Doubles, first: int, records: int) -> Block:
-    return Block(first, signals[..., :records], curves[..., :records])
+        records = [min(CHUNK_RECORDS, steps - begin) for begin in begins]
+        yield [Block(begin, signals[..., :n], curves[..., :n]) for begin, n in zip(begins, records, strict=True)]
 
 
 def writer(lease: Lease, plan: Plan) -> TraceWriter:

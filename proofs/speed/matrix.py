@@ -77,6 +77,7 @@ def main() -> None:
 def one_round(service: "Service", spec: Spec) -> dict[str, dict[str, float]]:
     arms = arms_of(spec)
     ours = service.train_all(spec)
+    # One after the other in every round, so that the load of the machine hits all alike.
     good = plain.train_all("resident", arms, processes=WORKERS)
     some = [(remedies, seed) for remedies, seed in arms if seed in spec["seeds"][:USUAL_SEEDS]]
     usual = plain.train_all("usual", some, threads=None, limit_s=USUAL_LIMIT_S)
@@ -137,6 +138,7 @@ class Service:
         return {"claimed_ms": report.spread(claimed), "ended_ms": report.spread(ended)}
 
     def _start(self) -> tuple[float, float]:
+        # This process and the database share a machine, so their clocks are one.
         submitted_at = dt.datetime.now(dt.UTC)
         experiment = self._wait(self._submit(ONE_STEP))
         with self._database.begin() as session:

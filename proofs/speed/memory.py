@@ -8,7 +8,7 @@ grows with the number of steps, and nothing else, shows.
 import argparse
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def main() -> None:
     with scratch() as on, clinic(on, workers=1) as running:
         samples, peak = watched(on.database, running.address, steps)
     shown = samples[:: max(1, len(samples) // SAMPLES_TOLD)]
-    figures = told(samples, steps) | {"peak_mb": peak, "samples": [asdict(one) for one in shown]}
+    figures = told(samples, steps) | {"peak_mb": peak, "samples": [asdict(sample) for sample in shown]}
     report.save("memory", {"experiment": SPEC | {"steps": steps}}, figures)
     show(figures, steps)
 
@@ -69,7 +69,7 @@ def watched(database: Database, address: str, steps: int) -> tuple[list[Sample],
     if row.state is not State.SUCCEEDED:
         message = f"the run {row.state}"
         raise RuntimeError(message)
-    return [one for one in samples if one.step > 0], peak
+    return [sample for sample in samples if sample.step > 0], peak
 
 
 def submit(database: Database, address: str, steps: int) -> uuid.UUID:
@@ -112,28 +112,26 @@ def memory_of(pid: int) -> Held | None:
 
 def told(samples: Sequence[Sample], steps: int) -> dict[str, Any]:
     at = {f"{share:.0%}": round(nearest(samples, share * steps).megabytes, 1) for share in MOMENTS}
-    settled = [one for one in samples if one.step >= SETTLED * steps]
-    slope = float(np.polyfit([one.step for one in settled], [one.megabytes for one in settled], 1)[0])
+    # A line through the rest, as two samples would show the allocator's mood.
+    settled = [sample for sample in samples if sample.step >= SETTLED * steps]
+    slope = float(np.polyfit([sample.step for sample in settled], [sample.megabytes for sample in settled], 1)[0])
     return {"mb_at": at, "mb_per_100000_steps": round(1e5 * slope, 2)}
 
 
 def nearest(samples: Sequence[Sample], step: float) -> Sample:
-    return min(samples, key=lambda one: abs(one.step - step))
+    return min(samples, key=lambda sample: abs(sample.step - step))
 
 
 def show(figures: dict[str, Any], steps: int) -> None:
     report.show(
         f"One worker's resident memory over {steps:,} recorded steps (2 hidden layers × 4 units, batch 8)",
         ("", "MB"),
-        list(_lines(figures)),
+        [
+            *((f"at {moment} of the steps", megabytes) for moment, megabytes in figures["mb_at"].items()),
+            ("most ever, up to the last look", figures["peak_mb"]),
+            ("slope per 100,000 steps, from 10 % on", figures["mb_per_100000_steps"]),
+        ],
     )
-
-
-def _lines(figures: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    for moment, megabytes in figures["mb_at"].items():
-        yield f"at {moment} of the steps", megabytes
-    yield "most ever, up to the last look", figures["peak_mb"]
-    yield "slope per 100,000 steps, from 10 % on", figures["mb_per_100000_steps"]
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ class MlflowServer:
     def program(self) -> Program:
         files = self._folder.path / "mlflow"
         files.mkdir(exist_ok=True)
+        # MLflow brings psycopg2 and not psycopg.
         store = self._database_url.replace("postgresql://", "postgresql+psycopg2://")
         return Program(
             name="mlflow",

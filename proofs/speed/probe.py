@@ -98,6 +98,7 @@ def measure(plan: Plan, groups: Sequence[Mapping[str, Arm]], seconds: float) -> 
             steps[OURS] = steps_of(plan, arms.nothing, record=True)
         steps |= {name: steps_of(plan, arm) for name, arm in group.items()}
         taken = list(turns(steps, seconds))
+        # The first group's untraced step stands; every other group is compared with its own.
         figures |= {name: _figures(taken, name, layers) for name in steps if name not in figures}
         rounds = rounds or len(taken)
     return {"layers": layers, "rounds": rounds, "arms": figures}
@@ -115,6 +116,7 @@ def _figures(rounds: list[dict[str, float]], name: str, layers: int) -> dict[str
 def turns(steps: Mapping[str, Iterator[float]], seconds: float) -> Iterator[dict[str, float]]:
     """One round after another; each begins with another arm, so that none always follows the same one."""
     names = list(steps)
+    # One turn of each that counts for none: what is done once is in nobody's time.
     for arm in steps.values():
         turn(arm)
     began = time.perf_counter()
@@ -135,6 +137,7 @@ def steps_of(plan: Plan, arm: Arm, *, record: bool = False) -> Iterator[float]:
 
 def timed(trainer: Trainer, look: Look) -> Iterator[float]:
     for step in itertools.count():
+        # Of this thread: wandb's own threads and processes are in no figure.
         began = time.thread_time()
         trainer.step(step)
         look(step)

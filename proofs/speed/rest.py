@@ -70,15 +70,16 @@ def loaded(address: str, stored: Stored, count: int) -> Iterator[tuple[int, floa
     numbers = itertools.count()
     with ThreadPoolExecutor(CLIENTS) as clients, httpx.Client(base_url=address, timeout=120.0, trust_env=False) as http:
         for done in range(ROUND, count + 1, ROUND):
+            # Drawn by number and not by client, so that the same requests are made whatever the threads do.
             list(clients.map(lambda at: ask(http, stored, random.Random(at)), itertools.islice(numbers, ROUND)))  # noqa: S311 -- no secret
             yield done, megabytes(process)
 
 
 def serving(port: int) -> int:
     """The process that listens there."""
-    for one in psutil.net_connections("tcp4"):
-        if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid is not None:
-            return int(one.pid)
+    for listener in psutil.net_connections("tcp4"):
+        if listener.status == psutil.CONN_LISTEN and listener.laddr.port == port and listener.pid is not None:
+            return int(listener.pid)
     message = "whose process the API is cannot be seen"
     raise RuntimeError(message)
 

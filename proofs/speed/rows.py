@@ -32,6 +32,7 @@ def fill(url: str, signals: tuple[str, ...], layers: int, seconds: float) -> Fil
         connection.execute(TABLE)
         began = time.perf_counter()
         while time.perf_counter() - began < seconds:
+            # Steps go on from write to write, as they are in the key.
             first = values // (len(signals) * layers)
             with connection.transaction():
                 values += _copy(connection, _points(run_id, signals, layers, first))

@@ -97,6 +97,7 @@ def through_the_recorder(database: Database, steps: int) -> dict[str, float]:
     _, [run_id] = made.submit(database, made.spec(**SPEC, steps=steps))
     lease, plan = made.claim(database, run_id)
     recorder = Recorder(database, lease, made.LEASE_S, plan)
+    # Made before the clock runs: training would make them beside the recorder.
     seen = records(steps)
     began = time.perf_counter()
     for record in seen:
@@ -130,6 +131,7 @@ def replayed(database: Database) -> dict[str, float]:
     for _ in range(REPLAYS):
         _, [run_id] = made.submit(database, made.spec(**SPEC, steps=steps))
         lease, plan = made.claim(database, run_id)
+        # The second write is of the same blocks: it deletes and copies, as after an answer that was lost.
         for times in (firsts, again):
             began = time.perf_counter()
             made.write(database, lease, plan, signals, curves)

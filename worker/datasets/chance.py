@@ -1,8 +1,8 @@
 """The loss of one who knows how the training targets are distributed, and nothing of a case: the chance level.
 
-It is the least loss of any constant answer over the training cases, exactly. Labels that are smoothed cannot be met, so
-that every loss here, and every one that training records, is told above the least that they allow (``least_losses``):
-0 is perfect whatever the smoothing.
+It is the least loss of any constant answer over the training cases, exactly. No output can match smoothed labels. So
+every loss here, and every one that training records, is counted from the least that such labels allow
+(``least_losses``): 0 is perfect whatever the smoothing.
 """
 
 from typing import Final
@@ -45,16 +45,19 @@ def chance_of_labels(counts: Tensor, objective: Objective) -> float:
     constant answer is best at A/ΣA, and leaves H(A/ΣA)·ΣA/Σ w_c·n_c. The other losses have one-hot labels, and are best
     at the classes' shares.
     """
+    # p·(1 − p) is the squared error of the constant p on labels that are 1 with probability p.
     share = counts / counts.sum()
     if objective.loss == "mse":
         return float((share * (1.0 - share)).mean())
     if objective.loss == "binary_cross_entropy":
         return float((torch.special.entr(share) + torch.special.entr(1.0 - share)).mean())
     weights = class_weights(counts, objective)
+    # Smoothing gives every class ε/K of each case, so ε·n/K in all.
     mass = weights * (
         (1.0 - objective.label_smoothing) * counts + objective.label_smoothing * counts.sum() / len(counts)
     )
     total = (weights * counts).sum()
+    # Torch divides by the weights of the labels as they were before smoothing, and so does this mean.
     least = (counts * least_losses(weights, objective.label_smoothing)).sum() / total
     return float(torch.special.entr(mass / mass.sum()).sum() * (mass.sum() / total) - least)
 

@@ -27,6 +27,7 @@ def _read() -> Arrays:
     for row, (frames, _) in zip(x, utterances, strict=True):
         row[: len(frames)] = frames
     lengths = np.array([len(frames) for frames, _ in utterances], dtype=np.int64)
+    # Lengths go along, as zeros behind an end could be frames.
     return Arrays(x, np.array([speaker for _, speaker in utterances], dtype=np.int64), lengths)
 
 

@@ -52,6 +52,7 @@ def arrays(spec: Mnist1dSpec, seed: int) -> Arrays:
 
 
 def _drawn(chance: np.random.Generator, y: npt.NDArray[np.int64]) -> Numbers:
+    # The draws come in this order for ever: another one would be another data set under the same seed.
     cases, longest = len(y), CURVES.shape[1] + PADDING[1]
     lengths = CURVES.shape[1] + chance.integers(PADDING[0], PADDING[1] + 1, cases)
     scales = 1.0 + SCALE * chance.uniform(-0.5, 0.5, cases)
@@ -79,6 +80,7 @@ def place(
     steps = np.arange(CURVES.shape[1] + PADDING[1])
     padded = np.zeros((len(CURVES), len(steps)))
     padded[:, : CURVES.shape[1]] = standard
+    # Past a case's length the remainder begins anew; these points are never read.
     source = (steps - shifts[:, None]) % lengths[:, None]
     line = steps / (lengths[:, None] - 1.0) - 0.5
     placed: Numbers = scales[:, None] * padded[y[:, None], source] - shears[:, None] * line
@@ -88,6 +90,7 @@ def place(
 def shorten(long: Numbers, lengths: npt.NDArray[np.int64]) -> Numbers:
     """The first ``lengths`` of each row at 40 places, evenly spaced from end to end, between neighbours by a line."""
     places = np.linspace(0.0, 1.0, POINTS) * (lengths[:, None] - 1.0)
+    # The last place lies on the last point; one left of it there is still a neighbour on the right.
     left = np.minimum(places.astype(np.int64), lengths[:, None] - 2)
     part = places - left
     rows = np.arange(len(long))[:, None]

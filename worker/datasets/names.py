@@ -1,7 +1,6 @@
 """4,832 first names of the US census of 1990, female or male, from the files inside the package names."""
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +19,9 @@ def arrays(_spec: NamesSpec, _seed: int) -> Arrays:
 @cache
 def _read() -> Arrays:
     folder = folder_of("names", "names")
-    female, male = (_listed(folder / f"dist.{sex}.first") for sex in ("female", "male"))
+    texts = [(folder / f"dist.{sex}.first").read_text(encoding="ascii") for sex in ("female", "male")]
+    # Each line is a name, its frequency, the sum of these so far, and its rank.
+    female, male = ({line.split()[0] for line in text.splitlines() if line.strip()} for text in texts)
     # In the order of the alphabet, as a set's own order is another one in every process.
     labelled = [(name, int(name in male)) for name in sorted(female ^ male)]
     x = np.zeros((len(labelled), LONGEST), dtype=np.int64)
@@ -28,8 +29,3 @@ def _read() -> Arrays:
         row[: len(name)] = [ord(letter) - ord("A") + 1 for letter in name]
     lengths = np.array([len(name) for name, _ in labelled], dtype=np.int64)
     return Arrays(x, np.array([label for _, label in labelled], dtype=np.int64), lengths)
-
-
-def _listed(path: Path) -> set[str]:
-    """Each line is a name, its frequency, the sum of these so far, and its rank."""
-    return {line.split()[0] for line in path.read_text(encoding="ascii").splitlines() if line.strip()}

@@ -40,7 +40,7 @@ class Part:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Part":
         """On ``device``, its numbers in ``dtype``; labels, tokens and lengths stay whole numbers."""
-        x, y = (its.to(device, dtype if its.is_floating_point() else None) for its in (self.x, self.y))
+        x, y = (tensor.to(device, dtype if tensor.is_floating_point() else None) for tensor in (self.x, self.y))
         return Part(x, y, None if self.lengths is None else self.lengths.to(device))
 
     def take(self, chosen: Tensor) -> "Part":
@@ -87,9 +87,11 @@ class TrialData:
 def split(arrays: Arrays, spec: DatasetSpec, seed: int) -> TrialData:
     """Permute by numpy's ``default_rng``, cut, and standardise by the training cases alone."""
     cases = len(arrays.x)
+    # numpy's own permutation: a client makes the same split with one line.
     order = np.random.default_rng(seed if spec.split_seed is None else spec.split_seed).permutation(cases)
     sizes = split_sizes(cases, spec.validation_fraction, spec.test_fraction)
     cuts = np.split(order, [sizes.train, sizes.train + sizes.validation])
+    # By the training cases alone, as validation and test must not enter what is trained on.
     mean, sd = _moments(arrays, cuts[0], spec.standardise)
     of_targets = _moments_of_targets(arrays, cuts[0]) if spec.standardise_targets else None
     train, validation, test = (_part(arrays, cut, mean, sd, of_targets) for cut in cuts)
@@ -112,6 +114,7 @@ def _part(
     if x.dtype.kind == "f":
         x = ((x - mean) / sd).astype(np.float32)
         if lengths is not None:
+            # Standardising has moved what lies behind a case's end off its zero.
             x[np.arange(x.shape[1]) >= arrays.lengths[cut][:, None]] = 0.0  # type: ignore[index]  # not None, as said
     return Part(torch.from_numpy(x), torch.from_numpy(y.astype(np.float32) if y.dtype.kind == "f" else y), lengths)
 
@@ -122,6 +125,7 @@ def _moments(arrays: Arrays, cut: npt.NDArray[np.int64], standardise: str) -> tu
         return np.zeros(1), np.ones(1)
     train = arrays.x[cut]
     if arrays.lengths is not None:
+        # Padding would pull the mean towards 0 and narrow the spread.
         train = train[np.arange(train.shape[1]) < arrays.lengths[cut][:, None]]  # (steps of all cases, features)
     elif train.ndim == 3:  # (cases, steps, features); an image has four axes
         train = train.reshape(-1, train.shape[-1])

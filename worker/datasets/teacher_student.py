@@ -14,6 +14,7 @@ def arrays(spec: TeacherStudentSpec, seed: int) -> Arrays:
     rank = len(spec.singular_values)
     left, right = _orthonormal(chance, spec.outputs, rank), _orthonormal(chance, spec.inputs, rank)
     teacher = left * np.array(spec.singular_values) @ right.T
+    # xᵀx/cases is then 1 exactly and not on average, as the closed form of the learning curve assumes.
     x = _orthonormal(chance, spec.cases, spec.inputs) * np.sqrt(spec.cases)
     return Arrays(x, x @ teacher.T)
 

@@ -19,6 +19,7 @@ def arrays(spec: TemporalOrderSpec, seed: int) -> Arrays:
     x = chance.integers(*OTHERS, (spec.cases, spec.length))
     x[:, 0], x[:, -1] = START, END
     first, second = chance.integers(0, 2, (2, spec.cases))
+    # The paper's places: the first signal within the second tenth, the second within the sixth.
     tenth = spec.length // 10
     x[every, chance.integers(tenth, 2 * tenth + 1, spec.cases)] = first
     x[every, chance.integers(5 * tenth, 6 * tenth + 1, spec.cases)] = second

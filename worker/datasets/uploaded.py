@@ -23,6 +23,7 @@ def arrays(spec: UploadedSpec, _seed: int, storage_url: str | None = None) -> Ar
         message = f"the data set {spec.name} in version {spec.version} is no longer stored"
         raise RuntimeError(message) from error
     if spec.facts.target == "value" and read.y.dtype.kind != "f":
+        # A copy: the cached arrays serve the next run too, whose task may be another.
         return replace(read, y=read.y.astype(np.float32)[:, None])
     return read
 

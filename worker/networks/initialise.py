@@ -17,8 +17,10 @@ from worker.randomness import generator
 def initialise(weight: Tensor, bias: Tensor | None, layer: LayerPlan, seed: int) -> None:
     """Weight (units, …, fan in), a block of rows per gate; bias (units,)."""
     weights, biases = generator(seed, "weights", layer.name), generator(seed, "biases", layer.name)
+    # Gate by gate: an orthogonal draw is of each gate's own matrix, not of all gates together.
     for gate in weight.chunk(layer.gates):
         _draw(gate, layer, weights)
+    # After the draw: inits that differ by a factor share their random numbers.
     weight.mul_(layer.scale)
     if bias is not None:
         _draw_bias(bias, layer, biases)
@@ -30,6 +32,7 @@ def _draw(weight: Tensor, layer: LayerPlan, weights: torch.Generator) -> None:
         case "orthogonal" | "lsuv":
             nn.init.orthogonal_(weight, gain=init.gain if init.kind == "orthogonal" else 1.0, generator=weights)
         case "delta_orthogonal" if weight.dim() > 2:
+            # Orthogonal in its middle tap and zero around it, so the whole convolution keeps norms (Xiao et al. 2018).
             centre = torch.empty(weight.shape[:2], dtype=weight.dtype)
             nn.init.orthogonal_(centre, gain=init.gain, generator=weights)
             weight.zero_()
@@ -42,6 +45,7 @@ def _draw(weight: Tensor, layer: LayerPlan, weights: torch.Generator) -> None:
         case "torch_default" if layer.kind == "embedding":
             weight.normal_(generator=weights)
         case "torch_default" | "xavier_uniform" | "kaiming_uniform":
+            # U(−a, a) has the variance a²/3.
             weight.uniform_(-1.0, 1.0, generator=weights).mul_(math.sqrt(3.0) * _std(init, layer))
         case "gaussian" if init.distribution == "uniform":
             weight.uniform_(-1.0, 1.0, generator=weights).mul_(math.sqrt(3.0) * _std(init, layer))
@@ -69,6 +73,7 @@ def _draw_bias(bias: Tensor, layer: LayerPlan, biases: torch.Generator) -> None:
 
 def _std(init: InitSpec, layer: LayerPlan) -> float:
     """The standard deviation of the weights, for all inits that draw each entry for itself."""
+    # Of one gate: torch's formulas would take the stacked matrices of all gates for one wide layer.
     fan_out = layer.fan_out // layer.gates
     match init.kind:
         case "torch_default":

@@ -20,18 +20,20 @@ def scale_by_data(model: Network, batch: Part) -> None:
 
     W_hh of a loop and what spectral norm scales keep their norm: no factor would bring them there.
     """
-    buffers = {name: its.clone() for name, its in model.named_buffers()}
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     for module in model.modules():
         if isinstance(module, Weights) and isinstance(module.layer.init, LsuvInit) and module.layer.scale > 0:
             _to_unit_variance(model, module, module.layer.init, batch)
-    for name, its in model.named_buffers():
-        its.copy_(buffers[name])
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])
 
 
 def _to_unit_variance(model: Network, weights: Weights, init: LsuvInit, batch: Part) -> None:
     linear: Any = weights.linear
+    # Under weight norm W does not follow V's length; g is what scales it.
     weight = linear.parametrizations.weight.original0 if weights.layer.weight_rule == "weight_norm" else weights.trained
     for _ in range(0 if weights.layer.weight_rule == "spectral_norm" else init.max_iterations):
+        # Measured anew each time: with a bias or a norm the variance does not follow the square of W.
         variance = _variance(model, weights, batch)
         if not math.isfinite(variance) or variance == 0.0 or abs(variance - 1.0) < init.tolerance:
             return

@@ -1,5 +1,6 @@
 """A network of any kind, built from its plan: one module per step, and a measuring point per layer."""
 
+import hashlib
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -67,9 +68,11 @@ class Sum(Step):
 
     def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
         branch = self.body(x, lengths)
+        # Where shapes differ a projection stands in for x.
         beside = x if self.shortcut is None else self.shortcut(x, lengths)
         if self.gate is not None:
             opened = self.gate(x).sigmoid()
+            # With the sum below this is highway's T·branch + (1 − T)·beside, with one product less.
             branch = opened * (branch - beside)
         elif self.factor is not None:
             branch = self.factor * branch
@@ -101,6 +104,7 @@ class Network(nn.Module):
         if first is None or self.network.body[first].layer.index != 1:  # type: ignore[union-attr]  # a Weigh
             message = "the first layer lies inside a branch: there is no h to begin from"
             raise ValueError(message)
+        # The first layer's own norm stays out too: ``h`` is given as what the layer shows.
         for step in self.body._steps[first + 1 :]:  # noqa: SLF001 -- its own chain
             h = step(h, None)
         return h
@@ -123,7 +127,7 @@ class Network(nn.Module):
     def parameters_of(self, names: Collection[str]) -> list[nn.Parameter]:
         """All that is learned of the layers of these names: weights, bias, norm, and what a weight rule adds."""
         layers = (module for module in self.modules() if isinstance(module, Weights | Recurrence))
-        return [its for module in layers if module.layer.name in names for its in module.parameters()]
+        return [parameter for module in layers if module.layer.name in names for parameter in module.parameters()]
 
     # --- building -----------------------------------------------------------------------------------------------
 
@@ -142,6 +146,7 @@ class Network(nn.Module):
                 return recurrence
             case plan.Normalise():
                 norm = norm_module(node.norm, node.units, image=node.image)
+                # The layer's h is what this norm gives, so its point moves here; the weight stays the layer's.
                 if node.shows is not None:
                     self._shown[node.shows.name] = self._shown[node.shows.name][0], norm
                 return _Plain(norm)
@@ -158,6 +163,7 @@ class Network(nn.Module):
         shortcut = self._chain(node.shortcut) if node.shortcut else None
         gate = None if node.gate is None else self._weights(node.gate)
         total = Sum(node, body, shortcut, gate)
+        # Likewise: h of the layer that ends a branch is the stream after the sum (decision 5).
         self._shown[node.shows.name] = self._shown[node.shows.name][0], total
         return total
 
@@ -180,3 +186,13 @@ SIMPLE: dict[type, Callable[[Any, int], Step]] = {
 def build(network: NetworkPlan, seed: int) -> Network:
     """The network with its weights drawn, in float64 on the CPU; the caller moves it."""
     return Network(network, seed).to(torch.float64)
+
+
+def weights_hash(model: nn.Module) -> str:
+    """blake2b over every tensor of the state, in order of name."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        # The bytes themselves: two runs have one hash only if they agree bit for bit.
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

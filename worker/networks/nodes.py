@@ -33,6 +33,7 @@ class Weights(Step):
         self.layer = layer
         self.linear = _map(layer)
         weight: Tensor = self.linear.weight  # type: ignore[assignment]  # of every map
+        # Before the rule below: under one, W is computed at each access and cannot be drawn in place.
         initialise(weight, getattr(self.linear, "bias", None), layer, seed)
         self.norm = (
             None
@@ -137,6 +138,7 @@ class ReadOut(Step):
         self.how = readout.how
 
     def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+        # Of cases that end early the last step is the one before the padding.
         if self.how == "last":
             return x[:, -1] if lengths is None else x[torch.arange(len(x), device=x.device), lengths - 1]
         if lengths is None:
@@ -204,6 +206,7 @@ class Recurrence(Step):
 
     def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
         self.entering, self.states, self.lengths = [], [], lengths
+        # A state that asks for a gradient even before the first step: ∂L/∂state_0 is where the time axis begins.
         hidden = x.new_zeros(len(x), self.recur.units, requires_grad=self.listening and torch.is_grad_enabled())
         state = (hidden, torch.zeros_like(hidden).requires_grad_(hidden.requires_grad))
         if self.listening:
@@ -212,6 +215,7 @@ class Recurrence(Step):
         weight, bias = self.linear.weight, self.linear.bias  # once: a rule computes W at every access
         for step, given in enumerate(x.unbind(1)):
             if self.recur.truncate is not None and step and step % self.recur.truncate == 0:
+                # Truncated backpropagation: no gradient passes here, and the trace shows an exact zero beyond.
                 state = (state[0].detach(), state[1].detach())
             state = self._step(given, functional.linear(state[0], weight, bias), state)
             shown.append(state[0])
@@ -231,6 +235,7 @@ class Recurrence(Step):
                 width = self.recur.units
                 gates = given[:, : 2 * width] + back[:, : 2 * width]
                 r, z = gates.sigmoid().chunk(2, dim=1)
+                # r multiplies W_hn·h + b_hn and not h, as in torch's own GRU.
                 new = given[:, 2 * width :] + r * back[:, 2 * width :]
                 hidden = (1.0 - z) * new.tanh() + z * hidden
                 self._keep((gates, new), hidden)

@@ -59,13 +59,16 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
+        # torch's own dropout draws from the global generator, which layers would share.
         keep = torch.empty_like(x).bernoulli_(1.0 - self.p, generator=self.masks(x.device))
         if not self.alpha:
             return x * keep / (1.0 - self.p)
+        # The variance that a mix of kept units and floors has, taken back to 1.
         scale = 1.0 / math.sqrt((1.0 - self.p) * (1.0 + self.p * SELU_FLOOR**2))
         return scale * (x * keep + SELU_FLOOR * (1.0 - keep) - self.p * SELU_FLOOR)
 
     def masks(self, device: torch.device) -> torch.Generator:
+        # At the first pass, which knows the device that masks are drawn on.
         if self._generator is None:
             self._generator = generator(*self._seed, device=device)
         return self._generator

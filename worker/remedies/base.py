@@ -28,7 +28,7 @@ class Bound:
         return [*self.hidden, self.output] if layers == "all" and self.output is not None else list(self.hidden)
 
     def gradients(self) -> list[Tensor]:
-        return [its.grad for its in self.parameters if its.grad is not None]
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
 
 
 class RunTimeRemedy(ABC):  # noqa: B024 -- what is abstract is each hook's own

@@ -2,8 +2,9 @@
 
 With μ and σ² running over ‖g‖, a step with z = (‖g‖ − μ)/σ above z* is scaled down to the norm μ + z*²·σ/z, and that
 norm is remembered: μ ← α·μ + (1 − α)·‖g‖, then σ² ← α·σ² + (1 − α)·(‖g‖ − μ)². The first ``warm_up`` norms are only
-measured, by their plain mean and variance. A norm that is not finite neither counts nor is scaled. Left out: the
-paper's fixed ``max_grad_norm`` beside it, which is ``clip_norm``, and the 1e-6 beside σ, which small norms drown in.
+measured, by their plain mean and variance. A norm that is not finite neither counts nor is scaled. Two things of the
+paper are left out: its fixed ``max_grad_norm``, which is ``clip_norm``, and the 1e-6 beside σ, in which small norms
+drown.
 """
 
 from typing import Any
@@ -24,9 +25,11 @@ class EmaClip(Clipping):
 
     @torch.no_grad()
     def clip(self, bound: Bound, total_norm: Tensor) -> Tensor:
-        self.load_state_dict({name: its.to(total_norm.device) for name, its in self.state_dict().items()})
+        # It is made on the CPU, and a checkpoint is loaded there; from the second step on this moves nothing.
+        self.load_state_dict({name: value.to(total_norm.device) for name, value in self.state_dict().items()})
         deviation = self._variance.sqrt()
         z = (total_norm - self._mean) / deviation
+        # As tensors and without an ``if``: a branch would wait for the device in every step.
         spike = total_norm.isfinite() & (self._count >= self._warm_up) & (z > self._z)
         after = torch.where(spike, self._mean + self._z**2 * deviation / z, total_norm)
         gradients = bound.gradients()
@@ -37,6 +40,7 @@ class EmaClip(Clipping):
     def _remember(self, norm: Tensor) -> None:
         known, warming = norm.isfinite(), self._count < self._warm_up
         count = self._count + known
+        # 1/count makes a plain mean while warming up; afterwards 1 − α forgets.
         share = torch.where(warming, 1.0 / count, 1.0 - self._decay)
         mean = self._mean + share * (norm - self._mean)
         # Welford's update makes the plain variance of all norms so far.

@@ -36,6 +36,7 @@ class MixedPrecision(Precision):
         if not self._scaling:
             return True
         gradients = bound.gradients()
+        # The one wait for the device: whether to step is decided on the host.
         fine = bool(norm_of(gradients).isfinite())
         torch._foreach_mul_(gradients, 1.0 / self.scale)
         self._good_steps = self._good_steps + 1 if fine else 0

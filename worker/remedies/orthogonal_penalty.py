@@ -16,6 +16,7 @@ class OrthogonalPenalty(Penalty):
         for weight in bound.hidden:
             if weight.grad is not None:
                 flat = weight.flatten(1)
+                # Of the two Gram matrices only the smaller one can become I: the other has no full rank.
                 wide = flat if flat.shape[0] <= flat.shape[1] else flat.T
                 pull = 4.0 * self._strength * (_excess(wide) @ wide)
                 weight.grad.add_((pull if wide is flat else pull.T).reshape(weight.shape))
@@ -23,8 +24,8 @@ class OrthogonalPenalty(Penalty):
     @torch.no_grad()
     def penalty(self, bound: Bound) -> Tensor:
         flat = [weight.flatten(1) for weight in bound.hidden]
-        excess = [_excess(its if its.shape[0] <= its.shape[1] else its.T) for its in flat]
-        return self._strength * torch.stack([its.double().square().sum() for its in excess]).sum()
+        excess = [_excess(matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) for matrix in flat]
+        return self._strength * torch.stack([gram.double().square().sum() for gram in excess]).sum()
 
 
 def _excess(wide: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from gradient_clinic.signals import SIGNALS, SignalName
 
 
 class DeviceMeter(Meter):
-    """Rows of (layers,) float64 on the device. Keeps h and δ of every layer until the record is read, so that most
-    rows take one operation for all layers; nothing here waits for the device but ``read``.
+    """Rows of (layers,) float64 on the device. Keeps h and δ of every layer until the record is read, so that most rows
+    take one operation for all layers. Only ``read`` waits for the device.
     """
 
     def __init__(self, points: Sequence[Point]) -> None:
@@ -35,7 +35,10 @@ class DeviceMeter(Meter):
     def settle(self, others: Sequence[Tensor]) -> Tensor:
         h, delta = self._kept()
         weights = [point.weight.detach() for point in self.points]
-        gradients = [torch.zeros_like(its) if its.grad is None else its.grad for its in _weights(self.points)]
+        # A zero in place of none, so that every row has a number per layer.
+        gradients = [
+            torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in _weights(self.points)
+        ]
         norms = _norms(gradients)
         none = norms.new_zeros(())
         activations = [(one, point.activation, none) for one, point in zip(h, self.points, strict=True)]
@@ -46,10 +49,11 @@ class DeviceMeter(Meter):
             "weight_gradient_max": _largest(gradients),
             "weight_norm": _norms(weights),
             "update_ratio": torch.full_like(norms, math.nan),
-            "dead_fraction": torch.stack([_dead(*its) for its in activations]),
-            "saturated_fraction": torch.stack([_saturated(*its) for its in activations]),
+            "dead_fraction": torch.stack([_dead(*of_layer) for of_layer in activations]),
+            "saturated_fraction": torch.stack([_saturated(*of_layer) for of_layer in activations]),
             "nonfinite_count": _nonfinite(gradients),
         }
+        # Before the optimiser: the update ratio is of the change that follows.
         torch._foreach_copy_(self._before, weights)
         return _norms([torch.cat([norms, _norms(others)]) if others else norms])[0]
 
@@ -61,17 +65,18 @@ class DeviceMeter(Meter):
     ) -> tuple[Array, list[float], Array]:
         rows = dict(self._rows)
         if updated:
-            weights = [its.detach() for its in _weights(self.points)]
+            weights = [weight.detach() for weight in _weights(self.points)]
             changes = _norms(torch._foreach_sub(weights, self._before))  # noqa: SLF001 -- no public name
             rows["update_ratio"] = changes / rows["weight_norm"]
-        on_device = [one.detach().reshape(1).double() for one in scalars if isinstance(one, Tensor)]
+        on_device = [scalar.detach().reshape(1).double() for scalar in scalars if isinstance(scalar, Tensor)]
         with_states = [] if states is None else [states.flatten()]
+        # The one copy of a record: all rows, the scalars and the states behind each other.
         host: Array = (
             torch.cat([*(rows[name] for name in SIGNALS), *on_device, *with_states]).to("cpu", copy=True).numpy()
         )
         size = len(SIGNALS) * len(self.points)
         copied = iter(host[size : size + len(on_device)].tolist())
-        numbers = [next(copied) if isinstance(one, Tensor) else float(one) for one in scalars]
+        numbers = [next(copied) if isinstance(scalar, Tensor) else float(scalar) for scalar in scalars]
         of_states = NO_STATES if states is None else host[size + len(on_device) :].reshape(2, -1)
         matrix = host[:size].reshape(len(SIGNALS), -1)
         self._count_nonfinite(matrix)
@@ -80,6 +85,7 @@ class DeviceMeter(Meter):
     def _take_h(self, index: int, h: Tensor) -> None:
         h = h.detach()
         self._h[index] = h = h.clone() if self.points[index].changed_in_place else h
+        # torch counts changes in place: a kept h whose count has moved is not what the layer computed.
         self._versions[index] = h._version  # noqa: SLF001 -- documented under this name
 
     def _take_delta(self, index: int, delta: Tensor) -> None:
@@ -123,7 +129,7 @@ def _norms(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _rms(tensors: Sequence[Tensor]) -> Tensor:
-    roots = torch.tensor([math.sqrt(its.numel()) for its in tensors], dtype=torch.float64)
+    roots = torch.tensor([math.sqrt(tensor.numel()) for tensor in tensors], dtype=torch.float64)
     return _norms(tensors) / roots.to(tensors[0].device, non_blocking=True)
 
 
@@ -135,7 +141,7 @@ def _largest(tensors: Sequence[Tensor]) -> Tensor:
 def _nonfinite(tensors: Sequence[Tensor]) -> Tensor:
     """How many entries of each are NaN or ±Inf: those that do not give 0 when taken from themselves."""
     nothing = torch._foreach_sub(list(tensors), list(tensors))  # noqa: SLF001 -- no public name
-    return torch.stack([torch.linalg.vector_norm(its, 0, dtype=torch.float64) for its in nothing])
+    return torch.stack([torch.linalg.vector_norm(difference, 0, dtype=torch.float64) for difference in nothing])
 
 
 def _dead(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:
@@ -146,6 +152,7 @@ def _dead(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:
     units = h.reshape(-1, h.shape[-1])
     if len(flats) == 1:
         low, high = flats[0]
+        # One interval that begins at −∞, as ReLU's, needs the largest entry of a unit alone.
         dead = units.amax(0) <= high
         if low > -math.inf:
             dead = dead & (units.amin(0) >= low)

@@ -1,4 +1,4 @@
-"""Reduces CPU tensors at once, while they are in the cache, so that none has to be kept; see ``base``."""
+"""Reduces CPU tensors at once, while they are in the cache, so that none has to be kept; see ``meter``."""
 
 import math
 from collections.abc import Sequence
@@ -50,15 +50,17 @@ class HostMeter(Meter):
         if gradient is not None:
             weight, gradient = _readable(weight, before.kind), _readable(gradient, before.kind)
             addresses = weight.data_ptr(), gradient.data_ptr()
+            # Both are in the cache just now; at the end of backward they would be read from memory.
             kernels.see_weight(*addresses, before.parts[index], before.sign_off, self._rows[index])
             self._seen[index] = 1
 
     def settle(self, others: Sequence[Tensor]) -> float:
         self._fit()
         before = self._before
-        weights = [_readable(its, before.kind) for its in self._weights]
-        gradients = [None if its.grad is None else _readable(its.grad, before.kind) for its in self._weights]
-        of_gradients = np.array([0 if its is None else its.data_ptr() for its in gradients])
+        # Held by name until the kernel returns: an address alone keeps no tensor alive.
+        weights = [_readable(weight, before.kind) for weight in self._weights]
+        gradients = [None if weight.grad is None else _readable(weight.grad, before.kind) for weight in self._weights]
+        of_gradients = np.array([0 if gradient is None else gradient.data_ptr() for gradient in gradients])
         norm = kernels.settle(
             _addresses(weights),
             of_gradients,
@@ -78,20 +80,21 @@ class HostMeter(Meter):
         self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
     ) -> tuple[Array, list[float], Array]:
         if updated:
-            weights = [_readable(its, self._before.kind) for its in self._weights]
+            weights = [_readable(weight, self._before.kind) for weight in self._weights]
             kernels.see_changes(_addresses(weights), self._before.ends, self._before.values, self._table)
         else:
             self._table[:, kernels.UPDATE] = math.nan
         rows = kernels.columns_of(self._table, _SIGNALS)
-        return rows, [float(one) for one in scalars], NO_STATES if states is None else states.numpy()
+        return rows, [float(scalar) for scalar in scalars], NO_STATES if states is None else states.numpy()
 
     def _fit(self) -> None:
         """Room for the weights as they are in this step: a user may have given the model another type."""
         if self._fitted:
             return
         self._fitted = True
-        sizes = [its.numel() for its in self._weights]
-        wide = any(its.dtype is torch.float64 for its in self._weights)
+        sizes = [weight.numel() for weight in self._weights]
+        # One type for all: float32 fits in float64, and a table of addresses has one type of entries.
+        wide = any(weight.dtype is torch.float64 for weight in self._weights)
         kind = torch.float64 if wide else torch.float32
         if (self._before.sizes, self._before.kind) != (sizes, kind):
             self._before = _Before(sizes, kind)
@@ -100,6 +103,7 @@ class HostMeter(Meter):
         h = _readable(h)
         sizes = h.shape
         if self.points[index].unit_axis == -1:
+            # Steps count as cases; a convolution's unit is a channel with all its pixels.
             shape = (h.numel() // sizes[-1], sizes[-1], 1)
         else:
             shape = (sizes[0], sizes[1], math.prod(sizes[2:]))
@@ -145,17 +149,19 @@ def _readable(tensor: Tensor, kind: torch.dtype | None = None) -> Tensor:
 
 def _addresses(tensors: Sequence[Tensor]) -> Integers:
     """The caller keeps the tensors for as long as the addresses are used."""
-    return np.array([its.data_ptr() for its in tensors])
+    return np.array([tensor.data_ptr() for tensor in tensors])
 
 
 def _norms(tensors: Sequence[Tensor]) -> Array:
     """‖·‖₂ of each, in any order."""
-    read = [_readable(its) for its in tensors]
-    kinds = {its.dtype for its in read}
+    read = [_readable(tensor) for tensor in tensors]
+    kinds = {tensor.dtype for tensor in read}
     if len(kinds) != 1:
-        by_type = [_norms([its for its in read if its.dtype is kind]) for kind in kinds]
+        # A kernel reads one type of entries. With no tensor at all there is nothing to join but an empty array.
+        by_type = [_norms([tensor for tensor in read if tensor.dtype is kind]) for kind in kinds]
         return np.concatenate([*by_type, np.zeros(0)])
-    norms: Array = kernels.norms_of(_addresses(read), np.array([its.numel() for its in read]), _ZEROS[kinds.pop()])
+    sizes = np.array([tensor.numel() for tensor in read])
+    norms: Array = kernels.norms_of(_addresses(read), sizes, _ZEROS[kinds.pop()])
     return norms
 
 

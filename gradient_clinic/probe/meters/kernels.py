@@ -1,5 +1,5 @@
-"""Reductions of CPU tensors, compiled by numba: what a dozen operations of torch or numpy would need to dispatch, one
-call does while the tensor is in the cache.
+"""Reductions of CPU tensors, compiled by numba. One call does in the cache what a dozen operations of torch or numpy
+would each have to be dispatched for.
 
 Tensors come as addresses of contiguous memory (an array's view costs ten times as much); the caller keeps them alive.
 The type of their entries is that of an array beside them. Squares are summed in float64, so that no square of a
@@ -48,6 +48,7 @@ SMALLEST_SUM: Final = 1e-280
 
 
 def _compiled(function: Kernel) -> Kernel:
+    # Not all of fastmath: it would take NaN and Inf for impossible, and these are data here.
     sums_in_any_order = {"reassoc", "contract", "nsz"}
     try:
         compiled = njit(function, cache=True, error_model="numpy", fastmath=sums_in_any_order)
@@ -92,6 +93,7 @@ def _root(square: float, values: Reals) -> float:
     """‖values‖₂ from their sum of squares; with a scale where that sum cannot be trusted. NaN or Inf as entries are."""
     if _trusted(square, values):
         return math.sqrt(square)
+    # The slow way, in two passes: with the largest entry taken out no square under- or overflows.
     largest = 0.0
     for index in range(values.size):
         size = np.float64(abs(values[index]))
@@ -123,6 +125,7 @@ def _largest(values: Reals, sign_off: Integers) -> float:
 def _nonfinite(norm: float, values: Reals) -> int:
     """How many entries are NaN or ±Inf: none where their norm is finite."""
     count = 0
+    # Counting reads the tensor again, so it is done only where the sum says that there is something to count.
     if not math.isfinite(norm):
         for index in range(values.size):
             count += 0 if math.isfinite(values[index]) else 1
@@ -155,6 +158,7 @@ def _dead(values: Reals, shape: tuple[int, int, int], limits: Reals) -> float:
     alive = np.zeros(units, np.int32)
     for case in range(cases):
         first = case * units * places
+        # Units lie side by side: one pass along the memory of each case does for all of them.
         if places == 1:
             _mark_alive(values[first : first + units], limits, alive)
         else:
@@ -248,14 +252,15 @@ def settle(  # noqa: PLR0913, PLR0917 -- a kernel has no object to keep them in
     table: Table,
     others: Table,
 ) -> float:
-    """``see_weight`` of the layers not yet ``seen``, each with its part of ``before`` up to its end; add up what is
-    not finite. ‖·‖₂ over the layers' gradients and tensors of norms ``others``.
+    """``see_weight`` of the layers not yet ``seen``, each with its part of ``before`` up to its end. Add up what is not
+    finite. Returns ‖·‖₂ over the layers' gradients and over tensors whose norms are ``others``.
     """
     norms = np.empty(len(table) + others.size)
     norms[len(table) :] = others
     first = 0
     for layer in range(len(table)):
         row, last = table[layer], ends[layer]
+        # Large weights were read while backward went on.
         if not seen[layer]:
             see_weight(weights[layer], gradients[layer], before[first:last], sign_off, row)
         first = last
@@ -273,6 +278,7 @@ def see_changes(weights: Integers, ends: Integers, before: Reals, table: Table) 
         kept = before[first:last]
         values = _values(weights[layer], kept.size, before)
         square = _square_of_change(values, kept)
+        # The difference is made as an array only where its squares were lost.
         norm = math.sqrt(square) if _trusted(square, kept) else _root(square, values.astype(np.float64) - kept)
         row[UPDATE] = norm / row[WEIGHT]
         first = last

@@ -1,9 +1,9 @@
 """Attention of untrained weights: what softmax(Q·Kᵀ/√d) makes of the steps' lengths and likeness, and its way back.
 
 Queries, keys and values are Gaussian with the covariance of what they read, so the scores of one head have a closed
-distribution, and the softmax of them none: means over some heads drawn from a fixed seed stand for it. Lengths
-and likeness are those of all steps, as in Cowsik et al. 2024 (arXiv:2403.02579), which has them for equal steps. Heads
-are of single precision: they scatter ten thousand times as much as it rounds.
+distribution. Their softmax has none: means over heads drawn from a fixed seed stand for it. Lengths and likeness are
+those of all steps, as in Cowsik et al. 2024 (arXiv:2403.02579), which has them for equal steps. Heads are drawn in
+single precision, as they scatter ten thousand times as much as it rounds.
 
     forward   E A·C·Aᵀ                                        A the attention, C the covariance of values over steps
     back      values Aᵀ·E·A, queries E dS·K·Kᵀ·dSᵀ/d, keys E dSᵀ·Q·Qᵀ·dS/d, dS = A∘(G − (A∘G)·1·1ᵀ), G = δ·Vᵀ
@@ -60,6 +60,7 @@ class Heads:
         sent = (covariance.astype(np.float32) @ self.attention.reshape(steps, -1)).reshape(-1, steps)
         of_values = _product(self.attention.reshape(-1, steps).T, sent.T) / heads
         delta = _mixed(_factor(covariance), self.draws)
+        # G = δ·Vᵀ, made into dS = A∘(G − (A∘G)·1·1ᵀ) in place: arrays over pairs of steps are the largest here.
         scores = _outside(_by_head(delta) @ _by_head(self.values).transpose(0, 2, 1))
         scores *= self.attention
         scores -= self.attention * scores.sum(axis=-1, keepdims=True)
@@ -94,7 +95,9 @@ def drawn_heads(node: Attend, covariance: Array) -> Heads:
     scores /= math.sqrt(width)
     np.clip(scores, -SCORES, SCORES, out=scores)
     if node.causal:
+        # In place of weights of 0: a later step takes no part in the softmax.
         scores[np.broadcast_to(np.tri(steps)[:, None] == 0.0, scores.shape)] = -math.inf
+    # The softmax is the same, and no exponential overflows.
     scores -= scores.max(axis=-1, keepdims=True)
     weight = np.exp(scores, out=scores)
     weight /= weight.sum(axis=-1, keepdims=True)
@@ -106,6 +109,7 @@ def attend(node: Attend, signal: Signal) -> tuple[Signal, Callable[[Delta], Delt
     covariance = signal.covariance
     heads = drawn_heads(node, covariance)
     mixed = heads.forward(covariance)
+    # Long sequences are followed at some steps, which stand for all.
     square = at_all_steps(np.diag(mixed), signal.spread.size)
     common = np.minimum(signal.common, square)
     out = Signal(square - common, common, np.zeros_like(square), known=signal.known, alike=cosines(mixed))
@@ -114,6 +118,7 @@ def attend(node: Attend, signal: Signal) -> tuple[Signal, Callable[[Delta], Delt
 
 def _factor(covariance: Array) -> Array:
     """A root of it; what is not quite a covariance is brought to the nearest one."""
+    # An infinite length has no eigenvalues; steps then go on as if independent.
     if not np.isfinite(covariance).all():
         return np.diag(np.sqrt(np.diag(covariance)))
     values, vectors = np.linalg.eigh(covariance)

@@ -45,6 +45,7 @@ def sphere_rule(activation: Activation, batch_size: int) -> tuple[Array, Array]:
     """Nodes h and weights of one case's value: h = √(B−1)·sin θ with density ∝ cos^{B−3} θ."""
     radius = math.sqrt(batch_size - 1)
     angles = [math.asin(min(1.0, max(-1.0, edge / radius))) for edge in (*edges_of(activation).tolist(), *_EDGES_H)]
+    # Over the angle: the density in h has no finite slope at the ends for small batches.
     theta, weight = composite_rule(np.array([*angles, -math.pi / 2, math.pi / 2]), math.pi / 2)
     density = weight * np.cos(theta) ** (batch_size - 3)
     return radius * np.sin(theta), density / density.sum()
@@ -57,6 +58,7 @@ def _one_and_two_cases(f: Array, h: Array, weight: Array, batch_size: int, dropo
     E f₁f₂ = Σ_k E[f·p_k]²·p_k(ρ)/p_k(1), and two cases of a batch without mean have ρ = −1/(B − 1).
     """
     cosine = -1.0 / (batch_size - 1)
+    # The last two points are ρ and 1, for p_k(ρ)/p_k(1).
     points = np.append(h / math.sqrt(batch_size - 1), (cosine, 1.0))
     across = 0.0
     for values in itertools.islice(_gegenbauer(points, batch_size), DEGREES):

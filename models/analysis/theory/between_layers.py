@@ -17,31 +17,31 @@ SELU_FLOOR: Final = -1.7580993408473766
 
 
 def activate(node: plan.Activate, signal: Signal) -> Step:
-    its = moments_at(node.activation, signal.square)
+    moments = moments_at(node.activation, signal.square)
     scale_free = node.activation.function in HOMOGENEOUS
+    # The slope hangs on a length that is only estimated, or on an h that is not Gaussian: a break.
     lost = not (signal.known or scale_free) or not (signal.gaussian or node.activation.function == "identity")
-    p, kept, squared = node.dropout, 1.0 - node.dropout, its.mean**2
-    factor, common, spread = 1.0 / kept, squared, its.variance + (its.variance + squared) * p / kept
+    p, kept, squared = node.dropout, 1.0 - node.dropout, moments.mean**2
+    factor, common, spread = 1.0 / kept, squared, moments.variance + (moments.variance + squared) * p / kept
     if node.alpha_dropout and p > 0.0:
         factor = 1.0 / (1.0 + p * SELU_FLOOR**2)
-        common, spread = factor * kept * squared, factor * (its.variance + p * (its.mean - SELU_FLOOR) ** 2)
+        common, spread = factor * kept * squared, factor * (moments.variance + p * (moments.mean - SELU_FLOOR) ** 2)
     gaussian = signal.gaussian and node.activation.function == "identity"
-    through = None if signal.alike is None else likeness(node.activation, _typical(signal.square))
-    alike = None if through is None or signal.alike is None else _thinned(through.of_values(signal.alike), p)
+    through, alike = None, None
+    if signal.alike is not None:
+        # One length for the likeness of all steps, to 6 digits: a table serves many layers.
+        typical = min(max(float(signal.square.mean()), SMALLEST_Q), UNBOUNDED)
+        through = likeness(node.activation, float(f"{typical:.6g}"))
+        alike = _thinned(through.of_values(signal.alike), p)
     out = Signal(spread, common, common, gaussian, signal.known, node, alike)
 
     def back(delta: Delta) -> Delta:
         if delta.alike is not None and through is not None and signal.alike is not None:
             slopes = _thinned(through.of_slopes(signal.alike), p)
             delta = replace(delta, alike=delta.alike * slopes)
-        return delta.with_square(delta.square * its.slope * factor, int(lost))
+        return delta.with_square(delta.square * moments.slope * factor, int(lost))
 
     return out, back
-
-
-def _typical(square: Array) -> float:
-    """One length for the likeness of all steps, to 6 digits: a table serves many layers."""
-    return float(f"{min(max(float(square.mean()), SMALLEST_Q), UNBOUNDED):.6g}")
 
 
 def _thinned(alike: Array, p: float) -> Array:
@@ -88,9 +88,11 @@ def pool(node: plan.Pool, signal: Signal) -> Step:
     high, wide = given[0] // size, given[1] // size
 
     def pooled(x: Array) -> Array:
+        # Pixels beyond the last whole window are read by none.
         return np.asarray(x[: high * size, : wide * size].reshape(high, size, wide, size).mean(axis=(1, 3)))
 
     out = Signal(pooled(signal.spread), pooled(signal.common), pooled(signal.offset), gaussian=False, known=False)
+    # A maximum sends δ² to one of size² pixels, a mean sends (δ/size²)² to each.
     share = size**-2 if node.how == "max" else size**-4
 
     def back(delta: Delta) -> Delta:
@@ -111,6 +113,7 @@ def read_out(node: plan.Readout, signal: Signal) -> Step:
     steps = signal.spread.size
     if node.how == "mean":
         out = _one_place(signal, known=False)
+        # Every step gets the same δ, so on the way back all are alike.
         ones = np.ones((len(followed(steps)),) * 2)
         return out, lambda delta: replace(delta.with_square(np.full(steps, delta.square[0] / steps**2)), alike=ones)
     spread, common, offset = (part[-1:] for part in (signal.spread, signal.common, signal.offset))

@@ -1,7 +1,7 @@
 """How much work theory does for a network, and where it stops: an answer is due at once, whatever is asked about.
 
-Counted before each step that is followed, equal ones once (``repeats.py``), in milliseconds of one core as measured on
-an AMD EPYC (Zen 4): a count, not a clock, so that the same network is refused everywhere.
+Work is counted before each step that is followed, equal steps once (``repeats.py``). The unit is a millisecond of one
+core of an AMD EPYC (Zen 4). A count and not a clock, so that the same network is refused everywhere.
 """
 
 import math

@@ -24,5 +24,6 @@ class Gate:
 @functools.lru_cache(maxsize=4096)
 def gate_moments(q: float, mean: float = 0.0) -> Gate:
     """Of a gate whose argument is N(mean, q)."""
+    # Beyond 709 the exponential is no float any more.
     opened: Array = 1.0 / (1.0 + np.exp(-np.clip(mean + math.sqrt(q) * _NODE, -700.0, 700.0)))
     return Gate(float(_WEIGHT @ opened), float(_WEIGHT @ opened**2), float(_WEIGHT @ (opened * (1.0 - opened)) ** 2))

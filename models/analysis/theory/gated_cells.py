@@ -2,9 +2,9 @@
 
 At infinite width units are independent, and what enters a gate over the steps is a Gaussian process; its covariance is
 that of what is read, plus σ² times that of h one step before. The way back is one too: W_hhᵀ sends ∂L/∂h down as a
-Gaussian process, independent of the way forward, whose covariance is that of δ in the gates. So gates that stay open
-because inputs, or biases, stay alike carry the gradient further than fresh ones would (E Πf² > Π E f²), and one W_hh
-at every step adds amplitudes; both are exact here, up to the scatter of some thousand paths from a fixed seed.
+Gaussian process, independent of the way forward, whose covariance is that of δ in the gates. So gates that stay open,
+because inputs or biases stay alike, carry the gradient further than fresh ones would (E Πf² > Π E f²). One W_hh at
+every step adds amplitudes. Both are exact here, up to the scatter of some thousand paths from a fixed seed.
 
     LSTM  c_t = f·c + i·g,  h_t = o·tanh c             S_t = f_(t+1)·S_(t+1) + o·tanh'(c_t)·η_t
     GRU   h_t = (1 − z)·n + z·h,  n = tanh(x + r·y)    S_t = z_(t+1)·S_(t+1) + η_t
@@ -61,6 +61,7 @@ def _sigmoid(x: Array) -> Array:
 
 def lstm(given: Array, back: Array, state: Array, forget_bias: float) -> Opened:
     entering = given + back
+    # In torch's order of gates: i, f, g, o.
     i, f, o = _sigmoid(entering[0]), _sigmoid(entering[1] + forget_bias), _sigmoid(entering[3])
     g = np.tanh(entering[2])
     after = f * state + i * g
@@ -71,6 +72,7 @@ def lstm(given: Array, back: Array, state: Array, forget_bias: float) -> Opened:
 
 
 def gru(given: Array, back: Array, state: Array, _: float) -> Opened:
+    # In torch's order: r, z, n; r is on W_hh·h + b_hh alone.
     r, z = _sigmoid(given[0] + back[0]), _sigmoid(given[1] + back[1])
     n = np.tanh(given[2] + r * back[2])
     after = (1.0 - z) * n + z * state
@@ -81,7 +83,9 @@ def gru(given: Array, back: Array, state: Array, _: float) -> Opened:
 
 
 def stretched(states: list[float], steps: int) -> list[float]:
-    """ln E S² of all states from those of the first and the last steps: between them it goes on at the rate beside."""
+    """ln E S² of all states, where only the first and the last steps were followed: the states left out between them
+    have the rate per step of those right behind the gap.
+    """
     followed = len(states) - 1
     left_out, half, span = steps - followed, followed // 2, followed // 4
     if not left_out:
@@ -118,6 +122,7 @@ class Process:
             row[t] = 1.0  # of an exact 0, which nothing varies with
             return np.zeros(t + 1)
         if t:
+            # Cholesky's next row, as the covariance becomes known a step at a time.
             row[:t] = dtrsv(self.factor[:t, :t], covariance[:-1], lower=1)
             row[:t] *= math.sqrt(min(1.0, own / max(float(row[:t] @ row[:t]), own)))  # where rounding made it longer
         row[t] = math.sqrt(max(own - float(row[:t] @ row[:t]), ALMOST * own))
@@ -164,6 +169,7 @@ def forward(cell: str, given: Array, weight: float, bias: float, forget_bias: fl
     state, shown = np.zeros(units), np.zeros((steps + 1, units))
     opened = list[Opened]()
     for t in range(steps):
+        # The covariance of W_hh·h + b_hh with all earlier steps, from the units drawn so far.
         of_h = weight * (shown[: t + 1] @ shown[t]) / units + bias
         step = rule(reads[t].reshape(gates, units), back.next(of_h).reshape(gates, units), state, forget_bias)
         opened.append(step)
@@ -191,6 +197,7 @@ def backward(cell: str, way: list[Opened], weight: float, above: Array, truncate
     carried, levels, scaled, log = np.zeros(units), list[float](), 1.0, 0.0
     for t in range(steps - 1, -1, -1):
         step = way[t]
+        # Reversed: the process was begun at the last step, so its newest value is the earliest step's.
         through = (deltas[1, t + 1 :] @ deltas[1, t + 1])[::-1] / units
         of_h = process.next(scaled**2 * above[t, t:][::-1] + weight * through)
         state = carried + step.shown * of_h
@@ -199,9 +206,11 @@ def backward(cell: str, way: list[Opened], weight: float, above: Array, truncate
         deltas[0, t], deltas[1, t] = delta.ravel(), (delta * step.back).ravel()
         carried = step.kept * state
         if truncate is not None and t > 0 and t % truncate == 0:
+            # Truncated: nothing passes to earlier steps, neither through W_hh nor by the state.
             deltas[1], carried = 0.0, np.zeros(units)
         factor = _back_in_range(state)
         if factor != 1.0:
+            # The way back is linear: all of it is scaled at once, and the logarithm takes the factor.
             deltas, carried, process.factor = deltas * factor, carried * factor, process.factor * factor
             scaled, log = scaled * factor, log - 2.0 * math.log(factor)
     if cell == "gru":  # whose state is h, which W_hh reads

@@ -1,8 +1,7 @@
 """What each initialisation means to mean-field theory: σw² = fan_in·Var W and σb² = Var b of one layer.
 
-``initial_variance`` is of a plain matrix; ``layer_variance`` adds what a layer of a plan knows beside its init: gates
-drawn one by one, the fan that PyTorch's default takes, a factor, a weight rule, kernels that are zero but at their
-centre.
+``initial_variance`` is of a plain matrix. ``layer_variance`` adds what a layer of a plan has beside its init: gates
+drawn one by one, PyTorch's default fan, a factor, a weight rule, kernels that are zero but at their centre.
 """
 
 import math

@@ -38,6 +38,7 @@ def likeness(activation: Activation, q: float) -> Likeness:
     """Behind ``activation`` at the length ``q``."""
     cosines = np.cos(_ANGLES)[:, None, None]
     shared, own = np.sqrt(np.abs(cosines)), np.sqrt(1.0 - np.abs(cosines))
+    # (angles, shared, own): what two steps share on one axis, what is a step's own on the other.
     h = math.sqrt(q) * (shared * _NODE[:, None] + own * _NODE)
     found = [_cosines(f, cosines.ravel()) for f in (activation.phi(h), activation.dphi(h))]
     return Likeness(*found)

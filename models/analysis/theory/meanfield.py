@@ -80,9 +80,10 @@ class LayerMap:
 def fixed_point(layer: LayerMap, start: float) -> float:
     """q*, where repeating the layer leads from ``start``: 0 and ∞ included.
 
-    E[φ(√q z)²] grows with q for every activation here, so the lengths move monotonically to the nearest fixed
-    point, and of several (tanhshrink has 0, an unstable one and ∞) it is the one that a network reaches.
+    E[φ(√q z)²] grows with q for every activation here, so the lengths move monotonically to the nearest fixed point. Of
+    several (tanhshrink has 0, an unstable one and ∞) this is the one that a network reaches.
     """
+    # Plain steps settle most maps. Near the critical line they would take thousands, a search for the root a few.
     q = start
     for _ in range(PLAIN_STEPS):
         if not VANISHED < q < UNBOUNDED:
@@ -101,6 +102,7 @@ def _next_crossing(excess: Callable[[float], float], start: float) -> float:
     while VANISHED < near < UNBOUNDED:
         far = near * 2.0 if rising else near / 2.0
         if (excess(far) > 0.0) != rising:
+            # The relative tolerance alone decides: lengths may be as small as 1e-16.
             return float(optimize.brentq(excess, near, far, xtol=1e-300, rtol=1e-14))
         near = far
     return math.inf if rising else 0.0
@@ -115,11 +117,12 @@ def asymptotic_multiplier(layer: LayerMap, q_star: float) -> float:
 def critical_weight_variance(activation: Activation, bias_variance: float) -> float | None:
     """The critical line σw²(σb²), where χ = 1 at the q* that standardised inputs lead to; None where there is none.
 
-    Along q: σw² = 1/E[φ'²] and σb² = q − E[φ²]/E[φ'²]. GELU, SiLU and mish meet both at q = 0 only, which repels:
-    q runs away from it, so without bias they have no critical point. ReLU with a bias has χ = 1 at σw² = 2, but no q*.
+    Along q: σw² = 1/E[φ'²] and σb² = q − E[φ²]/E[φ'²]. GELU, SiLU and mish meet both at q = 0 only, and lengths run
+    away from 0, so without bias they have no critical point. ReLU with a bias has χ = 1 at σw² = 2, but no q*.
     """
     for q in _critical_lengths(activation, bias_variance):
         layer = LayerMap(activation, 1.0 / gaussian_moments(activation, q).slope_square, bias_variance)
+        # A fixed point counts only where inputs of mean square 1 lead to it: others repel.
         q_star = fixed_point(layer, layer.length_of_inputs(1.0))
         if abs(asymptotic_multiplier(layer, q_star) - 1.0) < CRITICAL:
             return layer.weight_variance

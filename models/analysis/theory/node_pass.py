@@ -62,7 +62,10 @@ class Pass:
         inputs = np.full(places if steps is None else (steps, *places[1:]), mean_square)
         nothing = np.zeros_like(inputs)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # an infinite χ is an answer
-            given = Signal(inputs, nothing, nothing, alike=self._alike(inputs))
+            # Steps, or rows, may be alike; the units of a vector are taken as independent.
+            steps_alike = self.network.input.form != "vector"
+            alike = toeplitz(self.network.input.alike, len(inputs)) if steps_alike else None
+            given = Signal(inputs, nothing, nothing, alike=alike)
             way = self.through(self.layout.places, self.repeats.one(given))
             self.back(way, Delta(np.ones_like(way[-1][1].signal.spread)))
 
@@ -82,6 +85,7 @@ class Pass:
         if place.node is None:
             way = self.through(place.inner, signal)
             return Unit(place.names, way[-1][1].signal, way=way)
+        # Before the step: what would take too long is not begun.
         self.effort.add(place.node, signal)
         out, back = self.step(place.node, signal)
         return Unit(place.names, self.repeats.one(out), back)
@@ -99,8 +103,8 @@ class Pass:
         for known in self.known(unit, delta):
             for at, level, breaks in known.levels:
                 self.levels.setdefault(place.names[at], (level + 0.5 * delta.log, breaks + delta.breaks))
-            its = known.below
-            delta = Delta(its.square, its.log + delta.log, its.breaks + delta.breaks, its.alike)
+            below = known.below
+            delta = Delta(below.square, below.log + delta.log, below.breaks + delta.breaks, below.alike)
         return delta
 
     def known(self, unit: Unit, delta: Delta) -> list[Known]:
@@ -111,6 +115,7 @@ class Pass:
         return unit.known[key]
 
     def learned(self, names: Sequence[str], back: Back, above: Delta) -> list[Known]:
+        # Recorded apart: what this way back finds is told again under other layers' names.
         levels, self.levels = self.levels, {}
         below, found = self.repeats.merged(back(above)), self.levels
         self.levels = levels
@@ -119,6 +124,7 @@ class Pass:
     def learned_row(self, unit: Unit, above: Delta) -> list[Known]:
         found, names = list[Known](), len(unit.names)
         for _, inner in reversed(unit.way):
+            # Names are in forward order and the row is walked back: each inner unit has those before the last.
             names -= len(inner.names)
             found += [known.later(names) for known in self.known(inner, above)]
             above = found[-1].below
@@ -128,18 +134,12 @@ class Pass:
         of_layers = OF_LAYERS.get(type(node))
         return of_layers(self, node, signal) if of_layers else ALONE[type(node)](node, signal)
 
-    def _alike(self, inputs: Array) -> Array | None:
-        """Of a case's steps, or rows; None of a vector's units."""
-        if self.network.input.form == "vector":
-            return None
-        return toeplitz(self.network.input.alike, len(inputs))
-
     def chain(self, nodes: tuple[plan.Node, ...], signal: Signal) -> Step:
         backs: list[Back] = []
         for node in nodes:
             signal, back = self.step(node, signal)
             backs.append(back)
-        return signal, lambda delta: functools.reduce(lambda its, back: back(its), reversed(backs), delta)
+        return signal, lambda delta: functools.reduce(lambda above, back: back(above), reversed(backs), delta)
 
     def record(self, layer: LayerPlan, delta: Delta) -> Delta:
         """δ as it is here. The way back meets a sum, or a norm behind it, before the weights inside: the first counts.
@@ -165,7 +165,8 @@ class Pass:
         read, send = taps_of(layer, signal.spread.shape)
         weight, lost = drawn.weight, 0
         if layer.init.kind == "lsuv" and layer.normalization is None and layer.scale > 0.0:
-            weight = _unit_variance(read(signal.square))
+            mean = float(read(signal.square).mean())
+            weight = 1.0 / mean if mean > 0.0 else 0.0
             lost = int(layer.name in self.layout.shown)  # scaled by Var of a sum, which it is only a part of
         out = Signal(
             weight * read(signal.spread),
@@ -178,6 +179,7 @@ class Pass:
         if signal.alike is not None and layer.kind != "conv2d":
             out = replace(out, alike=cosines(weight * signal.covariance + drawn.bias))
         out, through = self.normalise(layer.normalization, out, layer.units)
+        # fan_out·Var W, as σw² = fan_in·Var W.
         backward = weight * layer.units / inputs_of(layer)
         if layer.role == "output" and backward == 0.0:
             backward = 1.0  # it never counts; gains are those from when it has moved
@@ -197,15 +199,16 @@ class Pass:
             length = length - signal.offset
         image = length.ndim == 2  # of images the mean runs over the pixels too, of sequences over each step
         scale = (np.full_like(length, length.mean()) if image else length) + norm.eps
-        factor = self._finite_batch(signal) if by_batch else group_factor(norm, units, length.size if image else 1)
+        if not by_batch:
+            factor = group_factor(norm, units, length.size if image else 1)
+        else:
+            # Of images every pixel counts as a case.
+            cases = self.batch_size * signal.spread.size
+            factor = 1.0 if signal.below is None else batch_factor(signal.below, cases)
         normal, through = length / scale, factor / scale
         nothing = np.zeros_like(normal)
         out = replace(signal, spread=normal, common=nothing, offset=nothing, known=True, below=None)
         return out, lambda delta: delta.with_square(delta.square * through)
-
-    def _finite_batch(self, signal: Signal) -> float:
-        """Of images every pixel counts as a case."""
-        return 1.0 if signal.below is None else batch_factor(signal.below, self.batch_size * signal.spread.size)
 
     def normalise_alone(self, node: plan.Normalise, signal: Signal) -> Step:
         out, through = self.normalise(node.norm, signal, node.units)
@@ -233,6 +236,7 @@ class Pass:
 
         def back(delta: Delta) -> Delta:
             delta = self.record(node.shows, delta)
+            # δ² goes into the branch and past it; what comes back is independent, so mean squares add.
             through = into_body(delta.with_square(added * delta.square))
             return into_shortcut(delta.with_square((kept + gated) * delta.square)).plus(through)
 
@@ -265,11 +269,6 @@ OF_LAYERS: Final[dict[type, Callable[[Pass, Any, Signal], Step]]] = {
     plan.Recur: Pass.recurrence,
     plan.Steps: Pass.one_by_one,
 }
-
-
-def _unit_variance(square: Array) -> float:
-    mean = float(square.mean())
-    return 1.0 / mean if mean > 0.0 else 0.0
 
 
 def _shares(node: plan.Residual, beside: Array, body: Array) -> tuple[float, float, Array]:

@@ -71,8 +71,8 @@ def propagate(
     input_mean_square: float = STANDARDISED_MEAN_SQUARE,
     most: float = IN_A_TRIAL,
 ) -> Propagation:
-    """Mean-field theory of the untrained ``network``, measured on batches of ``batch_size``; of a network that takes
-    more than ``most`` work, or whose weights are not random around 0, nothing is known.
+    """Mean-field theory of the untrained ``network``, measured on batches of ``batch_size``. Everything is NaN where
+    the network takes more than ``most`` work, or its weights are not random around 0.
     """
     if has_means(network):
         return _unknown(network)
@@ -89,6 +89,7 @@ def _unknown(network: NetworkPlan) -> Propagation:
 
 def _propagated(network: NetworkPlan, batch_size: int, mean_square: float, effort: Effort) -> Propagation:
     if is_stack(network):
+        # Before the pass: a network that is too much work is refused before any of it is done.
         effort.settle(set(map(_layer_map, network.hidden)), passes_of(network))
     found = Pass(network, batch_size, effort)
     found.run(mean_square)
@@ -115,15 +116,17 @@ def _levels(whole: Pass, mean_square: float) -> list[tuple[float, int]]:
         found = Pass(whole.network, whole.batch_size, whole.effort)
         found.run(mean_square * loudness, steps)
         cases.append(_of(found))
+        # Each case's levels are means over its steps, in its own unit: both weigh when cases come together.
         share.append(found.unit + math.log(steps))
     weight = [part - float(np.logaddexp.reduce(share)) for part in share]
     return [_together(weight, layer) for layer in zip(*cases, strict=True)]
 
 
 def _cases(network: NetworkPlan) -> Iterator[tuple[int, float]]:
-    """(steps, loudness) of some that stand for all; attention reads all steps. Where a pass is dear, or each length is
-    met in every loudness, the middle one of every few lengths stands for them; ReLU and linear cells do not ask how
-    loud their inputs are.
+    """(steps, loudness) of a few cases that stand for all.
+
+    Attention reads all steps of a case. Of gated cells, and of tanh, which is asked at every loudness, only the middle
+    one of every few lengths is followed. ReLU and linear cells do not depend on how loud their inputs are.
     """
     given, cells = network.input, {node.cell for node in network.recurrent}
     if any(isinstance(node, Attend) for node in walk(network.body)):
@@ -154,9 +157,11 @@ def worst_gain(network: NetworkPlan, batch_size: int, most: float = IN_A_TRIAL) 
     """
     theory = propagate(network, batch_size, most=most)
     over_depth = theory.total
+    # A resized step has no number of its own and is taken to be like the others.
     if not math.isfinite(over_depth) and not theory.states:
         over_depth = (len(network.hidden) - 1) * rate(network, theory)
     over_time = (state.gains()[1] for state in theory.states)
+    # Of an axis without a finite number nothing is said, so the others decide.
     known = [gain for gain in (over_depth, *over_time) if gain is not None and math.isfinite(gain)]
     return max(known, key=abs) if known else None
 
@@ -182,6 +187,7 @@ def _increment(below: tuple[float, int], above: tuple[float, int]) -> float:
 def _layer_map(layer: LayerPlan) -> LayerMap:
     """The layer on top of its like: φ and dropout, then weights and norm."""
     assert layer.activation is not None  # it is one of a stack
+    # As if it read as many inputs as it has outputs: the layer repeated on top of itself.
     drawn, norm = layer_variance(layer, fan_in=layer.fan_out), layer.normalization
     made = LayerMap(
         layer.activation,
@@ -201,6 +207,7 @@ def _layer_map(layer: LayerPlan) -> LayerMap:
 def _asymptotes(network: NetworkPlan, batch_size: int) -> tuple[Asymptote, ...]:
     """Of every hidden layer of a stack; alike layers share one."""
     kinds = [sides_of(layer) for layer in network.hidden]
+    # Alike layers settle alike, and a fixed point is what costs.
     of_kind = dict(zip(kinds, network.hidden, strict=True))
     settled = {kind: _asymptote(layer, batch_size) for kind, layer in of_kind.items()}
     return tuple(settled[kind] for kind in kinds)

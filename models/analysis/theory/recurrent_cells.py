@@ -2,7 +2,7 @@
 
 With σ² = H·Var W_hh, v_t = Var(W_ih·x_t + b_ih) + Var b_hh, m the mean square of h, S of ∂L/∂state, U what comes from
 above. Cells of one gate have closed forms, whatever their steps have in common: a path that passes the same W_hh, and
-φ' that stay as they are, leave the mean square as fresh ones would. Of gates that is not so (``gated.py``).
+φ' that stay as they are, leave the mean square as fresh ones would. Of gates that is not so (``gated_cells.py``).
 
     φ     q_t = v_t + σ²·m_(t−1),  m_t = E φ²,          S_t = U_t + σ²·δ²_(t+1),  δ²_t = E φ'²·S_t
 
@@ -53,9 +53,9 @@ def _simple(node: Recur, given: Signal, drawn: InitialVariance) -> tuple[Signal,
     memory, slopes, squares = 0.0, list[float](), list[float]()
     for length in np.minimum(given.square, UNBOUNDED).tolist():
         # To 12 digits: a settled loop then asks for moments that it has.
-        its = gaussian_moments(activation, float(f"{length + drawn.bias + drawn.weight * memory:.12g}"))
-        memory = min(its.square, UNBOUNDED)
-        slopes.append(its.slope_square)
+        moments = gaussian_moments(activation, float(f"{length + drawn.bias + drawn.weight * memory:.12g}"))
+        memory = min(moments.square, UNBOUNDED)
+        slopes.append(moments.slope_square)
         squares.append(memory)
     if node.layer.init.kind == "identity" and node.cell == "relu":
         slopes = [1.0] * len(slopes)  # an active unit is carried on as it is
@@ -74,6 +74,7 @@ def _back(node: Recur, slopes: list[float], weight: float, delta: Delta, lost: i
             carried = -math.inf
     states.append(carried)
     values = np.array(entering[::-1])
+    # Counted in the largest: over long loops σ^2T leaves every float.
     top = float(values.max())
     square = np.exp(values - top) if math.isfinite(top) else np.zeros(len(values))
     to_input = Delta(square, delta.log + (top if math.isfinite(top) else 0.0), delta.breaks + lost)
@@ -97,6 +98,7 @@ def _with_gates(node: Recur, given: Signal, drawn: InitialVariance) -> tuple[Sig
     def back(delta: Delta) -> tuple[StateLevels, Delta]:
         found = gated_cells.backward(node.cell, way.opened, drawn.weight, delta.covariance, node.truncate)
         entering = replace(delta, log=delta.log + found.log, breaks=delta.breaks + lost)
+        # Summed over gates so far; a level is a mean square per unit of the gates side by side.
         to_input = entering.with_covariance(found.entering / node.layer.gates)
         return from_logs(node, gated_cells.stretched(found.states, steps), delta.log, lost), to_input
 

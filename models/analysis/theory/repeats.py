@@ -1,8 +1,8 @@
-"""Equal steps of a network are followed once: which nodes are alike, and what one made of a signal on its way back.
+"""Equal steps of a network are followed once: which nodes are alike, and what was found when the first of them was
+followed.
 
 Two nodes are alike where nothing but the names and numbers of their layers differs. Deep networks repeat a few blocks,
-and their lengths settle, so that most of them are met again with the very signal, and later the very δ, of an earlier
-one.
+and their lengths settle. So most blocks meet the very signal, and later the very δ, of an earlier one.
 """
 
 import functools
@@ -15,7 +15,7 @@ from gradient_clinic.values import Array
 from models.analysis.theory.variances import Back, Delta, Signal
 from models.plan import tree as plan
 
-sides_of: Final = attrgetter(*(its.name for its in fields(plan.LayerPlan) if its.name not in {"index", "name"}))
+sides_of: Final = attrgetter(*(side.name for side in fields(plan.LayerPlan) if side.name not in {"index", "name"}))
 """All of a layer but its name and number."""
 IN_A_ROW: Final = 16
 """Steps that are kept as one beside each for itself: a stack of a thousand layers then takes some dozen."""
@@ -48,6 +48,7 @@ def kind_of(node: plan.Node, shown: frozenset[str]) -> Hashable:
         case plan.Residual():
             parts = [[kind_of(inner, shown) for inner in part] for part in (node.body, node.shortcut)]
             names = list(layers_in(node))
+            # Names differ between alike blocks; which of them are one layer does not.
             gate = None if node.gate is None else sides_of(node.gate)
             return *map(tuple, parts), node.skip, node.scale, gate, tuple(map(names.index, names))
     return node
@@ -85,9 +86,10 @@ def layout_of(network: plan.NetworkPlan) -> Layout:
     numbers, last, places = dict[Hashable, int](), network.hidden[-1].name, list[Place]()
     for node in network.body:
         names = tuple(layers_in(node))
-        single = last in names or any(isinstance(its, plan.Recur) for its in plan.walk((node,)))
+        single = last in names or any(isinstance(inner, plan.Recur) for inner in plan.walk((node,)))
         kind = None if single else numbers.setdefault(kind_of(node, shown), len(numbers))
         places.append(Place(kind, names, node))
+    # A row with the last hidden layer or a loop in it is never met again, and stays as it is.
     rows = (places[start : start + IN_A_ROW] for start in range(0, len(places), IN_A_ROW))
     return Layout(tuple(place for row in rows for place in _as_one(row)), network.hidden[-1], shown)
 
@@ -147,7 +149,8 @@ class Repeats:
         """The first signal that was equal to this one."""
         below = signal.below and (signal.below.activation, signal.below.dropout)
         parts = (signal.spread, signal.common, signal.offset, signal.alike)
-        key = (*map(_bytes, parts), signal.spread.shape, signal.gaussian, signal.known, below)
+        contents = (None if part is None else part.tobytes() for part in parts)
+        key = (*contents, signal.spread.shape, signal.gaussian, signal.known, below)
         return self.signals.setdefault(key, signal)
 
     def merged(self, delta: Delta) -> Delta:
@@ -159,9 +162,6 @@ class Repeats:
         if id(array) in self.firsts:
             return array
         found = self.arrays.setdefault(array.tobytes(), array)
+        # ``arrays`` holds it, so no later array can come to the same identity.
         self.firsts.add(id(found))
         return found
-
-
-def _bytes(array: Array | None) -> bytes | None:
-    return None if array is None else array.tobytes()

@@ -12,7 +12,8 @@ from models.plan.tree import Normalise, Residual, walk
 def is_stack(network: NetworkPlan) -> bool:
     """Whether every hidden layer is W, a norm and φ, one on another: then each has an asymptote of its own."""
     plain = not has_skips(network) and not any(isinstance(node, Normalise) for node in network.body)
-    return plain and all(its.activation is not None and its.kind in {"linear", "conv2d"} for its in network.hidden)
+    layers = network.hidden
+    return plain and all(layer.activation is not None and layer.kind in {"linear", "conv2d"} for layer in layers)
 
 
 def has_skips(network: NetworkPlan) -> bool:

@@ -75,7 +75,9 @@ class Delta:
     def level(self) -> float:
         """ln rms over all places."""
         mean = float(self.square.mean())
-        return 0.5 * (self.log + math.log(mean)) if 0.0 < mean < math.inf else _limit(mean)
+        if 0.0 < mean < math.inf:
+            return 0.5 * (self.log + math.log(mean))
+        return -math.inf if mean == 0.0 else mean  # ∞ or NaN stay
 
     def with_square(self, square: Array, breaks: int = 0) -> "Delta":
         """Rescaled to a largest entry of 1, so that no depth leaves the range of a float. 0·∞ is what δ was before."""
@@ -98,12 +100,13 @@ class Delta:
 
     def plus(self, other: "Delta") -> "Delta":
         """Of two paths whose gradients are independent."""
+        # In the larger unit: the smaller path may round to 0 beside it, and nothing overflows.
         log = max(self.log, other.log)
-        mine, its = math.exp(self.log - log), math.exp(other.log - log)
-        square = self.square * mine + other.square * its
+        mine, theirs = math.exp(self.log - log), math.exp(other.log - log)
+        square = self.square * mine + other.square * theirs
         both = Delta(square, log, max(self.breaks, other.breaks))
         if self.alike is not None or other.alike is not None:
-            both = replace(both, alike=cosines(self.covariance * mine + other.covariance * its))
+            both = replace(both, alike=cosines(self.covariance * mine + other.covariance * theirs))
         return both.with_square(square)
 
 
@@ -129,13 +132,10 @@ def cosines(covariance: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         found = np.asarray(covariance / (length[:, None] * length))
     found[~np.isfinite(found)] = 0.0
+    # In place, as this is over pairs of steps. Rounding may leave a cosine beyond ±1.
     np.maximum(np.minimum(found, 1.0, out=found), -1.0, out=found)
     found.flat[:: len(found) + 1] = 1.0
     return found
-
-
-def _limit(mean: float) -> float:
-    return -math.inf if mean == 0.0 else mean  # ∞ or NaN stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +151,21 @@ def moments_at(activation: Activation, q: Array) -> PlaceMoments:
     """The moments of φ over N(0, q) for an array of q; between a few lengths they are interpolated."""
     low, high = max(float(q.min()), SMALLEST_Q), max(float(q.max()), SMALLEST_Q)
     if high / low - 1.0 < ALIKE:
-        its = gaussian_moments(activation, high)
-        return PlaceMoments(*(np.full(q.shape, value) for value in (its.mean, its.variance, its.slope_square)))
+        one = gaussian_moments(activation, high)
+        return PlaceMoments(*(np.full(q.shape, value) for value in (one.mean, one.variance, one.slope_square)))
     if activation.function in HOMOGENEOUS:
-        its = gaussian_moments(activation, 1.0)
-        return PlaceMoments(its.mean * np.sqrt(q), its.variance * q, np.full(q.shape, its.slope_square))
+        # φ(az) = a·φ(z): one length tells all.
+        one = gaussian_moments(activation, 1.0)
+        return PlaceMoments(one.mean * np.sqrt(q), one.variance * q, np.full(q.shape, one.slope_square))
     several = np.unique(q)
     lengths = several if several.size <= FEW else np.geomspace(low, high, NODES)
     found = [(float(length), gaussian_moments(activation, float(length))) for length in lengths]
     at, known = np.log(np.maximum(q, SMALLEST_Q)), np.log(lengths)
-    mean = np.interp(at, known, [its.mean / math.sqrt(length) for length, its in found])
-    variance = np.interp(at, known, [its.variance / length for length, its in found])
-    return PlaceMoments(mean * np.sqrt(q), variance * q, np.interp(at, known, [its.slope_square for _, its in found]))
+    # Over ln q, and less the power of q that a linear φ would have: nearly flat, so few lengths do.
+    mean = np.interp(at, known, [moments.mean / math.sqrt(length) for length, moments in found])
+    variance = np.interp(at, known, [moments.variance / length for length, moments in found])
+    slope = np.interp(at, known, [moments.slope_square for _, moments in found])
+    return PlaceMoments(mean * np.sqrt(q), variance * q, slope)
 
 
 def places_of(shape: Shape) -> tuple[int, ...]:

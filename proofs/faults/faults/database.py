@@ -32,6 +32,7 @@ def take_lease(target: Target) -> str | None:
     with target.database.begin() as session:
         taken = session.execute(
             update(Run)
+            # Of this attempt alone: the run may have gone on to another since it was chosen.
             .where(Run.id == victim.run_id, Run.state == State.RUNNING, Run.attempt == victim.attempt)
             .values(lease_token=uuid.uuid4())
             .returning(Run.id)
@@ -67,6 +68,7 @@ def lock(target: Target) -> str | None:
     if victim is None:
         return None
     with target.database.begin() as session:
+        # Held by this transaction's being open while time goes by.
         session.execute(select(Run.id).where(Run.id == victim.run_id).with_for_update())
         target.tend(target.rng.uniform(0.5, 1.5) * LEASE_S)
     return f"the row of {victim.run_id}, locked"

@@ -86,6 +86,7 @@ def marked_and_not_sent(target: Target) -> str | None:
             marked = _newly_marked(target)
             killed = [pid for pid in pids if marked and send(pid, signal.SIGKILL)]
         finally:
+            # Ours is spared by SKIPME: it has to end the pause.
             broker.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             broker.execute_command("CLIENT", "UNPAUSE")
     return f"processes {' and '.join(map(str, killed))} with {marked} marked" if marked and killed else None
@@ -94,6 +95,7 @@ def marked_and_not_sent(target: Target) -> str | None:
 def _newly_marked(target: Target) -> uuid.UUID | None:
     """A run that a dispatcher has marked from now on, while it cannot be sent."""
     with target.database.begin() as session:
+        # The database's clock, by which dispatchers mark: one worker's here is an hour ahead.
         began = session.execute(select(func.clock_timestamp())).scalar_one()
     marked = select(Run.id).where(Run.state == State.QUEUED, Run.published_at > began).limit(1)
     deadline = time.monotonic() + MARKED_WITHIN_S

@@ -32,6 +32,7 @@ def done_and_not_said(target: Target) -> str | None:
         except OSError:  # the API is away
             return None
         with closing(connection):
+            # Every NOTIFY is a commit that may be ours: the API stands still before it is looked at.
             if not any(
                 _stopped_behind_commit(target, pid, submission) for _ in notices.notifies(timeout=STORED_WITHIN_S)
             ):

@@ -14,7 +14,7 @@ from proofs.outcomes.cuts.report import table
 
 
 def main() -> int:
-    groups = list(dict.fromkeys(its.group for its in candidates()))
+    groups = list(dict.fromkeys(candidate.group for candidate in candidates()))
     parser = argparse.ArgumentParser(prog="python -m proofs.outcomes.cuts", description=__doc__)
     parser.add_argument("groups", nargs="*", help=f"of {', '.join(groups)}; by default all of them")
     parser.add_argument("--seed", type=int, default=0, help="of the first network; each further one has the next")
@@ -25,9 +25,10 @@ def main() -> int:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(groups)}")
     began = time.monotonic()
     grid = others() if asked.others else candidates()
-    found = _all(
-        [its for its in enumerate(grid, asked.seed) if its[1].group in (asked.groups or groups)], asked.outcomes
-    )
+    chosen = asked.groups or groups
+    # Numbered before they are chosen, so that a group alone is trained under the seeds it has in the whole grid.
+    numbered = [(seed, candidate) for seed, candidate in enumerate(grid, asked.seed) if candidate.group in chosen]
+    found = _all(numbered, asked.outcomes)
     print(table(found, asked.seed))
     print(f"networks={len(found)} seconds={time.monotonic() - began:.0f}")
     return 0
@@ -39,6 +40,7 @@ def _all(numbered: Sequence[tuple[int, Candidate]], file: Path | None) -> list[O
     for seed, candidate in numbered:
         found.append(outcome_of(candidate, seed))
         if file is not None:
+            # As each is trained: what was trained is kept where hours of it break off.
             with file.open("a") as lines:
                 lines.write(json.dumps({**asdict(found[-1]), "seed": seed, "network": candidate.network}) + "\n")
     return found

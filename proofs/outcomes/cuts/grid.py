@@ -51,8 +51,12 @@ def candidates() -> list[Candidate]:
 def others() -> list[Candidate]:
     """As many networks that no cut was chosen on: every weight variance a quarter larger, the other optimiser."""
     return [
-        replace(its, network=_scaled(its.network, OTHER_SCALE), optimizer=ADAM if its.optimizer == SGD else SGD)
-        for its in candidates()
+        replace(
+            candidate,
+            network=_scaled(candidate.network, OTHER_SCALE),
+            optimizer=ADAM if candidate.optimizer == SGD else SGD,
+        )
+        for candidate in candidates()
     ]
 
 
@@ -60,7 +64,7 @@ def _scaled(network: Any, by: float) -> Any:
     """With every ``weight_variance`` in it multiplied."""
     if isinstance(network, dict):
         return {key: value * by if key == "weight_variance" else _scaled(value, by) for key, value in network.items()}
-    return [_scaled(its, by) for its in network] if isinstance(network, list) else network
+    return [_scaled(item, by) for item in network] if isinstance(network, list) else network
 
 
 def _gaussian(activation: str, scale: float) -> Json:

@@ -35,4 +35,5 @@ def gain_at_start(verdict: Verdict, axis: Axis) -> float:
     facts = verdict.at_start if axis == "depth" else verdict.at_start.time[0]
     if facts.total_gain.mean is not None:
         return facts.total_gain.mean
+    # No finite G: an exact zero or an overflow, which the kind tells apart.
     return {"vanishing": -math.inf, "exploding": math.inf}.get(facts.kind, math.nan)

@@ -8,8 +8,8 @@ from proofs.outcomes.cuts.separation import Side, bands, best_cuts, on_side, sep
 
 def table(outcomes: Sequence[Outcome], seed: int) -> str:
     """Two tables, a row per group (and side)."""
-    groups = list(dict.fromkeys(its.group for its in outcomes))
-    rows = {group: [its for its in outcomes if its.group == group] for group in groups}
+    groups = list(dict.fromkeys(outcome.group for outcome in outcomes))
+    rows = {group: [outcome for outcome in outcomes if outcome.group == group] for group in groups}
     return "\n".join([*_bands(rows), "", *_separations(rows, seed)])
 
 

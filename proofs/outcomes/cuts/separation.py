@@ -39,6 +39,7 @@ class Separation:
     def p_value(self) -> float:
         """Fisher's exact one-sided test that networks beyond the cut fail more often than the others."""
         beyond, total = self.caught + self.trained - self.spared, self.failed + self.trained
+        # P(X ≥ caught): the survival function leaves its own point out.
         return float(stats.hypergeom.sf(self.caught - 1, total, self.failed, beyond))
 
     @property
@@ -56,8 +57,10 @@ class Separation:
 def bands(outcomes: Sequence[Outcome]) -> list[tuple[int, int]]:
     """(trained, of) in each band between ``EDGES``; a network without a G is in none."""
     pairs = itertools.pairwise(EDGES)
+    # The last band holds its upper end as well, which is ∞.
     inside = [
-        [its.trained for its in outcomes if low <= its.gain < high or its.gain == high > 6] for low, high in pairs
+        [outcome.trained for outcome in outcomes if low <= outcome.gain < high or outcome.gain == high > 6]
+        for low, high in pairs
     ]
     return [(sum(those), len(those)) for those in inside]
 
@@ -65,13 +68,13 @@ def bands(outcomes: Sequence[Outcome]) -> list[tuple[int, int]]:
 def on_side(outcomes: Sequence[Outcome], side: Side) -> list[Outcome]:
     """Those that are not beyond the cut of the other side."""
     sign = _sign(side)
-    return [its for its in outcomes if sign * its.gain >= -CUT]
+    return [outcome for outcome in outcomes if sign * outcome.gain >= -CUT]
 
 
 def separation(outcomes: Sequence[Outcome], side: Side, cut: float = CUT) -> Separation:
     """``outcomes`` of one side."""
-    beyond = np.array([_sign(side) * its.gain > cut for its in outcomes], dtype=bool)
-    trained = np.array([its.trained for its in outcomes], dtype=bool)
+    beyond = np.array([_sign(side) * outcome.gain > cut for outcome in outcomes], dtype=bool)
+    trained = np.array([outcome.trained for outcome in outcomes], dtype=bool)
     return Separation(
         side=side,
         cut=cut,
@@ -87,19 +90,20 @@ def best_cuts(outcomes: Sequence[Outcome], side: Side, seed: int) -> tuple[float
 
     Of cuts that separate equally well the one nearest to 3 counts. None where nothing failed, or nothing trained.
     """
-    if len({its.trained for its in outcomes}) < 2:
+    if len({outcome.trained for outcome in outcomes}) < 2:
         return None
     rng = np.random.default_rng(seed)
     drawn = (rng.integers(0, len(outcomes), len(outcomes)) for _ in range(DRAWS))
     found = [_best([outcomes[i] for i in chosen], side) for chosen in drawn]
+    # Nearest, and not between: a limit has to be one of the cuts. A draw without both outcomes has no best one.
     low, high = np.percentile([cut for cut in found if cut is not None], (2.5, 97.5), method="nearest")
     best = _best(outcomes, side)
     return None if best is None else (best, float(low), float(high))
 
 
 def _best(outcomes: Sequence[Outcome], side: Side) -> float | None:
-    gains = _sign(side) * np.array([its.gain for its in outcomes])
-    trained = np.array([its.trained for its in outcomes], dtype=bool)
+    gains = _sign(side) * np.array([outcome.gain for outcome in outcomes])
+    trained = np.array([outcome.trained for outcome in outcomes], dtype=bool)
     if trained.all() or not trained.any():
         return None
     scores = {cut: np.mean(gains[~trained] > cut) + np.mean(gains[trained] <= cut) for cut in CUTS}

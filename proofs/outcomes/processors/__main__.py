@@ -30,6 +30,7 @@ def main() -> int:
     print(f"seed={asked.seed}: {' '.join(names)}", flush=True)
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
+        # Every setting is held against the same training of the processor's own.
         native = _trained(Setting(NATIVE), names, asked, Path(folder))
         compared = []
         for setting in settings:
@@ -98,6 +99,7 @@ def _tests(setting: Setting, asked: argparse.Namespace) -> int:
     print(f"{setting.name}: {done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr}", flush=True)
     for line in failed:
         print(f"  {line}")
+    # A run that broke before its first test has no line of a failure.
     return len(failed) or (1 if done.returncode else 0)
 
 

@@ -31,7 +31,9 @@ def compare(native: Trained, other: Trained) -> Compared:
     for ours, theirs in zip(native.experiments, other.experiments, strict=True):
         pairs = [*_runs(ours, theirs), *_variants(ours, theirs)]
         verdicts += len(pairs)
-        found += [its for where, *both in pairs if (its := _different(f"{native.name}: {where}", *both)) is not None]
+        for where, *both in pairs:
+            difference = _different(f"{native.name}: {where}", *both)
+            found += [] if difference is None else [difference]
     for line, again in zip(native.lines, other.lines, strict=True):
         if line.held != again.held:
             found.append(Difference(line.required, line.seen, again.seen, near=False))
@@ -57,12 +59,11 @@ def _variants(ours: Sequence[TrainedRun], theirs: Sequence[TrainedRun]) -> Itera
 def _different(where: str, native: Verdict, other: Verdict) -> Difference | None:
     if native.outcome == other.outcome:
         return None
-    near = all(_says(native, field) or _says(other, field) for field in _fields(native.outcome, other.outcome))
+    # Every part that differs has to be told: one that is near does not excuse another.
+    parts = [part.name for part in fields(Outcome)]
+    differing = [part for part in parts if getattr(native.outcome, part) != getattr(other.outcome, part)]
+    near = all(_says(native, part) or _says(other, part) for part in differing)
     return Difference(where, _words(native.outcome), _words(other.outcome), near)
-
-
-def _fields(one: Outcome, other: Outcome) -> list[str]:
-    return [field.name for field in fields(Outcome) if getattr(one, field.name) != getattr(other, field.name)]
 
 
 def _says(verdict: Verdict, field: str) -> bool:

@@ -23,6 +23,7 @@ class Setting:
     perturbed: bool = False
 
     def command(self, *arguments: str) -> list[str]:
+        # The libraries read these as they are loaded, so each setting needs a process of its own.
         return ["env", *(f"{name}={value}" for name, value in self.environment.items()), sys.executable, *arguments]
 
 
@@ -54,7 +55,9 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 
 
 def lacking(setting: Setting) -> Sequence[str]:
-    """The instructions of a setting that this processor has not; none is known where Linux does not list them."""
+    """The instructions of a setting that this processor lacks. Where Linux does not list them, it counts as lacking
+    all.
+    """
     listed = Path("/proc/cpuinfo")
     if not listed.exists():
         return sorted(setting.flags)

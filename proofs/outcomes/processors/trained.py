@@ -4,7 +4,6 @@ Each line of FILE is one case: what was asked and seen of it, and the summaries 
 """
 
 import argparse
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -50,7 +49,8 @@ def train_case(name: str, perturbed: int | None) -> Trained:
 
     def train_and_keep(spec: ExperimentSpec) -> list[Ran]:
         runs = train_here(spec, perturbed)
-        experiments.append(_runs(runs))
+        kept = (TrainedRun(variant=run.variant, seed=run.seed, summary=run.summary) for run in runs)
+        experiments.append(tuple(kept))
         return runs
 
     with trained_by(train_and_keep):
@@ -58,10 +58,6 @@ def train_case(name: str, perturbed: int | None) -> Trained:
             Asked(required=f"{line.case}: {line.required}", seen=line.seen, held=line.held) for line in lines_of(name)
         ]
     return Trained(name=name, lines=tuple(lines), experiments=tuple(experiments))
-
-
-def _runs(runs: Sequence[Ran]) -> tuple[TrainedRun, ...]:
-    return tuple(TrainedRun(variant=run.variant, seed=run.seed, summary=run.summary) for run in runs)
 
 
 def main() -> None:
@@ -74,6 +70,7 @@ def main() -> None:
     with asked.file.open("w") as file:
         for trained in pool.over(partial(train_case, perturbed=asked.perturbed), asked.names, asked.processes):
             file.write(trained.model_dump_json() + "\n")
+            # The cases that are done are there, should the process be ended.
             file.flush()
 
 

@@ -9,7 +9,7 @@ from proofs.outcomes.trials.base import Trial
 
 def lines_of(name: str) -> list[Line]:
     """Of a case by its name, or of the trials of a remedy."""
-    case = next((its for its in CASES if its.name == name), None)
+    case = next((case for case in CASES if case.name == name), None)
     return list(case.lines()) if case is not None else [judge(name, trial) for trial in TRIALS[name]]
 
 
@@ -21,6 +21,7 @@ def judge(remedy: str, trial: Trial) -> Line:
     """Baseline and variant under the same seeds; see ``Trial`` for what counts as help."""
     runs = by_variant(run_all(trial.spec, every=5))
     baseline = runs.pop("baseline")
+    # Where the help needs company, the variant with the company alone is what is compared.
     baseline = runs.pop("without", baseline)
     (variant,) = runs.values()
     helped = helps(baseline, variant)
@@ -35,6 +36,7 @@ def judge(remedy: str, trial: Trial) -> Line:
 def helps(baseline: list[Ran], variant: list[Ran]) -> bool:
     seeds = len(baseline)
     before, after = _trained(baseline), _trained(variant)
+    # In whole numbers: two thirds of three seeds would hang on rounding.
     if 3 * after >= 2 * seeds and 3 * before < seeds:
         return True
     pairs = zip(baseline, variant, strict=True)

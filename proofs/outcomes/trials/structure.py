@@ -24,6 +24,7 @@ def clipped_irnn() -> Json:
     """Le et al. 2015 trained under a clipped gradient: the cell beside tanh, both clipped."""
     clip = {"kind": "clip_norm", "max_norm": 1.0}
     body = adding({}, 50, 1500, optimizer=ADAM)
+    # A spec has remedies or variants, not both.
     del body["remedies"]
     with_irnn = {"name": "with", "remedies": [{"kind": "irnn"}, clip]}
     return body | {"variants": [{"name": "without", "remedies": [clip]}, with_irnn]}

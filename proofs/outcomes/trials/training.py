@@ -26,6 +26,7 @@ def underflowing() -> Json:
     half = {"kind": "mixed_precision", "dtype": "float16"}
     adam = {"kind": "adam", "learning_rate": 0.002}
     body = mlp({}, 17, "relu", "torch_default", batch_size=512, loss="mse", optimizer=adam, epochs=200)
+    # A spec has remedies or variants, not both.
     del body["remedies"]
     unscaled = {"name": "without", "remedies": [half | {"initial_scale": 1.0}]}
     return body | {"variants": [unscaled, {"name": "with", "remedies": [half]}]}
