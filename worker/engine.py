@@ -21,7 +21,7 @@ from gradient_clinic.probe.probe import Probe, StepRecord, attach
 from models.plan import NetworkPlan, Plan
 from worker import networks
 from worker.datasets.split import Part, TrialData
-from worker.evaluation import evaluate
+from worker.evaluation import balanced_accuracy, evaluate
 from worker.networks.lsuv import scale_by_data
 from worker.networks.parts import Dropout
 from worker.objective import Objective
@@ -107,6 +107,7 @@ class Trainer:
         self.objective = Objective(plan, data, device)
         self.chance_level = data.chance_level(plan.objective)
         self.majority_share = data.majority_share() if plan.experiment.metric == "accuracy" else None
+        self.uneven = data.is_uneven()
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
         self.train_part, self.validation_part, self.test_part = parts
         self.model = networks.build(plan.network, seed).to(device, dtype)
@@ -325,6 +326,7 @@ class Trainer:
             device=self.device,
             majority_share=self.majority_share,
             test_cases=len(self.test_part),
+            balanced_accuracy=balanced_accuracy(self.model, self.train_part) if self.uneven else None,
         )
 
     def _peak_memory(self) -> int:

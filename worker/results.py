@@ -46,6 +46,7 @@ class RunResult:
     device: torch.device
     majority_share: float | None
     test_cases: int
+    balanced_accuracy: float | None
 
     def facts(self, plan: Plan) -> RunFacts:
         """What analysis reads of the run beside its trace."""
@@ -65,6 +66,7 @@ class RunResult:
             overhead=self.overhead,
             majority_share=self.majority_share,
             test_cases=self.test_cases,
+            balanced_accuracy=self.balanced_accuracy,
         )
 
 

@@ -74,6 +74,10 @@ class TrialData:
         """(classes,) float64: of the training cases."""
         return torch.bincount(self.train.y[self.train.y != IGNORED], minlength=self.classes).double()
 
+    def is_uneven(self) -> bool:
+        """Whether one label has more than half of the training cases, where cases have a label each."""
+        return self.target == "class" and float(self.label_counts().max()) > len(self.train) / 2
+
     def majority_share(self) -> float | None:
         """The accuracy on the test part of always saying the commonest training label. None where cases have no label
         each (a sequence's steps are no independent cases), or where there is no test part.

@@ -30,9 +30,7 @@ def _faults() -> dict[str, object]:
 
 
 def _advice() -> dict[str, object]:
-    kept = {
-        name: (Tried("init", 0.6), Tried("selu", None)) for name in (advice.OURS, advice.RANDOM, advice.AUTOTRAINER)
-    }
+    kept = {name: (Tried("init", 0.6), Tried("selu", None)) for name in advice.NAMES}
     run = advice.Advised("a case", "mlp", "unseen", 0.1, "stalled", ("learning_rate",), kept)
     return {**advice.figures_of([run]), "record": advice.record_of([run]), "record_networks": 1}
 
