@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from gradient_clinic.verdict.shapes import Verdict
-from models.analysis.verdict.record import FILE
+from models.analysis.verdict.record import FILE, counts
 from models.analysis.verdict.summary import summary_of
 from models.specs.remedy import REMEDIES
 from proofs.pool import over
@@ -38,10 +38,9 @@ BUDGET: Final = FIRST[-1]
 SEED: Final = 0
 OURS: Final = "ours"
 RANDOM: Final = "random"
-RANDOM_SETS: Final = "random sets"
 """As many remedies at once as ours takes in the same place."""
 AUTOTRAINER: Final = "AutoTrainer"
-NAMES: Final = (OURS, RANDOM, RANDOM_SETS, AUTOTRAINER)
+NAMES: Final = (OURS, RANDOM, AUTOTRAINER)
 FACTORS: Final = (0.01, 0.1, 10.0, 100.0)
 """By which a random learning rate differs from that of the run."""
 
@@ -73,14 +72,14 @@ class Advised:
 
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
-    """Judge advice on networks that are held out, then count repairs on those that the record is made of; a scale that
-    counts any writes it where the product reads it.
+    """Judge advice on networks that are held out, then count repairs on those that the record is made of. A scale that
+    counts any writes it where the product reads it; of one that counts none it is as the product has it.
     """
     draws = advised()
     cases = [*draws["unseen"][: scale.drawn], *draws["beside"][: scale.counted]]
     runs = list(over(_advised, cases, processes))
     judged, of_record = ([each for each in runs if each.part == part] for part in ("unseen", "beside"))
-    record = record_of(of_record)
+    record = record_of(of_record) if of_record else counts()
     if of_record:
         rows = (f" {json.dumps(stands)}: {json.dumps(remedies)}" for stands, remedies in record.items())
         FILE.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
@@ -107,8 +106,8 @@ def _given(case: Case, seen: Seen, verdict: Verdict) -> Iterator[tuple[str, Sequ
     if failed:
         optimizer = case.body["optimizer"]
         last = step_at(seen, len(MOMENTS) - 1, optimizer["learning_rate"])
-        yield RANDOM, list(islice(at_random(case), BUDGET))
-        yield RANDOM_SETS, list(sets_at_random(case, [len(each) for each in ours[:BUDGET]]))
+        sizes = [len(each) for each in ours[:BUDGET]]
+        yield RANDOM, list(sets_at_random(case, [*sizes, *[1] * (BUDGET - len(sizes))]))
         yield AUTOTRAINER, list(islice(_fitting(case, solutions(problem(last), optimizer)), BUDGET))
 
 
@@ -121,8 +120,8 @@ def _fitting(case: Case, remedies: Iterator[Remedies]) -> Iterator[Remedies]:
 
 
 def sets_at_random(case: Case, sizes: Sequence[int]) -> Iterator[Remedies]:
-    """Sets of such sizes, of other draws than those alone; what contradicts one of its set is passed over."""
-    left = [remedy for [remedy] in at_random(case, " in sets")]
+    """Sets of such sizes; what contradicts another of its set is passed over, and no remedy comes twice."""
+    left = [remedy for [remedy] in at_random(case)]
     for size in sizes:
         chosen: list[Mapping[str, Any]] = []
         for remedy in left:
@@ -133,9 +132,9 @@ def sets_at_random(case: Case, sizes: Sequence[int]) -> Iterator[Remedies]:
             yield chosen
 
 
-def at_random(case: Case, name: str = "") -> Iterator[Remedies]:
+def at_random(case: Case) -> Iterator[Remedies]:
     """Every kind that changes this network, once, in an order and with parameters of the case's own seed."""
-    rng = np.random.default_rng(zlib.crc32(f"{case.name}{name}".encode()))
+    rng = np.random.default_rng(zlib.crc32(case.name.encode()))
     for kind in rng.permutation(sorted(REMEDIES)):
         draw = PARAMETERS.get(str(kind), _defaults)
         remedy = [{"kind": str(kind), **draw(rng, case)}]
@@ -253,7 +252,7 @@ def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
     ours, others = figures["repaired"][OURS][at], [figures["repaired"][name][at] for name in NAMES[1:]]
     beside = ", ".join(_shown(each) for each in others)
     held = ours["share"] is not None and ours["share"] >= REPAIRED
-    what = "one of three repairs a failed network (at random, sets at random, AutoTrainer)"
+    what = "one of three repairs a failed network (at random, AutoTrainer)"
     yield Promise(what, f"≥ {REPAIRED:.2f}", f"{_shown(ours)} ({beside})", held=held)
     harm = figures["harmed"][at]
     held = harm["share"] is not None and harm["share"] <= HARMED

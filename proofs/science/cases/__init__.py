@@ -15,6 +15,7 @@ from proofs.science.cases.random import (
     RECORD_DRAW,
     SECOND_ADVICE_DRAW,
     SECOND_DRAW,
+    THIRD_DRAW,
     any_cases,
     random_cases,
 )
@@ -64,6 +65,11 @@ def cases() -> list[Case]:
     chosen_on = [*mlp.grid(), *(case for lists in HELD_OUT_ONCE.values() for cases_of in lists for case in cases_of())]
     chosen_on += random_cases(chosen_on, FIRST_DRAW, "beside")
     return [*chosen_on, *random_cases(chosen_on, SECOND_DRAW, "unseen")]
+
+
+def newest() -> list[Case]:
+    """Of architectures that none of ``cases`` has."""
+    return list(random_cases(cases(), THIRD_DRAW, "unseen"))
 
 
 def advised() -> dict[Part, list[Case]]:

@@ -26,6 +26,8 @@ from proofs.science.cases.case import ADAM, DIGITS, MNIST, SGD, VOWELS, Case, Js
 COUNT: Final = 100
 FIRST_DRAW: Final = 20261126
 SECOND_DRAW: Final = 20261127
+THIRD_DRAW: Final = 20261208
+"""Committed before any run of it; no rule is chosen on it."""
 RECORD_DRAW: Final = 20261129
 """Of networks whose repairs are counted for the product."""
 FIRST_ADVICE_DRAW: Final = 20261130

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from proofs.science.advice import AUTOTRAINER, BUDGET, FIRST, NAMES, OURS, RANDOM, RANDOM_SETS
+from proofs.science.advice import AUTOTRAINER, BUDGET, FIRST, NAMES, OURS, RANDOM
 from proofs.science.alarms import FAILED, HEALTHY
 from proofs.science.pages.markdown import Figures, number, table
 
 CALLED: Final = {
     OURS: "**ours**",
-    RANDOM: "remedies at random, one at a time",
-    RANDOM_SETS: "as many at random as ours",
+    RANDOM: "as many remedies at random",
     AUTOTRAINER: "AutoTrainer's order",
 }
 
@@ -29,9 +28,9 @@ def lines(figures: Figures) -> Iterator[str]:
     yield f"The first {BUDGET} are tried, each by itself. **Ours** are the answers of the verdict, in order, with"
     yield f"values; {figures['sets'][OURS]} of {figures['tried'][OURS]} are several remedies at once"
     yield "(`models/analysis/verdict/pairs.py`). At random: kinds that change this network, each kind once, with"
-    yield "parameters at random where they have no default (a rate × .01, .1, 10 or 100); once alone, and once as many"
-    yield "together as ours has in that place. AutoTrainer (Zhang et al., ICSE 2021): its rules 10 to 12 name the"
-    yield "problem, and its fixed order of repairs follows; one that cannot be put in is passed over."
+    yield "parameters at random where they have no default (a rate × .01, .1, 10 or 100), as many at once as ours has"
+    yield "in that place. AutoTrainer (Zhang et al., ICSE 2021): its rules 10 to 12 name the problem, and its fixed"
+    yield "order of repairs follows; one that cannot be put in is passed over."
     header = (
         "advice",
         "the first repairs",
@@ -51,7 +50,9 @@ def lines(figures: Figures) -> Iterator[str]:
     header = ("network", "verdict", "ours", "repaired by")
     yield from table(header, (_unrepaired(run) for run in figures["unrepaired"]))
     yield "The record that the product tells beside an answer is of another draw:"
-    yield f"{figures['record_networks']} networks, all answers to those that did not end healthy. Repaired of tried,"
+    counted = figures["record_networks"]
+    yield f"{counted or 'as many'} networks{'' if counted else ' as before, not counted again'}, all answers to those"
+    yield "that did not end healthy. Repaired of tried,"
     yield "by the cause that the verdict names first (its kind, where it names none):"
     yield from table(("stands", "remedy", "repaired", "of"), _record(figures))
 

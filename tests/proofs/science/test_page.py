@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from proofs.science import advice, alarms, coverage, faults, ladders, theory
+from proofs.science import advice, alarms, coverage, faults, ladders, newest, theory
 from proofs.science.alarms import MOMENTS, OURS, Judged
 from proofs.science.cases.case import Part
 from proofs.science.coverage_counts import exact
@@ -22,6 +22,12 @@ def _alarms() -> dict[str, object]:
         for failed in (True, False)
     ]
     return {"seeds": 1, "cases": 3, "rules": "2", **alarms.figures_of(judged)}
+
+
+def _newest() -> dict[str, object]:
+    names = (OURS, *SETS)
+    run = Judged("a", "mlp", "unseen", 0, True, dict.fromkeys(names, ("alarm",) * 4), ("stalled",) * 4)  # noqa: FBT003
+    return {"seeds": 1, "cases": 1, "rules": "6", **newest.figures_of([run])}
 
 
 def _faults() -> dict[str, object]:
@@ -64,9 +70,9 @@ def _coverage() -> dict[str, object]:
 
 def test_every_part_has_its_tables_and_rows_fit_their_head() -> None:
     figures = {"alarms": _alarms(), "faults": _faults(), "advice": _advice(), "ladders": _ladders()}
-    figures |= {"coverage": _coverage(), "theory": _theory()}
+    figures |= {"newest": _newest(), "coverage": _coverage(), "theory": _theory()}
     text = page(figures, "quick")
-    assert text.count("\n## ") == 6
+    assert text.count("\n## ") == 7
     assert all(moment in text for moment in MOMENTS)
     columns = 0
     for line in text.splitlines():
