@@ -107,7 +107,7 @@ class Trainer:
         self.objective = Objective(plan, data, device)
         self.chance_level = data.chance_level(plan.objective)
         self.majority_share = data.majority_share() if plan.experiment.metric == "accuracy" else None
-        self.uneven = data.is_uneven()
+        self.uneven, self.target_offset = data.is_uneven(), data.target_offset()
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
         self.train_part, self.validation_part, self.test_part = parts
         self.model = networks.build(plan.network, seed).to(device, dtype)
@@ -326,6 +326,7 @@ class Trainer:
             device=self.device,
             majority_share=self.majority_share,
             test_cases=len(self.test_part),
+            target_offset=self.target_offset,
             balanced_accuracy=balanced_accuracy(self.model, self.train_part) if self.uneven else None,
         )
 

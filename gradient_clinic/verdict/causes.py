@@ -23,7 +23,7 @@ from gradient_clinic.verdict.facts.of_layers import (
     SLOPE,
     SMALL_STEP,
 )
-from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING, RARE_LOST
+from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING, ONE_LABEL, RARE_LOST
 from gradient_clinic.verdict.facts.of_setups import (
     BARE_STREAM,
     EQUAL_UNITS,
@@ -31,6 +31,7 @@ from gradient_clinic.verdict.facts.of_setups import (
     NEARLY_EQUAL,
     POST_NORM,
     PREDICTED_ALIKE,
+    TARGET_OFFSET,
     TARGET_SCALE,
     TOLD_APART,
     WEIGHT_SCALE,
@@ -63,6 +64,8 @@ def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:
         return {"learning_rate": off}
     if (share := case.measured.facts.majority_share) is not None and share > UNBALANCED and AT_MAJORITY.of(case):
         return {"class_imbalance": _shown(AT_MAJORITY, case) or []}
+    if alone := _shown(ONE_LABEL, case):
+        return {"class_imbalance": alone}
     if falling := _shown(FALLING, case):
         return {"too_few_steps": falling}
     return {"no_gradient_cause_found": []}
@@ -85,7 +88,7 @@ def _input_scale(case: Case) -> list[Evidence] | None:
 
 
 def _target_scale(case: Case) -> list[Evidence] | None:
-    return _shown(TARGET_SCALE, case)
+    return _shown(TARGET_SCALE, case) or _shown(TARGET_OFFSET, case)
 
 
 def _dropout_noise(case: Case) -> list[Evidence] | None:

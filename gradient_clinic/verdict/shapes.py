@@ -43,6 +43,8 @@ class RunFacts:
     balanced_accuracy: float | None = None
     """The mean over labels of the share of training cases that is right at the end; known where one label has more than
     half of them, as the accuracy then says little of the others."""
+    target_offset: float | None = None
+    """Of targets that are values: their mean over their standard deviation, at most, over outputs."""
 
 
 Trained = Literal["yes", "no", "partly"]

@@ -212,4 +212,7 @@ def test_labels_are_uneven_where_one_has_more_than_half_of_the_training_cases(
     train, none = (Part(torch.zeros(len(its), 1), torch.tensor(its, dtype=torch.int64)) for its in (labels, ()))
     assert TrialData(train, none, none, classes=3).is_uneven() == uneven
     values = Part(torch.zeros(4, 1), torch.tensor([[0.0], [0.0], [0.0], [1.0]]))
-    assert not TrialData(values, none, none, classes=1, target="value").is_uneven()
+    data = TrialData(values, none, none, classes=1, target="value")
+    assert not data.is_uneven()
+    assert data.target_offset() == pytest.approx(0.25 / math.sqrt(3.0 / 16.0))
+    assert TrialData(train, none, none, classes=3).target_offset() is None

@@ -14,6 +14,11 @@ signals in size is flat, and a rate that fits the other layers is 25 times too h
 LARGE_TARGETS: Final = 10.0
 """Standard deviation of the targets. The loss's gradient grows with it and curvature does not, so that a rate which
 fits targets of 1 takes steps as many times too long."""
+LARGE_OFFSET: Final = 3.0
+"""Mean of the targets over their standard deviation. Two-layer tanh and ReLU networks under SGD and Adam learn in 6
+epochs where it is 1; where it is 3 those under Adam do not, as biases alone have to come so far first."""
+SMALL_INPUTS: Final = 0.05
+"""rms of the inputs. Two ReLU layers on digits end at an accuracy of 0.97 with 0.3, 0.89 with 0.1, 0.44 with 0.03."""
 LARGE_WEIGHTS: Final = 2.0
 """√σw² over that which keeps signals in size: a tanh's rms slope behind it is below ½ from the second layer on."""
 LEAST_APART: Final = 0.02
@@ -62,8 +67,10 @@ def input_rms(case: Case) -> float:
 
 
 def _input_scale(case: Case) -> Reading | None:
-    size = input_rms(case)
-    return above(size, LARGE_INPUTS, case.measured.hidden[:1], START) if size > LARGE_INPUTS else None
+    size, first = input_rms(case), case.measured.hidden[:1]
+    if size > LARGE_INPUTS:
+        return above(size, LARGE_INPUTS, first, START)
+    return below(size, SMALL_INPUTS, first, START) if size < SMALL_INPUTS else None
 
 
 def _input_scale_words(item: Evidence) -> str:
@@ -85,6 +92,18 @@ def _target_scale_words(item: Evidence) -> str:
     return f"targets are out of scale: their standard deviation is {number(item.value, 3)}, and 1 is usual"
 
 
+def _target_offset(case: Case) -> Reading | None:
+    offset = case.measured.facts.target_offset
+    if not case.setup.values or offset is None or not offset > LARGE_OFFSET:
+        return None
+    return above(offset, LARGE_OFFSET)
+
+
+def _target_offset_words(item: Evidence) -> str:
+    return f"targets are out of scale: their mean is {number(item.value, 3)} of their standard deviations from 0"
+
+
+TARGET_OFFSET: Final = Fact("loss", "target_offset", _target_offset, _target_offset_words)
 TARGET_SCALE: Final = Fact("loss", "target_deviation", _target_scale, _target_scale_words)
 
 

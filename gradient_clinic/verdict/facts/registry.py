@@ -24,6 +24,7 @@ OF_CAUSES: Final = (
     of_setups.EQUAL_UNITS,
     of_setups.NEARLY_EQUAL,
     of_setups.TARGET_SCALE,
+    of_setups.TARGET_OFFSET,
     of_gains.PREDICTED,
     of_layers.SLOPE,
     of_setups.TOLD_APART,
@@ -52,6 +53,7 @@ BESIDE: Final = (
     of_losses.ABOVE_MAJORITY,
     of_losses.AT_MAJORITY,
     of_losses.RARE_LOST,
+    of_losses.ONE_LABEL,
 )
 """Shown last: none of them makes a headline."""
 FACTS: Final[Mapping[tuple[str, str], Fact]] = {

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.of_layers import LOST_IN_HALF
-from gradient_clinic.verdict.facts.of_setups import WEIGHT_SCALE
+from gradient_clinic.verdict.facts.of_setups import TARGET_SCALE, WEIGHT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
 from models.analysis.theory.correlations import correlations
@@ -187,7 +187,10 @@ def _symmetric(_: Plan, case: Case) -> Iterator[Answer]:
 def _targets(plan: Plan, case: Case) -> Iterator[Answer]:
     """A rate as many times lower as the targets are larger: the gradient of a squared error grows with them."""
     size = math.sqrt(case.measured.facts.chance_level)
-    yield answer(StandardiseTargetsRemedy(kind="standardise_targets"), "targets of variance 1 fit usual rates")
+    why = "targets of mean 0 and variance 1 fit usual rates"
+    yield answer(StandardiseTargetsRemedy(kind="standardise_targets"), why)
+    if not TARGET_SCALE.of(case):
+        return
     yield rate_of(plan, 1.0 / size, "the gradient of the squared error grows with the targets")
     yield answer(ClipNormRemedy(kind="clip_norm"), "bounds a step that targets of this size make too long")
 

@@ -214,9 +214,28 @@ def test_a_run_that_trains_by_its_loss_may_lose_rare_labels(balanced: float | No
     assert [answer.remedy for answer in found.answers] == ["class_weights"] * len(causes)
 
 
-def test_a_run_that_has_not_trained_is_not_told_of_rare_labels() -> None:
-    found = judged(plan_of(hidden=[16, 16], init=HE), loss=1.5, balanced_accuracy=0.3, test_metric=0.7)
-    assert "class_imbalance" not in found.causes
+@pytest.mark.parametrize(("balanced", "causes"), [(0.51, ("class_imbalance",)), (0.7, ("no_gradient_cause_found",))])
+def test_one_label_alone_is_told_by_the_balanced_accuracy_where_no_metric_tells_it(
+    balanced: float, causes: tuple[str, ...]
+) -> None:
+    plan = plan_of(hidden=[16, 16], init=HE)
+    assert judged(plan, loss=1.5, balanced_accuracy=balanced, majority_share=None).causes == causes
+
+
+@pytest.mark.parametrize(("offset", "named"), [(1000.0, True), (1.0, False), (None, False)])
+def test_targets_far_from_zero_are_out_of_scale(offset: float | None, named: bool) -> None:  # noqa: FBT001
+    teacher = {**TEACHER, "singular_values": [1.0]}
+    plan = expand(experiment(network={"hidden": [16], "init": HE}, dataset=teacher))[0].plan
+    found = judged(plan, loss=1.0, chance_level=1.0, target_offset=offset)
+    assert ("target_scale" in found.causes) == named
+    assert [answer.remedy for answer in found.answers][:1] == ["standardise_targets"] * named or not named
+
+
+@pytest.mark.parametrize(("size", "named"), [(0.001, True), (0.3, False), (1.0, False), (50.0, True)])
+def test_inputs_far_below_one_are_out_of_scale_as_those_far_above(size: float, named: bool) -> None:  # noqa: FBT001
+    raw = experiment(network={"hidden": [32, 32], "init": HE}, dataset={"kind": "digits", "standardise": "none"})
+    found = judged(expand(raw)[0].plan, rms={0: size * math.sqrt(2.0)})
+    assert ("input_scale" in found.causes) == named
 
 
 # --- numbers --------------------------------------------------------------------------------------------------------
