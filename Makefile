@@ -168,11 +168,20 @@ PROCESSORS_SEED ?= 7
 processors: $(READY) ## verdicts and tests that train, under other instructions and moved weights (CASES= SETTINGS=)
 	@$(BIN)/python -m proofs.outcomes.processors $(CASES) --settings $(SETTINGS) --seed $(PROCESSORS_SEED)
 
+# Packages of others that read a training: laid beside .venv for the ladders of faults, and seen by nothing else.
+DIAGNOSERS := .clinic-diagnosers
+
+$(DIAGNOSERS)/ready: requirements/diagnosers.txt | $(READY)
+	@echo "setting up $(DIAGNOSERS): torchmortem, gradsnitch and torch-audit, to be measured beside ours (once)"
+	@rm -rf $(DIAGNOSERS)
+	@$(PIP_INSTALL) --no-deps --target $(DIAGNOSERS) -r requirements/diagnosers.txt
+	@touch $@
+
 SCALE ?= quick
 PARTS ?=
 
 .PHONY: bench-science
-bench-science: $(READY) ## whether its answers hold: alarms beside published rules, causes, advice, intervals, theory (about 5 minutes; SCALE=full PARTS="coverage")
+bench-science: $(READY) $(DIAGNOSERS)/ready ## whether its answers hold: alarms beside published rules, causes, advice, intervals, theory (about 5 minutes; SCALE=full PARTS="coverage")
 	@$(BIN)/python -m proofs.science --scale $(SCALE) $(PARTS)
 
 KILLS ?= 20

@@ -20,7 +20,7 @@ from gradient_clinic.probe.probe import Probe, StepRecord, attach
 from models.plan import NetworkPlan, Plan
 from worker import networks
 from worker.datasets.split import Part, TrialData
-from worker.evaluation import evaluate
+from worker.evaluation import balanced_accuracy, evaluate
 from worker.networks.lsuv import scale_by_data
 from worker.networks.network import weights_hash
 from worker.networks.parts import Dropout
@@ -110,6 +110,7 @@ class Trainer:
         self.objective = Objective(plan, data, device)
         self.chance_level = data.chance_level(plan.objective)
         self.majority_share = data.majority_share() if plan.experiment.metric == "accuracy" else None
+        self.uneven, self.target_offset = data.is_uneven(), data.target_offset()
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
         self.train_part, self.validation_part, self.test_part = parts
         # Drawn in float64 on the CPU and only then moved: every device and number type begins with the same weights.
@@ -332,6 +333,8 @@ class Trainer:
             device=self.device,
             majority_share=self.majority_share,
             test_cases=len(self.test_part),
+            target_offset=self.target_offset,
+            balanced_accuracy=balanced_accuracy(self.model, self.train_part) if self.uneven else None,
         )
 
     def _peak_memory(self) -> int:

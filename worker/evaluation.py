@@ -1,4 +1,4 @@
-"""Loss and metric of cases that a network was not trained on."""
+"""Loss and metric of cases that a network was not trained on, and what it says of those that it was."""
 
 import math
 
@@ -32,3 +32,15 @@ def evaluate(model: nn.Module, objective: Objective, part: Part, at_once: int = 
     # The one wait for the device.
     sums = sums.cpu()
     return float(sums[0] / sums[1]), objective.metric(sums[2:], part)
+
+
+@torch.no_grad()
+def balanced_accuracy(model: nn.Module, part: Part, most: int = AT_ONCE) -> float:
+    """The mean over the labels of the first ``most`` cases, which come in no order, of the share of theirs that is
+    right, in evaluation mode.
+    """
+    some = part.take(torch.arange(min(most, len(part)), device=part.x.device))
+    model.eval()
+    right = (model(some.x, some.lengths).argmax(dim=-1) == some.y).double()
+    model.train()
+    return float(torch.stack([right[some.y == label].mean() for label in set(some.y.tolist())]).mean())

@@ -46,6 +46,8 @@ class RunResult:
     device: torch.device
     majority_share: float | None
     test_cases: int
+    balanced_accuracy: float | None
+    target_offset: float | None
 
     def facts(self, plan: Plan) -> RunFacts:
         """What analysis reads of the run beside its trace."""
@@ -65,6 +67,8 @@ class RunResult:
             overhead=self.overhead,
             majority_share=self.majority_share,
             test_cases=self.test_cases,
+            balanced_accuracy=self.balanced_accuracy,
+            target_offset=self.target_offset,
         )
 
 

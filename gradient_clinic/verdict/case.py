@@ -23,6 +23,8 @@ class Setup:
     ``equal_units``: layers whose units all start with the same weights, and are not meant to. ``first_layer_gain``: rms
     h of the first layer over the rms of the inputs, √σw²; None under a norm and where it does not meet the inputs.
     ``weight_gains``: of every hidden layer with a bounded φ and no norm its √σw², and that which keeps signals in size.
+    ``nearly_equal``: layers whose units start nearly so, with the spread of their weights as a share of their size.
+    ``loss_scale``: what δ is multiplied by in float16; None in any other width.
     ``told_apart``, ``alike``: by theory, in the last hidden layer, what dropout leaves of the difference between two
     cases, and without dropout their correlation. ``bare_stream``: a residual stream meets the output without a norm.
     ``post_norm_blocks``: blocks of a transformer that normalise after the sum. ``warm_up``: steps over which the rate
@@ -36,6 +38,8 @@ class Setup:
     loss_above: float | None = None
     predicted_gain: float | None = None
     equal_units: tuple[str, ...] = ()
+    nearly_equal: tuple[tuple[str, float], ...] = ()
+    loss_scale: float | None = None
     first_layer_gain: float | None = None
     weight_gains: tuple[tuple[str, float, float], ...] = ()
     told_apart: float | None = None

@@ -1,4 +1,6 @@
-"""Why a run is not healthy: causes that its numbers carry, each with its evidence. A healthy verdict has none."""
+"""Why a run is not healthy: causes that its numbers carry, each with its evidence. A healthy verdict has none, unless
+its loss hides cases that are lost.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,6 +15,7 @@ from gradient_clinic.verdict.facts.of_layers import (
     DEAD,
     INPUTS,
     LARGEST_STEP,
+    LOST_IN_HALF,
     LOWEST,
     OFF_AT_START,
     SATURATED,
@@ -20,13 +23,15 @@ from gradient_clinic.verdict.facts.of_layers import (
     SLOPE,
     SMALL_STEP,
 )
-from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING
+from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING, ONE_LABEL, RARE_LOST
 from gradient_clinic.verdict.facts.of_setups import (
     BARE_STREAM,
     EQUAL_UNITS,
     INPUT_SCALE,
+    NEARLY_EQUAL,
     POST_NORM,
     PREDICTED_ALIKE,
+    TARGET_OFFSET,
     TARGET_SCALE,
     TOLD_APART,
     WEIGHT_SCALE,
@@ -35,9 +40,12 @@ from gradient_clinic.verdict.shapes import CAUSES, Cause, Evidence
 
 
 def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
-    """The causes in the order that clients know, with what shows them. Empty for ``healthy`` and ``inconclusive``."""
-    if case.kind in {"healthy", "inconclusive"}:
+    """The causes in the order that clients know, with what shows them. Empty for ``inconclusive``."""
+    if case.kind == "inconclusive":
         return (), []
+    if case.kind == "healthy":
+        lost = _shown(RARE_LOST, case)
+        return (("class_imbalance",), lost) if lost else ((), [])
     found = {cause: shown for cause, rule in RULES_BY_CAUSE.items() if (shown := rule(case)) is not None}
     explained = {cause for name in found for cause in EXPLAINS.get(name, ())}
     found = {cause: shown for cause, shown in found.items() if cause not in explained}
@@ -52,10 +60,12 @@ def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
 
 def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:
     """What is left where no rule of gradients speaks: steps that are too short or too few, or the data."""
-    if short := _shown(SMALL_STEP, case):
-        return {"learning_rate": short}
+    if off := _shown(SMALL_STEP, case) or _shown(LARGEST_STEP, case):
+        return {"learning_rate": off}
     if (share := case.measured.facts.majority_share) is not None and share > UNBALANCED and AT_MAJORITY.of(case):
         return {"class_imbalance": _shown(AT_MAJORITY, case) or []}
+    if alone := _shown(ONE_LABEL, case):
+        return {"class_imbalance": alone}
     if falling := _shown(FALLING, case):
         return {"too_few_steps": falling}
     return {"no_gradient_cause_found": []}
@@ -67,8 +77,10 @@ def _shown(fact: Fact, case: Case) -> list[Evidence] | None:
 
 
 def _symmetric_weights(case: Case) -> list[Evidence] | None:
-    """Equal units get equal gradients and never differ: no rate, no optimiser and no norm tells them apart."""
-    return _shown(EQUAL_UNITS, case)
+    """Equal units get equal gradients and never differ: no rate, no optimiser and no norm tells them apart. Units that
+    are nearly equal part slowly, as what tells them apart is a small share of every gradient.
+    """
+    return _shown(EQUAL_UNITS, case) or _shown(NEARLY_EQUAL, case)
 
 
 def _input_scale(case: Case) -> list[Evidence] | None:
@@ -76,7 +88,7 @@ def _input_scale(case: Case) -> list[Evidence] | None:
 
 
 def _target_scale(case: Case) -> list[Evidence] | None:
-    return _shown(TARGET_SCALE, case)
+    return _shown(TARGET_SCALE, case) or _shown(TARGET_OFFSET, case)
 
 
 def _dropout_noise(case: Case) -> list[Evidence] | None:
@@ -183,7 +195,7 @@ def _numeric_range(case: Case) -> list[Evidence] | None:
     if inputs := _shown(INPUTS, case):
         return inputs
     place = case.measured.first_nonfinite
-    return [] if place is not None and place.step == 0 else _shown(LOWEST, case)
+    return [] if place is not None and place.step == 0 else _shown(LOWEST, case) or _shown(LOST_IN_HALF, case)
 
 
 RULES_BY_CAUSE: Final[dict[Cause, Callable[[Case], list[Evidence] | None]]] = {

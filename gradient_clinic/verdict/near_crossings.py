@@ -11,7 +11,7 @@ from gradient_clinic.gains.limits import LIMIT, OVER_TIME, Cut
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict import near_bands
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses
+from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses, of_setups
 from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, Fact
 from gradient_clinic.verdict.facts.of_layers import (
     LARGE_INPUT,
@@ -223,6 +223,7 @@ def _of_start(case: Case, bands: StartBands) -> Iterator[Crossing]:
         share = abs(value - limit) / near_bands.SLOPE
         first = (measured.hidden[0],)
         yield Crossing("numeric_range", first, of_layers.INPUTS, _exp(value), LARGE_INPUT, share, moved)
+        yield from _of_inputs(case)
     slopes = measured.slope_at_start
     yield from _shifted(
         measured,
@@ -243,6 +244,19 @@ def _of_start(case: Case, bands: StartBands) -> Iterator[Crossing]:
         moved = _moved(measured, output_start=measured.output_start - (_beyond(value, limit) - value))
         share = abs(value - limit) / bands.scale
         yield Crossing("initialisation", measured.hidden, of_layers.SCALE, value, limit, share, moved)
+
+
+def _of_inputs(case: Case) -> Iterator[Crossing]:
+    """The rms of the inputs, as the first layer's h tells it, against both of its limits."""
+    measured, size = case.measured, of_setups.input_rms(case)
+    if not 0.0 < size < math.inf:
+        return
+    for limit in (of_setups.LARGE_INPUTS, of_setups.SMALL_INPUTS):
+        distance = math.log(size / limit)
+        level = measured.forward[0] + _beyond(distance, 0.0) - distance
+        moved = _moved(measured, forward=(level, *measured.forward[1:]))
+        share = abs(distance) / near_bands.SLOPE
+        yield Crossing("input_scale", measured.hidden[:1], of_setups.INPUT_SCALE, size, limit, share, moved)
 
 
 def _shifted(  # noqa: PLR0913, PLR0917 -- a median and all that says where it stands

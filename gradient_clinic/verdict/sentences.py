@@ -46,6 +46,8 @@ def headline(verdict: Findings) -> str:
         return _untrained(verdict)
     if verdict.kind == "healthy":
         start = verdict.at_start.kind
+        if verdict.causes:
+            return "The network trains, but cases of rare labels are lost"
         although = f" although its gradients start {start}" if start in {"vanishing", "exploding"} else ""
         return f"The network trains{although}: {NO_REMEDY} under these conditions"
     return HEADLINES[verdict.kind]

@@ -40,6 +40,11 @@ class RunFacts:
     """The accuracy, on the test part, of always saying the commonest training label; None where cases have no label
     each, or nothing was held out."""
     test_cases: int = 0
+    balanced_accuracy: float | None = None
+    """The mean over labels of the share of training cases that is right at the end; known where one label has more than
+    half of them, as the accuracy then says little of the others."""
+    target_offset: float | None = None
+    """Of targets that are values: their mean over their standard deviation, at most, over outputs."""
 
 
 Trained = Literal["yes", "no", "partly"]
@@ -128,7 +133,7 @@ class Measured(Exact):
         return self.trained == "yes"
 
 
-RULES: Final = "5"
+RULES: Final = "6"
 
 
 RunKind = Literal[
@@ -197,6 +202,9 @@ class Answer(Finite):
     ``direction``: where its value lies beside that of the run; ``record``: None where it was never tried under such a
     verdict; ``estimated_device_seconds``: of all seeds with it, before any are run. ``basis``: what speaks for it; a
     *usual* one makes most networks train, and nothing of this run speaks for it.
+
+    ``beside``: specs of what belongs to it. One answer is then several remedies at once, each of which alone mends half
+    of what is wrong; ``remedy`` names them all, joined by +, and ``spec`` is the first.
     """
 
     remedy: str
@@ -207,6 +215,12 @@ class Answer(Finite):
     record: RepairRecord | None = None
     estimated_device_seconds: float | None = None
     basis: Literal["cause", "theory", "usual"] = "cause"
+    beside: tuple[Mapping[str, object], ...] = ()
+
+    @property
+    def specs(self) -> tuple[Mapping[str, object], ...]:
+        """Of all remedies that it is, as a variant takes them."""
+        return (self.spec, *self.beside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -231,9 +231,11 @@ def expand(spec: ExperimentSpec) -> tuple[Variant, ...]:
     return tuple(Variant(name, remedies, _plan(spec, remedies, where)) for name, where, remedies in named)
 
 
-def plan_with(plan: Plan, remedy: RemedySpec) -> Plan:
-    """Of the same run with one remedy more, which has the last word on what it sets. SpecError where it cannot be."""
-    return _plan(plan.experiment, (*plan.remedies, remedy), "remedies")
+def plan_with(plan: Plan, *remedies: RemedySpec) -> Plan:
+    """Of the same run with these remedies more, which have the last word on what they set. SpecError where it cannot
+    be.
+    """
+    return _plan(plan.experiment, (*plan.remedies, *remedies), "remedies")
 
 
 def plan_variant(spec: ExperimentSpec, name: str) -> Plan:

@@ -1,6 +1,6 @@
 """Causes of verdicts on trained networks: each fault beside a network that nearly has it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from gradient_clinic.verdict.shapes import Cause
@@ -21,12 +21,19 @@ STREAM: Final[Json] = {
 TEACHER: Final[Json] = {"kind": "teacher_student", "inputs": 20, "outputs": 1, "cases": 1000}
 MOMENTUM: Final[Json] = {**SGD, "momentum": 0.9}
 
-FAULTS: Final[Mapping[Cause, tuple[Json, Json]]] = {
-    "symmetric_weights": (
+FAULTS: Final[tuple[tuple[Cause, Json, Json], ...]] = (
+    (
+        "symmetric_weights",
         {"network": {**TANH, "init": {"kind": "constant", "value": 0.0}}, "optimizer": SGD},
         {"network": {**TANH, "init": {"kind": "normal", "std": 0.05}}, "optimizer": SGD},
     ),
-    "target_scale": (
+    (
+        "symmetric_weights",
+        {"network": {**TANH, "init": {"kind": "uniform", "low": 0.0999, "high": 0.1}}, "optimizer": SGD},
+        {"network": {**TANH, "init": {"kind": "uniform", "low": 0.05, "high": 0.1}}, "optimizer": SGD},
+    ),
+    (
+        "target_scale",
         {
             "dataset": {**TEACHER, "singular_values": [150.0]},
             "network": {**RELU, "hidden": [25]},
@@ -38,30 +45,34 @@ FAULTS: Final[Mapping[Cause, tuple[Json, Json]]] = {
             "optimizer": {**MOMENTUM, "learning_rate": 0.01},
         },
     ),
-    "initialisation": (
+    (
+        "initialisation",
         {"network": {**TANH, "init": {"kind": "normal", "std": 1.0}}, "optimizer": SGD, "loss": "mse"},
         {"network": {**TANH, "init": {"kind": "normal", "std": 0.15}}, "optimizer": SGD, "loss": "mse"},
     ),
-    "dropout_noise": (
+    (
+        "dropout_noise",
         {"network": {**SELU, "depth": 16}, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
         {"network": {**SELU, "depth": 4}, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
     ),
-    "missing_norm": (
+    (
+        "missing_norm",
         {"network": STREAM, "optimizer": MOMENTUM},
         {"network": {**STREAM, "normalization": {"kind": "batch_norm"}}, "optimizer": MOMENTUM},
     ),
-    "learning_rate": (
+    (
+        "learning_rate",
         {"network": RELU, "optimizer": {**SGD, "learning_rate": 1e-6}},
         {"network": RELU, "optimizer": SGD},
     ),
-}
-"""By cause: a training that has the fault, and one that nearly has it."""
+)
+"""A cause, a training that has the fault, and one that nearly has it."""
 
 
 def causes() -> Iterator[Line]:
     usual: Json = {"dataset": {"kind": "digits"}, "batch_size": 64, "steps": 150, "seeds": [0, 1]}
-    for cause, bodies in FAULTS.items():
-        for body, named in zip(bodies, (True, False), strict=True):
+    for cause, faulty, sound in FAULTS:
+        for body, named in ((faulty, True), (sound, False)):
             seen = [run.summary.verdict for run in run_all({**usual, **body}, every=5)]
             required = f"{cause} is {'named' if named else 'not named'}"
             shown = "; ".join(f"{verdict.kind}: {', '.join(verdict.causes) or 'no cause'}" for verdict in seen)

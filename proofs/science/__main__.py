@@ -15,7 +15,7 @@ from typing import Any, Final
 from gradient_clinic.verdict.shapes import RULES
 from proofs import promise, report
 from proofs.promise import Promise
-from proofs.science import advice, alarms, coverage, faults, ladders, theory
+from proofs.science import advice, alarms, coverage, faults, ladders, newest, theory
 from proofs.science.pages import page
 from proofs.science.running import FOLDER
 from proofs.science.scale import SCALES, Scale
@@ -32,6 +32,7 @@ class Part:
 
 PARTS: Final = {
     "alarms": Part(alarms.run, alarms.promises),
+    "newest": Part(newest.run, newest.promises),
     "faults": Part(faults.run, faults.promises),
     "advice": Part(advice.run, advice.promises),
     "ladders": Part(ladders.run, ladders.promises),
@@ -45,6 +46,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="by default all: " + ", ".join(PARTS))
     parser.add_argument("--scale", choices=tuple(RESULTS), default="quick")
     parser.add_argument("--seeds", type=int, help="instead of the scale's number")
+    parser.add_argument("--counted", type=int, help="instead of the scale's number; 0 keeps the record of advice")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="read the rules over what the last trainings left")
     options = parser.parse_args()
@@ -53,9 +55,11 @@ def main() -> int:
     if not options.again:
         shutil.rmtree(FOLDER, ignore_errors=True)  # what was kept is of the code that trained it
     began = time.monotonic()
-    scale = SCALES[options.scale]
+    usual = SCALES[options.scale]
+    counted = usual.counted if options.counted is None else options.counted
+    scale = replace(usual, seeds=options.seeds or usual.seeds, counted=counted)
     for name in options.names or PARTS:
-        figures = _measured(name, replace(scale, seeds=options.seeds or scale.seeds), options.processes)
+        figures = _measured(name, scale, options.processes)
         report.save(RESULTS[options.scale], name, figures.pop("spec"), figures)
     _publish(options.scale, time.monotonic() - began)
     return 0

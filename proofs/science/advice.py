@@ -1,9 +1,9 @@
 """Whether the verdict's advice makes a network train that does not, beside random remedies and AutoTrainer's order.
 
 Networks are drawn at random from the whole catalogue. One has *failed* as in the part on alarms: its training accuracy
-at the end is below .5. A remedy *repairs* it where the same network, data, seed and steps with that one remedy end
-at .9 or more: what is called healthy. So a remedy that only moves a failure is none, and neither is one that needs
-more steps, or a second remedy beside it. Advice *harms* where a healthy network no longer ends at .9.
+at the end is below .5. An answer, one remedy or several that belong together, *repairs* it where the same network,
+data, seed and steps with it end at .9 or more: what is called healthy. So one that only moves a failure is none, and
+neither is one that needs more steps. Advice *harms* where a healthy network no longer ends at .9.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from gradient_clinic.verdict.shapes import Verdict
-from models.analysis.verdict.record import FILE
+from models.analysis.verdict.record import FILE, counts
 from models.analysis.verdict.summary import summary_of
 from models.specs.remedy import REMEDIES
 from proofs.pool import over
@@ -38,7 +38,9 @@ BUDGET: Final = FIRST[-1]
 SEED: Final = 0
 OURS: Final = "ours"
 RANDOM: Final = "random"
+"""As many remedies at once as ours takes in the same place."""
 AUTOTRAINER: Final = "AutoTrainer"
+NAMES: Final = (OURS, RANDOM, AUTOTRAINER)
 FACTORS: Final = (0.01, 0.1, 10.0, 100.0)
 """By which a random learning rate differs from that of the run."""
 
@@ -70,14 +72,14 @@ class Advised:
 
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
-    """Judge advice on networks that are held out, then count repairs on those that the record is made of; a scale that
-    counts any writes it where the product reads it.
+    """Judge advice on networks that are held out, then count repairs on those that the record is made of. A scale that
+    counts any writes it where the product reads it; of one that counts none it is as the product has it.
     """
     draws = advised()
     cases = [*draws["unseen"][: scale.drawn], *draws["beside"][: scale.counted]]
     runs = list(over(_advised, cases, processes))
     judged, of_record = ([each for each in runs if each.part == part] for part in ("unseen", "beside"))
-    record = record_of(of_record)
+    record = record_of(of_record) if of_record else counts()
     if of_record:
         rows = (f" {json.dumps(stands)}: {json.dumps(remedies)}" for stands, remedies in record.items())
         FILE.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
@@ -95,7 +97,7 @@ def _advised(case: Case) -> Advised:
 
 def _given(case: Case, seen: Seen, verdict: Verdict) -> Iterator[tuple[str, Sequence[Remedies]]]:
     """Whose remedies, in order. All of ours for the record, where a network did not end healthy."""
-    ours = [[answer.spec] for answer in verdict.answers]
+    ours = [answer.specs for answer in verdict.answers]
     failed = truth(seen)
     if case.part == "beside":
         yield OURS, [] if failed is False else ours
@@ -104,7 +106,8 @@ def _given(case: Case, seen: Seen, verdict: Verdict) -> Iterator[tuple[str, Sequ
     if failed:
         optimizer = case.body["optimizer"]
         last = step_at(seen, len(MOMENTS) - 1, optimizer["learning_rate"])
-        yield RANDOM, list(islice(at_random(case), BUDGET))
+        sizes = [len(each) for each in ours[:BUDGET]]
+        yield RANDOM, list(sets_at_random(case, [*sizes, *[1] * (BUDGET - len(sizes))]))
         yield AUTOTRAINER, list(islice(_fitting(case, solutions(problem(last), optimizer)), BUDGET))
 
 
@@ -114,6 +117,19 @@ def _fitting(case: Case, remedies: Iterator[Remedies]) -> Iterator[Remedies]:
 
 
 # --- remedies at random ---------------------------------------------------------------------------------------------
+
+
+def sets_at_random(case: Case, sizes: Sequence[int]) -> Iterator[Remedies]:
+    """Sets of such sizes; what contradicts another of its set is passed over, and no remedy comes twice."""
+    left = [remedy for [remedy] in at_random(case)]
+    for size in sizes:
+        chosen: list[Mapping[str, Any]] = []
+        for remedy in left:
+            if len(chosen) < size and plan_with(case, [*chosen, remedy]) is not None:
+                chosen.append(remedy)
+        left = [remedy for remedy in left if remedy not in chosen]
+        if chosen:
+            yield chosen
 
 
 def at_random(case: Case) -> Iterator[Remedies]:
@@ -155,8 +171,10 @@ def figures_of(judged: Sequence[Advised]) -> dict[str, Any]:
         "networks": len(judged),
         "failed": len(failed),
         "healthy": len(healthy),
-        "repaired": {name: _first(failed, name, HEALTHY) for name in (OURS, RANDOM, AUTOTRAINER)},
-        "out_of_failure": {name: _first(failed, name, FAILED) for name in (OURS, RANDOM, AUTOTRAINER)},
+        "repaired": {name: _first(failed, name, HEALTHY) for name in NAMES},
+        "sets": {name: sum("+" in its.remedy for run in failed for its in run.tried[name]) for name in NAMES},
+        "tried": {name: sum(len(run.tried[name]) for run in failed) for name in NAMES},
+        "out_of_failure": {name: _first(failed, name, FAILED) for name in NAMES},
         "by_any": counted(
             sum(any(reached(run, name, BUDGET, HEALTHY) for name in run.tried) for run in failed), len(failed)
         ),
@@ -197,17 +215,14 @@ def _by_verdict(failed: Sequence[Advised]) -> dict[str, dict[str, int]]:
     for headline, count in Counter(run.headline for run in failed).most_common():
         runs = [run for run in failed if run.headline == headline]
         first = {str(first): sum(reached(run, OURS, first, HEALTHY) for run in runs) for first in FIRST}
-        others = {name: sum(reached(run, name, BUDGET, HEALTHY) for run in runs) for name in (RANDOM, AUTOTRAINER)}
+        others = {name: sum(reached(run, name, BUDGET, HEALTHY) for run in runs) for name in NAMES[1:]}
         rows[headline] = {"failed": count, **first, **others}
     return rows
 
 
 def _unrepaired(run: Advised) -> dict[str, Any]:
     repaired_by = [
-        f"{name}: {its.remedy}"
-        for name in (RANDOM, AUTOTRAINER)
-        for its in run.tried[name]
-        if (its.accuracy or 0.0) >= HEALTHY
+        f"{name}: {its.remedy}" for name in NAMES[1:] for its in run.tried[name] if (its.accuracy or 0.0) >= HEALTHY
     ]
     ours = [f"{its.remedy} {'–' if its.accuracy is None else f'{its.accuracy:.2f}'}" for its in run.tried[OURS]]
     return {"case": run.case, "verdict": run.headline, "causes": run.causes, "ours": ours, "others": repaired_by}
@@ -234,7 +249,7 @@ HARMED: Final = 0.01
 def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
     """Of networks that no rule was chosen on."""
     at = str(BUDGET)
-    ours, others = figures["repaired"][OURS][at], [figures["repaired"][name][at] for name in (RANDOM, AUTOTRAINER)]
+    ours, others = figures["repaired"][OURS][at], [figures["repaired"][name][at] for name in NAMES[1:]]
     beside = ", ".join(_shown(each) for each in others)
     held = ours["share"] is not None and ours["share"] >= REPAIRED
     what = "one of three repairs a failed network (at random, AutoTrainer)"

@@ -108,7 +108,7 @@ def figures_of(judged: Sequence[Judged]) -> dict[str, Any]:
         HELD_OUT: [run for run in judged if run.held_out],
     }
     return {
-        "parts": {name: _part(runs, singly=name == HELD_OUT) for name, runs in parts.items()},
+        "parts": {name: part_of(runs, singly=name == HELD_OUT) for name, runs in parts.items()},
         "families": {
             name: _counts([run for run in judged if run.family == name])
             for name in dict.fromkeys(run.family for run in judged)
@@ -131,7 +131,7 @@ def _counts(judged: Sequence[Judged]) -> dict[str, int]:
     }
 
 
-def _part(judged: Sequence[Judged], *, singly: bool) -> dict[str, Any]:
+def part_of(judged: Sequence[Judged], *, singly: bool) -> dict[str, Any]:
     """With ours and the sets; ``singly`` with every published rule alone too."""
     sets = {OURS, *SETS}
     names = [name for name in (judged[0].answers if judged else {}) if singly or name in sets]

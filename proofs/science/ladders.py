@@ -17,6 +17,7 @@ from models.plan import Plan, expand
 from models.specs.experiment import ExperimentSpec
 from proofs.pool import over
 from proofs.promise import Promise
+from proofs.science import diagnosers
 from proofs.science.alarms import FALSE_ALARMS, HEALTHY, OURS, step_at
 from proofs.science.families import FAMILIES, STEPS, Family
 from proofs.science.published import SETS, fires
@@ -27,6 +28,8 @@ from proofs.science.shares import counted
 BASE: Final = 0
 """The step of a network without the fault; 1 is the most blatant."""
 MIDDLE: Final = (3, 4, 5, 6)
+DIAGNOSED: Final = 0
+"""The seed under which packages of others watch too."""
 ASKED: Final = (1, 2, 3)
 """Places in ``MOMENTS`` at which published rules are asked: at step 0 most of them blame healthy networks."""
 
@@ -42,6 +45,8 @@ class Rung:
     kind: str
     causes: tuple[str, ...]
     blamed: Mapping[str, bool]
+    diagnosed: Mapping[str, bool] | None = None
+    """Who else blames it, of packages that watch a training of their own; asked under the first seed."""
 
 
 def run(scale: Scale, processes: int) -> dict[str, Any]:
@@ -72,12 +77,15 @@ def _rung(run: tuple[int, int, int]) -> Rung:
     place, step, seed = run
     family = FAMILIES[place]
     plan = plan_of_step(family, step)
-    seen = see_plan(plan, seed, family.touched(strength_of(family, step)))
+    touch = family.touched(strength_of(family, step))
+    seen = see_plan(plan, seed, touch)
     assert seen.measured is not None  # kept by this version
     verdict = summary_of(plan, seen.measured).verdict
     harmed = not seen.outcome.train_accuracy >= HEALTHY
     blamed = {OURS: blames(verdict), **_published(seen, plan.optimizer.learning_rate)}
-    return Rung(family.name, step, seed, harmed, verdict.kind, verdict.causes, blamed)
+    asked = seed == DIAGNOSED and diagnosers.there()
+    diagnosed = diagnosers.blamed(plan, seed, touch) if asked else None
+    return Rung(family.name, step, seed, harmed, verdict.kind, verdict.causes, blamed, diagnosed)
 
 
 def blames(verdict: Verdict) -> bool:
@@ -114,6 +122,26 @@ def figures_of(families: Sequence[Family], rungs: Sequence[Rung]) -> dict[str, A
                 **_steps(family, [rung for rung in kept if rung.family == family.name]),
             }
             for family, first in zip(families, named, strict=True)
+        },
+        "diagnosers": _diagnosers(families, healthy, kept),
+    }
+
+
+def _diagnosers(families: Sequence[Family], healthy: Sequence[Rung], rungs: Sequence[Rung]) -> dict[str, Any] | None:
+    """What other packages blame; None where none was there."""
+    bases = [base.diagnosed for base in healthy if base.diagnosed is not None]
+    if not bases:
+        return None
+    names = bases[0].keys()
+    seen = {
+        family.name: [its.diagnosed for its in rungs if its.family == family.name and its.diagnosed is not None]
+        for family in families
+    }
+    return {
+        "false_alarms": {name: counted(sum(base[name] for base in bases), len(bases)) for name in names},
+        "weakest_seen": {
+            family: {name: weakest([float(rung[name]) for rung in rungs_of]) for name in names}
+            for family, rungs_of in seen.items()
         },
     }
 

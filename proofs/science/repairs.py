@@ -45,7 +45,7 @@ def plan_with(case: Case, remedies: Remedies) -> Plan | None:
 
 def tried(case: Case, seed: int, remedies: Remedies, folder: Path = FOLDER) -> Tried:
     """Trained now, or read from ``folder``. What changes nothing is not trained, and ends as the case does."""
-    name = " + ".join(str(remedy["kind"]) for remedy in remedies)
+    name = "+".join(str(remedy["kind"]) for remedy in remedies)
     plan = plan_with(case, remedies)
     if plan is None:
         return Tried(name, None)

@@ -202,3 +202,17 @@ def test_the_majority_share_is_that_of_the_commonest_training_label_among_test_c
     assert TrialData(part(1, 1, 0), part(), part(), classes=3).majority_share() is None
     steps = Part(torch.zeros(2, 2, 1), torch.zeros(2, 2, dtype=torch.int64))
     assert TrialData(steps, part(), steps, classes=3, target="class_per_step").majority_share() is None
+
+
+@pytest.mark.parametrize(("labels", "uneven"), [((0, 0, 0, 1), True), ((0, 0, 1, 1), False), ((0, 0, 1, 2), False)])
+def test_labels_are_uneven_where_one_has_more_than_half_of_the_training_cases(
+    labels: tuple[int, ...],
+    uneven: bool,  # noqa: FBT001
+) -> None:
+    train, none = (Part(torch.zeros(len(its), 1), torch.tensor(its, dtype=torch.int64)) for its in (labels, ()))
+    assert TrialData(train, none, none, classes=3).is_uneven() == uneven
+    values = Part(torch.zeros(4, 1), torch.tensor([[0.0], [0.0], [0.0], [1.0]]))
+    data = TrialData(values, none, none, classes=1, target="value")
+    assert not data.is_uneven()
+    assert data.target_offset() == pytest.approx(0.25 / math.sqrt(3.0 / 16.0))
+    assert TrialData(train, none, none, classes=3).target_offset() is None

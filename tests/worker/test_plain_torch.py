@@ -11,7 +11,8 @@ from tests.networks import EVERY_KIND
 from tests.worker.plain_torch import batches, perceptron, start_as, train_by_engine, train_plainly
 from tests.worker.trials import plan_of, run_of, spec_of_kind, trainer_of
 from worker.datasets import load
-from worker.evaluation import evaluate
+from worker.datasets.split import Part
+from worker.evaluation import balanced_accuracy, evaluate
 from worker.objective import Objective
 
 SGD = {"kind": "sgd", "learning_rate": 0.1}
@@ -240,3 +241,24 @@ def test_of_every_network_all_layers_but_one_can_be_frozen(kind: str) -> None:
         assert (record.update_ratio[:-1] == 0.0).all()
         assert record.update_ratio[-1] > 0.0
         assert (record.weight_gradient_norm[-1:] > 0.0).all()
+
+
+def test_a_balanced_accuracy_counts_every_label_alike_among_the_first_cases() -> None:
+    class Zero(nn.Module):
+        def forward(self, x: Tensor, _lengths: Tensor | None) -> Tensor:
+            return torch.tensor([1.0, 0.0]).expand(len(x), 2)
+
+    part = Part(torch.zeros(5, 1), torch.tensor([0, 0, 0, 1, 1]))
+    assert balanced_accuracy(Zero(), part) == 0.5
+    assert balanced_accuracy(Zero(), part, most=3) == 1.0
+
+
+def test_a_run_tells_its_balanced_accuracy_where_labels_are_uneven() -> None:
+    """Four first names of five are female; digits has as many of each."""
+    for dataset, network, told in (
+        ({"kind": "names"}, {"kind": "rnn", "width": 4}, True),
+        ({"kind": "digits"}, {"kind": "mlp", "hidden": [4]}, False),
+    ):
+        spec = spec_of_kind({"dataset": dataset, "network": network}, steps=1)
+        found = run_of(expand(spec)[0].plan)[2].balanced_accuracy
+        assert (found is not None) == told

@@ -74,6 +74,20 @@ class TrialData:
         """(classes,) float64: of the training cases."""
         return torch.bincount(self.train.y[self.train.y != IGNORED], minlength=self.classes).double()
 
+    def is_uneven(self) -> bool:
+        """Whether one label has more than half of the training cases, where cases have a label each."""
+        return self.target == "class" and float(self.label_counts().max()) > len(self.train) / 2
+
+    def target_offset(self) -> float | None:
+        """The largest |mean| of an output's training values, over their standard deviation. None of labels, and where
+        values do not vary.
+        """
+        if self.target != "value":
+            return None
+        y = self.train.y.double()
+        offsets = y.mean(0).abs() / y.std(0, correction=0)
+        return float(offsets.max()) if bool(offsets.isfinite().all()) else None
+
     def majority_share(self) -> float | None:
         """The accuracy on the test part of always saying the commonest training label. None where cases have no label
         each (a sequence's steps are no independent cases), or where there is no test part.

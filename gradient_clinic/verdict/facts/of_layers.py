@@ -25,6 +25,8 @@ LARGE_INPUT: Final = 1000.0
 scale themselves give so much, and then no learning rate fits both this layer and the others."""
 SMALLEST_NORMAL: Final = 1.1754943508222875e-38
 """float32 below this loses digits, and is zero on devices that flush."""
+SMALLEST_HALF: Final = 2.0**-24
+"""The smallest number of float16: half of it and less is zero."""
 SCALE_LIMIT: Final = math.log(1000.0)
 """δ of a usual network's hidden layers lies within a factor of 1000 of what the loss sends down: the output layer's
 weights alone make it √(classes/width) of it, 0.1 at a width of 1000."""
@@ -213,6 +215,24 @@ def _underflow(case: Case) -> Reading | None:
 
 
 LOWEST: Final = Fact("activation_gradient_rms", "smallest_layer", _underflow)
+
+
+def _lost_in_half(case: Case) -> Reading | None:
+    """The smallest rms of what stands for δ in float16, δ times the loss's scale, in the untrained network."""
+    scale, its = case.setup.loss_scale, case.measured
+    known = [level if math.isfinite(level) else math.inf for level in its.start]
+    if scale is None or not known or min(known) == math.inf:
+        return None
+    size, layer = math.exp(min(known)) * scale, its.hidden[int(np.argmin(known))]
+    return below(size, SMALLEST_HALF, (layer,), START) if size < SMALLEST_HALF else None
+
+
+def _lost_in_half_words(item: Evidence) -> str:
+    size = f"rms δ of {layers_words(item.layers)} times the loss's scale is {number(item.value, 2)}"
+    return f"δ is lost in float16: {size}, and {number(item.threshold, 2)} is its smallest number"
+
+
+LOST_IN_HALF: Final = Fact("activation_gradient_rms", "smallest_layer_in_half", _lost_in_half, _lost_in_half_words)
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------

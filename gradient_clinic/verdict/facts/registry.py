@@ -22,7 +22,9 @@ RESTS_ON: Final = (
 """What every headline rests on, and is shown first."""
 OF_CAUSES: Final = (
     of_setups.EQUAL_UNITS,
+    of_setups.NEARLY_EQUAL,
     of_setups.TARGET_SCALE,
+    of_setups.TARGET_OFFSET,
     of_gains.PREDICTED,
     of_layers.SLOPE,
     of_setups.TOLD_APART,
@@ -44,11 +46,14 @@ BESIDE: Final = (
     of_gains.OVER_TIME_ALONE,
     of_layers.GROWTH,
     of_layers.SCALE,
+    of_layers.LOST_IN_HALF,
     of_gains.AFTER_ZERO,
     of_gains.AFTER_TRANSIENT,
     of_losses.FALLING,
     of_losses.ABOVE_MAJORITY,
     of_losses.AT_MAJORITY,
+    of_losses.RARE_LOST,
+    of_losses.ONE_LABEL,
 )
 """Shown last: none of them makes a headline."""
 FACTS: Final[Mapping[tuple[str, str], Fact]] = {

@@ -19,13 +19,17 @@ TOLD: Final = {
 
 def untested(verdict: Verdict, parts: Sequence[VariantComparison]) -> tuple[Answer, ...]:
     """Its answers that none of the variants is: what was tried here is told by its own figures."""
-    tried = [remedy for part in parts for remedy in part.remedies]
-    return tuple(answer for answer in verdict.answers if not any(_is_tried(answer, remedy) for remedy in tried))
+    return tuple(answer for answer in verdict.answers if not any(_is_tried(answer, part) for part in parts))
 
 
-def _is_tried(answer: Answer, remedy: Mapping[str, object]) -> bool:
-    field = TOLD.get(answer.remedy)
-    return remedy["kind"] == answer.remedy and (field is None or remedy.get(field) == answer.spec.get(field))
+def _is_tried(answer: Answer, part: VariantComparison) -> bool:
+    """Whether a variant has it; one of several remedies where a variant has them all."""
+    return all(any(_is_as(spec, remedy) for remedy in part.remedies) for spec in answer.specs)
+
+
+def _is_as(spec: Mapping[str, object], remedy: Mapping[str, object]) -> bool:
+    field = TOLD.get(str(spec["kind"]))
+    return remedy["kind"] == spec["kind"] and (field is None or remedy.get(field) == spec.get(field))
 
 
 def worth_trying(left: Sequence[Answer], most: int) -> str:
@@ -40,9 +44,9 @@ def either(names: Sequence[str]) -> str:
 
 
 def _asked(answer: Answer) -> str:
-    """'learning_rate 0.0001 (lower)'."""
-    direction = f"({answer.direction})" if answer.direction is not None else ""
-    return " ".join(part for part in (answer.remedy, *values_of(answer.spec), direction) if part)
+    """'learning_rate 0.0001 (lower)', 'layer_norm with optimizer adam'."""
+    named = " with ".join(" ".join([str(spec["kind"]), *values_of(spec)]) for spec in answer.specs)
+    return named if answer.direction is None else f"{named} ({answer.direction})"
 
 
 def values_of(remedy: Mapping[str, object]) -> Iterator[str]:

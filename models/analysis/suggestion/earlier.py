@@ -10,7 +10,7 @@ from models.analysis.comparison.causes_by_trial import changed_cause
 from models.analysis.comparison.parts import VariantComparison
 from models.analysis.suggestion.changes import changes_for
 from models.analysis.suggestion.suspects import Suspect, rates
-from models.analysis.verdict.record import remedy_of
+from models.analysis.verdict.record import remedies_of
 from models.plan import Plan, Variant
 from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
@@ -45,7 +45,7 @@ def earlier_of(variants: Sequence[Variant], compared: Sequence[VariantComparison
         named=tuple(cause for cause in verdict.causes if cause != CAUSES[-1]),
         tested=frozenset(cause for cause in changed if cause is not None),
         tried=tuple(variant.remedies[0] for variant in trained if len(variant.remedies) == 1),
-        answers={answer.remedy: remedy_of(answer) for answer in verdict.answers},
+        answers={answer.remedy: remedies_of(answer)[0] for answer in verdict.answers if not answer.beside},
         optimizer=variants[0].plan.optimizer,
     )
 

@@ -15,7 +15,13 @@ from gradient_clinic.quadrature import gaussian_moments
 from gradient_clinic.verdict.case import Setup
 from gradient_clinic.verdict.causes import EXPLAINS, NEARER
 from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE
-from gradient_clinic.verdict.facts.of_setups import LARGE_TARGETS, LARGE_WEIGHTS, LEAST_APART, MANY_BLOCKS
+from gradient_clinic.verdict.facts.of_setups import (
+    LARGE_TARGETS,
+    LARGE_WEIGHTS,
+    LEAST_APART,
+    MANY_BLOCKS,
+    NEARLY_EQUAL_SPREAD,
+)
 from gradient_clinic.verdict.shapes import CAUSES, Cause
 from gradient_clinic.verdict.wording import layers_words, number
 from models.analysis.suggestion.changes import changes_for
@@ -59,9 +65,11 @@ def rates(plan: Plan, setup: Setup, why: str) -> Iterator[Suspect]:
 
 
 def _symmetric_weights(_: Plan, setup: Setup) -> str | None:
-    if not setup.equal_units:
+    alike = [name for name, spread in setup.nearly_equal if spread < NEARLY_EQUAL_SPREAD]
+    if not setup.equal_units and not alike:
         return None
-    return f"all units of {layers_words(setup.equal_units, all_of_them=True)} start with the same weights"
+    layers = layers_words(setup.equal_units or alike, all_of_them=True)
+    return f"all units of {layers} start with {'the same' if setup.equal_units else 'nearly the same'} weights"
 
 
 def _input_scale(plan: Plan, _: Setup) -> str | None:

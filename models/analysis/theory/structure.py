@@ -1,6 +1,7 @@
 """How a network is put together, as far as theory asks."""
 
 import functools
+import math
 
 from gradient_clinic.activations import Activation
 from models.analysis.theory.initial_variance import layer_variance
@@ -43,3 +44,16 @@ def _starts_equal(layer: LayerPlan) -> bool:
     """Weights and biases are drawn without a spread, and not because a factor silences a branch on purpose."""
     drawn = layer_variance(layer)
     return layer.scale != 0.0 and layer.kind != "recurrent" and drawn.weight == 0.0 and drawn.bias == 0.0
+
+
+def spreads_of_weights(network: NetworkPlan) -> tuple[tuple[str, float], ...]:
+    """Of hidden layers whose weights have a mean: what tells units apart, σw² + σb², beside that and what they share,
+    as a ratio of sizes. It is 1 where weights are random around zero, and 0 where units are equal.
+    """
+    found = []
+    for layer in network.hidden:
+        drawn = layer_variance(layer)
+        own, shared = drawn.weight + drawn.bias, layer.fan_in * drawn.mean**2
+        if own > 0.0 and shared > 0.0 and layer.kind != "recurrent":
+            found.append((layer.name, math.sqrt(own / (own + shared))))
+    return tuple(found)

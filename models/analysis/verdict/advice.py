@@ -7,6 +7,7 @@ An L2 term is never an answer, and clipping never one to vanishing: neither chan
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Final
 
 from gradient_clinic.activations import Activation
 from gradient_clinic.gains.limits import LIMIT
@@ -30,7 +31,8 @@ from models.analysis.verdict.answers_to_causes import (
     standardise,
     usual_optimizer,
 )
-from models.analysis.verdict.record import remedy_of, told
+from models.analysis.verdict.pairs import with_pairs
+from models.analysis.verdict.record import remedies_of, told
 from models.plan import Plan
 from models.specs.remedy import REMEDIES, RemedySpec
 from models.specs.slots import Slot
@@ -46,23 +48,29 @@ from models.specs.structural_remedies import (
 )
 from models.specs.training_remedies import ClipNormRemedy
 
+WELL: Final = frozenset({"healthy", "inconclusive"})
+AT_RUN_TIME: Final = ("learning_rate", "optimizer", "clip_norm")
+"""In this order where the rate is at fault: so often they have repaired (record.json)."""
+
 
 def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
     """The remedies worth trying: what a cause asks for by itself first, cause by cause; then those that theory puts
     inside ±3, by |G|; then what acts at run time, or before those where the rate was what broke the network; then, for
     a network at chance, what makes most networks train. Of those, the first that change one thing each go before a
-    second that changes the same. A healthy network may still be improved where its inputs are out of scale. Each has
-    its record and its price; what changes nothing here is left out.
+    second that changes the same. Among them stand remedies that belong together (``pairs.py``). A healthy network may
+    still be improved where its inputs are out of scale. Each has its record and its price; what changes nothing here is
+    left out.
     """
     ordered = (told(plan, case.kind, causes, answer) for answer in _in_order(plan, case, causes))
-    return tuple(_one_of_each([answer for answer in ordered if answer is not None]))
+    alone = list(_one_of_each([answer for answer in ordered if answer is not None]))
+    return tuple(alone if case.kind in WELL else with_pairs(plan, case, causes, alone))
 
 
 def _one_of_each(answers: Sequence[Answer]) -> Iterator[Answer]:
     """In order, but what changes the same part of the network as one before it stands behind the others."""
     parts, second = set[Slot](), list[Answer]()
     for each in answers:
-        part = remedy_of(each).slots[0]
+        part = remedies_of(each)[0].slots[0]
         if part in parts:
             second.append(each)
         else:
@@ -73,7 +81,8 @@ def _one_of_each(answers: Sequence[Answer]) -> Iterator[Answer]:
 
 def _in_order(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
     if case.kind == "healthy":
-        return tuple(standardise(plan, case)) if INPUT_SCALE.of(case) else ()
+        inputs = standardise(plan, case) if INPUT_SCALE.of(case) else ()
+        return (*answers_to(plan, case, causes), *inputs)
     if case.kind == "inconclusive":
         return ()
     if causes == ("symmetric_weights",):  # nothing else changes anything of equal units
@@ -86,7 +95,7 @@ def _in_order(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer
     structural.sort(key=lambda answer: (answer.remedy == "activation", abs(answer.predicted_gain or 0.0)))
     at_run_time = list(_at_run_time(plan, case, causes))
     if "learning_rate" in causes:
-        at_run_time.sort(key=lambda answer: answer.remedy != "learning_rate")
+        at_run_time.sort(key=lambda answer: AT_RUN_TIME.index(answer.remedy))
     if "learning_rate" in causes and case.kind != "vanishing":
         # What broke it comes before what mends its traces, such as dead units.
         ordered = [*answers_to(plan, case, causes), *at_run_time, *structural]

@@ -7,7 +7,8 @@ from typing import Final, Literal
 
 from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.of_setups import WEIGHT_SCALE
+from gradient_clinic.verdict.facts.of_layers import LOST_IN_HALF
+from gradient_clinic.verdict.facts.of_setups import TARGET_SCALE, WEIGHT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
 from models.analysis.theory.correlations import correlations
@@ -30,6 +31,7 @@ from models.specs.training_remedies import (
     ClassWeightsRemedy,
     ClipNormRemedy,
     LearningRateRemedy,
+    MixedPrecisionRemedy,
     OptimizerRemedy,
     WarmUpRemedy,
 )
@@ -47,6 +49,18 @@ SHALLOW_ADAM: Final = 0.003
 """Which repaired more networks of few layers, and fewer of many, among those of the record."""
 SHALLOW: Final = 6
 """Hidden layers that need no path around them."""
+USUAL_RATES: Final[Mapping[str, tuple[float, float]]] = {
+    "sgd": (1e-3, 1.0),
+    "rmsprop": (1e-4, 0.02),
+    "adam": (1e-4, 0.02),
+    "adamw": (1e-4, 0.02),
+    "nadam": (1e-4, 0.02),
+    "radam": (1e-4, 0.02),
+    "muon": (1e-3, 0.2),
+}
+"""A decade and more to each side of what is usual (0.01 to 0.1 of SGD, 0.001 to 0.002 of Adam and its kin, 0.02 of
+Muon). Of seven drawn networks that failed at a rate outside, beside a fault of their own, the first remedy of the
+network repaired one alone, and all seven with a usual rate."""
 NAMED_INITS: Final[dict[float, InitSpec]] = {
     1.0: LecunNormalInit(kind="lecun_normal"),
     2.0: KaimingNormalInit(kind="kaiming_normal"),
@@ -81,6 +95,19 @@ def times_rate(plan: Plan, factor: float) -> LearningRateRemedy:
     return LearningRateRemedy(kind="learning_rate", value=min(max(value, SMALLEST_RATE), LARGEST_RATE))
 
 
+def rate_beyond(plan: Plan) -> Literal["lower", "higher"] | None:
+    """Which way the rate lies that is usual for this optimiser, where this one is out of its range."""
+    least, most = USUAL_RATES[plan.optimizer.kind]
+    rate = plan.optimizer.learning_rate
+    return "higher" if rate < least else "lower" if rate > most else None
+
+
+def lower_rate(plan: Plan, why: str) -> Iterator[Answer]:
+    """A tenth, unless the rate is below all that is usual."""
+    if rate_beyond(plan) != "higher":
+        yield rate_of(plan, LOWER_RATE, why)
+
+
 def longer_steps(plan: Plan, case: Case) -> Iterator[Answer]:
     """A rate at which the largest step would be of usual size: steps of most optimisers are proportional to it."""
     largest, rate = case.measured.largest_update, plan.optimizer.learning_rate
@@ -91,9 +118,11 @@ def longer_steps(plan: Plan, case: Case) -> Iterator[Answer]:
 
 
 def usual_optimizer(plan: Plan) -> Iterator[Answer]:
-    """Adam at a usual rate: its steps have the same size whatever the gradients' is."""
+    """Adam at a usual rate: its steps have the same size whatever the gradients' is. RAdam's first ones have not: they
+    are plain momentum.
+    """
     optimizer, rate = plan.optimizer, SHALLOW_ADAM if len(plan.network.hidden) <= SHALLOW else USUAL_ADAM
-    like_adam = optimizer.kind in {"adam", "adamw", "nadam", "radam"}
+    like_adam = optimizer.kind in {"adam", "adamw", "nadam"}
     if not (like_adam and USUAL_ADAM / 2.0 <= optimizer.learning_rate <= SHALLOW_ADAM * 2.0):
         why = f"Adam at {rate:g}: steps of a usual size, whatever the size of the gradients"
         yield answer(OptimizerRemedy(kind="optimizer", optimizer=AdamSpec(kind="adam", learning_rate=rate)), why)
@@ -158,7 +187,10 @@ def _symmetric(_: Plan, case: Case) -> Iterator[Answer]:
 def _targets(plan: Plan, case: Case) -> Iterator[Answer]:
     """A rate as many times lower as the targets are larger: the gradient of a squared error grows with them."""
     size = math.sqrt(case.measured.facts.chance_level)
-    yield answer(StandardiseTargetsRemedy(kind="standardise_targets"), "targets of variance 1 fit usual rates")
+    why = "targets of mean 0 and variance 1 fit usual rates"
+    yield answer(StandardiseTargetsRemedy(kind="standardise_targets"), why)
+    if not TARGET_SCALE.of(case):
+        return
     yield rate_of(plan, 1.0 / size, "the gradient of the squared error grows with the targets")
     yield answer(ClipNormRemedy(kind="clip_norm"), "bounds a step that targets of this size make too long")
 
@@ -188,7 +220,7 @@ def weaker_dropout(plan: Plan) -> tuple[float, float] | None:
 def _norm(plan: Plan, case: Case) -> Iterator[Answer]:
     if not case.measured.batch_norm:
         yield answer(BatchNormRemedy(kind="batch_norm"), "a norm keeps the stream in size from block to block")
-    yield rate_of(plan, LOWER_RATE, "what a step changes grows with the stream, and no norm bounds it")
+    yield from lower_rate(plan, "what a step changes grows with the stream, and no norm bounds it")
     yield answer(ScaledRemedy(kind="scaled"), "branches of 1/√blocks their size keep the stream as it is")
 
 
@@ -196,7 +228,14 @@ def _post_norm(plan: Plan, _: Case) -> Iterator[Answer]:
     yield answer(PreNormRemedy(kind="pre_norm"), "norms before the branches leave the stream a path of its own")
     steps = max(1, round(WARM_UP_SHARE * plan.steps))
     yield answer(WarmUpRemedy(kind="warm_up", steps=steps), "a rate that rises spares the first, too large, steps")
-    yield rate_of(plan, LOWER_RATE, "gradients near the output are too large for this one at the start")
+    yield from lower_rate(plan, "gradients near the output are too large for this one at the start")
+
+
+def _numbers(plan: Plan, case: Case) -> Iterator[Answer]:
+    if LOST_IN_HALF.of(case):
+        why = "bfloat16 has the range of float32, so that no δ is lost"
+        yield answer(MixedPrecisionRemedy(kind="mixed_precision", dtype="bfloat16"), why)
+    yield from standardise(plan, case)
 
 
 def _classes(plan: Plan, _: Case) -> Iterator[Answer]:
@@ -213,6 +252,6 @@ ANSWERS: Final[Mapping[Cause, Callable[[Plan, Case], Iterator[Answer]]]] = {
     "dropout_noise": _dropout,
     "missing_norm": _norm,
     "post_norm_at_depth": _post_norm,
-    "numeric_range": standardise,
+    "numeric_range": _numbers,
     "class_imbalance": _classes,
 }

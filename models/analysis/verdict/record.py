@@ -34,9 +34,9 @@ def counts() -> Counts:
     return kept
 
 
-def remedy_of(answer: Answer) -> RemedySpec:
-    """The remedy that its spec names."""
-    return _REMEDY.validate_python(answer.spec)
+def remedies_of(answer: Answer) -> tuple[RemedySpec, ...]:
+    """The remedies that it is: one, or several that belong together."""
+    return tuple(_REMEDY.validate_python(spec) for spec in answer.specs)
 
 
 def told(plan: Plan, kind: RunKind, causes: tuple[Cause, ...], answer: Answer) -> Answer | None:
@@ -44,7 +44,7 @@ def told(plan: Plan, kind: RunKind, causes: tuple[Cause, ...], answer: Answer) -
     installation's estimate. None where the plan refuses it, or is so already.
     """
     try:
-        treated = plan_with(plan, remedy_of(answer))
+        treated = plan_with(plan, *remedies_of(answer))
     except SpecError:
         return None
     if without_effect(treated, plan) is not None:

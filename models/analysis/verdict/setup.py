@@ -9,7 +9,7 @@ from models.analysis.theory.effort import IN_A_TRIAL
 from models.analysis.theory.initial_variance import layer_variance
 from models.analysis.theory.meanfield import critical_weight_variance
 from models.analysis.theory.propagation import worst_gain
-from models.analysis.theory.structure import equal_units, first_activation, has_skips
+from models.analysis.theory.structure import equal_units, first_activation, has_skips, spreads_of_weights
 from models.plan import NetworkPlan, Plan
 from models.plan.tree import Normalise, Residual, Weigh
 
@@ -27,6 +27,8 @@ def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
         loss_above=plan.stop_when.loss_above,
         predicted_gain=worst_gain(network, batch_size, most),
         equal_units=equal_units(network),
+        nearly_equal=spreads_of_weights(network),
+        loss_scale=_loss_scale(plan),
         first_layer_gain=_first_layer_gain(network),
         weight_gains=tuple(_weight_gains(network)),
         told_apart=at_depth.told_apart if at_depth is not None and noisy else None,
@@ -43,6 +45,12 @@ def _warm_up(plan: Plan) -> int:
     schedules = [plan.optimizer.schedule, *(remedy.schedule for remedy in plan.run_time if remedy.kind == "schedule")]
     own = [schedule.warm_up for schedule in schedules if schedule is not None]
     return max([*own, *(remedy.steps for remedy in plan.run_time if remedy.kind == "warm_up")], default=0)
+
+
+def _loss_scale(plan: Plan) -> float | None:
+    """That a run in float16 starts with."""
+    precisions = (remedy for remedy in plan.run_time if remedy.kind == "mixed_precision")
+    return next((its.initial_scale for its in precisions if its.dtype == "float16"), None)
 
 
 def _first_layer_gain(network: NetworkPlan) -> float | None:

@@ -60,11 +60,11 @@ def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
 
 
 def outcome_of_seeds(runs: Sequence[Outcome]) -> Outcome:
-    """What most runs say; causes that at least half of those in trouble have, where the variant is."""
+    """What most runs say; causes that at least half of those have which are in trouble, or well, as the variant is."""
     kind = _shared(Counter(run.kind for run in runs))
     trained = Counter(run.trained for run in runs if run.trained is not None)
-    sick = [run for run in runs if run.kind not in WELL]
-    causes = _shared_causes(sick) if kind not in WELL else ()
+    alike = [run for run in runs if (run.kind in WELL) == (kind in WELL)]
+    causes = _shared_causes(alike)
     return Outcome(kind=kind, trained=_shared(trained) if trained else None, causes=causes)
 
 
@@ -96,9 +96,9 @@ def _times(runs: Sequence[Sequence[tuple[TimeLevels, tuple[float, ...]]]]) -> li
     return [time_of_seeds(its.layer, [run[index][1] for run in runs], its.steps) for index, its in enumerate(layers)]
 
 
-def _shared_causes(sick: Sequence[Outcome]) -> tuple[Cause, ...]:
-    counts = Counter(cause for run in sick for cause in run.causes)
-    return tuple(cause for cause in CAUSES if 2 * counts[cause] >= len(sick) > 0)
+def _shared_causes(runs: Sequence[Outcome]) -> tuple[Cause, ...]:
+    counts = Counter(cause for run in runs for cause in run.causes)
+    return tuple(cause for cause in CAUSES if 2 * counts[cause] >= len(runs) > 0)
 
 
 def _shared_answers(verdicts: Sequence[Verdict]) -> tuple[Answer, ...]:

@@ -13,7 +13,9 @@ from proofs.science.cases.random import (
     FIRST_ADVICE_DRAW,
     FIRST_DRAW,
     RECORD_DRAW,
+    SECOND_ADVICE_DRAW,
     SECOND_DRAW,
+    THIRD_DRAW,
     any_cases,
     random_cases,
 )
@@ -65,10 +67,17 @@ def cases() -> list[Case]:
     return [*chosen_on, *random_cases(chosen_on, SECOND_DRAW, "unseen")]
 
 
+def newest() -> list[Case]:
+    """Of architectures that none of ``cases`` has."""
+    return list(random_cases(cases(), THIRD_DRAW, "unseen"))
+
+
 def advised() -> dict[Part, list[Case]]:
     """By part: "beside" for the record that the product tells, "unseen" for judging advice."""
     known = cases()
     counted = list(islice(any_cases(known, RECORD_DRAW, "beside"), DRAWN))
-    judged_once = list(islice(any_cases([*known, *counted], FIRST_ADVICE_DRAW, "unseen"), DRAWN))
-    judged = list(islice(any_cases([*known, *counted, *judged_once], ADVICE_DRAW, "unseen"), DRAWN))
+    judged_once = list(counted)
+    for draw in (FIRST_ADVICE_DRAW, SECOND_ADVICE_DRAW):
+        judged_once += islice(any_cases([*known, *judged_once], draw, "unseen"), DRAWN)
+    judged = list(islice(any_cases([*known, *judged_once], ADVICE_DRAW, "unseen"), DRAWN))
     return {"beside": counted, "unseen": judged}

@@ -8,9 +8,10 @@ stood.
 An architecture is the kind of network with its activation or cell, its norm and its skip. Every recurrent cell was
 chosen on, so none is drawn.
 
-Three more draws are for advice, of any architecture of the catalogue; no network of theirs was in a list before. The
+Four more draws are for advice, of any architecture of the catalogue; no network of theirs was in a list before. The
 product's counts come from one. Of the second it was told how often the first order of advice repairs (.44 of 32 failed
-networks by one of three pieces), and the next order was made with those failures known. The third judges that one.
+networks by one of three pieces), and the next order was made with those failures known. The third judged that one (.76
+of 33); answers of several remedies were made with its failures known. The fourth judges them.
 """
 
 import math
@@ -25,10 +26,13 @@ from proofs.science.cases.case import ADAM, DIGITS, MNIST, SGD, VOWELS, Case, Js
 COUNT: Final = 100
 FIRST_DRAW: Final = 20261126
 SECOND_DRAW: Final = 20261127
+THIRD_DRAW: Final = 20261208
+"""Committed before any run of it; no rule is chosen on it."""
 RECORD_DRAW: Final = 20261129
 """Of networks whose repairs are counted for the product."""
 FIRST_ADVICE_DRAW: Final = 20261130
-ADVICE_DRAW: Final = 20261201
+SECOND_ADVICE_DRAW: Final = 20261201
+ADVICE_DRAW: Final = 20261207
 """Of networks on which advice is judged: committed before any run of it, and no rule is chosen on it."""
 KINDS: Final = ("mlp", "mlp", "mlp", "residual_mlp", "cnn", "residual_cnn", "transformer")
 FUNCTIONS: Final[tuple[Function, ...]] = (

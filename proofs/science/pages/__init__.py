@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from proofs.science.pages import advice, alarms, coverage, faults, ladders, theory
+from proofs.science.pages import advice, alarms, coverage, faults, ladders, newest, theory
 from proofs.science.pages.markdown import Figures
 
 SECTIONS: Final[Mapping[str, Callable[[Figures], Iterator[str]]]] = {
     "alarms": alarms.lines,
+    "newest": newest.lines,
     "faults": faults.lines,
     "advice": advice.lines,
     "ladders": ladders.lines,

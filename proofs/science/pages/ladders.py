@@ -26,6 +26,7 @@ def lines(figures: Figures) -> Iterator[str]:
     yield f"{FALSE_ALARMS:g} of the healthy bases):"
     header = ("family", "harms down to", f"**{OURS}**", *SETS)
     yield from table(header, [*_weakest(families, alarms), _blamed(alarms)])
+    yield from _diagnosers(figures.get("diagnosers"))
     yield f"A right cause is the first that is named in {_share(figures['first'])} of the harmed runs of the middle"
     yield f"steps ({MIDDLE[0]} to {MIDDLE[-1]}). By step: runs that were harmed / seen by ours / with a right cause"
     yield f"first, of those harmed; {figures['seeds']} runs each unless a base did not train."
@@ -41,6 +42,21 @@ def _weakest(families: Figures, alarms: Figures) -> Iterator[list[str]]:
     for name, family in families.items():
         seen = [_if_careful(alarms[rules], family["weakest_seen"][rules]) for rules in (OURS, *SETS)]
         yield [name, _step(family["weakest_harm"]), *seen]
+
+
+def _diagnosers(figures: Figures | None) -> Iterator[str]:
+    """Packages of 2026, beside the healthy bases that they blame."""
+    if figures is None:
+        yield "torchmortem, gradsnitch and torch-audit, packages of 2026, were not installed for this measurement."
+        yield ""
+        return
+    alarms = figures["false_alarms"]
+    yield "Packages of 2026 on the same training, first seed (`proofs/science/diagnosers.py`): the weakest step seen,"
+    yield "and how many of the healthy bases they blame. torchmortem and gradsnitch count twice: by every warning, and"
+    yield "by what they call critical or an error alone."
+    rows = [[family, *(_step(seen[name]) for name in alarms)] for family, seen in figures["weakest_seen"].items()]
+    blamed = ["healthy bases blamed", *(f"{its['count']} of {its['of']}" for its in alarms.values())]
+    yield from table(("family", *alarms), [*rows, blamed])
 
 
 def _if_careful(alarms: Figures, step: int) -> str:

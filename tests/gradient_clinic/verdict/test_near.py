@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from models.analysis.verdict.summary import summarise
 from models.analysis.verdict.variant import variant_verdict
-from tests.models.analysis.synthetic import DEEP_HE, plan_of, summary_of
+from tests.models.analysis.synthetic import DEEP_HE, even, facts_of, plan_of, summary_of, trace_of
 
 PLAN = plan_of(**DEEP_HE)
 LOSS = 1.2 * math.log(10.0)
@@ -18,6 +19,21 @@ def test_a_gain_at_its_cut_is_near_and_says_the_other_kind(gain: float, other: s
     found = summary_of(PLAN, 0.0, gain, LOSS).verdict
     assert other in {near.would_be.kind for near in found.near if near.would_be is not None}
     assert "close to −3" in found.sentence
+
+
+@pytest.mark.parametrize("limit", [5.0, 0.05])
+@pytest.mark.parametrize("side", [1.0 - 1e-7, 1.0 + 1e-7])
+def test_inputs_at_a_limit_of_their_scale_are_near_the_cause_that_they_are(limit: float, side: float) -> None:
+    """He's weights multiply the rms of the inputs by √2."""
+    trace = trace_of(PLAN, even(19, 0.0), loss=LOSS)
+    trace.signals["activation_rms"][0, :] = limit * side * math.sqrt(2.0)
+    found = summarise(PLAN, trace, facts_of(PLAN)).verdict
+    beyond = side > 1.0 if limit > 1.0 else side < 1.0
+    assert ("input_scale" in found.causes) == beyond
+    (near,) = [item for item in found.near if item.rule == "input_scale"]
+    assert near.would_be is not None
+    assert ("input_scale" in near.would_be.causes) != beyond
+    assert near.value == pytest.approx(limit)
 
 
 def test_a_verdict_far_from_every_threshold_is_near_none() -> None:

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from models.specs.remedy import REMEDIES
-from proofs.science.advice import AUTOTRAINER, OURS, RANDOM, Advised, at_random, figures_of, promises, record_of
+from proofs.science.advice import (
+    NAMES,
+    OURS,
+    RANDOM,
+    Advised,
+    at_random,
+    figures_of,
+    promises,
+    record_of,
+    sets_at_random,
+)
 from proofs.science.autotrainer import ORDERS, problem, solutions
 from proofs.science.cases.case import Case
 from proofs.science.published import Step
@@ -19,7 +29,7 @@ from tests.proofs.science.test_running import CASE
 def advised(accuracy: float, ours: list[tuple[str, float | None]], others: float = 0.1) -> Advised:
     kept = {OURS: tuple(Tried(*each) for each in ours)}
     if accuracy < 0.5:
-        kept |= {name: (Tried("l2", others),) * 3 for name in (RANDOM, AUTOTRAINER)}
+        kept |= {name: (Tried("l2", others),) * 3 for name in NAMES[1:]}
     return Advised("a", "mlp", "unseen", accuracy, "stalled", ("learning_rate", "dead_units"), kept)
 
 
@@ -84,6 +94,15 @@ def test_random_remedies_change_the_network_are_of_all_kinds_and_of_the_case_alo
     assert list(islice(at_random(CASE), 3)) == remedies[:3]
     other = Case("another", CASE.family, CASE.part, CASE.body)
     assert [remedy["kind"] for [remedy] in at_random(other)] != kinds
+
+
+def test_random_sets_have_the_sizes_asked_for_and_no_remedy_twice() -> None:
+    sets = list(sets_at_random(CASE, [1, 2, 3]))
+    assert [len(each) for each in sets] == [1, 2, 3]
+    kinds = [str(remedy["kind"]) for each in sets for remedy in each]
+    assert len(set(kinds)) == len(kinds)
+    assert all(plan_with(CASE, each) is not None for each in sets)
+    assert sets[0] == next(at_random(CASE))
 
 
 @pytest.mark.parametrize("found", [*ORDERS, "not converging"])

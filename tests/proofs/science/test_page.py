@@ -3,7 +3,7 @@
 from typing import get_args
 
 from models.analysis.theory.caveat import Caveat
-from proofs.science import advice, alarms, coverage, faults, ladders, theory
+from proofs.science import advice, alarms, coverage, faults, ladders, newest, theory
 from proofs.science.alarms import MOMENTS, OURS, Judged
 from proofs.science.cases.case import Part
 from proofs.science.coverage_counts import exact
@@ -25,15 +25,19 @@ def _alarms() -> dict[str, object]:
     return {"seeds": 1, "cases": 3, "rules": "2", **alarms.figures_of(judged)}
 
 
+def _newest() -> dict[str, object]:
+    names = (OURS, *SETS)
+    run = Judged("a", "mlp", "unseen", 0, True, dict.fromkeys(names, ("alarm",) * 4), ("stalled",) * 4)  # noqa: FBT003
+    return {"seeds": 1, "cases": 1, "rules": "6", **newest.figures_of([run])}
+
+
 def _faults() -> dict[str, object]:
     run = faults.Judged("a fault", "learning_rate", "relu", 0, True, "stalled", ("learning_rate",))  # noqa: FBT003
     return {"seeds": 1, "rules": "2", **faults.figures_of([run]), "bases": {"relu": {"healthy": 1}}}
 
 
 def _advice() -> dict[str, object]:
-    kept = {
-        name: (Tried("init", 0.6), Tried("selu", None)) for name in (advice.OURS, advice.RANDOM, advice.AUTOTRAINER)
-    }
+    kept = {name: (Tried("init", 0.6), Tried("selu", None)) for name in advice.NAMES}
     run = advice.Advised("a case", "mlp", "unseen", 0.1, "stalled", ("learning_rate",), kept)
     return {**advice.figures_of([run]), "record": advice.record_of([run]), "record_networks": 1}
 
@@ -67,9 +71,9 @@ def _coverage() -> dict[str, object]:
 
 def test_every_part_has_its_tables_and_rows_fit_their_head() -> None:
     figures = {"alarms": _alarms(), "faults": _faults(), "advice": _advice(), "ladders": _ladders()}
-    figures |= {"coverage": _coverage(), "theory": _theory()}
+    figures |= {"newest": _newest(), "coverage": _coverage(), "theory": _theory()}
     text = page(figures, "quick")
-    assert text.count("\n## ") == 6
+    assert text.count("\n## ") == 7
     assert all(moment in text for moment in MOMENTS)
     columns = 0
     for line in text.splitlines():

@@ -39,6 +39,24 @@ def test_equal_units_are_the_only_cause_and_random_weights_the_only_answer(
     assert "All units of hidden.0 and hidden.1 start with the same weights" in found.sentence
 
 
+@pytest.mark.parametrize(("spread", "named"), [(1e-4, True), (1e-3, True), (0.01, False), (0.2, False)])
+def test_units_that_start_nearly_alike_are_told_by_the_spread_of_their_weights(spread: float, named: bool) -> None:  # noqa: FBT001
+    """U(low, high) has a spread of (high − low)/√12 around its mean, whatever the fan is."""
+    init = {"kind": "uniform", "low": 0.1 - spread, "high": 0.1}
+    plan = plan_of(hidden=[32, 16], activation="tanh", init=init)
+    own, shared = spread / math.sqrt(12.0), 0.1 - spread / 2.0
+    for _, told in setup_of(plan).nearly_equal:
+        assert told == pytest.approx(own / math.hypot(own, shared))
+    found = judged(plan)
+    assert ("symmetric_weights" in found.causes) == named
+    assert ("start nearly alike" in found.sentence) == named
+    assert not named or found.causes == ("symmetric_weights",)
+
+
+def test_random_weights_around_zero_have_no_spread_to_tell() -> None:
+    assert setup_of(plan_of(hidden=[32, 16], init=HE)).nearly_equal == ()
+
+
 def test_weights_that_differ_or_silence_a_branch_on_purpose_are_not_equal() -> None:
     assert setup_of(plan_of(hidden=[32, 16], init={"kind": "normal", "std": 0.01})).equal_units == ()
     fixup = {"kind": "residual_mlp", "blocks": 4, "width": 16, "init": {"kind": "fixup"}}
@@ -186,6 +204,54 @@ def test_post_norm_at_depth_asks_for_pre_norm_or_warm_up() -> None:
 def test_a_network_that_says_the_commonest_label_is_a_matter_of_the_data(share: float, causes: tuple[str, ...]) -> None:
     found = judged(plan_of(hidden=[16, 16], init=HE), majority_share=share, test_cases=500, test_metric=share)
     assert found.causes == causes
+
+
+@pytest.mark.parametrize(("balanced", "causes"), [(0.5, ("class_imbalance",)), (0.95, ()), (None, ())])
+def test_a_run_that_trains_by_its_loss_may_lose_rare_labels(balanced: float | None, causes: tuple[str, ...]) -> None:
+    found = judged(plan_of(hidden=[16, 16], init=HE), loss=0.2, balanced_accuracy=balanced, test_metric=0.98)
+    assert (found.kind, found.causes) == ("healthy", causes)
+    assert found.sentence.startswith("The network trains, but cases of rare labels are lost") == bool(causes)
+    assert [answer.remedy for answer in found.answers] == ["class_weights"] * len(causes)
+
+
+@pytest.mark.parametrize(("balanced", "causes"), [(0.51, ("class_imbalance",)), (0.7, ("no_gradient_cause_found",))])
+def test_one_label_alone_is_told_by_the_balanced_accuracy_where_no_metric_tells_it(
+    balanced: float, causes: tuple[str, ...]
+) -> None:
+    plan = plan_of(hidden=[16, 16], init=HE)
+    assert judged(plan, loss=1.5, balanced_accuracy=balanced, majority_share=None).causes == causes
+
+
+@pytest.mark.parametrize(("offset", "named"), [(1000.0, True), (1.0, False), (None, False)])
+def test_targets_far_from_zero_are_out_of_scale(offset: float | None, named: bool) -> None:  # noqa: FBT001
+    teacher = {**TEACHER, "singular_values": [1.0]}
+    plan = expand(experiment(network={"hidden": [16], "init": HE}, dataset=teacher))[0].plan
+    found = judged(plan, loss=1.0, chance_level=1.0, target_offset=offset)
+    assert ("target_scale" in found.causes) == named
+    assert [answer.remedy for answer in found.answers][:1] == ["standardise_targets"] * named or not named
+
+
+@pytest.mark.parametrize(("size", "named"), [(0.001, True), (0.3, False), (1.0, False), (50.0, True)])
+def test_inputs_far_below_one_are_out_of_scale_as_those_far_above(size: float, named: bool) -> None:  # noqa: FBT001
+    raw = experiment(network={"hidden": [32, 32], "init": HE}, dataset={"kind": "digits", "standardise": "none"})
+    found = judged(expand(raw)[0].plan, rms={0: size * math.sqrt(2.0)})
+    assert ("input_scale" in found.causes) == named
+
+
+# --- numbers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("scale", "lost"), [(2.0**-26, True), (2.0**-22, False)])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_what_float16_loses_is_told_by_the_scale_of_the_loss(scale: float, lost: bool, dtype: str) -> None:  # noqa: FBT001
+    """δ has rms 1 here, and 2⁻²⁴ is the smallest number of float16."""
+    half = [{"kind": "mixed_precision", "dtype": dtype, "initial_scale": scale}]
+    plan = expand(experiment(half, {"hidden": [16, 16], "init": HE}))[1].plan
+    named = lost and dtype == "float16"
+    found = judged(plan)
+    assert ("numeric_range" in found.causes) == named
+    answers = [answer for answer in found.answers if answer.remedy == "mixed_precision"]
+    assert [answer.spec["dtype"] for answer in answers] == ["bfloat16"] * named
 
 
 @pytest.mark.parametrize(("update", "direction"), [(1e-6, "higher"), (0.5, "lower")])
