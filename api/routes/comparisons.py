@@ -104,7 +104,7 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
     """One self-contained page: table, forest plot, heat maps, profiles beside theory, sentences."""
     with database.snapshot() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
-        comparison = _comparison(session, experiment)
+        comparison = queries.comparison_of(session, experiment)
         units = {(its.plan.objective, its.plan.dataset.standardise_targets) for its in expand(experiment.spec)}
         chance = queries.mean_chance_level(session, experiment_id) if len(units) == 1 else None
         trained_below = None if chance is None else chance / 2.0
@@ -112,15 +112,8 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
         return HTMLResponse(page, headers=page_policy(STYLE))
 
 
-def _comparison(session: Session, experiment: Experiment) -> Comparison:
-    """The stored one, or that of the runs that have ended."""
-    if experiment.comparison is None:
-        return comparing.compute(session, experiment.id)
-    return Comparison.model_validate(experiment.comparison)
-
-
 def _brief(session: Session, experiment: Experiment) -> tuple[str, ...]:
-    found = _comparison(session, experiment)
+    found = queries.comparison_of(session, experiment)
     to_do, *_ = answer_of(found.variants, found.metric, experiment.spec.optimizer, found.causes)
     return brief_of(found, to_do)
 
