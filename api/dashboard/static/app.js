@@ -7,8 +7,10 @@ import { parsed } from "./route.js";
 const PAGES = {
   experiments: () => import("./list.js"),
   experiment: () => import("./experiment.js"),
+  run: () => import("./run.js"),
+  compare: () => import("./compare.js"),
 };
-const NAMED = [["experiments", "Experiments"]];
+const NAMED = [["experiments", "Experiments"], ["compare", "Compare"]];
 
 let leave = new AbortController();
 

@@ -4,7 +4,7 @@ import { choice, h, numbersBehind, put, table } from "./dom.js";
 import { ink } from "./colours.js";
 import { Lines } from "./lines.js";
 import { figure } from "./numbers.js";
-import { change } from "./route.js";
+import { remember } from "./route.js";
 import { CURVES, commonSteps, curvesOf, overSeeds, spanOf, stretch } from "./traces.js";
 
 const POINTS = 400;
@@ -22,15 +22,19 @@ export class Curves {
   controls() {
     const seeds = h("input", { type: "checkbox", checked: this.query.get("seeds") === "1", onchange: () => this.set({ seeds: seeds.checked ? "1" : "" }) });
     return h("div", { class: "row" },
-      choice("Curve", Object.entries(CURVES), this.query.get("curve") ?? "loss", (value) => this.set({ curve: value })),
+      choice("Curve", Object.entries(CURVES), this.query.get("curve") ?? "loss", (value) => this.set({ curve: value, clit: "" })),
       choice("Scale", [["", "as it suits"], ["linear", "linear"], ["log", "log"]], this.query.get("scale") ?? "", (value) => this.set({ scale: value })),
       h("label", {}, seeds, " single seeds"));
   }
 
   set(values) {
-    change(values);
-    for (const [name, value] of Object.entries(values)) value ? this.query.set(name, value) : this.query.delete(name);
+    remember(this.query, values);
     this.show();
+  }
+
+  /** Mark these steps of a curve. */
+  light(curve, [first, last]) {
+    return this.set({ curve, clit: `${first},${last}` });
   }
 
   async load() {
@@ -43,6 +47,7 @@ export class Curves {
   }
 
   show() {
+    if (!this.drawn) return; // what was chosen meanwhile is in the query
     const all = this.drawn.flat();
     if (!all.length) {
       put(this.place, h("p", { class: "dim" }, "Nothing is recorded yet."));
@@ -52,7 +57,7 @@ export class Curves {
     const xs = commonSteps(all);
     const series = this.arms.flatMap((arm, at) => (this.drawn[at].length ? this.seriesOf(arm, this.drawn[at], name, xs) : []));
     this.lines?.close();
-    this.lines = new Lines({ title: `${CURVES[name]} by step`, xs, series, log: this.logarithmic(series), onzoom: (from, to) => this.zoom(from, to) });
+    this.lines = new Lines({ title: `${CURVES[name]} by step`, xs, series, log: this.logarithmic(series), span: this.query.get("clit")?.split(",").map(Number), onzoom: (from, to) => this.zoom(from, to) });
     const whole = this.query.get("cfrom") === null && this.query.get("cto") === null;
     put(this.place, this.lines.element,
       !whole && h("button", { type: "button", class: "quiet", onclick: () => this.zoom(null, null) }, "All steps"),
@@ -78,8 +83,7 @@ export class Curves {
 
   zoom(from, to) {
     const values = { cfrom: from === null ? "" : String(from), cto: to === null ? "" : String(to) };
-    change(values);
-    for (const [name, value] of Object.entries(values)) value ? this.query.set(name, value) : this.query.delete(name);
+    remember(this.query, values);
     this.load();
   }
 }

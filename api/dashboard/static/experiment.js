@@ -182,7 +182,7 @@ class Experiment {
 const EARLY = "It is no verdict: on networks it had not seen, at step 50, such alarms found 92 % of the failures and were false in 1 % of the healthy runs.";
 
 /** One sentence a line, the first in front. */
-function sentences(text) {
+export function sentences(text) {
   const [first, ...rest] = text.split(/(?<=\.) (?=[A-Za-z])/);
   return [h("p", { class: "first" }, first), rest.length > 0 && h("p", {}, rest.join(" "))];
 }

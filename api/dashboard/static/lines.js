@@ -4,6 +4,18 @@ import { h, say } from "./dom.js";
 import { pale } from "./colours.js";
 import { figure } from "./numbers.js";
 
+const MOST_TICKS = 7;
+
+/** Powers of ten, and between them 2 and 5 where few decades are shown; never so many that they run together. */
+function decades(low, high) {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const parts = last - first <= 2 ? [1, 2, 5] : [1];
+  const every = Math.max(Math.ceil((last - first) / MOST_TICKS), 1);
+  const ticks = [];
+  for (let power = first; power <= last; power += every) ticks.push(...parts.map((part) => part * 10 ** power));
+  return ticks.filter((tick) => tick >= low && tick <= high);
+}
+
 const positive = (values) => values.map((value) => (value > 0 ? value : null));
 
 /** `series`: [{label, colour, dash, values, low?, high?, thin?}] over `xs`. `onzoom(first, last)`, nulls for all. */
@@ -32,7 +44,7 @@ export class Lines {
     this.plot = new uPlot({
       width, height: width < 500 ? 240 : 320, series, bands,
       scales: { x: { time: false }, y: this.log ? { distr: 3 } : {} },
-      axes: [{ ...axis, size: 32 }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : figure(tick, 2))) }],
+      axes: [{ ...axis, size: 32 }, { ...axis, size: 64, ...(this.log ? { splits: (_, __, low, high) => decades(low, high), filter: (_, ticks) => ticks } : {}), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : figure(tick, 2))) }],
       cursor: { drag: { setScale: false, x: true, y: false } },
       legend: { live: true },
       hooks: { setSelect: [(plot) => this.selected(plot)], draw: this.span ? [(plot) => this.lit(plot)] : [] },

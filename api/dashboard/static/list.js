@@ -5,7 +5,7 @@ import { get, pause } from "./api.js";
 import { FINISHED, badge, labels, progress } from "./badges.js";
 import { choice, h, put, say } from "./dom.js";
 import { moment, words } from "./numbers.js";
-import { change, link } from "./route.js";
+import { change, link, remember } from "./route.js";
 
 const PAGE = 50;
 const AGAIN_MS = 2000;
@@ -64,8 +64,7 @@ class List {
   }
 
   async ask(values, load = true) {
-    change(values);
-    for (const [name, value] of Object.entries(values)) value ? this.query.set(name, value) : this.query.delete(name);
+    remember(this.query, values);
     if (load) await this.load();
     else this.show();
   }
@@ -104,8 +103,7 @@ class List {
     const page = await get(this.path(PAGE, this.token), this.signal);
     this.items = this.items.concat(page.items);
     this.token = page.next_page_token;
-    change({ pages: String(Math.ceil(this.items.length / PAGE)) });
-    this.query.set("pages", String(Math.ceil(this.items.length / PAGE)));
+    remember(this.query, { pages: String(Math.ceil(this.items.length / PAGE)) });
     this.show();
   }
 
@@ -193,7 +191,7 @@ class List {
     this.bar.hidden = !ids.length;
     this.all.checked = this.sorted.length > 0 && this.sorted.every((one) => this.chosen.has(one.id));
     this.all.indeterminate = !this.all.checked && ids.length > 0;
-    put(this.bar, h("span", {}, `${ids.length} selected`),
+    put(this.bar, h("span", {}, `${ids.length} selected`), h("a", { href: link("compare", "", { experiments: ids.join(",") }) }, "Compare"),
       h("button", { type: "button", class: "quiet", onclick: () => { this.chosen.clear(); this.kept(); } }, "Clear"));
   }
 }

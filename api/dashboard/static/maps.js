@@ -4,7 +4,7 @@ import { h, numbersBehind, put, table } from "./dom.js";
 import { NOT_FINITE, SILENT, SMALLEST_LIMIT, paint } from "./colours.js";
 import { HeatMap } from "./heatmap.js";
 import { figure, steps as stepWords } from "./numbers.js";
-import { change } from "./route.js";
+import { remember } from "./route.js";
 import { levels, stretch } from "./traces.js";
 import { swatch } from "./variants.js";
 
@@ -72,8 +72,7 @@ export class Maps {
   }
 
   set(values) {
-    change(values);
-    for (const [name, value] of Object.entries(values)) value ? this.query.set(name, value) : this.query.delete(name);
+    remember(this.query, values);
   }
 
   legend(scale) {

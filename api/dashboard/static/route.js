@@ -12,8 +12,8 @@ export function link(page, id = "", query = {}) {
   return `#/${page}${id && `/${encodeURIComponent(id)}`}${search && `?${search}`}`;
 }
 
-/** Put values into the address; null or "" takes one out. `push`: as a page of its own in the history. */
-export function change(values, push = false) {
+/** Put values into the address; null or "" takes one out. */
+export function change(values) {
   const { page, id, query } = parsed(location.hash);
   for (const [name, value] of Object.entries(values)) {
     if (value === null || value === "") query.delete(name);
@@ -21,6 +21,14 @@ export function change(values, push = false) {
   }
   const hash = link(page, id, Object.fromEntries(query));
   if (hash === location.hash) return;
-  if (push) history.pushState(null, "", hash);
-  else history.replaceState(history.state, "", hash);
+  history.replaceState(history.state, "", hash);
+}
+
+/** The same, and in the query that a page holds. */
+export function remember(query, values) {
+  change(values);
+  for (const [name, value] of Object.entries(values)) {
+    if (value === null || value === "") query.delete(name);
+    else query.set(name, value);
+  }
 }

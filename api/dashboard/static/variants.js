@@ -50,6 +50,8 @@ export function variantTable(arms, metricName, lists) {
   return table("Variants", columns, arms);
 }
 
+const layersIn = (names) => (names.length > 2 ? `${names.length}, ${names[0]} to ${names.at(-1)}` : names.join(", ") || "none");
+
 /** What the forest plot shows, in numbers. */
 export function differenceTable(arms, metricName) {
   const columns = [
@@ -59,7 +61,7 @@ export function differenceTable(arms, metricName) {
     { title: metricName, number: true, cell: ({ entry }) => estimate(entry.versus_baseline.metric_difference) },
     { title: "p (Holm)", number: true, cell: ({ entry }) => figure(entry.versus_baseline.p_holm) },
     { title: "Test", cell: ({ entry }) => entry.versus_baseline.test ?? "–" },
-    { title: "Layers repaired", cell: ({ entry }) => entry.versus_baseline.repaired_layers.join(", ") || "none" },
+    { title: "Layers repaired", cell: ({ entry }) => layersIn(entry.versus_baseline.repaired_layers) },
   ];
   return table("Differences to the baseline", columns, arms.filter(({ entry }) => entry.versus_baseline));
 }
