@@ -7,10 +7,11 @@ import { parsed } from "./route.js";
 const PAGES = {
   experiments: () => import("./list.js"),
   experiment: () => import("./experiment.js"),
+  new: () => import("./new.js"),
   run: () => import("./run.js"),
   compare: () => import("./compare.js"),
 };
-const NAMED = [["experiments", "Experiments"], ["compare", "Compare"]];
+const NAMED = [["experiments", "Experiments"], ["new", "New"], ["compare", "Compare"]];
 
 let leave = new AbortController();
 

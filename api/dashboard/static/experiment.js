@@ -81,6 +81,7 @@ class Experiment {
       !ended && button("Cancel", () => this.act("POST", `${this.path}/cancel`, `Cancel “${file}”? What it has trained stays.`, "Cancel it")),
       this.experiment.runs.failed > 0 && ended && button("Retry failed runs", () => this.act("POST", `${this.path}/retry`)),
       button("Delete", () => this.act("DELETE", this.path, `Delete “${file}” with all its runs and traces? This cannot be undone.`, "Delete it"), "quiet danger"),
+      h("a", { href: link("new", "", { from: this.id }) }, "Again, changed"),
       button("Report", () => download(`${this.path}/report`, "text/html", `${file}.html`)),
       button("Comparison as JSON", () => download(`${this.path}/comparison`, "application/json", `${file}.json`)));
   }

@@ -56,7 +56,7 @@ class Run {
       this.downloads());
     put(this.verdict, h("h2", {}, "Verdict"), run.verdict
       ? [h("p", { class: "first" }, run.verdict.sentence.split(/(?<=\.) (?=[A-Z])/)[0]), h("p", {}, run.verdict.sentence)]
-      : h("p", {}, run.error ? JSON.stringify(run.error.message ?? run.error) : "It stands at the end of the run."));
+      : h("p", {}, run.error ? run.error.detail ?? JSON.stringify(run.error) : "It stands at the end of the run."));
     this.details();
   }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.api.dashboard.conftest import HOSTILE, Served, Stored, Visitor, accessible
+from tests.api.dashboard.conftest import HOSTILE, Served, Stored, Visitor, accessible, run_of
 from tests.conftest import scratch_database
 
 KEY = "sesame"
@@ -106,10 +106,12 @@ def test_what_is_not_there_is_said(visitor: Visitor) -> None:
 @pytest.mark.parametrize("width", [380, 1280, 2560])
 def test_nothing_is_wider_than_the_screen(visitor: Visitor, stored: Stored, width: int) -> None:
     visitor.page.set_viewport_size({"width": width, "height": 900})
-    for hash_ in ("", f"#/experiment/{stored.sick['id']}"):
+    sick, run = stored.sick["id"], run_of(stored, stored.broken)["id"]
+    for hash_ in ("", f"#/experiment/{sick}", f"#/run/{run}", f"#/compare?experiments={sick}&runs={run}", "#/new"):
         page = visitor.open(hash_)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.wait_for_load_state("networkidle" if hash_ else "load")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, hash_
 
 
 def test_light_and_dark_are_the_system_s_or_one_s_own(visitor: Visitor) -> None:
