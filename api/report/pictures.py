@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from api.report import palette
 from api.report.drawings import svg
 
-STYLE = (Path(__file__).parent / "picture.css").read_text()
+STYLE = (Path(__file__).parent / "picture.css").read_text() + palette.style()
 
 
 def standalone(drawn: str, otherwise: str) -> bytes:

@@ -9,9 +9,11 @@ const PAGES = {
   experiment: () => import("./experiment.js"),
   new: () => import("./new.js"),
   run: () => import("./run.js"),
+  predict: () => import("./predict.js"),
+  wall: () => import("./wall.js"),
   compare: () => import("./compare.js"),
 };
-const NAMED = [["experiments", "Experiments"], ["new", "New"], ["compare", "Compare"]];
+const NAMED = [["experiments", "Experiments"], ["new", "New"], ["compare", "Compare"], ["predict", "Predict"], ["wall", "Wall"]];
 
 let leave = new AbortController();
 

@@ -83,6 +83,7 @@ class Experiment {
       button("Delete", () => this.act("DELETE", this.path, `Delete “${file}” with all its runs and traces? This cannot be undone.`, "Delete it"), "quiet danger"),
       h("a", { href: link("new", "", { from: this.id }) }, "Again, changed"),
       button("Report", () => download(`${this.path}/report`, "text/html", `${file}.html`)),
+      button("Heat maps, SVG", () => download(`${this.path}/heatmaps.svg`, "image/svg+xml", `${file}-heatmaps.svg`)),
       button("Comparison as JSON", () => download(`${this.path}/comparison`, "application/json", `${file}.json`)));
   }
 

@@ -1,4 +1,4 @@
-// Lines over steps by uPlot: bands, zoom by drag or keys, values spoken. The table behind it is the caller's.
+// Lines over steps or layers by uPlot: bands, zoom by drag or keys, values spoken. The table behind it is the caller's.
 
 import { h, say } from "./dom.js";
 import { pale } from "./colours.js";
@@ -20,13 +20,13 @@ const positive = (values) => values.map((value) => (value > 0 ? value : null));
 
 /** `series`: [{label, colour, dash, values, low?, high?, thin?}] over `xs`. `onzoom(first, last)`, nulls for all. */
 export class Lines {
-  constructor({ title, xs, series, log = false, onzoom = null, span = null }) {
+  constructor({ title, xs, series, log = false, onzoom = null, span = null, unit = "step" }) {
     this.host = h("div", {
       class: "lines", tabindex: "0", role: "group", "aria-label": `${title}, ${series.length} lines. Arrow keys read values.`,
       onkeydown: (event) => this.key(event),
     });
     this.element = h("figure", {}, h("figcaption", {}, title), this.host);
-    Object.assign(this, { title, xs, log, onzoom, span, shown: series });
+    Object.assign(this, { title, xs, log, onzoom, span, unit, shown: series });
     this.width = 0;
     // A plot is as wide as its place; uPlot has to be told.
     this.observer = new ResizeObserver(() => this.draw());
@@ -53,7 +53,7 @@ export class Lines {
 
   parts() {
     const data = [this.xs];
-    const series = [{ label: "step", value: (_, value) => (value === null ? "–" : String(value)) }];
+    const series = [{ label: this.unit, value: (_, value) => (value === null ? "–" : String(value)) }];
     const bands = [];
     const kept = this.log ? positive : (values) => values;
     for (const one of this.shown) {
@@ -96,7 +96,7 @@ export class Lines {
       const move = (event.key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1);
       const at = Math.min(Math.max((this.plot.cursor.idx ?? 0) + move, 0), this.xs.length - 1);
       this.plot.setCursor({ left: this.plot.valToPos(this.xs[at], "x"), top: this.plot.bbox.height / 2 / devicePixelRatio });
-      say(`step ${this.xs[at]}: ${this.shown.filter((one) => !one.thin).map((one) => `${one.label} ${figure(one.values[at])}`).join(", ")}`);
+      say(`${this.unit} ${this.xs[at]}: ${this.shown.filter((one) => !one.thin).map((one) => `${one.label} ${figure(one.values[at])}`).join(", ")}`);
     } else return;
     event.preventDefault();
   }

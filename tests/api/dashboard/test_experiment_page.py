@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
 from api.report.colours import NOT_FINITE, SILENT, colours
+from api.report.palette import places
 from gradient_clinic.values import Array
 from models.storage.tables import Run
 from tests.api import made
@@ -174,3 +175,16 @@ def test_values_of_all_sizes_are_painted_as_the_report_paints_them(visitor: Visi
     )
     found = np.array(painted, dtype=float).reshape(1, 500, 4)[..., :3]
     assert np.abs(found - colours(values[np.newaxis].astype(float), 12.0)).max() <= 2
+
+
+def test_colours_are_given_as_in_the_pictures_of_the_server(visitor: Visitor) -> None:
+    page = visitor.open()
+    names = [f"variant {at}" for at in range(20)] + ["baseline", "batch_norm", "Ω 𝛿", "<b>"]
+    found = page.evaluate(
+        """async names => {
+            const {slots} = await import("/dashboard/colours.js");
+            return [...slots(names)].map(([name, {slot, dash}]) => [name, slot, dash.join(" ")]);
+        }""",
+        names,
+    )
+    assert found == [[name, place.slot, place.dash] for name, place in places(names).items()]
