@@ -63,6 +63,10 @@ SPEC ?= examples/deep-sigmoid.json
 run: $(READY) ## start everything, run one experiment, print its comparison, stop (SPEC=file.json)
 	@$(BIN)/python -m local run $(SPEC)
 
+.PHONY: pictures
+pictures: $(READY) ## draw the pictures of the README anew, from a trial of examples/deep-sigmoid.json
+	@$(BIN)/python -m local run examples/deep-sigmoid.json --pictures docs/pictures
+
 .PHONY: up
 up: $(READY) ## start everything and keep it up until Ctrl-C
 	@$(BIN)/python -m local up

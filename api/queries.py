@@ -12,7 +12,9 @@ from api.http.callers import Caller
 from api.http.errors import not_found
 from api.views.experiments import ExperimentView, experiment_view
 from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunKind
+from models.analysis.comparison.compare import Comparison
 from models.plan import plan_variant
+from models.runs import comparing
 from models.runs.progress import progress_of
 from models.status import Phase, State
 from models.storage.tables import Attempt, Experiment, Run
@@ -29,6 +31,8 @@ class Filter:
     created_after: dt.datetime | None = None
     created_before: dt.datetime | None = None
     verdict: Kind | None = None
+    search: str | None = None
+    """Part of the name, large or small letters alike."""
 
 
 def _visible(caller: Caller) -> ColumnElement[bool]:
@@ -49,6 +53,13 @@ def experiment_now(session: Session, caller: Caller, experiment_id: uuid.UUID) -
     """As ``experiment_of``, with the state of its runs, as it is answered."""
     row = experiment_of(session, caller, experiment_id)
     return experiment_view(row, progress_of(session, [row.id])[row.id])
+
+
+def comparison_of(session: Session, experiment: Experiment) -> Comparison:
+    """The stored one, or that of the runs that have ended."""
+    if experiment.comparison is None:
+        return comparing.compute(session, experiment.id)
+    return Comparison.model_validate(experiment.comparison)
 
 
 def run_of(session: Session, caller: Caller, run_id: uuid.UUID) -> tuple[Run, Experiment]:
@@ -95,6 +106,8 @@ def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:
         yield Experiment.created_at < wanted.created_before
     if wanted.verdict is not None:
         yield Experiment.verdict == wanted.verdict
+    if wanted.search is not None:
+        yield Experiment.name.icontains(wanted.search, autoescape=True)
 
 
 @dataclass(frozen=True, slots=True)

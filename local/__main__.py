@@ -25,7 +25,7 @@ def up(_: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return trial.run(arguments.spec, Settings())
+    return trial.run(arguments.spec, Settings(), arguments.pictures)
 
 
 def check_migrations(_: argparse.Namespace) -> int:
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="start everything, keep it up").set_defaults(command=up)
     one = commands.add_parser("run", help="start everything, run one experiment, stop")
     one.add_argument("spec", type=Path)
+    one.add_argument("--pictures", type=Path, help="leave the README's pictures in this folder")
     one.set_defaults(command=run)
     commands.add_parser("check-migrations", help="hold migrations and tables together").set_defaults(
         command=check_migrations

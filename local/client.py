@@ -46,6 +46,11 @@ class Client:
     def comparison(self, experiment: dict[str, Any]) -> dict[str, Any]:
         return self._answer(self._http.get(f"{_path(experiment)}/comparison"))
 
+    def picture(self, experiment: dict[str, Any], name: str) -> bytes:
+        response = self._http.get(f"{_path(experiment)}/{name}")
+        response.raise_for_status()
+        return response.content
+
     def report(self, experiment: dict[str, Any]) -> str:
         """The experiment as one self-contained HTML page."""
         response = self._http.get(f"{_path(experiment)}/report")

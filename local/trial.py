@@ -18,20 +18,24 @@ from local.session import running_clinic
 from models.settings import Settings
 
 REFUSED = 2
+PICTURES = ("comparison.svg", "heatmaps.svg")
+"""Those that the README shows."""
 PLAIN_WIDTH = 100
 CANCEL_LOOKS = 10
 """How often a cancelled experiment is looked at before its end is left to the next start."""
 
 
-def run(spec: Path, settings: Settings) -> int:
-    """0 when the experiment succeeded, 1 when it did not, 2 when the spec was refused."""
+def run(spec: Path, settings: Settings, pictures: Path | None = None) -> int:
+    """0 when the experiment succeeded, 1 when it did not, 2 when the spec was refused. ``pictures``: where those of a
+    README are left.
+    """
     console = _console()
     body = _read(spec)
     console.print("starting PostgreSQL, Redis, the API and the workers …", style="dim")
     with running_clinic(settings, alone=False) as clinic:
         client = Client(clinic.address, settings.bootstrap_key())
         try:
-            return one_experiment(console, client, body, clinic.tend, settings.data_dir / "reports")
+            return one_experiment(console, client, body, clinic.tend, settings.data_dir / "reports", pictures)
         except (httpx.TransportError, RefusedError) as error:
             message = f"the API does not answer as it should: {error}"
             raise LocalError(message) from error
@@ -39,9 +43,16 @@ def run(spec: Path, settings: Settings) -> int:
             client.close()
 
 
-def one_experiment(console: Console, client: Client, body: bytes, tend: Callable[[], None], reports: Path) -> int:
+def one_experiment(  # noqa: PLR0913, PLR0917 -- whom it speaks to, what of, and where it leaves what
+    console: Console,
+    client: Client,
+    body: bytes,
+    tend: Callable[[], None],
+    reports: Path,
+    pictures: Path | None = None,
+) -> int:
     """Submits, follows and shows; ``tend`` is called about once a second meanwhile; a page to look at is left in
-    ``reports``. The answer is the exit code.
+    ``reports``, and ``PICTURES`` in ``pictures``. The answer is the exit code.
     """
     try:
         experiment = client.submit(body)
@@ -60,6 +71,10 @@ def one_experiment(console: Console, client: Client, body: bytes, tend: Callable
         page = reports / f"{experiment['id']}.html"
         page.write_text(client.report(experiment), encoding="utf-8")
         console.print(f"\nThe same with heat maps, as a page: {page}")
+        if pictures is not None:
+            pictures.mkdir(parents=True, exist_ok=True)
+            for name in PICTURES:
+                (pictures / name).write_bytes(client.picture(experiment, name))
     if experiment["state"] == "succeeded":
         return 0
     console.print(f"The experiment {experiment['state']} (runs: {_counts(experiment)}).", style="bold red")

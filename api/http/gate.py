@@ -11,7 +11,7 @@ from api.http.errors import ApiError, error_response
 from api.http.sites import Sites
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
-_OPEN = {"/", "/docs", "/openapi.json", "/openapi-3.0.json", "/healthz", "/readyz"}
+_OPEN = {"/", "/dashboard", "/docs", "/openapi.json", "/openapi-3.0.json", "/healthz", "/readyz"}
 """They tell nothing of experiments, and ask nothing of the database that grows."""
 
 
@@ -36,7 +36,7 @@ class Gate:
         try:
             # The sender first and the body last: who may not ask cannot make us hold anything.
             self._sites.check(request.method, request.headers)
-            if request.scope["path"] not in _OPEN:
+            if not _is_open(request.scope["path"]):
                 request.state.caller = identify(request.headers, self._key)
             if _is_upload(request):
                 receive = self._counted(request, receive)
@@ -78,6 +78,10 @@ class Gate:
             return message
 
         return counted
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN or path.startswith("/dashboard/")
 
 
 def _is_upload(request: Request) -> bool:

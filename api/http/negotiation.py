@@ -15,14 +15,18 @@ JSON: Final = "application/json"
 CSV: Final = "text/csv"
 ARROW: Final = "application/vnd.apache.arrow.stream"
 PARQUET: Final = "application/vnd.apache.parquet"
-OFFERED: Final = (JSON, CSV, ARROW, PARQUET)
+PACKED: Final = "application/vnd.gradient-clinic.float32"
+OFFERED: Final = (JSON, CSV, ARROW, PARQUET, PACKED)
 """The one that a client gets which has no wish is the first."""
+BUCKETED: Final = frozenset({JSON, PACKED})
+"""Those that hold a picture in buckets; the others are tables of every value."""
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 TABLES: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "As `Accept` asks: JSON, in buckets, or a table of every value (CSV, Arrow, Parquet).",
-        "content": {CSV: {"schema": {"type": "string"}}, ARROW: _BINARY, PARQUET: _BINARY},
+        "description": "As `Accept` asks: in buckets, as JSON or as packed numbers, or a table of every value (CSV, "
+        "Arrow, Parquet).",
+        "content": {CSV: {"schema": {"type": "string"}}, ARROW: _BINARY, PARQUET: _BINARY, PACKED: _BINARY},
         "headers": {"Vary": {"description": "`Accept`.", "schema": {"type": "string"}}},
     },
     **UNCHANGED,
@@ -38,6 +42,15 @@ def negotiated(accept: str, offered: Sequence[str]) -> str | None:
     weights = [_weight(kind, ranges) for kind in offered]
     best = max(weights)
     return offered[weights.index(best)] if best > 0.0 else None
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether a client that sends this takes a body packed by gzip (RFC 9110, 12.5.3)."""
+    codings = {
+        coding.strip().lower(): its for coding, _, its in (one.partition(";") for one in accept_encoding.split(","))
+    }
+    given = codings.get("gzip", codings.get("*"))
+    return given is not None and not re.fullmatch(r"\s*q\s*=\s*0(\.0{0,3})?\s*", given)
 
 
 def _range(text: str) -> tuple[str, float] | None:

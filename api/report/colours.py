@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 
 # Dark blue, blue, white, red, dark red: readable with the common kinds of colour blindness.
-_STOPS = np.array([[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]], dtype=np.float64)
+STOPS = np.array([[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]], dtype=np.float64)
 NOT_FINITE = (20, 20, 20)
 SILENT = (150, 150, 150)
 SMALLEST_LIMIT = 12.0
@@ -36,11 +36,11 @@ def colours(values: Array, limit: float) -> Bytes:
 
     −∞ is the logarithm of an exact zero; NaN and +∞ are what is not finite.
     """
-    place = (np.clip(np.sign(values) * np.sqrt(np.abs(values) / limit), -1.0, 1.0) + 1.0) / 2.0 * (len(_STOPS) - 1)
+    place = (np.clip(np.sign(values) * np.sqrt(np.abs(values) / limit), -1.0, 1.0) + 1.0) / 2.0 * (len(STOPS) - 1)
     place = np.where(np.isfinite(place), place, 0.0)
-    below = np.minimum(place.astype(np.int64), len(_STOPS) - 2)
+    below = np.minimum(place.astype(np.int64), len(STOPS) - 2)
     share = (place - below)[..., np.newaxis]
-    mixed = (1.0 - share) * _STOPS[below] + share * _STOPS[below + 1]
+    mixed = (1.0 - share) * STOPS[below] + share * STOPS[below + 1]
     finite, silent = np.isfinite(values)[..., np.newaxis], np.isneginf(values)[..., np.newaxis]
     return np.where(finite, mixed, np.where(silent, np.array(SILENT), np.array(NOT_FINITE))).astype(np.uint8)
 

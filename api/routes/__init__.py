@@ -2,17 +2,31 @@
 
 from fastapi import APIRouter
 
-from api.routes import catalogue, comparisons, datasets, events, experiments, health, predictions, runs, traces
+from api.routes import (
+    catalogue,
+    comparisons,
+    dashboard,
+    datasets,
+    events,
+    experiments,
+    health,
+    pictures,
+    predictions,
+    runs,
+    traces,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     experiments.router,
     events.router,
     comparisons.router,
+    pictures.router,
     runs.router,
     traces.router,
     predictions.router,
     catalogue.router,
     datasets.router,
+    dashboard.router,
     health.router,
     experiments.items_router,
 )

@@ -4,12 +4,10 @@ import uuid
 from http import HTTPStatus
 from typing import Annotated
 
-import numpy as np
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.orm import Session
 
 from api import queries
 from api.dependencies import CallerDep, DatabaseDep
@@ -17,27 +15,21 @@ from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
 from api.http.etags import UNCHANGED, tagged
 from api.http.headers import page_policy
-from api.report.heatmaps import HeatMap
+from api.levels import maps_of
 from api.report.page import STYLE, render
-from api.views.traces import LAST_STEP
-from gradient_clinic.values import Array
 from gradient_clinic.verdict.shapes import RULES
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.brief import brief_of
 from models.analysis.comparison.compare import Comparison
-from models.plan import NetworkPlan, expand
+from models.plan import expand
 from models.runs import comparing, judging
 from models.runs.judging import Judged
 from models.specs.base import Spec
-from models.storage.tables import Experiment
-from models.traces.pictures import Signal, draw
 
 router = APIRouter(prefix="/v1", tags=["comparisons"], route_class=StrictRoute)
 
 MOST_COMPARED = 20
 BriefQuery = Annotated[bool, Query(description="Five lines of text for a chat, a terminal or an agent")]
-POINTS = 200
-"""Columns of a heat map."""
 
 
 class ComparisonRequest(Spec):
@@ -69,7 +61,7 @@ def compare(
     with database.begin() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
         if brief:
-            found = _comparison(session, experiment)
+            found = queries.comparison_of(session, experiment)
             to_do, *_ = answer_of(found.variants, found.metric, experiment.spec.optimizer, found.causes)
             return PlainTextResponse("".join(f"{line}\n" for line in brief_of(found, to_do)))
         if experiment.comparison is not None:
@@ -107,51 +99,11 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
     """One self-contained page: table, forest plot, heat maps, profiles beside theory, sentences."""
     with database.snapshot() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
-        comparison = _comparison(session, experiment)
+        comparison = queries.comparison_of(session, experiment)
         # One line of chance for all variants: where remedies change loss or unit there is no such line.
         plans = [variant.plan for variant in expand(experiment.spec)]
         units = {(plan.objective, plan.dataset.standardise_targets) for plan in plans}
         chance = queries.mean_chance_level(session, experiment_id) if len(units) == 1 else None
         trained_below = None if chance is None else chance / 2.0
-        page = render(experiment, comparison, _maps(session, experiment), trained_below)
+        page = render(experiment, comparison, maps_of(session, experiment), trained_below)
         return HTMLResponse(page, headers=page_policy(STYLE))
-
-
-def _comparison(session: Session, experiment: Experiment) -> Comparison:
-    """The stored one, or that of the runs that have ended."""
-    if experiment.comparison is None:
-        return comparing.compute(session, experiment.id)
-    return Comparison.model_validate(experiment.comparison)
-
-
-def _maps(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
-    """By variant, r of its first seed: of hidden layers over depth, or of a recurrent layer's states over time."""
-    runs = queries.first_runs(session, experiment)
-    found: dict[str, HeatMap] = {}
-    for variant in expand(experiment.spec):
-        run = runs[variant.name]
-        numbers, caption = _rows_of(variant.plan.network)
-        source = Signal(session, run.id, "activation_gradient_rms", numbers)
-        drawn = draw(source, 0, LAST_STEP, POINTS, kept=run.raw_dropped_at is None)
-        found[variant.name] = HeatMap(_levels(drawn.buckets.mean), drawn.steps, caption)
-    return found
-
-
-def _levels(rms: Array) -> Array:
-    """r of each row to the last one; an exact zero stays −∞ where the last one is zero as well."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(rms)
-        return np.where(rms == 0.0, -np.inf, logs - logs[-1])
-
-
-def _rows_of(network: NetworkPlan) -> tuple[list[int], str]:
-    """Which rows of the trace are drawn, and what they are."""
-    if not network.time:
-        inside = sum(layer.role == "branch" for layer in network.layers)
-        beside = f" ({inside} layers inside branches left out)" if inside else ""
-        return [layer.index for layer in network.hidden], f"{len(network.hidden)} hidden layers{beside}"
-    first = network.time[0].layer
-    # States are numbered on behind the layers, as in the trace.
-    states = enumerate(network.time, start=len(network.layers) + 1)
-    numbers = [number for number, state in states if state.layer == first]
-    return numbers, f"{len(numbers)} states of {first} along time"

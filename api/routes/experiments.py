@@ -193,8 +193,9 @@ def _wanted(  # noqa: PLR0913, PLR0917 -- what a list may be asked by
     created_after: Moment | None = None,
     created_before: Moment | None = None,
     verdict: Annotated[Kind | None, Query(description="On the baseline, once the experiment has ended.")] = None,
+    search: Annotated[Name | None, Query(description="Part of the name, large or small letters alike.")] = None,
 ) -> queries.Filter:
-    return queries.Filter(state, owner, label or (), created_after, created_before, verdict)
+    return queries.Filter(state, owner, label or (), created_after, created_before, verdict, search)
 
 
 def _wanted_runs(

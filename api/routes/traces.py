@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from api import queries
 from api.dependencies import CallerDep, DatabaseDep
 from api.exports import CurveTable, Reading, TraceTable, streamed
-from api.http.arrays import json_response
+from api.http.arrays import picture_response
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
 from api.http.etags import not_modified, run_headers
 from api.http.fields import FieldProblem
-from api.http.negotiation import JSON, TABLES, FormatDep
+from api.http.negotiation import BUCKETED, TABLES, FormatDep
 from api.views.traces import CurvesView, Stretch, StretchDep, TraceRow, TraceView
 from gradient_clinic.signals import CURVES, SIGNALS, SignalName
 from gradient_clinic.values import fields_of
@@ -58,7 +58,7 @@ def trace(  # noqa: PLR0913, PLR0917 -- what a client may choose
     CSV, Arrow and Parquet, by ``Accept``, have a row per step and layer with the values as they are; ``points`` does
     not apply, and ``signal=all`` gives a column for each. 410 where retention has dropped the values.
     """
-    if signal == "all" and kind == JSON:
+    if signal == "all" and kind in BUCKETED:
         message = "only tables hold all signals: ask for one, or Accept another type"
         problem = FieldProblem(field="signal", value="all", message=message, allowed=list(SIGNALS))
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, [problem])
@@ -69,13 +69,14 @@ def trace(  # noqa: PLR0913, PLR0917 -- what a client may choose
         if (known := not_modified(request, headers)) is not None:
             return known
         chosen = _chosen(plan_variant(experiment.spec, run.variant), layers, axis)
-        if signal == "all" or kind != JSON:
+        if kind not in BUCKETED:
             reading = _reading(session, database, run, stretch)
             signals = SIGNALS if signal == "all" else (signal,)
             # It is read batch by batch once this transaction is over, under the attempt that was seen here.
             table = TraceTable(reading, chosen, signals, untrained=run.steps == 0)
             return streamed(table, kind, f"run-{run_id}-{signal}", headers)
-        return json_response(_picture(session, run, experiment, signal, chosen, stretch), headers)
+        assert signal != "all"  # refused above
+        return picture_response(_picture(session, run, experiment, signal, chosen, stretch), kind, headers)
 
 
 @router.get(
@@ -101,10 +102,10 @@ def curves(  # noqa: PLR0913, PLR0917 -- as above
         headers = run_headers(run, kind, stretch)
         if (known := not_modified(request, headers)) is not None:
             return known
-        if kind != JSON:
+        if kind not in BUCKETED:
             table = CurveTable(_reading(session, database, run, stretch))
             return streamed(table, kind, f"run-{run_id}-curves", headers)
-        return json_response(_curves(session, run, experiment, stretch), headers)
+        return picture_response(_curves(session, run, experiment, stretch), kind, headers)
 
 
 def _picture(  # noqa: PLR0913, PLR0917 -- as above

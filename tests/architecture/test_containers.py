@@ -118,7 +118,10 @@ def test_every_image_finds_the_rooms_and_runs_without_root() -> None:
 
 # What is locked for an image and imported by none of its rooms, and why it is there.
 BY_NAME = {
-    "api": {"python-multipart": "fastapi reads forms by it"},
+    "api": {
+        "python-multipart": "fastapi reads forms by it",
+        "uplot-python": "the script in its wheel (api/dashboard/assets.py)",
+    },
     "worker": {
         "aeon": "the data in its wheel (worker/datasets/japanese_vowels.py)",
         "scikit-learn": "the data in its wheel (worker/datasets/digits.py)",

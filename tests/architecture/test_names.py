@@ -7,7 +7,17 @@ import pytest
 from tests.processes import ROOT
 
 PARTS_OF_PROOFS = tuple(f"proofs/{part}" for part in ("outcomes", "faults", "gpu"))
-ROOMS = ("api/http", "api/report", "api/uploads", "worker", "models", "gradient_clinic", "local", *PARTS_OF_PROOFS)
+ROOMS = (
+    "api/dashboard",
+    "api/http",
+    "api/report",
+    "api/uploads",
+    "worker",
+    "models",
+    "gradient_clinic",
+    "local",
+    *PARTS_OF_PROOFS,
+)
 
 
 @pytest.mark.parametrize("room", ROOMS)

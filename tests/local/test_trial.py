@@ -13,7 +13,7 @@ from rich.console import Console
 
 from local.client import Client
 from local.interrupts import InterruptedBySignal
-from local.trial import one_experiment
+from local.trial import PICTURES, one_experiment
 
 NO_RUNS = {"queued": 0, "running": 0, "succeeded": 0, "failed": 0, "cancelled": 0}
 
@@ -97,6 +97,14 @@ def test_an_experiment_is_followed_to_its_comparison(client: Client, console: Co
     assert "It vanished." in printed(console)
     assert (tmp_path / "0199.html").is_file()
     assert "0199.html" in printed(console).replace("\n", "")
+
+
+def test_pictures_are_left_where_they_are_asked_for(client: Client, console: Console, tmp_path: Path) -> None:
+    SmallApi.states[:] = [experiment("succeeded", 1.0, succeeded=2)]
+    pictures = tmp_path / "pictures"
+    assert one_experiment(console, client, b'{"name": "deep sigmoid"}', nothing, tmp_path, pictures) == 0
+    assert sorted(file.name for file in pictures.iterdir()) == sorted(PICTURES)
+    assert [f"/v1/experiments/0199/{name}" for name in PICTURES] == SmallApi.asked[-2:]
 
 
 def test_a_failed_experiment_is_no_success(client: Client, console: Console, tmp_path: Path) -> None:

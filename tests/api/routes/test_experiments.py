@@ -161,6 +161,21 @@ def test_filters_by_state_labels_time_and_owner(client: TestClient, database: Da
     assert found(owner="somebody") == []
 
 
+def test_part_of_a_name_finds_it_and_nothing_in_it_is_a_pattern(client: TestClient) -> None:
+    for name in ("Deep Sigmoid", "deep_relu", "100% dead"):
+        submit(client, name=name)
+
+    def found(text: str) -> list[str]:
+        answer = client.get("/v1/experiments", params={"search": text})
+        return [item["name"] for item in answer.json()["items"]]
+
+    assert found("DEEP") == ["deep_relu", "Deep Sigmoid"]
+    assert found("deep_") == ["deep_relu"]
+    assert found("%") == ["100% dead"]
+    assert found("nothing") == []
+    assert client.get("/v1/experiments", params={"search": ""}).status_code == 422
+
+
 def test_labels_with_colons_are_found(client: TestClient) -> None:
     made = submit(client, labels={"team:vision": "a:b", "plain": "c"})
     submit(client, labels={"team": "other"})

@@ -1,0 +1,1 @@
+"""The dashboard: static ES modules on the public API, and what serves them. It knows no experiments."""

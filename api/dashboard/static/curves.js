@@ -1,0 +1,99 @@
+// Loss and the other curves of several variants: mean over seeds, the band from the lowest to the highest, single seeds.
+
+import { choice, h, numbersBehind, put, table } from "./dom.js";
+import { ink } from "./colours.js";
+import { Lines } from "./lines.js";
+import { figure } from "./numbers.js";
+import { remember } from "./route.js";
+import { CURVES, commonSteps, curvesOf, overSeeds, spanOf, stretch } from "./traces.js";
+
+const POINTS = 400;
+const TABLE_ROWS = 12;
+
+/** `arms`: [{title, place, runs: [{id, seed}]}]. */
+export class Curves {
+  constructor(arms, query, signal) {
+    Object.assign(this, { arms, query, signal });
+    this.place = h("div", {}, h("p", { class: "dim" }, "Loading …"));
+    this.element = h("div", {}, this.controls(), this.place);
+    signal.addEventListener("abort", () => this.lines?.close());
+  }
+
+  controls() {
+    const seeds = h("input", { type: "checkbox", checked: this.query.get("seeds") === "1", onchange: () => this.set({ seeds: seeds.checked ? "1" : "" }) });
+    return h("div", { class: "row" },
+      choice("Curve", Object.entries(CURVES), this.query.get("curve") ?? "loss", (value) => this.set({ curve: value, clit: "" })),
+      choice("Scale", [["", "as it suits"], ["linear", "linear"], ["log", "log"]], this.query.get("scale") ?? "", (value) => this.set({ scale: value })),
+      h("label", {}, seeds, " single seeds"));
+  }
+
+  set(values) {
+    remember(this.query, values);
+    this.show();
+  }
+
+  /** Mark these steps of a curve. */
+  light(curve, [first, last]) {
+    return this.set({ curve, clit: `${first},${last}` });
+  }
+
+  async load() {
+    const [from, to] = ["cfrom", "cto"].map((name) => this.query.get(name));
+    const asked = stretch({ from, to, points: POINTS });
+    const drawn = (run) => curvesOf(run.id, asked, this.signal).catch(() => null);
+    this.drawn = await Promise.all(this.arms.map(async (arm) =>
+      (await Promise.all(arm.runs.map(drawn))).filter((one) => one?.steps.length)));
+    this.show();
+  }
+
+  show() {
+    if (!this.drawn) return; // what was chosen meanwhile is in the query
+    const all = this.drawn.flat();
+    if (!all.length) {
+      put(this.place, h("p", { class: "dim" }, "Nothing is recorded yet."));
+      return;
+    }
+    const name = this.query.get("curve") ?? "loss";
+    const xs = commonSteps(all);
+    const series = this.arms.flatMap((arm, at) => (this.drawn[at].length ? this.seriesOf(arm, this.drawn[at], name, xs) : []));
+    this.lines?.close();
+    this.lines = new Lines({ title: `${CURVES[name]} by step`, xs, series, log: this.logarithmic(series), span: this.query.get("clit")?.split(",").map(Number), onzoom: (from, to) => this.zoom(from, to) });
+    const whole = this.query.get("cfrom") === null && this.query.get("cto") === null;
+    put(this.place, this.lines.element,
+      !whole && h("button", { type: "button", class: "quiet", onclick: () => this.zoom(null, null) }, "All steps"),
+      numbersBehind("Numbers", () => curveTable(CURVES[name], xs, series.filter((one) => !one.thin))));
+  }
+
+  /** As chosen; else where positive values lie more than a thousandfold apart. */
+  logarithmic(series) {
+    const scale = this.query.get("scale");
+    if (scale) return scale === "log";
+    const { low, high } = spanOf(series.flatMap((one) => one.values.filter((value) => value !== null)));
+    return low > 0 && high / low > 1000;
+  }
+
+  seriesOf(arm, runs, name, xs) {
+    const { mean, low, high, each } = overSeeds(runs, name, xs);
+    const colour = ink(arm.place);
+    const { dash } = arm.place;
+    const single = this.query.get("seeds") === "1" && runs.length > 1
+      ? each.map((values, at) => ({ label: `${arm.title}, run ${at + 1}`, colour, dash, values, thin: true })) : [];
+    return [...single, { label: arm.title, colour, dash, values: mean, low, high }];
+  }
+
+  zoom(from, to) {
+    const values = { cfrom: from === null ? "" : String(from), cto: to === null ? "" : String(to) };
+    remember(this.query, values);
+    this.load();
+  }
+}
+
+export function curveTable(title, xs, series) {
+  const every = Math.max(Math.ceil(xs.length / TABLE_ROWS), 1);
+  const rows = Array.from({ length: Math.ceil(xs.length / every) }, (_, at) => at * every);
+  const columns = [
+    { title: "From step", number: true, cell: (at) => String(xs[at]) },
+    ...series.map((one) => ({ title: one.label, number: true, cell: (at) => figure(one.values[at], 4) })),
+  ];
+  return table(`${title}: mean over runs`, columns, rows);
+}

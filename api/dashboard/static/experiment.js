@@ -1,0 +1,214 @@
+// One experiment: the answer in front, then what it stands on, picture by picture with the numbers behind each.
+
+import { download, every, follow, get, send } from "./api.js";
+import { FINISHED, badge, labels, progress } from "./badges.js";
+import { catalogue, told } from "./catalogue.js";
+import { slots } from "./colours.js";
+import { Curves } from "./curves.js";
+import { add, confirmed, h, numbersBehind, put, say, table } from "./dom.js";
+import { drawn } from "./drawn.js";
+import { Maps } from "./maps.js";
+import { estimate, figure, moment, percent, seconds, words } from "./numbers.js";
+import { link } from "./route.js";
+import { differenceTable, profileTable, variantTable } from "./variants.js";
+
+const SETTLE_MS = 1500;
+
+export async function page(root, { id, query }, signal) {
+  const view = new Experiment(id, query, signal);
+  await view.load();
+  put(root, view.element);
+  document.title = `${view.experiment.name} – Gradient Clinic`;
+  await view.fill();
+  if (!FINISHED.has(view.experiment.state)) view.live();
+}
+
+export const recurrent = ({ spec: { network } }) =>
+  network.kind === "rnn" || (network.kind === "sequential" && network.layers.some((layer) => layer.kind === "recurrent"));
+
+/** A comparison's variants, each with its colour, its runs and the first of them. */
+export function armsOf(comparison, experiment, runs) {
+  const places = slots(comparison.variants.map((one) => one.name));
+  return comparison.variants.map((entry) => {
+    const own = runs.filter((run) => run.variant === entry.name && run.phase === "trial");
+    return { title: entry.name, place: places.get(entry.name), entry, runs: own, run: own[0]?.id, recurrent: recurrent(experiment) };
+  });
+}
+
+class Experiment {
+  constructor(id, query, signal) {
+    Object.assign(this, { id, query, signal, path: `/v1/experiments/${id}` });
+    this.head = h("header", { class: "head" });
+    this.early = h("div", {});
+    this.answer = h("section", { class: "answer", "aria-label": "Answer" });
+    this.body = h("div", {});
+    this.runsPlace = h("section", {});
+    this.element = h("article", {}, this.head, this.early, this.answer, this.body, this.runsPlace);
+  }
+
+  async load() {
+    [this.experiment, this.comparison, this.runs, this.lists] = await Promise.all([
+      get(this.path, this.signal), get(`${this.path}/comparison`, this.signal), every(`${this.path}/runs`, this.signal), catalogue()]);
+    this.arms = armsOf(this.comparison, this.experiment, this.runs);
+    this.summary();
+  }
+
+  summary() {
+    const { experiment, comparison } = this;
+    const ended = FINISHED.has(experiment.state);
+    put(this.head, h("p", { class: "crumbs" }, h("a", { href: "#/experiments" }, "Experiments")), h("h1", {}, experiment.name),
+      h("p", { class: "row" }, badge(experiment.state), progress(experiment), experiment.verdict && badge(experiment.verdict, "on the baseline"), labels(experiment.labels),
+        h("span", { class: "dim" }, `${experiment.owner}, ${moment(experiment.started_at ?? experiment.created_at)}`)),
+      this.setup(), this.actions(ended));
+    put(this.answer, h("h2", {}, ended ? "Answer" : "So far"), sentences(comparison.answer));
+    this.runTable();
+  }
+
+  setup() {
+    const { spec } = this.experiment;
+    const facts = [
+      ["Data", told(spec.dataset, this.lists, "datasets")], ["Network", told(spec.network, this.lists, "networks")], ["Optimiser", told(spec.optimizer, this.lists, "optimizers")],
+      ["Length", spec.steps === null ? `${spec.epochs} epochs in batches of ${spec.batch_size}` : `${spec.steps} steps in batches of ${spec.batch_size}`],
+      ["Seeds", Array.isArray(spec.seeds) ? spec.seeds.join(", ") : `${spec.seeds.count} from ${spec.seeds.first}`], ["Design", words(spec.design)],
+    ];
+    return h("details", { class: "setup" }, h("summary", {}, "What was asked"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+  }
+
+  actions(ended) {
+    const button = (title, action, type = "quiet") => h("button", { type: "button", class: type, onclick: action }, title);
+    const file = this.experiment.name;
+    return h("div", { class: "row actions" },
+      !ended && button("Cancel", () => this.act("POST", `${this.path}/cancel`, `Cancel “${file}”? What it has trained stays.`, "Cancel it")),
+      this.experiment.runs.failed > 0 && ended && button("Retry failed runs", () => this.act("POST", `${this.path}/retry`)),
+      button("Delete", () => this.act("DELETE", this.path, `Delete “${file}” with all its runs and traces? This cannot be undone.`, "Delete it"), "quiet danger"),
+      h("a", { href: link("new", "", { from: this.id }) }, "Again, changed"),
+      button("Report", () => download(`${this.path}/report`, "text/html", `${file}.html`)),
+      button("Heat maps, SVG", () => download(`${this.path}/heatmaps.svg`, "image/svg+xml", `${file}-heatmaps.svg`)),
+      button("Comparison as JSON", () => download(`${this.path}/comparison`, "application/json", `${file}.json`)));
+  }
+
+  async act(method, path, question, verb) {
+    if (question && !await confirmed(question, verb)) return;
+    try {
+      await send(method, path);
+    } catch (error) {
+      add(this.head, [h("p", { role: "alert" }, error.message)]);
+      return;
+    }
+    if (method === "DELETE") {
+      say("Deleted");
+      location.hash = "#/experiments";
+    } else {
+      await this.load();
+      this.live();
+    }
+  }
+
+  /** The pictures; again while it trains. */
+  async fill() {
+    const { arms, comparison, query, signal } = this;
+    this.maps = new Maps(arms, query, signal);
+    this.curves = new Curves(arms, query, signal);
+    const metric = comparison.metric;
+    put(this.body,
+      h("section", {}, h("h2", {}, "Variants"), variantTable(arms, metric, this.lists)),
+      h("section", {}, h("h2", {}, "Against the baseline"), this.image("comparison.svg", "Forest plot: difference of each remedy to the baseline, with its 95 % interval"), numbersBehind("Numbers", () => differenceTable(arms, metric))),
+      h("section", {}, h("h2", {}, "What the runs reached"), this.image("outcomes.svg", `${metric} that each variant's runs reached`), numbersBehind("Numbers", () => reachedTable(arms, metric))),
+      h("section", {}, h("h2", {}, "Gradients by layer and step"),
+        h("p", { class: "dim" }, "ln ratio of each layer's rms gradient to that of the last hidden layer (of a recurrent network, of its states along time); first seed. Blue is smaller, red larger."), this.maps.element),
+      h("section", {}, h("h2", {}, "Measured beside predicted, before training"), h("div", { class: "maps" }, arms.map((arm) => this.profile(arm)))),
+      h("section", {}, h("h2", {}, "Curves"), this.curves.element),
+      comparison.factorial && h("section", {}, h("h2", {}, "Factorial effects"), factorialTable(comparison.factorial)),
+      comparison.notes.length > 0 && h("section", {}, h("h2", {}, "Notes"), h("ul", {}, comparison.notes.map((note) => h("li", {}, note)))));
+    await Promise.all([this.maps.load(), this.curves.load()]);
+  }
+
+  image(name, alt) {
+    return drawn(`${this.path}/${name}`, alt, this.signal);
+  }
+
+  profile(arm) {
+    return h("figure", {}, h("figcaption", {}, arm.title),
+      this.image(`profile.svg?variant=${encodeURIComponent(arm.title)}`, `Profile of ${arm.title}: measured points with intervals, predicted line`),
+      numbersBehind("Numbers", () => profileTable(arm)));
+  }
+
+  runTable() {
+    const columns = [
+      { title: "Run", cell: (run) => h("a", { href: link("run", run.id) }, `${run.variant}, seed ${run.seed}${run.phase === "trial" ? "" : ` (${run.phase})`}`) },
+      { title: "State", cell: (run) => badge(run.state) },
+      { title: "Verdict", cell: (run) => badge(run.verdict?.kind) },
+      { title: "Trained", cell: (run) => run.verdict?.trained ?? "–" },
+      { title: "Final loss", number: true, cell: (run) => estimate({ mean: run.result?.final_loss ?? null, low: null }) },
+      { title: "Progress", number: true, cell: (run) => percent(run.progress) },
+      { title: "Device time", number: true, cell: (run) => seconds(run.result?.device_seconds) },
+    ];
+    put(this.runsPlace, h("h2", {}, "Runs"), table("Runs", columns, this.runs));
+  }
+
+  async live() {
+    if (this.following) return;
+    this.following = true;
+    let due = null;
+    await follow(this.id, (name, data) => {
+      if (name === "experiment") Object.assign(this.experiment, { state: data.state, progress: data.progress, runs: data.runs });
+      if (name === "end" && data.reason === "deleted") { location.hash = "#/experiments"; return; }
+      due ??= setTimeout(async () => { due = null; await this.again(); }, SETTLE_MS);
+    }, this.signal);
+    this.following = false;
+    clearTimeout(due);
+    await this.again();
+  }
+
+  async again() {
+    if (this.signal.aborted) return;
+    const before = this.comparison;
+    await this.load();
+    await this.foretold();
+    this.maps.arms = this.arms;
+    this.curves.arms = this.arms;
+    if (JSON.stringify(before) === JSON.stringify(this.comparison)) await Promise.all([this.maps.load(), this.curves.load()]);
+    else await this.fill();
+  }
+
+  /** What the first steps of a baseline run that trains foretell. */
+  async foretold() {
+    const every = this.experiment.spec.trace.every;
+    const run = this.runs.find((one) => one.variant === "baseline" && one.state === "running" && one.progress > 0 && (one.trace_every ?? every) === 1);
+    const reading = run && await get(`/v1/runs/${run.id}/early`, this.signal).catch(() => null);
+    put(this.early, reading && h("p", { class: "early" }, badge(reading.kind),
+      ` early reading of the baseline, seed ${run.seed}, at step ${reading.step}. ${EARLY}`));
+  }
+}
+
+const EARLY = "It is no verdict: on networks it had not seen, at step 50, such alarms found 92 % of the failures and were false in 1 % of the healthy runs.";
+
+/** One sentence a line, the first in front. */
+export function sentences(text) {
+  const [first, ...rest] = text.split(/(?<=\.) (?=[A-Za-z])/);
+  return [h("p", { class: "first" }, first), rest.length > 0 && h("p", {}, rest.join(" "))];
+}
+
+function reachedTable(arms, metric) {
+  const columns = [
+    { title: "Variant", cell: ({ title }) => title },
+    { title: "Trains", number: true, cell: ({ entry: { outcomes: { success } } }) => `${success.count} of ${success.of}` },
+    { title: `${metric}, runs that train`, number: true, cell: ({ entry }) => estimate(entry.outcomes.metric) },
+    { title: `${metric}, all runs`, number: true, cell: ({ entry }) => estimate(entry.outcomes.metric_of_all) },
+    { title: "Loss", number: true, cell: ({ entry }) => estimate(entry.outcomes.loss) },
+  ];
+  return table("What the runs reached", columns, arms);
+}
+
+function factorialTable(factorial) {
+  const rows = [
+    ...[...factorial.main_effects, ...factorial.interactions].map((one) => ({ ...one, what: one.remedies.join(" × ") })),
+    ...factorial.simple_effects.map((one) => ({ ...one, what: `${one.remedy} where ${one.given.join(", ") || "no other"} is there` })),
+  ];
+  const columns = [
+    { title: `Effect on ${factorial.response}`, cell: (one) => one.what },
+    { title: "Estimate", number: true, cell: (one) => estimate(one.effect) },
+    { title: "p (Holm)", number: true, cell: (one) => figure(one.p_holm) },
+  ];
+  return [table("Factorial effects", columns, rows), factorial.floor_warning && h("p", { class: "dim" }, factorial.floor_warning)];
+}

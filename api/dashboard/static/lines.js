@@ -1,0 +1,108 @@
+// Lines over steps or layers by uPlot: bands, zoom by drag or keys, values spoken. The table behind it is the caller's.
+
+import { h, say } from "./dom.js";
+import { pale } from "./colours.js";
+import { figure } from "./numbers.js";
+
+const MOST_TICKS = 7;
+
+/** Powers of ten, and between them 2 and 5 where few decades are shown; never so many that they run together. */
+function decades(low, high) {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const parts = last - first <= 2 ? [1, 2, 5] : [1];
+  const every = Math.max(Math.ceil((last - first) / MOST_TICKS), 1);
+  const ticks = [];
+  for (let power = first; power <= last; power += every) ticks.push(...parts.map((part) => part * 10 ** power));
+  return ticks.filter((tick) => tick >= low && tick <= high);
+}
+
+const positive = (values) => values.map((value) => (value > 0 ? value : null));
+
+/** `series`: [{label, colour, dash, values, low?, high?, thin?}] over `xs`. `onzoom(first, last)`, nulls for all. */
+export class Lines {
+  constructor({ title, xs, series, log = false, onzoom = null, span = null, unit = "step" }) {
+    this.host = h("div", {
+      class: "lines", tabindex: "0", role: "group", "aria-label": `${title}, ${series.length} lines. Arrow keys read values.`,
+      onkeydown: (event) => this.key(event),
+    });
+    this.element = h("figure", {}, h("figcaption", {}, title), this.host);
+    Object.assign(this, { title, xs, log, onzoom, span, unit, shown: series });
+    this.width = 0;
+    // A plot is as wide as its place; uPlot has to be told.
+    this.observer = new ResizeObserver(() => this.draw());
+    this.observer.observe(this.host);
+  }
+
+  draw() {
+    const width = Math.floor(this.host.clientWidth);
+    if (!width || width === this.width) return;
+    this.width = width;
+    this.plot?.destroy();
+    const style = getComputedStyle(this.host);
+    const axis = { stroke: style.getPropertyValue("--dim"), grid: { stroke: style.getPropertyValue("--line"), width: 1 }, ticks: { stroke: style.getPropertyValue("--line") } };
+    const { data, series, bands } = this.parts();
+    this.plot = new uPlot({
+      width, height: width < 500 ? 240 : 320, series, bands,
+      scales: { x: { time: false }, y: this.log ? { distr: 3 } : {} },
+      axes: [{ ...axis, size: 32 }, { ...axis, size: 64, ...(this.log ? { splits: (_, __, low, high) => decades(low, high), filter: (_, ticks) => ticks } : {}), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : figure(tick, 2))) }],
+      cursor: { drag: { setScale: false, x: true, y: false } },
+      legend: { live: true },
+      hooks: { setSelect: [(plot) => this.selected(plot)], draw: this.span ? [(plot) => this.lit(plot)] : [] },
+    }, data, this.host);
+  }
+
+  parts() {
+    const data = [this.xs];
+    const series = [{ label: this.unit, value: (_, value) => (value === null ? "–" : String(value)) }];
+    const bands = [];
+    const kept = this.log ? positive : (values) => values;
+    for (const one of this.shown) {
+      if (one.low) {
+        data.push(kept(one.high), kept(one.low));
+        series.push(...["high", "low"].map((end) => ({ label: `${one.label} ${end}`, class: "band-end", stroke: "transparent", points: { show: false } })));
+        bands.push({ series: [data.length - 2, data.length - 1], fill: pale(one.colour, 0.18) });
+      }
+      data.push(kept(one.values));
+      series.push({
+        label: one.label, stroke: one.colour, width: one.thin ? 1 : 2, dash: one.dash, spanGaps: true,
+        points: { show: this.xs.length === 1 }, value: (_, value) => figure(value, 4),
+      });
+    }
+    return { data, series, bands };
+  }
+
+  lit(plot) {
+    const [first, last] = this.span.map((step) => plot.valToPos(step, "x", true));
+    plot.ctx.save();
+    plot.ctx.fillStyle = "rgba(179, 89, 0, 0.18)";
+    plot.ctx.fillRect(first - 2, plot.bbox.top, Math.max(last - first, 0) + 4, plot.bbox.height);
+    plot.ctx.restore();
+  }
+
+  selected(plot) {
+    if (plot.select.width < 4) return;
+    const [first, last] = [plot.select.left, plot.select.left + plot.select.width].map((at) => plot.posToVal(at, "x"));
+    plot.setSelect({ width: 0, height: 0 }, false);
+    this.onzoom?.(Math.max(Math.floor(first), 0), Math.ceil(last));
+  }
+
+  key(event) {
+    if (event.key === "Escape") this.onzoom?.(null, null);
+    else if (event.key === "Enter" && this.plot) {
+      const reach = Math.max(Math.floor(this.xs.length / 8), 1);
+      const at = this.plot.cursor.idx ?? 0;
+      this.onzoom?.(this.xs[Math.max(at - reach, 0)], this.xs[Math.min(at + reach, this.xs.length - 1)]);
+    } else if ((event.key === "ArrowLeft" || event.key === "ArrowRight") && this.plot) {
+      const move = (event.key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1);
+      const at = Math.min(Math.max((this.plot.cursor.idx ?? 0) + move, 0), this.xs.length - 1);
+      this.plot.setCursor({ left: this.plot.valToPos(this.xs[at], "x"), top: this.plot.bbox.height / 2 / devicePixelRatio });
+      say(`${this.unit} ${this.xs[at]}: ${this.shown.filter((one) => !one.thin).map((one) => `${one.label} ${figure(one.values[at])}`).join(", ")}`);
+    } else return;
+    event.preventDefault();
+  }
+
+  close() {
+    this.observer.disconnect();
+    this.plot?.destroy();
+  }
+}

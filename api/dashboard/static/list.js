@@ -1,0 +1,197 @@
+// Experiments, newest first: searched and filtered by the API, sorted here among those that are shown, live by asking
+// again for what is shown. All that was chosen is in the address, so that "back" finds it again.
+
+import { get, pause } from "./api.js";
+import { FINISHED, badge, labels, progress } from "./badges.js";
+import { choice, h, put, say } from "./dom.js";
+import { moment, words } from "./numbers.js";
+import { change, link, remember } from "./route.js";
+
+const PAGE = 50;
+const AGAIN_MS = 2000;
+const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
+const VERDICTS = ["vanishing", "exploding", "diverged", "dead", "saturated", "stalled", "slow", "healthy", "inconclusive", "mixed"];
+const SORTS = { newest: null, name: (one) => one.name.toLowerCase(), state: (one) => STATES.indexOf(one.state), progress: (one) => one.progress, verdict: (one) => one.verdict ?? "~" };
+
+export async function page(root, { query }, signal) {
+  const list = new List(query, signal);
+  put(root, list.element);
+  await list.load();
+  list.live();
+}
+
+class List {
+  constructor(query, signal) {
+    this.query = query;
+    this.signal = signal;
+    this.items = [];
+    this.token = "";
+    this.chosen = new Set((query.get("selected") ?? "").split(",").filter(Boolean));
+    this.anchor = null;
+    this.body = h("tbody", {});
+    this.count = h("span", { class: "dim" });
+    this.bar = h("div", { class: "row chosen", hidden: true });
+    this.more = h("button", { type: "button", onclick: () => this.next() }, "Show more");
+    this.element = h("div", {}, h("h1", {}, "Experiments"), this.filters(), this.bar, this.tableOf(), h("p", { class: "row" }, this.more, this.count));
+  }
+
+  filters() {
+    const search = h("input", { type: "search", value: this.query.get("search") ?? "", "aria-label": "Search names", placeholder: "Search names" });
+    const label = h("input", { type: "text", value: this.query.get("label") ?? "", "aria-label": "Label, key:value", placeholder: "label, key:value" });
+    search.addEventListener("input", () => this.later(() => this.ask({ search: search.value.trim() })));
+    label.addEventListener("change", () => this.ask({ label: label.value.trim() }));
+    const one = (title, name, values) => choice(title, [["", "any"], ...values.map((value) => [value, words(value)])],
+      this.query.get(name) ?? "", (value) => this.ask({ [name]: value }));
+    return h("div", { class: "row filters", role: "search" }, search, one("State", "state", STATES), one("Verdict", "verdict", VERDICTS), label,
+      choice("Sort", Object.keys(SORTS).map((name) => [name, name]), this.query.get("sort") ?? "newest", (value) => {
+        this.ask({ sort: value === "newest" ? "" : value }, false);
+      }));
+  }
+
+  tableOf() {
+    const all = h("input", { type: "checkbox", "aria-label": "Select all shown", onchange: () => this.chooseAll(all.checked) });
+    this.all = all;
+    return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Experiments" },
+      h("table", { class: "list" },
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, all),
+          ["Name", "State", "Progress", "Verdict", "Labels", "Owner", "Started"].map((title) => h("th", { scope: "col" }, title)))),
+        this.body));
+  }
+
+  later(action) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(action, 250);
+  }
+
+  async ask(values, load = true) {
+    remember(this.query, values);
+    if (load) await this.load();
+    else this.show();
+  }
+
+  path(size, token = "") {
+    const asked = new URLSearchParams({ page_size: size });
+    for (const name of ["search", "state", "verdict", "label"]) if (this.query.get(name)) asked.set(name, this.query.get(name));
+    if (token) asked.set("page_token", token);
+    return `/v1/experiments?${asked}`;
+  }
+
+  async load() {
+    const pages = Math.max(Number(this.query.get("pages")) || 1, 1);
+    const asked = this.path(PAGE);
+    this.asked = asked;
+    let items = [];
+    let token = "";
+    try {
+      for (let at = 0; at < pages; at += 1) {
+        const page = await get(this.path(PAGE, token), this.signal);
+        items = items.concat(page.items);
+        token = page.next_page_token;
+        if (!token) break;
+      }
+    } catch (error) {
+      if (error.status !== 422) throw error;
+      this.count.textContent = error.message;
+      return;
+    }
+    if (this.asked !== asked) return;
+    [this.items, this.token] = [items, token];
+    this.show();
+  }
+
+  async next() {
+    const page = await get(this.path(PAGE, this.token), this.signal);
+    this.items = this.items.concat(page.items);
+    this.token = page.next_page_token;
+    remember(this.query, { pages: String(Math.ceil(this.items.length / PAGE)) });
+    this.show();
+  }
+
+  /** What is shown is asked for again while this page is seen; experiments that have ended stay as they are. */
+  async live() {
+    while (!this.signal.aborted) {
+      await pause(AGAIN_MS, this.signal);
+      if (this.signal.aborted || document.hidden) continue;
+      const { items, next_page_token: token } = await get(this.path(PAGE), this.signal).catch(() => ({ items: null }));
+      if (!items) continue;
+      if (this.items.length <= PAGE) [this.items, this.token] = [items, token];
+      else await this.merge(items);
+      this.show();
+    }
+  }
+
+  async merge(newest) {
+    const fresh = new Map(newest.map((one) => [one.id, one]));
+    for (const one of this.items) {
+      if (!fresh.has(one.id) && !FINISHED.has(one.state)) {
+        fresh.set(one.id, await get(`/v1/experiments/${one.id}`, this.signal).catch(() => one));
+      }
+    }
+    const known = new Set(this.items.map((one) => one.id));
+    this.items = [...newest.filter((one) => !known.has(one.id)), ...this.items.map((one) => fresh.get(one.id) ?? one)];
+  }
+
+  show() {
+    const by = SORTS[this.query.get("sort") ?? "newest"];
+    const focused = document.activeElement?.dataset?.row;
+    this.sorted = by ? this.items.toSorted((one, other) => (by(one) < by(other) ? -1 : by(one) > by(other) ? 1 : 0)) : this.items;
+    put(this.body, this.sorted.map((one, at) => this.row(one, at)));
+    if (focused) this.body.querySelector(`[data-row="${CSS.escape(focused)}"]`)?.focus();
+    this.more.hidden = !this.token;
+    this.count.textContent = this.items.length ? `${this.items.length} shown${by && this.token ? "; sorted among these" : ""}` : "No experiment fits.";
+    this.showChosen();
+  }
+
+  row(one, at) {
+    const box = h("input", {
+      type: "checkbox", checked: this.chosen.has(one.id), "aria-label": `Select ${one.name}`, "data-row": one.id,
+      onclick: (event) => this.choose(at, box.checked, event.shiftKey),
+      onkeydown: (event) => this.key(event, at),
+    });
+    return h("tr", {}, h("td", {}, box), h("td", {}, h("a", { href: link("experiment", one.id) }, one.name)),
+      h("td", {}, badge(one.state)), h("td", {}, progress(one)), h("td", {}, one.verdict ? badge(one.verdict, "on the baseline") : ""),
+      h("td", {}, labels(one.labels)), h("td", {}, one.owner), h("td", {}, moment(one.started_at ?? one.created_at)));
+  }
+
+  choose(at, on, range) {
+    const from = range && this.anchor !== null ? this.anchor : at;
+    for (let row = Math.min(from, at); row <= Math.max(from, at); row += 1) this.mark(this.sorted[row].id, on);
+    this.anchor = at;
+    this.kept();
+  }
+
+  chooseAll(on) {
+    for (const one of this.sorted) this.mark(one.id, on);
+    this.kept();
+  }
+
+  mark(id, on) {
+    if (on) this.chosen.add(id);
+    else this.chosen.delete(id);
+  }
+
+  key(event, at) {
+    const to = at + ({ ArrowDown: 1, ArrowUp: -1 }[event.key] ?? 0);
+    if (to === at || !this.sorted[to]) return;
+    event.preventDefault();
+    if (event.shiftKey) this.choose(to, true, true);
+    this.body.rows[to].querySelector("input").focus();
+  }
+
+  kept() {
+    const selected = [...this.chosen].join(",");
+    change({ selected });
+    for (const box of this.body.querySelectorAll("input")) box.checked = this.chosen.has(box.dataset.row);
+    this.showChosen();
+    say(`${this.chosen.size} selected`);
+  }
+
+  showChosen() {
+    const ids = [...this.chosen];
+    this.bar.hidden = !ids.length;
+    this.all.checked = this.sorted.length > 0 && this.sorted.every((one) => this.chosen.has(one.id));
+    this.all.indeterminate = !this.all.checked && ids.length > 0;
+    put(this.bar, h("span", {}, `${ids.length} selected`), h("a", { href: link("compare", "", { experiments: ids.join(",") }) }, "Compare"),
+      h("button", { type: "button", class: "quiet", onclick: () => { this.chosen.clear(); this.kept(); } }, "Clear"));
+  }
+}

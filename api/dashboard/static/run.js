@@ -1,0 +1,129 @@
+// One run: any signal of any layer down to the single step, and the evidence of its verdict in the picture it comes from.
+
+import { download, get, pause } from "./api.js";
+import { FINISHED, badge } from "./badges.js";
+import { slots } from "./colours.js";
+import { Curves } from "./curves.js";
+import { h, put, table } from "./dom.js";
+import { bytes, figure, moment, percent, seconds, steps as stepWords, words } from "./numbers.js";
+import { link } from "./route.js";
+import { SignalView } from "./signal.js";
+
+const AGAIN_MS = 3000;
+
+export async function page(root, { id, query }, signal) {
+  const view = new Run(id, query, signal);
+  await view.load();
+  put(root, view.element);
+  await view.fill();
+  while (!FINISHED.has(view.run.state) && !signal.aborted) {
+    await pause(AGAIN_MS, signal);
+    if (signal.aborted) return;
+    await view.load();
+    await Promise.all([view.signals.load(), view.curves.load()]);
+  }
+}
+
+class Run {
+  constructor(id, query, signal) {
+    Object.assign(this, { id, query, signal, path: `/v1/runs/${id}` });
+    this.head = h("header", { class: "head" });
+    this.verdict = h("section", { class: "answer", "aria-label": "Verdict" });
+    this.body = h("div", {});
+    this.rest = h("div", {});
+    this.element = h("article", {}, this.head, this.verdict, this.body, this.rest);
+  }
+
+  async load() {
+    this.run = await get(this.path, this.signal);
+    this.experiment ??= await get(`/v1/experiments/${this.run.experiment_id}`, this.signal);
+    document.title = `${this.name()} – Gradient Clinic`;
+    this.summary();
+  }
+
+  name() {
+    return `${this.run.variant}, seed ${this.run.seed}`;
+  }
+
+  summary() {
+    const { run, experiment } = this;
+    put(this.head,
+      h("p", { class: "crumbs" }, h("a", { href: "#/experiments" }, "Experiments"), " / ", h("a", { href: link("experiment", experiment.id) }, experiment.name)),
+      h("h1", {}, this.name()),
+      h("p", { class: "row" }, badge(run.state), run.verdict && badge(run.verdict.kind), run.outcome === "diverged" && badge("diverged"),
+        h("span", {}, percent(run.progress)), h("span", { class: "dim" }, [run.device, run.result && `${run.result.steps} steps`].filter(Boolean).join(", "))),
+      run.first_nonfinite && h("p", { class: "mark-words" }, `First value that is not finite: step ${run.first_nonfinite.step}, ${run.first_nonfinite.layer}, ${run.first_nonfinite.where} pass.`),
+      this.downloads());
+    put(this.verdict, h("h2", {}, "Verdict"), run.verdict
+      ? [h("p", { class: "first" }, run.verdict.sentence.split(/(?<=\.) (?=[A-Z])/)[0]), h("p", {}, run.verdict.sentence)]
+      : h("p", {}, run.error ? run.error.detail ?? JSON.stringify(run.error) : "It stands at the end of the run."));
+    this.details();
+  }
+
+  downloads() {
+    const file = (title, path, accept, name) => h("button", { type: "button", class: "quiet", onclick: () => download(`${this.path}/${path}`, accept, name) }, title);
+    const base = `run-${this.id}`;
+    return h("div", { class: "row actions" },
+      file("Trace, Parquet", "trace?signal=all", "application/vnd.apache.parquet", `${base}.parquet`),
+      file("Trace, CSV", "trace?signal=all", "text/csv", `${base}.csv`),
+      file("Curves, CSV", "curves", "text/csv", `${base}-curves.csv`),
+      this.run.verdict && file("Diagnosis, JSON", "diagnosis", "application/json", `${base}-diagnosis.json`),
+      h("a", { href: link("compare", "", { runs: this.id }) }, "Compare with others"));
+  }
+
+  async fill() {
+    const place = slots([this.id]).get(this.id);
+    this.signals = new SignalView(this.run, this.query, this.signal);
+    this.curves = new Curves([{ title: this.run.variant, place, runs: [this.run] }], this.query, this.signal);
+    put(this.body,
+      this.run.verdict && h("section", {}, h("h2", {}, "Evidence"), h("p", { class: "dim" }, "Show marks the layers and steps that a number comes from."), this.evidence()),
+      h("section", {}, h("h2", {}, "Signals"), this.signals.element),
+      h("section", {}, h("h2", {}, "Curves"), this.curves.element));
+    await Promise.all([this.signals.load(), this.curves.load()]);
+  }
+
+  evidence() {
+    const columns = [
+      { title: "Signal", cell: (one) => words(one.signal) },
+      { title: "What", cell: (one) => words(one.statistic) },
+      { title: "Value", number: true, cell: (one) => figure(one.value) },
+      { title: "Threshold", number: true, cell: (one) => figure(one.threshold) },
+      { title: "Layers", cell: (one) => (one.layers.length > 2 ? `${one.layers[0]} to ${one.layers.at(-1)}` : one.layers.join(", ")) || "–" },
+      { title: "Steps", cell: (one) => (one.steps ? stepWords(one.steps) : "–") },
+      { title: "Picture", cell: (one) => h("button", { type: "button", class: "quiet", onclick: () => this.show(one) }, "Show") },
+    ];
+    return table("Evidence", columns, this.run.verdict.evidence);
+  }
+
+  show(one) {
+    const span = one.steps ?? [0, 0];
+    if (one.layers.length) {
+      this.signals.light(one.signal, one.layers, span);
+      this.signals.element.scrollIntoView({ block: "center" });
+    } else {
+      this.curves.light(one.signal === "test_metric" ? "loss" : one.signal, span);
+      this.curves.element.scrollIntoView({ block: "center" });
+    }
+  }
+
+  details() {
+    const { run } = this;
+    const attempts = [
+      { title: "Attempt", number: true, cell: (one) => String(one.number) },
+      { title: "Worker", cell: (one) => one.worker },
+      { title: "Began", cell: (one) => moment(one.started_at) },
+      { title: "Ended", cell: (one) => moment(one.ended_at) },
+      { title: "Reason", cell: (one) => one.reason ?? "–" },
+    ];
+    const { result } = run;
+    const facts = result ? [
+      ["Final loss", figure(result.final_loss, 4)], ["Chance level", figure(result.chance_level, 4)], ["Test metric", figure(result.test_metric, 4)],
+      ["Test loss", figure(result.test_loss, 4)], ["Time per step", seconds(result.step_seconds)], ["Device time", seconds(result.device_seconds)],
+      ["Peak memory", bytes(result.peak_memory_bytes)], ["Parameters", result.parameters.toLocaleString("en")], ["Overhead of recording", figure(run.overhead)],
+    ] : [];
+    const versions = Object.entries(run.versions ?? {});
+    put(this.rest,
+      h("section", {}, h("h2", {}, "Attempts"), table("Attempts", attempts, run.attempts)),
+      h("section", { class: "setup" }, h("h2", {}, "Figures and versions"), h("dl", {}, [...facts, ...versions].map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
+  }
+}

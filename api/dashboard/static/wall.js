@@ -1,0 +1,50 @@
+// For a screen on a wall: one experiment after the other, large, without anything to click. Space holds, Escape leaves.
+
+import { get, pause } from "./api.js";
+import { badge, progress } from "./badges.js";
+import { h, put } from "./dom.js";
+import { drawn } from "./drawn.js";
+import { sentences } from "./experiment.js";
+
+const SHOWN = 8;
+const EVERY_S = 20;
+
+export async function page(root, { query }, signal) {
+  document.title = "Wall – Gradient Clinic";
+  document.body.classList.add("on-the-wall");
+  const every = Math.max(Number(query.get("every")) || EVERY_S, 2);
+  let held = false;
+  const hold = h("button", { type: "button", class: "quiet", onclick: () => turn() }, "Hold");
+  const turn = () => { held = !held; hold.textContent = held ? "Go on" : "Hold"; };
+  const key = (event) => {
+    if (event.key === "Escape") location.hash = "#/experiments";
+    if (event.key === " " && event.target === document.body) { event.preventDefault(); turn(); }
+  };
+  document.addEventListener("keydown", key);
+  signal.addEventListener("abort", () => {
+    document.removeEventListener("keydown", key);
+    document.body.classList.remove("on-the-wall");
+  });
+  const place = h("div", { class: "wall" });
+  put(root, place, h("p", { class: "row" }, hold, h("a", { href: "#/experiments" }, "Leave")));
+  for (let turnOf = 0; !signal.aborted; turnOf += 1) {
+    const { items } = await get(`/v1/experiments?page_size=${SHOWN}`, signal);
+    // What trains comes first; a stop that is held stays where it is.
+    const order = [...items.filter((one) => one.state === "running"), ...items.filter((one) => one.state !== "running")];
+    if (order.length) await one(place, order[turnOf % order.length], signal);
+    else put(place, h("h1", {}, "No experiments yet"));
+    do await pause(every * 1000, signal); while (held && !signal.aborted);
+  }
+}
+
+/** The pictures are asked for with the page's signal, and let go with the next one. */
+async function one(place, experiment, signal) {
+  const path = `/v1/experiments/${experiment.id}`;
+  const { answer } = await get(`${path}/comparison`, signal);
+  put(place,
+    h("h1", {}, experiment.name),
+    h("p", { class: "row" }, badge(experiment.state), progress(experiment), experiment.verdict && badge(experiment.verdict, "on the baseline")),
+    h("section", { class: "answer" }, sentences(answer)),
+    h("div", { class: "columns even" }, drawn(`${path}/heatmaps.svg`, "Heat maps of all variants", signal),
+      h("div", {}, drawn(`${path}/comparison.svg`, "Forest plot against the baseline", signal), drawn(`${path}/curves.svg`, "Loss of all variants", signal))));
+}

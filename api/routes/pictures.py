@@ -1,0 +1,222 @@
+"""Pictures without a browser: what the report draws, as files, by suffix."""
+
+import math
+import uuid
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
+
+from api import queries
+from api.dependencies import CallerDep, DatabaseDep
+from api.http.callers import Caller
+from api.http.errors import ApiError
+from api.http.etags import etag_of, not_modified
+from api.http.headers import page_policy
+from api.levels import map_of, maps_of
+from api.report.colours import colours, png, scale_limit
+from api.report.curves import curves
+from api.report.drawings import profile
+from api.report.forest import forest, reached
+from api.report.heatmaps import HeatMap
+from api.report.maps import heat_maps
+from api.report.phase import Point, phase_diagram
+from api.report.pictures import STYLE, range_of, standalone
+from api.views.traces import LAST_STEP
+from gradient_clinic.signals import CurveName
+from models.analysis.comparison.compare import Comparison
+from models.analysis.theory.meanfield import critical_weight_variance
+from models.plan import expand, plan_variant
+from models.specs.activation import Function, activation_of
+from models.status import Phase
+from models.storage.database import Database
+from models.storage.tables import Run
+from models.traces.pictures import Curves, Picture, draw
+
+router = APIRouter(prefix="/v1", tags=["pictures"])
+
+SVG, PNG = "image/svg+xml", "image/png"
+PIXELS = 6
+"""Of a map, for each layer and bucket: its side."""
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_SVG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {SVG: {"schema": {"type": "string"}}}, "description": "The picture."}
+}
+VariantName = Annotated[str, Query(max_length=200, description="By its name.")]
+
+
+@router.get(
+    "/experiments/{experiment_id}/comparison.svg",
+    summary="Each remedy against the baseline, drawn",
+    response_class=Response,
+    responses=_SVG,
+)
+def drawn_comparison(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+    """A forest plot: the difference that the comparison says to read first, with its 95 % interval."""
+    found = _comparison(database, caller, experiment_id)
+    return _drawn(request, forest(found.variants, found.metric), "nothing to compare yet")
+
+
+@router.get(
+    "/experiments/{experiment_id}/outcomes.svg",
+    summary="What the runs reached, drawn",
+    response_class=Response,
+    responses=_SVG,
+)
+def drawn_outcomes(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+    """The metric of each variant over the runs that train, and pale over all that have ended."""
+    found = _comparison(database, caller, experiment_id)
+    return _drawn(request, reached(found.variants, found.metric), "nothing has been reached yet")
+
+
+@router.get(
+    "/experiments/{experiment_id}/profile.svg",
+    summary="Gradients layer by layer, measured beside predicted, drawn",
+    response_class=Response,
+    responses=_SVG,
+)
+def drawn_profile(
+    experiment_id: uuid.UUID,
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    variant: VariantName = "baseline",
+) -> Response:
+    """ln ratio of each hidden layer's gradient to the last one's before training, over all seeds, beside theory.
+
+    All variants of an experiment have one axis. 404 for a variant that there is not.
+    """
+    found = _comparison(database, caller, experiment_id)
+    chosen = next((one for one in found.variants if one.name == variant), None)
+    if chosen is None:
+        raise ApiError(HTTPStatus.NOT_FOUND, f"the experiment has no variant {variant}")
+    layers = [layer for one in found.variants for layer in one.gradient.profile]
+    values = [value for its in layers for value in (its.predicted, its.at_start.mean if its.at_start else None)]
+    low, high = range_of(values, 3.5)
+    return _drawn(request, profile(chosen.gradient.profile, math.floor(low), math.ceil(high)), "no hidden layers yet")
+
+
+CurveQuery = Annotated[CurveName, Query()]
+POINTS, SEEDS = 200, 20
+"""Columns of a curve, and of each variant so many seeds at most."""
+
+
+@router.get(
+    "/experiments/{experiment_id}/heatmaps.svg",
+    summary="Gradients by layer and step of every variant, drawn",
+    response_class=Response,
+    responses=_SVG,
+)
+def drawn_maps(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+    """Of the first seed, on one scale of colours and one axis of steps."""
+    with database.snapshot() as session:
+        maps = maps_of(session, queries.experiment_of(session, caller, experiment_id))
+    return _drawn(request, heat_maps(maps), "nothing is recorded yet")
+
+
+@router.get(
+    "/experiments/{experiment_id}/curves.svg",
+    summary="A curve of every variant, drawn",
+    response_class=Response,
+    responses=_SVG,
+)
+def drawn_curves(
+    experiment_id: uuid.UUID,
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    curve: CurveQuery = "loss",
+) -> Response:
+    """Mean over the first 20 seeds and the band of all their values; by logarithm where these lie far apart."""
+    with database.snapshot() as session:
+        experiment = queries.experiment_of(session, caller, experiment_id)
+        found = {
+            variant.name: [
+                _curve(session, run, curve)
+                for run in queries.runs(session, experiment_id, _trial(variant.name), None, SEEDS)
+            ]
+            for variant in expand(experiment.spec)
+        }
+    return _drawn(request, curves(found, curve.replace("_", " ")), "nothing is recorded yet")
+
+
+@router.get(
+    "/runs/{run_id}/heatmap.svg",
+    summary="Gradients by layer and step, drawn",
+    response_class=Response,
+    responses=_SVG,
+)
+def drawn_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+    """With axes, scale and the place of the first value that is not finite."""
+    name, heat = _map(database, caller, run_id)
+    return _drawn(request, heat_maps({name: heat}), "nothing is recorded yet")
+
+
+@router.get(
+    "/runs/{run_id}/heatmap.png",
+    summary="Gradients by layer and step, as pixels",
+    response_class=Response,
+    responses={200: {"content": {PNG: _BINARY}, "description": "The picture."}},
+)
+def painted_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+    """The map alone, without words: a square of pixels for each layer and bucket, first layer at the bottom. 409 where
+    nothing is recorded yet.
+    """
+    _, heat = _map(database, caller, run_id)
+    if not heat.levels.size:
+        raise ApiError(HTTPStatus.CONFLICT, "nothing of this run is recorded yet")
+    painted = colours(heat.levels[::-1], scale_limit([heat.levels]))
+    return _sent(request, png(painted.repeat(PIXELS, axis=0).repeat(PIXELS, axis=1)), PNG, {})
+
+
+BIASES = tuple((at / 20) ** 2 for at in range(21))
+"""σb² at which the critical line is drawn: close together near 0, where it bends most."""
+Variance = Annotated[float | None, Query(ge=0, le=1_000)]
+
+
+@router.get(
+    "/predictions/phase.svg", summary="The phase diagram of an activation", response_class=Response, responses=_SVG
+)
+def drawn_phase(
+    request: Request,
+    _: CallerDep,
+    activation: Annotated[Function, Query()] = "tanh",
+    weight_variance: Variance = None,
+    bias_variance: Variance = None,
+) -> Response:
+    """The critical line of mean-field theory over σw² and σb², and where given the place of a network."""
+    its = activation_of(activation, None, None)
+    found = ((critical_weight_variance(its, bias), bias) for bias in BIASES)
+    line = [Point(weight, bias) for weight, bias in found if weight is not None]
+    point = None if weight_variance is None else Point(weight_variance, bias_variance or 0.0)
+    return _drawn(request, phase_diagram(activation, line, point), "")
+
+
+def _map(database: Database, caller: Caller, run_id: uuid.UUID) -> tuple[str, HeatMap]:
+    with database.snapshot() as session:
+        run, experiment = queries.run_of(session, caller, run_id)
+        network = plan_variant(experiment.spec, run.variant).network
+        return f"{run.variant}, seed {run.seed}", map_of(session, run, network)
+
+
+def _trial(variant: str) -> queries.RunFilter:
+    return queries.RunFilter(phase=Phase.TRIAL, variant=variant)
+
+
+def _curve(session: Session, run: Run, curve: CurveName) -> Picture:
+    return draw(Curves(session, run.id, (curve,)), 0, LAST_STEP, POINTS, kept=run.raw_dropped_at is None)
+
+
+def _comparison(database: Database, caller: Caller, experiment_id: uuid.UUID) -> Comparison:
+    with database.snapshot() as session:
+        return queries.comparison_of(session, queries.experiment_of(session, caller, experiment_id))
+
+
+def _drawn(request: Request, drawing: str, otherwise: str) -> Response:
+    return _sent(request, standalone(drawing, otherwise), SVG, page_policy(STYLE))
+
+
+def _sent(request: Request, body: bytes, media_type: str, policy: dict[str, str]) -> Response:
+    headers = {"ETag": etag_of(body), "Cache-Control": "no-cache", **policy}
+    return not_modified(request, headers) or Response(body, headers=headers, media_type=media_type)

@@ -1,0 +1,190 @@
+"""One experiment in a real browser: answer, pictures, the numbers behind them, and what a link keeps."""
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy import update
+
+from api.report.colours import NOT_FINITE, SILENT, colours
+from api.report.palette import places
+from gradient_clinic.values import Array
+from models.storage.tables import Run
+from tests.api import made
+from tests.api.dashboard.conftest import BROKEN_STEP, STEPS, Stored, Visitor, accessible
+from tests.models.analysis.synthetic import CHANCE
+
+
+def pixels(page: Page, title: str) -> Array:
+    """(rows, columns, 3) of a heat map as it lies in the canvas, first layer at the bottom."""
+    read = """canvas => {
+        const {width, height} = canvas;
+        const read = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
+        read.drawImage(canvas, 0, 0);
+        return [height, width, [...read.getImageData(0, 0, width, height).data]];
+    }"""
+    canvas = page.locator("figure.map").filter(has=page.get_by_text(title, exact=True)).locator("canvas")
+    height, width, data = canvas.evaluate(read)
+    return np.array(data, dtype=float).reshape(height, width, 4)[::-1, :, :3]
+
+
+def shown(visitor: Visitor, experiment: dict[str, Any], search: str = "") -> Page:
+    page = visitor.open(f"#/experiment/{experiment['id']}{search}")
+    expect(page.locator("figure.map canvas").first).to_be_visible()
+    return page
+
+
+def test_the_answer_is_in_front_and_the_variants_are_told(visitor: Visitor, stored: Stored) -> None:
+    page = shown(visitor, stored.sick)
+    answer = stored.served.client.get(f"/v1/experiments/{stored.sick['id']}/comparison").json()["answer"]
+    expect(page.locator(".answer")).to_contain_text(answer[:60].split(". ")[0])
+    table = page.get_by_role("region", name="Variants")
+    expect(table.get_by_role("row")).to_have_count(5)
+    expect(table.get_by_role("row").filter(has_text="l2")).to_contain_text("l2 (strength 0.001)")
+    expect(table.get_by_role("row").filter(has_text="batch_norm").get_by_role("cell").nth(1)).to_have_text("batch norm")
+    accessible(page)
+
+
+def test_pictures_of_the_server_are_shown_with_their_numbers_behind(visitor: Visitor, stored: Stored) -> None:
+    page = shown(visitor, stored.sick)
+    images = page.locator("img.drawn")
+    expect(images).to_have_count(6)
+    page.wait_for_function("[...document.querySelectorAll('img.drawn')].every(one => one.naturalWidth > 0)")
+    assert page.locator("img.drawn:not([alt])").count() == 0
+    behind = page.locator("section").filter(has=page.get_by_role("heading", name="Against the baseline"))
+    behind.get_by_text("Numbers").click()
+    expect(behind.get_by_role("table")).to_contain_text("batch_norm")
+
+
+def test_a_pixel_has_the_colour_of_the_report_for_the_value_that_was_recorded(visitor: Visitor, stored: Stored) -> None:
+    page = shown(visitor, stored.sick)
+    page.get_by_label("Limit of the colour scale").fill("30")
+    page.keyboard.press("Enter")
+    found = pixels(page, "baseline")
+    assert found.shape == (11, STEPS, 3)
+    # As tests/api/made.py writes them: δ shrinks by the gain of the first seed in each of ten increments.
+    expected = np.tile(-2.2 * np.arange(10, -1, -1.0)[:, None], (1, STEPS))
+    assert np.abs(found - colours(expected, 30.0)).max() <= 2
+
+
+def test_zero_is_grey_and_the_first_value_that_is_not_finite_is_marked(visitor: Visitor, stored: Stored) -> None:
+    page = shown(visitor, stored.broken)
+    found = pixels(page, "baseline")
+    assert found[0, 1].tolist() == list(SILENT)
+    assert found[1:, BROKEN_STEP:].reshape(-1, 3).tolist() == [list(NOT_FINITE)] * (2 * (STEPS - BROKEN_STEP))
+    first = stored.served.client.get(f"/v1/experiments/{stored.broken['id']}/runs").json()["items"][0]["id"]
+    place = stored.served.client.get(f"/v1/runs/{first}").json()["first_nonfinite"]
+    assert place["step"] == BROKEN_STEP
+    expect(page.get_by_text(f"step {BROKEN_STEP}, {place['layer']}")).to_be_visible()
+    mark = page.locator(".first-broken")
+    assert float(mark.evaluate("one => parseFloat(one.style.left)")) == pytest.approx(100 * (BROKEN_STEP + 0.5) / STEPS)
+
+
+def test_keys_read_a_map_and_zoom_into_it(visitor: Visitor, stored: Stored) -> None:
+    page = shown(visitor, stored.sick)
+    surface = page.get_by_role("group", name="Heat map of baseline")
+    surface.focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowUp")
+    told = page.locator("figure.map output").first
+    expect(told).to_contain_text(f"hidden.1, step {STEPS - 1}: ln ratio −19.8")
+    expect(page.locator("#said")).to_have_text(told.text_content() or "")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("from="))
+    expect(page.get_by_role("group", name="Heat map of baseline")).to_have_attribute(
+        "aria-label", f"Heat map of baseline: 11 rows, steps {STEPS - 1 - 5} to {STEPS - 1}"
+    )
+    link = page.url
+    page.get_by_role("group", name="Heat map of baseline").focus()
+    page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("from="))
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.get_by_role("group", name="Heat map of baseline")).to_have_attribute(
+        "aria-label", f"Heat map of baseline: 11 rows, steps {STEPS - 1 - 5} to {STEPS - 1}"
+    )
+
+
+def test_a_locked_scale_stays_in_the_link(visitor: Visitor, stored: Stored) -> None:
+    page = shown(visitor, stored.sick)
+    before = pixels(page, "baseline")
+    page.get_by_label("Limit of the colour scale").fill("100")
+    page.keyboard.press("Enter")
+    paler = pixels(page, "baseline")
+    assert paler[0].sum() > before[0].sum()
+    page.reload()
+    expect(page.get_by_label("lock scale")).to_be_checked()
+    assert pixels(page, "baseline").tolist() == paler.tolist()
+
+
+def test_curves_are_drawn_with_a_line_for_each_variant(visitor: Visitor, stored: Stored) -> None:
+    page = shown(visitor, stored.sick)
+    expect(page.locator(".u-legend .u-series:not(.band-end)")).to_have_count(5)
+    page.get_by_label("single seeds").check()
+    expect(page.locator(".u-legend .u-series:not(.band-end)")).to_have_count(5 + 4 * 3)
+    page.get_by_label("Curve").select_option("gradient_norm")
+    section = page.locator("section").filter(has=page.get_by_role("heading", name="Curves"))
+    section.get_by_text("Numbers").click()
+    # Every curve that tests/api/made.py writes holds the number of its record.
+    last = section.get_by_role("row").last.get_by_role("cell").all_text_contents()
+    assert last == ["36"] + ["36"] * 4
+
+
+def test_it_is_followed_while_it_trains_and_deleted_after_a_question(visitor: Visitor, stored: Stored) -> None:
+    client, database = stored.served.client, stored.database
+    asked = made.submit(client, name="live", seeds=[0], steps=STEPS)
+    page = visitor.open(f"#/experiment/{asked['id']}")
+    expect(page.locator(".head")).to_contain_text("queued")
+    lease, plan = made.claim(database, made.run_ids(database, asked)[0])
+    with database.begin() as session:
+        session.execute(update(Run).where(Run.id == lease.run_id).values(chance_level=CHANCE))
+    made.write(database, lease, plan, made.values(plan, 0.0)[..., :10])
+    expect(page.locator(".early")).to_contain_text("early reading of the baseline, seed 0, at step 9")
+    expect(page.locator(".head")).to_contain_text("running")
+    expect(page.get_by_role("group", name="Heat map of baseline")).to_have_attribute(
+        "aria-label", re.compile("steps 0 to 9")
+    )
+    made.write(database, lease, plan, made.values(plan, 0.0), ended=True)
+    made.finish(database, lease, plan)
+    expect(page.locator(".head")).to_contain_text("succeeded")
+    expect(page.get_by_role("heading", name="Answer")).to_be_visible()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Keep").click()
+    assert client.get(f"/v1/experiments/{asked['id']}").status_code == 200
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_role("heading", name="Experiments")).to_be_visible()
+    assert client.get(f"/v1/experiments/{asked['id']}").status_code == 404
+
+
+def test_values_of_all_sizes_are_painted_as_the_report_paints_them(visitor: Visitor) -> None:
+    page = visitor.open()
+    values = np.random.default_rng(0).normal(0.0, 8.0, 500).astype(np.float32)
+    painted = page.evaluate(
+        """async text => {
+            const {paint} = await import("/dashboard/colours.js");
+            const values = Float32Array.from(JSON.parse(text));
+            const pixels = new Uint32Array(values.length);
+            paint(values, pixels, {diverging: true, limit: 12});
+            return [...new Uint8Array(pixels.buffer)];
+        }""",
+        json.dumps(values.tolist()),
+    )
+    found = np.array(painted, dtype=float).reshape(1, 500, 4)[..., :3]
+    assert np.abs(found - colours(values[np.newaxis].astype(float), 12.0)).max() <= 2
+
+
+def test_colours_are_given_as_in_the_pictures_of_the_server(visitor: Visitor) -> None:
+    page = visitor.open()
+    names = [f"variant {at}" for at in range(20)] + ["baseline", "batch_norm", "Ω 𝛿", "<b>"]
+    found = page.evaluate(
+        """async names => {
+            const {slots} = await import("/dashboard/colours.js");
+            return [...slots(names)].map(([name, {slot, dash}]) => [name, slot, dash.join(" ")]);
+        }""",
+        names,
+    )
+    assert found == [[name, place.slot, place.dash] for name, place in places(names).items()]

@@ -1,0 +1,164 @@
+"""Pictures as files: what they show is what the comparison says, and they hold nothing that could run."""
+
+import math
+import re
+import struct
+import zlib
+from xml.etree import ElementTree as ET
+
+import numpy as np
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.dashboard.assets import STATIC
+from api.report import palette
+from api.report.colours import colours
+from api.report.curves import over_seeds
+from api.routes.pictures import PIXELS
+from gradient_clinic.values import Array
+from models.storage.database import Database
+from models.traces.buckets import Buckets, bucket_size
+from models.traces.pictures import Picture
+from tests.api import made
+from tests.api.http.test_headers import policy
+
+NAME = "x<script>&\"'"
+
+
+def drawn(client: TestClient, path: str) -> ET.Element:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    directives = policy(answer)
+    assert directives["default-src"] == ["'none'"]
+    assert [source.partition("-")[0] for source in directives["style-src"]] == ["'sha256"]
+    root = ET.fromstring(answer.content)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert not [one.tag for one in root.iter() if "script" in one.tag]
+    assert not re.search(r"\son\w+=|https?://(?!www\.w3\.org/2000/svg)", answer.text)
+    assert client.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    return root
+
+
+def words(root: ET.Element) -> str:
+    return " ".join(one.text or "" for one in root.iter("{http://www.w3.org/2000/svg}text"))
+
+
+def experiment_of(client: TestClient, database: Database) -> str:
+    variants = [{"name": NAME, "remedies": [{"kind": "batch_norm"}]}]
+    experiment = made.submit(client, variants=variants)
+    made.train_all(database, experiment, (-2.0, 0.1))
+    return f"/v1/experiments/{experiment['id']}"
+
+
+def test_the_forest_plot_shows_the_difference_that_is_read_first(client: TestClient, database: Database) -> None:
+    path = experiment_of(client, database)
+    comparison = client.get(f"{path}/comparison").json()
+    versus = comparison["variants"][1]["versus_baseline"]
+    assert versus["primary"] is not None
+    text = words(drawn(client, f"{path}/comparison.svg"))
+    assert NAME in text
+    assert f"{versus[versus['primary']]['mean']:+.3g}" in text
+
+
+def test_outcomes_have_a_row_for_each_variant(client: TestClient, database: Database) -> None:
+    text = words(drawn(client, f"{experiment_of(client, database)}/outcomes.svg"))
+    assert "baseline" in text
+    assert NAME in text
+
+
+def test_a_profile_has_a_point_for_each_hidden_layer(client: TestClient, database: Database) -> None:
+    path = experiment_of(client, database)
+    root = drawn(client, f"{path}/profile.svg")
+    assert len([one for one in root.iter() if one.get("class") == "measured"]) == 3
+    assert client.get(f"{path}/profile.svg", params={"variant": NAME}).status_code == 200
+    made.problem(client.get(f"{path}/profile.svg", params={"variant": "nobody"}), 404)
+
+
+def test_maps_of_all_variants_are_in_one_picture(client: TestClient, database: Database) -> None:
+    path = experiment_of(client, database)
+    root = drawn(client, f"{path}/heatmaps.svg")
+    images = [one.get("href", "") for one in root.iter("{http://www.w3.org/2000/svg}image")]
+    assert len(images) == 2 + 1  # and the scale
+    assert all(one.startswith("data:image/png;base64,") for one in images)
+    report = client.get(f"{path}/report").text
+    assert images[0] in report
+    assert images[1] in report
+
+
+def test_a_run_s_map_is_the_same_as_svg_and_as_png(client: TestClient, database: Database) -> None:
+    path = experiment_of(client, database)
+    run = client.get(f"{path}/runs").json()["items"][0]
+    root = drawn(client, f"{run['links']['self']}/heatmap.svg")
+    assert f"{run['variant']}, seed {run['seed']}" in words(root)
+    answer = client.get(f"{run['links']['self']}/heatmap.png")
+    assert answer.headers["content-type"] == "image/png"
+    width, height = struct.unpack_from(">II", answer.content, 16)
+    assert (width, height) == (4 * PIXELS, 3 * PIXELS)
+    lines = zlib.decompress(answer.content[answer.content.index(b"IDAT") + 4 : -16])
+    rows = np.frombuffer(lines, dtype=np.uint8).reshape(height, 1 + 3 * width)[:, 1:].reshape(height, width, 3)
+    gain = -2.0  # of the first seed, in each of two increments
+    expected = colours(np.repeat([[0.0], [gain], [2 * gain]], 4, axis=1), 12.0)
+    assert np.abs(rows[::PIXELS, ::PIXELS].astype(int) - expected).max() <= 1
+
+
+def test_curves_have_a_line_and_a_band_for_each_variant(client: TestClient, database: Database) -> None:
+    path = experiment_of(client, database)
+    root = drawn(client, f"{path}/curves.svg?curve=gradient_norm")
+    kinds = [one.tag.rpartition("}")[2] for one in root.iter()]
+    assert kinds.count("polyline") == kinds.count("polygon") == 2
+    assert "gradient norm" in words(root)
+    made.problem(client.get(f"{path}/curves.svg?curve=nothing"), 422)
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=4), st.integers(0, 999))
+def test_runs_of_any_length_are_gathered_without_losing_an_extreme(shapes: list[tuple[int, int]], seed: int) -> None:
+    values = [np.random.default_rng(seed + at).normal(size=records) for at, (records, _) in enumerate(shapes)]
+    values[0][:: max(len(values[0]) // 2, 1)] = np.nan
+    pictures = [picture_of(one, points) for one, (_, points) in zip(values, shapes, strict=True)]
+    steps = max(pictures, key=lambda one: int(one.steps[-1, 1])).steps[:, 0].astype(float)
+    band = over_seeds(pictures, steps)
+    for name, least in (("low", min), ("high", max)):
+        found = getattr(band, name)
+        whole = [value for one in values for value in one.tolist() if math.isfinite(value)]
+        assert least(found[np.isfinite(found)].tolist(), default=None) == least(whole, default=None)
+    assert np.all((band.low <= band.mean) | np.isnan(band.mean))
+    assert np.all((band.high >= band.mean) | np.isnan(band.mean))
+
+
+def picture_of(values: Array, points: int) -> Picture:
+    size = bucket_size(len(values), points)
+    firsts = np.arange(0, len(values), size)
+    steps = np.stack([firsts, np.minimum(firsts + size, len(values)) - 1], axis=1)
+    return Picture(steps, Buckets.of(values[np.newaxis], size), raw=size == 1)
+
+
+def test_colours_of_variants_are_those_of_the_dashboard() -> None:
+    text = (STATIC / "colours.js").read_text()
+    for name, expected in (("LIGHT", palette.LIGHT), ("DARK", palette.DARK)):
+        line = re.search(rf"export const {name} = \[(.+)\];", text)
+        assert line is not None
+        assert tuple(re.findall(r"#\w{6}", line[1])) == expected
+
+
+def test_before_anything_has_ended_a_picture_says_so(client: TestClient) -> None:
+    path = f"/v1/experiments/{made.submit(client)['id']}"
+    assert words(drawn(client, f"{path}/comparison.svg")) == "nothing to compare yet"
+    assert words(drawn(client, f"{path}/outcomes.svg")) == "nothing has been reached yet"
+    assert words(drawn(client, f"{path}/heatmaps.svg")) == "nothing is recorded yet"
+    assert words(drawn(client, f"{path}/curves.svg")) == "nothing is recorded yet"
+    run = client.get(f"{path}/runs").json()["items"][0]["links"]["self"]
+    made.problem(client.get(f"{run}/heatmap.png"), 409)
+
+
+def test_the_phase_diagram_has_the_critical_points_that_are_known(reader: TestClient) -> None:
+    """tanh without bias: σw² = 1 (Poole et al. 2016)."""
+    root = drawn(reader, "/v1/predictions/phase.svg?activation=tanh&weight_variance=1&bias_variance=0")
+    (line,) = [one.get("points", "").split() for one in root.iter("{http://www.w3.org/2000/svg}polyline")]
+    (place,) = root.iter("{http://www.w3.org/2000/svg}circle")
+    assert line[0] == f"{place.get('cx')},{place.get('cy')}"
+    across = [float(point.split(",")[0]) for point in line]
+    assert across == sorted(across)  # a bias asks for larger weights (Poole et al. 2016, figure 1)
+    assert "no critical line" in words(drawn(reader, "/v1/predictions/phase.svg?activation=tanhshrink"))
+    made.problem(reader.get("/v1/predictions/phase.svg?activation=nothing"), 422)
+    made.problem(reader.get("/v1/predictions/phase.svg?weight_variance=-1"), 422)
