@@ -35,6 +35,7 @@ TAGS = {
     "experiments": "Submit a controlled trial, follow it, compare its variants.",
     "comparisons": "What is wrong, which remedy repaired which layer, with what confidence, at what cost.",
     "runs": "One training: its verdict, its early reading, its traces and curves.",
+    "pictures": "What the report draws, as files.",
     "predictions": "What theory predicts before anything is trained.",
     "catalogue": "What there is to ask for, with formula, paper and when it fails.",
     "datasets": "Data of your own.",

@@ -104,6 +104,18 @@ def of_cost(figures: Figures) -> Iterator[Promise]:
     yield least("estimates within ±25 %, of runs of all kinds", 90, share, " %")
 
 
+def of_views(figures: Figures) -> Iterator[Promise]:
+    views = figures["views"]
+    yield most("first view of the dashboard's list, p95", 1_000.0, views["list"]["ms"]["p95"], " ms")
+    yield most(
+        "the answer of an experiment of 200 runs × 100 layers, p95", 1_000.0, views["experiment"]["ms"]["p95"], " ms"
+    )
+    yield known("its pictures all drawn, p95", f"{views['experiment, all drawn']['ms']['p95']:,.0f} ms")
+    yield known("the longest task of the first view, p95", f"{views['list']['long']['p95']:,.0f} ms")
+    yield most("a heat map of 100 × 2,000 painted anew, p95", 50.0, figures["repaint_ms"]["p95"], " ms")
+    yield most("all scripts of the dashboard, packed", 120.0, figures["script_kb"], " kB")
+
+
 BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "probe": of_probe,
     "store": of_store,
@@ -113,6 +125,7 @@ BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "rest": of_rest,
     "lost": of_lost,
     "cost": of_cost,
+    "views": of_views,
 }
 
 

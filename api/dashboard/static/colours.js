@@ -59,7 +59,8 @@ const DIVERGING = shades(STOPS);
 const SEQUENTIAL = shades(GROWING);
 
 /** Paint values, row by row, into `pixels` (Uint32Array). Diverging by the square root of |value| / limit, as in the
- * report; else evenly from low to high. −∞ is an exact zero; NaN and +∞ are not finite. */
+ * report; else evenly from low to high. −∞ is an exact zero; NaN and +∞ are not finite, but with `scale.blank` NaN is what was
+ * never there, and is left blank. */
 export function paint(values, pixels, scale) {
   const silent = packed(SILENT);
   const broken = packed(NOT_FINITE);
@@ -67,7 +68,7 @@ export function paint(values, pixels, scale) {
   for (let at = 0; at < values.length; at += 1) {
     const value = values[at];
     if (value === -Infinity) pixels[at] = silent;
-    else if (!Number.isFinite(value)) pixels[at] = broken;
+    else if (!Number.isFinite(value)) pixels[at] = scale.blank && Number.isNaN(value) ? 0 : broken;
     else if (scale.diverging) {
       const root = Math.min(Math.sqrt(Math.abs(value) / scale.limit), 1);
       pixels[at] = DIVERGING[Math.round((value < 0 ? 1 - root : 1 + root) / 2 * last)];

@@ -13,6 +13,7 @@ import { link } from "./route.js";
 import { differenceTable, profileTable, variantTable } from "./variants.js";
 
 const SETTLE_MS = 1500;
+const SHOWN = 40;
 
 export async function page(root, { id, query }, signal) {
   const view = new Experiment(id, query, signal);
@@ -143,7 +144,10 @@ class Experiment {
       { title: "Progress", number: true, cell: (run) => percent(run.progress) },
       { title: "Device time", number: true, cell: (run) => seconds(run.result?.device_seconds) },
     ];
-    put(this.runsPlace, h("h2", {}, "Runs"), table("Runs", columns, this.runs));
+    // What is compared comes first, then what chose the rates.
+    const runs = this.runs.toSorted((one, other) => (one.phase === "trial" ? 0 : 1) - (other.phase === "trial" ? 0 : 1));
+    const open = this.runsPlace.querySelector("details")?.open ?? runs.length <= SHOWN;
+    put(this.runsPlace, h("h2", {}, "Runs"), h("details", { open }, h("summary", {}, `${runs.length} runs`), table("Runs", columns, runs)));
   }
 
   async live() {

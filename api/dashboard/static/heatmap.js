@@ -39,7 +39,8 @@ export class HeatMap {
   }
 
   repaint(scale) {
-    paint(this.flipped, this.pixels, scale);
+    // Where nothing ever was not finite, NaN says that no case of the batch was that long.
+    paint(this.flipped, this.pixels, { ...scale, blank: !this.grid.broken });
     this.canvas.getContext("2d").putImageData(this.image, 0, 0);
   }
 

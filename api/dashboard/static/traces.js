@@ -40,7 +40,7 @@ export async function levels(run, recurrent, stretchOf, signal) {
   const read = (row, column) => {
     const own = rms[kept[row].at * columns + column];
     if (own === 0) return "exactly zero: no gradient arrives";
-    if (!Number.isFinite(own)) return "not finite";
+    if (!Number.isFinite(own)) return absent(drawn);
     return `ln ratio ${figure(values[row * columns + column])}, rms δ ${figure(own)}`;
   };
   const names = kept.map((layer) => layer.name);
@@ -58,6 +58,7 @@ export async function signalGrid(run, name, axis, stretchOf, signal) {
   const values = logs ? max.values.map((value) => Math.log(value)) : max.values;
   const read = (row, column) => {
     const at = row * columns + column;
+    if (!Number.isFinite(max.values[at])) return absent(drawn);
     const lost = nonfinite.values[at] ? `, ${nonfinite.values[at]} not finite` : "";
     return max.values[at] === min.values[at] ? figure(max.values[at], 4) + lost
       : `${figure(min.values[at], 4)} to ${figure(max.values[at], 4)}, mean ${figure(mean.values[at], 4)}${lost}`;
@@ -67,6 +68,8 @@ export async function signalGrid(run, name, axis, stretchOf, signal) {
     min: min.values, max: max.values, mean: mean.values, broken: broken(drawn, names), raw: drawn.raw,
   };
 }
+
+const absent = (drawn) => (drawn.first_nonfinite ? "not finite" : "nothing recorded: no case is that long");
 
 function broken({ first_nonfinite: first }, names) {
   if (!first) return null;

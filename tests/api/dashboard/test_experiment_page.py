@@ -177,6 +177,25 @@ def test_values_of_all_sizes_are_painted_as_the_report_paints_them(visitor: Visi
     assert np.abs(found - colours(values[np.newaxis].astype(float), 12.0)).max() <= 2
 
 
+def test_what_was_never_there_is_blank_and_not_black(visitor: Visitor) -> None:
+    page = visitor.open()
+    painted = page.evaluate(
+        """async () => {
+            const {paint} = await import("/dashboard/colours.js");
+            const pixels = new Uint32Array(4);
+            paint([NaN], pixels.subarray(0, 1), {diverging: true, limit: 12});
+            paint([NaN, Infinity, -Infinity], pixels.subarray(1), {diverging: true, limit: 12, blank: true});
+            return [...new Uint8Array(pixels.buffer)];
+        }"""
+    )
+    assert [painted[at : at + 4] for at in range(0, 16, 4)] == [
+        [*NOT_FINITE, 255],
+        [0, 0, 0, 0],
+        [*NOT_FINITE, 255],
+        [*SILENT, 255],
+    ]
+
+
 def test_colours_are_given_as_in_the_pictures_of_the_server(visitor: Visitor) -> None:
     page = visitor.open()
     names = [f"variant {at}" for at in range(20)] + ["baseline", "batch_norm", "Ω 𝛿", "<b>"]

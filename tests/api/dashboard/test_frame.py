@@ -103,15 +103,23 @@ def test_what_is_not_there_is_said(visitor: Visitor) -> None:
     visitor.complaints[:] = [one for one in visitor.complaints if "status of 404" not in one]
 
 
-@pytest.mark.parametrize("width", [380, 1280, 2560])
-def test_nothing_is_wider_than_the_screen(visitor: Visitor, stored: Stored, width: int) -> None:
-    visitor.page.set_viewport_size({"width": width, "height": 900})
+def test_nothing_is_wider_than_the_screen(visitor: Visitor, stored: Stored) -> None:
     sick, run = stored.sick["id"], run_of(stored, stored.broken)["id"]
-    for hash_ in ("", f"#/experiment/{sick}", f"#/run/{run}", f"#/compare?experiments={sick}&runs={run}", "#/new"):
+    pages = (
+        "",
+        f"#/experiment/{sick}",
+        f"#/run/{run}",
+        f"#/compare?experiments={sick}&runs={run}",
+        "#/new",
+        "#/predict",
+    )
+    for hash_ in pages:
         page = visitor.open(hash_)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.wait_for_load_state("networkidle" if hash_ else "load")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, hash_
+        for width in (380, 1280, 2560):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, hash_
 
 
 def test_light_and_dark_are_the_system_s_or_one_s_own(visitor: Visitor) -> None:
