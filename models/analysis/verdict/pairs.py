@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.shapes import Answer, Cause
-from gradient_clinic.verdict.wording import number
+from gradient_clinic.verdict.wording import capital, number
 from models.analysis.verdict.answers_to_causes import SHALLOW, answer, rate_beyond, usual_optimizer
 from models.analysis.verdict.record import remedies_of, told
 from models.plan import Plan
@@ -21,7 +21,7 @@ OF_THE_NETWORK: Final[frozenset[Slot]] = frozenset({"init", "normalization", "no
 ELSEWHERE: Final[frozenset[Cause]] = frozenset(
     {"symmetric_weights", "input_scale", "target_scale", "dropout_noise", "class_imbalance", "exploding_over_time"}
 )
-"""Causes that no path, norm or rate mends."""
+"""Causes that no path through the network and no norm in it mends."""
 PLACE: Final = 2
 """Of what usually helps taken together: behind two answers that speak for themselves."""
 
@@ -58,7 +58,8 @@ def _both(plan: Plan, answers: Sequence[Answer]) -> Iterator[Answer]:
         return
     optimizer = plan.optimizer
     beyond = f"the rate of {number(optimizer.learning_rate)} is out of what {optimizer.kind} bears"
-    why = f"two things at once, as each alone mends half: {network.why} And {beyond}: {rate.why}"
+    reasons = f"{capital(network.why.rstrip('.'))}. {capital(beyond)}: {rate.why}"
+    why = f"Two things at once, as each alone mends half. {reasons}"
     yield joined((network, rate), why, network.basis, side)
 
 
