@@ -16,7 +16,7 @@ import httpx2
 import numpy as np
 import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, expect, sync_playwright
 from pydantic import SecretStr
 
 from api.app import create_app
@@ -34,6 +34,8 @@ from tests.processes import Births
 
 MISSING = "no Chromium on PATH: apt-get install chromium, and the dashboard is tested in it"
 HOSTILE = "<img src=x onerror=alert(1)> & </script><script>alert(2)</script>"
+PATIENCE_MS = 60_000
+"""Of a busy machine, which is no fault of a page."""
 STEPS = 40
 BROKEN_STEP, SPIKE_STEP = 3, 23_457
 SPIKE = 77.0
@@ -155,7 +157,8 @@ def browser(births: Births) -> Iterator[Browser]:
     before = set(psutil.Process().children())
     with sync_playwright() as playwright:
         # Chromium's own sandbox wants rights that root in a container has not; it sees no page but ours.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         started = [child.pid for child in set(psutil.Process().children()) - before]
         births.spare(lambda: started)
         yield browser
@@ -187,6 +190,7 @@ def visitor(browser: Browser, stored: Stored) -> Iterator[Visitor]:
     """Whatever a test does, the console stays empty."""
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         visitor = Visitor(context, page, stored.served.address)
         page.on("console", visitor.hears)
         page.on("pageerror", visitor.fails)

@@ -89,7 +89,7 @@ def test_without_an_answer_it_says_so_and_goes_on_when_there_is_one(visitor: Vis
     notice = page.get_by_text("The clinic does not answer")
     expect(notice).to_be_visible()
     stored.served.start()
-    expect(notice).to_be_hidden(timeout=20_000)
+    expect(notice).to_be_hidden()
     # The browser itself writes a line for each request that met nobody.
     refused = [one for one in visitor.complaints if "ERR_CONNECTION_REFUSED" in one]
     visitor.complaints[:] = [one for one in visitor.complaints if one not in refused]

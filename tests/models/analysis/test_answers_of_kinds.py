@@ -50,7 +50,8 @@ def judged(plan: Plan, over_depth: float = 0.0, over_time: float = 0.0) -> Verdi
 
 
 def remedies_of(found: Verdict) -> set[str]:
-    return {answer.remedy for answer in found.answers}
+    """An answer may be several at once, named as variants are."""
+    return {remedy for answer in found.answers for remedy in answer.remedy.split("+")}
 
 
 def test_a_stream_that_doubles_is_answered_by_other_skips() -> None:
