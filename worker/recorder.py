@@ -89,7 +89,9 @@ class Recorder:
             self.write(session, step)
             if checkpoint is not None and not runs.keep_checkpoint(session, self.lease, checkpoint):
                 raise LeaseLostError
-            # Last: it locks the experiment, for which the workers of its other runs wait.
+        # Apart from the trace, which waits for the disk: telling locks the experiment, for which its other runs wait.
+        with self.database.begin() as session:
+            events.outlives_no_crash(session)
             events.tell_progress(session, self.lease.experiment_id, self.lease.run_id, self.loss)
 
     def write(self, session: Session, step: int, *, ended: bool = False) -> None:

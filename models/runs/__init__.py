@@ -15,9 +15,10 @@ from models.runs.claims import (
     start_over,
 )
 from models.runs.endings import expire, fail, finish, give_back, settle, stop
+from models.runs.events import CHANGED_CHANNEL
 from models.runs.lease import Checkpoint, Claim, Lease
 from models.runs.submissions import cancel, existing, remove, retry, submit
-from models.runs.writes import CANCEL_CHANNEL, CHANGED_CHANNEL, QUEUE_CHANNEL, among, lock_runs, seconds
+from models.runs.writes import CANCEL_CHANNEL, QUEUE_CHANNEL, among, lock_runs, seconds
 
 __all__ = [
     "CANCEL_CHANNEL",

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from models.runs import events
 from models.runs.endings import expire
 from models.runs.lease import Checkpoint, Claim, Lease
-from models.runs.writes import CHANGED_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, notify, seconds
+from models.runs.writes import NO_CHECKPOINT, QUEUE_CHANNEL, notify, seconds
 from models.status import State
 from models.storage.database import changed_rows
 from models.storage.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experiment, Run, TraceChunk, TraceRollup
@@ -86,7 +86,7 @@ def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, own
     events.tell_experiment(session, row.experiment_id)
     # One message less lies unclaimed, so a dispatcher may publish the next.
     notify(session, QUEUE_CHANNEL)
-    notify(session, CHANGED_CHANNEL, row.experiment_id)
+    notify(session, events.CHANGED_CHANNEL, row.experiment_id)
     return Claim(lease, spec, row.variant, row.seed, row.learning_rate, row.trace_every, checkpoint)
 
 
@@ -135,8 +135,6 @@ def beat(session: Session, lease: Lease, lease_s: float, step: int | None = None
     if step is not None:
         values["step"] = func.greatest(Run.step, step)  # of the heart and the recorder either may be ahead
     beaten = changed_rows(session, update(Run).where(lease.holds()).values(**values))
-    if step is not None:
-        notify(session, CHANGED_CHANNEL, lease.experiment_id)
     return beaten > 0
 
 
@@ -165,7 +163,7 @@ def start_over(session: Session, lease: Lease) -> bool:
     if not changed_rows(session, update(Run).where(lease.holds()).values(step=0, **NO_CHECKPOINT)):
         return False
     _erase_trace(session, lease.run_id, None)
-    notify(session, CHANGED_CHANNEL, lease.experiment_id)
+    notify(session, events.CHANGED_CHANNEL, lease.experiment_id)
     return True
 
 

@@ -13,7 +13,6 @@ from models.runs import events
 from models.runs.lease import Lease
 from models.runs.progress import progress_of
 from models.runs.writes import (
-    CHANGED_CHANNEL,
     QUEUE_CHANNEL,
     among,
     lock_runs,
@@ -83,7 +82,7 @@ def _end(session: Session, lease: Lease, state: State, reason: str, loss: float 
     _stop_unaffordable(session, unaffordable)
     # The experiment is locked from here on, so no run may be locked any more.
     if loss is not None:
-        events.tell_progress(session, lease.experiment_id, lease.run_id, loss)
+        events.tell_progress(session, lease.experiment_id, lease.run_id, loss, last=True)
     events.tell_runs(session, lease.experiment_id, [lease.run_id], None if state is State.SUCCEEDED else reason)
     events.tell_runs(session, lease.experiment_id, unaffordable, _SPENT["detail"])
     settle(session, lease.experiment_id)
@@ -129,7 +128,7 @@ def settle(session: Session, experiment_id: uuid.UUID) -> None:
             .values(state=state, ended_at=func.clock_timestamp())
         )
     events.tell_experiment(session, experiment_id, progress)
-    notify(session, CHANGED_CHANNEL, experiment_id)
+    notify(session, events.CHANGED_CHANNEL, experiment_id)
 
 
 def expire(session: Session, *conditions: ColumnElement[bool]) -> int:

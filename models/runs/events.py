@@ -23,6 +23,9 @@ from models.runs.progress import Progress, progress_of
 from models.status import State
 from models.storage.tables import Event, Experiment
 
+CHANGED_CHANNEL = "clinic_changed"
+"""Wakes those who wait for an experiment."""
+
 _RUNS = text("""
 WITH told AS (SELECT id FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE)
 INSERT INTO event (experiment_id, kind, data)
@@ -35,16 +38,23 @@ WHERE run.id = ANY(:run_ids)
 ORDER BY run.position
 """)
 
+# Where the newest event is of this second and progress as well, it has woken the readers, or one before it has.
 _PROGRESS = text("""
-WITH told AS (SELECT id FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE)
-INSERT INTO event (experiment_id, kind, newest_of, data)
-SELECT told.id, 'progress', run.id, jsonb_build_object(
-    'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'step', run.step,
-    'steps', run.steps, 'loss', CAST(:loss AS double precision), 'nonfinite', CAST(:nonfinite AS boolean)
+WITH told AS (SELECT id FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE),
+before AS (SELECT kind, at FROM event WHERE experiment_id = :experiment_id ORDER BY id DESC LIMIT 1),
+progress AS (
+    INSERT INTO event (experiment_id, kind, newest_of, data)
+    SELECT told.id, 'progress', run.id, jsonb_build_object(
+        'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'step', run.step,
+        'steps', run.steps, 'loss', CAST(:loss AS double precision), 'nonfinite', CAST(:nonfinite AS boolean)
+    )
+    FROM told JOIN run ON run.experiment_id = told.id
+    WHERE run.id = :run_id AND (run.state = 'running' OR :last)
+    ON CONFLICT (newest_of) DO UPDATE SET id = excluded.id, data = excluded.data, at = excluded.at
+    RETURNING experiment_id
 )
-FROM told JOIN run ON run.experiment_id = told.id
-WHERE run.id = :run_id
-ON CONFLICT (newest_of) DO UPDATE SET id = excluded.id, data = excluded.data, at = excluded.at
+SELECT pg_notify(:channel, CAST(experiment_id AS text)) FROM progress
+WHERE NOT EXISTS (SELECT FROM before WHERE kind = 'progress' AND at >= date_trunc('second', clock_timestamp()))
 """)
 
 _EXPERIMENT = text("""
@@ -69,11 +79,23 @@ def tell_runs(
         session.execute(_RUNS, values)
 
 
-def tell_progress(session: Session, experiment_id: uuid.UUID, run_id: uuid.UUID, loss: float) -> None:
-    """A run is as far as its row says, with this newest loss. The last statement before the commit, please."""
+def tell_progress(
+    session: Session, experiment_id: uuid.UUID, run_id: uuid.UUID, loss: float, *, last: bool = False
+) -> None:
+    """A running run is as far as its row says, with this newest loss; of one that ends here it is the ``last`` one. The
+    last statement before the commit, please.
+
+    Readers are woken by the first progress of an experiment in each second; what comes later in it they read with the
+    next. A NOTIFY takes a lock at its commit that the whole server has once: it shall be seldom, and wait for no disk.
+    """
     finite = math.isfinite(loss)
-    values = {"loss": loss if finite else None, "nonfinite": not finite}
+    values = {"loss": loss if finite else None, "nonfinite": not finite, "last": last, "channel": CHANGED_CHANNEL}
     session.execute(_PROGRESS, {"experiment_id": experiment_id, "run_id": run_id, **values})
+
+
+def outlives_no_crash(session: Session) -> None:
+    """This transaction's commit waits for no disk: what it tells is worth nothing to a server that begins anew."""
+    session.execute(text("SET LOCAL synchronous_commit TO off"))
 
 
 def tell_experiment(session: Session, experiment_id: uuid.UUID, progress: Progress | None = None) -> None:

@@ -13,7 +13,7 @@ from uuid6 import uuid7
 from models.plan import Variant
 from models.runs import events
 from models.runs.endings import settle
-from models.runs.writes import CANCEL_CHANNEL, CHANGED_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify
+from models.runs.writes import CANCEL_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify
 from models.specs.experiment import ExperimentSpec
 from models.status import Phase, State
 from models.storage.database import changed_rows
@@ -144,7 +144,7 @@ def retry(session: Session, experiment_id: uuid.UUID) -> int:
     events.tell_runs(session, experiment_id, retried, "retried")
     events.tell_experiment(session, experiment_id)
     notify(session, QUEUE_CHANNEL)
-    notify(session, CHANGED_CHANNEL, experiment_id)
+    notify(session, events.CHANGED_CHANNEL, experiment_id)
     return len(retried)
 
 
@@ -153,4 +153,4 @@ def remove(session: Session, experiment_id: uuid.UUID) -> None:
     lock_runs(session, Run.experiment_id == experiment_id, ends=True)
     session.execute(delete(Experiment).where(Experiment.id == experiment_id))
     notify(session, CANCEL_CHANNEL, experiment_id)
-    notify(session, CHANGED_CHANNEL, experiment_id)
+    notify(session, events.CHANGED_CHANNEL, experiment_id)

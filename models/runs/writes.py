@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from models.storage.tables import Run
 
 QUEUE_CHANNEL = "clinic_queue"
-CHANGED_CHANNEL = "clinic_changed"
 CANCEL_CHANNEL = "clinic_cancel"
 
 

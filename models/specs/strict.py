@@ -24,8 +24,10 @@ def make_strict(schema: CoreSchema) -> None:
         if (function := _function_of(inner)) is not None and not isinstance(function, _Refusing):
             inner["function"] = inner["function"] | {"function": _Refusing(function)}
         inner = inner["schema"]
-    for field in inner["fields"].values():
-        field["schema"] = _with_null(_strict(field["schema"]))
+    for name, field in inner["fields"].items():
+        field["schema"] = _strict(field["schema"])
+        if name != "kind":  # chooses the model, so it is read before
+            field["schema"] = _with_null(field["schema"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,8 @@ def _with_null(schema: Any) -> Any:
     if schema["type"] != "default":
         return schema
     inner = schema["schema"]
-    is_kind = inner["type"] == "literal" and len(inner["expected"]) == 1  # chooses the model, so it is read before
     was_changed = _function_of(inner) is _default_for_null
-    if is_kind or was_changed or any(kind in _NULLABLE for kind in _kinds(inner)):
+    if was_changed or any(kind in _NULLABLE for kind in _kinds(inner)):
         return schema
     # The JSON schema does not name null: beside it each generated client would have every field in three states.
     return schema | {"schema": core_schema.no_info_before_validator_function(_default_for_null, inner)}

@@ -1,5 +1,6 @@
 """What is told of an experiment: every change of state once, in the order of commits, and nothing that was undone."""
 
+import datetime as dt
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -151,6 +152,8 @@ def test_who_tells_later_commits_later(database: Database, first: str, second: s
     """Else a reader could see the larger number first, go on after it, and never see the smaller one."""
     one = submit(database, seeds=[0, 1])
     mine, others = run_ids(database, one)
+    claimed(database, mine)
+    claimed(database, others)
 
     def tell_too() -> None:
         with database.begin() as session:
@@ -207,6 +210,52 @@ def test_writers_of_one_experiment_do_not_deadlock(database: Database) -> None:
     assert newest["state"] == "succeeded"
     assert (newest["runs"]["succeeded"] >= 20, newest["runs"]["cancelled"] > 0) == (True, True)
     assert sum(newest["runs"].values()) == 64
+
+
+def heard_of(database: Database, experiment_id: uuid.UUID, act: Callable[[], None]) -> int:
+    """How often those who wait for the experiment are woken by what ``act`` commits."""
+    with database.listening(runs.CHANGED_CHANNEL) as connection:
+        act()
+        return sum(notice.payload == str(experiment_id) for notice in connection.notifies(timeout=0.2))
+
+
+def test_progress_wakes_its_readers_once_a_second_and_a_trace_never(database: Database) -> None:
+    """A NOTIFY takes a lock of the whole server at its commit, for which the commits of all workers would wait."""
+    one = submit(database, seeds=[0, 1, 2, 3])
+    leases = [claimed(database, run_id) for run_id in run_ids(database, one)]
+
+    def write() -> None:
+        for lease in leases:
+            with database.begin() as session:
+                assert runs.beat(session, lease, LONG_S, step=1)
+
+    def tell() -> None:
+        for lease in leases:
+            with database.begin() as session:
+                events.tell_progress(session, one, lease.run_id, 1.0)
+
+    def age() -> None:
+        """As if a second had passed since the newest event."""
+        with database.begin() as session:
+            session.execute(update(Event).values(at=Event.at - dt.timedelta(seconds=1)))
+
+    assert heard_of(database, one, write) == 0
+    age()
+    assert heard_of(database, one, tell) in {1, 2}  # two where a second begins in between
+    age()
+    assert heard_of(database, one, tell) in {1, 2}
+    told_of = {its.data["run_id"] for its in told(database, one) if its.kind == "progress"}
+    assert told_of == {str(lease.run_id) for lease in leases}
+
+
+def test_a_run_that_has_ended_is_not_told_to_go_on(database: Database) -> None:
+    one = submit(database, seeds=[0])
+    (run_id,) = run_ids(database, one)
+    act(database, lambda session: runs.finish(session, claimed(database, run_id), summary(1.0), "cpu", {}, 0.5))
+    before = told(database, one)
+    with database.begin() as session:
+        events.tell_progress(session, one, run_id, 1.0)
+    assert told(database, one) == before
 
 
 def test_the_numbers_of_an_experiment_go_with_it(database: Database) -> None:
