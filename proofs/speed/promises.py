@@ -116,6 +116,12 @@ def of_views(figures: Figures) -> Iterator[Promise]:
     yield most("all scripts of the dashboard, packed", 120.0, figures["script_kb"], " kB")
 
 
+def of_notify(figures: Figures) -> Iterator[Promise]:
+    for disk, by_writers in figures.items():
+        for writers, found in by_writers.items():
+            yield known(f"flushes told apart over notified ones, {writers} writers, {disk}", f"{found['ratio']:.2f}×")
+
+
 BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "probe": of_probe,
     "store": of_store,
@@ -126,6 +132,7 @@ BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "lost": of_lost,
     "cost": of_cost,
     "views": of_views,
+    "notify": of_notify,
 }
 
 
