@@ -65,10 +65,11 @@ def _both(plan: Plan, answers: Sequence[Answer]) -> Iterator[Answer]:
 
 def _together(plan: Plan, case: Case) -> Iterator[Answer]:
     """What makes most networks train, at once: nothing of this run speaks for each, and together they leave little."""
-    parts: list[Answer] = []
-    if not case.setup.has_skips and len(plan.network.hidden) > SHALLOW:
+    kind, parts = plan.network.kind, list[Answer]()
+    is_deep = not case.setup.has_skips and len(plan.network.hidden) > SHALLOW
+    if is_deep and kind in ReZeroRemedy.about.applies_to:
         parts.append(answer(ReZeroRemedy(kind="rezero"), "a path around every block"))
-    if not case.measured.batch_norm and plan.network.kind in BatchNormRemedy.about.applies_to:
+    if not case.measured.batch_norm and kind in BatchNormRemedy.about.applies_to:
         parts.append(answer(BatchNormRemedy(kind="batch_norm"), "h of variance 1 in every layer"))
     parts += usual_optimizer(plan)
     if parts:
