@@ -28,7 +28,7 @@ export const recurrent = ({ spec: { network } }) =>
   network.kind === "rnn" || (network.kind === "sequential" && network.layers.some((layer) => layer.kind === "recurrent"));
 
 /** A comparison's variants, each with its colour, its runs and the first of them. */
-export function armsOf(comparison, experiment, runs) {
+function armsOf(comparison, experiment, runs) {
   const places = slots(comparison.variants.map((one) => one.name));
   return comparison.variants.map((entry) => {
     const own = runs.filter((run) => run.variant === entry.name && run.phase === "trial");
