@@ -115,3 +115,32 @@ def test_variants_of_one_name_have_one_colour_everywhere(visitor: Visitor, store
     expect(page.locator(swatch)).to_have_count(5)
     assert page.locator(swatch).evaluate_all(read)[:4] == colours
     assert page.locator(swatch).evaluate_all(read)[4] == colours[0]
+
+
+def test_lines_over_seeds_keep_every_extreme_of_runs_of_any_length(visitor: Visitor) -> None:
+    page = visitor.open()
+    found = page.evaluate(
+        """async lengths => {
+            const {commonSteps, overSeeds} = await import("/dashboard/traces.js");
+            const runs = lengths.map(([records, size], seed) => {
+                const value = at => Math.sin(12.9898 * (at + 97 * seed)) * (at % 7);
+                const steps = [];
+                for (let at = 0; at < records; at += size) steps.push([at, Math.min(at + size, records) - 1]);
+                const of = pick => Float32Array.from(steps, ([first, last]) =>
+                    pick(Array.from({length: last - first + 1}, (_, at) => value(first + at))));
+                const mean = all => all.reduce((sum, one) => sum + one, 0) / all.length;
+                const numbers = {"curves.loss.mean": of(mean), "curves.loss.min": of(all => Math.min(...all)),
+                                 "curves.loss.max": of(all => Math.max(...all))};
+                return {steps, numbers: Object.fromEntries(Object.entries(numbers).map(([name, values]) =>
+                    [name, {values}]))};
+            });
+            const {low, high} = overSeeds(runs, "loss", commonSteps(runs));
+            const all = runs.map(one => [...one.numbers["curves.loss.min"].values]).flat();
+            const tops = runs.map(one => [...one.numbers["curves.loss.max"].values]).flat();
+            return [Math.min(...low.filter(one => one !== null)), Math.min(...all),
+                    Math.max(...high.filter(one => one !== null)), Math.max(...tops)];
+        }""",
+        [[1000, 9], [130, 1], [777, 4]],
+    )
+    assert found[0] == found[1]
+    assert found[2] == found[3]
