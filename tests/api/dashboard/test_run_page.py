@@ -1,5 +1,6 @@
 """One run in a real browser: any signal down to the single step, evidence in its picture, links that show the same."""
 
+import itertools
 import re
 
 from playwright.sync_api import Page, expect
@@ -134,13 +135,20 @@ def test_lines_over_seeds_keep_every_extreme_of_runs_of_any_length(visitor: Visi
                 return {steps, numbers: Object.fromEntries(Object.entries(numbers).map(([name, values]) =>
                     [name, {values}]))};
             });
-            const {low, high} = overSeeds(runs, "loss", commonSteps(runs));
-            const all = runs.map(one => [...one.numbers["curves.loss.min"].values]).flat();
-            const tops = runs.map(one => [...one.numbers["curves.loss.max"].values]).flat();
-            return [Math.min(...low.filter(one => one !== null)), Math.min(...all),
-                    Math.max(...high.filter(one => one !== null)), Math.max(...tops)];
+            const xs = commonSteps(runs);
+            const {low, high} = overSeeds(runs, "loss", xs);
+            const ends = part => runs.map(one => [...one.numbers[`curves.loss.${part}`].values]);
+            return [xs, low, high, runs.map(one => one.steps), ends("min"), ends("max")];
         }""",
         [[1000, 9], [130, 1], [777, 4]],
     )
-    assert found[0] == found[1]
-    assert found[2] == found[3]
+    xs, low, high, steps, lowest, highest = found
+    for at, (first, end) in enumerate(itertools.pairwise([*xs, 10_000])):
+        inside = [
+            (lowest[run][bucket], highest[run][bucket])
+            for run, buckets in enumerate(steps)
+            for bucket, (begin, last) in enumerate(buckets)
+            if last >= first and begin < end
+        ]
+        assert low[at] == min(least for least, _ in inside)
+        assert high[at] == max(most for _, most in inside)
