@@ -115,6 +115,7 @@ class Experiment {
   /** The pictures; again while it trains. */
   async fill() {
     const { arms, comparison, query, signal } = this;
+    this.curves?.lines?.close();
     this.maps = new Maps(arms, query, signal);
     this.curves = new Curves(arms, query, signal);
     const metric = comparison.metric;
