@@ -1,6 +1,7 @@
 """The records of a run: its trace, signal by signal and layer by layer, and its curves; as pictures or as tables."""
 
 import uuid
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ from api.http.etags import not_modified, run_headers
 from api.http.fields import FieldProblem
 from api.http.negotiation import BUCKETED, TABLES, FormatDep
 from api.views.traces import CurvesView, Stretch, StretchDep, TraceRow, TraceView
-from gradient_clinic.signals import CURVES, SIGNALS, SignalName
+from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
 from gradient_clinic.values import fields_of
 from models.plan import Plan, plan_variant
 from models.storage.database import Database
@@ -92,6 +93,7 @@ def curves(  # noqa: PLR0913, PLR0917 -- as above
     database: DatabaseDep,
     kind: FormatDep,
     stretch: StretchDep,
+    curve: Annotated[CurveName | None, Query(description="In buckets, this one alone; tables hold all.")] = None,
 ) -> Response:
     """Curves in buckets that keep their extremes; validation per epoch.
 
@@ -99,13 +101,14 @@ def curves(  # noqa: PLR0913, PLR0917 -- as above
     """
     with database.snapshot() as session:
         run, experiment = queries.run_of(session, caller, run_id)
-        headers = run_headers(run, kind, stretch)
+        headers = run_headers(run, kind, stretch, curve)
         if (known := not_modified(request, headers)) is not None:
             return known
         if kind not in BUCKETED:
             table = CurveTable(_reading(session, database, run, stretch))
             return streamed(table, kind, f"run-{run_id}-curves", headers)
-        return picture_response(_curves(session, run, experiment, stretch), kind, headers)
+        chosen = CURVES if curve is None else (curve,)
+        return picture_response(_curves(session, run, experiment, stretch, chosen), kind, headers)
 
 
 def _picture(  # noqa: PLR0913, PLR0917 -- as above
@@ -132,8 +135,10 @@ def _picture(  # noqa: PLR0913, PLR0917 -- as above
     }
 
 
-def _curves(session: Session, run: Run, experiment: Experiment, stretch: Stretch) -> dict[str, object]:
-    source = Curves(session, run.id, CURVES)
+def _curves(
+    session: Session, run: Run, experiment: Experiment, stretch: Stretch, chosen: Sequence[CurveName]
+) -> dict[str, object]:
+    source = Curves(session, run.id, chosen)
     drawn = draw(source, stretch.first, stretch.last, stretch.points, kept=run.raw_dropped_at is None)
     epochs = read_epochs(session, run.id)
     broken = queries.first_nonfinite_of(session, run, experiment)
@@ -143,7 +148,7 @@ def _curves(session: Session, run: Run, experiment: Experiment, stretch: Stretch
         "steps": drawn.steps,
         "curves": {
             curve: {name: array[index] for name, array in zip(names, drawn.buckets.arrays, strict=True)}
-            for index, curve in enumerate(CURVES)
+            for index, curve in enumerate(chosen)
         },
         "epochs": {
             "validation_loss": [loss for loss, _ in epochs],

@@ -107,9 +107,8 @@ def of_cost(figures: Figures) -> Iterator[Promise]:
 def of_views(figures: Figures) -> Iterator[Promise]:
     views = figures["views"]
     yield most("first view of the dashboard's list, p95", 1_000.0, views["list"]["ms"]["p95"], " ms")
-    yield most(
-        "the answer of an experiment of 200 runs × 100 layers, p95", 1_000.0, views["experiment"]["ms"]["p95"], " ms"
-    )
+    answer = views["experiment"]["ms"]["p95"]
+    yield known("the answer of an experiment of 200 runs × 100 layers, p95", f"{answer:,.0f} ms")
     yield known("its pictures all drawn, p95", f"{views['experiment, all drawn']['ms']['p95']:,.0f} ms")
     yield known("the longest task of the first view, p95", f"{views['list']['long']['p95']:,.0f} ms")
     yield most("a heat map of 100 × 2,000 painted anew, p95", 50.0, figures["repaint_ms"]["p95"], " ms")

@@ -3,7 +3,7 @@
 const KEY = "clinic-key";
 const PACKED = "application/vnd.gradient-clinic.float32";
 
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, body) {
     super(body.detail ?? `the clinic answered ${status}`);
     this.status = status;
@@ -15,14 +15,13 @@ export const key = () => sessionStorage.getItem(KEY) ?? "";
 export const keep = (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY));
 
 const tell = (name, detail) => window.dispatchEvent(new CustomEvent(`clinic:${name}`, { detail }));
-const pause = (ms, signal) => new Promise((resolve) => {
+export const pause = (ms, signal) => new Promise((resolve) => {
   const timer = setTimeout(resolve, ms);
   signal?.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
 });
-export { pause };
 
 /** The response, once it is a good one. Reads are asked again while the server is away, until `signal` ends them. */
-export async function ask(path, { method = "GET", body, accept = "application/json", signal, headers = {} } = {}) {
+async function ask(path, { method = "GET", body, accept = "application/json", signal, headers = {} } = {}) {
   const given = { Accept: accept, ...headers };
   if (key()) given.Authorization = `Bearer ${key()}`;
   if (body !== undefined) given["Content-Type"] = "application/json";

@@ -5,7 +5,7 @@ export const LIGHT = ["#0b5cad", "#e06c00", "#00796b", "#9c3f8f", "#6b5a00", "#3
 export const DARK = ["#6cb6ff", "#ff9f43", "#2fc6a8", "#e58fd8", "#f2e77a", "#3c7dd9", "#ff6b6b", "#c8ccd0"];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
 
-export const dark = () => {
+const dark = () => {
   const chosen = document.documentElement.dataset.theme;
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 };

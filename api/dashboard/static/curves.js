@@ -22,7 +22,7 @@ export class Curves {
   controls() {
     const seeds = h("input", { type: "checkbox", checked: this.query.get("seeds") === "1", onchange: () => this.set({ seeds: seeds.checked ? "1" : "" }) });
     return h("div", { class: "row" },
-      choice("Curve", Object.entries(CURVES), this.query.get("curve") ?? "loss", (value) => this.set({ curve: value, clit: "" })),
+      choice("Curve", Object.entries(CURVES), this.query.get("curve") ?? "loss", (value) => this.choose({ curve: value, clit: "" })),
       choice("Scale", [["", "as it suits"], ["linear", "linear"], ["log", "log"]], this.query.get("scale") ?? "", (value) => this.set({ scale: value })),
       h("label", {}, seeds, " single seeds"));
   }
@@ -32,17 +32,25 @@ export class Curves {
     this.show();
   }
 
+  choose(values) {
+    remember(this.query, values);
+    return this.load();
+  }
+
   /** Mark these steps of a curve. */
   light(curve, [first, last]) {
-    return this.set({ curve, clit: `${first},${last}` });
+    return this.choose({ curve, clit: `${first},${last}` });
   }
 
   async load() {
     const [from, to] = ["cfrom", "cto"].map((name) => this.query.get(name));
     const asked = stretch({ from, to, points: POINTS });
-    const drawn = (run) => curvesOf(run.id, asked, this.signal).catch(() => null);
-    this.drawn = await Promise.all(this.arms.map(async (arm) =>
+    const name = this.query.get("curve") ?? "loss";
+    const drawn = (run) => curvesOf(run.id, name, asked, this.signal).catch(() => null);
+    const found = await Promise.all(this.arms.map(async (arm) =>
       (await Promise.all(arm.runs.map(drawn))).filter((one) => one?.steps.length)));
+    if (name !== (this.query.get("curve") ?? "loss")) return; // another one was chosen meanwhile
+    this.drawn = found;
     this.show();
   }
 

@@ -1,7 +1,5 @@
 // Elements from values. Text is only ever set as text, so no name or label can become markup.
 
-const SVG = "http://www.w3.org/2000/svg";
-
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
@@ -23,9 +21,6 @@ export function add(element, children) {
 /** h("p", {class: "dim"}, "text", element, …): `on…` are listeners; null and false are left out. */
 export const h = (tag, attributes = {}, ...children) =>
   filled(document.createElement(tag), attributes, children);
-
-export const s = (tag, attributes = {}, ...children) =>
-  filled(document.createElementNS(SVG, tag), attributes, children);
 
 export const put = (element, ...children) => {
   element.replaceChildren();

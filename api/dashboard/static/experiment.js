@@ -20,6 +20,7 @@ export async function page(root, { id, query }, signal) {
   await view.load();
   put(root, view.element);
   document.title = `${view.experiment.name} – Gradient Clinic`;
+  await view.loadRuns();
   await view.fill();
   if (!FINISHED.has(view.experiment.state)) view.live();
 }
@@ -28,7 +29,7 @@ export const recurrent = ({ spec: { network } }) =>
   network.kind === "rnn" || (network.kind === "sequential" && network.layers.some((layer) => layer.kind === "recurrent"));
 
 /** A comparison's variants, each with its colour, its runs and the first of them. */
-export function armsOf(comparison, experiment, runs) {
+function armsOf(comparison, experiment, runs) {
   const places = slots(comparison.variants.map((one) => one.name));
   return comparison.variants.map((entry) => {
     const own = runs.filter((run) => run.variant === entry.name && run.phase === "trial");
@@ -48,10 +49,16 @@ class Experiment {
   }
 
   async load() {
-    [this.experiment, this.comparison, this.runs, this.lists] = await Promise.all([
-      get(this.path, this.signal), get(`${this.path}/comparison`, this.signal), every(`${this.path}/runs`, this.signal), catalogue()]);
-    this.arms = armsOf(this.comparison, this.experiment, this.runs);
+    [this.experiment, this.comparison, this.lists] = await Promise.all([
+      get(this.path, this.signal), get(`${this.path}/comparison`, this.signal), catalogue()]);
     this.summary();
+  }
+
+  /** After the answer, which does not wait for hundreds of them. */
+  async loadRuns() {
+    this.runs = await every(`${this.path}/runs`, this.signal);
+    this.arms = armsOf(this.comparison, this.experiment, this.runs);
+    this.runTable();
   }
 
   summary() {
@@ -62,7 +69,6 @@ class Experiment {
         h("span", { class: "dim" }, `${experiment.owner}, ${moment(experiment.started_at ?? experiment.created_at)}`)),
       this.setup(), this.actions(ended));
     put(this.answer, h("h2", {}, ended ? "Answer" : "So far"), sentences(comparison.answer));
-    this.runTable();
   }
 
   setup() {
@@ -101,6 +107,7 @@ class Experiment {
       location.hash = "#/experiments";
     } else {
       await this.load();
+      await this.loadRuns();
       this.live();
     }
   }
@@ -108,6 +115,7 @@ class Experiment {
   /** The pictures; again while it trains. */
   async fill() {
     const { arms, comparison, query, signal } = this;
+    this.curves?.lines?.close();
     this.maps = new Maps(arms, query, signal);
     this.curves = new Curves(arms, query, signal);
     const metric = comparison.metric;
@@ -168,6 +176,7 @@ class Experiment {
     if (this.signal.aborted) return;
     const before = this.comparison;
     await this.load();
+    await this.loadRuns();
     await this.foretold();
     this.maps.arms = this.arms;
     this.curves.arms = this.arms;

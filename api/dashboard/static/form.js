@@ -49,7 +49,7 @@ export function group(title, ...inner) {
   return h("fieldset", {}, h("legend", {}, title), inner);
 }
 
-export function select(options, value, path, its, context) {
+function select(options, value, path, its, context) {
   const usual = its.default === undefined || its.default === null ? "default" : `default: ${words(its.default?.kind ?? its.default)}`;
   const box = h("select", { "data-path": path, onchange: () => context.set(path, box.value === "" ? undefined : box.value) },
     (its.default !== undefined || its.nullable) && h("option", { value: "" }, usual),

@@ -39,7 +39,8 @@ export class Lines {
     this.width = width;
     this.plot?.destroy();
     const style = getComputedStyle(this.host);
-    const axis = { stroke: style.getPropertyValue("--dim"), grid: { stroke: style.getPropertyValue("--line"), width: 1 }, ticks: { stroke: style.getPropertyValue("--line") } };
+    const font = `${Math.round(0.75 * parseFloat(getComputedStyle(document.documentElement).fontSize))}px system-ui`;
+    const axis = { font, stroke: style.getPropertyValue("--dim"), grid: { stroke: style.getPropertyValue("--line"), width: 1 }, ticks: { stroke: style.getPropertyValue("--line") } };
     const { data, series, bands } = this.parts();
     this.plot = new uPlot({
       width, height: width < 500 ? 240 : 320, series, bands,

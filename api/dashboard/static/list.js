@@ -54,7 +54,7 @@ class List {
     return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Experiments" },
       h("table", { class: "list" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, all),
-          ["Name", "State", "Progress", "Verdict", "Labels", "Owner", "Started"].map((title) => h("th", { scope: "col" }, title)))),
+          ["Name", "Verdict", "State", "Progress", "Labels", "Owner", "Started"].map((title) => h("th", { scope: "col" }, title)))),
         this.body));
   }
 
@@ -149,7 +149,7 @@ class List {
       onkeydown: (event) => this.key(event, at),
     });
     return h("tr", {}, h("td", {}, box), h("td", {}, h("a", { href: link("experiment", one.id) }, one.name)),
-      h("td", {}, badge(one.state)), h("td", {}, progress(one)), h("td", {}, one.verdict ? badge(one.verdict, "on the baseline") : ""),
+      h("td", {}, one.verdict ? badge(one.verdict, "on the baseline") : ""), h("td", {}, badge(one.state)), h("td", {}, progress(one)),
       h("td", {}, labels(one.labels)), h("td", {}, one.owner), h("td", {}, moment(one.started_at ?? one.created_at)));
   }
 

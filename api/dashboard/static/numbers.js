@@ -11,9 +11,6 @@ export function figure(value, digits = 3) {
   return text.replaceAll("-", MINUS);
 }
 
-export const fixed = (value, decimals) =>
-  (value === null || value === undefined ? "–" : value.toFixed(decimals).replace("-", MINUS));
-
 export const percent = (share) => (share === null ? "–" : `${Math.round(100 * share)} %`);
 
 /** Mean and 95 % interval of an Estimate. */

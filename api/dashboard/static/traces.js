@@ -89,8 +89,8 @@ export function spanOf(values) {
   return low > high ? { low: 0, high: 1 } : { low, high };
 }
 
-export async function curvesOf(run, stretchOf, signal) {
-  return picture(`/v1/runs/${run}/curves?${stretchOf}`, signal);
+export async function curvesOf(run, name, stretchOf, signal) {
+  return picture(`/v1/runs/${run}/curves?curve=${name}&${stretchOf}`, signal);
 }
 
 /** Curve `name` of several runs of one variant on common steps: mean over runs, lowest and highest of all, and each. */

@@ -13,7 +13,7 @@ export function swatch(place) {
 }
 
 /** An estimate as a cell: the mean, its interval small below. */
-export function cell(value) {
+function cell(value) {
   const [mean, interval] = estimate(value).split(" (");
   return interval ? [mean, h("small", {}, interval.slice(0, -1))] : mean;
 }

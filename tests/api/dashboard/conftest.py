@@ -32,6 +32,7 @@ from tests.conftest import scratch_database
 from tests.eventually import eventually
 from tests.processes import Births
 
+CHROMIUM = shutil.which("chromium")
 MISSING = "no Chromium on PATH: apt-get install chromium, and the dashboard is tested in it"
 HOSTILE = "<img src=x onerror=alert(1)> & </script><script>alert(2)</script>"
 PATIENCE_MS = 60_000
@@ -147,17 +148,21 @@ def _long(client: httpx2.Client, database: Database) -> Json:
     return asked
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Here and not in a fixture, so that all that are skipped are one line of the summary."""
+    if "browser" not in getattr(item, "fixturenames", ()) or CHROMIUM is not None:
+        return
+    if os.environ.get("REQUIRE_CHROMIUM"):  # noqa: TID251 -- CI's own, no setting of the clinic
+        pytest.fail(MISSING)
+    pytest.skip(MISSING)
+
+
 @pytest.fixture(scope="module")
 def browser(births: Births) -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        if os.environ.get("REQUIRE_CHROMIUM"):  # noqa: TID251 -- CI's own, no setting of the clinic
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
     before = set(psutil.Process().children())
     with sync_playwright() as playwright:
         # Chromium's own sandbox wants rights that root in a container has not; it sees no page but ours.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=PATIENCE_MS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
         started = [child.pid for child in set(psutil.Process().children()) - before]
         births.spare(lambda: started)

@@ -1,5 +1,6 @@
 """One run in a real browser: any signal down to the single step, evidence in its picture, links that show the same."""
 
+import itertools
 import re
 
 from playwright.sync_api import Page, expect
@@ -115,3 +116,39 @@ def test_variants_of_one_name_have_one_colour_everywhere(visitor: Visitor, store
     expect(page.locator(swatch)).to_have_count(5)
     assert page.locator(swatch).evaluate_all(read)[:4] == colours
     assert page.locator(swatch).evaluate_all(read)[4] == colours[0]
+
+
+def test_lines_over_seeds_keep_every_extreme_of_runs_of_any_length(visitor: Visitor) -> None:
+    page = visitor.open()
+    found = page.evaluate(
+        """async lengths => {
+            const {commonSteps, overSeeds} = await import("/dashboard/traces.js");
+            const runs = lengths.map(([records, size], seed) => {
+                const value = at => Math.sin(12.9898 * (at + 97 * seed)) * (at % 7);
+                const steps = [];
+                for (let at = 0; at < records; at += size) steps.push([at, Math.min(at + size, records) - 1]);
+                const of = pick => Float32Array.from(steps, ([first, last]) =>
+                    pick(Array.from({length: last - first + 1}, (_, at) => value(first + at))));
+                const mean = all => all.reduce((sum, one) => sum + one, 0) / all.length;
+                const numbers = {"curves.loss.mean": of(mean), "curves.loss.min": of(all => Math.min(...all)),
+                                 "curves.loss.max": of(all => Math.max(...all))};
+                return {steps, numbers: Object.fromEntries(Object.entries(numbers).map(([name, values]) =>
+                    [name, {values}]))};
+            });
+            const xs = commonSteps(runs);
+            const {low, high} = overSeeds(runs, "loss", xs);
+            const ends = part => runs.map(one => [...one.numbers[`curves.loss.${part}`].values]);
+            return [xs, low, high, runs.map(one => one.steps), ends("min"), ends("max")];
+        }""",
+        [[1000, 9], [130, 1], [777, 4]],
+    )
+    xs, low, high, steps, lowest, highest = found
+    for at, (first, end) in enumerate(itertools.pairwise([*xs, 10_000])):
+        inside = [
+            (lowest[run][bucket], highest[run][bucket])
+            for run, buckets in enumerate(steps)
+            for bucket, (begin, last) in enumerate(buckets)
+            if last >= first and begin < end
+        ]
+        assert low[at] == min(least for least, _ in inside)
+        assert high[at] == max(most for _, most in inside)

@@ -38,7 +38,7 @@ def path(client: TestClient, database: Database) -> str:
     return f"/v1/runs/{run_id}"
 
 
-ASKED = ["trace?signal=weight_norm&points=70", "curves?points=70&from=5", "curves?points=5000"]
+ASKED = ["trace?signal=weight_norm&points=70", "curves?points=70&from=5", "curves?points=5000", "curves?curve=loss"]
 
 
 @pytest.mark.parametrize("asked", ASKED)
@@ -58,6 +58,14 @@ def test_packed_numbers_are_those_of_json(client: TestClient, path: str, asked: 
         expected = np.array([[np.nan if one is None else one for one in row] for row in np.atleast_2d(value)])
         found = np.where(np.isfinite(array), array, np.nan)  # as it is here, null in JSON
         np.testing.assert_array_equal(np.atleast_2d(found), expected.astype(np.float32))
+
+
+def test_one_curve_alone_is_as_among_all(client: TestClient, path: str) -> None:
+    every, one = (client.get(f"{path}/curves{asked}").json() for asked in ("", "?curve=gradient_norm"))
+    assert list(one["curves"]) == ["gradient_norm"]
+    assert one["curves"]["gradient_norm"] == every["curves"]["gradient_norm"]
+    assert one["steps"] == every["steps"]
+    problem(client.get(f"{path}/curves?curve=nothing"), 422)
 
 
 def test_all_signals_at_once_are_a_table_and_no_picture(client: TestClient, path: str) -> None:
