@@ -10,6 +10,7 @@ from api.routes import (
     events,
     experiments,
     health,
+    ingest,
     pictures,
     predictions,
     runs,
@@ -27,6 +28,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     catalogue.router,
     datasets.router,
     dashboard.router,
+    ingest.router,
     health.router,
     experiments.items_router,
 )

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,16 +51,21 @@ class Step:
         loss = math.nan if self._loss is None else self._loss / self.losses
         return [rate, skipped, norm, norm if self._total is None else self._total, loss]
 
-    def curves(self, values: list[float]) -> dict[str, float] | None:
-        """By name; without a loss where none was told. None where loss scaling skipped the step."""
+    def curves(self, values: list[float]) -> tuple[dict[str, float], bool]:
+        """By name; without a loss where none was told. And whether loss scaling skipped the step."""
         rate, skipped, norm, total, loss = values
-        if skipped:
-            return None
-        found: dict[str, Any] = {
+        found = {
             "learning_rate": rate,
             "gradient_norm": norm / self.of_gradient,
             "total_gradient_norm": total / self.of_gradient,
+            "clipped_gradient_norm": min(total, self._limit) / self.of_gradient,
             "clipped": float(total > self._limit),
             "loss_scale": self.of_delta,
         }
-        return found if self._loss is None else found | {"loss": loss}
+        return (found if self._loss is None else found | {"loss": loss}), bool(skipped)
+
+
+def bare(optimizer: Optimizer) -> Optimizer:
+    """The optimiser that steps, out of what Accelerate or Lightning wraps around it."""
+    inner = getattr(optimizer, "optimizer", None)
+    return bare(inner) if isinstance(inner, Optimizer) else optimizer
