@@ -4,8 +4,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from api import queries
-from api.report.heatmaps import HeatMap
 from api.views.traces import LAST_STEP
+from gradient_clinic.maps.heatmaps import HeatMap
 from gradient_clinic.values import Array
 from models.plan.watched import Recorded
 from models.runs.planned import plan_of

@@ -4,21 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
-from api.report.colours import scale_limit
 from api.report.drawings import profile
 from api.report.forest import caption, forest, reached
-from api.report.heatmaps import HeatMap, figure, last_step, legend
 from api.report.setup import remedies, setup
 from api.report.table import table
+from gradient_clinic.maps.colours import scale_limit
+from gradient_clinic.maps.heatmaps import HeatMap, figure, last_step, legend
+from gradient_clinic.maps.sheet import STYLE
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.compare import Comparison
 from models.analysis.comparison.parts import VariantComparison
 from models.status import Source
 from models.storage.tables import Experiment
-
-STYLE = (Path(__file__).parent / "page.css").read_text()
 
 EXPLANATION = (
     "Left: ln ratio of each hidden layer's rms gradient to that of the last hidden layer over training, first seed; of "

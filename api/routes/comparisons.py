@@ -16,7 +16,8 @@ from api.http.errors import ApiError
 from api.http.etags import UNCHANGED, tagged
 from api.http.headers import page_policy
 from api.levels import maps_of
-from api.report.page import STYLE, render
+from api.report.page import render
+from gradient_clinic.maps.sheet import STYLE
 from gradient_clinic.verdict.shapes import RULES
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.brief import brief_of

@@ -15,15 +15,15 @@ from api.http.errors import ApiError
 from api.http.etags import etag_of, not_modified
 from api.http.headers import page_policy
 from api.levels import map_of, maps_of
-from api.report.colours import colours, png, scale_limit
 from api.report.curves import curves
 from api.report.drawings import profile
 from api.report.forest import forest, reached
-from api.report.heatmaps import HeatMap
 from api.report.maps import heat_maps
 from api.report.phase import Point, phase_diagram
 from api.report.pictures import STYLE, range_of, standalone
 from api.views.traces import LAST_STEP
+from gradient_clinic.maps.colours import colours, png, scale_limit
+from gradient_clinic.maps.heatmaps import HeatMap
 from gradient_clinic.signals import CurveName
 from models.analysis.comparison.compare import Comparison
 from models.analysis.theory.meanfield import critical_weight_variance

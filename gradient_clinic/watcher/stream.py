@@ -59,6 +59,14 @@ class Destination:
     """At the end, for what the service has not got yet."""
 
 
+def destination_of(to: str | None, run: Mapping[str, Any]) -> Destination | None:
+    """``run``: the other fields. TypeError where there is none of that name, or no service to tell it."""
+    if to is None and run:
+        message = f"{', '.join(run)}: of a run in a service, whose address is to="
+        raise TypeError(message)
+    return None if to is None else Destination(to=to, **run)
+
+
 class Stream:
     """``say`` is told, once, what ends it."""
 

@@ -25,12 +25,13 @@ from gradient_clinic.watcher.discovery import Found, weight_rows
 from gradient_clinic.watcher.following import Following
 from gradient_clinic.watcher.guard import Guard
 from gradient_clinic.watcher.listener import Listener, is_compiled, unscaled
+from gradient_clinic.watcher.page import page_of
 from gradient_clinic.watcher.records import Record, Records
 from gradient_clinic.watcher.remarks import of_parameters
 from gradient_clinic.watcher.report import Observed, Report, report_of
 from gradient_clinic.watcher.rows import Row
 from gradient_clinic.watcher.step import Step, bare
-from gradient_clinic.watcher.stream import Destination, Stream
+from gradient_clinic.watcher.stream import Destination, Stream, destination_of
 
 LOG = logging.getLogger("gradient_clinic")
 FALLS_BACK = "weights and their gradients alone are watched"
@@ -115,8 +116,10 @@ class Watch:
         """The address of this run in the service, once that has it."""
         return None if self._stream is None else self._stream.run
 
-    def report(self, format: Literal["text", "json"] = "text") -> str:  # noqa: A002 -- as everybody calls it
-        """What was found so far, in words or as JSON."""
+    def report(self, format: Literal["text", "json", "html"] = "text") -> str:  # noqa: A002 -- as everybody calls it
+        """What was found so far: in words, as JSON, or as one page with heat maps."""
+        if format == "html":
+            return page_of(self._observed())
         found = self.reported()
         return found.json() if format == "json" else found.text()
 
@@ -256,8 +259,8 @@ class Watch:
             self._listen_to_weights()
         assert self._listener is not None
         if not self.steps:
-            for remark in of_parameters(self.model, self.optimizers, self.rows):
-                self._say(remark)
+            for found in of_parameters(self.model, self.optimizers, self.rows):
+                self._say(found.text)
         self._step.norm = self._listener.settle()
         self._listen(on=False)  # a closure may be evaluated again
 
@@ -332,10 +335,7 @@ def watch(  # noqa: PLR0913 -- what to watch, and how
     optimizers = [bare(its) for its in ([optimizer] if isinstance(optimizer, Optimizer) else optimizer)]
     if not optimizers or next(model.parameters(), None) is None:
         raise ValueError("watch needs a model with parameters, and an optimiser")
-    if to is None and run:
-        message = f"{', '.join(run)}: of a run in a service, whose address is to="
-        raise TypeError(message)
-    where = None if to is None else Destination(to=to, **run)
+    where = destination_of(to, run)
     options = Options(every=every, signals=signals, layers=layers, depth=depth, scaler=scaler, chance=chance, to=where)
     return Watch(model, optimizers, options)
 

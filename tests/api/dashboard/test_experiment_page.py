@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
-from api.report.colours import NOT_FINITE, SILENT, colours
 from api.report.palette import places
+from gradient_clinic.maps.colours import NOT_FINITE, SILENT, colours
 from gradient_clinic.values import Array
 from models.storage.tables import Run
 from tests.api import made
