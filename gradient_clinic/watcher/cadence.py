@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -69,6 +70,8 @@ class Even:
     wanted: Cadence
     stride: int | None = None
     """None until it is known."""
+    agreed: Callable[[int], int] = int
+    """What several processes that record the same steps make of their own."""
     _began: float = 0.0
     _before: float = 0.0
 
@@ -81,7 +84,7 @@ class Even:
             self._began, self._before = now, spent
         if self.stride is None and step == LEAD:
             cost = (spent - self._before) / (LEAD - WARM)
-            self.stride = self._chosen((now - self._began) / (LEAD - WARM) - cost, cost)
+            self.stride = self.agreed(self._chosen((now - self._began) / (LEAD - WARM) - cost, cost))
         return self.stride is None or step % self.stride == 0
 
     def _chosen(self, step_s: float, cost_s: float) -> int:

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -25,29 +24,18 @@ from gradient_clinic.watcher.discovery import Found, weight_rows
 from gradient_clinic.watcher.following import Following
 from gradient_clinic.watcher.guard import Guard
 from gradient_clinic.watcher.listener import Listener, is_compiled, unscaled
+from gradient_clinic.watcher.options import Options
 from gradient_clinic.watcher.page import page_of
+from gradient_clinic.watcher.ranks import check_parallel, ranks_of
 from gradient_clinic.watcher.records import Record, Records
 from gradient_clinic.watcher.remarks import of_parameters
 from gradient_clinic.watcher.report import Observed, Report, report_of
 from gradient_clinic.watcher.rows import Row
 from gradient_clinic.watcher.step import Step, bare
-from gradient_clinic.watcher.stream import Destination, Stream, destination_of
+from gradient_clinic.watcher.stream import Stream, destination_of
 
 LOG = logging.getLogger("gradient_clinic")
 FALLS_BACK = "weights and their gradients alone are watched"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """As ``watch`` takes them."""
-
-    every: float | str
-    signals: Literal["all", "weights"]
-    layers: str | None
-    depth: Sequence[str] | None
-    scaler: GradScaler | None
-    chance: float | None
-    to: Destination | None
 
 
 class Watch:
@@ -61,11 +49,13 @@ class Watch:
         self.remarks: list[str] = []
         """What was said in the log."""
         self._cadence: Cadence = cadence_of(options.every)
+        self._ranks = ranks_of(model, self._say)
         self._stream: Stream | None = None
-        if options.to is not None:
-            self._cadence = even = Even(self._cadence)
-            self._stream = Stream(options.to, even, self._say)
-            atexit.register(self._exit)
+        if options.to is not None or self._ranks is not None:
+            self._cadence = even = Even(self._cadence, agreed=int if self._ranks is None else self._ranks.agreed)
+            if options.to is not None and (self._ranks is None or not self._ranks.rank):
+                self._stream = Stream(options.to, even, self._say)
+                atexit.register(self._exit)
         self._targets = Targets()
         self._guard = Guard(self._failed)
         self._listener: Listener | None = None
@@ -192,7 +182,7 @@ class Watch:
 
     def _found(self, found: Found) -> None:
         self._has_skips = found.has_skips
-        self._listener = Listener(self.model, found.rows, self._guard)
+        self._listener = self._listener_of(found.rows)
         self._listener.give(found.h)
         self._listen(on=True)  # to what another pass before the step may show
 
@@ -204,7 +194,11 @@ class Watch:
     def _listen_to_weights(self) -> None:
         if self._following is not None:
             self._following.close()
-        self._listener = Listener(self.model, weight_rows(self.model, self.options.layers).rows, self._guard)
+        self._listener = self._listener_of(weight_rows(self.model, self.options.layers).rows)
+
+    def _listener_of(self, rows: Sequence[Row]) -> Listener:
+        rows = rows if self._ranks is None else self._ranks.with_all_cases(rows)
+        return Listener(self.model, rows, self._guard, shared=self._ranks is not None)
 
     def _exit(self) -> None:
         """The process ends, and nobody has closed it."""
@@ -285,6 +279,8 @@ class Watch:
         matrix, numbers = listener.read(self._step.scalars(self.optimizers[0].param_groups[0]["lr"]), updated=True)
         curves, skipped = self._step.curves(numbers)
         matrix = unscaled(matrix, self._step.of_delta, self._step.of_gradient)
+        if self._ranks is not None:
+            matrix, curves = self._ranks.joined(matrix, curves, listener.rows, listener.seen)
         if skipped:
             self._skipped += 1
         else:
@@ -332,6 +328,7 @@ def watch(  # noqa: PLR0913 -- what to watch, and how
 
     ValueError where ``every`` is none of these, or nothing is to be watched.
     """
+    check_parallel(model, optimizer)
     optimizers = [bare(its) for its in ([optimizer] if isinstance(optimizer, Optimizer) else optimizer)]
     if not optimizers or next(model.parameters(), None) is None:
         raise ValueError("watch needs a model with parameters, and an optimiser")
