@@ -60,9 +60,9 @@ def append(run_id: uuid.UUID, first: First, sent: RecordsRequest, caller: Caller
     twice. 409 where some are missing before it, where another writer has the run, or it has ended.
     """
     with database.begin() as session:
-        queries.run_of(session, caller, run_id)
+        run, experiment = queries.run_of(session, caller, run_id)
         try:
-            kept = ingesting.append(session, run_id, first, sent)
+            kept = ingesting.append(session, run, experiment.spec, first, sent)
         except (GapError, NotYoursError) as error:
             raise ApiError(HTTPStatus.CONFLICT, str(error)) from error
     return KeptView(records=kept.records, cancelled=kept.cancelled)
@@ -74,9 +74,9 @@ def end(run_id: uuid.UUID, sent: EndingRequest, caller: CallerDep, database: Dat
     ``error`` it has failed, and keeps its records. 409 where another writer has the run.
     """
     with database.begin() as session:
-        queries.run_of(session, caller, run_id)
+        run, experiment = queries.run_of(session, caller, run_id)
         try:
-            run = ingesting.end(session, run_id, sent)
+            ingesting.end(session, run, experiment.spec, sent)
         except NotYoursError as error:
             raise ApiError(HTTPStatus.CONFLICT, str(error)) from error
         return run_view(run, queries.attempts_of(session, [run_id])[run_id])

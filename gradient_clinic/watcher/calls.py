@@ -15,6 +15,11 @@ ENDS: Final = -1
 Body = dict[str, Any]
 
 
+def plain_line(text: str) -> str:
+    """As a service takes it: without control characters, and of 200 at most."""
+    return "".join(its if its.isprintable() else " " for its in text)[:200]
+
+
 class AwayError(Exception):
     """The service does not answer now."""
 

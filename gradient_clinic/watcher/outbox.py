@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from gradient_clinic.values import Array
-from gradient_clinic.watcher.calls import ENDS, TIMEOUT_S, AwayError, Body, Call, RefusedError, Service
+from gradient_clinic.watcher.calls import ENDS, TIMEOUT_S, AwayError, Body, Call, RefusedError, Service, plain_line
 from gradient_clinic.watcher.spool import Spool
 
 FLUSH_S: Final = 1.0
@@ -183,7 +183,7 @@ class Outbox:
         assert self._ending is not None  # as ``close`` has said
         assert self._deadline is not None  # likewise
         if self.cut is not None:
-            self._ending = Call(ENDS, {**self._ending.body, "error": self.cut[:200]})
+            self._ending = Call(ENDS, {**self._ending.body, "error": plain_line(self.cut)})
         while not (self._replay() and self._try(self._ending)):
             if time.monotonic() >= self._deadline:
                 self._spool.add(self._ending, beyond=len(self._ending.line()) * 2)

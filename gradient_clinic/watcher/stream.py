@@ -24,7 +24,7 @@ from gradient_clinic.layers import Layer
 from gradient_clinic.signals import CURVES, SIGNALS
 from gradient_clinic.values import Array, finite_or_none
 from gradient_clinic.watcher.cadence import Even
-from gradient_clinic.watcher.calls import Body, Call, Service
+from gradient_clinic.watcher.calls import Body, Call, Service, plain_line
 from gradient_clinic.watcher.outbox import Line, Outbox
 from gradient_clinic.watcher.records import NONFINITE, UPDATE
 from gradient_clinic.watcher.report import Observed
@@ -64,6 +64,9 @@ def destination_of(to: str | None, run: Mapping[str, Any]) -> Destination | None
     if to is None and run:
         message = f"{', '.join(run)}: of a run in a service, whose address is to="
         raise TypeError(message)
+    if to is not None and not to.startswith(("http://", "https://")):
+        message = f"to={to!r} is no address of a service: it begins with http:// or https://"
+        raise ValueError(message)
     return None if to is None else Destination(to=to, **run)
 
 
@@ -116,7 +119,7 @@ class Stream:
             "test_metric": finite_or_none(self.held_out[1]),
             "seconds": time.perf_counter() - self._began,
             "overhead": 1.0 + its.cost,
-            "error": None if error is None else error[:200],
+            "error": None if error is None else plain_line(error),
         }
         self._close(ending, join=True)
 
@@ -219,7 +222,7 @@ class Stream:
 
     def _stop(self, why: str) -> None:
         self._say(why)
-        ending = {"steps": max(self._next, 1), "conditions": "not watched to its end", "error": why[:200]}
+        ending = {"steps": max(self._next, 1), "conditions": "not watched to its end", "error": plain_line(why)}
         self._lead.clear()
         self._close(ending, join=False)
 

@@ -25,7 +25,7 @@ from models.runs.endings import fail, finish, stop
 from models.runs.lease import Lease
 from models.runs.writes import CHANGED_CHANNEL, notify, seconds
 from models.specs.experiment import MAX_RUNS, MAX_STEPS
-from models.specs.ingested import EndingRequest, IngestedSpec, OpeningRequest, RecordsRequest
+from models.specs.ingested import EndingRequest, IngestedSpec, OpeningRequest, RecordsRequest, StoredSpec
 from models.status import Source, State
 from models.storage.tables import Attempt, Experiment, Run
 from models.traces.ending import read_ending
@@ -80,6 +80,7 @@ def _experiment(session: Session, owner: str, asked: OpeningRequest) -> uuid.UUI
     )
     experiment = session.execute(known.with_for_update(key_share=True)).scalar_one_or_none()
     if experiment is not None:
+        _must_fit(experiment, asked)
         labels = {**experiment.labels, **asked.labels}
         session.execute(update(Experiment).where(Experiment.id == experiment.id).values(labels=labels))
         return experiment.id
@@ -99,6 +100,21 @@ def _experiment(session: Session, owner: str, asked: OpeningRequest) -> uuid.UUI
         )
     )
     return experiment_id
+
+
+def _must_fit(experiment: Experiment, asked: OpeningRequest) -> None:
+    """NotYoursError where it takes no runs now, or none like this."""
+    if experiment.cancel_requested_at is not None and experiment.ended_at is None:
+        message = f"the experiment {experiment.name!r} was asked to stop, and its last runs have not ended yet"
+        raise NotYoursError(message)
+    spec = experiment.spec
+    assert isinstance(spec, IngestedSpec)  # it was asked for by that
+    if (spec.data, spec.metric) != (asked.data, asked.metric):
+        message = (
+            f"the experiment {experiment.name!r} has data {spec.data!r} and metric {spec.metric!r}, and not "
+            f"{asked.data!r} and {asked.metric!r}: figures would not compare"
+        )
+        raise NotYoursError(message)
 
 
 def _new_run(session: Session, experiment_id: uuid.UUID, asked: OpeningRequest) -> uuid.UUID:
@@ -158,9 +174,12 @@ class Kept:
     cancelled: bool = False
 
 
-def append(session: Session, run_id: uuid.UUID, first: int, sent: RecordsRequest) -> Kept:
-    """Store the records from number ``first`` on, and pass over those that are there. NotYoursError, GapError."""
-    lease, plan = _held(session, run_id, sent.token)
+def append(session: Session, run: Run, spec: StoredSpec, first: int, sent: RecordsRequest) -> Kept:
+    """Store the records from number ``first`` on, and pass over those that are there; ``run`` and the ``spec`` of its
+    experiment as they were read. NotYoursError, GapError.
+    """
+    lease, plan = _held(session, run, spec, sent.token)
+    run_id = run.id
     if cancel_requested(session, lease):
         stop(session, lease)
         return Kept(extent(session, run_id).records, cancelled=True)
@@ -177,41 +196,39 @@ def append(session: Session, run_id: uuid.UUID, first: int, sent: RecordsRequest
     if after > stored:
         _write(session, run_id, plan, Block(stored, signals, curves))
         step = (after - 1) * plan.every + 1
-        session.execute(update(Run).where(lease.holds()).values(steps=func.greatest(Run.steps, step)))
-        beat(session, lease, SILENCE_S, step=step)
+        far = {"step": func.greatest(Run.step, step), "steps": func.greatest(Run.steps, step)}
+        session.execute(update(Run).where(lease.holds()).values(**far))
+        notify(session, CHANGED_CHANNEL, lease.experiment_id)
         events.tell_progress(session, lease.experiment_id, run_id, float(curves[LOSS, -1]))
     return Kept(after)
 
 
-def end(session: Session, run_id: uuid.UUID, sent: EndingRequest) -> Run:
-    """Judge the run by all that is stored of it; asked again, as it is. NotYoursError."""
-    run = session.execute(select(Run).where(Run.id == run_id).with_for_update(key_share=True)).scalar_one()
+def end(session: Session, run: Run, spec: StoredSpec, sent: EndingRequest) -> None:
+    """Judge the run by all that is stored of it; nothing where it has ended before. NotYoursError."""
+    session.refresh(run, with_for_update={"key_share": True})
     if run.watched is not None and run.watched.token == sent.token and State(run.state).is_finished:
-        return run
-    lease, plan = _held(session, run_id, sent.token)
-    stored = extent(session, run_id).records
+        return
+    lease, plan = _held(session, run, spec, sent.token)
+    stored = extent(session, run.id).records
     if sent.error is not None or not stored:
         fail(session, lease, {"title": "Not watched to its end", "detail": sent.error or "no record came of it"})
     else:
         session.execute(update(Run).where(lease.holds()).values(steps=sent.steps))
-        _close_rollups(session, run_id, plan, stored)
+        _close_rollups(session, run.id, plan, stored)
         facts = _facts(sent, plan)
-        summary = summarise(plan, read_ending(session, run_id, plan, facts), facts)
+        summary = summarise(plan, read_ending(session, run.id, plan, facts), facts)
         assert run.watched is not None  # its token was right
         finish(session, lease, summary, run.watched.device, run.watched.versions, summary.last_loss)
     comparing.store_if_ended(session, lease.experiment_id)
     session.refresh(run)
-    return run
 
 
-def _held(session: Session, run_id: uuid.UUID, token: uuid.UUID) -> tuple[Lease, WatchedPlan]:
+def _held(session: Session, run: Run, spec: StoredSpec, token: uuid.UUID) -> tuple[Lease, WatchedPlan]:
     """Its lease, lengthened, and the row locked: of two messages of one run the second one waits."""
-    run = session.execute(select(Run).where(Run.id == run_id)).scalar_one()
-    lease = Lease(run_id, run.experiment_id, token, run.attempt)
+    lease = Lease(run.id, run.experiment_id, token, run.attempt)
     if run.watched is None or not beat(session, lease, SILENCE_S):
         session.refresh(run)
         raise NotYoursError(_fate(run))
-    spec = session.execute(select(Experiment.spec).where(Experiment.id == run.experiment_id)).scalar_one()
     assert isinstance(spec, IngestedSpec)  # as its run is watched
     return lease, plan_watched(spec, run.watched, run.steps)
 

@@ -351,3 +351,5 @@ def test_what_only_a_service_needs_is_refused_without_one() -> None:
     training = Training()
     with pytest.raises(TypeError, match="seed: of a run in a service"):
         watch(training.model, training.optimizer, seed=3)
+    with pytest.raises(ValueError, match="begins with http"):
+        watch(training.model, training.optimizer, to="127.0.0.1:8000")

@@ -229,6 +229,25 @@ def test_an_experiment_that_is_cancelled_takes_no_more(client: TestClient) -> No
     assert client.get(run["links"]["experiment"]).json()["state"] == "cancelled"
 
 
+def test_an_experiment_takes_runs_again_when_it_has_stopped(client: TestClient) -> None:
+    run, token = opened(client)
+    client.post(f"{run['links']['experiment']}/cancel")
+    assert "was asked to stop" in problem(client.post(RUNS, json=opening(seed=1)), 409)["detail"]
+    put(client, run, 0, records(*quiet(3), token))
+    again, token = opened(client, seed=1)
+    assert again["experiment_id"] == run["experiment_id"]
+    put(client, again, 0, records(*quiet(30), token))
+    end(client, again, ending(token, 30, chance_level=2.0))
+    assert client.get(run["links"]["experiment"]).json()["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("other", [{"data": "others"}, {"metric": "r2"}])
+def test_an_experiment_is_on_one_set_of_data(client: TestClient, other: Json) -> None:
+    opened(client, data="theirs")
+    refused = problem(client.post(RUNS, json=opening(**{"data": "theirs", "seed": 1, **other})), 409)
+    assert "has data 'theirs' and metric 'accuracy'" in refused["detail"]
+
+
 def test_a_run_without_an_end_fails_and_keeps_its_records(client: TestClient) -> None:
     run, token = opened(client)
     put(client, run, 0, records(*quiet(3), token))
