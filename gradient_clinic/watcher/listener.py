@@ -44,11 +44,13 @@ class Seen:
 
 
 class Listener:
-    """``model``: whose parameters beside the rows count in the gradient norm. ``shared``: other processes see other
-    cases of the same step, so that ``seen`` is wanted.
+    """``parameters``: all of the model, which beside the rows count in the gradient norm. ``shared``: other processes
+    see other cases of the same step, so that ``seen`` is wanted.
     """
 
-    def __init__(self, model: nn.Module, rows: Sequence[Row], guard: Guard, *, shared: bool = False) -> None:
+    def __init__(
+        self, parameters: Sequence[Tensor], rows: Sequence[Row], guard: Guard, *, shared: bool = False
+    ) -> None:
         self.rows = tuple(rows)
         self.seen = Seen({}, {}, {})
         """Of the step that was read last."""
@@ -56,7 +58,6 @@ class Listener:
         self._entries: dict[int, int] = {}
         self._dead: dict[int, Tensor] = {}
         self._guard = guard
-        parameters = list(model.parameters())
         nothing = torch.zeros(1, device=parameters[0].device)
         measured = {id(row.weight) for row in rows}
         self._others = [its for its in parameters if id(its) not in measured]

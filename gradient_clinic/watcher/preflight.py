@@ -66,7 +66,7 @@ def preflight(
     heard: list[tuple[Found, Listener]] = []
 
     def told(found: Found) -> None:
-        heard.append((found, Listener(model, found.rows, guard)))
+        heard.append((found, Listener(list(model.parameters()), found.rows, guard)))
         heard[0][1].give(found.h)
 
     targets = Targets()

@@ -1,6 +1,7 @@
-"""One training on several processes that each see other cases (DDP): their records become one, on every rank.
+"""One training on several processes that each see other cases (DDP, FSDP2): their records become one, on every rank.
 
-Sums of squares over the cases of a rank add up; gradients, weights and updates are the same everywhere and count once.
+Sums of squares over the cases of a rank add up. Gradients, weights and updates are the same everywhere and count once;
+where each rank has a part of them, the squares of the parts add up.
 It is one all-reduce of one vector a recorded step, in a group of its own: a rank that is not there ends the watching
 of the others after a time, and no collective of the training meets one of these.
 """
@@ -22,12 +23,16 @@ from gradient_clinic.signals import SIGNALS
 from gradient_clinic.values import Array
 from gradient_clinic.watcher.listener import Seen
 from gradient_clinic.watcher.rows import Row
+from gradient_clinic.watcher.shards import Shards, is_sharded
 
 PATIENCE: Final = timedelta(seconds=30)
 """For the other ranks, once; then each goes on without them."""
 RMS, DELTA, DEAD, SATURATED, NONFINITE = (
     SIGNALS.index(name)
     for name in ("activation_rms", "activation_gradient_rms", "dead_fraction", "saturated_fraction", "nonfinite_count")
+)
+GRADIENT, LARGEST, WEIGHT, UPDATE = (
+    SIGNALS.index(name) for name in ("weight_gradient_norm", "weight_gradient_max", "weight_norm", "update_ratio")
 )
 PARTS: Final = 6
 """Numbers of a row beside its units: squares and entries of h, of δ, saturated and non-finite entries."""
@@ -41,23 +46,49 @@ def check_parallel(model: nn.Module, optimizer: object) -> None:
     """NotWatchableError where parameters are not where a step of the optimiser would show them."""
     if any(base.__module__.startswith("deepspeed.runtime") for its in (model, optimizer) for base in type(its).__mro__):
         raise NotWatchableError("DeepSpeed steps by itself, on gradients that nobody else sees: it cannot be watched")
-    flat = any(type(its).__name__ == "FullyShardedDataParallel" for its in model.modules())
-    if flat or any(hasattr(its, "_local_tensor") for its in model.parameters()):
-        raise NotWatchableError("parameters are sharded (FSDP): what can be watched is DDP, and a single process")
+    if any(type(its).__name__ == "FullyShardedDataParallel" for its in model.modules()):
+        raise NotWatchableError(
+            "FSDP of the first kind flattens parameters: what can be watched is fully_shard, and DDP"
+        )
+    sharded: list[Any] = [its for its in model.parameters() if is_sharded(its)]
+    if sharded and (len(sharded) < len(list(model.parameters())) or not all(map(_has_all_ranks, sharded))):
+        raise NotWatchableError("of sharded models those can be watched whose every parameter lies on all ranks alike")
+
+
+def _has_all_ranks(parameter: Any) -> bool:
+    mesh = parameter.device_mesh
+    return bool(mesh.ndim == 1 and mesh.size() == dist.get_world_size() and parameter.placements[0].is_shard())
 
 
 class Ranks:
     """All ranks of the default group. Made on each of them, at the same time."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, model: nn.Module) -> None:
         """RuntimeError where the others do not come."""
         self.size, self.rank = dist.get_world_size(), dist.get_rank()
+        self._model = model
+        self._broken: list[Tensor | int] = []
+        self._shards = Shards(model) if any(map(is_sharded, model.parameters())) else None
         self._group = dist.new_group(timeout=PATIENCE)
         # Collectives of a device take what lies on it.
-        self._device = torch.device("cpu") if dist.get_backend(self._group) == "gloo" else device
+        gloo = dist.get_backend(self._group) == "gloo"
+        self._device = torch.device("cpu") if gloo else next(model.parameters()).device
 
-    def with_all_cases(self, rows: Sequence[Row]) -> list[Row]:
+    @property
+    def parameters(self) -> list[Tensor]:
+        return list(self._model.parameters()) if self._shards is None else self._shards.parts
+
+    def rows(self, rows: Sequence[Row]) -> list[Row]:
+        """With the cases of all ranks, and this rank's part of each weight."""
+        rows = rows if self._shards is None else self._shards.rows(self._model, rows)
         return [replace(row, cases=row.cases * self.size) for row in rows]
+
+    def take_gradients(self, rows: Sequence[Row]) -> None:
+        """Before they are clipped: each rank's non-finite entries are counted where they are."""
+        if self._shards is not None:
+            self._shards.take_gradients()
+        gradients = [None if row.weight is None else row.weight.grad for row in rows]
+        self._broken = [0 if its is None else (~its.isfinite()).sum() for its in gradients]
 
     def agreed(self, stride: int) -> int:
         """The largest of all ranks."""
@@ -68,7 +99,7 @@ class Ranks:
     ) -> tuple[Array, dict[str, float]]:
         """(signals × rows) and the curves of the step as one process would have them, with the cases of all."""
         units = [_units(row) for row in rows]
-        own = _of_gradients(matrix[NONFINITE], rows)
+        own = np.array([float(its) for its in self._broken])
         parts = np.zeros((PARTS, len(rows)))
         flags = [np.zeros(1 + size) for size in units]
         for index, entries in seen.of_h.items():
@@ -79,15 +110,37 @@ class Ranks:
                 flags[index][1:] = seen.dead[index].cpu().numpy()
         for index, entries in seen.of_delta.items():
             parts[2:4, index] = matrix[DELTA, index] ** 2 * entries, entries
+        of_weights = np.zeros(0) if self._shards is None else self._of_weights(matrix, own, curves["gradient_norm"])
         loss = curves.get("loss", 0.0)
-        total = self._reduced(np.concatenate([parts.ravel(), *flags, [loss]]), dist.ReduceOp.SUM)
-        joined = self._of_sums(matrix.copy(), total[: parts.size].reshape(parts.shape), own)
-        at = parts.size
+        total = self._reduced(np.concatenate([parts.ravel(), *flags, of_weights, [loss]]), dist.ReduceOp.SUM)
+        curves = {**curves, **({"loss": total[-1] / self.size} if "loss" in curves else {})}
+        joined, at = matrix.copy(), parts.size
+        if self._shards is not None:
+            own, norm = self._take_weights(joined, total[-1 - of_weights.size : -1])
+            curves |= {"gradient_norm": norm, "total_gradient_norm": norm}
+        joined = self._of_sums(joined, total[: parts.size].reshape(parts.shape), own)
         for index, size in enumerate(units):
             here, at = total[at : at + 1 + size], at + 1 + size
             if size and here[0]:
                 joined[DEAD, index] = np.mean(here[1:] == here[0])
-        return joined, {**curves, **({"loss": total[-1] / self.size} if "loss" in curves else {})}
+        return joined, curves
+
+    def _of_weights(self, matrix: Array, own: Array, norm: float) -> Array:
+        """Of this rank's parts: squares of norms, largest entries in a place of its own, non-finite entries, ‖g‖²."""
+        changes = matrix[UPDATE] * matrix[WEIGHT]
+        largest = np.zeros((self.size, matrix.shape[1]))
+        largest[self.rank] = matrix[LARGEST]
+        squares = np.square(np.stack([matrix[GRADIENT], matrix[WEIGHT], changes]))
+        return np.concatenate([squares.ravel(), largest.ravel(), own, [norm**2]])
+
+    def _take_weights(self, matrix: Array, total: Array) -> tuple[Array, float]:
+        """Into ``matrix``. The non-finite entries of all gradients, and ‖g‖."""
+        rows = matrix.shape[1]
+        gradients, weights, changes = np.sqrt(total[: 3 * rows].reshape(3, rows))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            matrix[[GRADIENT, WEIGHT, UPDATE]] = gradients, weights, changes / weights
+        matrix[LARGEST] = total[3 * rows : -1 - rows].reshape(self.size, rows).max(axis=0)
+        return total[-1 - rows : -1], math.sqrt(total[-1])
 
     def _of_sums(self, matrix: Array, sums: Array, own: Array) -> Array:
         """``own``: of the gradients, which are the same on all ranks."""
@@ -110,10 +163,11 @@ def ranks_of(model: nn.Module, say: Callable[[str], None]) -> Ranks | None:
     """None where the model is not one of several replicas, or the others are not watched, which ``say`` is told."""
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return None
-    if not any(isinstance(its, DistributedDataParallel) for its in model.modules()):
+    replicated = any(isinstance(its, DistributedDataParallel) for its in model.modules())
+    if not (replicated or any(map(is_sharded, model.parameters()))):
         return None
     try:
-        return Ranks(next(model.parameters()).device)
+        return Ranks(model)
     except RuntimeError as error:
         say(f"the other ranks are not watched, so numbers are of the cases of this one alone: {error}")
         return None
@@ -124,13 +178,3 @@ def _units(row: Row) -> int:
     if row.place is None or flat_intervals(row.activation) is None:
         return 0
     return row.entries // max(row.positions, 1)
-
-
-def _of_gradients(counts: Array, rows: Sequence[Row]) -> Array:
-    """How many of the entries that are not finite are of ∂L/∂W: only where there are any is it looked at."""
-    found = np.zeros(len(rows))
-    for index in np.flatnonzero(counts > 0).tolist():
-        gradient: Tensor | None = None if (weight := rows[index].weight) is None else weight.grad
-        if gradient is not None:
-            found[index] = float((~gradient.isfinite()).sum())
-    return found

@@ -197,8 +197,9 @@ class Watch:
         self._listener = self._listener_of(weight_rows(self.model, self.options.layers).rows)
 
     def _listener_of(self, rows: Sequence[Row]) -> Listener:
-        rows = rows if self._ranks is None else self._ranks.with_all_cases(rows)
-        return Listener(self.model, rows, self._guard, shared=self._ranks is not None)
+        if self._ranks is None:
+            return Listener(list(self.model.parameters()), rows, self._guard)
+        return Listener(self._ranks.parameters, self._ranks.rows(rows), self._guard, shared=True)
 
     def _exit(self) -> None:
         """The process ends, and nobody has closed it."""
@@ -255,6 +256,8 @@ class Watch:
         if not self.steps:
             for found in of_parameters(self.model, self.optimizers, self.rows):
                 self._say(found.text)
+        if self._ranks is not None:
+            self._ranks.take_gradients(self.rows)
         self._step.norm = self._listener.settle()
         self._listen(on=False)  # a closure may be evaluated again
 
@@ -281,6 +284,7 @@ class Watch:
         matrix = unscaled(matrix, self._step.of_delta, self._step.of_gradient)
         if self._ranks is not None:
             matrix, curves = self._ranks.joined(matrix, curves, listener.rows, listener.seen)
+            curves |= self._step.clipped(curves["total_gradient_norm"])
         if skipped:
             self._skipped += 1
         else:
@@ -295,10 +299,9 @@ class Watch:
         LOG.warning(remark)
 
     def _failed(self, error: Exception) -> None:
-        remark = f"watching has ended by an error of its own, and training goes on: {error!r}"
-        self.remarks.append(remark)
-        LOG.warning(remark, exc_info=error)
-        self._error = remark
+        self._error = f"watching has ended by an error of its own, and training goes on: {error!r}"
+        self.remarks.append(self._error)
+        LOG.warning(self._error, exc_info=error)
         self.close()
 
 

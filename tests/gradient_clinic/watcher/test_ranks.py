@@ -45,13 +45,15 @@ def batches(broken: int | None) -> list[Batch]:
 
 
 def trained(model: nn.Module, given: list[Batch], share: slice, *, watched: bool = True) -> tuple[Watch | None, Any]:
-    """On its share of each batch."""
+    """On its share of each batch, the gradient clipped."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     its = watch(model, optimizer, every=1) if watched else None
+    clip = nn.utils.clip_grad_norm_ if its is None else its.clip_grad_norm_
     for inputs, labels in given:
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(inputs[share]), labels[share])
         torch.autograd.backward(loss if its is None else its.loss(loss))
+        clip(model.parameters(), 4.4)
         optimizer.step()
     return its, [float(one.detach().sum()) for one in model.parameters()]
 
@@ -75,7 +77,7 @@ from gradient_clinic.watcher.listener import Listener
 from tests.gradient_clinic.watcher.test_ranks import CASES, batches, network, said, trained
 rank, port, case = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{{port}}", rank=rank, world_size=2)
-if case != "whole":
+if case in ("alone", "fails"):
     ranks.PATIENCE = timedelta(seconds=2)
 if case == "fails" and rank == 1:
     read, count = Listener.read, iter(range(100))
@@ -84,7 +86,17 @@ if case == "fails" and rank == 1:
             raise RuntimeError("on purpose")
         return read(self, *args, **kwargs)
     Listener.read = failing
-model = DistributedDataParallel(network())
+model = network()
+if case == "sharded":
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    mesh = init_device_mesh("cpu", (2,))
+    for its in model:
+        if list(its.parameters()):
+            fully_shard(its, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+else:
+    model = DistributedDataParallel(model)
 share = slice(rank * CASES // 2, (rank + 1) * CASES // 2)
 broken = int(sys.argv[4]) if len(sys.argv) > 4 else None
 watched, weights = trained(model, batches(broken), share, watched=not (case == "alone" and rank == 1))
@@ -115,11 +127,12 @@ def together(case: str, *more: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("broken", [None, 7])
-def test_records_of_two_ranks_are_those_of_one_process(broken: int | None) -> None:
+@pytest.mark.parametrize("how", ["replicated", "sharded"])
+def test_records_of_two_ranks_are_those_of_one_process(how: str, broken: int | None) -> None:
     alone, _ = trained(network(), batches(broken), slice(None))
     assert alone is not None
     expected = said(alone)
-    both = together("whole", *([] if broken is None else [str(broken)]))
+    both = together(how, *([] if broken is None else [str(broken)]))
     for found in both:
         assert found["names"] == expected["names"]
         assert found["cases"] == expected["cases"] == CASES
@@ -128,6 +141,7 @@ def test_records_of_two_ranks_are_those_of_one_process(broken: int | None) -> No
             np.testing.assert_allclose(ours["matrix"], theirs["matrix"], rtol=1e-6)
             for name, value in theirs["curves"].items():
                 np.testing.assert_allclose(ours["curves"][name], value, rtol=1e-6, err_msg=name)
+    assert {its["curves"]["clipped"] for its in expected["records"]} == {0.0, 1.0}  # as above
     dead = np.array([its["matrix"] for its in expected["records"]])[:, SIGNALS.index("dead_fraction")]
     assert (dead > 0).any()  # and so it was compared
 
@@ -160,11 +174,18 @@ class Sharded(nn.Parameter):
     _local_tensor = None
 
 
+class FullyShardedDataParallel(nn.Linear):
+    """By its name."""
+
+
 def test_what_cannot_be_watched_is_refused_by_name() -> None:
     engine = Engine(2, 2)
     with pytest.raises(NotWatchableError, match="DeepSpeed steps by itself"):
         watch(engine, torch.optim.SGD(engine.parameters()))
     model = nn.Linear(2, 2)
     model.weight = Sharded(torch.zeros(2, 2))
-    with pytest.raises(NotWatchableError, match="parameters are sharded"):
+    with pytest.raises(NotWatchableError, match="every parameter lies on all ranks"):
+        watch(model, torch.optim.SGD(model.parameters()))
+    model = FullyShardedDataParallel(2, 2)
+    with pytest.raises(NotWatchableError, match="FSDP of the first kind"):
         watch(model, torch.optim.SGD(model.parameters()))
