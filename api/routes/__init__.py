@@ -41,6 +41,7 @@ TAGS = {
     "predictions": "What theory predicts before anything is trained.",
     "catalogue": "What there is to ask for, with formula, paper and when it fails.",
     "datasets": "Data of your own.",
+    "ingest": "Runs that are trained elsewhere, as their watcher tells them.",
     "health": "For schedulers and dashboards: is it up, can it work, how much.",
 }
 """What the tags of operations are about."""

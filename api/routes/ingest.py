@@ -12,6 +12,7 @@ from api.dependencies import CallerDep, DatabaseDep
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
 from api.views.experiments import RunView, run_view
+from models.analysis.comparison.parts import Id
 from models.runs import ingesting
 from models.runs.ingesting import GapError, NotYoursError
 from models.specs.experiment import MAX_STEPS
@@ -24,8 +25,8 @@ First = Annotated[int, Path(ge=0, le=MAX_STEPS, description="The number of the f
 class OpenedView(BaseModel):
     """``records``: so many are stored; the next one has this number."""
 
-    run_id: str
-    experiment_id: str
+    run_id: Id
+    experiment_id: Id
     records: int
     links: dict[str, str]
 

@@ -4,6 +4,7 @@ import base64
 import uuid
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -50,7 +51,7 @@ def ending(token: str, steps: int, **more: Any) -> Json:
     return {"token": token, "steps": steps, "conditions": f"sgd 0.1, {steps} steps so far", **more}
 
 
-def opened(client: TestClient, **changes: Any) -> tuple[Json, str]:
+def opened(client: httpx2.Client, **changes: Any) -> tuple[Json, str]:
     """The answer, and the token."""
     asked = opening(**changes)
     response = client.post(RUNS, json=asked)
@@ -59,14 +60,14 @@ def opened(client: TestClient, **changes: Any) -> tuple[Json, str]:
     return answer, asked["token"]
 
 
-def put(client: TestClient, run: Json, first: int, body: Json) -> Json:
+def put(client: httpx2.Client, run: Json, first: int, body: Json) -> Json:
     response = client.put(f"{RUNS}/{run['run_id']}/records/{first}", json=body)
     assert response.status_code == 200, response.text
     answer: Json = response.json()
     return answer
 
 
-def end(client: TestClient, run: Json, body: Json) -> Json:
+def end(client: httpx2.Client, run: Json, body: Json) -> Json:
     response = client.post(f"{RUNS}/{run['run_id']}/end", json=body)
     assert response.status_code == 200, response.text
     answer: Json = response.json()
