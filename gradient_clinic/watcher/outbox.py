@@ -57,7 +57,8 @@ class Outbox:
         self._opening = opening
         self._token = opening.body["token"]
         self._lines: queue.Queue[Line | None] = queue.Queue()
-        self._queued, self._sent, self._newest_step = 0, 0, 0
+        self._put_bytes = self._taken_bytes = 0  # each written by one thread alone
+        self._sent, self._newest_step = 0, 0
         self._ending: Call | None = None
         self._deadline: float | None = None
         self._retry_at, self._pause = 0.0, BACKOFF_S[0]
@@ -71,10 +72,10 @@ class Outbox:
 
     def add(self, line: Line) -> None:
         """Never waits."""
-        if self.cut is None and self._queued + line.bytes > QUEUE_BYTES:
+        if self.cut is None and self._put_bytes - self._taken_bytes + line.bytes > QUEUE_BYTES:
             self._cut_at(line.step, "more records wait than it can send")
         if self.cut is None:
-            self._queued += line.bytes
+            self._put_bytes += line.bytes
             self._lines.put(line)
 
     def close(self, ending: Body, wait_s: float, *, join: bool) -> None:
@@ -128,7 +129,7 @@ class Outbox:
                 break
             if line is None:
                 return lines, True
-            self._queued -= line.bytes
+            self._taken_bytes += line.bytes
             size += line.bytes
             lines.append(line)
         return lines, False
@@ -158,6 +159,8 @@ class Outbox:
     def _replay(self) -> bool:
         """Whether nothing waits any more."""
         while len(self._spool):
+            if time.monotonic() < self._retry_at:
+                return False
             line = self._spool.first()
             if not self._try(Call.of(line)):
                 return False
@@ -184,7 +187,9 @@ class Outbox:
         assert self._deadline is not None  # likewise
         if self.cut is not None:
             self._ending = Call(ENDS, {**self._ending.body, "error": plain_line(self.cut)})
+        self._retry_at = 0.0
         while not (self._replay() and self._try(self._ending)):
+            self._pause = BACKOFF_S[0]  # who waits for it does not wait long
             if time.monotonic() >= self._deadline:
                 self._spool.add(self._ending, beyond=len(self._ending.line()) * 2)
                 self._say(f"the service is away: what it has not got is in {self._spool.path} (gc.send_spool)")

@@ -80,6 +80,7 @@ class Stream:
         self._order: list[int] = []
         self._layers: tuple[Layer, ...] = ()
         self._last: Array = np.zeros(0)
+        self._last_loss = math.nan
         self._outbox: Outbox | None = None
         self._opening: Callable[[], tuple[Call, Body]] | None = None
         self._seconds: deque[float] = deque(maxlen=REMEMBERED)
@@ -106,8 +107,8 @@ class Stream:
         except Exception as error:  # noqa: BLE001 -- the edge: beyond it is somebody's training
             self._stop(f"sending to the service has ended by an error of its own: {error!r}")
 
-    def close(self, its: Observed, error: str | None) -> None:
-        """Say how it has ended, and wait until that is there, for so long as was asked. ``error``: why nobody can judge
+    def close(self, its: Observed, why: str | None) -> None:
+        """Say how it has ended, and wait until that is there, for so long as was asked. ``why``: nobody can judge
         it.
         """
         ending = {
@@ -119,9 +120,12 @@ class Stream:
             "test_metric": finite_or_none(self.held_out[1]),
             "seconds": time.perf_counter() - self._began,
             "overhead": 1.0 + its.cost,
-            "error": None if error is None else plain_line(error),
+            "error": None if why is None else plain_line(why),
         }
-        self._close(ending, join=True)
+        try:
+            self._close(ending, join=True)
+        except Exception as error:  # noqa: BLE001 -- as above
+            self._say(f"sending to the service has ended by an error of its own: {error!r}")
 
     def _close(self, ending: Body, *, join: bool) -> None:
         if self._ended:
@@ -141,6 +145,8 @@ class Stream:
         if self._opening is None and not self._begin(matrix, curves, observed):
             return
         self._seconds.append(curves["step_seconds"])
+        self._last_loss = curves.get("loss", self._last_loss)  # a step that was told none has that of the one before
+        curves = {**curves, "loss": self._last_loss}
         line = step, self._filled(matrix), np.array([curves.get(name, 0.0) for name in CURVES])
         if self._outbox is None:
             self._lead.append(line)

@@ -27,7 +27,7 @@ from local.ports import free_port
 from models.storage.database import Database
 from models.traces.reader import extent, read_curves, read_signals
 from tests.eventually import eventually
-from tests.processes import ROOT, Process, process
+from tests.processes import PIPE, ROOT, Process, process
 
 Json = dict[str, Any]
 WIDTH = 16
@@ -270,6 +270,50 @@ def test_of_a_training_that_is_killed_all_is_there_that_was_acknowledged(service
     again.step(curves.shape[1], None)
     np.testing.assert_allclose(curves[LOSS], again.losses, rtol=1e-6)
     assert run["state"] == "running"
+
+
+ENDING = """
+import sys
+sys.path.insert(0, {root!r})
+from tests.end_to_end.test_watched import Training
+class Address: address = sys.argv[1]
+training = Training()
+watched = training.watched(Address)
+training.step(20, watched)
+{last}
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "state", "reason"),
+    [("", "succeeded", None), ("raise MemoryError", "failed", "its process ended by MemoryError")],
+)
+def test_who_does_not_close_it_has_it_closed_by_the_end_of_the_process(
+    last: str, state: str, reason: str | None, service: Service
+) -> None:
+    service.start()
+    code = ENDING.format(root=str(ROOT), last=last)
+    with process(sys.executable, "-c", code, service.address, stderr=PIPE) as training:
+        training.communicate()
+    (run,) = service.runs()
+    assert run["state"] == state
+    assert (run["error"] or {}).get("detail") == reason
+    assert service.recorded() == 20
+
+
+def test_a_step_without_a_loss_has_that_of_the_one_before(service: Service, database: Database) -> None:
+    service.start()
+    training = Training()
+    watched = training.watched(service)
+    training.step(5, watched)
+    training.step(2, None)
+    training.step(5, watched)
+    watched.close()
+    (run,) = service.runs()
+    assert run["state"] == "succeeded"
+    _, curves = stored(database, run["id"])
+    expected = [*training.losses[:5], *[training.losses[4]] * 2, *training.losses[7:]]
+    np.testing.assert_allclose(curves[LOSS], expected, rtol=1e-6)
 
 
 def test_a_second_writer_is_refused_and_trains_on(service: Service) -> None:
