@@ -1,6 +1,7 @@
 """Runs that are trained elsewhere: stored once whatever comes twice, judged and compared as any others."""
 
 import base64
+import json
 import uuid
 from typing import Any
 
@@ -8,6 +9,8 @@ import httpx2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
 from gradient_clinic.signals import CURVES, SIGNALS
@@ -15,10 +18,12 @@ from gradient_clinic.values import Array
 from models.runs import queueing
 from models.runs.claims import beat
 from models.runs.lease import Lease
+from models.specs.ingested import EndingRequest, OpeningRequest
 from models.storage.database import Database
 from models.storage.tables import CurveChunk, Run, TraceChunk, TraceRollup
 from models.traces.pictures import Signal, draw
 from tests.api import made
+from tests.api.described import bodies
 from tests.api.made import Json, problem
 from tests.models.stored import some_values
 
@@ -309,6 +314,28 @@ def test_what_cannot_be_watched_is_refused(client: TestClient, place: str, value
     asked["network"][place] = value
     assert said in problem(client.post(RUNS, json=asked), 422)["detail"]
     assert client.get("/v1/experiments").json()["items"] == []
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@given(changes=bodies(OpeningRequest.model_json_schema()))
+def test_any_opening_is_answered(client: TestClient, changes: Any) -> None:
+    network = changes["network"] if isinstance(changes["network"], dict) else {}
+    for asked in (changes, opening() | changes, opening(network=opening()["network"] | network)):
+        response = client.post(RUNS, content=json.dumps(asked).encode(), headers={"Content-Type": "application/json"})
+        assert response.status_code in {201, 400, 409, 422}, response.text
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@given(sent=bodies(EndingRequest.model_json_schema()), first=st.sampled_from([0, 1, 2**31, -1]))
+def test_any_end_is_answered(client: TestClient, sent: Any, first: int) -> None:
+    run, token = opened(client, experiment=str(uuid.uuid4()))
+    put(client, run, 0, records(*quiet(3), token))
+    again = client.put(f"{RUNS}/{run['run_id']}/records/{first}", json=records(*quiet(3), token))
+    assert again.status_code in {200, 404, 409}, again.text
+    body = json.dumps(sent | {"token": token}).encode()
+    response = client.post(f"{RUNS}/{run['run_id']}/end", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code in {200, 400, 422}, response.text
+    assert client.get(run["links"]["report"]).status_code == 200
 
 
 def test_records_that_do_not_fit_are_refused(client: TestClient) -> None:
