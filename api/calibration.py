@@ -13,7 +13,8 @@ from api.variants import layers_of
 from models.plan import plan_variant
 from models.plan.cost import run_seconds
 from models.plan.prices import HIGH, LOW
-from models.status import State
+from models.specs.experiment import ExperimentSpec
+from models.status import Source, State
 from models.storage.tables import Experiment, Run
 
 RECENT_RUNS = 30
@@ -46,7 +47,7 @@ def scale(session: Session, device: str) -> Scale:
     query = (
         select(Experiment.spec, Run.variant, Run.summary)
         .join(Experiment, Experiment.id == Run.experiment_id)
-        .where(Run.state == State.SUCCEEDED)
+        .where(Run.state == State.SUCCEEDED, Run.source == Source.TRAINED)
         .order_by(Run.id.desc())
         .limit(RECENT_RUNS)
     )
@@ -55,6 +56,7 @@ def scale(session: Session, device: str) -> Scale:
     ratios = []
     for spec, variant, summary in session.execute(query):
         # Planning thousands of layers again, for each of their runs, would cost more than it tells.
+        assert isinstance(spec, ExperimentSpec)  # it was trained here
         if summary is None or summary.facts.stopped_by is not None or layers_of(spec) > _SMALL_TRIAL:
             continue
         ratios.append(summary.facts.device_seconds / run_seconds(plan_variant(spec, variant)))

@@ -4,10 +4,11 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from api import queries
-from api.report.heatmaps import HeatMap
 from api.views.traces import LAST_STEP
+from gradient_clinic.maps.heatmaps import HeatMap
 from gradient_clinic.values import Array
-from models.plan import NetworkPlan, expand
+from models.plan.watched import Recorded
+from models.runs.planned import plan_of
 from models.storage.tables import Experiment, Run
 from models.traces.pictures import Signal, draw
 
@@ -18,15 +19,12 @@ POINTS = 200
 def maps_of(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
     """By variant, r of its first seed: of hidden layers over depth, or of a recurrent layer's states over time."""
     runs = queries.first_runs(session, experiment)
-    found: dict[str, HeatMap] = {}
-    for variant in expand(experiment.spec):
-        found[variant.name] = map_of(session, runs[variant.name], variant.plan.network)
-    return found
+    return {name: map_of(session, run, plan_of(experiment.spec, run)) for name, run in runs.items()}
 
 
-def map_of(session: Session, run: Run, network: NetworkPlan) -> HeatMap:
+def map_of(session: Session, run: Run, plan: Recorded) -> HeatMap:
     """The same of one run."""
-    numbers, caption = _rows_of(network)
+    numbers, caption = _rows_of(plan)
     source = Signal(session, run.id, "activation_gradient_rms", numbers)
     drawn = draw(source, 0, LAST_STEP, POINTS, kept=run.raw_dropped_at is None)
     return HeatMap(_levels(drawn.buckets.mean), drawn.steps, caption)
@@ -39,14 +37,16 @@ def _levels(rms: Array) -> Array:
         return np.where(rms == 0.0, -np.inf, logs - logs[-1])
 
 
-def _rows_of(network: NetworkPlan) -> tuple[list[int], str]:
+def _rows_of(plan: Recorded) -> tuple[list[int], str]:
     """Which rows of the trace are drawn, and what they are."""
-    if not network.time:
-        inside = sum(layer.role == "branch" for layer in network.layers)
+    time = plan.network.time
+    if not time:
+        inside = sum(layer.role == "branch" for layer in plan.layers)
         beside = f" ({inside} layers inside branches left out)" if inside else ""
-        return [layer.index for layer in network.hidden], f"{len(network.hidden)} hidden layers{beside}"
-    first = network.time[0].layer
+        hidden = [layer.index for layer in plan.layers if layer.role == "hidden"]
+        return hidden, f"{len(hidden)} hidden layers{beside}"
+    first = time[0].layer
     # States are numbered on behind the layers, as in the trace.
-    states = enumerate(network.time, start=len(network.layers) + 1)
+    states = enumerate(time, start=len(plan.layers) + 1)
     numbers = [number for number, state in states if state.layer == first]
     return numbers, f"{len(numbers)} states of {first} along time"

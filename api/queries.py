@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, or_, select, true
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from api.http.callers import Caller
@@ -13,8 +14,8 @@ from api.http.errors import not_found
 from api.views.experiments import ExperimentView, experiment_view
 from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunKind
 from models.analysis.comparison.compare import Comparison
-from models.plan import plan_variant
 from models.runs import comparing
+from models.runs.planned import plan_of
 from models.runs.progress import progress_of
 from models.status import Phase, State
 from models.storage.tables import Attempt, Experiment, Run
@@ -77,8 +78,7 @@ def first_nonfinite_of(session: Session, run: Run, experiment: Experiment) -> Fi
     """From the summary where the run has one, else from what is stored so far."""
     if run.summary is not None:
         return run.summary.first_nonfinite
-    plan = plan_variant(experiment.spec, run.variant)
-    return first_broken(session, run.id, plan, kept=run.raw_dropped_at is None)
+    return first_broken(session, run.id, plan_of(experiment.spec, run), kept=run.raw_dropped_at is None)
 
 
 def experiments(
@@ -132,9 +132,15 @@ def runs(session: Session, experiment_id: uuid.UUID, wanted: RunFilter, after: i
 
 
 def first_runs(session: Session, experiment: Experiment) -> dict[str, Run]:
-    """By variant, its run under the first seed; no run of tuning has a seed of the trial."""
-    query = select(Run).where(Run.experiment_id == experiment.id, Run.seed == experiment.spec.seed_list()[0])
-    return {run.variant: run for run in session.execute(query).scalars()}
+    """By variant in their order, the first of its runs that are compared: that under the first seed."""
+    query = (
+        select(Run)
+        .ext(distinct_on(Run.variant))
+        .where(Run.experiment_id == experiment.id, Run.phase == Phase.TRIAL)
+        .order_by(Run.variant, Run.position)
+    )
+    found = sorted(session.execute(query).scalars(), key=lambda run: run.position)
+    return {run.variant: run for run in found}
 
 
 def mean_chance_level(session: Session, experiment_id: uuid.UUID) -> float | None:

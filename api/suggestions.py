@@ -48,6 +48,8 @@ def _earlier(session: Session, caller: Caller, experiment_id: uuid.UUID, spec: E
     experiment = queries.experiment_of(session, caller, experiment_id)
     if experiment.ended_at is None:
         raise _unfit(experiment_id, f"it is {experiment.state}", "an experiment that has ended")
+    if not isinstance(experiment.spec, ExperimentSpec):
+        raise _unfit(experiment_id, "it was trained elsewhere", "an experiment of this clinic")
     if experiment.spec.network != spec.network:
         raise _unfit(experiment_id, "its network is another", "an experiment on the same network")
     if experiment.spec.dataset != spec.dataset:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from gradient_clinic.watcher.calls import send_spool
     from gradient_clinic.watcher.for_lightning import LightningWatch
     from gradient_clinic.watcher.for_transformers import TrainerWatch
     from gradient_clinic.watcher.preflight import Preflight, preflight
@@ -18,11 +19,12 @@ HOMES: Final = {
     "TrainerWatch": "for_transformers",
     "Watch": "watch",
     "preflight": "preflight",
+    "send_spool": "calls",
     "watch": "watch",
     "watching": "watch",
 }
 
-__all__ = ["LightningWatch", "Preflight", "TrainerWatch", "Watch", "preflight", "watch", "watching"]
+__all__ = ["LightningWatch", "Preflight", "TrainerWatch", "Watch", "preflight", "send_spool", "watch", "watching"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,13 @@ class State(StrEnum):
         return self not in {State.QUEUED, State.RUNNING}
 
 
+class Source(StrEnum):
+    """Who has trained: workers of this clinic, or a loop elsewhere that is watched."""
+
+    TRAINED = "trained"
+    INGESTED = "ingested"
+
+
 class Phase(StrEnum):
     """What a run is for: to try a learning rate on a seed of its own, or to be compared."""
 

@@ -5,9 +5,9 @@ from html import escape
 
 import numpy as np
 
-from api.report.colours import NOT_FINITE, SILENT, data_uri, scale_limit
 from api.report.drawings import svg
-from api.report.heatmaps import HeatMap, last_step
+from gradient_clinic.maps.colours import NOT_FINITE, SILENT, data_uri, scale_limit
+from gradient_clinic.maps.heatmaps import HeatMap, last_step
 
 WIDTH, LEFT, RIGHT = 920.0, 60.0, 12.0
 TALL, BETWEEN, TOP = 110.0, 44.0, 22.0

@@ -4,20 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
-from api.report.colours import scale_limit
 from api.report.drawings import profile
 from api.report.forest import caption, forest, reached
-from api.report.heatmaps import HeatMap, figure, last_step, legend
 from api.report.setup import remedies, setup
 from api.report.table import table
+from gradient_clinic.maps.colours import scale_limit
+from gradient_clinic.maps.heatmaps import HeatMap, figure, last_step, legend
+from gradient_clinic.maps.sheet import STYLE
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.compare import Comparison
 from models.analysis.comparison.parts import VariantComparison
+from models.status import Source
 from models.storage.tables import Experiment
-
-STYLE = (Path(__file__).parent / "page.css").read_text()
 
 EXPLANATION = (
     "Left: ln ratio of each hidden layer's rms gradient to that of the last hidden layer over training, first seed; of "
@@ -29,6 +28,9 @@ REACHED = (
     "On the test set. Blue: mean of the runs that have learned, with its 95 % interval; grey: of all runs that ended, "
     "where some have not learned; orange rings: two groups of runs."
 )
+
+
+WATCHED = "<p class=remedy>what it changes its name says: it was trained elsewhere</p>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,11 @@ def render(
 ) -> str:
     """``maps``: by variant, that of its first seed; ``half_of_chance``: the loss at which a run counts as trained."""
     limit, axes = scale_limit([heat.levels for heat in maps.values()]), _axes(comparison.variants, maps)
-    sections = "".join(_variant(one, maps.get(one.name), limit, axes) for one in comparison.variants)
+    watched = experiment.source == Source.INGESTED
+    sections = "".join(
+        _variant(one, WATCHED if watched else remedies(one.remedies), maps.get(one.name), limit, axes)
+        for one in comparison.variants
+    )
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
     title, metric = escape(experiment.name), comparison.metric
     outcomes, drawn = reached(comparison.variants, metric), forest(comparison.variants, metric)
@@ -77,9 +83,10 @@ def _axes(variants: Sequence[VariantComparison], maps: Mapping[str, HeatMap]) ->
     return Axes(last_step(maps.values()), math.floor(min(values)), math.ceil(max(values)))
 
 
-def _variant(variant: VariantComparison, heat: HeatMap | None, limit: float, axes: Axes) -> str:
+def _variant(variant: VariantComparison, what: str, heat: HeatMap | None, limit: float, axes: Axes) -> str:
+    """``what``: HTML that says what it changes."""
     return (
-        f"<section class=variant><h3>{escape(variant.name)}</h3><div class=what>{remedies(variant.remedies)}</div>"
+        f"<section class=variant><h3>{escape(variant.name)}</h3><div class=what>{what}</div>"
         f"<div>{figure(variant.name, heat, limit, axes.last)}<p>{escape(variant.sentence)}</p></div>"
         f"<figure>{profile(variant.gradient.profile, axes.low, axes.high)}<figcaption>before training: "
         f"points measured, line predicted</figcaption></figure></section>"

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from models.specs.base import About, Spec
 from models.specs.dataset import UploadedSpec, split_sizes
 from models.specs.experiment import ExperimentSpec
+from models.specs.ingested import StoredSpec
 from models.specs.remedy import REMEDIES
 
 SAID: Final = (
@@ -26,16 +27,24 @@ LONGEST: Final = 6
 """So many items of a list are said."""
 
 
-def setup(spec: ExperimentSpec) -> str:
-    """Network, data, loss, optimiser and seeds in one paragraph, as HTML."""
+def setup(spec: StoredSpec) -> str:
+    """Network, data, loss, optimiser and seeds in one paragraph, as HTML; of what others have trained, its data."""
     said = (
+        _planned(spec)
+        if isinstance(spec, ExperimentSpec)
+        else (("Trained elsewhere", "and watched"), ("Data", spec.data))
+    )
+    return f"<p class=setup>{''.join(f'<b>{title}</b> {escape(text)}. ' for title, text in said if text)}</p>"
+
+
+def _planned(spec: ExperimentSpec) -> tuple[tuple[str, str], ...]:
+    return (
         ("Network", _listed(f"{spec.network.about.title} ({spec.network.kind})", *words(spec.network))),
         ("Data", _data(spec)),
         ("Loss", _loss(spec)),
         ("Training", _training(spec)),
         ("Seeds", _seeds(spec)),
     )
-    return f"<p class=setup>{''.join(f'<b>{title}</b> {escape(text)}. ' for title, text in said if text)}</p>"
 
 
 def remedies(given: tuple[Mapping[str, object], ...]) -> str:

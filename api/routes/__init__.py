@@ -10,6 +10,7 @@ from api.routes import (
     events,
     experiments,
     health,
+    ingest,
     pictures,
     predictions,
     runs,
@@ -27,6 +28,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     catalogue.router,
     datasets.router,
     dashboard.router,
+    ingest.router,
     health.router,
     experiments.items_router,
 )
@@ -39,6 +41,7 @@ TAGS = {
     "predictions": "What theory predicts before anything is trained.",
     "catalogue": "What there is to ask for, with formula, paper and when it fails.",
     "datasets": "Data of your own.",
+    "ingest": "Runs that are trained elsewhere, as their watcher tells them.",
     "health": "For schedulers and dashboards: is it up, can it work, how much.",
 }
 """What the tags of operations are about."""

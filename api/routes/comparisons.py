@@ -16,7 +16,8 @@ from api.http.errors import ApiError
 from api.http.etags import UNCHANGED, tagged
 from api.http.headers import page_policy
 from api.levels import maps_of
-from api.report.page import STYLE, render
+from api.report.page import render
+from gradient_clinic.maps.sheet import STYLE
 from gradient_clinic.verdict.shapes import RULES
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.brief import brief_of
@@ -25,6 +26,8 @@ from models.plan import expand
 from models.runs import comparing, judging
 from models.runs.judging import Judged
 from models.specs.base import Spec
+from models.specs.experiment import ExperimentSpec
+from models.specs.ingested import StoredSpec
 
 router = APIRouter(prefix="/v1", tags=["comparisons"], route_class=StrictRoute)
 
@@ -100,10 +103,17 @@ def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
     with database.snapshot() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
         comparison = queries.comparison_of(session, experiment)
-        # One line of chance for all variants: where remedies change loss or unit there is no such line.
-        plans = [variant.plan for variant in expand(experiment.spec)]
-        units = {(plan.objective, plan.dataset.standardise_targets) for plan in plans}
-        chance = queries.mean_chance_level(session, experiment_id) if len(units) == 1 else None
+        chance = queries.mean_chance_level(session, experiment_id) if _has_one_loss(experiment.spec) else None
         trained_below = None if chance is None else chance / 2.0
         page = render(experiment, comparison, maps_of(session, experiment), trained_below)
         return HTMLResponse(page, headers=page_policy(STYLE))
+
+
+def _has_one_loss(spec: StoredSpec) -> bool:
+    """One line of chance for all variants: where remedies change loss or unit there is no such line. Of what others
+    train that is taken on trust.
+    """
+    if not isinstance(spec, ExperimentSpec):
+        return True
+    plans = [variant.plan for variant in expand(spec)]
+    return len({(plan.objective, plan.dataset.standardise_targets) for plan in plans}) == 1

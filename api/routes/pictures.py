@@ -15,19 +15,19 @@ from api.http.errors import ApiError
 from api.http.etags import etag_of, not_modified
 from api.http.headers import page_policy
 from api.levels import map_of, maps_of
-from api.report.colours import colours, png, scale_limit
 from api.report.curves import curves
 from api.report.drawings import profile
 from api.report.forest import forest, reached
-from api.report.heatmaps import HeatMap
 from api.report.maps import heat_maps
 from api.report.phase import Point, phase_diagram
 from api.report.pictures import STYLE, range_of, standalone
 from api.views.traces import LAST_STEP
+from gradient_clinic.maps.colours import colours, png, scale_limit
+from gradient_clinic.maps.heatmaps import HeatMap
 from gradient_clinic.signals import CurveName
 from models.analysis.comparison.compare import Comparison
 from models.analysis.theory.meanfield import critical_weight_variance
-from models.plan import expand, plan_variant
+from models.runs.planned import plan_of
 from models.specs.activation import Function, activation_of
 from models.status import Phase
 from models.storage.database import Database
@@ -132,11 +132,10 @@ def drawn_curves(
     with database.snapshot() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
         found = {
-            variant.name: [
-                _curve(session, run, curve)
-                for run in queries.runs(session, experiment_id, _trial(variant.name), None, SEEDS)
+            name: [
+                _curve(session, run, curve) for run in queries.runs(session, experiment_id, _trial(name), None, SEEDS)
             ]
-            for variant in expand(experiment.spec)
+            for name in queries.first_runs(session, experiment)
         }
     return _drawn(request, curves(found, curve.replace("_", " ")), "nothing is recorded yet")
 
@@ -196,8 +195,7 @@ def drawn_phase(
 def _map(database: Database, caller: Caller, run_id: uuid.UUID) -> tuple[str, HeatMap]:
     with database.snapshot() as session:
         run, experiment = queries.run_of(session, caller, run_id)
-        network = plan_variant(experiment.spec, run.variant).network
-        return f"{run.variant}, seed {run.seed}", map_of(session, run, network)
+        return f"{run.variant}, seed {run.seed}", map_of(session, run, plan_of(experiment.spec, run))
 
 
 def _trial(variant: str) -> queries.RunFilter:

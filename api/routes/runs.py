@@ -13,7 +13,8 @@ from api.http.errors import ApiError
 from api.views.experiments import Diagnosis, RunDetail, run_view
 from gradient_clinic.values import fields_of
 from gradient_clinic.verdict.early import EarlyReading, read_early
-from models.plan import plan_variant
+from models.plan.watched import WatchedPlan
+from models.runs.planned import plan_of
 from models.traces.reader import extent, read_run
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
@@ -66,5 +67,6 @@ def early(
             detail = f"of this run one step in {stored.stride} is recorded, and an early reading needs each of them"
             raise ApiError(HTTPStatus.CONFLICT, detail)
         last = min(stored.last_step, LAST_STEP if step is None else step)
-        plan = plan_variant(experiment.spec, run.variant)
-        return read_early(read_run(session, run_id, plan, 0, last), chance_level, plan.optimizer.kind)
+        plan = plan_of(experiment.spec, run)
+        optimizer = plan.optimizer if isinstance(plan, WatchedPlan) else plan.optimizer.kind
+        return read_early(read_run(session, run_id, plan, 0, last), chance_level, optimizer)

@@ -21,7 +21,8 @@ from api.http.negotiation import BUCKETED, TABLES, FormatDep
 from api.views.traces import CurvesView, Stretch, StretchDep, TraceRow, TraceView
 from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
 from gradient_clinic.values import fields_of
-from models.plan import Plan, plan_variant
+from models.plan.watched import Recorded
+from models.runs.planned import plan_of
 from models.storage.database import Database
 from models.storage.tables import Experiment, Run
 from models.traces.pictures import Curves, Signal, draw
@@ -69,7 +70,7 @@ def trace(  # noqa: PLR0913, PLR0917 -- what a client may choose
         headers = run_headers(run, kind, signal, stretch, layers, axis)
         if (known := not_modified(request, headers)) is not None:
             return known
-        chosen = _chosen(plan_variant(experiment.spec, run.variant), layers, axis)
+        chosen = _chosen(plan_of(experiment.spec, run), layers, axis)
         if kind not in BUCKETED:
             reading = _reading(session, database, run, stretch)
             signals = SIGNALS if signal == "all" else (signal,)
@@ -169,14 +170,14 @@ def _reading(session: Session, database: Database, run: Run, stretch: Stretch) -
     return Reading(database, run.id, run.attempt, extent(session, run.id), stretch.first, stretch.last)
 
 
-def _rows(plan: Plan) -> list[TraceRow]:
+def _rows(plan: Recorded) -> list[TraceRow]:
     """All that the run's trace has: its layers, then the states of recurrent ones along time."""
     layers = [TraceRow(index=layer.index, name=layer.name, kind=layer.kind, role=layer.role) for layer in plan.layers]
     states = enumerate(plan.network.time, start=len(layers) + 1)
     return layers + [TraceRow(index=index, name=state.name, kind="state", role="time") for index, state in states]
 
 
-def _chosen(plan: Plan, given: list[str] | None, axis: Axis) -> list[TraceRow]:
+def _chosen(plan: Recorded, given: list[str] | None, axis: Axis) -> list[TraceRow]:
     """The rows asked for, in forward order, each once. 422 for a name that the network does not have."""
     every = _rows(plan)
     wanted = {name.strip() for text in given or [] for name in text.split(",") if name.strip()}

@@ -12,8 +12,8 @@ from models.analysis.comparison.parts import Id
 from models.analysis.statistics.numbers import Number
 from models.analysis.suggestion.choice import Suggested
 from models.runs.progress import Progress
-from models.specs.experiment import ExperimentSpec
-from models.status import Phase, State
+from models.specs.ingested import StoredSpec
+from models.status import Phase, Source, State
 from models.storage.tables import Attempt, Experiment, Run
 
 
@@ -46,7 +46,8 @@ class ExperimentView(BaseModel):
     runs: RunCounts
     owner: str
     labels: dict[str, str]
-    spec: ExperimentSpec
+    source: Source
+    spec: StoredSpec
     suggested: list[Suggested] | None
     """Of each remedy that the clinic has chosen what it tests and why; null where it was not asked to."""
     created_at: Time
@@ -108,7 +109,7 @@ class RunView(BaseModel):
     verdict: Verdict | None
     result: RunResult | None
     error: dict[str, Any] | None
-    source: str
+    source: Source
     links: Links
 
 
@@ -194,6 +195,7 @@ def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
         runs=RunCounts.model_validate(progress.counts),
         owner=row.owner,
         labels=row.labels,
+        source=Source(row.source),
         spec=row.spec,
         suggested=None if row.suggested is None else [Suggested.model_validate(remedy) for remedy in row.suggested],
         created_at=row.created_at,
@@ -241,7 +243,7 @@ def run_view(row: Run, attempts: list[Attempt]) -> RunView:
         verdict=None if summary is None else summary.verdict,
         result=None if summary is None else _result(summary),
         error=row.error,
-        source=row.source,
+        source=Source(row.source),
         links={
             "self": path,
             "experiment": f"/v1/experiments/{row.experiment_id}",

@@ -4,7 +4,8 @@ Its hooks are there while a step is recorded and no longer: other steps run the 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from gradient_clinic.probe.meters import meter_for
+from gradient_clinic.probe.meters.device import dead_units
 from gradient_clinic.probe.meters.meter import Array, Scalar
 from gradient_clinic.probe.points import Point
 from gradient_clinic.probe.probe import hook_seconds, on_gradient
@@ -32,13 +34,30 @@ OF_WEIGHT: Final[tuple[SignalName, ...]] = (
 OF_GRADIENT: Final[tuple[SignalName, ...]] = ("weight_gradient_norm", "weight_gradient_max")
 
 
-class Listener:
-    """``model``: whose parameters beside the rows count in the gradient norm."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Of a step, by row: how many entries of h and of δ were reduced, and which units are dead in all of them."""
 
-    def __init__(self, model: nn.Module, rows: Sequence[Row], guard: Guard) -> None:
+    of_h: Mapping[int, int]
+    of_delta: Mapping[int, int]
+    dead: Mapping[int, Tensor]
+
+
+class Listener:
+    """``parameters``: all of the model, which beside the rows count in the gradient norm. ``shared``: other processes
+    see other cases of the same step, so that ``seen`` is wanted.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Tensor], rows: Sequence[Row], guard: Guard, *, shared: bool = False
+    ) -> None:
         self.rows = tuple(rows)
+        self.seen = Seen({}, {}, {})
+        """Of the step that was read last."""
+        self._shared = shared
+        self._entries: dict[int, int] = {}
+        self._dead: dict[int, Tensor] = {}
         self._guard = guard
-        parameters = list(model.parameters())
         nothing = torch.zeros(1, device=parameters[0].device)
         measured = {id(row.weight) for row in rows}
         self._others = [its for its in parameters if id(its) not in measured]
@@ -68,6 +87,8 @@ class Listener:
 
     def see_h(self, index: int, h: Tensor) -> Callable[[Tensor], None]:
         """Returns who wants to know δ of this h."""
+        if self._shared:
+            self._note(index, h.detach())
         return partial(self._guard.run, self._meter.see_delta, index, self._meter.see_h(index, h.detach()))
 
     def settle(self) -> Scalar:
@@ -78,6 +99,8 @@ class Listener:
         """(signals × rows, the scalars), and begin anew. NaN where nothing was measured."""
         matrix, numbers, _ = self._meter.read(scalars, updated=updated)
         no_h, no_delta = self._meter.missing()
+        of_delta = {index: size for index, size in self._entries.items() if index not in no_delta}
+        self.seen, self._entries, self._dead = Seen(self._entries, of_delta, self._dead), {}, {}
         for names, rows in {**self._without, OF_H: no_h, OF_DELTA: sorted({*no_h, *no_delta})}.items():
             matrix[np.ix_([SIGNALS.index(name) for name in names], rows)] = math.nan
         self._meter.forget()
@@ -86,6 +109,14 @@ class Listener:
 
     def forget(self) -> None:
         self._meter.forget()
+
+    def _note(self, index: int, h: Tensor) -> None:
+        place = self.rows[index].place
+        axis = -1 if place is None else place.unit_axis
+        self._entries[index] = h.numel()
+        dead = dead_units(h.movedim(axis, -1), self.rows[index].activation)
+        if dead is not None:
+            self._dead[index] = dead
 
     def _places(self) -> list[tuple[int, Place]]:
         return [(index, row.place) for index, row in enumerate(self.rows) if row.place is not None]

@@ -20,7 +20,7 @@ from gradient_clinic.watcher.following import Following
 from gradient_clinic.watcher.guard import Guard
 from gradient_clinic.watcher.listener import Listener
 from gradient_clinic.watcher.records import Record, Records
-from gradient_clinic.watcher.remarks import of_parameters
+from gradient_clinic.watcher.remarks import Finding, of_parameters
 from gradient_clinic.watcher.report import Observed, plain, report_of
 from gradient_clinic.watcher.setup import predicted_gain
 
@@ -31,7 +31,7 @@ OFF: Final = 1.5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight(Value):
     """``uniform_loss``: ln K, the cross-entropy of saying that all classes are alike; None of other losses.
-    ``predicted_gain``: G that theory gives weights of this size. ``findings``: what is wrong, in words; empty is well.
+    ``predicted_gain``: G that theory gives weights of this size. ``findings``: what is wrong; empty is well.
     """
 
     loss: float
@@ -39,7 +39,7 @@ class Preflight(Value):
     verdict: Verdict | None
     predicted_gain: float | None
     first_nonfinite: FirstNonfinite | None
-    findings: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
     def json(self) -> str:
         return json.dumps(plain(asdict(self)), ensure_ascii=False)
@@ -49,7 +49,7 @@ class Preflight(Value):
         theory = "" if self.predicted_gain is None else f" Theory gives G = {number(self.predicted_gain, signed=True)}."
         lines = [f"Loss of the untrained network: {number(self.loss)}{against}."]
         lines += [] if self.verdict is None else [f"{self.verdict.kind}: {self.verdict.sentence}{theory}"]
-        return "\n".join([*lines, *(f"- {finding}" for finding in self.findings)])
+        return "\n".join([*lines, *(f"- {finding.text}" for finding in self.findings)])
 
 
 def preflight(
@@ -66,7 +66,7 @@ def preflight(
     heard: list[tuple[Found, Listener]] = []
 
     def told(found: Found) -> None:
-        heard.append((found, Listener(model, found.rows, guard)))
+        heard.append((found, Listener(list(model.parameters()), found.rows, guard)))
         heard[0][1].give(found.h)
 
     targets = Targets()
@@ -96,7 +96,7 @@ def _looked_at(
         matrix, (norm,) = listener.read([listener.settle()], updated=False)
         records.add(Record(0, matrix, {"loss": loss, "gradient_norm": norm}))
         gain = None if found.has_skips else predicted_gain(found.rows, matrix)
-    remarks = list(of_parameters(model, optimizers, found.rows))
+    remarks = of_parameters(model, optimizers, found.rows)
     observed = Observed(
         model=model,
         rows=found.rows,
@@ -123,26 +123,33 @@ def _looked_at(
     )
 
 
-def _of_loss(loss: float, uniform: float | None) -> Iterator[str]:
+def _of_loss(loss: float, uniform: float | None) -> Iterator[Finding]:
     if not math.isfinite(loss):
-        yield f"the loss is {loss}"
+        yield Finding("loss_not_finite", (), f"the loss is {loss}")
     elif uniform and loss > OFF * uniform:
-        yield f"the loss is {number(loss / uniform)} times ln K: outputs are large, and sure of what they cannot know"
+        text = f"the loss is {number(loss / uniform)} times ln K: outputs are large, and sure of what they cannot know"
+        yield Finding("loss_above_chance", (), text)
     elif uniform and loss < uniform / OFF:
-        yield f"the loss is {number(loss / uniform)} times ln K: the model was trained, or its inputs tell the labels"
+        text = f"the loss is {number(loss / uniform)} times ln K: the model was trained, or its inputs tell the labels"
+        yield Finding("loss_below_chance", (), text)
 
 
-def _of_verdict(verdict: Verdict | None, broken: FirstNonfinite | None) -> Iterator[str]:
+def _of_verdict(verdict: Verdict | None, broken: FirstNonfinite | None) -> Iterator[Finding]:
     if broken is not None:
-        yield f"the first value that is not finite is met in {broken.layer}, {broken.where}"
+        text = f"the first value that is not finite is met in {broken.layer}, {broken.where}"
+        yield Finding("not_finite", (broken.layer,), text)
     if verdict is None:
-        yield "no h and δ on a depth axis were measured: no gradient of the loss reaches the model, or it has no layers"
+        text = (
+            "no h and δ on a depth axis were measured: no gradient of the loss reaches the model, or it has no layers"
+        )
+        yield Finding("nothing_measured", (), text)
         return
     if verdict.kind in {"vanishing", "exploding"}:
-        yield f"gradients start {verdict.kind}"
+        yield Finding(verdict.kind, (), f"gradients start {verdict.kind}")
     for item in verdict.evidence:
         if item.statistic == "worst_hidden_layer":
-            yield f"{item.signal.replace('_', ' ')} of {item.layers[0]} is {number(item.value)}"
+            text = f"{item.signal.replace('_', ' ')} of {item.layers[0]} is {number(item.value)}"
+            yield Finding(item.signal, item.layers[:1], text)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What is kept of a training of any length: its beginning, then ever fewer records, the newest, and what broke."""
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ class Records:
     """Bounded: some 600 records of 72 bytes a row."""
 
     count: int = 0
+    first_loss: float = math.nan
+    """Of the first record; NaN where none was told."""
     first_broken: Record | None = None
     before_broken: tuple[Record, ...] = ()
     """The last twenty recorded before it."""
@@ -52,6 +55,8 @@ class Records:
     def add(self, record: Record) -> None:
         if self.first_broken is None and not record.finite:
             self.first_broken, self.before_broken = record, tuple(self._newest)[-(NEWEST - 1) :]
+        if not self.count:
+            self.first_loss = record.curves.get("loss", math.nan)
         self.count += 1
         self._newest.append(record)
         updates = np.where(np.isfinite(record.matrix[UPDATE]), record.matrix[UPDATE], np.nan)

@@ -45,9 +45,18 @@ class Row:
     """Pixels or steps at which h has its units."""
     entries: int = 1
     """Of h, per case."""
+    outputs: int = 0
+    """Of a weight that is a shard, the first axis of the whole one."""
     note: str = ""
     odd: Literal["shared", "unused"] | None = None
     """What is said of it before the first step: its weight is another's, or it took no part in the pass."""
+
+    @property
+    def described(self) -> str:
+        """For ``Watch.layers``."""
+        activation = "" if self.activation is None else self.activation.function
+        said = ", ".join(part for part in (activation, self.normalization, self.note) if part)
+        return f"{self.role or 'weights':7}  {said}"
 
 
 @dataclass(slots=True, eq=False)

@@ -76,4 +76,4 @@ def _first_layer_gain(rows: Sequence[Row], first: Array) -> float | None:
     """√σw² of the layer that meets the inputs."""
     if not rows or rows[0].role != "hidden" or rows[0].weight is None or rows[0].normalization:
         return None
-    return float(first[WEIGHT, 0]) / math.sqrt(rows[0].weight.shape[0])
+    return float(first[WEIGHT, 0]) / math.sqrt(rows[0].outputs or rows[0].weight.shape[0])

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from gradient_clinic.probe.meters.meter import Scalar
+from gradient_clinic.watcher.shards import is_sharded
 
 
 @dataclass(slots=True)
@@ -35,7 +35,8 @@ class Step:
         self.losses += 1
 
     def take_clipping(self, norm: Tensor, limit: float) -> None:
-        self._total, self._limit = norm.detach(), limit
+        """The norm of shards is a sum over ranks that nobody has asked for yet: then it is that of the record."""
+        self._total, self._limit = None if is_sharded(norm) else norm.detach(), limit
 
     def take_scales(self, optimizer: Optimizer, scaler: GradScaler | None) -> None:
         """Fused optimisers get gradients as they are, with what to divide them by and whether to skip the step."""
@@ -52,16 +53,25 @@ class Step:
         loss = math.nan if self._loss is None else self._loss / self.losses
         return [rate, skipped, norm, norm if self._total is None else self._total, loss]
 
-    def curves(self, values: list[float]) -> dict[str, float] | None:
-        """By name; without a loss where none was told. None where loss scaling skipped the step."""
+    def clipped(self, total: float) -> dict[str, float]:
+        """``total``: the norm before clipping, without a scale."""
+        limit = self._limit / self.of_gradient
+        return {"clipped_gradient_norm": min(total, limit), "clipped": float(total > limit)}
+
+    def curves(self, values: list[float]) -> tuple[dict[str, float], bool]:
+        """By name; without a loss where none was told. And whether loss scaling skipped the step."""
         rate, skipped, norm, total, loss = values
-        if skipped:
-            return None
-        found: dict[str, Any] = {
+        found = {
             "learning_rate": rate,
             "gradient_norm": norm / self.of_gradient,
             "total_gradient_norm": total / self.of_gradient,
-            "clipped": float(total > self._limit),
+            **self.clipped(total / self.of_gradient),
             "loss_scale": self.of_delta,
         }
-        return found if self._loss is None else found | {"loss": loss}
+        return (found if self._loss is None else found | {"loss": loss}), bool(skipped)
+
+
+def bare(optimizer: Optimizer) -> Optimizer:
+    """The optimiser that steps, out of what Accelerate or Lightning wraps around it."""
+    inner = getattr(optimizer, "optimizer", None)
+    return bare(inner) if isinstance(inner, Optimizer) else optimizer

@@ -24,8 +24,8 @@ def trace_of(rows: Sequence[Row], records: Sequence[Record], largest_update: Arr
 
     What a step did not measure, as a layer took no part in it, is the median of those that did: the rules know no gaps.
     """
-    order = _order(rows)
-    layers = tuple(_layer(rows[index], records[0].matrix[:, index]) for index in order)
+    order = order_of(rows)
+    layers = tuple(layer_of(rows[index], records[0].matrix[:, index]) for index in order)
     if not any(layer.role == "hidden" for layer in layers):
         return None
     whole = np.stack([record.matrix[:, order] for record in records], axis=2)  # (signals, rows, records)
@@ -33,23 +33,23 @@ def trace_of(rows: Sequence[Row], records: Sequence[Record], largest_update: Arr
     met = np.array([rows[index].place is not None for index in order])
     for name in OF_H:
         _fill(whole[SIGNALS.index(name)], whole[NONFINITE] * met[:, None], NOT_NAMED if name.endswith("rms") else 0.0)
-    whole[UPDATE] = _updates(layers, whole[UPDATE])
+    whole[UPDATE] = updates_of(layers, whole[UPDATE])
     loss = np.array([record.curves.get("loss", math.nan) for record in records])
     return RunTrace(
         layers=layers,
         steps=np.array([record.step for record in records]),
         signals=dict(zip(SIGNALS, whole, strict=True)),
         curves={"loss": loss},
-        largest_update=_updates(layers, largest_update[order]),
+        largest_update=updates_of(layers, largest_update[order]),
     )
 
 
-def _order(rows: Sequence[Row]) -> list[int]:
+def order_of(rows: Sequence[Row]) -> list[int]:
     """As they ran, the output last."""
     return sorted(range(len(rows)), key=lambda index: rows[index].role == "output")
 
 
-def _layer(row: Row, of_first: Array) -> Layer:
+def layer_of(row: Row, of_first: Array) -> Layer:
     """``of_first``: its signals in the first record; a layer that took no part there is not on the depth axis."""
     unseen = np.isnan(of_first[DELTA]) and not of_first[NONFINITE] > 0
     role = row.role if row.role is not None and not (unseen and row.role == "hidden") else "branch"
@@ -65,7 +65,7 @@ def _fill(values: Array, nonfinite: Array, never: float) -> None:
             row[gaps] = np.median(finite) if finite.size else never
 
 
-def _updates(layers: Sequence[Layer], updates: Array) -> Array:
+def updates_of(layers: Sequence[Layer], updates: Array) -> Array:
     """Of a block, the largest of its layers: a stream and a fused layer have no weight of their own row."""
     filled, first = updates.copy(), 0
     for index, layer in enumerate(layers):

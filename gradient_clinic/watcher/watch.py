@@ -4,12 +4,13 @@ A step is the optimiser's: passes that accumulate their gradients are one. h and
 Training is the same bit by bit; an error in here is logged once and ends the watching, not the training.
 """
 
+import atexit
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -17,32 +18,24 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from gradient_clinic.watcher.cadence import cadence_of
+from gradient_clinic.watcher.cadence import Cadence, Even, cadence_of
 from gradient_clinic.watcher.chance import Targets
 from gradient_clinic.watcher.discovery import Found, weight_rows
 from gradient_clinic.watcher.following import Following
 from gradient_clinic.watcher.guard import Guard
 from gradient_clinic.watcher.listener import Listener, is_compiled, unscaled
+from gradient_clinic.watcher.options import Options
+from gradient_clinic.watcher.page import page_of
+from gradient_clinic.watcher.ranks import check_parallel, ranks_of
 from gradient_clinic.watcher.records import Record, Records
 from gradient_clinic.watcher.remarks import of_parameters
 from gradient_clinic.watcher.report import Observed, Report, report_of
 from gradient_clinic.watcher.rows import Row
-from gradient_clinic.watcher.step import Step
+from gradient_clinic.watcher.step import Step, bare
+from gradient_clinic.watcher.stream import Stream, destination_of
 
 LOG = logging.getLogger("gradient_clinic")
 FALLS_BACK = "weights and their gradients alone are watched"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """As ``watch`` takes them."""
-
-    every: float | str
-    signals: Literal["all", "weights"]
-    layers: str | None
-    depth: Sequence[str] | None
-    scaler: GradScaler | None
-    chance: float | None
 
 
 class Watch:
@@ -55,7 +48,14 @@ class Watch:
         """Of the optimiser, those that loss scaling skipped included."""
         self.remarks: list[str] = []
         """What was said in the log."""
-        self._cadence = cadence_of(options.every)
+        self._cadence: Cadence = cadence_of(options.every)
+        self._ranks = ranks_of(model, self._say)
+        self._stream: Stream | None = None
+        if options.to is not None or self._ranks is not None:
+            self._cadence = even = Even(self._cadence, agreed=int if self._ranks is None else self._ranks.agreed)
+            if options.to is not None and (self._ranks is None or not self._ranks.rank):
+                self._stream = Stream(options.to, even, self._say)
+                atexit.register(self._exit)
         self._targets = Targets()
         self._guard = Guard(self._failed)
         self._listener: Listener | None = None
@@ -64,6 +64,8 @@ class Watch:
         self._skipped = 0  # of the recorded steps
         self._recording, self._listening = True, False
         self._began, self._ended = time.perf_counter(), math.inf
+        self._stepped_at, self._spent = self._began, 0.0
+        self._error: str | None = None
         self._step = Step()
         self._handles: list[RemovableHandle] = []
         for optimizer in self.optimizers:
@@ -94,15 +96,30 @@ class Watch:
         self._step.take_clipping(norm, max_norm)
         return norm
 
-    def report(self, format: Literal["text", "json"] = "text") -> str:  # noqa: A002 -- as everybody calls it
-        """What was found so far, in words or as JSON."""
+    def result(self, *, loss: float | None = None, metric: float | None = None) -> None:
+        """What held-out cases have come to, for the service: it is sent with the end, and compared over seeds."""
+        if self._stream is not None:
+            self._stream.held_out = loss, metric
+
+    @property
+    def run(self) -> str | None:
+        """The address of this run in the service, once that has it."""
+        return None if self._stream is None else self._stream.run
+
+    def report(self, format: Literal["text", "json", "html"] = "text") -> str:  # noqa: A002 -- as everybody calls it
+        """What was found so far: in words, as JSON, or as one page with heat maps."""
+        if format == "html":
+            return page_of(self._observed())
         found = self.reported()
         return found.json() if format == "json" else found.text()
 
     def reported(self) -> Report:
         """What was found so far."""
+        return report_of(self._observed())
+
+    def _observed(self) -> Observed:
         chance = self._targets.chance_level() if self.options.chance is None else self.options.chance
-        observed = Observed(
+        return Observed(
             model=self.model,
             optimizer=type(self.optimizers[0]).__name__,
             conditions=self._conditions(),
@@ -116,7 +133,6 @@ class Watch:
             cost=self.cost,
             remarks=self.remarks,
         )
-        return report_of(observed)
 
     def _conditions(self) -> str:
         rate = float(self.optimizers[0].param_groups[0]["lr"])
@@ -135,6 +151,9 @@ class Watch:
         self._recording = False
         self._guard.closed = True
         self._ended = min(self._ended, time.perf_counter())
+        if self._stream is not None:
+            atexit.unregister(self._exit)
+            self._stream.close(self._observed(), self._error)
 
     detach = close
 
@@ -151,7 +170,7 @@ class Watch:
         if not self.rows:
             return "nothing yet: layers are found in the first forward pass that has gradients"
         named = max(len(row.name) for row in self.rows)
-        return "\n".join(f"{row.name:{named}}  {_described(row)}".rstrip() for row in self.rows)
+        return "\n".join(f"{row.name:{named}}  {row.described}".rstrip() for row in self.rows)
 
     @property
     def cost(self) -> float:
@@ -163,7 +182,7 @@ class Watch:
 
     def _found(self, found: Found) -> None:
         self._has_skips = found.has_skips
-        self._listener = Listener(self.model, found.rows, self._guard)
+        self._listener = self._listener_of(found.rows)
         self._listener.give(found.h)
         self._listen(on=True)  # to what another pass before the step may show
 
@@ -175,7 +194,18 @@ class Watch:
     def _listen_to_weights(self) -> None:
         if self._following is not None:
             self._following.close()
-        self._listener = Listener(self.model, weight_rows(self.model, self.options.layers).rows, self._guard)
+        self._listener = self._listener_of(weight_rows(self.model, self.options.layers).rows)
+
+    def _listener_of(self, rows: Sequence[Row]) -> Listener:
+        if self._ranks is None:
+            return Listener(list(self.model.parameters()), rows, self._guard)
+        return Listener(self._ranks.parameters, self._ranks.rows(rows), self._guard, shared=True)
+
+    def _exit(self) -> None:
+        """The process ends, and nobody has closed it."""
+        why = getattr(sys, "last_type", None)
+        self._error = None if why is None else f"its process ended by {why.__name__}"
+        self.close()
 
     # --- a step ---------------------------------------------------------------------------------------------------
 
@@ -224,8 +254,10 @@ class Watch:
             self._listen_to_weights()
         assert self._listener is not None
         if not self.steps:
-            for remark in of_parameters(self.model, self.optimizers, self.rows):
-                self._say(remark)
+            for found in of_parameters(self.model, self.optimizers, self.rows):
+                self._say(found.text)
+        if self._ranks is not None:
+            self._ranks.take_gradients(self.rows)
         self._step.norm = self._listener.settle()
         self._listen(on=False)  # a closure may be evaluated again
 
@@ -235,21 +267,30 @@ class Watch:
             self._end_step()
 
     def _end_step(self) -> None:
+        now = time.perf_counter()
+        seconds = now - self._stepped_at - (self._guard.seconds - self._spent)
+        self._stepped_at, self._spent = now, self._guard.seconds
         if self._step.norm is not None and self._listener is not None:
-            self._record(self._listener)
+            self._record(self._listener, seconds)
         self.steps += 1
         self._step = Step()
         self._recording = self._cadence.wants(self.steps, time.perf_counter(), self._guard.seconds)
         self._listen(on=self._recording)
 
-    def _record(self, listener: Listener) -> None:
+    def _record(self, listener: Listener, seconds: float) -> None:
+        """``seconds``: that the step has taken, what was done here aside."""
         matrix, numbers = listener.read(self._step.scalars(self.optimizers[0].param_groups[0]["lr"]), updated=True)
-        curves = self._step.curves(numbers)
-        if curves is None:
+        curves, skipped = self._step.curves(numbers)
+        matrix = unscaled(matrix, self._step.of_delta, self._step.of_gradient)
+        if self._ranks is not None:
+            matrix, curves = self._ranks.joined(matrix, curves, listener.rows, listener.seen)
+            curves |= self._step.clipped(curves["total_gradient_norm"])
+        if skipped:
             self._skipped += 1
         else:
-            matrix = unscaled(matrix, self._step.of_delta, self._step.of_gradient)
             self.records.add(Record(self.steps, matrix, curves))
+        if self._stream is not None:
+            self._stream.add(self.steps, matrix, curves | {"step_seconds": seconds}, self._observed)
 
     # --- what goes wrong ------------------------------------------------------------------------------------------
 
@@ -258,9 +299,9 @@ class Watch:
         LOG.warning(remark)
 
     def _failed(self, error: Exception) -> None:
-        remark = f"watching has ended by an error of its own, and training goes on: {error!r}"
-        self.remarks.append(remark)
-        LOG.warning(remark, exc_info=error)
+        self._error = f"watching has ended by an error of its own, and training goes on: {error!r}"
+        self.remarks.append(self._error)
+        LOG.warning(self._error, exc_info=error)
         self.close()
 
 
@@ -274,6 +315,8 @@ def watch(  # noqa: PLR0913 -- what to watch, and how
     depth: Sequence[str] | None = None,
     scaler: GradScaler | None = None,
     chance: float | None = None,
+    to: str | None = None,
+    **run: Any,
 ) -> Watch:
     """Measure ``model`` from its next forward pass on, whenever ``optimizer`` steps; several that step in turn make one
     step together.
@@ -283,12 +326,17 @@ def watch(  # noqa: PLR0913 -- what to watch, and how
     module. ``layers``: a regular expression of names to record. ``depth``: patterns of the modules whose outputs are
     the depth axis, where what is found is not it (see ``Watch.layers``). ``scaler``: what scales the loss, so that δ is
     without it. ``chance``: the loss of who knows no case, where the targets are not found behind the loss that
-    ``Watch.loss`` is told. ValueError where ``every`` is none of these, or nothing is to be watched.
+    ``Watch.loss`` is told. ``to``: the address of a service that keeps the records too; ``run``: its ``key``, and which
+    run of it this is, by ``experiment``, ``variant``, ``seed`` and the like (``stream.Destination``).
+
+    ValueError where ``every`` is none of these, or nothing is to be watched.
     """
+    check_parallel(model, optimizer)
     optimizers = [bare(its) for its in ([optimizer] if isinstance(optimizer, Optimizer) else optimizer)]
     if not optimizers or next(model.parameters(), None) is None:
         raise ValueError("watch needs a model with parameters, and an optimiser")
-    options = Options(every=every, signals=signals, layers=layers, depth=depth, scaler=scaler, chance=chance)
+    where = destination_of(to, run)
+    options = Options(every=every, signals=signals, layers=layers, depth=depth, scaler=scaler, chance=chance, to=where)
     return Watch(model, optimizers, options)
 
 
@@ -300,19 +348,3 @@ def watching(model: nn.Module, optimizer: Optimizer | Sequence[Optimizer], **opt
         yield watched
     finally:
         watched.close()
-
-
-def bare(optimizer: Optimizer) -> Optimizer:
-    """The optimiser that steps, out of what Accelerate or Lightning wraps around it."""
-    inner = getattr(optimizer, "optimizer", None)
-    return bare(inner) if isinstance(inner, Optimizer) else optimizer
-
-
-def _described(row: Row) -> str:
-    parts = [
-        row.role or "weights",
-        row.activation.function if row.activation else "",
-        row.normalization or "",
-        row.note,
-    ]
-    return f"{parts[0]:7}  {', '.join(part for part in parts[1:] if part)}"

@@ -10,7 +10,8 @@ from models.runs import events
 from models.runs.endings import expire
 from models.runs.lease import Checkpoint, Claim, Lease
 from models.runs.writes import NO_CHECKPOINT, QUEUE_CHANNEL, notify, seconds
-from models.status import State
+from models.specs.experiment import ExperimentSpec
+from models.status import Source, State
 from models.storage.database import changed_rows
 from models.storage.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experiment, Run, TraceChunk, TraceRollup
 
@@ -79,6 +80,7 @@ def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, own
         _erase_trace(session, run_id, checkpoint)
     asked = select(Experiment.spec, Experiment.owner).where(Experiment.id == row.experiment_id)
     spec, owner = session.execute(asked).one()
+    assert isinstance(spec, ExperimentSpec)  # what others train is never queued
     _start(session, row.experiment_id)
     events.tell_runs(session, row.experiment_id, [run_id])
     # From here on no other claim of this experiment comes between.
@@ -95,7 +97,7 @@ def _keep_to_caps(
 ) -> None:
     """_OverCapError where too many runs are under way, this one counted. The experiment is locked."""
     # Counted with this run taken: two claims that count before they take would both find the last place free.
-    running = select(func.count()).select_from(Run).where(Run.state == State.RUNNING)
+    running = select(func.count()).select_from(Run).where(Run.state == State.RUNNING, Run.source == Source.TRAINED)
     if max_parallel is not None:
         abreast = session.execute(running.where(Run.experiment_id == experiment_id)).scalar_one()
         if abreast > max_parallel:

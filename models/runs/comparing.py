@@ -3,15 +3,21 @@
 import datetime as dt
 import uuid
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
 from models.plan import expand
+from models.plan.watched import AnyVariant, WatchedVariant, plan_watched
 from models.runs.rates import tried_of
+from models.specs.experiment import ExperimentSpec
+from models.specs.ingested import IngestedSpec, StoredSpec
 from models.status import Phase
 from models.storage.tables import Experiment, Run
+
+BASELINE: Final = "baseline"
 
 
 def compute(session: Session, *experiment_ids: uuid.UUID) -> Comparison:
@@ -41,7 +47,20 @@ def _read(session: Session, experiment_id: uuid.UUID) -> Trial:
     # Variants in the order of their runs, each once.
     tuned = dict.fromkeys(row.variant for row in rows if row.phase == Phase.TUNE)
     tried = {name: tried_of(row for row in rows if row.variant == name) for name in tuned}
-    return Trial(str(experiment_id), spec, expand(spec), trials, tried)
+    return Trial(str(experiment_id), spec, variants_of(spec, rows), trials, tried)
+
+
+def variants_of(spec: StoredSpec, rows: Sequence[Run]) -> Sequence[AnyVariant]:
+    """The baseline first. ``rows``: the experiment's runs by position, which alone know what others have trained."""
+    return expand(spec) if isinstance(spec, ExperimentSpec) else _watched_variants(spec, rows)
+
+
+def _watched_variants(spec: IngestedSpec, rows: Sequence[Run]) -> Sequence[WatchedVariant]:
+    """As their first runs were; where none is called baseline the one that came first stands for it."""
+    first = {row.variant: row for row in reversed(rows)}
+    names = sorted(dict.fromkeys(row.variant for row in rows), key=lambda name: name != BASELINE)
+    found = ((name, first[name]) for name in names)
+    return [WatchedVariant(name, plan_watched(spec, its.watched, its.steps)) for name, its in found if its.watched]
 
 
 def missing(session: Session, limit: int) -> Sequence[uuid.UUID]:

@@ -10,8 +10,11 @@ from sqlalchemy.orm import Session
 from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.verdict.summary import summarise, summary_of
 from models.plan import Plan, expand
+from models.plan.watched import AnyPlan
 from models.runs import comparing
+from models.runs.planned import plan_of
 from models.specs.experiment import ExperimentSpec
+from models.specs.ingested import StoredSpec
 from models.status import State
 from models.storage.tables import Experiment, Run
 from models.traces.ending import read_ending
@@ -43,8 +46,9 @@ def judge_again(session: Session, experiment_id: uuid.UUID) -> list[Judged]:
     return judged
 
 
-def _judged(session: Session, spec: ExperimentSpec, experiment_id: uuid.UUID) -> Iterator[Judged]:
-    plans = {variant.name: variant.plan for variant in expand(spec)}
+def _judged(session: Session, spec: StoredSpec, experiment_id: uuid.UUID) -> Iterator[Judged]:
+    # Planned once for all seeds; of what others have trained each run has said its own.
+    plans = {its.name: its.plan for its in expand(spec)} if isinstance(spec, ExperimentSpec) else {}
     succeeded = (
         select(Run)
         .where(Run.experiment_id == experiment_id, Run.state == State.SUCCEEDED)
@@ -55,17 +59,18 @@ def _judged(session: Session, spec: ExperimentSpec, experiment_id: uuid.UUID) ->
         assert run.summary is not None  # a run succeeds with one
         # Read before the update, which puts the new summary into this object as well.
         before = run.summary.verdict.kind
-        summary = _summary(session, run, plans[run.variant].at_rate(run.learning_rate))
+        plan = plans[run.variant].at_rate(run.learning_rate) if plans else plan_of(spec, run)
+        summary = _summary(session, run, plan)
         session.execute(update(Run).where(Run.id == run.id).values(summary=summary))
         after = summary.verdict.kind
         yield Judged(run.id, run.variant, run.seed, before, after, measured_again=run.raw_dropped_at is None)
 
 
-def _summary(session: Session, run: Run, plan: Plan) -> RunSummary:
+def _summary(session: Session, run: Run, plan: AnyPlan) -> RunSummary:
     assert run.summary is not None  # as above
     if run.raw_dropped_at is not None:
         return summary_of(plan, run.summary)
-    # The cadence that the run was recorded with; a recording budget may have chosen another than the spec's.
-    every = plan.experiment.trace.every if run.trace_every is None else run.trace_every
-    plan = plan.recording_every(every)
+    # The cadence that the run was recorded with, where a recording budget chose another than the spec's.
+    if isinstance(plan, Plan) and run.trace_every is not None:
+        plan = plan.recording_every(run.trace_every)
     return summarise(plan, read_ending(session, run.id, plan, run.summary.facts), run.summary.facts)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from models import runs
-from models.status import State
+from models.status import Source, State
 from models.storage.tables import Experiment, Run
 
 
@@ -57,7 +57,7 @@ _NEXT_RUNS = text("""
 WITH under_way AS (
     SELECT r.experiment_id, e.owner, r.state, e.spec ->> 'device' AS device
     FROM run r JOIN experiment e ON e.id = r.experiment_id
-    WHERE r.state = 'running' OR (
+    WHERE (r.state = 'running' AND r.source = 'trained') OR (
         r.state = 'queued' AND r.published_at >= clock_timestamp() - make_interval(secs => :stale_s)
     )
 ), parallel AS (
@@ -114,6 +114,7 @@ def _reap_where(session: Session, condition: ColumnElement[bool], reason: str, m
             Run.lease_token,
             Run.experiment_id,
             Run.attempt,
+            Run.source,
             (Run.attempt - Run.forgiven).label("tried"),
             Experiment.cancel_requested_at,
         )
@@ -128,6 +129,8 @@ def _reap_where(session: Session, condition: ColumnElement[bool], reason: str, m
         # What is to be cancelled is not tried again, however few attempts it had.
         if row.cancel_requested_at is not None:
             runs.stop(session, lease)
+        elif row.source == Source.INGESTED:
+            runs.fail(session, lease, {"title": "Not watched to its end", "detail": "its watcher has fallen silent"})
         elif row.tried >= max_attempts:
             detail = f"{reason} in the last of {row.tried} attempts; no more are made"
             runs.fail(session, lease, {"title": "Worker lost", "detail": detail})

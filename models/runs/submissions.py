@@ -15,7 +15,7 @@ from models.runs import events
 from models.runs.endings import settle
 from models.runs.writes import CANCEL_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify
 from models.specs.experiment import ExperimentSpec
-from models.status import Phase, State
+from models.status import Phase, Source, State
 from models.storage.database import changed_rows
 from models.storage.tables import Experiment, Run
 
@@ -118,8 +118,11 @@ def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
 
 
 def retry(session: Session, experiment_id: uuid.UUID) -> int:
-    """Queue the failed runs again, each with all its attempts before it. How many; 0 changes nothing."""
-    retried = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.FAILED)
+    """Queue the failed runs again, each with all its attempts before it. How many; 0 changes nothing. What others train
+    only they can train again.
+    """
+    failed = Run.state == State.FAILED, Run.source == Source.TRAINED
+    retried = lock_runs(session, Run.experiment_id == experiment_id, *failed)
     if not retried:
         return 0
     session.execute(

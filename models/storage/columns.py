@@ -17,7 +17,8 @@ class PydanticColumn(TypeDecorator[Model]):
     impl = JSONB(none_as_null=True)
     cache_ok = True
 
-    def __init__(self, model: type[Model]) -> None:
+    def __init__(self, model: Any) -> None:
+        """``model``: a class, or a union of some."""
         super().__init__()
         self.model = model
         self.adapter = TypeAdapter(model)

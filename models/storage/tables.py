@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL,
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from gradient_clinic.verdict.shapes import RunSummary
-from models.specs.experiment import ExperimentSpec
+from models.specs.ingested import StoredSpec, Watched
 from models.specs.uploaded import UploadedFacts
 from models.storage.columns import PydanticColumn
 
@@ -50,7 +50,9 @@ class Experiment(Base):
     state: Mapped[str] = mapped_column(server_default="queued")
     priority: Mapped[int]
     labels: Mapped[dict[str, Any]]
-    spec: Mapped[ExperimentSpec] = mapped_column(PydanticColumn(ExperimentSpec))
+    source: Mapped[str] = mapped_column(server_default="trained")
+    """``trained`` here, or ``ingested``; so are its runs."""
+    spec: Mapped[StoredSpec] = mapped_column(PydanticColumn(StoredSpec))
     suggested: Mapped[list[dict[str, Any]] | None]
     """Of each remedy that the clinic has chosen, what it tests and why; NULL where the client has named them."""
     not_before: Mapped[dt.datetime | None]
@@ -70,6 +72,7 @@ class Experiment(Base):
         Index("ix_experiment_state_id", "state", "id"),
         Index("ix_experiment_verdict_id", "verdict", "id"),
         Index("ix_experiment_not_compared", "ended_at", postgresql_where=text("comparison IS NULL")),
+        Index("ix_experiment_ingested", "owner", "name", unique=True, postgresql_where=text("source = 'ingested'")),
         Index("ix_experiment_deadline", "deadline", postgresql_where=text("state IN ('queued', 'running')")),
     )
 
@@ -110,6 +113,8 @@ class Run(Base):
     versions: Mapped[dict[str, Any] | None]
     summary: Mapped[RunSummary | None] = mapped_column(PydanticColumn(RunSummary))
     error: Mapped[dict[str, Any] | None]
+    watched: Mapped[Watched | None] = mapped_column(PydanticColumn(Watched))
+    """Of an ingested run: what its watcher has said of its network."""
     chance_level: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     """The loss of knowing nothing but how often each label is: what early losses are measured against."""
     trace_every: Mapped[int | None]

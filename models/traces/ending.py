@@ -14,7 +14,7 @@ from gradient_clinic.values import Array
 from gradient_clinic.verdict.measurements import finite_maximum, steps_read
 from gradient_clinic.verdict.run_trace import JUDGED, RunTrace
 from gradient_clinic.verdict.shapes import RunFacts
-from models.plan import Plan
+from models.plan.watched import Recorded
 from models.storage.tables import TraceRollup
 from models.traces.binary import array_values
 from models.traces.nonfinite import first_broken
@@ -22,7 +22,7 @@ from models.traces.reader import Window, extent, read_curves, read_signal, read_
 from models.traces.rollups import ROLLUP_BUCKETS
 
 
-def read_ending(session: Session, run_id: uuid.UUID, plan: Plan, facts: RunFacts) -> RunTrace:
+def read_ending(session: Session, run_id: uuid.UUID, plan: Recorded, facts: RunFacts) -> RunTrace:
     """A trace that measures as the whole one does. Its steps are those that the rules look at."""
     stored = extent(session, run_id)
     layers = [layer.index for layer in plan.layers]

@@ -15,7 +15,7 @@ from gradient_clinic.signals import SignalName
 from gradient_clinic.verdict.measurements import first_nonfinite
 from gradient_clinic.verdict.run_trace import RunTrace
 from gradient_clinic.verdict.shapes import FirstNonfinite
-from models.plan import Plan
+from models.plan.watched import Recorded
 from models.storage.tables import CurveRollup, TraceRollup
 from models.traces.reader import extent, read_curves, read_signals
 from models.traces.rollups import CHUNK_RECORDS
@@ -24,7 +24,7 @@ DECIDING: Sequence[SignalName] = ("activation_rms", "activation_gradient_rms", "
 """With the loss, what says that a record is broken (``gradient_clinic/verdict/measurements.py``)."""
 
 
-def first_broken(session: Session, run_id: uuid.UUID, plan: Plan, *, kept: bool = True) -> FirstNonfinite | None:
+def first_broken(session: Session, run_id: uuid.UUID, plan: Recorded, *, kept: bool = True) -> FirstNonfinite | None:
     """The earliest recorded step with a non-finite value, and the layer; None where all is finite so far.
 
     Where retention has dropped the raw values (not ``kept``) the step is the first of its bucket.
@@ -40,14 +40,14 @@ def first_broken(session: Session, run_id: uuid.UUID, plan: Plan, *, kept: bool 
     return first_nonfinite(_deciding(session, run_id, plan, first, first + (CHUNK_RECORDS - 1) * stride))
 
 
-def _deciding(session: Session, run_id: uuid.UUID, plan: Plan, first: int, last: int) -> RunTrace:
+def _deciding(session: Session, run_id: uuid.UUID, plan: Recorded, first: int, last: int) -> RunTrace:
     window = read_signals(session, run_id, DECIDING, [layer.index for layer in plan.layers], first, last)
     losses = read_curves(session, run_id, ["loss"], first, last)
     signals = dict(zip(DECIDING, window.values, strict=True))
     return RunTrace(plan.network.judged, window.steps, signals, {"loss": losses.values[0]})
 
 
-def _bucket(session: Session, run_id: uuid.UUID, plan: Plan) -> int | None:
+def _bucket(session: Session, run_id: uuid.UUID, plan: Recorded) -> int | None:
     """The first step of the earliest broken bucket."""
     buckets = [
         session.execute(text(query), {"run": run_id, "layers": len(plan.layers)}).scalar()
@@ -56,7 +56,7 @@ def _bucket(session: Session, run_id: uuid.UUID, plan: Plan) -> int | None:
     return min((bucket for bucket in buckets if bucket is not None), default=None)
 
 
-def _chunk(session: Session, run_id: uuid.UUID, plan: Plan, bucket: int | None) -> int | None:
+def _chunk(session: Session, run_id: uuid.UUID, plan: Recorded, bucket: int | None) -> int | None:
     """The earliest broken chunk: in the bucket that begins with this step, or else behind what the rollups hold."""
     columns = func.min(TraceRollup.stride), func.min(TraceRollup.bucket_records), func.sum(TraceRollup.records)
     first_row = (TraceRollup.run_id == run_id) & (TraceRollup.signal == DECIDING[0]) & (TraceRollup.layer_index == 1)
@@ -74,7 +74,7 @@ def _chunk(session: Session, run_id: uuid.UUID, plan: Plan, bucket: int | None) 
     return chunk
 
 
-def _place_in_bucket(session: Session, run_id: uuid.UUID, plan: Plan, bucket: int) -> FirstNonfinite:
+def _place_in_bucket(session: Session, run_id: uuid.UUID, plan: Recorded, bucket: int) -> FirstNonfinite:
     """By the rule of ``first_nonfinite``, for all records of the bucket at once."""
     parameters = {"run": run_id, "layers": len(plan.layers), "step": bucket}
     forward, backward = session.execute(text(_LAYERS_OF_BUCKET), parameters).one()

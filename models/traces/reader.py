@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
 from gradient_clinic.verdict.run_trace import RunTrace
-from models.plan import Plan
+from models.plan.watched import Recorded
 from models.storage.tables import CurveChunk, EpochValue, TraceChunk
 from models.traces.binary import array_values
 from models.traces.rollups import CHUNK_RECORDS
@@ -157,7 +157,7 @@ def _clip(steps: Steps, values: Doubles, first: int, last: int) -> Window:
     return Window(steps[begin:end], values[..., begin:end])
 
 
-def read_run(session: Session, run_id: uuid.UUID, plan: Plan, first: int = 0, last: int | None = None) -> RunTrace:
+def read_run(session: Session, run_id: uuid.UUID, plan: Recorded, first: int = 0, last: int | None = None) -> RunTrace:
     """The trace of a run as the analysis reads it: of all steps, or of ``first`` … ``last``."""
     layers = [layer.index for layer in plan.layers]
     end = plan.steps if last is None else last
@@ -173,7 +173,7 @@ def read_run(session: Session, run_id: uuid.UUID, plan: Plan, first: int = 0, la
     )
 
 
-def read_states(session: Session, run_id: uuid.UUID, plan: Plan, first: int, last: int) -> Doubles:
+def read_states(session: Session, run_id: uuid.UUID, plan: Recorded, first: int, last: int) -> Doubles:
     """(recorded states, records): rms ∂L/∂state of the recurrent layers; no rows where there are none."""
     states = [len(plan.layers) + 1 + row for row in range(len(plan.network.time))]
     if not states:

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 
-from api.report.colours import NOT_FINITE, SILENT
 from api.report.drawings import profile
-from api.report.heatmaps import HeatMap, figure, last_step, legend
 from gradient_clinic.intervals import Estimate
+from gradient_clinic.maps.colours import NOT_FINITE, SILENT
+from gradient_clinic.maps.heatmaps import HeatMap, figure, last_step, legend
 from models.analysis.comparison.parts import ProfileLayer
 
 

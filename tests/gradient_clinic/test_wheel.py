@@ -47,7 +47,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_package_is_installed(installed: Path) -> None:
     code = "from importlib.metadata import files; print(*{file.parts[0] for file in files('gradient-clinic')})"
     tops = set(run(installed, "-I", "-c", code).stdout.split())
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"gradient_clinic"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"gradient_clinic", ".."}  # and its command
+    assert "0 nothing (new) was found" in run(installed.with_name("gradient-clinic"), "check", "--help").stdout
+    style = "from gradient_clinic.maps.sheet import STYLE; print(STYLE[:5])"
+    assert run(installed, "-I", "-c", style).stdout == ":root\n"
 
 
 def test_it_has_the_version_of_the_project_and_asks_for_little(installed: Path) -> None:
@@ -60,6 +63,7 @@ def test_it_has_the_version_of_the_project_and_asks_for_little(installed: Path) 
         "numpy",
         "scipy",
         'numba; extra == "fast"',
+        'httpx; extra == "service"',
     ]
 
 

@@ -26,7 +26,7 @@ export async function page(root, { id, query }, signal) {
 }
 
 export const recurrent = ({ spec: { network } }) =>
-  network.kind === "rnn" || (network.kind === "sequential" && network.layers.some((layer) => layer.kind === "recurrent"));
+  network?.kind === "rnn" || (network?.kind === "sequential" && network.layers.some((layer) => layer.kind === "recurrent"));
 
 /** A comparison's variants, each with its colour, its runs and the first of them. */
 function armsOf(comparison, experiment, runs) {
@@ -71,14 +71,19 @@ class Experiment {
     put(this.answer, h("h2", {}, ended ? "Answer" : "So far"), sentences(comparison.answer));
   }
 
+  /** Here, by workers of this clinic; else a loop elsewhere was watched, which nobody here can repeat. */
+  get trained() {
+    return this.experiment.source === "trained";
+  }
+
   setup() {
     const { spec } = this.experiment;
-    const facts = [
+    const facts = this.trained ? [
       ["Data", told(spec.dataset, this.lists, "datasets")], ["Network", told(spec.network, this.lists, "networks")], ["Optimiser", told(spec.optimizer, this.lists, "optimizers")],
       ["Length", spec.steps === null ? `${spec.epochs} epochs in batches of ${spec.batch_size}` : `${spec.steps} steps in batches of ${spec.batch_size}`],
       ["Seeds", Array.isArray(spec.seeds) ? spec.seeds.join(", ") : `${spec.seeds.count} from ${spec.seeds.first}`], ["Design", words(spec.design)],
-    ];
-    return h("details", { class: "setup" }, h("summary", {}, "What was asked"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+    ] : [["Trained", "elsewhere, and watched"], ["Data", spec.data ?? "not told"]];
+    return h("details", { class: "setup" }, h("summary", {}, this.trained ? "What was asked" : "What it is"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
   }
 
   actions(ended) {
@@ -86,9 +91,9 @@ class Experiment {
     const file = this.experiment.name;
     return h("div", { class: "row actions" },
       !ended && button("Cancel", () => this.act("POST", `${this.path}/cancel`, `Cancel “${file}”? What it has trained stays.`, "Cancel it")),
-      this.experiment.runs.failed > 0 && ended && button("Retry failed runs", () => this.act("POST", `${this.path}/retry`)),
+      this.trained && this.experiment.runs.failed > 0 && ended && button("Retry failed runs", () => this.act("POST", `${this.path}/retry`)),
       button("Delete", () => this.act("DELETE", this.path, `Delete “${file}” with all its runs and traces? This cannot be undone.`, "Delete it"), "quiet danger"),
-      h("a", { href: link("new", "", { from: this.id }) }, "Again, changed"),
+      this.trained && h("a", { href: link("new", "", { from: this.id }) }, "Again, changed"),
       button("Report", () => download(`${this.path}/report`, "text/html", `${file}.html`)),
       button("Heat maps, SVG", () => download(`${this.path}/heatmaps.svg`, "image/svg+xml", `${file}-heatmaps.svg`)),
       button("Comparison as JSON", () => download(`${this.path}/comparison`, "application/json", `${file}.json`)));
@@ -186,7 +191,7 @@ class Experiment {
 
   /** What the first steps of a baseline run that trains foretell. */
   async foretold() {
-    const every = this.experiment.spec.trace.every;
+    const every = this.experiment.spec.trace?.every ?? 1;
     const run = this.runs.find((one) => one.variant === "baseline" && one.state === "running" && one.progress > 0 && (one.trace_every ?? every) === 1);
     const reading = run && await get(`/v1/runs/${run.id}/early`, this.signal).catch(() => null);
     put(this.early, reading && h("p", { class: "early" }, badge(reading.kind),

@@ -145,10 +145,18 @@ def _nonfinite(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _dead(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:
-    """The share of units whose every entry lies where φ' = 0. All lie in one interval where their extremes do."""
+    """The share of units whose every entry lies where φ' = 0."""
+    dead = dead_units(h, activation)
+    return none if dead is None else dead.sum(dtype=torch.float64) / h.shape[-1]
+
+
+def dead_units(h: Tensor, activation: Activation | None) -> Tensor | None:
+    """(units,): whether every entry lies where φ' = 0; None where that is nowhere. ``h``: (…, units). All entries lie
+    in one interval where their extremes do.
+    """
     flats = flat_intervals(activation)
     if flats is None:
-        return none
+        return None
     units = h.reshape(-1, h.shape[-1])
     if len(flats) == 1:
         low, high = flats[0]
@@ -158,7 +166,7 @@ def _dead(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:
             dead = dead & (units.amin(0) >= low)
     else:
         dead = torch.stack([(units >= low) & (units <= high) for low, high in flats]).any(0).all(0)
-    return dead.sum(dtype=torch.float64) / h.shape[-1]
+    return dead
 
 
 def _saturated(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:

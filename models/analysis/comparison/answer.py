@@ -34,9 +34,9 @@ TENTH: Final = 0.1
 
 
 def answer_of(
-    parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec, causes: Sequence[ShownCause]
+    parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec | None, causes: Sequence[ShownCause]
 ) -> tuple[str, ...]:
-    """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names."""
+    """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names, if any."""
     baseline, *others = parts
     verdict = baseline.verdict
     if verdict is None:
@@ -173,10 +173,13 @@ def _is_beyond(ratio: Estimate) -> bool:
     return low is not None and high is not None and (low > LIMIT or high < -LIMIT)
 
 
-def _because(baseline: VariantComparison, optimizer: OptimizerSpec, causes: Sequence[ShownCause]) -> Iterator[str]:
+def _because(
+    baseline: VariantComparison, optimizer: OptimizerSpec | None, causes: Sequence[ShownCause]
+) -> Iterator[str]:
     """What its own numbers show, and what the trial does; a rate is named with its side and its optimiser."""
     tuned = None if baseline.tuned is None else baseline.tuned["learning_rate"]
-    value = {"learning_rate": f"{_side(baseline)} ({optimizer_words(optimizer, tuned)})"}
+    named = "" if optimizer is None else f" ({optimizer_words(optimizer, tuned)})"
+    value = {"learning_rate": f"{_side(baseline)}{named}"}
     by_rule = [words(shown.cause) + value.get(shown.cause, "") for shown in causes if shown.shown_by == "rule"]
     if by_rule:
         yield f"Cause{'s' if len(by_rule) > 1 else ''}: {', '.join(by_rule)}"

@@ -8,8 +8,9 @@ from functools import cached_property
 from gradient_clinic.verdict.shapes import RunSummary, Verdict
 from models.analysis.comparison.tuning import Tried
 from models.analysis.verdict.variant import variant_verdict
-from models.plan import Variant
+from models.plan.watched import AnyVariant
 from models.specs.experiment import ExperimentSpec
+from models.specs.ingested import StoredSpec
 from models.status import State
 
 Runs = Mapping[int, RunSummary]
@@ -35,10 +36,17 @@ class Trial:
     """One experiment. ``tried``: what the runs of tuning have found, by variant."""
 
     experiment_id: str
-    spec: ExperimentSpec
-    variants: Sequence[Variant]
+    spec: StoredSpec
+    variants: Sequence[AnyVariant]
     runs: Sequence[RunRow]
     tried: Mapping[str, Sequence[Tried]] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> set[int]:
+        """Those asked for; of what others train, those that have come."""
+        if isinstance(self.spec, ExperimentSpec):
+            return set(self.spec.seed_list())
+        return {row.seed for row in self.runs}
 
     def arms(self) -> list["Arm"]:
         """Its variants with their runs, the baseline first."""
@@ -50,7 +58,7 @@ class Arm:
     """A variant, how many of its runs are in which state, and the summaries of those that succeeded, by seed."""
 
     experiment_id: str
-    variant: Variant
+    variant: AnyVariant
     states: Mapping[str, int]
     ended: Runs
     learning_rate: float | None
@@ -62,7 +70,7 @@ class Arm:
         return variant_verdict(list(self.ended.values())) if self.ended else None
 
 
-def _arm(trial: Trial, variant: Variant) -> Arm:
+def _arm(trial: Trial, variant: AnyVariant) -> Arm:
     rows = sorted((row for row in trial.runs if row.variant == variant.name), key=lambda row: row.seed)
     return Arm(
         trial.experiment_id,

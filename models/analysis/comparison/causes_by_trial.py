@@ -10,6 +10,7 @@ from models.analysis.comparison.from_chance import CLOSED
 from models.analysis.comparison.parts import ShownCause, VersusBaseline
 from models.analysis.theory.structure import equal_units, first_activation, has_skips
 from models.plan import Plan, Variant
+from models.plan.watched import AnyVariant
 
 HELPS: Final = frozenset({"repairs", "improves"})
 
@@ -19,10 +20,17 @@ def causes_of(first: Arm, arms: Sequence[Arm], against: Sequence[VersusBaseline]
     by_rule = [] if first.verdict is None else [cause for cause in first.verdict.causes if cause != CAUSES[-1]]
     shown: dict[Cause, list[Arm]] = defaultdict(list)
     for arm, versus in zip(arms, against, strict=True):
-        cause = changed_cause(first.variant.plan, arm.variant)
+        cause = _changed(first.variant, arm.variant)
         if cause is not None and versus.grade is not None and versus.grade.degree in HELPS:
             shown[cause].append(arm)
     return (*(ShownCause(cause=cause, shown_by="rule") for cause in by_rule), *_by_trial(first.ended, shown))
+
+
+def _changed(baseline: AnyVariant, variant: AnyVariant) -> Cause | None:
+    """What others have trained does not say what it changes."""
+    if isinstance(baseline, Variant) and isinstance(variant, Variant):
+        return changed_cause(baseline.plan, variant)
+    return None
 
 
 def _by_trial(baseline: Runs, shown: Mapping[Cause, Sequence[Arm]]) -> Iterator[ShownCause]:

@@ -5,7 +5,7 @@ An answer can be had at any time: it uses the runs that ended and its notes say 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gradient_clinic.gains.depth_axis import GradientFacts
@@ -35,11 +35,14 @@ from models.analysis.statistics.methods import Method
 from models.analysis.theory.prediction import predict
 from models.analysis.verdict.variant import gradients
 from models.plan import Variant
+from models.plan.watched import AnyPlan, AnyVariant, WatchedPlan
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentSpec
+from models.specs.ingested import IngestedSpec, StoredSpec
 
 __all__ = ["Comparison", "RunRow", "Trial", "VariantComparison", "compare"]
 
+OF_SIZES: Final = "the network was watched: theory has the sizes of its weights at the first step, and no plan"
 GEOMETRIC: Final = "t on ln ratios, paired by seed"
 
 
@@ -79,16 +82,24 @@ def _must_have_the_same_data(trials: Sequence[Trial]) -> None:
             raise SpecError(Problem("experiment_ids", other.experiment_id, message, "experiments on the same data"))
 
 
-def _of_data(spec: ExperimentSpec) -> tuple[object, ...]:
+def _of_data(spec: StoredSpec) -> tuple[object, ...]:
+    """What others have trained compares where it names the same data."""
+    if isinstance(spec, IngestedSpec):
+        return spec.name if spec.data is None else "", spec.data, spec.metric
     return spec.dataset, spec.objective, spec.metric
 
 
 def _factorial(trial: Trial) -> Factorial | None:
-    spec = trial.spec
-    if spec.design != "full_factorial" or spec.variants is not None or not spec.remedies:
+    spec, variants = trial.spec, [its for its in trial.variants if isinstance(its, Variant)]
+    if (
+        not isinstance(spec, ExperimentSpec)
+        or spec.design != "full_factorial"
+        or spec.variants is not None
+        or not spec.remedies
+    ):
         return None
     ended = {arm.variant.name: arm.ended for arm in trial.arms()}
-    return analyse(spec.remedies, trial.variants, ended, spec.metric)
+    return analyse(spec.remedies, variants, ended, spec.metric)
 
 
 def _variant(arm: Arm, baseline: Runs, against: VersusBaseline | None) -> VariantComparison:
@@ -111,30 +122,40 @@ def _variant(arm: Arm, baseline: Runs, against: VersusBaseline | None) -> Varian
     )
 
 
-def _gradient(variant: Variant, runs: Runs) -> Gradient:
-    theory = predict(variant.plan.network, variant.plan.experiment.batch_size)
+def _gradient(variant: AnyVariant, runs: Runs) -> Gradient:
+    predicted, expected = _predicted(variant.plan)
     start, end = gradients(list(runs.values())) if runs else (None, None)
     starts, ends = profile(runs, "at_start"), profile(runs, "at_end")
     return Gradient(
         at_start=_moment(start),
         at_end=_moment(end),
-        predicted=PredictedGradient(
-            gain_per_layer=theory.gain_per_layer,
-            total_gain=theory.total_gain,
-            caveats=theory.caveats,
-            notes=theory.notes,
-        ),
+        predicted=predicted,
         profile=tuple(
             ProfileLayer(
                 layer=layer.name,
                 index=layer.index,
                 at_start=starts[layer.name].estimate(Method.T) if starts else None,
                 at_end=ends[layer.name].estimate(Method.T) if ends else None,
-                predicted=theory.profile[layer.name],
+                predicted=expected.get(layer.name),
             )
             for layer in variant.plan.network.hidden
         ),
     )
+
+
+def _predicted(plan: AnyPlan) -> tuple[PredictedGradient, Mapping[str, float | None]]:
+    """With r of each hidden layer."""
+    if isinstance(plan, WatchedPlan):
+        gain = plan.setup.predicted_gain
+        return PredictedGradient(gain_per_layer=None, total_gain=gain, caveats=(OF_SIZES,), notes=()), {}
+    theory = predict(plan.network, plan.experiment.batch_size)
+    gradient = PredictedGradient(
+        gain_per_layer=theory.gain_per_layer,
+        total_gain=theory.total_gain,
+        caveats=theory.caveats,
+        notes=theory.notes,
+    )
+    return gradient, theory.profile
 
 
 def _moment(facts: GradientFacts | None) -> GradientMoment | None:

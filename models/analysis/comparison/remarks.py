@@ -7,6 +7,7 @@ from models.analysis.comparison.arms import RunRow, Trial
 from models.analysis.comparison.parts import VariantComparison
 from models.specs.base import leaves
 from models.specs.experiment import ExperimentSpec
+from models.specs.ingested import StoredSpec
 from models.status import State
 
 CONDITIONS = ("network", "optimizer", "batch_size", "drop_last", "epochs", "steps", "stop_when")
@@ -25,7 +26,7 @@ def notes_of(trials: Sequence[Trial], parts: Sequence[VariantComparison]) -> Ite
         named = f"{trial.experiment_id}: " if others else ""
         yield from (f"{named}{note}" for note in _of_one(trial, parts))
     yield from (_differences(first.spec, other) for other in others)
-    if len(first.spec.seed_list()) == 1:
+    if len(first.seeds) == 1:
         yield "one seed: no intervals over seeds, and the states of layers rest on point values"
     yield from (f"baseline: {NO_REMEDY}{why}" for why in _is_well(parts[0]))
     if first.variants[0].plan.steps:
@@ -39,12 +40,14 @@ def _of_one(trial: Trial, parts: Sequence[VariantComparison]) -> Iterator[str]:
         yield "untrained networks only: nothing is said about training"
     else:
         yield from _rates(trial.spec, [part for part in parts if part.experiment_id == trial.experiment_id])
+    if not isinstance(trial.spec, ExperimentSpec):
+        yield "trained elsewhere: what a variant changes only its name says"
     yield from _missing(trial.runs)
 
 
-def _rates(spec: ExperimentSpec, parts: Sequence[VariantComparison]) -> Iterator[str]:
+def _rates(spec: StoredSpec, parts: Sequence[VariantComparison]) -> Iterator[str]:
     """At which learning rates all this holds."""
-    if spec.tune is None:
+    if not isinstance(spec, ExperimentSpec) or spec.tune is None:
         yield "at this learning rate only"
         return
     tried = ", ".join(f"{rate:g}" for rate in spec.tune.learning_rate)
@@ -89,8 +92,10 @@ def _seeds(those: Sequence[int]) -> str:
     return f"seeds {', '.join(map(str, those))}"
 
 
-def _differences(first: ExperimentSpec, other: Trial) -> str:
+def _differences(first: StoredSpec, other: Trial) -> str:
     """Where the conditions of two experiments part: what the comparison is really of."""
+    if not (isinstance(first, ExperimentSpec) and isinstance(other.spec, ExperimentSpec)):
+        return f"{other.experiment_id} ({other.spec.name}): in what its conditions differ was not told"
     one, two = (dict(leaves(spec.model_dump(mode="json", include=set(CONDITIONS)))) for spec in (first, other.spec))
     parted = [name for name in dict.fromkeys([*one, *two]) if one.get(name) != two.get(name)]
     shown = ", ".join(f"{name} {_value(two.get(name))} instead of {_value(one.get(name))}" for name in parted)

@@ -10,16 +10,19 @@ from gradient_clinic.verdict.run_trace import RunTrace
 from gradient_clinic.verdict.shapes import Measured, RunFacts, RunSummary
 from models.analysis.verdict.advice import find_answers
 from models.analysis.verdict.setup import setup_of
-from models.plan import Plan
+from models.plan.watched import AnyPlan, WatchedPlan
 
 
-def summarise(plan: Plan, trace: RunTrace, facts: RunFacts) -> RunSummary:
+def summarise(plan: AnyPlan, trace: RunTrace, facts: RunFacts) -> RunSummary:
     """Measure a run and judge it."""
     return summary_of(plan, measure(trace, facts))
 
 
-def summary_of(plan: Plan, measured: Measured) -> RunSummary:
+def summary_of(plan: AnyPlan, measured: Measured) -> RunSummary:
     """Numbers, measured by whatever version, with the verdict of this one."""
     numbers = replace(measured, network=plan.network.kind)
-    verdict = judge(Case(setup_of(plan), numbers), lambda case, causes: find_answers(plan, case, causes))
+    if isinstance(plan, WatchedPlan):  # no catalogue knows what its code could be given instead
+        verdict = judge(Case(plan.setup, numbers))
+    else:
+        verdict = judge(Case(setup_of(plan), numbers), lambda case, causes: find_answers(plan, case, causes))
     return RunSummary(**fields_of(numbers) | {"verdict": verdict})

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.dashboard.assets import STATIC, assets, uplot_file
-from api.report import colours
+from gradient_clinic.maps import colours
 from gradient_clinic.values import Array
 from tests.api.http.test_headers import policy
 from tests.processes import ROOT

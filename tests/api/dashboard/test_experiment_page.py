@@ -9,12 +9,13 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
-from api.report.colours import NOT_FINITE, SILENT, colours
 from api.report.palette import places
+from gradient_clinic.maps.colours import NOT_FINITE, SILENT, colours
 from gradient_clinic.values import Array
 from models.storage.tables import Run
 from tests.api import made
 from tests.api.dashboard.conftest import BROKEN_STEP, STEPS, Stored, Visitor, accessible
+from tests.api.routes import test_ingest as ingest
 from tests.models.analysis.synthetic import CHANCE
 
 
@@ -207,3 +208,17 @@ def test_colours_are_given_as_in_the_pictures_of_the_server(visitor: Visitor) ->
         names,
     )
     assert found == [[name, place.slot, place.dash] for name, place in places(names).items()]
+
+
+def test_what_was_trained_elsewhere_is_shown_and_cannot_be_trained_again(visitor: Visitor, stored: Stored) -> None:
+    client = stored.served.client
+    run, token = ingest.opened(client, experiment="theirs", data="tags")
+    signals, curves = ingest.quiet(60, -2.5, loss=2.0)
+    ingest.put(client, run, 0, ingest.records(signals, curves, token, chance_level=2.0))
+    ingest.end(client, run, ingest.ending(token, 60, chance_level=2.0))
+    page = shown(visitor, {"id": run["experiment_id"]})
+    page.get_by_text("What it is").click()
+    expect(page.locator("details.setup")).to_contain_text("elsewhere, and watched")
+    expect(page.locator("details.setup")).to_contain_text("tags")
+    expect(page.get_by_text("Again, changed")).to_have_count(0)
+    expect(page.locator(".answer")).to_contain_text("vanish")

@@ -249,6 +249,7 @@ def test_a_spec_is_told_which_version_it_means(client: TestClient, database: Dat
     assert client.post("/v1/experiments", json=again["spec"]).json()["spec"] == again["spec"]
     with database.begin() as session:
         stored = session.execute(select(Experiment.spec).limit(1)).scalar_one()
+    assert isinstance(stored, ExperimentSpec)
     assert stored.dataset.facts.cases == 60
 
 
@@ -354,7 +355,9 @@ def test_amounts_are_trained_on_as_amounts_with_the_loss_that_is_theirs(client: 
     error = problem(client.post("/v1/experiments", json=spec(**asked(task="classification"))), 422)["errors"][0]
     assert (error["field"], error["value"]) == ("dataset.task", "classification")
     with database.begin() as session:
-        assert session.execute(select(Experiment.spec)).scalar_one().loss == "mse"
+        stored = session.execute(select(Experiment.spec)).scalar_one()
+    assert isinstance(stored, ExperimentSpec)
+    assert stored.loss == "mse"
 
 
 def test_labels_that_are_whole_numbers_may_be_had_as_amounts(client: TestClient, settings: Settings) -> None:
@@ -390,7 +393,9 @@ def test_the_worker_reads_what_was_sent(client: TestClient, database: Database, 
     experiment = submit(client, **asked(standardise="none", split_seed=3))
     assert len(run_ids(database, experiment)) == 2
     with database.begin() as session:
-        dataset = session.execute(select(Experiment.spec)).scalar_one().dataset
+        stored = session.execute(select(Experiment.spec)).scalar_one()
+    assert isinstance(stored, ExperimentSpec)
+    dataset = stored.dataset
     data = load(dataset, 0, settings.files_url())
     order = np.random.default_rng(3).permutation(60)
     np.testing.assert_array_equal(data.train.x[:, 0].numpy(), X[order[:48]].astype(np.float32) / np.float32(255.0))

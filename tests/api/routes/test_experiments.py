@@ -22,7 +22,7 @@ from tests.api.made import Json, claim, problem, run_ids, spec, submit, train, t
 ROOT = Path(__file__).parent.parent.parent.parent
 EXAMPLES = [json.loads(path.read_text()) for path in sorted((ROOT / "examples").glob("*.json"))]
 KEYS = {
-    "id", "name", "state", "progress", "runs", "owner", "labels", "spec", "suggested",
+    "id", "name", "state", "progress", "runs", "owner", "labels", "source", "spec", "suggested",
     "created_at", "started_at", "ended_at", "verdict", "links",
 }  # fmt: skip
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from api.dashboard.assets import STATIC
 from api.report import palette
-from api.report.colours import colours
 from api.report.curves import over_seeds
 from api.routes.pictures import PIXELS
+from gradient_clinic.maps.colours import colours
 from gradient_clinic.values import Array
 from models.storage.database import Database
 from models.traces.buckets import Buckets, bucket_size

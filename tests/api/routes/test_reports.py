@@ -9,7 +9,7 @@ import numpy as np
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from api.report.colours import NOT_FINITE, SILENT, colours, png, scale_limit
+from gradient_clinic.maps.colours import NOT_FINITE, SILENT, colours, png, scale_limit
 from gradient_clinic.signals import SIGNALS
 from models.storage.database import Database
 from models.storage.tables import Run

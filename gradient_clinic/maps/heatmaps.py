@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from api.report.colours import NOT_FINITE, SILENT, Array, data_uri
+from gradient_clinic.maps.colours import NOT_FINITE, SILENT, Array, data_uri
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,307 @@
+"""Runs that are trained elsewhere: opened, written and ended by the one watcher that holds their token.
+
+They are rows as any other and are written by the same writer; only their lease is a long one, and no worker is ever
+offered them. What comes twice is stored once: a message names its first record, and what is there is passed over.
+"""
+
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+from uuid6 import uuid7
+
+from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.verdict.shapes import RunFacts
+from models.analysis.verdict.summary import summarise
+from models.plan.watched import WatchedPlan, plan_watched
+from models.runs import comparing, events
+from models.runs.claims import beat, cancel_requested, keep_chance_level
+from models.runs.endings import fail, finish, stop
+from models.runs.lease import Lease
+from models.runs.writes import notify, seconds
+from models.specs.experiment import MAX_RUNS, MAX_STEPS
+from models.specs.ingested import EndingRequest, IngestedSpec, OpeningRequest, RecordsRequest, StoredSpec
+from models.status import Source, State
+from models.storage.tables import Attempt, Experiment, Run
+from models.traces.ending import read_ending
+from models.traces.reader import extent, read_block, read_curves, read_signals
+from models.traces.rollups import CHUNK_RECORDS, ROLLUP_BUCKETS
+from models.traces.writer import Block, TraceWriter
+
+SILENCE_S = 86_400.0
+"""After so long without a word of its watcher a run has failed."""
+LOSS = CURVES.index("loss")
+
+
+class NotYoursError(Exception):
+    """Another writer has, or had, the run, or it has ended; the message says what happened."""
+
+
+class GapError(Exception):
+    """Records between what is stored and what was sent are missing. ``stored``: how many there are."""
+
+    def __init__(self, stored: int) -> None:
+        super().__init__(f"{stored} records are stored: the next one has number {stored}")
+        self.stored = stored
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """``records``: so many of the run are stored, by the same writer before."""
+
+    experiment_id: uuid.UUID
+    run_id: uuid.UUID
+    records: int
+
+
+def open_run(session: Session, owner: str, asked: OpeningRequest) -> Opened:
+    """Begin a run, or find it as this writer has begun it. NotYoursError where the variant has that seed already."""
+    # One writer opens at a time under a name: the second one finds what the first one has made.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"clinic ingest {owner} {asked.experiment}"))))
+    experiment_id = _experiment(session, owner, asked)
+    same = select(Run).where(Run.experiment_id == experiment_id, Run.variant == asked.variant, Run.seed == asked.seed)
+    run = session.execute(same).scalar_one_or_none()
+    if run is None:
+        return Opened(experiment_id, _new_run(session, experiment_id, asked), 0)
+    if run.watched is None or run.watched.token != asked.token:
+        message = f"seed {run.seed} of {run.variant!r} is there: {_fate(run)}; choose another seed, variant or name"
+        raise NotYoursError(message)
+    return Opened(experiment_id, run.id, extent(session, run.id).records)
+
+
+def _experiment(session: Session, owner: str, asked: OpeningRequest) -> uuid.UUID:
+    known = select(Experiment).where(
+        Experiment.owner == owner, Experiment.name == asked.experiment, Experiment.source == Source.INGESTED
+    )
+    experiment = session.execute(known.with_for_update(key_share=True)).scalar_one_or_none()
+    if experiment is not None:
+        _must_fit(experiment, asked)
+        labels = {**experiment.labels, **asked.labels}
+        session.execute(update(Experiment).where(Experiment.id == experiment.id).values(labels=labels))
+        return experiment.id
+    experiment_id = uuid.UUID(int=uuid7().int)
+    spec = IngestedSpec(
+        source="ingested", name=asked.experiment, data=asked.data, metric=asked.metric, labels=asked.labels
+    )
+    session.execute(
+        insert(Experiment).values(
+            id=experiment_id,
+            owner=owner,
+            name=asked.experiment,
+            source=Source.INGESTED,
+            priority=5,
+            labels=asked.labels,
+            spec=spec,
+        )
+    )
+    return experiment_id
+
+
+def _must_fit(experiment: Experiment, asked: OpeningRequest) -> None:
+    """NotYoursError where it takes no runs now, or none like this."""
+    if experiment.cancel_requested_at is not None and experiment.ended_at is None:
+        message = f"the experiment {experiment.name!r} was asked to stop, and its last runs have not ended yet"
+        raise NotYoursError(message)
+    spec = experiment.spec
+    assert isinstance(spec, IngestedSpec)  # it was asked for by that
+    if (spec.data, spec.metric) != (asked.data, asked.metric):
+        message = (
+            f"the experiment {experiment.name!r} has data {spec.data!r} and metric {spec.metric!r}, and not "
+            f"{asked.data!r} and {asked.metric!r}: figures would not compare"
+        )
+        raise NotYoursError(message)
+
+
+def _new_run(session: Session, experiment_id: uuid.UUID, asked: OpeningRequest) -> uuid.UUID:
+    """It is under way at once, and so is its experiment, be it ended before."""
+    run_id = uuid.UUID(int=uuid7().int)
+    last = select(func.max(Run.position)).where(Run.experiment_id == experiment_id)
+    position = session.execute(last).scalar()
+    position = 0 if position is None else position + 1
+    if position >= MAX_RUNS:
+        message = f"the experiment {asked.experiment!r} has {MAX_RUNS:,} runs, and takes no more; choose another name"
+        raise NotYoursError(message)
+    session.execute(
+        insert(Run).values(
+            id=run_id,
+            experiment_id=experiment_id,
+            variant=asked.variant,
+            position=position,
+            seed=asked.seed,
+            source=Source.INGESTED,
+            state=State.RUNNING,
+            steps=asked.network.steps or 0,
+            attempt=1,
+            worker=asked.writer,
+            lease_token=asked.token,
+            lease_until=func.clock_timestamp() + seconds(SILENCE_S),
+            started_at=func.clock_timestamp(),
+            device=asked.device,
+            versions=asked.versions,
+            watched=asked.watched,
+            trace_every=None,
+        )
+    )
+    session.execute(insert(Attempt).values(run_id=run_id, number=1, worker=asked.writer))
+    session.execute(
+        update(Experiment)
+        .where(Experiment.id == experiment_id)
+        .values(
+            state=State.RUNNING,
+            started_at=func.coalesce(Experiment.started_at, func.clock_timestamp()),
+            ended_at=None,
+            cancel_requested_at=None,
+            comparison=None,
+            verdict=None,
+        )
+    )
+    events.tell_runs(session, experiment_id, [run_id])
+    events.tell_experiment(session, experiment_id)
+    notify(session, events.CHANGED_CHANNEL, experiment_id)
+    return run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """``records``: so many of the run are stored now. ``cancelled``: it was asked to stop, and has."""
+
+    records: int
+    cancelled: bool = False
+
+
+def append(session: Session, run: Run, spec: StoredSpec, first: int, sent: RecordsRequest) -> Kept:
+    """Store the records from number ``first`` on, and pass over those that are there; ``run`` and the ``spec`` of its
+    experiment as they were read. NotYoursError, GapError.
+    """
+    lease, plan = _held(session, run, spec, sent.token)
+    run_id = run.id
+    if cancel_requested(session, lease):
+        stop(session, lease)
+        return Kept(extent(session, run_id).records, cancelled=True)
+    stored = extent(session, run_id).records
+    if first > stored:
+        raise GapError(stored)
+    signals, curves = (values[..., stored - first :] for values in sent.arrays(len(plan.layers)))
+    after = stored + curves.shape[1]
+    if after > MAX_STEPS:
+        message = f"a run has at most {MAX_STEPS:,} records"
+        raise NotYoursError(message)
+    if sent.chance_level is not None:
+        keep_chance_level(session, lease, sent.chance_level)
+    if after > stored:
+        _write(session, run_id, plan, Block(stored, signals, curves))
+        step = (after - 1) * plan.every + 1
+        far = {"step": func.greatest(Run.step, step), "steps": func.greatest(Run.steps, step)}
+        session.execute(update(Run).where(lease.holds()).values(**far))
+        events.tell_progress(session, lease.experiment_id, run_id, float(curves[LOSS, -1]))
+    return Kept(after)
+
+
+def end(session: Session, run: Run, spec: StoredSpec, sent: EndingRequest) -> None:
+    """Judge the run by all that is stored of it; nothing where it has ended before. NotYoursError."""
+    session.refresh(run, with_for_update={"key_share": True})
+    if run.watched is not None and run.watched.token == sent.token and State(run.state).is_finished:
+        return
+    lease, plan = _held(session, run, spec, sent.token)
+    stored = extent(session, run.id).records
+    if sent.error is not None or not stored:
+        fail(session, lease, {"title": "Not watched to its end", "detail": sent.error or "no record came of it"})
+    else:
+        session.execute(update(Run).where(lease.holds()).values(steps=sent.steps))
+        _close_rollups(session, run.id, plan, stored)
+        facts = _facts(sent, plan)
+        summary = summarise(plan, read_ending(session, run.id, plan, facts), facts)
+        assert run.watched is not None  # its token was right
+        finish(session, lease, summary, run.watched.device, run.watched.versions, summary.last_loss)
+    comparing.store_if_ended(session, lease.experiment_id)
+    session.refresh(run)
+
+
+def _held(session: Session, run: Run, spec: StoredSpec, token: uuid.UUID) -> tuple[Lease, WatchedPlan]:
+    """Its lease, lengthened, and the row locked: of two messages of one run the second one waits."""
+    lease = Lease(run.id, run.experiment_id, token, run.attempt)
+    if run.watched is None or not beat(session, lease, SILENCE_S):
+        session.refresh(run)
+        raise NotYoursError(_fate(run))
+    assert isinstance(spec, IngestedSpec)  # as its run is watched
+    return lease, plan_watched(spec, run.watched, run.steps)
+
+
+def _fate(run: Run) -> str:
+    """What has happened to the run, for whoever may not write it."""
+    if run.watched is None:
+        return "a worker of this clinic trains it"
+    if not State(run.state).is_finished:
+        return f"{run.worker} writes it, and has come to step {run.step}"
+    assert run.ended_at is not None  # it has
+    why = "" if run.error is None else f" ({run.error.get('detail')})"
+    return f"it was written by {run.worker}, and has {run.state} at {run.ended_at.isoformat(timespec='seconds')}{why}"
+
+
+def _writer(run_id: uuid.UUID, plan: WatchedPlan) -> TraceWriter:
+    return TraceWriter(run_id, [layer.name for layer in plan.layers], plan.every, plan.expected)
+
+
+def _write(session: Session, run_id: uuid.UUID, plan: WatchedPlan, new: Block) -> None:
+    """The open chunk grows by the new records; each that is full goes to the rollups."""
+    begin = new.first // CHUNK_RECORDS * CHUNK_RECORDS
+    opened = _open_block(session, run_id, plan, begin, new.first)
+    signals = np.concatenate([opened.signals, new.signals], axis=2)
+    curves = np.concatenate([opened.curves, new.curves], axis=1)
+    cuts = [slice(first, first + CHUNK_RECORDS) for first in range(0, curves.shape[1], CHUNK_RECORDS)]
+    blocks = [Block(begin + cut.start, signals[..., cut], curves[..., cut]) for cut in cuts]
+    writer = _writer(run_id, plan)
+    if blocks[0].records == CHUNK_RECORDS:
+        _go_on(session, run_id, plan, writer, begin)
+    writer.write(session, blocks)
+
+
+def _open_block(session: Session, run_id: uuid.UUID, plan: WatchedPlan, begin: int, stored: int) -> Block:
+    """The records of the newest chunk, where it is not full; none where it is."""
+    if begin == stored:
+        return Block(begin, np.zeros((len(SIGNALS), len(plan.layers), 0)), np.zeros((len(CURVES), 0)))
+    steps = begin * plan.every, (stored - 1) * plan.every
+    layers = [layer.index for layer in plan.layers]
+    signals = read_signals(session, run_id, SIGNALS, layers, *steps)
+    return Block(begin, signals.values, read_curves(session, run_id, CURVES, *steps).values)
+
+
+def _go_on(session: Session, run_id: uuid.UUID, plan: WatchedPlan, writer: TraceWriter, records: int) -> None:
+    writer.go_on(records, partial(read_block, session, run_id, layers=len(plan.layers), stride=plan.every))
+
+
+def _close_rollups(session: Session, run_id: uuid.UUID, plan: WatchedPlan, stored: int) -> None:
+    """What no rollup has taken in yet; a run as short as a picture has none."""
+    if stored <= ROLLUP_BUCKETS:
+        return
+    begin = stored // CHUNK_RECORDS * CHUNK_RECORDS
+    writer = _writer(run_id, plan)
+    _go_on(session, run_id, plan, writer, begin)
+    left: Sequence[Block] = [_open_block(session, run_id, plan, begin, stored)] if stored > begin else []
+    writer.write(session, left, ended=True)
+
+
+def _facts(sent: EndingRequest, plan: WatchedPlan) -> RunFacts:
+    def known(value: float | None) -> float:
+        return math.nan if value is None else value
+
+    return RunFacts(
+        steps_asked=sent.steps,
+        stopped_by=None,
+        outcome=sent.outcome,
+        chance_level=known(sent.chance_level),
+        test_metric=known(sent.test_metric),
+        test_loss=known(sent.test_loss),
+        conditions=sent.conditions,
+        step_seconds=known(sent.step_seconds),
+        device_seconds=sent.seconds,
+        peak_memory_bytes=0,
+        parameters=plan.network.parameters,
+        overhead=sent.overhead,
+        validation_loss=sent.validation_loss,
+    )
