@@ -66,6 +66,8 @@ def append(run_id: uuid.UUID, first: First, sent: RecordsRequest, caller: Caller
             kept = ingesting.append(session, run, experiment.spec, first, sent)
         except (GapError, NotYoursError) as error:
             raise ApiError(HTTPStatus.CONFLICT, str(error)) from error
+    with database.begin() as session:
+        ingesting.tell(session, run, kept)
     return KeptView(records=kept.records, cancelled=kept.cancelled)
 
 

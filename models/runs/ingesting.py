@@ -168,10 +168,14 @@ def _new_run(session: Session, experiment_id: uuid.UUID, asked: OpeningRequest) 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """``records``: so many of the run are stored now. ``cancelled``: it was asked to stop, and has."""
+    """``records``: so many of the run are stored now. ``cancelled``: it was asked to stop, and has.
+
+    ``loss``: that of the newest record, None where nothing was new.
+    """
 
     records: int
     cancelled: bool = False
+    loss: float | None = None
 
 
 def append(session: Session, run: Run, spec: StoredSpec, first: int, sent: RecordsRequest) -> Kept:
@@ -198,8 +202,14 @@ def append(session: Session, run: Run, spec: StoredSpec, first: int, sent: Recor
         step = (after - 1) * plan.every + 1
         far = {"step": func.greatest(Run.step, step), "steps": func.greatest(Run.steps, step)}
         session.execute(update(Run).where(lease.holds()).values(**far))
-        events.tell_progress(session, lease.experiment_id, run_id, float(curves[LOSS, -1]))
-    return Kept(after)
+    return Kept(after, loss=float(curves[LOSS, -1]) if after > stored else None)
+
+
+def tell(session: Session, run: Run, kept: Kept) -> None:
+    """In a transaction of its own: what is told locks the experiment, for which its other runs wait."""
+    if kept.loss is not None:
+        events.outlives_no_crash(session)
+        events.tell_progress(session, run.experiment_id, run.id, kept.loss)
 
 
 def end(session: Session, run: Run, spec: StoredSpec, sent: EndingRequest) -> None:
