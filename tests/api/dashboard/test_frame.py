@@ -114,6 +114,7 @@ def test_nothing_is_wider_than_the_screen(visitor: Visitor, stored: Stored) -> N
         "#/predict",
     )
     for hash_ in pages:
+        visitor.page.goto("about:blank")  # another hash alone loads nothing, so there would be nothing to wait for
         page = visitor.open(hash_)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.wait_for_load_state("networkidle" if hash_ else "load")
