@@ -94,6 +94,14 @@ class Stored:
     long: Json
     """So many steps that they are shown in buckets, with one spike."""
 
+    def tidy(self) -> None:
+        """Only these three stay."""
+        ours = {self.sick["id"], self.broken["id"], self.long["id"]}
+        for one in self.served.client.get("/v1/experiments").json()["items"]:
+            if one["id"] not in ours:
+                self.served.client.post(f"/v1/experiments/{one['id']}/cancel")
+                self.served.client.delete(f"/v1/experiments/{one['id']}").raise_for_status()
+
 
 @pytest.fixture(scope="session")
 def stored(postgres_server: str, template_database: str) -> Iterator[Stored]:
@@ -192,7 +200,7 @@ class Visitor:
 
 @pytest.fixture
 def visitor(browser: Browser, stored: Stored) -> Iterator[Visitor]:
-    """Whatever a test does, the console stays empty."""
+    """Whatever a test does, the console stays empty. What it has made goes once nobody looks at it any more."""
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
@@ -200,6 +208,7 @@ def visitor(browser: Browser, stored: Stored) -> Iterator[Visitor]:
         page.on("console", visitor.hears)
         page.on("pageerror", visitor.fails)
         yield visitor
+    stored.tidy()
     assert visitor.complaints == []
 
 

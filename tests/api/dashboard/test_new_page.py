@@ -55,7 +55,6 @@ def test_a_form_becomes_an_experiment(visitor: Visitor, stored: Stored) -> None:
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel it").click()
     expect(page.locator(".head")).to_contain_text("cancelled")
-    stored.served.client.delete(f"/v1/experiments/{asked}")
 
 
 def test_a_problem_stands_at_its_field_in_the_words_of_the_api(visitor: Visitor, stored: Stored) -> None:
@@ -103,7 +102,6 @@ def test_what_has_failed_is_tried_again(visitor: Visitor, stored: Stored) -> Non
     page.go_back()
     page.get_by_role("button", name="Retry failed runs").click()
     expect(page.locator(".head")).to_contain_text("running")
-    client.delete(f"/v1/experiments/{asked['id']}")
 
 
 def test_one_that_was_run_is_asked_again_with_a_change(visitor: Visitor, stored: Stored) -> None:
