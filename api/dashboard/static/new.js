@@ -5,7 +5,7 @@ import { get, send } from "./api.js";
 import { catalogue } from "./catalogue.js";
 import { choice, h, put, say, table } from "./dom.js";
 import { control, fields, group, labelled, placed } from "./form.js";
-import { seconds, words } from "./numbers.js";
+import { counted, seconds, words } from "./numbers.js";
 import { link } from "./route.js";
 
 const SETTLE_MS = 400;
@@ -181,10 +181,10 @@ class NewExperiment {
     this.button.disabled = false;
     const range = cost.estimated_device_seconds_range;
     put(this.cost,
-      h("p", { class: "first" }, `${cost.runs} runs of ${cost.steps} steps, about ${seconds(cost.estimated_device_seconds)}`),
+      h("p", { class: "first" }, `${counted(cost.runs, "run")} of ${counted(cost.steps, "step")}, about ${seconds(cost.estimated_device_seconds)}`),
       h("p", { class: "dim" }, `of device time; nine times in ten between ${seconds(range.low)} and ${seconds(range.high)}`),
       cost.warnings.map((warning) => h("p", { class: "warning" }, warning)),
-      h("details", {}, h("summary", {}, `${cost.variants.length} variants`), table("Variants", [
+      h("details", {}, h("summary", {}, counted(cost.variants.length, "variant")), table("Variants", [
         { title: "Variant", cell: (one) => one.name }, { title: "Parameters", number: true, cell: (one) => one.parameters.toLocaleString("en") }], cost.variants)),
       (cost.suggested ?? []).map((one) => h("p", {}, `${words(one.remedy)}: ${one.why}`)));
   }

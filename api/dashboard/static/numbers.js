@@ -41,3 +41,8 @@ export const moment = (text) => (text ? new Date(text).toLocaleString([], { date
 export const steps = ([first, last]) => (first === last ? `step ${first}` : `steps ${first} to ${last}`);
 
 export const words = (name) => String(name).replaceAll("_", " ");
+
+/** "1 variant", "2 variants". */
+export function counted(count, thing) {
+  return `${count} ${thing}${count === 1 ? "" : "s"}`;
+}
