@@ -13,7 +13,7 @@ _SCHEMAS = "#/components/schemas/"
 _DATA = frozenset({"example", "examples"})
 """Keys whose values are no part of the document's own form."""
 _SHAPES = frozenset({"$ref", "anyOf", "enum", "oneOf", "type"})
-_NULL = {"type": "null"}
+NULL = {"type": "null"}
 _ETAG = {"description": "Changes when the answer does.", "schema": {"type": "string"}}
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -26,7 +26,7 @@ _IF_NONE_MATCH = {
 
 def for_generators(document: Json, unions: Mapping[str, Collection[str]]) -> Json:
     """``document`` said anew. ``unions``: the name of each union of shapes, and the kinds among which it chooses."""
-    document = _with_named_unions(_mapped(_with_one_of_each(document), _plain), unions)
+    document = _with_named_unions(mapped(_with_one_of_each(document), _plain), unions)
     schemas = document["components"]["schemas"]
     for name in _chosen_by_kind(document):
         _require_kind(schemas[name])
@@ -45,7 +45,7 @@ def _with_one_of_each(document: Json) -> Json:
     """
     names = [name.removesuffix("-Input") for name in document["components"]["schemas"] if name.endswith("-Input")]
     references = {f"{_SCHEMAS}{name}-{mode}": _SCHEMAS + name for name in names for mode in ("Input", "Output")}
-    merged: Json = _mapped(document, lambda node: references.get(node, node) if isinstance(node, str) else node)
+    merged: Json = mapped(document, lambda node: references.get(node, node) if isinstance(node, str) else node)
     schemas = merged["components"]["schemas"]
     for name in names:
         schemas[name] = schemas.pop(f"{name}-Input")
@@ -99,13 +99,13 @@ def _one_word_for_unions(node: Json) -> None:
     """openapi-generator's typescript-fetch knows lists in a oneOf alone, and lists of unions in an anyOf alone."""
     if "discriminator" not in node and (members := node.pop("oneOf", None) or node.pop("anyOf", None)):
         of_lists = any("oneOf" in one.get("items", ()) for one in members)
-        node["anyOf" if of_lists or _NULL in members else "oneOf"] = members
+        node["anyOf" if of_lists or NULL in members else "oneOf"] = members
 
 
 def _no_null_parameter(node: Json) -> None:
     """It is left out instead."""
-    if "in" in node and _NULL in node.get("schema", {}).get("anyOf", ()):
-        (kept,) = (one for one in node["schema"].pop("anyOf") if one != _NULL)
+    if "in" in node and NULL in node.get("schema", {}).get("anyOf", ()):
+        (kept,) = (one for one in node["schema"].pop("anyOf") if one != NULL)
         node["schema"] |= kept
 
 
@@ -122,7 +122,7 @@ def _with_named_unions(document: Json, unions: Mapping[str, Collection[str]]) ->
         found.setdefault(name, union)
         return node | {"$ref": _SCHEMAS + name}
 
-    named: Json = _mapped(document, referred)
+    named: Json = mapped(document, referred)
     named["components"]["schemas"] |= found
     return named
 
@@ -166,10 +166,10 @@ def _nodes(node: Any) -> Iterator[Json]:
         yield from _nodes(child)
 
 
-def _mapped(node: Any, change: Change) -> Any:
-    """A copy, changed from the leaves up."""
+def mapped(node: Any, change: Change) -> Any:
+    """A copy, changed from the leaves up; examples as they are."""
     if isinstance(node, dict):
-        return change({key: value if key in _DATA else _mapped(value, change) for key, value in node.items()})
+        return change({key: value if key in _DATA else mapped(value, change) for key, value in node.items()})
     if isinstance(node, list):
-        return [_mapped(value, change) for value in node]
+        return [mapped(value, change) for value in node]
     return change(node)

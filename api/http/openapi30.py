@@ -4,25 +4,13 @@ OpenAPI 3.1 takes all of JSON Schema; 3.0.3 takes a part of it and has words of 
 ``exclusiveMinimum``, nothing beside ``$ref``, one schema for all items of a list.
 """
 
-from typing import Any
-
-Json = dict[str, Any]
-_NULL = {"type": "null"}
-_DATA = frozenset({"example", "examples"})
+from api.http.document import NULL, Json, mapped
 
 
 def as_30(document: Json) -> Json:
     """``document``, of OpenAPI 3.1, in the older form."""
-    changed: Json = _changed(document)
+    changed: Json = mapped(document, lambda node: _as_30(node) if isinstance(node, dict) else node)
     return changed | {"openapi": "3.0.3"}
-
-
-def _changed(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_changed(one) for one in node]
-    if not isinstance(node, dict):
-        return node
-    return _as_30({key: value if key in _DATA else _changed(value) for key, value in node.items()})
 
 
 def _as_30(node: Json) -> Json:
@@ -34,8 +22,8 @@ def _as_30(node: Json) -> Json:
             node |= {limit: node[exclusive], exclusive: True}
     if "prefixItems" in node:
         node["items"] = _either(node.pop("prefixItems"))
-    if isinstance(node.get("anyOf"), list) and _NULL in node["anyOf"]:
-        kept = _either([one for one in node.pop("anyOf") if one != _NULL])
+    if isinstance(node.get("anyOf"), list) and NULL in node["anyOf"]:
+        kept = _either([one for one in node.pop("anyOf") if one != NULL])
         node = kept | node | {"nullable": True}
     if len(node) > 1 and isinstance(node.get("$ref"), str):
         node["allOf"] = [{"$ref": node.pop("$ref")}]

@@ -1,6 +1,7 @@
 """The app as a contract that machines read: ``/openapi.json``, and ``/docs`` for people, without any script."""
 
 import re
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -87,9 +88,13 @@ def operation_id(route: APIRoute) -> str:
 
 
 def add_docs(app: FastAPI) -> None:
+    @cache  # as FastAPI keeps the other; anybody may ask for either
+    def older() -> dict[str, Any]:
+        return as_30(app.openapi())
+
     @app.get("/openapi-3.0.json", tags=["docs"], include_in_schema=False)
     def openapi_30() -> JSONResponse:
-        return JSONResponse(as_30(app.openapi()))
+        return JSONResponse(older())
 
     @app.get("/docs", tags=["docs"], include_in_schema=False)
     @app.get("/", tags=["docs"], include_in_schema=False)

@@ -1,6 +1,7 @@
 """Profiles of gradients as inline SVG, from the comparison's own numbers; and what all drawings are made of."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -26,6 +27,15 @@ class Axis:
     def __call__(self, value: float) -> float:
         span = self.high - self.low or 1.0
         return self.start + (value - self.low) / span * (self.end - self.start)
+
+
+def range_of(profiles: Iterable[Sequence[ProfileLayer]]) -> tuple[int, int]:
+    """The axis that all of them share: whole numbers around every measured and predicted r, and ±3 inside."""
+    layers = [layer for one in profiles for layer in one]
+    measured = [layer.at_start.mean for layer in layers if layer.at_start is not None]
+    predicted = [layer.predicted for layer in layers]
+    known = [-LIMIT - 0.5, LIMIT + 0.5, *(value for value in [*measured, *predicted] if value is not None)]
+    return math.floor(min(known)), math.ceil(max(known))
 
 
 def profile(layers: Sequence[ProfileLayer], low: float, high: float) -> str:

@@ -1,11 +1,10 @@
 """One self-contained HTML page for an experiment: no script, no font, no picture from anywhere else."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-from api.report.drawings import profile
+from api.report.drawings import profile, range_of
 from api.report.forest import caption, forest, reached
 from api.report.setup import remedies, setup
 from api.report.table import table
@@ -46,7 +45,8 @@ def render(
     experiment: Experiment, comparison: Comparison, maps: Mapping[str, HeatMap], half_of_chance: float | None = None
 ) -> str:
     """``maps``: by variant, that of its first seed; ``half_of_chance``: the loss at which a run counts as trained."""
-    limit, axes = scale_limit([heat.levels for heat in maps.values()]), _axes(comparison.variants, maps)
+    limit = scale_limit([heat.levels for heat in maps.values()])
+    axes = Axes(last_step(maps.values()), *range_of(variant.gradient.profile for variant in comparison.variants))
     watched = experiment.source == Source.INGESTED
     sections = "".join(
         _variant(one, WATCHED if watched else remedies(one.remedies), maps.get(one.name), limit, axes)
@@ -71,16 +71,6 @@ def render(
         f"{sections}<h2>Notes</h2><ul>{notes}</ul></body></html>",
     )
     return "".join(parts)
-
-
-def _axes(variants: Sequence[VariantComparison], maps: Mapping[str, HeatMap]) -> Axes:
-    """The limits ±3 are always inside."""
-    values = [-3.5, 3.5]
-    for variant in variants:
-        for layer in variant.gradient.profile:
-            values += [layer.predicted] if layer.predicted is not None else []
-            values += [layer.at_start.mean] if layer.at_start is not None and layer.at_start.mean is not None else []
-    return Axes(last_step(maps.values()), math.floor(min(values)), math.ceil(max(values)))
 
 
 def _variant(variant: VariantComparison, what: str, heat: HeatMap | None, limit: float, axes: Axes) -> str:

@@ -3,7 +3,6 @@
 Light or dark as the page that shows it (``prefers-color-scheme``). No script, nothing from anywhere else.
 """
 
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -19,9 +18,3 @@ def standalone(drawn: str, otherwise: str) -> bytes:
     head, rest = text.split(">", 1)
     named = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     return f"{named}><style>{STYLE}</style>{rest}".encode()
-
-
-def range_of(values: Sequence[float | None], least: float) -> tuple[float, float]:
-    """That of all finite values, ±``least`` included."""
-    known = [value for value in values if value is not None]
-    return min([-least, *known]), max([least, *known])

@@ -1,7 +1,7 @@
 """Pictures without a browser: what the report draws, as files, by suffix."""
 
-import math
 import uuid
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -16,11 +16,11 @@ from api.http.etags import etag_of, not_modified
 from api.http.headers import page_policy
 from api.levels import map_of, maps_of
 from api.report.curves import curves
-from api.report.drawings import profile
+from api.report.drawings import profile, range_of
 from api.report.forest import forest, reached
 from api.report.maps import heat_maps
 from api.report.phase import Point, phase_diagram
-from api.report.pictures import STYLE, range_of, standalone
+from api.report.pictures import STYLE, standalone
 from api.views.traces import LAST_STEP
 from gradient_clinic.maps.colours import colours, png, scale_limit
 from gradient_clinic.maps.heatmaps import HeatMap
@@ -43,39 +43,25 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _SVG: dict[int | str, dict[str, Any]] = {
     200: {"content": {SVG: {"schema": {"type": "string"}}}, "description": "The picture."}
 }
+_svg = partial(router.get, response_class=Response, responses=_SVG)
 VariantName = Annotated[str, Query(max_length=200, description="By its name.")]
 
 
-@router.get(
-    "/experiments/{experiment_id}/comparison.svg",
-    summary="Each remedy against the baseline, drawn",
-    response_class=Response,
-    responses=_SVG,
-)
+@_svg("/experiments/{experiment_id}/comparison.svg", summary="Each remedy against the baseline, drawn")
 def drawn_comparison(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """A forest plot: the difference that the comparison says to read first, with its 95 % interval."""
     found = _comparison(database, caller, experiment_id)
     return _drawn(request, forest(found.variants, found.metric), "nothing to compare yet")
 
 
-@router.get(
-    "/experiments/{experiment_id}/outcomes.svg",
-    summary="What the runs reached, drawn",
-    response_class=Response,
-    responses=_SVG,
-)
+@_svg("/experiments/{experiment_id}/outcomes.svg", summary="What the runs reached, drawn")
 def drawn_outcomes(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """The metric of each variant over the runs that train, and pale over all that have ended."""
     found = _comparison(database, caller, experiment_id)
     return _drawn(request, reached(found.variants, found.metric), "nothing has been reached yet")
 
 
-@router.get(
-    "/experiments/{experiment_id}/profile.svg",
-    summary="Gradients layer by layer, measured beside predicted, drawn",
-    response_class=Response,
-    responses=_SVG,
-)
+@_svg("/experiments/{experiment_id}/profile.svg", summary="Gradients layer by layer, measured beside predicted, drawn")
 def drawn_profile(
     experiment_id: uuid.UUID,
     request: Request,
@@ -91,10 +77,8 @@ def drawn_profile(
     chosen = next((one for one in found.variants if one.name == variant), None)
     if chosen is None:
         raise ApiError(HTTPStatus.NOT_FOUND, f"the experiment has no variant {variant}")
-    layers = [layer for one in found.variants for layer in one.gradient.profile]
-    values = [value for its in layers for value in (its.predicted, its.at_start.mean if its.at_start else None)]
-    low, high = range_of(values, 3.5)
-    return _drawn(request, profile(chosen.gradient.profile, math.floor(low), math.ceil(high)), "no hidden layers yet")
+    low, high = range_of(one.gradient.profile for one in found.variants)
+    return _drawn(request, profile(chosen.gradient.profile, low, high), "no hidden layers yet")
 
 
 CurveQuery = Annotated[CurveName, Query()]
@@ -102,12 +86,7 @@ POINTS, SEEDS = 200, 20
 """Columns of a curve, and of each variant so many seeds at most."""
 
 
-@router.get(
-    "/experiments/{experiment_id}/heatmaps.svg",
-    summary="Gradients by layer and step of every variant, drawn",
-    response_class=Response,
-    responses=_SVG,
-)
+@_svg("/experiments/{experiment_id}/heatmaps.svg", summary="Gradients by layer and step of every variant, drawn")
 def drawn_maps(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """Of the first seed, on one scale of colours and one axis of steps."""
     with database.snapshot() as session:
@@ -115,12 +94,7 @@ def drawn_maps(experiment_id: uuid.UUID, request: Request, caller: CallerDep, da
     return _drawn(request, heat_maps(maps), "nothing is recorded yet")
 
 
-@router.get(
-    "/experiments/{experiment_id}/curves.svg",
-    summary="A curve of every variant, drawn",
-    response_class=Response,
-    responses=_SVG,
-)
+@_svg("/experiments/{experiment_id}/curves.svg", summary="A curve of every variant, drawn")
 def drawn_curves(
     experiment_id: uuid.UUID,
     request: Request,
@@ -140,12 +114,7 @@ def drawn_curves(
     return _drawn(request, curves(found, curve.replace("_", " ")), "nothing is recorded yet")
 
 
-@router.get(
-    "/runs/{run_id}/heatmap.svg",
-    summary="Gradients by layer and step, drawn",
-    response_class=Response,
-    responses=_SVG,
-)
+@_svg("/runs/{run_id}/heatmap.svg", summary="Gradients by layer and step, drawn")
 def drawn_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """With axes, scale and the place of the first value that is not finite."""
     name, heat = _map(database, caller, run_id)
@@ -174,9 +143,7 @@ BIASES = tuple((at / 20) ** 2 for at in range(21))
 Variance = Annotated[float | None, Query(ge=0, le=1_000)]
 
 
-@router.get(
-    "/predictions/phase.svg", summary="The phase diagram of an activation", response_class=Response, responses=_SVG
-)
+@_svg("/predictions/phase.svg", summary="The phase diagram of an activation")
 def drawn_phase(
     request: Request,
     _: CallerDep,
