@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gradient_clinic.probe.meters.meter import Scalar
 from gradient_clinic.probe.probe import Probe, StepRecord, attach
 from models.plan import NetworkPlan, Plan
+from models.plan.over_steps import factor_of
 from worker import networks
 from worker.datasets.split import Part, TrialData
 from worker.evaluation import balanced_accuracy, evaluate
@@ -31,7 +32,6 @@ from worker.remedies import at_run_time
 from worker.remedies.base import Bound, Clipping, Decay, GradientRule, Penalty, Precision, Schedule
 from worker.remedies.norms import norm_of
 from worker.results import EpochResult, RunResult, Seen, Snapshot, StateRefusedError, StoppedBy, TrainState
-from worker.schedules import factor_of
 
 TIMES_KEPT = 10_000
 """A long run's memory must not grow with its steps: their median time is that of the last ones."""

@@ -25,6 +25,11 @@ class Setup:
     ``weight_gains``: of every hidden layer with a bounded φ and no norm its √σw², and that which keeps signals in size.
     ``nearly_equal``: layers whose units start nearly so, with the spread of their weights as a share of their size.
     ``loss_scale``: what δ is multiplied by in float16; None in any other width.
+    ``uncentred``: hidden layers behind the first whose weights have a mean; ``left_by_means``: what these leave of the
+    square of the difference between two cases. ``decay``: what decay takes of a weight by the last step, an exponent; 0
+    without any. ``cases_per_statistic``: the fewest numbers over which batch norm takes a mean; None without it.
+    ``window``: steps of time after which the gradient is cut, of ``time_steps``; None where it is not. ``mean_rate``:
+    what schedule and warm-up leave of the learning rate, as a mean over all steps.
     ``told_apart``, ``alike``: by theory, in the last hidden layer, what dropout leaves of the difference between two
     cases, and without dropout their correlation. ``bare_stream``: a residual stream meets the output without a norm.
     ``post_norm_blocks``: blocks of a transformer that normalise after the sum. ``warm_up``: steps over which the rate
@@ -45,6 +50,13 @@ class Setup:
     told_apart: float | None = None
     alike: float | None = None
     bare_stream: bool = False
+    uncentred: tuple[str, ...] = ()
+    left_by_means: float = 1.0
+    decay: float = 0.0
+    cases_per_statistic: int | None = None
+    window: int | None = None
+    time_steps: int = 1
+    mean_rate: float = 1.0
     post_norm_blocks: int = 0
     warm_up: int = 0
     values: bool = False

@@ -22,12 +22,16 @@ from gradient_clinic.verdict.facts.of_layers import (
     SCALE,
     SLOPE,
     SMALL_STEP,
+    WEIGHTS_LEFT,
 )
 from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING, ONE_LABEL, RARE_LOST
 from gradient_clinic.verdict.facts.of_setups import (
     BARE_STREAM,
     EQUAL_UNITS,
+    FEW_CASES_NORMED,
     INPUT_SCALE,
+    LEFT_BY_MEANS,
+    MEAN_RATE,
     NEARLY_EQUAL,
     POST_NORM,
     PREDICTED_ALIKE,
@@ -35,6 +39,7 @@ from gradient_clinic.verdict.facts.of_setups import (
     TARGET_SCALE,
     TOLD_APART,
     WEIGHT_SCALE,
+    WINDOW,
 )
 from gradient_clinic.verdict.shapes import CAUSES, Cause, Evidence
 
@@ -60,6 +65,8 @@ def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
 
 def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:
     """What is left where no rule of gradients speaks: steps that are too short or too few, or the data."""
+    if gone := _shown(MEAN_RATE, case):
+        return {"learning_rate": gone}
     if off := _shown(SMALL_STEP, case) or _shown(LARGEST_STEP, case):
         return {"learning_rate": off}
     if (share := case.measured.facts.majority_share) is not None and share > UNBALANCED and AT_MAJORITY.of(case):
@@ -95,6 +102,19 @@ def _dropout_noise(case: Case) -> list[Evidence] | None:
     return _shown(TOLD_APART, case)
 
 
+def _weight_decay(case: Case) -> list[Evidence] | None:
+    return _shown(WEIGHTS_LEFT, case)
+
+
+def _batch_norm_of_few_cases(case: Case) -> list[Evidence] | None:
+    return _shown(FEW_CASES_NORMED, case)
+
+
+def _truncation(case: Case) -> list[Evidence] | None:
+    """Asked of a run that does not train: what the cut hides may be what the task needs."""
+    return _shown(WINDOW, case)
+
+
 def _missing_norm(case: Case) -> list[Evidence] | None:
     """A stream of sums grows with depth, and with it what a step changes: it breaks at a rate that a norm bears."""
     return _shown(BARE_STREAM, case) if case.ever_exploding or _learning_rate(case) is not None else None
@@ -114,8 +134,10 @@ def _exploding_over_time(case: Case) -> list[Evidence] | None:
 def _initialisation(case: Case) -> list[Evidence] | None:
     """G starts beyond the cut and theory says so of these weights; under a norm their variance drops out. Or G is
     inside, and δ of all layers together is so small or large that nothing trains; or a bounded φ is flat because of the
-    weights below it.
+    weights below it; or what the weights have in common drowns what tells cases apart.
     """
+    if common := _shown(LEFT_BY_MEANS, case):
+        return common
     theory, measured = case.setup.predicted_gain, case.at_start.kind
     if case.measured.trained == "no" and (out_of_scale := _shown(SCALE, case)):
         return out_of_scale
@@ -205,12 +227,15 @@ RULES_BY_CAUSE: Final[dict[Cause, Callable[[Case], list[Evidence] | None]]] = {
     "initialisation": _initialisation,
     "saturating_activation": _saturating_activation,
     "dropout_noise": _dropout_noise,
+    "weight_decay": _weight_decay,
+    "batch_norm_of_few_cases": _batch_norm_of_few_cases,
     "missing_norm": _missing_norm,
     "post_norm_at_depth": _post_norm_at_depth,
     "learning_rate": _learning_rate,
     "dead_units": _dead_units,
     "batch_norm_at_depth": _batch_norm_at_depth,
     "exploding_over_time": _exploding_over_time,
+    "truncation": _truncation,
     "numeric_range": _numeric_range,
 }
 EXPLAINS: Final[Mapping[Cause, AbstractSet[Cause]]] = {
@@ -219,6 +244,8 @@ EXPLAINS: Final[Mapping[Cause, AbstractSet[Cause]]] = {
     "target_scale": {"dead_units", "numeric_range"},
     "initialisation": {"learning_rate"},
     "dropout_noise": {"learning_rate", "dead_units"},
+    "weight_decay": {"learning_rate", "dead_units"},
+    "batch_norm_of_few_cases": {"learning_rate", "dead_units"},
 }
 """What else a cause brings about, which is then not named beside it: mending that would mend nothing."""
 NEARER: Final[AbstractSet[Cause]] = {
@@ -227,6 +254,8 @@ NEARER: Final[AbstractSet[Cause]] = {
     "initialisation",
     "saturating_activation",
     "dropout_noise",
+    "weight_decay",
+    "batch_norm_of_few_cases",
     "batch_norm_at_depth",
 }
 """Causes that are repaired with less than skips: depth is asked for where none of them is found."""

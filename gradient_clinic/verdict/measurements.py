@@ -79,6 +79,7 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
         dead=_over(_finite_median, trace.signals["dead_fraction"], rows, window),
         saturated=_over(_finite_median, trace.signals["saturated_fraction"], rows, window),
         dead_at_start=_over(_finite_median, trace.signals["dead_fraction"], rows, start),
+        weights_left=_weights_left(trace.signals["weight_norm"][rows], window),
         largest_update=_finite_median(updates[rows]),
         final_loss=loss,
         loss_error=error,
@@ -184,6 +185,13 @@ def _finite_median(values: Array) -> float:
 def finite_maximum(values: Array) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.max()) if finite.size else math.nan
+
+
+def _weights_left(norms: Array, window: Records) -> float:
+    """Weights that start at zero have nothing to lose, and do not count."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = np.array([_finite_median(row[window]) / row[0] for row in norms])
+    return _finite_median(left)
 
 
 def _largest_updates(trace: RunTrace) -> Array:

@@ -16,6 +16,7 @@ from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, Fact
 from gradient_clinic.verdict.facts.of_layers import (
     LARGE_INPUT,
     LARGE_UPDATE,
+    LEAST_WEIGHTS,
     SCALE_LIMIT,
     SMALL_UPDATE,
     SMALLEST_NORMAL,
@@ -188,6 +189,11 @@ def _of_layers(measured: Measured, bands: Bands) -> Iterator[Crossing]:
         share = abs(value - FRACTION_LIMIT) / bands.fraction
         where, changed = (measured.hidden[index],), _moved(measured, **{field: moved})
         yield Crossing(fact.signal, where, fact, value, FRACTION_LIMIT, share, changed)
+    if measured.weights_left > 0.0:
+        share = abs(math.log(measured.weights_left / LEAST_WEIGHTS)) / bands.update
+        moved_left = _moved(measured, weights_left=_across(measured.weights_left, LEAST_WEIGHTS))
+        told = of_layers.WEIGHTS_LEFT, measured.weights_left, LEAST_WEIGHTS
+        yield Crossing("weight_decay", measured.hidden, *told, share, moved_left)
     update = measured.largest_update
     for fact, threshold in ((of_layers.LARGEST_STEP, LARGE_UPDATE), (of_layers.SMALL_STEP, SMALL_UPDATE)):
         share = abs(math.log(update / threshold)) / bands.update if update > 0.0 else math.inf

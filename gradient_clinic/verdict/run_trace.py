@@ -14,6 +14,7 @@ from gradient_clinic.values import Array
 JUDGED: Final[tuple[SignalName, ...]] = (
     "activation_rms",
     "activation_gradient_rms",
+    "weight_norm",
     "dead_fraction",
     "saturated_fraction",
     "nonfinite_count",

@@ -102,6 +102,8 @@ class Measured(Exact):
     """Medians over the end window, or of the untrained network where nothing was trained."""
     dead_at_start: tuple[float, ...] = ()
     """Of the untrained network."""
+    weights_left: float = math.nan
+    """Median over hidden layers of ‖W‖ over the end window beside that of the untrained network."""
     largest_update: float
     """Median over hidden layers of their largest ‖ΔW‖/‖W‖ in one recorded step."""
     final_loss: float | None
@@ -133,7 +135,7 @@ class Measured(Exact):
         return self.trained == "yes"
 
 
-RULES: Final = "6"
+RULES: Final = "7"
 
 
 RunKind = Literal[
@@ -151,6 +153,8 @@ Cause = Literal[
     "initialisation",
     "saturating_activation",
     "dropout_noise",
+    "weight_decay",
+    "batch_norm_of_few_cases",
     "missing_norm",
     "post_norm_at_depth",
     "learning_rate",
@@ -158,6 +162,7 @@ Cause = Literal[
     "depth_without_skip",
     "batch_norm_at_depth",
     "exploding_over_time",
+    "truncation",
     "numeric_range",
     "class_imbalance",
     "too_few_steps",

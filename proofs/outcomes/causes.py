@@ -9,8 +9,13 @@ from proofs.outcomes.running import run_all
 
 Json = dict[str, Any]
 SGD: Final[Json] = {"kind": "sgd", "learning_rate": 0.1}
+ADAM: Final[Json] = {"kind": "adam", "learning_rate": 0.001}
+ADAMW: Final[Json] = {"kind": "adamw", "learning_rate": 0.001}
+LSTM: Final[Json] = {"kind": "rnn", "cell": "lstm", "width": 32}
 TANH: Final[Json] = {"kind": "mlp", "hidden": [64, 64], "activation": "tanh"}
 RELU: Final[Json] = {"kind": "mlp", "hidden": [64, 64], "activation": "relu", "init": {"kind": "kaiming_normal"}}
+FIVE: Final[Json] = {**RELU, "hidden": [64] * 5}
+PAIRS: Final[Json] = {"batch_size": 2, "steps": 400}
 SELU: Final[Json] = {"kind": "mlp", "width": 64, "activation": "selu", "init": {"kind": "lecun_normal"}, "dropout": 0.5}
 STREAM: Final[Json] = {
     "kind": "residual_cnn",
@@ -52,8 +57,33 @@ FAULTS: Final[tuple[tuple[Cause, Json, Json], ...]] = (
     ),
     (
         "dropout_noise",
-        {"network": {**SELU, "depth": 16}, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
-        {"network": {**SELU, "depth": 4}, "optimizer": {"kind": "adam", "learning_rate": 0.001}},
+        {"network": {**SELU, "depth": 16}, "optimizer": ADAM},
+        {"network": {**SELU, "depth": 4}, "optimizer": ADAM},
+    ),
+    (
+        "initialisation",
+        {"network": {**RELU, "init": {"kind": "uniform", "low": 0.0, "high": 1.0}}, "optimizer": ADAM},
+        {"network": {**RELU, "init": {"kind": "uniform", "low": -0.3, "high": 0.3}}, "optimizer": ADAM},
+    ),
+    (
+        "weight_decay",
+        {"network": RELU, "optimizer": {**ADAMW, "weight_decay": 100.0}},
+        {"network": RELU, "optimizer": {**ADAMW, "weight_decay": 10.0}},
+    ),
+    (
+        "batch_norm_of_few_cases",
+        {"network": {**FIVE, "normalization": {"kind": "batch_norm"}}, "optimizer": ADAM, **PAIRS},
+        {"network": {**FIVE, "normalization": {"kind": "layer_norm"}}, "optimizer": ADAM, **PAIRS},
+    ),
+    (
+        "truncation",
+        {"dataset": {"kind": "sequential_digits"}, "network": {**LSTM, "truncate": 4}, "optimizer": ADAM},
+        {"dataset": {"kind": "sequential_digits"}, "network": LSTM, "optimizer": ADAM},
+    ),
+    (
+        "learning_rate",
+        {"network": RELU, "optimizer": {**SGD, "schedule": {"kind": "step", "every": 5, "factor": 0.01}}},
+        {"network": RELU, "optimizer": {**SGD, "schedule": {"kind": "cosine"}}},
     ),
     (
         "missing_norm",

@@ -8,10 +8,10 @@ from pydantic import TypeAdapter
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR, StepLR
 
+from models.plan.over_steps import factor_of
 from models.specs.schedule import ScheduleSpec
 from tests.worker.plain_torch import batches, perceptron, start_as, train_by_engine
 from tests.worker.trials import plan_of, trainer_of
-from worker.schedules import factor_of
 
 STEPS = 20
 RATE = 0.1

@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from gradient_clinic.verdict.facts.of_setups import FEW_CASES
 from gradient_clinic.verdict.shapes import CAUSES, Cause
 from models.analysis.comparison.arms import Arm, Runs
 from models.analysis.comparison.from_chance import CLOSED
 from models.analysis.comparison.parts import ShownCause, VersusBaseline
 from models.analysis.theory.structure import equal_units, first_activation, has_skips
+from models.analysis.verdict.setup import cases_per_statistic
 from models.plan import Plan, Variant
 from models.plan.watched import AnyVariant
 
@@ -77,6 +79,24 @@ def _dropout(before: Plan, after: Plan) -> Cause | None:
     return "dropout_noise" if weaker else None
 
 
+def _decay(before: Plan, after: Plan) -> Cause | None:
+    """An optimiser that differs by its decay alone."""
+    own = getattr(before.optimizer, "weight_decay", None)
+    if own is None or after.optimizer.model_copy(update={"weight_decay": own}) != before.optimizer:
+        return None
+    return "weight_decay" if after.optimizer != before.optimizer else None
+
+
+def _norm(before: Plan, _: Plan) -> Cause | None:
+    counted = cases_per_statistic(before.network, before.experiment.batch_size)
+    return "batch_norm_of_few_cases" if counted is not None and counted < FEW_CASES else None
+
+
+def _time_window(before: Plan, after: Plan) -> Cause | None:
+    was, now = (max(node.truncate or node.steps for node in plan.network.recurrent) for plan in (before, after))
+    return "truncation" if now > was else None
+
+
 def _always(cause: Cause) -> Callable[[Plan, Plan], Cause]:
     return lambda _, __: cause
 
@@ -93,6 +113,9 @@ SPEAKS_OF: Final[Mapping[str, Callable[[Plan, Plan], Cause | None]]] = {
     "schedule": _always("learning_rate"),
     "pre_norm": _always("post_norm_at_depth"),
     "dropout": _dropout,
+    "optimizer": _decay,
+    "truncated_bptt": _time_window,
+    **dict.fromkeys(("layer_norm", "rms_norm", "group_norm"), _norm),
     **dict.fromkeys(("residual", "scaled", "rezero", "skip_init", "layer_scale", "highway"), _skips),
 }
 """By the remedy's kind, of the plans before and after it."""

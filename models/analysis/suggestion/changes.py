@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from gradient_clinic.verdict.case import Setup
+from gradient_clinic.verdict.facts.of_setups import LEAST_LEFT, LEAST_RATE
 from gradient_clinic.verdict.shapes import Cause
 from models.analysis.theory.structure import norms_of
 from models.analysis.verdict.answers_to_causes import (
@@ -15,9 +16,13 @@ from models.analysis.verdict.answers_to_causes import (
     LOWER_RATE,
     critical_inits,
     over_time,
+    rate_beyond,
     times_rate,
     unequal_weights,
+    usual_rate,
+    weaker_decay,
     weaker_dropout,
+    whole_time,
 )
 from models.plan import Plan
 from models.specs.data_remedies import StandardiseRemedy, StandardiseTargetsRemedy
@@ -31,7 +36,7 @@ from models.specs.structural_remedies import (
     ResidualRemedy,
     ScaledRemedy,
 )
-from models.specs.training_remedies import ClassWeightsRemedy, ClipNormRemedy
+from models.specs.training_remedies import ClassWeightsRemedy, ClipNormRemedy, ScheduleRemedy
 
 
 def changes_for(cause: Cause, plan: Plan, setup: Setup) -> tuple[RemedySpec, ...]:
@@ -45,7 +50,10 @@ def _symmetric(_: Plan, setup: Setup) -> Iterator[RemedySpec]:
 
 
 def _weights(plan: Plan, setup: Setup) -> Iterator[RemedySpec]:
-    """Those of a critical network; a norm, under which their variance drops out."""
+    """Around 0 where they have a mean; else those of a critical network, or a norm, which makes their variance void."""
+    if setup.left_by_means < LEAST_LEFT:
+        yield unequal_weights(setup.activation)
+        return
     if plan.network.recurrent:
         yield from over_time(plan)
         return
@@ -78,9 +86,25 @@ def _stream(plan: Plan, _: Setup) -> Iterator[RemedySpec]:
     yield times_rate(plan, LOWER_RATE)
 
 
-def _rates(plan: Plan, _: Setup) -> Iterator[RemedySpec]:
-    yield times_rate(plan, LOWER_RATE)
-    yield times_rate(plan, HIGHER_RATE)
+def _rates(plan: Plan, setup: Setup) -> Iterator[RemedySpec]:
+    """Another schedule where that takes the rate away; a usual rate where it is far from one; else lower and higher."""
+    if setup.mean_rate < LEAST_RATE and plan.optimizer.schedule is not None:
+        yield ScheduleRemedy(kind="schedule")
+    elif rate_beyond(plan) is not None:
+        yield usual_rate(plan)
+    else:
+        yield times_rate(plan, LOWER_RATE)
+        yield times_rate(plan, HIGHER_RATE)
+
+
+def _decay(plan: Plan, _: Setup) -> Iterator[RemedySpec]:
+    if (weaker := weaker_decay(plan)) is not None:
+        yield weaker
+
+
+def _time_window(plan: Plan, _: Setup) -> Iterator[RemedySpec]:
+    if (whole := whole_time(plan)) is not None:
+        yield whole
 
 
 def _skips(_: Plan, __: Setup) -> Iterator[RemedySpec]:
@@ -110,6 +134,9 @@ CHANGES: Final[Mapping[Cause, Callable[[Plan, Setup], Iterator[RemedySpec]]]] = 
     "initialisation": _weights,
     "saturating_activation": _saturating,
     "dropout_noise": _dropout,
+    "weight_decay": _decay,
+    "batch_norm_of_few_cases": _only(LayerNormRemedy(kind="layer_norm")),
+    "truncation": _time_window,
     "missing_norm": _stream,
     "post_norm_at_depth": _only(PreNormRemedy(kind="pre_norm")),
     "learning_rate": _rates,

@@ -16,9 +16,12 @@ from gradient_clinic.verdict.case import Setup
 from gradient_clinic.verdict.causes import EXPLAINS, NEARER
 from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE
 from gradient_clinic.verdict.facts.of_setups import (
+    FEW_CASES,
     LARGE_TARGETS,
     LARGE_WEIGHTS,
     LEAST_APART,
+    LEAST_LEFT,
+    LEAST_RATE,
     MANY_BLOCKS,
     NEARLY_EQUAL_SPREAD,
 )
@@ -27,10 +30,14 @@ from gradient_clinic.verdict.wording import layers_words, number
 from models.analysis.suggestion.changes import changes_for
 from models.analysis.theory.propagation import propagate
 from models.analysis.theory.structure import norms_of
+from models.analysis.verdict.answers_to_causes import rate_beyond
 from models.plan import Plan
 from models.specs.datasets_generated import TeacherStudentSpec
 from models.specs.remedy import RemedySpec
 from models.specs.uploaded import UploadedSpec
+
+MUCH_DECAY: Final = 3.0
+"""As an exponent, over all steps. On digits an exponent of 3 costs up to a third of the accuracy, and 9 all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +66,19 @@ def suspects_of(plan: Plan, setup: Setup, most: float) -> Iterator[Suspect]:
 
 
 def rates(plan: Plan, setup: Setup, why: str) -> Iterator[Suspect]:
-    """The learning rate: that it is too high, and that it is too low, each with a change of its own."""
-    for change, wrong in zip(changes_for("learning_rate", plan, setup), ("high", "low"), strict=True):
-        yield Suspect("learning_rate", f"{plan.optimizer.learning_rate:g} may be too {wrong}; {why}", (change,))
+    """The learning rate: that it is too high, and that it is too low, each with a change of its own; where it is out of
+    what is usual, that alone.
+    """
+    rate, side = plan.optimizer.learning_rate, rate_beyond(plan)
+    changes = changes_for("learning_rate", plan, setup)
+    if side is not None:
+        wrong = "low" if side == "higher" else "high"
+        yield Suspect(
+            "learning_rate", f"{rate:g} is too {wrong} for most networks under {plan.optimizer.kind}", changes
+        )
+        return
+    for change, wrong in zip(changes, ("high", "low"), strict=False):
+        yield Suspect("learning_rate", f"{rate:g} may be too {wrong}; {why}", (change,))
 
 
 def _symmetric_weights(_: Plan, setup: Setup) -> str | None:
@@ -98,6 +115,9 @@ def _initialisation(plan: Plan, setup: Setup) -> str | None:
     largest = max(sizes, key=lambda name: sizes[name], default="")
     if (size := sizes.get(largest, 0.0)) > LARGE_WEIGHTS:
         return f"weights of {largest} start {number(size, 2)} times as large as keeps signals in size"
+    if setup.left_by_means < LEAST_LEFT:
+        common = f"weights of {layers_words(setup.uncentred, all_of_them=True)} have a mean, which all units share"
+        return f"{common}: {number(setup.left_by_means, 2)} is left of the square of what tells two cases apart"
     gain = setup.predicted_gain
     if gain is None or abs(gain) <= LIMIT or norms_of(plan.network) or (plan.network.recurrent and gain > 0.0):
         return None
@@ -132,6 +152,25 @@ def _dropout_noise(_: Plan, setup: Setup) -> str | None:
     return f"theory puts the total gain under dropout at {number(gain, signed=True)}" if (gain or 0.0) > LIMIT else None
 
 
+def _weight_decay(_: Plan, setup: Setup) -> str | None:
+    if setup.decay < MUCH_DECAY:
+        return None
+    return f"decay alone would leave {number(math.exp(-min(setup.decay, 700.0)), 2)} of the weights by the last step"
+
+
+def _few_cases(_: Plan, setup: Setup) -> str | None:
+    counted = setup.cases_per_statistic
+    if counted is None or counted >= FEW_CASES:
+        return None
+    return f"batch norm takes its mean and variance over {counted} numbers"
+
+
+def _truncation(_: Plan, setup: Setup) -> str | None:
+    return (
+        None if setup.window is None else f"the gradient is cut after every {setup.window} of {setup.time_steps} steps"
+    )
+
+
 def _missing_norm(_: Plan, setup: Setup) -> str | None:
     return "no norm stands between the residual stream and the output" if setup.bare_stream else None
 
@@ -140,6 +179,12 @@ def _post_norm(_: Plan, setup: Setup) -> str | None:
     if setup.post_norm_blocks < MANY_BLOCKS or setup.warm_up:
         return None
     return f"{setup.post_norm_blocks} blocks normalise after the sum, and the rate has no warm-up"
+
+
+def _rate(plan: Plan, setup: Setup) -> str | None:
+    if setup.mean_rate >= LEAST_RATE or plan.optimizer.schedule is None:
+        return None
+    return f"the schedule leaves {number(setup.mean_rate, 2)} of the rate, as a mean over all steps"
 
 
 def _batch_norm(plan: Plan, setup: Setup) -> str | None:
@@ -168,8 +213,12 @@ RULES: Final[Mapping[Cause, Callable[[Plan, Setup], str | None]]] = {
     "target_scale": _target_scale,
     "initialisation": _initialisation,
     "dropout_noise": _dropout_noise,
+    "weight_decay": _weight_decay,
+    "batch_norm_of_few_cases": _few_cases,
+    "truncation": _truncation,
     "missing_norm": _missing_norm,
     "post_norm_at_depth": _post_norm,
+    "learning_rate": _rate,
     "batch_norm_at_depth": _batch_norm,
     "exploding_over_time": _exploding_over_time,
 }

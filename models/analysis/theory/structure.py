@@ -46,6 +46,21 @@ def _starts_equal(layer: LayerPlan) -> bool:
     return layer.scale != 0.0 and layer.kind != "recurrent" and drawn.weight == 0.0 and drawn.bias == 0.0
 
 
+def left_by_means(network: NetworkPlan) -> tuple[float, tuple[str, ...]]:
+    """What weights with a mean leave of the square of the difference between two cases, and the hidden layers that have
+    such weights. Such a layer adds to each of its units what all have in common, fan_in·μ times the mean of its inputs.
+    Beside what random weights carry on, that leaves 1/(1 + fan_in·μ²/Var W) where inputs have one sign: behind ReLU
+    and sigmoid, and behind a tanh that a common sum has shut. The first layer meets inputs around zero, and a norm
+    takes what is common away.
+    """
+    means = {}
+    for layer in network.hidden[1:]:
+        drawn = layer_variance(layer)
+        if drawn.mean != 0.0 and drawn.weight > 0.0 and layer.normalization is None and layer.kind != "recurrent":
+            means[layer.name] = (layer.fan_in * drawn.mean) ** 2 / drawn.weight
+    return math.prod(1.0 / (1.0 + share) for share in means.values()), tuple(means)
+
+
 def spreads_of_weights(network: NetworkPlan) -> tuple[tuple[str, float], ...]:
     """Of hidden layers whose weights have a mean: what tells units apart, σw² + σb², beside that and what they share,
     as a ratio of sizes. It is 1 where weights are random around zero, and 0 where units are equal.

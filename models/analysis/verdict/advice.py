@@ -14,7 +14,7 @@ from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.of_layers import SMALL_STEP
 from gradient_clinic.verdict.facts.of_losses import FALLING
-from gradient_clinic.verdict.facts.of_setups import INPUT_SCALE
+from gradient_clinic.verdict.facts.of_setups import INPUT_SCALE, MEAN_RATE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
 from models.analysis.theory.what_if import gain_with, is_worth
@@ -25,6 +25,7 @@ from models.analysis.verdict.answers_to_causes import (
     answer,
     answers_to,
     critical_inits,
+    later_schedule,
     longer_steps,
     over_time,
     rate_of,
@@ -49,7 +50,7 @@ from models.specs.structural_remedies import (
 from models.specs.training_remedies import ClipNormRemedy
 
 WELL: Final = frozenset({"healthy", "inconclusive"})
-AT_RUN_TIME: Final = ("learning_rate", "optimizer", "clip_norm")
+AT_RUN_TIME: Final = ("schedule", "learning_rate", "optimizer", "clip_norm")
 """In this order where the rate is at fault: so often they have repaired (record.json)."""
 
 
@@ -118,7 +119,8 @@ def _applying(plan: Plan) -> set[str]:
 def _candidates(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[RemedySpec]:
     """One remedy of each kind, with the parameter that fits this network's activation."""
     if plan.network.recurrent:
-        yield from over_time(plan)
+        if "truncation" not in causes:  # what is cut off, no cell and no weights bring back
+            yield from over_time(plan)
         return
     if "depth_without_skip" in causes and not case.starts_beyond_over_depth:
         yield from _skips(case)  # samples have become one point, which G does not tell and nothing else changes
@@ -172,7 +174,10 @@ def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> 
 
 def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
     no_clip = case.kind == "vanishing" or any(remedy.kind == "clip_norm" for remedy in plan.run_time)
-    short = SMALL_STEP.of(case)
+    short, gone = SMALL_STEP.of(case), MEAN_RATE.of(case)
+    if "learning_rate" in causes and gone is not None:
+        yield from later_schedule(plan)
+        return
     broke = case.measured.diverged or ("learning_rate" in causes and short is None)
     # Adam divides by the gradient's own size, so clipping bounds no step of it.
     if case.over_time == "exploding" and not no_clip:

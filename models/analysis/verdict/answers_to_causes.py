@@ -8,7 +8,7 @@ from typing import Final, Literal
 from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.of_layers import LOST_IN_HALF
-from gradient_clinic.verdict.facts.of_setups import TARGET_SCALE, WEIGHT_SCALE
+from gradient_clinic.verdict.facts.of_setups import LEFT_BY_MEANS, TARGET_SCALE, WEIGHT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
 from models.analysis.theory.correlations import correlations
@@ -17,12 +17,13 @@ from models.plan import Plan
 from models.specs.data_remedies import StandardiseRemedy, StandardiseTargetsRemedy
 from models.specs.init import GaussianInit, InitSpec, KaimingNormalInit, LecunNormalInit, XavierNormalInit
 from models.specs.optimizer import LARGEST_RATE, AdamSpec
-from models.specs.recurrent_remedies import ForgetBiasRemedy, IrnnRemedy, LstmRemedy
+from models.specs.recurrent_remedies import ForgetBiasRemedy, IrnnRemedy, LstmRemedy, TruncatedBpttRemedy
 from models.specs.remedy import RemedySpec
 from models.specs.structural_remedies import (
     BatchNormRemedy,
     DropoutRemedy,
     InitRemedy,
+    LayerNormRemedy,
     OrthogonalInitRemedy,
     PreNormRemedy,
     ScaledRemedy,
@@ -33,6 +34,7 @@ from models.specs.training_remedies import (
     LearningRateRemedy,
     MixedPrecisionRemedy,
     OptimizerRemedy,
+    ScheduleRemedy,
     WarmUpRemedy,
 )
 
@@ -45,6 +47,7 @@ HIGHEST_RATE: Final = 10.0
 USUAL_UPDATE: Final = 0.01
 """‖ΔW‖/‖W‖ of the largest step of networks that learn in some hundred steps: 0.002 to 0.08 on digits."""
 USUAL_ADAM: Final = 0.001
+USUAL_DECAY: Final = 0.01
 SHALLOW_ADAM: Final = 0.003
 """Which repaired more networks of few layers, and fewer of many, among those of the record."""
 SHALLOW: Final = 6
@@ -100,6 +103,12 @@ def rate_beyond(plan: Plan) -> Literal["lower", "higher"] | None:
     least, most = USUAL_RATES[plan.optimizer.kind]
     rate = plan.optimizer.learning_rate
     return "higher" if rate < least else "lower" if rate > most else None
+
+
+def usual_rate(plan: Plan) -> LearningRateRemedy:
+    """In the middle of what is usual for this optimiser, by its decades."""
+    least, most = USUAL_RATES[plan.optimizer.kind]
+    return LearningRateRemedy(kind="learning_rate", value=float(f"{math.sqrt(least * most):.1g}"))
 
 
 def lower_rate(plan: Plan, why: str) -> Iterator[Answer]:
@@ -196,6 +205,10 @@ def _targets(plan: Plan, case: Case) -> Iterator[Answer]:
 
 
 def _weights(_: Plan, case: Case) -> Iterator[Answer]:
+    if LEFT_BY_MEANS.of(case):
+        why = "weights around 0 leave units nothing that all of them share"
+        yield answer(unequal_weights(case.setup.activation), why)
+        return
     init = fitting_init(case.setup.activation)
     if WEIGHT_SCALE.of(case) and init is not None:
         yield answer(InitRemedy(kind="init", init=init), "smaller weights keep the activation out of its flat ends")
@@ -215,6 +228,42 @@ def weaker_dropout(plan: Plan) -> tuple[float, float] | None:
         if left is not None and left.told_apart >= APART:
             return p, left.told_apart
     return None
+
+
+def _decay(plan: Plan, _: Case) -> Iterator[Answer]:
+    if (weaker := weaker_decay(plan)) is not None:
+        why = f"a decay of {USUAL_DECAY:g} leaves the weights what training gives them"
+        yield answer(weaker, why, "lower")
+
+
+def weaker_decay(plan: Plan) -> OptimizerRemedy | None:
+    """The same optimiser with a usual decay, where its own is above."""
+    own = plan.optimizer
+    if own.kind not in {"adamw", "muon"} or own.weight_decay <= USUAL_DECAY:
+        return None
+    return OptimizerRemedy(kind="optimizer", optimizer=own.model_copy(update={"weight_decay": USUAL_DECAY}))
+
+
+def _few_cases(_: Plan, __: Case) -> Iterator[Answer]:
+    yield answer(LayerNormRemedy(kind="layer_norm"), "it normalises each case by itself, however few a batch has")
+
+
+def _time_window(plan: Plan, _: Case) -> Iterator[Answer]:
+    if (whole := whole_time(plan)) is not None:
+        yield answer(whole, "gradients reach back to the first step", "higher")
+
+
+def whole_time(plan: Plan) -> TruncatedBpttRemedy | None:
+    """A window as long as the sequence, where the run's own is shorter."""
+    cut = [node.steps for node in plan.network.recurrent if node.truncate is not None]
+    return TruncatedBpttRemedy(kind="truncated_bptt", steps=max(cut)) if cut else None
+
+
+def later_schedule(plan: Plan) -> Iterator[Answer]:
+    """A cosine, which ends with the run, in the place of a schedule that leaves too little of the rate."""
+    if plan.optimizer.schedule is not None:
+        why = "a rate that falls to the end of the run and not before it"
+        yield answer(ScheduleRemedy(kind="schedule"), why)
 
 
 def _norm(plan: Plan, case: Case) -> Iterator[Answer]:
@@ -250,6 +299,9 @@ ANSWERS: Final[Mapping[Cause, Callable[[Plan, Case], Iterator[Answer]]]] = {
     "target_scale": _targets,
     "initialisation": _weights,
     "dropout_noise": _dropout,
+    "weight_decay": _decay,
+    "batch_norm_of_few_cases": _few_cases,
+    "truncation": _time_window,
     "missing_norm": _norm,
     "post_norm_at_depth": _post_norm,
     "numeric_range": _numbers,

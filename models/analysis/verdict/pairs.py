@@ -19,7 +19,17 @@ from models.specs.structural_remedies import BatchNormRemedy, ReZeroRemedy
 
 OF_THE_NETWORK: Final[frozenset[Slot]] = frozenset({"init", "normalization", "norm_position", "activation", "skip"})
 ELSEWHERE: Final[frozenset[Cause]] = frozenset(
-    {"symmetric_weights", "input_scale", "target_scale", "dropout_noise", "class_imbalance", "exploding_over_time"}
+    {
+        "symmetric_weights",
+        "input_scale",
+        "target_scale",
+        "dropout_noise",
+        "weight_decay",
+        "batch_norm_of_few_cases",
+        "class_imbalance",
+        "exploding_over_time",
+        "truncation",
+    }
 )
 """Causes that no path through the network and no norm in it mends."""
 PLACE: Final = 2

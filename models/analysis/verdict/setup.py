@@ -9,9 +9,16 @@ from models.analysis.theory.effort import IN_A_TRIAL
 from models.analysis.theory.initial_variance import layer_variance
 from models.analysis.theory.meanfield import critical_weight_variance
 from models.analysis.theory.propagation import worst_gain
-from models.analysis.theory.structure import equal_units, first_activation, has_skips, spreads_of_weights
+from models.analysis.theory.structure import (
+    equal_units,
+    first_activation,
+    has_skips,
+    left_by_means,
+    spreads_of_weights,
+)
 from models.plan import NetworkPlan, Plan
-from models.plan.tree import Normalise, Residual, Weigh
+from models.plan.over_steps import decay_of, mean_rate
+from models.plan.tree import Normalise, Residual, Weigh, walk
 
 
 def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
@@ -19,6 +26,8 @@ def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
     network, batch_size = plan.network, plan.experiment.batch_size
     at_depth = correlations(network)
     noisy = any(layer.dropout > 0.0 for layer in network.hidden)
+    left, uncentred = left_by_means(network)
+    cut = next((node for node in network.recurrent if node.truncate is not None), None)
     return Setup(
         activation=first_activation(network),
         has_skips=has_skips(network),
@@ -34,6 +43,13 @@ def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
         told_apart=at_depth.told_apart if at_depth is not None and noisy else None,
         alike=at_depth.of_two if at_depth is not None and not noisy else None,
         bare_stream=_has_bare_stream(network),
+        uncentred=uncentred,
+        left_by_means=left,
+        decay=decay_of(plan),
+        cases_per_statistic=cases_per_statistic(network, batch_size),
+        window=None if cut is None else cut.truncate,
+        time_steps=1 if cut is None else cut.steps,
+        mean_rate=mean_rate(plan),
         post_norm_blocks=_post_norm_blocks(network),
         warm_up=_warm_up(plan),
         values=plan.dataset.facts.target == "value" and plan.objective.loss == "mse",
@@ -45,6 +61,14 @@ def _warm_up(plan: Plan) -> int:
     schedules = [plan.optimizer.schedule, *(remedy.schedule for remedy in plan.run_time if remedy.kind == "schedule")]
     own = [schedule.warm_up for schedule in schedules if schedule is not None]
     return max([*own, *(remedy.steps for remedy in plan.run_time if remedy.kind == "warm_up")], default=0)
+
+
+def cases_per_statistic(network: NetworkPlan, batch_size: int) -> int | None:
+    """The fewest numbers of a batch that any batch norm takes a mean over: cases, times pixels where there are any."""
+    normed = [(layer.normalization, layer.positions) for layer in network.layers]
+    normed += [(node.norm, 1) for node in walk(network.body) if isinstance(node, Normalise) and not node.image]
+    counts = [positions for norm, positions in normed if norm is not None and norm.kind == "batch_norm"]
+    return batch_size * min(counts) if counts else None
 
 
 def _loss_scale(plan: Plan) -> float | None:

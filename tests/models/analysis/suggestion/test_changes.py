@@ -37,12 +37,13 @@ def test_a_change_for_a_cause_is_one_of_the_network_or_is_refused_as_any_other(k
         assert treated.remedies == (change,)
 
 
-@pytest.mark.parametrize(("rate", "wanted"), [(0.02, [0.002, 0.06]), (900.0, [90.0, 1000.0]), (1e-323, None)])
-def test_rates_are_a_tenth_and_three_times_as_far_as_a_rate_may_go(rate: float, wanted: list[float] | None) -> None:
+@pytest.mark.parametrize(("rate", "wanted"), [(0.02, [0.002, 0.06]), (900.0, [0.03]), (1e-323, [0.03])])
+def test_rates_are_a_tenth_and_three_times_or_a_usual_one_where_they_are_far_from_it(
+    rate: float, wanted: list[float]
+) -> None:
     baseline = plan(optimizer={"kind": "sgd", "learning_rate": rate})
     values = [change.model_dump()["value"] for change in changes_for("learning_rate", baseline, setup_of(baseline))]
-    assert wanted is None or values == wanted
-    assert all(value > 0.0 for value in values)
+    assert values == wanted
 
 
 def test_dropout_is_left_as_strong_as_it_may_be_and_hardly_any_where_no_strength_will_do() -> None:
