@@ -168,6 +168,8 @@ def _learning_rate(case: Case) -> list[Evidence] | None:
     measured = case.measured
     if not case.starts_inside or measured.trained is None or INPUTS.of(case):
         return None
+    if (targets := TARGET_SCALE.of(case)) is not None and (targets.value or 0.0) < 1.0:
+        return None  # the untrained network is above chance already, whatever the steps are
     if worse := _made_worse(case):
         return worse
     if measured.diverged or case.ever_exploding:

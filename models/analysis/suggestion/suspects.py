@@ -24,6 +24,7 @@ from gradient_clinic.verdict.facts.of_setups import (
     LEAST_RATE,
     MANY_BLOCKS,
     NEARLY_EQUAL_SPREAD,
+    SMALL_TARGETS,
 )
 from gradient_clinic.verdict.shapes import CAUSES, Cause
 from gradient_clinic.verdict.wording import layers_words, number
@@ -104,7 +105,7 @@ def _target_scale(plan: Plan, setup: Setup) -> str | None:
         return "nothing scales the targets, and no plan shows how large they are"
     if isinstance(dataset, TeacherStudentSpec):
         deviation = math.hypot(*dataset.singular_values) / math.sqrt(dataset.outputs)
-        if deviation > LARGE_TARGETS:
+        if not SMALL_TARGETS <= deviation <= LARGE_TARGETS:
             return f"targets have a standard deviation of about {number(deviation)}, and 1 is usual"
     return None
 

@@ -198,7 +198,7 @@ def _targets(plan: Plan, case: Case) -> Iterator[Answer]:
     size = math.sqrt(case.measured.facts.chance_level)
     why = "targets of mean 0 and variance 1 fit usual rates"
     yield answer(StandardiseTargetsRemedy(kind="standardise_targets"), why)
-    if not TARGET_SCALE.of(case):
+    if not TARGET_SCALE.of(case) or size < 1.0:
         return
     yield rate_of(plan, 1.0 / size, "the gradient of the squared error grows with the targets")
     yield answer(ClipNormRemedy(kind="clip_norm"), "bounds a step that targets of this size make too long")

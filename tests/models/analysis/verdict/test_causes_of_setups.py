@@ -98,6 +98,15 @@ def test_targets_out_of_scale_are_named_with_a_rate_as_many_times_lower() -> Non
     assert "target_scale" not in judged(plan, math.nan, chance_level=4.0, outcome="diverged").causes
 
 
+@pytest.mark.parametrize(("deviation", "named"), [(0.01, True), (0.1, False), (1.0, False)])
+def test_targets_far_below_one_are_out_of_scale_and_no_rate_is_blamed(deviation: float, named: bool) -> None:  # noqa: FBT001
+    """What the untrained network says has a size of its own: the loss is above chance from the first step on."""
+    plan = expand(experiment(network={"hidden": [25]}, dataset=TEACHER, optimizer={"kind": "adam"}))[0].plan
+    found = judged(plan, 2.0 * deviation**2, chance_level=deviation**2)
+    assert (found.causes == ("target_scale",)) == named
+    assert not named or supported(found) == ["standardise_targets"]
+
+
 def test_weights_too_large_for_a_bounded_activation_are_the_cause_of_its_saturation() -> None:
     """N(0, 1) over 64 inputs: √σw² = 8, and 1 keeps a tanh's signals in size."""
     tanh = {"hidden": [64], "activation": "tanh"}
