@@ -4,14 +4,14 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from local import report
-from local.client import FINISHED, Client, RefusedError
+from gradient_clinic.command import table
+from gradient_clinic.command.clinic import FINISHED, Client, RefusedError
+from gradient_clinic.command.progress import counted, follow
 from local.errors import LocalError
 from local.interrupts import InterruptedBySignal
 from local.session import running_clinic
@@ -57,19 +57,19 @@ def one_experiment(  # noqa: PLR0913, PLR0917 -- whom it speaks to, what of, and
     try:
         experiment = client.submit(body)
     except RefusedError as refusal:
-        report.show_refusal(console, refusal.problem)
+        table.show_refusal(console, refusal.problem)
         return REFUSED
     try:
-        experiment = _follow(console, client, experiment, tend)
+        experiment = follow(console, client, experiment, tend=tend)
     except InterruptedBySignal:
         # Before the processes end: at the next start nobody waits for its runs any more.
         _cancel(client, experiment)
         raise
     if sum(experiment["runs"].values()) > experiment["runs"]["failed"] + experiment["runs"]["cancelled"]:
-        report.show(console, client.comparison(experiment))
+        table.show(console, client.comparison(experiment))
         reports.mkdir(parents=True, exist_ok=True)
         page = reports / f"{experiment['id']}.html"
-        page.write_text(client.report(experiment), encoding="utf-8")
+        page.write_bytes(client.report(experiment))
         console.print(f"\nThe same with heat maps, as a page: {page}")
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
@@ -77,18 +77,8 @@ def one_experiment(  # noqa: PLR0913, PLR0917 -- whom it speaks to, what of, and
                 (pictures / name).write_bytes(client.picture(experiment, name))
     if experiment["state"] == "succeeded":
         return 0
-    console.print(f"The experiment {experiment['state']} (runs: {_counts(experiment)}).", style="bold red")
+    console.print(f"The experiment {experiment['state']} (runs: {counted(experiment)}).", style="bold red")
     return 1
-
-
-def _follow(console: Console, client: Client, experiment: dict[str, Any], tend: Callable[[], None]) -> dict[str, Any]:
-    etag = None
-    with _Shown(console, str(experiment["name"])) as shown:
-        while experiment["state"] not in FINISHED:
-            tend()
-            experiment, etag = client.look(experiment, etag)
-            shown.update(experiment)
-    return experiment
 
 
 def _cancel(client: Client, experiment: dict[str, Any]) -> None:
@@ -100,45 +90,7 @@ def _cancel(client: Client, experiment: dict[str, Any]) -> None:
             experiment, etag = client.look(experiment, etag)
             if experiment["state"] in FINISHED:
                 break
-    print(f"the experiment was cancelled (runs: {_counts(experiment)})", file=sys.stderr)
-
-
-def _counts(experiment: dict[str, Any]) -> str:
-    return ", ".join(f"{number} {state}" for state, number in experiment["runs"].items() if number)
-
-
-class _Shown:
-    """A bar on a terminal; elsewhere a line for every tenth of the way."""
-
-    def __init__(self, console: Console, name: str) -> None:
-        self._console = console
-        self._name = name
-        self._tenths = -1
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[counts]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task(name, total=1.0, counts="")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def update(self, experiment: dict[str, Any]) -> None:
-        progress = float(experiment["progress"] or 0.0)
-        self._bar.update(self._task, completed=progress, counts=f"runs: {_counts(experiment)}")
-        if not self._console.is_terminal and int(progress * 10) > self._tenths:
-            self._tenths = int(progress * 10)
-            self._console.print(f"{self._name}: {progress:4.0%}  runs: {_counts(experiment)}")
+    print(f"the experiment was cancelled (runs: {counted(experiment)})", file=sys.stderr)
 
 
 def _console() -> Console:

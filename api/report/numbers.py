@@ -3,8 +3,7 @@
 from html import escape
 
 from gradient_clinic.intervals import Estimate
-from models.analysis.statistics.methods import BOOTSTRAPS
-from models.analysis.statistics.rendering import rendered
+from gradient_clinic.rendering import STUDENTS, rendered
 
 
 def estimate(value: Estimate | None, style: str) -> str:
@@ -31,7 +30,7 @@ def in_words(value: Estimate, style: str) -> str:
     text = f"{value.mean:{style}}"
     if value.low is not None and value.high is not None:
         text += f" ({value.low:{style}} to {value.high:{style}})"
-    return f"{text} {value.method}" if value.method in BOOTSTRAPS else text
+    return f"{text} {value.method}" if value.method not in STUDENTS else text
 
 
 def dim(text: str) -> str:

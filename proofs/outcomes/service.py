@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 from pydantic import TypeAdapter
 
+from gradient_clinic.command.clinic import FINISHED, Client
 from gradient_clinic.verdict.shapes import RunFacts, RunSummary, Verdict
-from local.client import FINISHED, Client
 from local.commands import COMMANDS
 from local.supervisor import Clinic
 from models.specs.experiment import ExperimentSpec

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from sqlalchemy import select
 
-from local.client import FINISHED
+from gradient_clinic.command.clinic import FINISHED
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from models.storage.database import Database

@@ -135,8 +135,8 @@ MODULES = {
     "prometheus-client": "prometheus_client",
     "pydantic-settings": "pydantic_settings",
 }
-PROBE, WATCHER = (ROOT / "gradient_clinic" / name for name in ("probe", "watcher"))
-NOT_LOADED = {"api": {PROBE, WATCHER}, "worker": {WATCHER}}
+COMMAND, PROBE, WATCHER = (ROOT / "gradient_clinic" / name for name in ("command", "probe", "watcher"))
+NOT_LOADED = {"api": {COMMAND, PROBE, WATCHER}, "worker": {COMMAND, WATCHER}}
 """No module of the image's rooms loads these (import contracts)."""
 
 

@@ -64,6 +64,7 @@ def test_it_has_the_version_of_the_project_and_asks_for_little(installed: Path) 
         "scipy",
         'numba; extra == "fast"',
         'httpx; extra == "service"',
+        'rich; extra == "service"',
     ]
 
 

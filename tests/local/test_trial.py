@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from rich.console import Console
 
-from local.client import Client
+from gradient_clinic.command.clinic import Client
 from local.interrupts import InterruptedBySignal
 from local.trial import PICTURES, one_experiment
 

@@ -9,8 +9,7 @@ from gradient_clinic.verdict.shapes import CAUSES, Cause
 from models.analysis.comparison.arms import Arm, Runs
 from models.analysis.comparison.from_chance import CLOSED
 from models.analysis.comparison.parts import ShownCause, VersusBaseline
-from models.analysis.theory.structure import equal_units, first_activation, has_skips
-from models.analysis.verdict.setup import cases_per_statistic
+from models.analysis.theory.structure import cases_per_statistic, equal_units, first_activation, has_skips
 from models.plan import Plan, Variant
 from models.plan.watched import AnyVariant
 

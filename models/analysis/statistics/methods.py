@@ -20,4 +20,3 @@ PAIRED: Final = {
     Method.BCA: Method.PAIRED_BCA,
     Method.IQM_BCA: Method.PAIRED_IQM_BCA,
 }
-BOOTSTRAPS: Final[frozenset[str]] = frozenset(set(Method) - {Method.T, Method.PAIRED_T})

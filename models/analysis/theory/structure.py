@@ -29,6 +29,14 @@ def norms_of(network: NetworkPlan) -> frozenset[str]:
     return frozenset(norm.kind for norm in norms if norm is not None)
 
 
+def cases_per_statistic(network: NetworkPlan, batch_size: int) -> int | None:
+    """The fewest numbers of a batch that any batch norm takes a mean over: cases, times pixels where there are any."""
+    normed = [(layer.normalization, layer.positions) for layer in network.layers]
+    normed += [(node.norm, 1) for node in walk(network.body) if isinstance(node, Normalise) and not node.image]
+    counts = [positions for norm, positions in normed if norm is not None and norm.kind == "batch_norm"]
+    return batch_size * min(counts) if counts else None
+
+
 def first_activation(network: NetworkPlan) -> Activation | None:
     """Of the first layer that has one: embeddings, gated cells and ends of branches have none of their own."""
     inner = (layer.activation for layer in network.layers if layer.role != "output")

@@ -10,6 +10,7 @@ from models.analysis.theory.initial_variance import layer_variance
 from models.analysis.theory.meanfield import critical_weight_variance
 from models.analysis.theory.propagation import worst_gain
 from models.analysis.theory.structure import (
+    cases_per_statistic,
     equal_units,
     first_activation,
     has_skips,
@@ -18,7 +19,7 @@ from models.analysis.theory.structure import (
 )
 from models.plan import NetworkPlan, Plan
 from models.plan.over_steps import decay_of, mean_rate
-from models.plan.tree import Normalise, Residual, Weigh, walk
+from models.plan.tree import Normalise, Residual, Weigh
 
 
 def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
@@ -61,14 +62,6 @@ def _warm_up(plan: Plan) -> int:
     schedules = [plan.optimizer.schedule, *(remedy.schedule for remedy in plan.run_time if remedy.kind == "schedule")]
     own = [schedule.warm_up for schedule in schedules if schedule is not None]
     return max([*own, *(remedy.steps for remedy in plan.run_time if remedy.kind == "warm_up")], default=0)
-
-
-def cases_per_statistic(network: NetworkPlan, batch_size: int) -> int | None:
-    """The fewest numbers of a batch that any batch norm takes a mean over: cases, times pixels where there are any."""
-    normed = [(layer.normalization, layer.positions) for layer in network.layers]
-    normed += [(node.norm, 1) for node in walk(network.body) if isinstance(node, Normalise) and not node.image]
-    counts = [positions for norm, positions in normed if norm is not None and norm.kind == "batch_norm"]
-    return batch_size * min(counts) if counts else None
 
 
 def _loss_scale(plan: Plan) -> float | None:

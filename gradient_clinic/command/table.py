@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from models.analysis.statistics.rendering import rendered
+from gradient_clinic.rendering import rendered
 
 Json = dict[str, Any]
 OVER_TIME = "G over\ntime"

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from gradient_clinic.watcher.command import main
+from gradient_clinic.command.line import main
 from gradient_clinic.watcher.findings import RULES
 
 MODELS = """

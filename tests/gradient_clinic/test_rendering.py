@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.analysis.statistics.methods import BOOTSTRAPS, PAIRED, Method
-from models.analysis.statistics.rendering import Rendered, rendered
+from gradient_clinic.rendering import STUDENTS, Rendered, rendered
+from models.analysis.statistics.methods import PAIRED, Method
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_half_an_interval_stands_for_both_ends_of_an_even_one_alone(
 
 def test_every_method_is_paired_once_and_all_but_students_are_bootstraps() -> None:
     assert {*PAIRED, *PAIRED.values()} == set(Method)
-    assert {name for name in Method if "BCa" in name} == BOOTSTRAPS
+    assert {name for name in Method if "BCa" not in name} == STUDENTS

@@ -1,33 +1,25 @@
-"""``gradient-clinic check`` looks at an untrained network, for continuous integration; ``send`` delivers a spool."""
+"""``gradient-clinic check`` looks at an untrained network, for continuous integration; ``send`` delivers a spool.
+
+The only module of the command that loads torch.
+"""
 
 import argparse
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import nn
 
+from gradient_clinic.command.codes import FOUND, RAISED, WELL, MisusedError
 from gradient_clinic.watcher import findings
 from gradient_clinic.watcher.calls import AwayError, RefusedError, send_spool
 from gradient_clinic.watcher.preflight import Preflight, preflight
-
-WELL: Final = 0
-FOUND: Final = 1
-MISUSED: Final = 2
-"""Also what argparse ends with."""
-RAISED: Final = 3
-"""By the model, its loss, or what makes them; ``send``: by the service."""
-CODES: Final = "exit codes: 0 nothing (new) was found; 1 something was; 2 it cannot be asked so; 3 the model has raised"
-
-
-class MisusedError(Exception):
-    """What was asked for cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +32,7 @@ class Made:
     optimizer: Any
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
-    try:
-        code: int = arguments.run(arguments)
-    except MisusedError as error:
-        print(f"gradient-clinic: {error}", file=sys.stderr)  # noqa: T201 -- for whoever asks
-        return MISUSED
-    return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gradient-clinic", description=__doc__, epilog=CODES)
-    commands = parser.add_subparsers(required=True)
-    check = commands.add_parser("check", help="one batch through an untrained network and back", epilog=CODES)
-    check.add_argument("made_by", metavar="package.module:make_model", help="gives (model, batch, loss[, optimizer])")
-    check.add_argument("--baseline", type=Path, help="a file of findings that are known: only new ones fail")
-    check.add_argument("--write-baseline", type=Path, help="write what is found into such a file, and end with 0")
-    check.add_argument("--junit", type=Path, help="write JUnit's XML")
-    check.add_argument("--sarif", type=Path, help="write SARIF 2.1.0")
-    check.add_argument("--seed", type=int, default=0, help="of torch's random numbers (0)")
-    check.set_defaults(run=_check)
-    send = commands.add_parser("send", help="deliver the file that a watch has left while its service was away")
-    send.add_argument("file", type=Path)
-    send.add_argument("--to", required=True, help="the address of the service")
-    send.add_argument("--key-file", type=Path, help="a file with the key of the service")
-    send.set_defaults(run=_send)
-    return parser
-
-
-def _check(arguments: argparse.Namespace) -> int:
+def check(arguments: argparse.Namespace) -> int:
     known = _known(arguments.baseline)
     make = _function(arguments.made_by)
     torch.manual_seed(arguments.seed)  # noqa: TID251 -- whoever makes the model draws from torch's own
@@ -150,7 +113,7 @@ def _version() -> str:
         return "0"
 
 
-def _send(arguments: argparse.Namespace) -> int:
+def send(arguments: argparse.Namespace) -> int:
     key = None if arguments.key_file is None else arguments.key_file.read_text(encoding="utf-8").strip()
     try:
         send_spool(arguments.file, arguments.to, key)
@@ -160,7 +123,3 @@ def _send(arguments: argparse.Namespace) -> int:
         print(f"the service has not taken it, and it stays: {error}", file=sys.stderr)  # noqa: T201
         return RAISED
     return WELL
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,8 +6,8 @@ Nothing here needs numpy or scipy: whoever shows answers in a terminal loads nei
 from dataclasses import dataclass
 from typing import Final
 
-from models.analysis.statistics.methods import BOOTSTRAPS
-
+STUDENTS: Final = frozenset({"t", "paired t"})
+"""Methods of an interval that lies evenly around its mean; all others are bootstraps."""
 EVEN: Final = 1e-6
 """A mean lies in the middle of its bounds to this share of their distance."""
 
@@ -29,7 +29,7 @@ def rendered(mean: float, low: float | None, high: float | None, method: str, st
     text = f"{mean:{style}}"
     if low is None or high is None:
         return Rendered(text)
-    if method in BOOTSTRAPS:
+    if method not in STUDENTS:
         return Rendered(text, ends=f"{low:{style}} to {high:{style}}", method=method)
     if abs((low + high) / 2.0 - mean) > EVEN * (high - low):  # Student's, cut at what is possible: an accuracy of 1
         return Rendered(text, ends=f"{low:{style}} to {high:{style}}")

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from local import report
+from gradient_clinic.command import table
 
 
 def shown(value: dict[str, Any], width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    report.show(console, value)
+    table.show(console, value)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -81,7 +81,7 @@ def test_a_refusal_names_field_value_reason_and_what_is_allowed() -> None:
         {"field": "network.depth", "value": 0, "message": "is too small", "allowed": {"ge": 2}},
         {"field": "loss", "value": "l3", "message": "is not known", "allowed": ["cross_entropy", "mse"]},
     ]
-    report.show_refusal(console, {"title": "Unprocessable", "detail": "two values cannot be", "errors": errors})
+    table.show_refusal(console, {"title": "Unprocessable", "detail": "two values cannot be", "errors": errors})
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
         "The spec was refused: two values cannot be",

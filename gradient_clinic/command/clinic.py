@@ -1,0 +1,98 @@
+"""A clinic's public API, spoken over HTTP: submit, wait, compare, read, upload. Nothing that other clients lack."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+Json = dict[str, Any]
+FINISHED: Final = {"succeeded", "failed", "cancelled"}
+LOOK_S: Final = 1
+"""How long one look waits for news. Between looks others are tended, so it is short."""
+TIMEOUT_S: Final = 30.0
+
+
+class RefusedError(Exception):
+    """The API's refusal, as problem details (RFC 9457)."""
+
+    def __init__(self, problem: Json) -> None:
+        super().__init__(problem.get("detail") or problem.get("title"))
+        self.problem = problem
+
+
+class Client:
+    """Each call raises RefusedError, or httpx.TransportError where nobody answers."""
+
+    def __init__(self, address: str, key: str | None) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        # A proxy in the environment is for the world outside, and most clinics are on this machine or near it.
+        self._http = httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def submit(self, spec: bytes, key: str | None = None) -> Json:
+        """``key``: of idempotency. The same spec under the same key is one experiment, however often it is sent."""
+        headers = {"Content-Type": "application/json"} | ({} if key is None else {"Idempotency-Key": key})
+        return self._answer(self._http.post("/v1/experiments", content=spec, headers=headers))
+
+    def experiment(self, experiment_id: str) -> Json:
+        return self._answer(self._http.get(f"/v1/experiments/{experiment_id}"))
+
+    def look(self, experiment: Json, etag: str | None) -> tuple[Json, str | None]:
+        """The experiment as soon as it differs from ``etag``, at the latest after a moment."""
+        headers = {} if etag is None else {"If-None-Match": etag}
+        response = self._http.get(f"{_path(experiment)}?wait={LOOK_S}", headers=headers)
+        if response.status_code == httpx.codes.NOT_MODIFIED:
+            return experiment, etag
+        return self._answer(response), response.headers.get("ETag")
+
+    def cancel(self, experiment: Json) -> None:
+        self._answer(self._http.post(f"{_path(experiment)}/cancel"))
+
+    def comparison(self, experiment: Json) -> Json:
+        return self._answer(self._http.get(f"{_path(experiment)}/comparison"))
+
+    def comparison_of(self, experiment_ids: Sequence[str]) -> Json:
+        """Several with the baseline of the first."""
+        if len(experiment_ids) == 1:
+            return self.comparison({"id": experiment_ids[0]})
+        return self._answer(self._http.post("/v1/comparisons", json={"experiment_ids": list(experiment_ids)}))
+
+    def picture(self, experiment: Json, name: str) -> bytes:
+        return self._content(self._http.get(f"{_path(experiment)}/{name}"))
+
+    def report(self, experiment: Json) -> bytes:
+        """The experiment as one self-contained HTML page."""
+        return self._content(self._http.get(f"{_path(experiment)}/report"))
+
+    def trace(self, run_id: str, signal: str, media_type: str) -> bytes:
+        """One signal of every layer and recorded step of a run, as the media type has it."""
+        response = self._http.get(f"/v1/runs/{run_id}/trace", params={"signal": signal}, headers={"Accept": media_type})
+        return self._content(response)
+
+    def upload(self, name: str, file: Path, asked: Mapping[str, str]) -> Json:
+        """A data set of one's own; ``asked``: how it is to be read, as the route's query has it."""
+        with file.open("rb") as content:
+            return self._answer(self._http.put(f"/v1/datasets/{name}", params=asked, files={"file": content}))
+
+    def _content(self, response: httpx.Response) -> bytes:
+        if not response.is_success:
+            self._answer(response)
+        return response.content
+
+    @staticmethod
+    def _answer(response: httpx.Response) -> Json:
+        try:
+            body: Json = response.json()
+        except json.JSONDecodeError:
+            body = {"title": f"HTTP {response.status_code}", "detail": response.text[:500]}
+        if response.is_success:
+            return body
+        raise RefusedError(body)
+
+
+def _path(experiment: Json) -> str:
+    return f"/v1/experiments/{experiment['id']}"
