@@ -93,6 +93,12 @@ def error_response(error: HTTPException, instance: str) -> JSONResponse:
     return problem_response(error.status_code, str(error.detail), instance, errors, error.headers)
 
 
+def no_database(error: Exception, instance: str) -> JSONResponse:
+    log.error("the database does not answer", path=instance, error=str(error))
+    detail = "the database does not answer now; try again in a moment"
+    return problem_response(503, detail, instance, headers={"Retry-After": "2"})
+
+
 def install(app: FastAPI) -> None:
     """Every error of the app, FastAPI's own included, answers as problem details."""
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -137,9 +143,7 @@ def _in_one_line(errors: Sequence[FieldProblem]) -> str:
 
 
 def _on_no_database(request: Request, error: Exception) -> JSONResponse:
-    log.error("the database does not answer", path=request.url.path, error=str(error))
-    detail = "the database does not answer now; try again in a moment"
-    return problem_response(503, detail, request.url.path, headers={"Retry-After": "2"})
+    return no_database(error, request.url.path)
 
 
 def _on_crash(request: Request, error: Exception) -> JSONResponse:

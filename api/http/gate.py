@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from fastapi import Request
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.callers import identify
-from api.http.errors import ApiError, error_response
+from api.http.callers import Callers
+from api.http.errors import ApiError, error_response, no_database
+from api.http.scopes import SAFE
 from api.http.sites import Sites
 
-_SAFE = {"GET", "HEAD", "OPTIONS"}
 _OPEN = {"/", "/dashboard", "/docs", "/openapi.json", "/openapi-3.0.json", "/healthz", "/readyz"}
 """They tell nothing of experiments, and ask nothing of the database that grows."""
 
@@ -21,9 +23,9 @@ class Gate:
     limit of its own and is not held here: it is counted while the route takes it in.
     """
 
-    def __init__(self, app: ASGIApp, *, key: str | None, sites: Sites, limit: int, upload_limit: int) -> None:
+    def __init__(self, app: ASGIApp, *, callers: Callers, sites: Sites, limit: int, upload_limit: int) -> None:
         self._app = app
-        self._key = key
+        self._callers = callers
         self._sites = sites
         self._limit = limit
         self._upload_limit = upload_limit
@@ -37,13 +39,16 @@ class Gate:
             # The sender first and the body last: who may not ask cannot make us hold anything.
             self._sites.check(request.method, request.headers)
             if not _is_open(request.scope["path"]):
-                request.state.caller = identify(request.headers, self._key)
+                request.state.caller = await self._callers.identify(request.headers)
             if _is_upload(request):
                 receive = self._counted(request, receive)
-            elif request.method not in _SAFE:
+            elif request.method not in SAFE:
                 receive = _replay(await self._body_of(request, receive), receive)
         except ApiError as error:
             await error_response(error, request.url.path)(scope, receive, send)
+            return
+        except (OperationalError, PoolTimeoutError) as error:
+            await no_database(error, request.url.path)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.types import ASGIApp
 
 from api.http.document import for_generators
 from api.http.errors import MEDIA_TYPE, ProblemDetails
 from api.http.headers import Headers, page_policy
 from api.http.openapi30 import as_30
+from api.http.scopes import needed
 from models.specs.base import by_kind
 from models.specs.dataset import DatasetSpec
 from models.specs.init import InitSpec
@@ -75,8 +76,17 @@ class Clinic(FastAPI):
             schema["components"]["schemas"]["Batch"]["properties"]["items"]["items"] = {
                 "$ref": _REF.format(model="ExperimentRequest")
             }
+            self._say_scopes(schema)
             self.openapi_schema = for_generators(schema, _UNIONS)
         return super().openapi()
+
+    def _say_scopes(self, schema: dict[str, Any]) -> None:
+        """Of every operation that asks for a key, what that key must be good for."""
+        for route in iter_route_contexts(self.routes):
+            for method in route.methods or ():
+                operation = schema["paths"].get(route.path_format, {}).get(method.lower(), {})
+                if "security" in operation:
+                    operation["x-scope"] = needed(route, method).value
 
     def build_middleware_stack(self) -> ASGIApp:
         return Headers(super().build_middleware_stack())

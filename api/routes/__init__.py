@@ -11,6 +11,7 @@ from api.routes import (
     experiments,
     health,
     ingest,
+    keys,
     pictures,
     predictions,
     runs,
@@ -29,6 +30,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     datasets.router,
     dashboard.router,
     ingest.router,
+    keys.router,
     health.router,
     experiments.items_router,
 )
@@ -42,6 +44,7 @@ TAGS = {
     "catalogue": "What there is to ask for, with formula, paper and when it fails.",
     "datasets": "Data of your own.",
     "ingest": "Runs that are trained elsewhere, as their watcher tells them.",
+    "keys": "Who may do what: for admins.",
     "health": "For schedulers and dashboards: is it up, can it work, how much.",
 }
 """What the tags of operations are about."""

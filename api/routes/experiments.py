@@ -27,6 +27,7 @@ from api.http.errors import ApiError, ProblemDetails, details_of, invalid_spec, 
 from api.http.etags import UNCHANGED, etag_of, matches, tagged
 from api.http.idempotency import IdempotencyKey, once
 from api.http.pagination import PageDep, encode_token
+from api.http.scopes import ANSWERS_ONLY
 from api.suggestions import settled
 from api.variants import planned
 from api.views.experiments import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
@@ -57,7 +58,7 @@ Label = Annotated[str, StringConstraints(pattern=f"^[^{NOT_PLAIN}]+:[^{NOT_PLAIN
 Name = Annotated[str, StringConstraints(pattern=PLAIN, max_length=200)]
 
 
-@router.post("/validate", summary="What a spec would cost")
+@router.post("/validate", summary="What a spec would cost", dependencies=[ANSWERS_ONLY])
 def validate(spec: SpecBody, caller: CallerDep, database: DatabaseDep) -> Cost:
     """Variants, runs, parameters, trace size, device time, seeds for an effect, and warnings."""
     with database.begin() as session:

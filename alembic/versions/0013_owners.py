@@ -1,0 +1,38 @@
+"""Owners: their keys."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision: str = "0013"
+down_revision: str | None = "0012"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+INSTANT = postgresql.TIMESTAMP(timezone=True)
+NOW = sa.text("clock_timestamp()")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "api_key",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("scopes", postgresql.ARRAY(sa.String(), dimensions=1), nullable=False),
+        sa.Column("starts_with", sa.String(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("previous_digest", sa.LargeBinary(), nullable=True),
+        sa.Column("previous_until", INSTANT, nullable=True),
+        sa.Column("created_at", INSTANT, server_default=NOW, nullable=False),
+        sa.Column("expires_at", INSTANT, nullable=True),
+        sa.Column("last_used_at", INSTANT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_api_key"),
+    )
+    op.create_index("ix_api_key_owner_id", "api_key", ["owner", "id"])
+
+
+def downgrade() -> None:
+    op.drop_table("api_key")

@@ -1,0 +1,38 @@
+"""Which scope a route asks for. It is read from the route: ``read`` for what only looks, ``submit`` for all else,
+unless the route or its router is marked. So a new route that nobody has thought of asks for more rather than for less.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Depends
+from fastapi.routing import RouteContext
+
+from models.owners.scopes import Scope
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Stands among the dependencies of a route, and does nothing there."""
+
+    scope: Scope
+
+    def __call__(self) -> None: ...
+
+
+ANSWERS_ONLY: Any = Depends(Mark(Scope.READ))
+"""A POST that changes nothing: its body is a question."""
+ADMINS_ONLY: Any = Depends(Mark(Scope.ADMIN))
+
+
+def needed(route: RouteContext, method: str) -> Scope:
+    """By the strictest mark, else by the method."""
+    marked = [one.dependency.scope for one in _dependencies(route) if isinstance(one.dependency, Mark)]
+    order = list(Scope)
+    return max(marked, key=order.index, default=Scope.READ if method in SAFE else Scope.SUBMIT)
+
+
+def _dependencies(route: RouteContext) -> list[Any]:
+    return getattr(route, "dependencies", None) or []  # a plain route of Starlette has none
