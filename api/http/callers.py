@@ -22,6 +22,9 @@ class Caller:
     sees_all: bool = False
     key_id: uuid.UUID | None = None
 
+    def may_see(self, owner: str) -> bool:
+        return self.sees_all or owner == self.owner
+
     def require(self, scope: Scope) -> None:
         """ApiError 403 where its key lacks it."""
         if scope not in self.scopes:
