@@ -26,6 +26,7 @@ from api.http.sse import USUAL, Pace, Streams
 from api.routes import ROUTERS, TAGS
 from api.uploads.keeping import Shelf
 from models import heap
+from models.owners.quotas import Quota
 from models.settings import Settings
 from models.storage.database import Database
 from models.storage.files import DatasetFiles
@@ -48,7 +49,8 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
         raise ValueError(message)
     database = _database(settings)
     changes = Changes(database)
-    ring = Keyring(database)
+    usual = Quota.usual(settings)
+    ring = Keyring(database, usual)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -74,7 +76,7 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.database, app.state.changes = database, changes
-    app.state.ring = None if key is None else ring
+    app.state.ring, app.state.usual_quota = None if key is None else ring, usual
     app.state.streams = Streams(metrics.open_streams(), pace)
     app.state.limits = Limits(settings.client_timeout_s, settings.max_connections)
     app.state.shelf = _shelf(settings)

@@ -1,4 +1,4 @@
-"""Owners: their keys."""
+"""Owners: their keys, and what they may have."""
 
 from collections.abc import Sequence
 
@@ -33,6 +33,17 @@ def upgrade() -> None:
     )
     op.create_index("ix_api_key_owner_id", "api_key", ["owner", "id"])
 
+    op.create_table(
+        "owner_quota",
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("queued_runs", sa.BigInteger(), nullable=True),
+        sa.Column("device_seconds_per_day", postgresql.DOUBLE_PRECISION(), nullable=True),
+        sa.Column("stored_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("requests_per_minute", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("owner", name="pk_owner_quota"),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("owner_quota")
     op.drop_table("api_key")

@@ -8,19 +8,21 @@ from http import HTTPStatus
 
 from api.http.errors import ApiError
 from api.http.keyring import Keyring
+from models.owners.quotas import Quota
 from models.owners.scopes import EVERY, Scope, granted
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Whose experiments a request makes. It sees its own, or everybody's where ``sees_all``. ``key_id``: of the key it
-    came by, None where that is none that an admin has made.
+    came by, None where that is none that an admin has made; such a caller has no ``quota`` either.
     """
 
     owner: str
     scopes: frozenset[Scope]
     sees_all: bool = False
     key_id: uuid.UUID | None = None
+    quota: Quota | None = None
 
     def may_see(self, owner: str) -> bool:
         return self.sees_all or owner == self.owner
@@ -59,7 +61,7 @@ class Callers:
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise ApiError(HTTPStatus.UNAUTHORIZED, "this key is not known, or no longer", headers=challenge)
         scopes = granted(held.scopes)
-        return Caller(held.owner, scopes, sees_all=Scope.ADMIN in scopes, key_id=held.key_id)
+        return Caller(held.owner, scopes, sees_all=Scope.ADMIN in scopes, key_id=held.key_id, quota=held.quota)
 
 
 def _given(headers: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from models.owners import keys
 from models.owners.keys import PREFIX, Held, digest_of
+from models.owners.quotas import Quota
 from models.storage.database import Database
 
 KNOWN_FOR_S: Final = 2.0
@@ -19,11 +20,13 @@ NOTED_EVERY_S: Final = 60.0
 
 class Keyring:
     """All keys at once, read anew when somebody asks and ``known_for_s`` have passed. A key that is not among them
-    costs a look into a dictionary: whoever sends unknown ones fills neither memory nor the database's time.
+    costs a look into a dictionary: whoever sends unknown ones fills neither memory nor the database's time. ``usual``:
+    what an owner may have for whom nothing else was set.
     """
 
-    def __init__(self, database: Database, known_for_s: float = KNOWN_FOR_S) -> None:
+    def __init__(self, database: Database, usual: Quota, known_for_s: float = KNOWN_FOR_S) -> None:
         self._database = database
+        self._usual = usual
         self._known_for_s = known_for_s
         self._held: Mapping[bytes, Held] = {}
         self._read_at = float("-inf")
@@ -70,5 +73,5 @@ class Keyring:
                 return
             began = time.monotonic()
             with self._database.begin() as session:
-                self._held = {held.digest: held for held in keys.alive(session)}
+                self._held = {held.digest: held for held in keys.alive(session, self._usual)}
             self._read_at = began

@@ -14,6 +14,7 @@ from api.routes import (
     keys,
     pictures,
     predictions,
+    quotas,
     runs,
     traces,
 )
@@ -31,6 +32,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     dashboard.router,
     ingest.router,
     keys.router,
+    quotas.router,
     health.router,
     experiments.items_router,
 )
@@ -45,6 +47,7 @@ TAGS = {
     "datasets": "Data of your own.",
     "ingest": "Runs that are trained elsewhere, as their watcher tells them.",
     "keys": "Who may do what: for admins.",
+    "quota": "How much an owner may have, and has.",
     "health": "For schedulers and dashboards: is it up, can it work, how much.",
 }
 """What the tags of operations are about."""

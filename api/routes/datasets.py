@@ -80,7 +80,7 @@ async def put(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     """
     # The turn ends when it is kept: files of two uploads never lie unpacked side by side.
     async with shelf.turns.turn(), reading(upload, shelf.limit) as found:
-        is_new = await run_in_threadpool(keep, database, shelf, caller.owner, name, found)
+        is_new = await run_in_threadpool(keep, database, shelf, caller, name, found)
     view = await run_in_threadpool(look, name, caller, database)
     response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
     response.headers["Location"] = view.links["self"]

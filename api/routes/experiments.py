@@ -27,6 +27,7 @@ from api.http.errors import ApiError, ProblemDetails, details_of, invalid_spec, 
 from api.http.etags import UNCHANGED, etag_of, matches, tagged
 from api.http.idempotency import IdempotencyKey, once
 from api.http.pagination import PageDep, encode_token
+from api.http.quotas import admit_runs, hold_runs
 from api.http.scopes import ANSWERS_ONLY
 from api.suggestions import settled
 from api.variants import planned
@@ -93,7 +94,9 @@ def _stored(session: Session, caller: Caller, request: ExperimentRequest) -> Exp
     spec, suggested = settled(session, caller, request)
     said = None if suggested is None else [remedy.model_dump(mode="json") for remedy in suggested]
     experiment_id = runs.submit(session, spec, planned(spec), caller.owner, said)
-    return queries.experiment_now(session, caller, experiment_id)
+    view = queries.experiment_now(session, caller, experiment_id)
+    admit_runs(session, caller, view.runs.queued)
+    return view
 
 
 def _deleted(view: ExperimentView) -> ApiError:
@@ -137,6 +140,7 @@ def submit_batch(
     body = json.dumps(batch.items).encode()
 
     with database.begin() as session:
+        hold_runs(session, caller)
 
         def make() -> BatchResult:
             return BatchResult(items=[_batch_item(session, caller, item) for item in batch.items])
@@ -182,8 +186,10 @@ def retry(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) ->
         if experiment.deadline is not None and experiment.deadline <= dt.datetime.now(dt.UTC):
             detail = f"the deadline has passed, at {experiment.deadline.isoformat()}; submit it again with a later one"
             raise ApiError(HTTPStatus.CONFLICT, detail)
-        if runs.retry(session, experiment_id) == 0:
+        retried = runs.retry(session, experiment_id)
+        if retried == 0:
             raise ApiError(HTTPStatus.CONFLICT, "no run of this experiment has failed; there is nothing to retry")
+        admit_runs(session, caller, retried)
         return queries.experiment_now(session, caller, experiment_id)
 
 

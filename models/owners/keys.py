@@ -5,16 +5,17 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
+from models.owners.quotas import Quota
 from models.owners.scopes import Scope
 from models.storage.database import changed_rows
-from models.storage.owner_tables import ApiKey
+from models.storage.owner_tables import ApiKey, OwnerQuota
 
 PREFIX: Final = "gc_"
 """Of every secret: who finds one in a log or a repository knows what it opens."""
@@ -40,12 +41,13 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One secret that opens: the digest it is found by, and whose it is."""
+    """One secret that opens: the digest it is found by, whose it is, and how much that owner may have."""
 
     digest: bytes
     key_id: uuid.UUID
     owner: str
     scopes: tuple[Scope, ...]
+    quota: Quota
 
 
 def digest_of(secret: str) -> bytes:
@@ -102,24 +104,28 @@ def newest(session: Session, owner: str | None, before: uuid.UUID | None, limit:
     return session.execute(query).scalars().all()
 
 
-def alive(session: Session) -> list[Held]:
-    """Every secret that opens now.
+def alive(session: Session, usual: Quota) -> list[Held]:
+    """Every secret that opens now. ``usual``: what an owner may have for whom nothing else was set.
 
     All of them at once: what is asked of the database then does not grow with what clients send, known or unknown.
     """
     now = func.clock_timestamp()
-    query = select(
+    columns = (
         ApiKey.id,
         ApiKey.owner,
         ApiKey.scopes,
         ApiKey.digest,
         ApiKey.previous_digest,
         ((ApiKey.previous_until > now) & ApiKey.previous_digest.is_not(None)).label("overlaps"),
-    ).where(or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now))
+        *(getattr(OwnerQuota, field.name) for field in fields(Quota)),
+    )
+    query = select(*columns).outerjoin(OwnerQuota, OwnerQuota.owner == ApiKey.owner)
+    query = query.where(or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now))
     found = []
     for row in session.execute(query):
         digests = [row.digest, row.previous_digest] if row.overlaps else [row.digest]
-        found += [Held(digest, row.id, row.owner, tuple(map(Scope, row.scopes))) for digest in digests]
+        scopes, quota = tuple(map(Scope, row.scopes)), usual.changed(row)
+        found += [Held(digest, row.id, row.owner, scopes, quota) for digest in digests]
     return found
 
 

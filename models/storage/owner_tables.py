@@ -1,10 +1,10 @@
-"""The rows of owners: by which keys they come."""
+"""The rows of owners: by which keys they come, and how much they may have."""
 
 import datetime as dt
 import uuid
 
-from sqlalchemy import Index, LargeBinary, String
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import BigInteger, Index, LargeBinary, String
+from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.storage.tables import NOW, Base
@@ -30,3 +30,15 @@ class ApiKey(Base):
     last_used_at: Mapped[dt.datetime | None]
 
     __table_args__ = (Index("ix_api_key_owner_id", "owner", "id"),)
+
+
+class OwnerQuota(Base):
+    """What one owner may have where that is not what all may; NULL: it is."""
+
+    __tablename__ = "owner_quota"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    queued_runs: Mapped[int | None] = mapped_column(BigInteger)
+    device_seconds_per_day: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
+    stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    requests_per_minute: Mapped[int | None] = mapped_column(BigInteger)

@@ -72,7 +72,7 @@ OF_ONE: dict[str, Body | None] = {
     "DELETE /v1/datasets/{name}": None,
 }
 """With the body that is asked for: of one thing that its owner alone has. What deletes stands last."""
-LISTS = {"GET /v1/experiments", "GET /v1/datasets"}
+LISTS = {"GET /v1/experiments", "GET /v1/datasets", "GET /v1/quota"}
 MAKES_OWN = {
     "POST /v1/experiments",
     "POST /v1/experiments/batch",
@@ -174,6 +174,10 @@ def test_lists_hold_what_is_the_callers_own(keyed: TestClient, adas: Adas, ada: 
         assert found(path, ADMIN) == found(path, ADMIN, owner="ada") == theirs
         assert found(path, ADMIN, owner="bob") == []
     assert found("/v1/experiments", bob, search="small") == []
+    used = [keyed.get("/v1/quota", headers=who).json()["used"]["queued_runs"] for who in (ada, bob)]
+    assert used == [2, 0]
+    problem(keyed.get("/v1/quota?owner=ada", headers=bob), 404)
+    assert keyed.get("/v1/quota?owner=ada", headers=ADMIN).json()["used"]["queued_runs"] == 2
 
 
 def test_nothing_of_another_can_be_referred_to(keyed: TestClient, adas: Adas, bob: Headers) -> None:

@@ -35,6 +35,8 @@ ADMINS = {
     "GET /v1/keys/{key_id}",
     "DELETE /v1/keys/{key_id}",
     "POST /v1/keys/{key_id}/rotate",
+    "PUT /v1/quota",
+    "DELETE /v1/quota",
 }
 
 

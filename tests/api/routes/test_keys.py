@@ -13,6 +13,7 @@ from sqlalchemy import event, text
 from api.app import create_app
 from api.http.keyring import Keyring
 from api.http.sse import Pace
+from models.owners.quotas import Quota
 from models.settings import Settings
 from models.storage.database import Database
 from tests.api.conftest import ADDRESS, served
@@ -78,7 +79,7 @@ def test_a_revoked_key_opens_nothing(keyed: TestClient) -> None:
 
 def test_another_process_hears_of_it_in_time(keyed: TestClient, database: Database) -> None:
     """Each ring is that of a process."""
-    patient, other = Keyring(database, 600), Keyring(database, 0)
+    patient, other = Keyring(database, Quota(), 600), Keyring(database, Quota(), 0)
     key = new_key(keyed)
 
     def opened() -> list[bool]:
@@ -106,7 +107,7 @@ def test_unknown_keys_ask_the_database_for_nothing(keyed: TestClient, database: 
     known = new_key(keyed)["key"]
     statements: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
-    ring = Keyring(database, 600)
+    ring = Keyring(database, Quota(), 600)
     for number in range(200):
         assert asyncio.run(ring.holder(f"gc_{number}")) is None
     assert asyncio.run(ring.holder(known)) is not None
