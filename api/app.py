@@ -16,6 +16,7 @@ from api import metrics
 from api.changes import Changes
 from api.http import errors
 from api.http.addresses import Addresses
+from api.http.audit import Audit
 from api.http.callers import Callers
 from api.http.gate import Gate
 from api.http.keyring import NOTED_EVERY_S, Keyring
@@ -86,6 +87,9 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
     add_docs(app)
     # What is added later is asked earlier: the gate before an address is looked at, and counts before the gate.
     app.add_middleware(Addresses, routes=app)
+    if key is not None:
+        # Without keys everybody is the same one.
+        app.add_middleware(Audit, database=database)
     app.add_middleware(
         Gate,
         callers=Callers(key, ring),

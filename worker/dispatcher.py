@@ -21,6 +21,7 @@ from redis import RedisError
 from sqlalchemy.exc import DBAPIError
 
 from models import logs, runs
+from models.owners import audit
 from models.runs import comparing, idempotency, queueing, rates, retention
 from models.settings import Settings
 from models.storage import checkpoints
@@ -91,6 +92,7 @@ class Dispatcher:
             lost = queueing.reap(session, self._settings.max_attempts)
             late = runs.expire(session)
             idempotency.forget_old(session)
+            audit.forget_old(session, self._settings.audit_retention_days)
         if lost:
             log.warning("leases lost, runs queued again", runs=lost)
         if late:

@@ -1,4 +1,4 @@
-"""Owners: their keys, and what they may have."""
+"""Owners: their keys, what they may have, and who did what."""
 
 from collections.abc import Sequence
 
@@ -42,8 +42,23 @@ def upgrade() -> None:
         sa.Column("requests_per_minute", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("owner", name="pk_owner_quota"),
     )
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("at", INSTANT, server_default=NOW, nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("key_id", sa.UUID(), nullable=True),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("resource", sa.UUID(), nullable=True),
+        sa.Column("whose", sa.String(), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_audit"),
+    )
+    op.create_index("ix_audit_at", "audit", ["at"])
+    op.create_index("ix_audit_owner_id", "audit", ["owner", "id"])
 
 
 def downgrade() -> None:
+    op.drop_table("audit")
     op.drop_table("owner_quota")
     op.drop_table("api_key")

@@ -21,8 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.callers import Caller
 from api.http.errors import ApiError, error_response
 from api.http.fields import FieldProblem
-from api.http.scopes import needed
-from models.owners.scopes import Scope as KeyScope
+from api.http.scopes import Asked, asked
 
 Names = Mapping[str, bool]
 """The parameters of a query, and whether each may be repeated."""
@@ -30,11 +29,11 @@ Names = Mapping[str, bool]
 
 @dataclass(slots=True)
 class Address:
-    """All routes of one path template, the parameters that each method takes, and the scope that it asks for."""
+    """All routes of one path template, the parameters that each method takes, and what it comes to."""
 
     pattern: re.Pattern[str]
     parameters: dict[str, Names] = field(default_factory=dict)
-    needs: dict[str, KeyScope] = field(default_factory=dict)
+    operations: dict[str, Asked] = field(default_factory=dict)
 
     @property
     def allow(self) -> str:
@@ -112,7 +111,7 @@ def _table(routes: FastAPI) -> dict[str, Address]:
         names = {} if dependant is None else dict(_parameters(dependant))
         address = table.setdefault(str(route.path_format), Address(route.path_regex))
         address.parameters |= dict.fromkeys(route.methods or (), names)
-        address.needs |= {method: needed(route, method) for method in route.methods or ()}
+        address.operations |= {method: asked(route, method) for method in route.methods or ()}
     # HEAD takes what GET takes; FastAPI's routes have none of their own.
     for address in table.values():
         if "GET" in address.parameters:
@@ -134,9 +133,10 @@ def _check(address: Address, request: Request) -> None:
         detail = f"{request.method[:20]} is none of the methods of this address: {address.allow}"
         raise ApiError(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": address.allow})
     # Before the body is read, which may be large. Where the gate asks for no key there is no caller.
+    operation = request.state.asked = address.operations[request.method]
     caller: Caller | None = getattr(request.state, "caller", None)
     if caller is not None:
-        caller.require(address.needs[request.method])
+        caller.require(operation.needs)
     encoding = request.headers.get("content-encoding", "")
     if encoding.lower() not in {"", "identity"}:
         problem = FieldProblem(

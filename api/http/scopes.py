@@ -27,6 +27,31 @@ ANSWERS_ONLY: Any = Depends(Mark(Scope.READ))
 ADMINS_ONLY: Any = Depends(Mark(Scope.ADMIN))
 
 
+@dataclass(frozen=True, slots=True)
+class _Unnoted:
+    def __call__(self) -> None: ...
+
+
+UNNOTED: Any = Depends(_Unnoted())
+"""A part of something larger that is written down as a whole: the audit would be full of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request comes to: its operation, what a key must be good for, and whether the audit notes it."""
+
+    operation: str
+    needs: Scope
+    noted: bool
+
+
+def asked(route: RouteContext, method: str) -> Asked:
+    needs = needed(route, method)
+    is_part = any(isinstance(one.dependency, _Unnoted) for one in _dependencies(route))
+    noted = method not in SAFE and needs is not Scope.READ and not is_part
+    return Asked(f"{method} {route.path_format}", needs, noted)
+
+
 def needed(route: RouteContext, method: str) -> Scope:
     """By the strictest mark, else by the method."""
     marked = [one.dependency.scope for one in _dependencies(route) if isinstance(one.dependency, Mark)]

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from api.routes import (
+    audit,
     catalogue,
     comparisons,
     dashboard,
@@ -33,6 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     ingest.router,
     keys.router,
     quotas.router,
+    audit.router,
     health.router,
     experiments.items_router,
 )
@@ -48,6 +50,7 @@ TAGS = {
     "ingest": "Runs that are trained elsewhere, as their watcher tells them.",
     "keys": "Who may do what: for admins.",
     "quota": "How much an owner may have, and has.",
+    "audit": "Who changed what.",
     "health": "For schedulers and dashboards: is it up, can it work, how much.",
 }
 """What the tags of operations are about."""

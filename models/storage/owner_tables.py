@@ -1,4 +1,4 @@
-"""The rows of owners: by which keys they come, and how much they may have."""
+"""The rows of owners: by which keys they come, how much they may have, and who did what."""
 
 import datetime as dt
 import uuid
@@ -42,3 +42,21 @@ class OwnerQuota(Base):
     device_seconds_per_day: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
     requests_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class AuditRow(Base):
+    """One change that somebody with a key has asked for; without names and bodies, so nothing outlives its deletion."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    owner: Mapped[str]
+    key_id: Mapped[uuid.UUID | None]
+    """NULL: the bootstrap key. The key itself may be gone."""
+    action: Mapped[str]
+    resource: Mapped[uuid.UUID | None]
+    whose: Mapped[str | None]
+    status: Mapped[int]
+
+    __table_args__ = (Index("ix_audit_at", "at"), Index("ix_audit_owner_id", "owner", "id"))

@@ -36,6 +36,7 @@ ADMINS = {
     "DELETE /v1/keys/{key_id}",
     "POST /v1/keys/{key_id}/rotate",
     "PUT /v1/quota",
+    "GET /v1/audit",
     "DELETE /v1/quota",
 }
 
