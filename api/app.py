@@ -29,6 +29,7 @@ from api.uploads.keeping import Shelf
 from models import heap
 from models.owners.quotas import Quota
 from models.settings import Settings
+from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
 from models.storage.files import DatasetFiles
 
@@ -81,6 +82,7 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
     app.state.streams = Streams(metrics.open_streams(), pace)
     app.state.limits = Limits(settings.client_timeout_s, settings.max_connections)
     app.state.shelf = _shelf(settings)
+    app.state.checkpoints = CheckpointFiles(settings.files_url())
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)

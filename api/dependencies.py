@@ -13,6 +13,7 @@ from api.http.errors import ApiError
 from api.http.keyring import Keyring
 from api.http.sse import Streams
 from api.uploads.keeping import Shelf
+from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
 
 
@@ -57,6 +58,10 @@ def _ring(request: Request) -> Keyring:
     return ring
 
 
+def _checkpoints(request: Request) -> CheckpointFiles:
+    return cast("CheckpointFiles", request.app.state.checkpoints)
+
+
 # The gate has checked the key before the body was read; these two say so in the schema.
 _bearer = HTTPBearer(
     auto_error=False,
@@ -76,5 +81,6 @@ ChangesDep = Annotated[Changes, Depends(_changes)]
 StreamsDep = Annotated[Streams, Depends(_streams)]
 ShelfDep = Annotated[Shelf, Depends(_shelf)]
 OpensDep = Annotated[Opens, Depends(_opens)]
+CheckpointsDep = Annotated[CheckpointFiles, Depends(_checkpoints)]
 RingDep = Annotated[Keyring, Depends(_ring)]
 CallerDep = Annotated[Caller, Depends(_caller)]

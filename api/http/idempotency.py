@@ -9,9 +9,11 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from api.http.callers import Caller
-from api.http.errors import ApiError
+from api.http.errors import ApiError, details_of
 from api.http.fields import FieldProblem
+from models.runs import idempotency
 from models.runs.idempotency import KeyInFlightError, Once, OtherBodyError
+from models.storage.tables import Experiment
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -32,7 +34,8 @@ def once(  # noqa: PLR0913, PLR0917 -- who asks, by which key, for what, and how
 ) -> Answer:
     """The answer of ``make``, or the stored one where this key came before, with the same body.
 
-    ApiError 409 while the first request with this key is under way, 422 for another body under it.
+    ApiError 409 while the first request with this key is under way, 422 for another body under it, 410 where what it
+    made was deleted.
     """
     if key is None:
         return make()
@@ -44,5 +47,13 @@ def once(  # noqa: PLR0913, PLR0917 -- who asks, by which key, for what, and how
     except OtherBodyError as error:
         problem = FieldProblem(field="Idempotency-Key", value=key, message="it was used before, for another body")
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "choose a new key for a new request", [problem]) from error
+    if "gone" in answer:
+        raise ApiError(HTTPStatus(answer["gone"]["status"]), answer["gone"]["detail"])
     # A first answer passes through JSON as well, so that it is the one a repetition gets.
     return shape.model_validate(answer)
+
+
+def forget(session: Session, experiment: Experiment, error: ApiError, instance: str) -> None:
+    """What keys were answered of an experiment that is being deleted: they get this error from now on."""
+    gone = details_of(error, instance).model_dump(mode="json")
+    idempotency.forget_experiment(session, experiment, gone)

@@ -19,13 +19,13 @@ from sqlalchemy.orm import Session
 from api import queries
 from api.changes import first_of
 from api.costs import Cost, estimate
-from api.dependencies import CallerDep, ChangesDep, DatabaseDep
+from api.dependencies import CallerDep, ChangesDep, CheckpointsDep, DatabaseDep
 from api.examples import SPEC_EXAMPLES
 from api.http.bodies import ItemsRoute, StrictRoute, check_text
 from api.http.callers import Caller
 from api.http.errors import ApiError, ProblemDetails, details_of, invalid_spec, mistake
 from api.http.etags import UNCHANGED, etag_of, matches, tagged
-from api.http.idempotency import IdempotencyKey, once
+from api.http.idempotency import IdempotencyKey, forget, once
 from api.http.pagination import PageDep, encode_token
 from api.http.quotas import admit_runs, hold_runs
 from api.http.scopes import ANSWERS_ONLY
@@ -40,6 +40,7 @@ from models.specs.experiment import ExperimentRequest
 from models.specs.moment import Moment
 from models.specs.text import NOT_PLAIN, PLAIN
 from models.status import Phase, State
+from models.storage.checkpoints import CheckpointFiles, named_by
 from models.storage.database import Database
 
 log = structlog.get_logger()
@@ -84,7 +85,7 @@ def submit(
         view = once(session, caller, idempotency_key, body, lambda: _stored(session, caller, spec), ExperimentView)
         # A repeated key gives the first answer, and its experiment may have been deleted since (decision 17).
         if not runs.existing(session, [uuid.UUID(view.id)]):
-            raise _deleted(view)
+            raise _deleted(view.id)
     response.headers["Location"] = view.links["self"]
     return view
 
@@ -99,11 +100,9 @@ def _stored(session: Session, caller: Caller, request: ExperimentRequest) -> Exp
     return view
 
 
-def _deleted(view: ExperimentView) -> ApiError:
-    detail = (
-        f"the experiment that this Idempotency-Key made, {view.id}, was deleted; choose a new key to submit it again"
-    )
-    return ApiError(HTTPStatus.GONE, detail)
+def _deleted(experiment_id: uuid.UUID | str) -> ApiError:
+    which = f"the experiment that this Idempotency-Key made, {experiment_id}, was deleted"
+    return ApiError(HTTPStatus.GONE, f"{which}; choose a new key to submit it again")
 
 
 class Batch(Spec):
@@ -173,7 +172,7 @@ def _as_it_is(item: BatchItem, there: Collection[uuid.UUID]) -> BatchItem:
     """What was stored under a key earlier may have been deleted."""
     if item.experiment is None or uuid.UUID(item.experiment.id) in there:
         return item
-    return BatchItem(status=HTTPStatus.GONE, error=details_of(_deleted(item.experiment), _BATCH))
+    return BatchItem(status=HTTPStatus.GONE, error=details_of(_deleted(item.experiment.id), _BATCH))
 
 
 @router.post("/{experiment_id}/retry", status_code=HTTPStatus.ACCEPTED, summary="Retry what failed")
@@ -245,11 +244,23 @@ def cancel(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
 
 
 @router.delete("/{experiment_id}", status_code=HTTPStatus.NO_CONTENT, summary="Delete an experiment")
-def delete(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> None:
-    """Delete it with its runs and traces. Workers that train one of them stop."""
+def delete(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep, files: CheckpointsDep) -> None:
+    """Delete it with its runs, traces, checkpoints, and what stored answers say of it. Workers that train it stop."""
     with database.begin() as session:
-        queries.experiment_of(session, caller, experiment_id)
+        experiment = queries.experiment_of(session, caller, experiment_id)
+        checkpoints = named_by(session, experiment_id)
         runs.remove(session, experiment_id)
+        forget(session, experiment, _deleted(experiment_id), _BATCH)
+    for name in checkpoints:
+        _remove(files, name)
+
+
+def _remove(files: CheckpointFiles, name: str) -> None:
+    """Storage that is away does not bring the experiment back; a dispatcher removes the file later."""
+    try:
+        files.remove(name)
+    except OSError as error:
+        log.warning("a checkpoint is left to the dispatcher", name=name, error=str(error))
 
 
 @router.get("/{experiment_id}/runs", summary="List the runs of an experiment")

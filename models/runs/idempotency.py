@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Text, cast, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from models.storage.tables import Idempotency
+from models.storage.tables import Experiment, Idempotency
 
 KEPT = dt.timedelta(hours=48)
+_LONGEST_SUBMISSION = dt.timedelta(hours=1)
 
 Answer = dict[str, Any]
 
@@ -62,6 +63,32 @@ class Once:
         if row.fingerprint != self.fingerprint:
             raise OtherBodyError
         return row.answer
+
+
+def forget_experiment(session: Session, experiment: Experiment, gone: Answer) -> None:
+    """What stored answers say of an experiment that is being deleted gives way to ``gone``: the error, as it is
+    answered, that its key gets from now on. ``Once.answer`` then gives ``{"gone": …}``, or an item that holds it.
+    """
+    experiment_id = str(experiment.id)
+    query = select(Idempotency).where(
+        Idempotency.owner == experiment.owner,
+        # An answer is stored by the transaction that stores its experiments: few others need to be looked through.
+        Idempotency.created_at.between(experiment.created_at, experiment.created_at + _LONGEST_SUBMISSION),
+        cast(Idempotency.answer, Text).contains(experiment_id),
+    )
+    for row in session.execute(query.with_for_update()).scalars():
+        row.answer = _without(row.answer, experiment_id, gone)
+
+
+def _without(answer: Answer, experiment_id: str, gone: Answer) -> Answer:
+    if answer.get("id") == experiment_id:
+        return {"gone": gone}
+    refused = {"status": gone["status"], "experiment": None, "error": gone}
+    items = [
+        item | refused if (item.get("experiment") or {}).get("id") == experiment_id else item
+        for item in answer.get("items", ())
+    ]
+    return answer | {"items": items}
 
 
 def forget_old(session: Session) -> None:
