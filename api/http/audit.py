@@ -8,8 +8,7 @@ from typing import Final
 import structlog
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.callers import Caller
@@ -58,7 +57,7 @@ class Audit:
         try:
             with self._database.begin() as session:
                 audit.note(session, deed)
-        except (OperationalError, PoolTimeoutError) as error:
+        except SQLAlchemyError as error:  # the change is made, and its answer is not held back
             log.error("an audit row could not be written", error=str(error), **_told(deed))  # noqa: TRY400 -- the deed counts
 
 

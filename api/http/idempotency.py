@@ -1,8 +1,8 @@
 """What an ``Idempotency-Key`` promises: a request that comes again gets the answer of the first and changes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Header
 from pydantic import BaseModel
@@ -47,13 +47,19 @@ def once(  # noqa: PLR0913, PLR0917 -- who asks, by which key, for what, and how
     except OtherBodyError as error:
         problem = FieldProblem(field="Idempotency-Key", value=key, message="it was used before, for another body")
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "choose a new key for a new request", [problem]) from error
-    if "gone" in answer:
-        raise ApiError(HTTPStatus(answer["gone"]["status"]), answer["gone"]["detail"])
+    if (deleted := gone(answer)) is not None:
+        raise deleted
     # A first answer passes through JSON as well, so that it is the one a repetition gets.
     return shape.model_validate(answer)
 
 
+def gone(answer: Mapping[str, Any]) -> ApiError | None:
+    """What a stored answer has become since its experiment was deleted; None where it is there."""
+    error = answer.get("gone")
+    return None if error is None else ApiError(HTTPStatus(error["status"]), error["detail"])
+
+
 def forget(session: Session, experiment: Experiment, error: ApiError, instance: str) -> None:
     """What keys were answered of an experiment that is being deleted: they get this error from now on."""
-    gone = details_of(error, instance).model_dump(mode="json")
-    idempotency.forget_experiment(session, experiment, gone)
+    said = details_of(error, instance).model_dump(mode="json")
+    idempotency.forget_experiment(session, experiment, said)

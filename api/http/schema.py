@@ -26,6 +26,12 @@ from models.specs.schedule import ScheduleSpec
 from models.specs.sequential import Item
 
 _REF = "#/components/schemas/{model}"
+
+
+def _rate(about: str) -> dict[str, Any]:
+    return {"description": f"{about} With every answer to a key that has a rate.", "schema": {"type": "integer"}}
+
+
 PROBLEM: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "Problem details (RFC 9457)",
@@ -34,7 +40,10 @@ PROBLEM: dict[int | str, dict[str, Any]] = {
             "Retry-After": {
                 "description": "Seconds, where the same request may be answered then (409, 429, 503).",
                 "schema": {"type": "integer"},
-            }
+            },
+            "RateLimit-Limit": _rate("Requests that the owner of the key may send in a minute."),
+            "RateLimit-Remaining": _rate("Those that are left of it."),
+            "RateLimit-Reset": _rate("Seconds until the next minute begins."),
         },
     }
 }

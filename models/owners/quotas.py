@@ -91,14 +91,15 @@ def used(session: Session, owner: str) -> Used:
 
 def hold_runs(session: Session, owner: str) -> None:
     """For a transaction that adds many runs bit by bit: nobody else adds to this owner's before it ends, so that they
-    are counted once.
+    are counted once. Called again it counts anew, for one that has taken some of them back.
     """
     _lock(session, _RUNS_LOCK, owner)
     session.info[_COUNTED] = _queued(session, owner)
 
 
 def admit_runs(session: Session, owner: str, quota: Quota, added: int) -> None:
-    """For a transaction that has queued so many runs. QuotaError where it must not be committed.
+    """For a transaction that has queued so many runs, or under ``hold_runs`` is about to. QuotaError where it must not
+    be committed.
 
     The lock ends with the transaction, so of two at once the second counts what the first has added.
     """

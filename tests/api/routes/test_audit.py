@@ -8,6 +8,7 @@ from typing import Any
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from api.http.scopes import asked
 from models.owners import audit
@@ -100,6 +101,18 @@ def test_a_mistake_of_ours_is_there_too(keyed: TestClient, database: Database) -
         session.execute(text("DROP TABLE run CASCADE"))
     problem(keyed.post("/v1/experiments", json=spec(), headers=ada), 500)
     assert rows(keyed, owner="ada")[0]["status"] == 500
+
+
+def test_a_row_that_cannot_be_written_is_in_the_log(keyed: TestClient, database: Database) -> None:
+    ada = bearer(new_key(keyed)["key"])
+    with database.begin() as session:
+        session.execute(text("DROP TABLE audit"))
+    with capture_logs() as said:
+        sent = keyed.post("/v1/experiments", json=spec(), headers=ada)
+    assert sent.status_code == 202
+    (row,) = said
+    assert (row["event"], row["owner"]) == ("an audit row could not be written", "ada")
+    assert row["resource"] == sent.json()["id"]
 
 
 def test_old_rows_go(keyed: TestClient, database: Database) -> None:
