@@ -7,6 +7,7 @@ from api.routes import (
     comparisons,
     dashboard,
     datasets,
+    done,
     events,
     experiments,
     health,
@@ -19,6 +20,7 @@ from api.routes import (
 
 ROUTERS: tuple[APIRouter, ...] = (
     experiments.router,
+    done.router,
     events.router,
     comparisons.router,
     pictures.router,
