@@ -89,12 +89,18 @@ class Dispatcher:
     def reap(self) -> int:
         with self._database.begin() as session:
             lost = queueing.reap(session, self._settings.max_attempts)
-            late = runs.expire(session)
             idempotency.forget_old(session)
+        # One by one: what was told above keeps its experiment locked, whose runs are locked below.
+        with self._database.begin() as session:
+            late = runs.expire(session)
+        with self._database.begin() as session:
+            overdue = runs.end_overdue(session)
         if lost:
             log.warning("leases lost, runs queued again", runs=lost)
         if late:
-            log.warning("deadlines passed, runs failed", runs=late)
+            log.warning("latest starts passed, runs failed", runs=late)
+        if overdue:
+            log.warning("latest ends passed, experiments stopped", experiments=overdue)
         return lost
 
     def compare(self) -> None:

@@ -173,14 +173,15 @@ def _as_it_is(item: BatchItem, there: Collection[uuid.UUID]) -> BatchItem:
 
 @router.post("/{experiment_id}/retry", status_code=HTTPStatus.ACCEPTED, summary="Retry what failed")
 def retry(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> ExperimentView:
-    """Queue the failed runs again; what succeeded stays as it is. 409 where no run has failed, or where the deadline
-    has passed, at which they would fail once more.
+    """Queue the failed runs again; what succeeded stays as it is. 409 where no run has failed, or where
+    ``start_before`` or ``end_before`` has passed, at which they would end once more.
     """
     with database.begin() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
-        if experiment.deadline is not None and experiment.deadline <= dt.datetime.now(dt.UTC):
-            detail = f"the deadline has passed, at {experiment.deadline.isoformat()}; submit it again with a later one"
-            raise ApiError(HTTPStatus.CONFLICT, detail)
+        for name, limit in (("start_before", experiment.start_before), ("end_before", experiment.end_before)):
+            if limit is not None and limit <= dt.datetime.now(dt.UTC):
+                detail = f"its {name} has passed, at {limit.isoformat()}; submit it again with a later one"
+                raise ApiError(HTTPStatus.CONFLICT, detail)
         if runs.retry(session, experiment_id) == 0:
             raise ApiError(HTTPStatus.CONFLICT, "no run of this experiment has failed; there is nothing to retry")
         return queries.experiment_now(session, caller, experiment_id)

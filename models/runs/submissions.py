@@ -1,22 +1,20 @@
-"""The client's side: experiments and their runs are written, cancelled, queued again, deleted."""
+"""The client's side: experiments and their runs are written, queued again, deleted."""
 
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Uuid, any_, delete, func, insert, literal, select, update
+from sqlalchemy import Uuid, any_, delete, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
 from models.plan import Variant
 from models.runs import events
-from models.runs.endings import settle
 from models.runs.writes import CANCEL_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify
 from models.specs.experiment import ExperimentSpec
 from models.status import Phase, Source, State
-from models.storage.database import changed_rows
 from models.storage.tables import Experiment, Run
 
 
@@ -42,7 +40,8 @@ def submit(
             spec=spec,
             suggested=suggested,
             not_before=spec.not_before,
-            deadline=spec.deadline,
+            start_before=spec.latest_start,
+            end_before=spec.end_before,
             max_parallel=spec.max_parallel,
             budget_s=None if spec.budget is None else spec.budget.device_seconds,
         )
@@ -97,24 +96,6 @@ def existing(session: Session, experiment_ids: Sequence[uuid.UUID]) -> set[uuid.
     """Which of these experiments exist."""
     asked = literal(list(experiment_ids), ARRAY(Uuid))
     return set(session.execute(select(Experiment.id).where(Experiment.id == any_(asked))).scalars())
-
-
-def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
-    """Ask an experiment to stop: queued runs end now, running ones between two steps. False if it had ended."""
-    # Runs before their experiment, as everywhere: a claim that comes in between waits, and finds its run ended.
-    cancelled = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.QUEUED)
-    session.execute(update(Run).where(among(cancelled)).values(state=State.CANCELLED, ended_at=func.clock_timestamp()))
-    asked = (
-        update(Experiment)
-        .where(Experiment.id == experiment_id, Experiment.state.in_([State.QUEUED, State.RUNNING]))
-        .values(cancel_requested_at=func.coalesce(Experiment.cancel_requested_at, func.clock_timestamp()))
-    )
-    if not changed_rows(session, asked):
-        return False
-    notify(session, CANCEL_CHANNEL, experiment_id)
-    events.tell_runs(session, experiment_id, cancelled, "cancelled before it started")
-    settle(session, experiment_id)
-    return True
 
 
 def retry(session: Session, experiment_id: uuid.UUID) -> int:

@@ -56,7 +56,9 @@ class Experiment(Base):
     suggested: Mapped[list[dict[str, Any]] | None]
     """Of each remedy that the clinic has chosen, what it tests and why; NULL where the client has named them."""
     not_before: Mapped[dt.datetime | None]
-    deadline: Mapped[dt.datetime | None]
+    start_before: Mapped[dt.datetime | None]
+    """The latest start, whichever name the spec has for it."""
+    end_before: Mapped[dt.datetime | None]
     max_parallel: Mapped[int | None]
     budget_s: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
@@ -73,7 +75,8 @@ class Experiment(Base):
         Index("ix_experiment_verdict_id", "verdict", "id"),
         Index("ix_experiment_not_compared", "ended_at", postgresql_where=text("comparison IS NULL")),
         Index("ix_experiment_ingested", "owner", "name", unique=True, postgresql_where=text("source = 'ingested'")),
-        Index("ix_experiment_deadline", "deadline", postgresql_where=text("state IN ('queued', 'running')")),
+        Index("ix_experiment_start_before", "start_before", postgresql_where=text("state IN ('queued', 'running')")),
+        Index("ix_experiment_end_before", "end_before", postgresql_where=text("state IN ('queued', 'running')")),
     )
 
 

@@ -58,7 +58,9 @@ def test_every_final_state_is_a_200(client: TestClient, database: Database) -> N
     with database.begin() as session:
         runs.cancel(session, uuid.UUID(cancelled["id"]))
         session.execute(
-            update(Experiment).where(Experiment.id == uuid.UUID(failed["id"])).values(deadline=Experiment.created_at)
+            update(Experiment)
+            .where(Experiment.id == uuid.UUID(failed["id"]))
+            .values(start_before=Experiment.created_at)
         )
         runs.expire(session)
     train_all(database, succeeded)

@@ -227,20 +227,50 @@ def test_an_item_whose_experiment_was_deleted_says_so_and_the_others_are_as_they
 
 
 def test_a_deadline_in_the_past_is_refused_wherever_a_spec_comes_in(client: TestClient, database: Database) -> None:
-    late = SPEC | {"deadline": "2001-01-01T00:00:00Z"}
-    for path in ("/v1/experiments", "/v1/experiments/validate"):
-        error = problem(client.post(path, json=late), 422)["errors"][0]
-        assert (error["field"], error["value"]) == ("deadline", "2001-01-01T00:00:00+00:00")
-        assert error["allowed"].startswith("after 20")
+    for field in ("start_before", "deadline", "end_before"):
+        late = SPEC | {field: "2001-01-01T00:00:00Z"}
+        for path in ("/v1/experiments", "/v1/experiments/validate"):
+            error = problem(client.post(path, json=late), 422)["errors"][0]
+            assert (error["field"], error["value"]) == (field, "2001-01-01T00:00:00+00:00")
+            assert error["allowed"].startswith("after 20")
     assert stored(database) == 0
 
 
-def test_what_failed_at_its_deadline_cannot_be_retried(client: TestClient, database: Database) -> None:
+@pytest.mark.parametrize("field", ["start_before", "end_before"])
+def test_what_failed_at_its_deadline_cannot_be_retried(client: TestClient, database: Database, field: str) -> None:
     links = client.post("/v1/experiments", json=SPEC).json()["links"]
     with database.begin() as session:
-        session.execute(update(Experiment).values(deadline=Experiment.created_at))
+        session.execute(update(Experiment).values({field: Experiment.created_at}))
         runs.expire(session)
-    assert "deadline has passed" in problem(client.post(f"{links['self']}/retry"), 409)["detail"]
+    assert f"{field} has passed" in problem(client.post(f"{links['self']}/retry"), 409)["detail"]
+
+
+def test_a_deadline_is_another_name_of_the_latest_start_and_can_be_sent_again(
+    client: TestClient, database: Database
+) -> None:
+    moment = "2999-01-01T00:00:00Z"
+    both = problem(client.post("/v1/experiments", json=SPEC | {"deadline": moment, "start_before": moment}), 422)
+    assert (both["errors"][0]["field"], both["errors"][0]["allowed"]) == ("deadline", "one of the two")
+    for field in ("start_before", "deadline"):
+        shown = client.post("/v1/experiments", json=SPEC | {field: moment}).json()["spec"]
+        assert [name for name in ("start_before", "deadline") if shown[name] is not None] == [field]
+        assert client.post("/v1/experiments", json=shown).json()["spec"] == shown
+    with database.begin() as session:
+        assert len(set(session.execute(select(Experiment.start_before)).scalars())) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"not_before": "2999-01-02T00:00:00Z", "end_before": "2999-01-01T00:00:00Z"}, "end_before"),
+        ({"start_before": "2999-01-02T00:00:00Z", "end_before": "2999-01-01T00:00:00Z"}, "end_before"),
+        ({"not_before": "2999-01-02T00:00:00Z", "start_before": "2999-01-01T00:00:00Z"}, "start_before"),
+    ],
+)
+def test_limits_that_contradict_are_refused(client: TestClient, changes: dict[str, str], field: str) -> None:
+    error = problem(client.post("/v1/experiments", json=SPEC | changes), 422)["errors"][0]
+    assert error["field"] == field
+    assert "2999-01-02" in error["allowed"]
 
 
 def test_a_batch_has_its_limits(client: TestClient) -> None:
