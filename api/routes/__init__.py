@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from api.routes import (
+    batches,
     catalogue,
     comparisons,
     dashboard,
@@ -32,7 +33,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     dashboard.router,
     ingest.router,
     health.router,
-    experiments.items_router,
+    batches.router,
 )
 
 TAGS = {

@@ -1,19 +1,16 @@
-"""Experiments: what one would cost, submit one or a thousand, list, look or wait, cancel, retry, delete."""
+"""Experiments: what one would cost, submit, list, look or wait, cancel, retry, delete."""
 
 import asyncio
 import datetime as dt
-import json
 import time
 import uuid
-from collections.abc import Collection
 from http import HTTPStatus
 from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
-from sqlalchemy.exc import OperationalError
+from pydantic import StringConstraints
 from sqlalchemy.orm import Session
 
 from api import queries
@@ -21,19 +18,18 @@ from api.changes import first_of
 from api.costs import Cost, estimate
 from api.dependencies import CallerDep, ChangesDep, DatabaseDep
 from api.examples import SPEC_EXAMPLES
-from api.http.bodies import ItemsRoute, StrictRoute, check_text
+from api.http.bodies import StrictRoute
 from api.http.callers import Caller
-from api.http.errors import ApiError, ProblemDetails, details_of, invalid_spec, mistake
+from api.http.errors import ApiError
 from api.http.etags import UNCHANGED, etag_of, matches, tagged
 from api.http.idempotency import IdempotencyKey, once
 from api.http.pagination import PageDep, encode_token
+from api.submissions import deleted, prepared, stored
 from api.suggestions import settled
-from api.variants import planned
 from api.views.experiments import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
 from gradient_clinic.verdict.shapes import Kind, RunKind
 from models import runs
 from models.runs.progress import progress_of
-from models.specs.base import Spec, SpecError
 from models.specs.experiment import ExperimentRequest
 from models.specs.moment import Moment
 from models.specs.text import NOT_PLAIN, PLAIN
@@ -42,10 +38,7 @@ from models.storage.database import Database
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
-items_router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=ItemsRoute)
 
-MOST_ITEMS = 1_000
-_BATCH = "/v1/experiments/batch"
 SpecBody = Annotated[ExperimentRequest, Body(openapi_examples=SPEC_EXAMPLES)]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"headers": {"Location": {"description": "Where the experiment is.", "schema": {"type": "string"}}}}
@@ -82,93 +75,14 @@ def submit(
         view = once(session, caller, idempotency_key, body, lambda: _stored(session, caller, spec), ExperimentView)
         # A repeated key gives the first answer, and its experiment may have been deleted since (decision 17).
         if not runs.existing(session, [uuid.UUID(view.id)]):
-            raise _deleted(view)
+            raise deleted(view)
     response.headers["Location"] = view.links["self"]
     return view
 
 
 def _stored(session: Session, caller: Caller, request: ExperimentRequest) -> ExperimentView:
-    """Uploaded data are found in the transaction that stores the experiment: they cannot be deleted in between."""
-    spec, suggested = settled(session, caller, request)
-    said = None if suggested is None else [remedy.model_dump(mode="json") for remedy in suggested]
-    experiment_id = runs.submit(session, spec, planned(spec), caller.owner, said)
-    return queries.experiment_now(session, caller, experiment_id)
-
-
-def _deleted(view: ExperimentView) -> ApiError:
-    detail = (
-        f"the experiment that this Idempotency-Key made, {view.id}, was deleted; choose a new key to submit it again"
-    )
-    return ApiError(HTTPStatus.GONE, detail)
-
-
-class Batch(Spec):
-    """Specs to submit, each on its own: one that is refused does not hold up the others."""
-
-    items: tuple[Any, ...] = Field(
-        min_length=1,
-        max_length=MOST_ITEMS,
-        description="Each as the body of `POST /v1/experiments`.",
-    )
-
-
-class BatchItem(BaseModel):
-    """What became of one item: 202 with the experiment, or its error."""
-
-    status: int
-    experiment: ExperimentView | None = None
-    error: ProblemDetails | None = None
-
-
-class BatchResult(BaseModel):
-    items: list[BatchItem]
-
-
-@items_router.post("/batch", status_code=HTTPStatus.MULTI_STATUS, summary="Submit many experiments")
-def submit_batch(
-    batch: Batch, caller: CallerDep, database: DatabaseDep, idempotency_key: IdempotencyKey = None
-) -> BatchResult:
-    """A result per item, in order: 202, or what is wrong with that item. All that is accepted is stored in one
-    transaction: a batch that got no answer has stored nothing, or can be asked for again by its ``Idempotency-Key``.
-    An item whose experiment was deleted since is then a 410.
-    """
-    # Written anew, so that spaces and line breaks make no other body under one key.
-    body = json.dumps(batch.items).encode()
-
-    with database.begin() as session:
-
-        def make() -> BatchResult:
-            return BatchResult(items=[_batch_item(session, caller, item) for item in batch.items])
-
-        result = once(session, caller, idempotency_key, body, make, BatchResult)
-        there = runs.existing(session, [uuid.UUID(item.experiment.id) for item in result.items if item.experiment])
-    return BatchResult(items=[_as_it_is(item, there) for item in result.items])
-
-
-def _batch_item(session: Session, caller: Caller, item: object) -> BatchItem:
-    """In a savepoint of its own. Only a database that is away ends the batch: then nothing of it is stored."""
-    try:
-        check_text(item)
-        spec = ExperimentRequest.model_validate(item)
-        with session.begin_nested():
-            return BatchItem(status=HTTPStatus.ACCEPTED, experiment=_stored(session, caller, spec))
-    except (ValidationError, SpecError) as error:
-        return BatchItem(status=HTTPStatus.UNPROCESSABLE_ENTITY, error=invalid_spec(error, item, _BATCH))
-    except ApiError as error:
-        return BatchItem(status=error.status_code, error=details_of(error, _BATCH))
-    except OperationalError:
-        # Not one item's fault, and nothing of the batch could be stored.
-        raise
-    except Exception:  # whatever it is, the other items are no part of it
-        log.exception("an item of a batch failed")
-        return BatchItem(status=HTTPStatus.INTERNAL_SERVER_ERROR, error=details_of(mistake(), _BATCH))
-
-
-def _as_it_is(item: BatchItem, there: Collection[uuid.UUID]) -> BatchItem:
-    """What was stored under a key earlier may have been deleted."""
-    if item.experiment is None or uuid.UUID(item.experiment.id) in there:
-        return item
-    return BatchItem(status=HTTPStatus.GONE, error=details_of(_deleted(item.experiment), _BATCH))
+    (view,) = stored(session, [prepared(session, caller, request)])
+    return view
 
 
 @router.post("/{experiment_id}/retry", status_code=HTTPStatus.ACCEPTED, summary="Retry what failed")

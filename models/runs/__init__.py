@@ -18,7 +18,7 @@ from models.runs.endings import fail, finish, give_back, settle, stop
 from models.runs.events import CHANGED_CHANNEL
 from models.runs.lease import Checkpoint, Claim, Lease
 from models.runs.stopping import cancel, end_overdue, expire
-from models.runs.submissions import existing, remove, retry, submit
+from models.runs.submissions import Submission, Submitted, existing, remove, retry, submit, submit_all
 from models.runs.writes import CANCEL_CHANNEL, QUEUE_CHANNEL, among, lock_runs, seconds
 
 __all__ = [
@@ -28,6 +28,8 @@ __all__ = [
     "Checkpoint",
     "Claim",
     "Lease",
+    "Submission",
+    "Submitted",
     "among",
     "beat",
     "cancel",
@@ -50,4 +52,5 @@ __all__ = [
     "start_over",
     "stop",
     "submit",
+    "submit_all",
 ]

@@ -12,11 +12,11 @@ experiment's counts have one row each, and readers see the newest.
 import json
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from models.runs.progress import Progress, progress_of
@@ -26,16 +26,17 @@ from models.storage.tables import Event, Experiment
 CHANGED_CHANNEL = "clinic_changed"
 """Wakes those who wait for an experiment."""
 
+# The lock finds nobody who waits for a new experiment, and costs it little.
 _RUNS = text("""
-WITH told AS (SELECT id FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE)
+WITH told AS (SELECT id FROM experiment WHERE id = ANY(:experiment_ids) ORDER BY id FOR NO KEY UPDATE)
 INSERT INTO event (experiment_id, kind, data)
 SELECT told.id, 'run', jsonb_build_object(
     'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'state', run.state,
     'outcome', run.outcome, 'attempt', run.attempt, 'reason', CAST(:reason AS text)
 )
 FROM told JOIN run ON run.experiment_id = told.id
-WHERE run.id = ANY(:run_ids)
-ORDER BY run.position
+WHERE CAST(:run_ids AS uuid[]) IS NULL OR run.id = ANY(CAST(:run_ids AS uuid[]))
+ORDER BY told.id, run.position
 """)
 
 # Where the newest event is of this second and progress as well, it has woken the readers, or one before it has.
@@ -75,7 +76,7 @@ def tell_runs(
 ) -> None:
     """These runs have changed their state; they are told as their rows are now."""
     if run_ids:
-        values = {"experiment_id": experiment_id, "run_ids": list(run_ids), "reason": reason}
+        values = {"experiment_ids": [experiment_id], "run_ids": list(run_ids), "reason": reason}
         session.execute(_RUNS, values)
 
 
@@ -109,6 +110,19 @@ def tell_experiment(session: Session, experiment_id: uuid.UUID, progress: Progre
         progress = progress_of(session, [experiment_id])[experiment_id]
     told = {"progress": progress.share, "runs": dict.fromkeys(State, 0) | dict(progress.counts)}
     session.execute(_EXPERIMENT, {"experiment_id": experiment_id, "progress": json.dumps(told)})
+
+
+def tell_new(session: Session, runs: Mapping[uuid.UUID, int]) -> None:
+    """These experiments are there, with so many runs each. Nobody else sees them before the commit."""
+    queued = [
+        {"state": State.QUEUED, "progress": 0.0, "runs": dict.fromkeys(State, 0) | {State.QUEUED: count}}
+        for count in runs.values()
+    ]
+    told = [
+        {"experiment_id": made, "kind": "experiment", "data": data} for made, data in zip(runs, queued, strict=True)
+    ]
+    session.execute(insert(Event), told)
+    session.execute(_RUNS, {"experiment_ids": list(runs), "run_ids": None, "reason": None})
 
 
 # --- the reader's side -------------------------------------------------------------------------------------------
