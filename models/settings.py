@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     memory_limit_bytes: int | None = Field(default=None, gt=0)
     checkpoint_s: float = Field(default=60.0, ge=0.0)
     trace_retention_days: float | None = Field(default=None, gt=0.0)
+    webhook_private: bool = False
     threads_per_worker: int = Field(default=1, ge=1)
     device: str = "auto"
 

@@ -27,6 +27,8 @@ from models.storage import checkpoints
 from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
 from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
+from worker.posting import Post
+from worker.postman import HANDS, Postman
 
 log = structlog.get_logger()
 
@@ -172,6 +174,8 @@ def main() -> None:
     app = create_app(Settings())
     database = Database(app.database_url, pool_size=1, max_overflow=1, silence_s=app.settings.silence_s)
     dispatcher = Dispatcher(database, app, app.settings)
+    post_office = Database(app.database_url, pool_size=HANDS + 1, max_overflow=1, silence_s=app.settings.silence_s)
+    postman = Postman(post_office, Post(private=app.settings.webhook_private), app.settings.sweep_s)
 
     def close(_signal: int, _frame: FrameType | None) -> None:
         dispatcher.close()
@@ -179,8 +183,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, close)
     signal.signal(signal.SIGINT, close)
     log.info("dispatching")
+    postman.start()
     dispatcher.serve()
+    postman.close()
     database.dispose()
+    post_office.dispose()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from api.routes import (
     predictions,
     runs,
     traces,
+    webhooks,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -32,6 +33,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     datasets.router,
     dashboard.router,
     ingest.router,
+    webhooks.router,
     health.router,
     batches.router,
 )
@@ -45,6 +47,7 @@ TAGS = {
     "catalogue": "What there is to ask for, with formula, paper and when it fails.",
     "datasets": "Data of your own.",
     "ingest": "Runs that are trained elsewhere, as their watcher tells them.",
+    "webhooks": "Ends, told to an address of yours.",
     "health": "For schedulers and dashboards: is it up, can it work, how much.",
 }
 """What the tags of operations are about."""

@@ -7,6 +7,9 @@ lock of a run, as locks are taken runs before their experiment, and with little 
 
 Some events outdate the one before (``newest_of``) and take its place under a new number. So a run's progress and an
 experiment's counts have one row each, and readers see the newest.
+
+Ends are written for the owner's webhooks by the same statement: what was told is sent, once for each change of state
+(``models/runs/webhooks.py``).
 """
 
 import json
@@ -25,18 +28,33 @@ from models.storage.tables import Event, Experiment
 
 CHANGED_CHANNEL = "clinic_changed"
 """Wakes those who wait for an experiment."""
+WEBHOOK_CHANNEL = "clinic_webhooks"
+"""Wakes those who send to webhooks."""
 
 # The lock finds nobody who waits for a new experiment, and costs it little.
 _RUNS = text("""
-WITH told AS (SELECT id FROM experiment WHERE id = ANY(:experiment_ids) ORDER BY id FOR NO KEY UPDATE)
-INSERT INTO event (experiment_id, kind, data)
-SELECT told.id, 'run', jsonb_build_object(
-    'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'state', run.state,
-    'outcome', run.outcome, 'attempt', run.attempt, 'reason', CAST(:reason AS text)
+WITH told AS (SELECT id FROM experiment WHERE id = ANY(:experiment_ids) ORDER BY id FOR NO KEY UPDATE),
+news AS (
+    INSERT INTO event (experiment_id, kind, data)
+    SELECT told.id, 'run', jsonb_build_object(
+        'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'state', run.state,
+        'outcome', run.outcome, 'attempt', run.attempt, 'reason', CAST(:reason AS text)
+    )
+    FROM told JOIN run ON run.experiment_id = told.id
+    WHERE CAST(:run_ids AS uuid[]) IS NULL OR run.id = ANY(CAST(:run_ids AS uuid[]))
+    ORDER BY told.id, run.position
+    RETURNING experiment_id, data
+), posted AS (
+    INSERT INTO webhook_delivery (webhook_id, experiment_id, event, data)
+    SELECT webhook.id, news.experiment_id, 'run.ended', news.data || jsonb_build_object(
+        'experiment_id', news.experiment_id, 'name', experiment.name, 'labels', experiment.labels
+    )
+    FROM news JOIN experiment ON experiment.id = news.experiment_id JOIN webhook ON webhook.owner = experiment.owner
+    WHERE webhook.active AND 'run.ended' = ANY(webhook.events)
+        AND news.data ->> 'state' IN ('succeeded', 'failed', 'cancelled')
+    RETURNING 1
 )
-FROM told JOIN run ON run.experiment_id = told.id
-WHERE CAST(:run_ids AS uuid[]) IS NULL OR run.id = ANY(CAST(:run_ids AS uuid[]))
-ORDER BY told.id, run.position
+SELECT pg_notify('clinic_webhooks', '') WHERE EXISTS (SELECT FROM posted)
 """)
 
 # Where the newest event is of this second and progress as well, it has woken the readers, or one before it has.
@@ -59,15 +77,28 @@ WHERE NOT EXISTS (SELECT FROM before WHERE kind = 'progress' AND at >= date_trun
 """)
 
 _EXPERIMENT = text("""
-INSERT INTO event (experiment_id, kind, newest_of, data)
-SELECT experiment.id, 'experiment',
-    CASE WHEN experiment.state = (
-        SELECT data ->> 'state' FROM event
-        WHERE experiment_id = experiment.id AND kind = 'experiment' ORDER BY id DESC LIMIT 1
-    ) THEN experiment.id END,
-    jsonb_build_object('state', experiment.state) || CAST(:progress AS jsonb)
-FROM experiment WHERE experiment.id = :experiment_id
-ON CONFLICT (newest_of) DO UPDATE SET id = excluded.id, data = excluded.data, at = excluded.at
+WITH news AS (
+    INSERT INTO event (experiment_id, kind, newest_of, data)
+    SELECT experiment.id, 'experiment',
+        CASE WHEN experiment.state = (
+            SELECT data ->> 'state' FROM event
+            WHERE experiment_id = experiment.id AND kind = 'experiment' ORDER BY id DESC LIMIT 1
+        ) THEN experiment.id END,
+        jsonb_build_object('state', experiment.state) || CAST(:progress AS jsonb)
+    FROM experiment WHERE experiment.id = :experiment_id
+    ON CONFLICT (newest_of) DO UPDATE SET id = excluded.id, data = excluded.data, at = excluded.at
+    RETURNING newest_of, data
+), posted AS (
+    INSERT INTO webhook_delivery (webhook_id, experiment_id, event, data)
+    SELECT webhook.id, experiment.id, 'experiment.ended', news.data || jsonb_build_object(
+        'experiment_id', experiment.id, 'name', experiment.name, 'labels', experiment.labels
+    )
+    FROM news JOIN experiment ON experiment.id = :experiment_id JOIN webhook ON webhook.owner = experiment.owner
+    WHERE news.newest_of IS NULL AND webhook.active AND 'experiment.ended' = ANY(webhook.events)
+        AND experiment.state IN ('succeeded', 'failed', 'cancelled')
+    RETURNING 1
+)
+SELECT pg_notify('clinic_webhooks', '') WHERE EXISTS (SELECT FROM posted)
 """)
 
 

@@ -181,6 +181,49 @@ class Event(Base):
     __table_args__ = (Index("ix_event_experiment_id_id", "experiment_id", "id"),)
 
 
+class Webhook(Base):
+    """Where an owner wants to be told of ends. ``secret`` signs what is sent, so it is kept as it is."""
+
+    __tablename__ = "webhook"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    url: Mapped[str]
+    events: Mapped[list[str]] = mapped_column(ARRAY(String))
+    secret: Mapped[str]
+    active: Mapped[bool]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (Index("ix_webhook_owner_id", "owner", "id"),)
+
+
+class WebhookDelivery(Base):
+    """One message to one webhook: written with what it tells of, sent until it is taken or given up."""
+
+    __tablename__ = "webhook_delivery"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    webhook_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhook.id", ondelete="CASCADE"))
+    experiment_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("experiment.id", ondelete="CASCADE"))
+    event: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    tried: Mapped[int] = mapped_column(server_default="0")
+    """Since it was made or replayed."""
+    attempts: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
+    """The newest ones: when, which status, or why there is none."""
+    due_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    held_until: Mapped[dt.datetime | None]
+    """Somebody is sending it; if it is not told by then how that went, it is sent again."""
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        Index("ix_webhook_delivery_webhook_id_created_at", "webhook_id", "created_at"),
+        Index("ix_webhook_delivery_experiment_id", "experiment_id"),
+        Index("ix_webhook_delivery_due", "due_at", postgresql_where=text("state = 'pending'")),
+    )
+
+
 class Dataset(Base):
     """One version of an owner's data set. Its arrays lie in files (``files.py``), named by ``version``."""
 
