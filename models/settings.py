@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     checkpoint_s: float = Field(default=60.0, ge=0.0)
     trace_retention_days: float | None = Field(default=None, gt=0.0)
     audit_retention_days: float = Field(default=90.0, gt=0.0, le=36_500.0)
+    webhook_private: bool = False
     threads_per_worker: int = Field(default=1, ge=1)
     device: str = "auto"
 

@@ -41,16 +41,21 @@ def once(  # noqa: PLR0913, PLR0917 -- who asks, by which key, for what, and how
         return make()
     try:
         answer = Once.of(caller.owner, key, body).answer(session, lambda: make().model_dump(mode="json"))
-    except KeyInFlightError as error:
-        detail = "a request with this Idempotency-Key has not been answered yet; try again in a moment"
-        raise ApiError(HTTPStatus.CONFLICT, detail, headers={"Retry-After": "1"}) from error
-    except OtherBodyError as error:
-        problem = FieldProblem(field="Idempotency-Key", value=key, message="it was used before, for another body")
-        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "choose a new key for a new request", [problem]) from error
+    except (KeyInFlightError, OtherBodyError) as error:
+        raise refusal(error, key) from error
     if (deleted := gone(answer)) is not None:
         raise deleted
     # A first answer passes through JSON as well, so that it is the one a repetition gets.
     return shape.model_validate(answer)
+
+
+def refusal(error: KeyInFlightError | OtherBodyError, key: str, field: str = "Idempotency-Key") -> ApiError:
+    """What is answered where a key gets no answer of its own; ``field``: where it was given."""
+    if isinstance(error, KeyInFlightError):
+        detail = "a request with this Idempotency-Key has not been answered yet; try again in a moment"
+        return ApiError(HTTPStatus.CONFLICT, detail, headers={"Retry-After": "1"})
+    problem = FieldProblem(field=field, value=key, message="it was used before, for another body")
+    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "choose a new key for a new request", [problem])
 
 
 def gone(answer: Mapping[str, Any]) -> ApiError | None:

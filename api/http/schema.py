@@ -24,6 +24,7 @@ from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
 from models.specs.schedule import ScheduleSpec
 from models.specs.sequential import Item
+from models.specs.sweep import BatchSpec
 
 _REF = "#/components/schemas/{model}"
 
@@ -82,9 +83,14 @@ class Clinic(FastAPI):
             # No route declares it as its answer, so FastAPI does not know that it is one.
             schema["components"]["schemas"] |= problem.pop("$defs") | {"ProblemDetails": problem}
             # What is wrong with an item is said of that item alone, so the request's own shape leaves them open.
-            schema["components"]["schemas"]["Batch"]["properties"]["items"]["items"] = {
-                "$ref": _REF.format(model="ExperimentRequest")
+            schemas = schema["components"]["schemas"]
+            key = BatchSpec.model_json_schema()["properties"]["idempotency_key"]
+            request = schemas["ExperimentRequest"]
+            schemas["BatchSpec"] = request | {
+                "description": BatchSpec.__doc__,
+                "properties": request["properties"] | {"idempotency_key": key},
             }
+            schemas["Batch"]["properties"]["items"]["items"] = {"$ref": _REF.format(model="BatchSpec")}
             self._say_scopes(schema)
             self.openapi_schema = for_generators(schema, _UNIONS)
         return super().openapi()

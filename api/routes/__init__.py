@@ -4,10 +4,12 @@ from fastapi import APIRouter
 
 from api.routes import (
     audit,
+    batches,
     catalogue,
     comparisons,
     dashboard,
     datasets,
+    done,
     events,
     experiments,
     health,
@@ -18,10 +20,12 @@ from api.routes import (
     quotas,
     runs,
     traces,
+    webhooks,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
     experiments.router,
+    done.router,
     events.router,
     comparisons.router,
     pictures.router,
@@ -35,8 +39,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     keys.router,
     quotas.router,
     audit.router,
+    webhooks.router,
     health.router,
-    experiments.items_router,
+    batches.router,
 )
 
 TAGS = {
@@ -51,6 +56,7 @@ TAGS = {
     "keys": "Who may do what: for admins.",
     "quota": "How much an owner may have, and has.",
     "audit": "Who changed what.",
+    "webhooks": "Ends, told to an address of yours.",
     "health": "For schedulers and dashboards: is it up, can it work, how much.",
 }
 """What the tags of operations are about."""

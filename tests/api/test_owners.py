@@ -26,17 +26,20 @@ NOBODY = str(uuid.UUID(int=0))
 
 @dataclass(frozen=True, slots=True)
 class Adas:
-    """What the first owner has: an experiment that has ended, one that is queued, a watched run, a data set."""
+    """What the first owner has: an experiment that has ended, a queued one, a watched run, a webhook, a data set."""
 
     experiment: str
     queued: str
     run: str
     watched: str
     token: str
+    webhook: str
+    delivery: str
     dataset: str = "mine"
 
     def fill(self, template: str) -> str:
         ids = {"experiment_id": self.experiment, "run_id": self.run, "name": self.dataset, "first": "0"}
+        ids |= {"webhook_id": self.webhook, "delivery_id": self.delivery}
         if template.startswith("/v1/ingest"):
             ids["run_id"] = self.watched
         return re.sub(r"\{(\w+)\}", lambda found: ids[found[1]], template)
@@ -45,6 +48,7 @@ class Adas:
 Body = Callable[[Adas], Json]
 OF_ONE: dict[str, Body | None] = {
     "GET /v1/experiments/{experiment_id}": None,
+    "GET /v1/experiments/{experiment_id}/done": None,
     "GET /v1/experiments/{experiment_id}/runs": None,
     "GET /v1/experiments/{experiment_id}/events": None,
     "GET /v1/experiments/{experiment_id}/comparison": None,
@@ -62,6 +66,12 @@ OF_ONE: dict[str, Body | None] = {
     "GET /v1/runs/{run_id}/heatmap.svg": None,
     "GET /v1/runs/{run_id}/heatmap.png": None,
     "GET /v1/datasets/{name}": None,
+    "GET /v1/webhooks/{webhook_id}": None,
+    "GET /v1/webhooks/{webhook_id}/deliveries": None,
+    "GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}": None,
+    "POST /v1/webhooks/{webhook_id}/ping": None,
+    "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay": None,
+    "PATCH /v1/webhooks/{webhook_id}": lambda _: {"active": True},
     "POST /v1/comparisons": lambda adas: {"experiment_ids": [adas.experiment]},
     "POST /v1/experiments/{experiment_id}/judge": None,
     "POST /v1/experiments/{experiment_id}/retry": None,
@@ -70,15 +80,17 @@ OF_ONE: dict[str, Body | None] = {
     "POST /v1/ingest/runs/{run_id}/end": lambda adas: ending(adas.token, 3),
     "DELETE /v1/experiments/{experiment_id}": None,
     "DELETE /v1/datasets/{name}": None,
+    "DELETE /v1/webhooks/{webhook_id}": None,
 }
 """With the body that is asked for: of one thing that its owner alone has. What deletes stands last."""
-LISTS = {"GET /v1/experiments", "GET /v1/datasets", "GET /v1/quota"}
+LISTS = {"GET /v1/experiments", "GET /v1/datasets", "GET /v1/quota", "GET /v1/webhooks"}
 MAKES_OWN = {
     "POST /v1/experiments",
     "POST /v1/experiments/batch",
     "POST /v1/experiments/validate",
     "PUT /v1/datasets/{name}",
     "POST /v1/ingest/runs",
+    "POST /v1/webhooks",
 }
 """They take no id of a thing; what they refer to otherwise has tests of its own below."""
 OF_NOBODY = {
@@ -121,10 +133,12 @@ def adas(keyed: TestClient, ada: Headers, database: Database) -> Adas:
     assert keyed.put("/v1/datasets/mine", content=SET).status_code == 201
     asked = opening()
     watched = keyed.post("/v1/ingest/runs", json=asked).json()
+    hook = keyed.post("/v1/webhooks", json={"url": "https://ci.example/clinic"}).json()
+    ping = keyed.post(hook["links"]["ping"]).json()["id"]
     for name in ada:
         del keyed.headers[name]
     run = str(run_ids(database, ended)[0])
-    return Adas(ended["id"], queued["id"], run, watched["run_id"], asked["token"])
+    return Adas(ended["id"], queued["id"], run, watched["run_id"], asked["token"], hook["id"], ping)
 
 
 def asked(client: TestClient, route: str, adas: Adas, headers: Headers) -> httpx2.Response:
@@ -143,12 +157,13 @@ def test_every_route_says_what_it_tells_another_owner(keyed: TestClient) -> None
 
 
 def test_what_one_owner_has_is_not_there_for_another(keyed: TestClient, adas: Adas, ada: Headers, bob: Headers) -> None:
-    nothing = Adas(NOBODY, NOBODY, NOBODY, NOBODY, adas.token, "nothing")
+    nothing = Adas(NOBODY, NOBODY, NOBODY, NOBODY, adas.token, NOBODY, NOBODY, "nothing")
     for route in OF_ONE:
         refused = problem(asked(keyed, route, adas, bob), 404)
         unknown = problem(asked(keyed, route, nothing, bob), 404)
-        for mine, none in ((adas.experiment, NOBODY), (adas.run, NOBODY), (adas.watched, NOBODY), ("mine", "nothing")):
-            refused = {name: str(value).replace(mine, none) for name, value in refused.items()}
+        for mine in (adas.experiment, adas.run, adas.watched, adas.webhook, adas.delivery):
+            refused = {name: str(value).replace(mine, NOBODY) for name, value in refused.items()}
+        refused = {name: str(value).replace("mine", "nothing") for name, value in refused.items()}
         assert refused == {name: str(value) for name, value in unknown.items()}, route
     # The same requests find it where they are its owner's: with a 409 where there is nothing to do.
     for route in OF_ONE:
@@ -164,10 +179,14 @@ def test_an_admin_finds_it_all(keyed: TestClient, adas: Adas) -> None:
 def test_lists_hold_what_is_the_callers_own(keyed: TestClient, adas: Adas, ada: Headers, bob: Headers) -> None:
     def found(path: str, headers: Headers, **params: str) -> list[Any]:
         items = keyed.get(path, headers=headers, params=params).json()["items"]
-        return [item.get("id", item["name"]) for item in items]
+        return [item.get("id", item.get("name")) for item in items]
 
     watched = keyed.get(f"/v1/runs/{adas.watched}", headers=ada).json()["experiment_id"]
-    every = {"/v1/experiments": [watched, adas.queued, adas.experiment], "/v1/datasets": ["mine"]}
+    every = {
+        "/v1/experiments": [watched, adas.queued, adas.experiment],
+        "/v1/datasets": ["mine"],
+        "/v1/webhooks": [adas.webhook],
+    }
     for path, theirs in every.items():
         assert found(path, ada) == found(path, ada, owner="ada") == theirs
         assert found(path, bob) == found(path, bob, owner="ada") == found(path, ada, owner="bob") == []

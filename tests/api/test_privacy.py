@@ -109,6 +109,8 @@ def test_of_what_is_deleted_nothing_is_left(
     session_folder: Folder,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    hook = {"url": "https://ci.example/clinic", "events": ["experiment.ended", "run.ended"]}
+    assert keyed.post("/v1/webhooks", json=hook, headers=ada).status_code == 201
     experiments = submitted(keyed, ada)
     dispatcher.publish()
     for experiment in experiments:
@@ -118,7 +120,14 @@ def test_of_what_is_deleted_nothing_is_left(
     links = [*(experiment["links"]["self"] for experiment in experiments), watched(keyed, ada)]
     keyed.post(f"{links[0]}/judge", headers=ada)
     keyed.get("/v1/experiments", params={"search": MARKER, "label": f"{MARKER}:{MARKER}"}, headers=ada)
-    assert tables_with(database, MARKER) >= {"experiment", "run", "attempt", "idempotency", "dataset"}
+    assert tables_with(database, MARKER) >= {
+        "experiment",
+        "run",
+        "attempt",
+        "idempotency",
+        "dataset",
+        "webhook_delivery",
+    }
     assert files_with(tmp_path, MARKER)
 
     # The last one is deleted by somebody else, who may.
@@ -151,7 +160,7 @@ def test_the_keys_of_what_was_deleted_still_say_so(keyed: TestClient, ada: Heade
 
 def test_a_mistake_of_ours_quotes_no_values_in_the_log(keyed: TestClient, ada: Headers, database: Database) -> None:
     with database.begin() as session:
-        session.execute(text("ALTER TABLE experiment DROP COLUMN budget_s"))
+        session.execute(text("ALTER TABLE experiment DROP COLUMN priority"))
         session.execute(text("DROP TABLE dataset"))
     with capture_logs() as said:
         problem(keyed.post("/v1/experiments", json=marked(), headers=ada), 500)
