@@ -151,7 +151,7 @@ def test_the_keys_of_what_was_deleted_still_say_so(keyed: TestClient, ada: Heade
 
 def test_a_mistake_of_ours_quotes_no_values_in_the_log(keyed: TestClient, ada: Headers, database: Database) -> None:
     with database.begin() as session:
-        session.execute(text("ALTER TABLE experiment DROP COLUMN budget_s"))
+        session.execute(text("ALTER TABLE experiment DROP COLUMN priority"))
         session.execute(text("DROP TABLE dataset"))
     with capture_logs() as said:
         problem(keyed.post("/v1/experiments", json=marked(), headers=ada), 500)
