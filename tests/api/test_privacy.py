@@ -169,3 +169,16 @@ def test_a_mistake_of_ours_quotes_no_values_in_the_log(keyed: TestClient, ada: H
     assert [one["event"] for one in logged] == ["a request failed"] * 2
     assert "UndefinedColumn" in str(logged[0])
     assert MARKER not in str(logged)
+
+
+def test_the_key_of_an_item_says_so_too(keyed: TestClient, ada: Headers) -> None:
+    def sent() -> Json:
+        items = [marked(idempotency_key="one"), marked(idempotency_key="two")]
+        found: Json = keyed.post("/v1/experiments/batch", json={"items": items}, headers=ada).json()
+        return found
+
+    first, second = sent()["items"]
+    keyed.delete(first["experiment"]["links"]["self"], headers=ada)
+    gone, there = sent()["items"]
+    assert (gone["status"], there) == (410, second)
+    assert first["experiment"]["id"] in gone["error"]["detail"]
