@@ -1,4 +1,4 @@
-"""Runs the migrations on ``CLINIC_DATABASE_URL``; ``alembic check`` holds them against ``models.storage.tables``."""
+"""Runs the migrations on ``CLINIC_DATABASE_URL``; ``alembic check`` holds them against ``models.storage``."""
 
 from logging.config import fileConfig
 from typing import Literal
@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, pool
 from models.settings import Settings
 from models.storage.columns import PydanticColumn
 from models.storage.database import psycopg_url
-from models.storage.tables import Base
+from models.storage.owner_tables import ApiKey
 
 
 def _url() -> str:
@@ -37,7 +37,8 @@ def _run() -> None:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
     engine = create_engine(_url(), poolclass=pool.NullPool)
     with engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=Base.metadata, render_item=_render)
+        # The rows of owners stand on all others, so these are all tables.
+        context.configure(connection=connection, target_metadata=ApiKey.metadata, render_item=_render)
         with context.begin_transaction():
             # Two starts at once (compose, several hosts): the second waits, then finds nothing to do.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7306917)")

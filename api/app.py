@@ -6,15 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import structlog
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api import metrics
 from api.changes import Changes
 from api.http import errors
 from api.http.addresses import Addresses
+from api.http.audit import Audit
+from api.http.callers import Callers
 from api.http.gate import Gate
+from api.http.keyring import NOTED_EVERY_S, Keyring
 from api.http.protocol import Limits
 from api.http.schema import PROBLEM, Clinic, add_docs, operation_id
 from api.http.sites import Sites
@@ -22,9 +27,13 @@ from api.http.sse import USUAL, Pace, Streams
 from api.routes import ROUTERS, TAGS
 from api.uploads.keeping import Shelf
 from models import heap
+from models.owners.quotas import Quota
 from models.settings import Settings
+from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
 from models.storage.files import DatasetFiles
+
+log = structlog.get_logger()
 
 ANSWER_S = 30.0
 """No statement of ours takes so long on a server that works; a request then gets a 503, and its thread is free."""
@@ -42,13 +51,17 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
         raise ValueError(message)
     database = _database(settings)
     changes = Changes(database)
+    usual = Quota.usual(settings)
+    ring = Keyring(database, usual)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         changes.start()
-        idle = asyncio.create_task(_give_memory_back())
+        beside = [asyncio.create_task(_give_memory_back()), asyncio.create_task(_note_uses(ring))]
         yield
-        idle.cancel()
+        for task in beside:
+            task.cancel()
+        await _note(ring)
         await run_in_threadpool(changes.close)
         database.dispose()
 
@@ -65,18 +78,23 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.database, app.state.changes = database, changes
+    app.state.ring, app.state.usual_quota = None if key is None else ring, usual
     app.state.streams = Streams(metrics.open_streams(), pace)
     app.state.limits = Limits(settings.client_timeout_s, settings.max_connections)
     app.state.shelf = _shelf(settings)
+    app.state.checkpoints = CheckpointFiles(settings.files_url())
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
     add_docs(app)
     # What is added later is asked earlier: the gate before an address is looked at, and counts before the gate.
     app.add_middleware(Addresses, routes=app)
+    if key is not None:
+        # Without keys everybody is the same one.
+        app.add_middleware(Audit, database=database)
     app.add_middleware(
         Gate,
-        key=key,
+        callers=Callers(key, ring),
         sites=Sites(frozenset(settings.allowed_hosts), keyed=key is not None),
         limit=settings.max_body_bytes,
         upload_limit=settings.upload_limit_bytes,
@@ -95,6 +113,20 @@ async def _give_memory_back() -> None:
     while True:
         await asyncio.sleep(GIVE_BACK_S)
         await run_in_threadpool(heap.give_back)
+
+
+async def _note_uses(ring: Keyring) -> None:
+    while True:
+        await asyncio.sleep(NOTED_EVERY_S)
+        await _note(ring)
+
+
+async def _note(ring: Keyring) -> None:
+    try:
+        await run_in_threadpool(ring.note_uses)
+    except (OperationalError, PoolTimeoutError) as error:
+        # It is told to people alone: nothing hangs on it.
+        log.warning("when keys were used could not be noted", error=str(error))
 
 
 def _shelf(settings: Settings) -> Shelf:

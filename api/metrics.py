@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.scopes import ADMINS_ONLY
 from api.queries import runs_by_state
 from models.storage.database import Database
 
@@ -84,7 +85,13 @@ def install(app: FastAPI, database: Database, streams: Gauge) -> None:
     registry.register(streams)
     app.add_middleware(Counting, registry=registry)
 
-    @app.get("/metrics", tags=["health"], summary="Counts for Prometheus", response_class=Response)
+    @app.get(
+        "/metrics",
+        tags=["health"],
+        summary="Counts for Prometheus",
+        response_class=Response,
+        dependencies=[ADMINS_ONLY],
+    )
     def metrics() -> Response:
         """Requests by route and status, the time they took, open streams, runs by state; in Prometheus' text format."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -150,6 +150,12 @@ def mean_chance_level(session: Session, experiment_id: uuid.UUID) -> float | Non
     return mean
 
 
+def outcomes_of(session: Session, experiment_id: uuid.UUID) -> dict[str, int]:
+    """How many of its runs have each outcome."""
+    query = select(Run.outcome, func.count()).where(Run.experiment_id == experiment_id, Run.outcome.is_not(None))
+    return {str(outcome): count for outcome, count in session.execute(query.group_by(Run.outcome))}
+
+
 def attempts_of(session: Session, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Attempt]]:
     found: dict[uuid.UUID, list[Attempt]] = {run_id: [] for run_id in run_ids}
     query = select(Attempt).where(Attempt.run_id.in_(run_ids)).order_by(Attempt.run_id, Attempt.number)

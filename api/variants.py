@@ -35,7 +35,7 @@ def planned(spec: ExperimentSpec) -> tuple[Variant, ...]:
     """Every variant of a new spec with its plan, the baseline first. SpecError where one cannot be, where they are too
     many, or where it is too late.
     """
-    _check_deadline(spec)
+    _check_limits(spec)
     layers = layers_of(spec)
     if layers > MOST_LAYERS:
         message = f"the layers of all variants are about {layers:,}"
@@ -51,11 +51,12 @@ def room_for(spec: ExperimentSpec) -> tuple[int, int]:
     return max(planned, 0), max(min(planned, MAX_RUNS // runs_per_variant(spec) - 1), 0)
 
 
-def _check_deadline(spec: ExperimentSpec) -> None:
+def _check_limits(spec: ExperimentSpec) -> None:
     now = dt.datetime.now(dt.UTC)
-    if spec.deadline is not None and spec.deadline <= now:
-        message = "the deadline has passed: no run could start before it"
-        raise SpecError(Problem("deadline", spec.deadline.isoformat(), message, f"after {now.isoformat()}"))
+    for field, limit in spec.limits().items():
+        if limit <= now:
+            message = f"it has passed: no run could {'end' if field == 'end_before' else 'start'} before it"
+            raise SpecError(Problem(field, limit.isoformat(), message, f"after {now.isoformat()}"))
 
 
 def layers_of(spec: ExperimentSpec) -> int:

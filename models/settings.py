@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     sweep_s: float = Field(default=2.0, gt=0.0)
     max_attempts: int = Field(default=5, ge=1)
     max_parallel_per_owner: int | None = Field(default=None, ge=1)
+    quota_queued_runs: int | None = Field(default=10_000, ge=0)
+    quota_device_seconds_per_day: float | None = Field(default=None, ge=0.0)
+    quota_stored_bytes: int | None = Field(default=20 * 1024**3, ge=0)
+    quota_requests_per_minute: int | None = Field(default=6_000, ge=1)
     runs_per_child: int = Field(default=500, ge=1)
     cancel_grace_s: float = Field(default=10.0, gt=0.0)
     stall_limit_s: float = Field(default=3600.0, gt=0.0)
@@ -62,6 +66,8 @@ class Settings(BaseSettings):
     memory_limit_bytes: int | None = Field(default=None, gt=0)
     checkpoint_s: float = Field(default=60.0, ge=0.0)
     trace_retention_days: float | None = Field(default=None, gt=0.0)
+    audit_retention_days: float = Field(default=90.0, gt=0.0, le=36_500.0)
+    webhook_private: bool = False
     threads_per_worker: int = Field(default=1, ge=1)
     device: str = "auto"
 

@@ -21,12 +21,15 @@ from redis import RedisError
 from sqlalchemy.exc import DBAPIError
 
 from models import logs, runs
+from models.owners import audit
 from models.runs import comparing, idempotency, queueing, rates, retention
 from models.settings import Settings
 from models.storage import checkpoints
 from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
 from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
+from worker.posting import Post
+from worker.postman import HANDS, Postman
 
 log = structlog.get_logger()
 
@@ -89,12 +92,19 @@ class Dispatcher:
     def reap(self) -> int:
         with self._database.begin() as session:
             lost = queueing.reap(session, self._settings.max_attempts)
-            late = runs.expire(session)
             idempotency.forget_old(session)
+            audit.forget_old(session, self._settings.audit_retention_days)
+        # One by one: what was told above keeps its experiment locked, whose runs are locked below.
+        with self._database.begin() as session:
+            late = runs.expire(session)
+        with self._database.begin() as session:
+            overdue = runs.end_overdue(session)
         if lost:
             log.warning("leases lost, runs queued again", runs=lost)
         if late:
-            log.warning("deadlines passed, runs failed", runs=late)
+            log.warning("latest starts passed, runs failed", runs=late)
+        if overdue:
+            log.warning("latest ends passed, experiments stopped", experiments=overdue)
         return lost
 
     def compare(self) -> None:
@@ -166,6 +176,8 @@ def main() -> None:
     app = create_app(Settings())
     database = Database(app.database_url, pool_size=1, max_overflow=1, silence_s=app.settings.silence_s)
     dispatcher = Dispatcher(database, app, app.settings)
+    post_office = Database(app.database_url, pool_size=HANDS + 1, max_overflow=1, silence_s=app.settings.silence_s)
+    postman = Postman(post_office, Post(private=app.settings.webhook_private), app.settings.sweep_s)
 
     def close(_signal: int, _frame: FrameType | None) -> None:
         dispatcher.close()
@@ -173,8 +185,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, close)
     signal.signal(signal.SIGINT, close)
     log.info("dispatching")
+    postman.start()
     dispatcher.serve()
+    postman.close()
     database.dispose()
+    post_office.dispose()
 
 
 if __name__ == "__main__":

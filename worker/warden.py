@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -30,6 +30,7 @@ from models.runs import queueing, watching
 from models.runs.watching import Held
 from models.settings import Settings
 from models.storage.database import Database
+from models.storage.tables import Experiment
 from worker.slots import devices, worker_name
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ LAPSED_S = 5.0
 """Beyond the end of its lease. The dispatchers have not taken up the run in the meantime: its process, frozen inside a
 transaction, keeps the row locked."""
 LOCK_S = 2.0
+_SOON = text(f"SET LOCAL lock_timeout = '{LOCK_S}s'")
 STOP_S = 20.0
 """So long a deaf parent has to hand its other runs back."""
 
@@ -78,6 +80,7 @@ class Warden:
             self._steps = {run.lease.token: self._since(run) for run in held}
             for run in held:
                 self._judge(run, children[run.worker])
+            self._end_overdue(held)
         except DBAPIError as error:
             log.warning("the warden cannot ask the database", error=str(error).splitlines()[0])
             # Without the database no slot can claim either, so what waited proves nothing.
@@ -90,6 +93,13 @@ class Warden:
         step, since = self._steps.get(held.lease.token, (-1, 0.0))
         return (step, since) if step == held.step else (held.step, time.monotonic())
 
+    def _end_overdue(self, held: Sequence[Held]) -> None:
+        """Dispatchers do so as well; where none is left a worker keeps to its time by itself."""
+        if held:
+            with self.database.begin() as session:
+                session.execute(_SOON)
+                runs.end_overdue(session, Experiment.id.in_([run.lease.experiment_id for run in held]))
+
     def _judge(self, held: Held, child: psutil.Process) -> None:
         end = self._end_of(held, child)
         if end is not None and self._is_taken(end):
@@ -100,7 +110,7 @@ class Warden:
         """Whether the process must die: its run has been taken from it, or it sits on the row, and dies before that."""
         try:
             with self.database.begin() as session:
-                session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_S}s'"))
+                session.execute(_SOON)
                 return bool(end(session))
         except OperationalError as error:
             if isinstance(error.orig, LockNotAvailable):
@@ -114,7 +124,7 @@ class Warden:
         if held.lapsed_for_s > LAPSED_S:
             return lambda _: True
         if held.cancelled_for_s is not None and held.cancelled_for_s > limits.cancel_grace_s:
-            return lambda session: runs.stop(session, held.lease, "cancelled; its process did not listen")
+            return lambda session: runs.stop(session, held.lease, "; its process did not listen")
         if limits.time_limit_s is not None and held.for_s > limits.time_limit_s:
             detail = f"this attempt has taken {held.for_s:.0f} s; CLINIC_TIME_LIMIT_S allows {limits.time_limit_s:g}"
             return lambda session: runs.fail(session, held.lease, {"title": "Time limit", "detail": detail})

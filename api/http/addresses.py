@@ -18,8 +18,10 @@ from fastapi.routing import iter_route_contexts
 from pydantic import TypeAdapter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.callers import Caller
 from api.http.errors import ApiError, error_response
 from api.http.fields import FieldProblem
+from api.http.scopes import Asked, asked
 
 Names = Mapping[str, bool]
 """The parameters of a query, and whether each may be repeated."""
@@ -27,10 +29,11 @@ Names = Mapping[str, bool]
 
 @dataclass(slots=True)
 class Address:
-    """All routes of one path template, and the parameters that each method takes."""
+    """All routes of one path template, the parameters that each method takes, and what it comes to."""
 
     pattern: re.Pattern[str]
     parameters: dict[str, Names] = field(default_factory=dict)
+    operations: dict[str, Asked] = field(default_factory=dict)
 
     @property
     def allow(self) -> str:
@@ -39,8 +42,8 @@ class Address:
 
 class Addresses:
     """ASGI middleware. Answers OPTIONS (204) and refuses, before anything is looked up: 405 for another method, with a
-    true ``Allow``; 415 for a body that is packed; 422 for parameters that are unknown or given twice. A path that no
-    route has is left to the router.
+    true ``Allow``; 403 for a key without the scope that the route asks for; 415 for a body that is packed; 422 for
+    parameters that are unknown or given twice. A path that no route has is left to the router.
     """
 
     def __init__(self, app: ASGIApp, *, routes: FastAPI) -> None:
@@ -108,6 +111,7 @@ def _table(routes: FastAPI) -> dict[str, Address]:
         names = {} if dependant is None else dict(_parameters(dependant))
         address = table.setdefault(str(route.path_format), Address(route.path_regex))
         address.parameters |= dict.fromkeys(route.methods or (), names)
+        address.operations |= {method: asked(route, method) for method in route.methods or ()}
     # HEAD takes what GET takes; FastAPI's routes have none of their own.
     for address in table.values():
         if "GET" in address.parameters:
@@ -128,6 +132,11 @@ def _check(address: Address, request: Request) -> None:
         # Cut, as everything that is quoted here: what a client sends may be as long as it likes.
         detail = f"{request.method[:20]} is none of the methods of this address: {address.allow}"
         raise ApiError(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": address.allow})
+    # Before the body is read, which may be large. Where the gate asks for no key there is no caller.
+    operation = request.state.asked = address.operations[request.method]
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is not None:
+        caller.require(operation.needs)
     encoding = request.headers.get("content-encoding", "")
     if encoding.lower() not in {"", "identity"}:
         problem = FieldProblem(

@@ -1,36 +1,73 @@
-"""Who is calling, and what they may see. Without a key in the settings everybody on this machine is ``local``."""
+"""Who is calling, and what they may do. Without a key in the settings everybody on this machine is ``local``."""
 
 import hmac
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from api.http.errors import ApiError
+from api.http.keyring import Keyring
+from models.owners.quotas import Quota
+from models.owners.scopes import EVERY, Scope, granted
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose experiments a request makes. It sees its own, or everybody's where ``sees_all``."""
+    """Whose experiments a request makes. It sees its own, or everybody's where ``sees_all``. ``key_id``: of the key it
+    came by, None where that is none that an admin has made; such a caller has no ``quota`` either.
+    """
 
     owner: str
+    scopes: frozenset[Scope]
     sees_all: bool = False
+    key_id: uuid.UUID | None = None
+    quota: Quota | None = None
+
+    def may_see(self, owner: str) -> bool:
+        return self.sees_all or owner == self.owner
+
+    def require(self, scope: Scope) -> None:
+        """ApiError 403 where its key lacks it."""
+        if scope not in self.scopes:
+            has = ", ".join(one for one in Scope if one in self.scopes)
+            detail = f"this asks for a key with the scope {scope}; this key has {has}"
+            raise ApiError(HTTPStatus.FORBIDDEN, detail)
 
 
-LOCAL = Caller("local")
-ADMIN = Caller("admin", sees_all=True)
+LOCAL = Caller("local", EVERY)
+ADMIN = Caller("admin", EVERY, sees_all=True)
 
 
-def identify(headers: Mapping[str, str], key: str | None) -> Caller:
-    """The holder of the bootstrap key is ``admin``. ApiError 401 where one is needed and not given."""
-    if key is None:
-        return LOCAL
+class Callers:
+    """Tells who sends a request by the key in its headers. ``bootstrap``: the key that may do everything; None: no key
+    is asked for, and those of the ring are not looked at.
+    """
+
+    def __init__(self, bootstrap: str | None, ring: Keyring) -> None:
+        self._bootstrap = bootstrap
+        self._ring = ring
+
+    async def identify(self, headers: Mapping[str, str]) -> Caller:
+        """ApiError 401 where a key is needed and not given, or not known."""
+        if self._bootstrap is None:
+            return LOCAL
+        given = _given(headers)
+        # In constant time: how long a refusal takes says nothing about the key.
+        if hmac.compare_digest(given.encode(), self._bootstrap.encode()):
+            return ADMIN
+        held = await self._ring.holder(given)
+        if held is None:
+            challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+            raise ApiError(HTTPStatus.UNAUTHORIZED, "this key is not known, or no longer", headers=challenge)
+        scopes = granted(held.scopes)
+        return Caller(held.owner, scopes, sees_all=Scope.ADMIN in scopes, key_id=held.key_id, quota=held.quota)
+
+
+def _given(headers: Mapping[str, str]) -> str:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
     if not given:
         challenge = {"WWW-Authenticate": "Bearer"}
         raise ApiError(HTTPStatus.UNAUTHORIZED, "send the key as 'Authorization: Bearer …'", headers=challenge)
-    # In constant time: how long a refusal takes says nothing about the key.
-    if not hmac.compare_digest(given.encode(), key.encode()):
-        challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-        raise ApiError(HTTPStatus.UNAUTHORIZED, "this key is not known", headers=challenge)
-    return ADMIN
+    return given

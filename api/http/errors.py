@@ -1,5 +1,6 @@
 """Errors a client can act on, as problem details (RFC 9457): what, where, and what would be allowed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +21,7 @@ from models.specs.base import SpecError
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+_NAMED = re.compile(r"(?<=^/v1/datasets/).+")
 
 
 class ProblemDetails(BaseModel):
@@ -93,6 +95,17 @@ def error_response(error: HTTPException, instance: str) -> JSONResponse:
     return problem_response(error.status_code, str(error.detail), instance, errors, error.headers)
 
 
+def no_database(error: Exception, instance: str) -> JSONResponse:
+    log.error("the database does not answer", path=_logged(instance), error=str(error))
+    detail = "the database does not answer now; try again in a moment"
+    return problem_response(503, detail, instance, headers={"Retry-After": "2"})
+
+
+def _logged(path: str) -> str:
+    """As logs have it: a data set's name is its owner's word, and logs outlive the data set."""
+    return _NAMED.sub("{name}", path)
+
+
 def install(app: FastAPI) -> None:
     """Every error of the app, FastAPI's own included, answers as problem details."""
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -137,11 +150,9 @@ def _in_one_line(errors: Sequence[FieldProblem]) -> str:
 
 
 def _on_no_database(request: Request, error: Exception) -> JSONResponse:
-    log.error("the database does not answer", path=request.url.path, error=str(error))
-    detail = "the database does not answer now; try again in a moment"
-    return problem_response(503, detail, request.url.path, headers={"Retry-After": "2"})
+    return no_database(error, request.url.path)
 
 
 def _on_crash(request: Request, error: Exception) -> JSONResponse:
-    log.error("a request failed", path=request.url.path, exc_info=error)
+    log.error("a request failed", path=_logged(request.url.path), exc_info=error)
     return error_response(mistake(), request.url.path)

@@ -1,29 +1,34 @@
 """What every request passes before anything of it is parsed: where it comes from, whose it is, how large it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from fastapi import Request
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.callers import identify
-from api.http.errors import ApiError, error_response
+from api.http.callers import Callers
+from api.http.errors import ApiError, error_response, no_database
+from api.http.rates import Rates
+from api.http.scopes import SAFE
 from api.http.sites import Sites
 
-_SAFE = {"GET", "HEAD", "OPTIONS"}
 _OPEN = {"/", "/dashboard", "/docs", "/openapi.json", "/openapi-3.0.json", "/healthz", "/readyz"}
 """They tell nothing of experiments, and ask nothing of the database that grows."""
 
 
 class Gate:
     """ASGI middleware. 421 and 403 for what a browser sends for a foreign page (``api.http.sites``). 401 where a key is
-    asked for and missing. 413 for a body over the limit, of which no more than the limit is ever held. An upload has a
-    limit of its own and is not held here: it is counted while the route takes it in.
+    asked for and missing, 429 for more requests than its owner may send. 413 for a body over the limit, of which no
+    more than the limit is ever held. An upload has a limit of its own and is not held here: it is counted while the
+    route takes it in.
     """
 
-    def __init__(self, app: ASGIApp, *, key: str | None, sites: Sites, limit: int, upload_limit: int) -> None:
+    def __init__(self, app: ASGIApp, *, callers: Callers, sites: Sites, limit: int, upload_limit: int) -> None:
         self._app = app
-        self._key = key
+        self._callers = callers
+        self._rates = Rates()
         self._sites = sites
         self._limit = limit
         self._upload_limit = upload_limit
@@ -37,13 +42,17 @@ class Gate:
             # The sender first and the body last: who may not ask cannot make us hold anything.
             self._sites.check(request.method, request.headers)
             if not _is_open(request.scope["path"]):
-                request.state.caller = identify(request.headers, self._key)
+                request.state.caller = await self._callers.identify(request.headers)
+                send = _with(self._rates.count(request.state.caller), send)
             if _is_upload(request):
                 receive = self._counted(request, receive)
-            elif request.method not in _SAFE:
+            elif request.method not in SAFE:
                 receive = _replay(await self._body_of(request, receive), receive)
         except ApiError as error:
             await error_response(error, request.url.path)(scope, receive, send)
+            return
+        except (OperationalError, PoolTimeoutError) as error:
+            await no_database(error, request.url.path)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -78,6 +87,20 @@ class Gate:
             return message
 
         return counted
+
+
+def _with(headers: Mapping[str, str], send: Send) -> Send:
+    """Whatever is answered says this too."""
+    if not headers:
+        return send
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def saying(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *raw]
+        await send(message)
+
+    return saying
 
 
 def _is_open(path: str) -> bool:

@@ -7,13 +7,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.types import ASGIApp
 
 from api.http.document import for_generators
 from api.http.errors import MEDIA_TYPE, ProblemDetails
 from api.http.headers import Headers, page_policy
 from api.http.openapi30 import as_30
+from api.http.scopes import needed
 from models.specs.base import by_kind
 from models.specs.dataset import DatasetSpec
 from models.specs.init import InitSpec
@@ -23,8 +24,15 @@ from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
 from models.specs.schedule import ScheduleSpec
 from models.specs.sequential import Item
+from models.specs.sweep import BatchSpec
 
 _REF = "#/components/schemas/{model}"
+
+
+def _rate(about: str) -> dict[str, Any]:
+    return {"description": f"{about} With every answer to a key that has a rate.", "schema": {"type": "integer"}}
+
+
 PROBLEM: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "Problem details (RFC 9457)",
@@ -33,7 +41,10 @@ PROBLEM: dict[int | str, dict[str, Any]] = {
             "Retry-After": {
                 "description": "Seconds, where the same request may be answered then (409, 429, 503).",
                 "schema": {"type": "integer"},
-            }
+            },
+            "RateLimit-Limit": _rate("Requests that the owner of the key may send in a minute."),
+            "RateLimit-Remaining": _rate("Those that are left of it."),
+            "RateLimit-Reset": _rate("Seconds until the next minute begins."),
         },
     }
 }
@@ -72,11 +83,25 @@ class Clinic(FastAPI):
             # No route declares it as its answer, so FastAPI does not know that it is one.
             schema["components"]["schemas"] |= problem.pop("$defs") | {"ProblemDetails": problem}
             # What is wrong with an item is said of that item alone, so the request's own shape leaves them open.
-            schema["components"]["schemas"]["Batch"]["properties"]["items"]["items"] = {
-                "$ref": _REF.format(model="ExperimentRequest")
+            schemas = schema["components"]["schemas"]
+            key = BatchSpec.model_json_schema()["properties"]["idempotency_key"]
+            request = schemas["ExperimentRequest"]
+            schemas["BatchSpec"] = request | {
+                "description": BatchSpec.__doc__,
+                "properties": request["properties"] | {"idempotency_key": key},
             }
+            schemas["Batch"]["properties"]["items"]["items"] = {"$ref": _REF.format(model="BatchSpec")}
+            self._say_scopes(schema)
             self.openapi_schema = for_generators(schema, _UNIONS)
         return super().openapi()
+
+    def _say_scopes(self, schema: dict[str, Any]) -> None:
+        """Of every operation that asks for a key, what that key must be good for."""
+        for route in iter_route_contexts(self.routes):
+            for method in route.methods or ():
+                operation = schema["paths"].get(route.path_format, {}).get(method.lower(), {})
+                if "security" in operation:
+                    operation["x-scope"] = needed(route, method).value
 
     def build_middleware_stack(self) -> ASGIApp:
         return Headers(super().build_middleware_stack())

@@ -3,22 +3,29 @@
 from fastapi import APIRouter
 
 from api.routes import (
+    audit,
+    batches,
     catalogue,
     comparisons,
     dashboard,
     datasets,
+    done,
     events,
     experiments,
     health,
     ingest,
+    keys,
     pictures,
     predictions,
+    quotas,
     runs,
     traces,
+    webhooks,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
     experiments.router,
+    done.router,
     events.router,
     comparisons.router,
     pictures.router,
@@ -29,8 +36,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     datasets.router,
     dashboard.router,
     ingest.router,
+    keys.router,
+    quotas.router,
+    audit.router,
+    webhooks.router,
     health.router,
-    experiments.items_router,
+    batches.router,
 )
 
 TAGS = {
@@ -42,6 +53,10 @@ TAGS = {
     "catalogue": "What there is to ask for, with formula, paper and when it fails.",
     "datasets": "Data of your own.",
     "ingest": "Runs that are trained elsewhere, as their watcher tells them.",
+    "keys": "Who may do what: for admins.",
+    "quota": "How much an owner may have, and has.",
+    "audit": "Who changed what.",
+    "webhooks": "Ends, told to an address of yours.",
     "health": "For schedulers and dashboards: is it up, can it work, how much.",
 }
 """What the tags of operations are about."""

@@ -15,6 +15,7 @@ from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
 from api.http.etags import UNCHANGED, tagged
 from api.http.headers import page_policy
+from api.http.scopes import ANSWERS_ONLY
 from api.levels import maps_of
 from api.report.page import render
 from gradient_clinic.maps.sheet import STYLE
@@ -73,7 +74,7 @@ def compare(
         return tagged(request, comparing.compute(session, experiment_id))
 
 
-@router.post("/comparisons", summary="Compare experiments")
+@router.post("/comparisons", summary="Compare experiments", dependencies=[ANSWERS_ONLY])
 def compare_several(asked: ComparisonRequest, caller: CallerDep, database: DatabaseDep) -> Comparison:
     """The variants of several experiments beside the baseline of the first, paired by seed; ``notes`` say in what their
     conditions differ. 422 where their data or loss do: figures of other data do not compare.

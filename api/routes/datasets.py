@@ -2,18 +2,21 @@
 
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from api.dependencies import CallerDep, DatabaseDep, ShelfDep
+from api.http.callers import Caller
 from api.http.errors import not_found
 from api.http.pagination import PageDep, encode_token
 from api.uploads.body import UploadDep
 from api.uploads.keeping import forget, keep
 from api.uploads.reading import reading
 from api.views.experiments import Links, Time
+from models.specs.text import PLAIN
 from models.specs.uploaded import NAME, UploadedFacts
 from models.storage import uploads
 from models.storage.tables import Dataset
@@ -21,6 +24,9 @@ from models.storage.tables import Dataset
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 Name = Annotated[str, Path(pattern=NAME)]
+Owner = Annotated[
+    str | None, Query(max_length=200, pattern=PLAIN, description="Whose, for admins; by default the caller's own.")
+]
 _FILES = ("file", "train_images", "train_labels", "test_images", "test_labels")
 """How a form's files are usually called; any other name will do, as files are told by what is in them."""
 # Of the ways to send files the one that every generator knows; how they are read stands in the address as well.
@@ -74,7 +80,7 @@ async def put(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     """
     # The turn ends when it is kept: files of two uploads never lie unpacked side by side.
     async with shelf.turns.turn(), reading(upload, shelf.limit) as found:
-        is_new = await run_in_threadpool(keep, database, shelf, caller.owner, name, found)
+        is_new = await run_in_threadpool(keep, database, shelf, caller, name, found)
     view = await run_in_threadpool(look, name, caller, database)
     response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
     response.headers["Location"] = view.links["self"]
@@ -82,10 +88,10 @@ async def put(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
 
 
 @router.get("/{name}", summary="Look at a data set")
-def look(name: Name, caller: CallerDep, database: DatabaseDep) -> DatasetView:
+def look(name: Name, caller: CallerDep, database: DatabaseDep, owner: Owner = None) -> DatasetView:
     """Its facts, and every version with the current one in front."""
     with database.begin() as session:
-        rows = uploads.versions(session, caller.owner, name)
+        rows = uploads.versions(session, _whose(caller, owner, name), name)
     if not rows:
         raise not_found("data set", name)
     current = rows[0]
@@ -95,26 +101,44 @@ def look(name: Name, caller: CallerDep, database: DatabaseDep) -> DatasetView:
         owner=current.owner,
         spec={"kind": "uploaded", "name": current.name, "version": current.version},
         versions=[VersionView(**_shown(row)) for row in rows],
-        links=_links(current),
+        links=_links(current, caller),
     )
 
 
 @router.get("", summary="List data sets")
-def list_datasets(caller: CallerDep, database: DatabaseDep, page: PageDep) -> DatasetPage:
-    """The caller's own, each in its current version, newest first."""
+def list_datasets(
+    caller: CallerDep,
+    database: DatabaseDep,
+    page: PageDep,
+    owner: Annotated[
+        str | None, Query(max_length=200, pattern=PLAIN, description="Of those that the caller may see.")
+    ] = None,
+) -> DatasetPage:
+    """Those that the caller may see, each in its current version, newest first."""
+    if owner is not None and not caller.may_see(owner):
+        return DatasetPage(items=[], next_page_token="")
+    whose = owner if caller.sees_all else caller.owner
     with database.begin() as session:
         # One more than is shown tells whether there is a next page.
-        found = uploads.newest(session, caller.owner, page.before(), page.limit + 1)
+        found = uploads.newest(session, whose, page.before(), page.limit + 1)
     shown = found[: page.limit]
     token = encode_token(shown[-1].id) if len(found) > page.limit else ""
-    items = [DatasetItem(**_shown(row), name=row.name, owner=row.owner, links=_links(row)) for row in shown]
+    items = [DatasetItem(**_shown(row), name=row.name, owner=row.owner, links=_links(row, caller)) for row in shown]
     return DatasetPage(items=items, next_page_token=token)
 
 
 @router.delete("/{name}", status_code=HTTPStatus.NO_CONTENT, summary="Delete a data set")
-def delete(name: Name, caller: CallerDep, database: DatabaseDep, shelf: ShelfDep) -> None:
+def delete(name: Name, caller: CallerDep, database: DatabaseDep, shelf: ShelfDep, owner: Owner = None) -> None:
     """Every version of it. 409 while an unfinished experiment trains on one."""
-    forget(database, shelf, caller.owner, name)
+    forget(database, shelf, _whose(caller, owner, name), name)
+
+
+def _whose(caller: Caller, asked: str | None, name: str) -> str:
+    """404 for what the caller may not see: it is as if there were none."""
+    owner = caller.owner if asked is None else asked
+    if not caller.may_see(owner):
+        raise not_found("data set", name)
+    return owner
 
 
 def _shown(row: Dataset) -> dict[str, Any]:
@@ -127,5 +151,6 @@ def _shown(row: Dataset) -> dict[str, Any]:
     }
 
 
-def _links(row: Dataset) -> Links:
-    return {"self": f"/v1/datasets/{row.name}"}
+def _links(row: Dataset, caller: Caller) -> Links:
+    whose = "" if row.owner == caller.owner else f"?owner={quote(row.owner, safe='')}"
+    return {"self": f"/v1/datasets/{row.name}{whose}"}

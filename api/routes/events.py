@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api import queries
 from api.changes import Changes
-from api.dependencies import CallerDep, ChangesDep, DatabaseDep, StreamsDep
+from api.dependencies import CallerDep, ChangesDep, DatabaseDep, Opens, OpensDep, StreamsDep
 from api.http.bodies import StrictRoute
 from api.http.callers import Caller
 from api.http.sse import STILL_HERE, EventStream, Streams, event
@@ -57,6 +57,7 @@ async def follow(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     database: DatabaseDep,
     changes: ChangesDep,
     streams: StreamsDep,
+    opens: OpensDep,
     seen: Number = None,
     last_event_id: Asked = None,
 ) -> EventStream:
@@ -67,11 +68,11 @@ async def follow(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     # A browser that connects again repeats the address as it was, and has the newer number in the header.
     asked = (last_event_id if seen is None else seen) or 0
     number = await run_in_threadpool(_start, database, caller, experiment_id, asked)
-    return EventStream(_told(database, changes, streams, experiment_id, number))
+    return EventStream(_told(database, changes, streams, opens, experiment_id, number))
 
 
-async def _told(
-    database: Database, changes: Changes, streams: Streams, experiment_id: uuid.UUID, number: int
+async def _told(  # noqa: PLR0913, PLR0917 -- what it tells, and whom it asks
+    database: Database, changes: Changes, streams: Streams, opens: Opens, experiment_id: uuid.UUID, number: int
 ) -> AsyncGenerator[str, None]:
     pace = streams.pace
     with streams.open.track_inprogress(), changes.watch(str(experiment_id)) as changed:
@@ -80,6 +81,8 @@ async def _told(
             changed.clear()
             looked_at = time.monotonic()
             try:
+                if not await opens():
+                    return  # who connects again is told why
                 news = await run_in_threadpool(_look, database, experiment_id, number, pace.batch)
             except (OperationalError, PoolTimeoutError) as error:
                 # The client would have to ask again and again, and be refused; here it waits.

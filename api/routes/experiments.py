@@ -1,51 +1,47 @@
-"""Experiments: what one would cost, submit one or a thousand, list, look or wait, cancel, retry, delete."""
+"""Experiments: what one would cost, submit, list, look or wait, cancel, retry, delete."""
 
 import asyncio
 import datetime as dt
-import json
 import time
 import uuid
-from collections.abc import Collection
 from http import HTTPStatus
 from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
-from sqlalchemy.exc import OperationalError
+from pydantic import StringConstraints
 from sqlalchemy.orm import Session
 
 from api import queries
 from api.changes import first_of
 from api.costs import Cost, estimate
-from api.dependencies import CallerDep, ChangesDep, DatabaseDep
+from api.dependencies import CallerDep, ChangesDep, CheckpointsDep, DatabaseDep
 from api.examples import SPEC_EXAMPLES
-from api.http.bodies import ItemsRoute, StrictRoute, check_text
+from api.http.bodies import StrictRoute
 from api.http.callers import Caller
-from api.http.errors import ApiError, ProblemDetails, details_of, invalid_spec, mistake
+from api.http.errors import ApiError
 from api.http.etags import UNCHANGED, etag_of, matches, tagged
-from api.http.idempotency import IdempotencyKey, once
+from api.http.idempotency import IdempotencyKey, forget, once
 from api.http.pagination import PageDep, encode_token
+from api.http.quotas import admit_runs
+from api.http.scopes import ANSWERS_ONLY
+from api.submissions import deleted, prepared, stored
 from api.suggestions import settled
-from api.variants import planned
 from api.views.experiments import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
 from gradient_clinic.verdict.shapes import Kind, RunKind
 from models import runs
 from models.runs.progress import progress_of
-from models.specs.base import Spec, SpecError
 from models.specs.experiment import ExperimentRequest
 from models.specs.moment import Moment
 from models.specs.text import NOT_PLAIN, PLAIN
 from models.status import Phase, State
+from models.storage.checkpoints import CheckpointFiles, named_by
 from models.storage.database import Database
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
-items_router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=ItemsRoute)
 
-MOST_ITEMS = 1_000
-_BATCH = "/v1/experiments/batch"
 SpecBody = Annotated[ExperimentRequest, Body(openapi_examples=SPEC_EXAMPLES)]
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"headers": {"Location": {"description": "Where the experiment is.", "schema": {"type": "string"}}}}
@@ -57,7 +53,7 @@ Label = Annotated[str, StringConstraints(pattern=f"^[^{NOT_PLAIN}]+:[^{NOT_PLAIN
 Name = Annotated[str, StringConstraints(pattern=PLAIN, max_length=200)]
 
 
-@router.post("/validate", summary="What a spec would cost")
+@router.post("/validate", summary="What a spec would cost", dependencies=[ANSWERS_ONLY])
 def validate(spec: SpecBody, caller: CallerDep, database: DatabaseDep) -> Cost:
     """Variants, runs, parameters, trace size, device time, seeds for an effect, and warnings."""
     with database.begin() as session:
@@ -82,107 +78,32 @@ def submit(
         view = once(session, caller, idempotency_key, body, lambda: _stored(session, caller, spec), ExperimentView)
         # A repeated key gives the first answer, and its experiment may have been deleted since (decision 17).
         if not runs.existing(session, [uuid.UUID(view.id)]):
-            raise _deleted(view)
+            raise deleted(view.id)
     response.headers["Location"] = view.links["self"]
     return view
 
 
 def _stored(session: Session, caller: Caller, request: ExperimentRequest) -> ExperimentView:
-    """Uploaded data are found in the transaction that stores the experiment: they cannot be deleted in between."""
-    spec, suggested = settled(session, caller, request)
-    said = None if suggested is None else [remedy.model_dump(mode="json") for remedy in suggested]
-    experiment_id = runs.submit(session, spec, planned(spec), caller.owner, said)
-    return queries.experiment_now(session, caller, experiment_id)
-
-
-def _deleted(view: ExperimentView) -> ApiError:
-    detail = (
-        f"the experiment that this Idempotency-Key made, {view.id}, was deleted; choose a new key to submit it again"
-    )
-    return ApiError(HTTPStatus.GONE, detail)
-
-
-class Batch(Spec):
-    """Specs to submit, each on its own: one that is refused does not hold up the others."""
-
-    items: tuple[Any, ...] = Field(
-        min_length=1,
-        max_length=MOST_ITEMS,
-        description="Each as the body of `POST /v1/experiments`.",
-    )
-
-
-class BatchItem(BaseModel):
-    """What became of one item: 202 with the experiment, or its error."""
-
-    status: int
-    experiment: ExperimentView | None = None
-    error: ProblemDetails | None = None
-
-
-class BatchResult(BaseModel):
-    items: list[BatchItem]
-
-
-@items_router.post("/batch", status_code=HTTPStatus.MULTI_STATUS, summary="Submit many experiments")
-def submit_batch(
-    batch: Batch, caller: CallerDep, database: DatabaseDep, idempotency_key: IdempotencyKey = None
-) -> BatchResult:
-    """A result per item, in order: 202, or what is wrong with that item. All that is accepted is stored in one
-    transaction: a batch that got no answer has stored nothing, or can be asked for again by its ``Idempotency-Key``.
-    An item whose experiment was deleted since is then a 410.
-    """
-    # Written anew, so that spaces and line breaks make no other body under one key.
-    body = json.dumps(batch.items).encode()
-
-    with database.begin() as session:
-
-        def make() -> BatchResult:
-            return BatchResult(items=[_batch_item(session, caller, item) for item in batch.items])
-
-        result = once(session, caller, idempotency_key, body, make, BatchResult)
-        there = runs.existing(session, [uuid.UUID(item.experiment.id) for item in result.items if item.experiment])
-    return BatchResult(items=[_as_it_is(item, there) for item in result.items])
-
-
-def _batch_item(session: Session, caller: Caller, item: object) -> BatchItem:
-    """In a savepoint of its own. Only a database that is away ends the batch: then nothing of it is stored."""
-    try:
-        check_text(item)
-        spec = ExperimentRequest.model_validate(item)
-        with session.begin_nested():
-            return BatchItem(status=HTTPStatus.ACCEPTED, experiment=_stored(session, caller, spec))
-    except (ValidationError, SpecError) as error:
-        return BatchItem(status=HTTPStatus.UNPROCESSABLE_ENTITY, error=invalid_spec(error, item, _BATCH))
-    except ApiError as error:
-        return BatchItem(status=error.status_code, error=details_of(error, _BATCH))
-    except OperationalError:
-        # Not one item's fault, and nothing of the batch could be stored.
-        raise
-    except Exception:  # whatever it is, the other items are no part of it
-        log.exception("an item of a batch failed")
-        return BatchItem(status=HTTPStatus.INTERNAL_SERVER_ERROR, error=details_of(mistake(), _BATCH))
-
-
-def _as_it_is(item: BatchItem, there: Collection[uuid.UUID]) -> BatchItem:
-    """What was stored under a key earlier may have been deleted."""
-    if item.experiment is None or uuid.UUID(item.experiment.id) in there:
-        return item
-    return BatchItem(status=HTTPStatus.GONE, error=details_of(_deleted(item.experiment), _BATCH))
+    (view,) = stored(session, [prepared(session, caller, request)])
+    admit_runs(session, caller, view.runs.queued)
+    return view
 
 
 @router.post("/{experiment_id}/retry", status_code=HTTPStatus.ACCEPTED, summary="Retry what failed")
 def retry(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> ExperimentView:
-    """Queue the failed runs again; what succeeded stays as it is. 409 where no run has failed, or where the deadline
-    has passed, at which they would fail once more.
+    """Queue the failed runs again; what succeeded stays as it is. 409 where no run has failed, or where
+    ``start_before`` or ``end_before`` has passed, at which they would end once more.
     """
     with database.begin() as session:
         experiment = queries.experiment_of(session, caller, experiment_id)
-        if experiment.deadline is not None and experiment.deadline <= dt.datetime.now(dt.UTC):
-            detail = f"the deadline has passed, at {experiment.deadline.isoformat()}; submit it again with a later one"
-            raise ApiError(HTTPStatus.CONFLICT, detail)
-        if runs.retry(session, experiment_id) == 0:
+        for name, limit in (("start_before", experiment.start_before), ("end_before", experiment.end_before)):
+            if limit is not None and limit <= dt.datetime.now(dt.UTC):
+                detail = f"its {name} has passed, at {limit.isoformat()}; submit it again with a later one"
+                raise ApiError(HTTPStatus.CONFLICT, detail)
+        retried = runs.retry(session, experiment_id)
+        if retried == 0:
             raise ApiError(HTTPStatus.CONFLICT, "no run of this experiment has failed; there is nothing to retry")
+        admit_runs(session, caller, retried)
         return queries.experiment_now(session, caller, experiment_id)
 
 
@@ -238,11 +159,23 @@ def cancel(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -
 
 
 @router.delete("/{experiment_id}", status_code=HTTPStatus.NO_CONTENT, summary="Delete an experiment")
-def delete(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> None:
-    """Delete it with its runs and traces. Workers that train one of them stop."""
+def delete(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep, files: CheckpointsDep) -> None:
+    """Delete it with its runs, traces, checkpoints, and what stored answers say of it. Workers that train it stop."""
     with database.begin() as session:
-        queries.experiment_of(session, caller, experiment_id)
+        experiment = queries.experiment_of(session, caller, experiment_id)
+        checkpoints = named_by(session, experiment_id)
         runs.remove(session, experiment_id)
+        forget(session, experiment, deleted(experiment_id), f"/v1/experiments/{experiment_id}")
+    for name in checkpoints:
+        _remove(files, name)
+
+
+def _remove(files: CheckpointFiles, name: str) -> None:
+    """Storage that is away does not bring the experiment back; a dispatcher removes the file later."""
+    try:
+        files.remove(name)
+    except OSError as error:
+        log.warning("a checkpoint is left to the dispatcher", name=name, error=str(error))
 
 
 @router.get("/{experiment_id}/runs", summary="List the runs of an experiment")

@@ -11,6 +11,7 @@ from api import queries
 from api.dependencies import CallerDep, DatabaseDep
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
+from api.http.scopes import UNNOTED
 from api.views.experiments import RunView, run_view
 from models.analysis.comparison.parts import Id
 from models.runs import ingesting
@@ -55,7 +56,7 @@ def open_run(asked: OpeningRequest, caller: CallerDep, database: DatabaseDep) ->
     )
 
 
-@router.put("/{run_id}/records/{first}", summary="Records of a run that is trained elsewhere")
+@router.put("/{run_id}/records/{first}", summary="Records of a run that is trained elsewhere", dependencies=[UNNOTED])
 def append(run_id: uuid.UUID, first: First, sent: RecordsRequest, caller: CallerDep, database: DatabaseDep) -> KeptView:
     """Records ``first``, ``first`` + 1, …; those that are stored already are passed over, so that a message may come
     twice. 409 where some are missing before it, where another writer has the run, or it has ended.

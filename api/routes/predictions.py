@@ -7,6 +7,7 @@ from pydantic import Field
 
 from api.dependencies import CallerDep
 from api.http.bodies import StrictRoute
+from api.http.scopes import ANSWERS_ONLY
 from api.variants import refusing
 from models.analysis.theory.prediction import Prediction, predict_spec
 from models.plan import Shape
@@ -47,7 +48,7 @@ class PredictionRequest(Spec):
     input: InputRequest | None = None
 
 
-@router.post("", summary="What theory predicts")
+@router.post("", summary="What theory predicts", dependencies=[ANSWERS_ONLY])
 def predict(asked: PredictionRequest, _: CallerDep) -> Prediction:
     """χ per layer, gain, trainable depth and where the theory does not hold; in milliseconds, stacks of gates
     in some tenths of a second.

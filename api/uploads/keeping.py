@@ -2,7 +2,9 @@
 
 from http import HTTPStatus
 
+from api.http.callers import Caller
 from api.http.errors import ApiError, not_found
+from api.http.quotas import admit_bytes
 from api.uploads.reading import ReadSet, Turns
 from models.storage import uploads
 from models.storage.database import Database
@@ -18,19 +20,22 @@ class Shelf:
         self.turns = Turns()
 
 
-def keep(database: Database, shelf: Shelf, owner: str, name: str, found: ReadSet) -> bool:
-    """Store it under this name. True where its version is new to the name.
+def keep(database: Database, shelf: Shelf, caller: Caller, name: str, found: ReadSet) -> bool:
+    """Store it under this name. True where its version is new to the name. 429 where its owner has too much then.
 
     A crash between file and row leaves files that nobody names; the same content sent again takes them over.
     """
     facts = found.facts.model_dump(mode="json")
     manifest = {"arrays": list(found.files), "facts": facts, "class_names": found.class_names}
-    new = uploads.NewDataset(owner, name, found.version, found.facts, found.class_names, found.size)
+    new = uploads.NewDataset(caller.owner, name, found.version, found.facts, found.class_names, found.size)
     with database.begin() as session:
         # Held to the commit: nobody removes the files between their writing and the row that names them.
         uploads.lock(session, found.version)
+        is_new = uploads.put(session, new)
+        if is_new:
+            admit_bytes(session, caller, found.size)
         shelf.files.write(found.version, found.files, manifest)
-        return uploads.put(session, new)
+        return is_new
 
 
 def forget(database: Database, shelf: Shelf, owner: str, name: str) -> None:

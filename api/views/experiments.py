@@ -207,6 +207,7 @@ def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
             "runs": f"{path}/runs",
             "comparison": f"{path}/comparison",
             "events": f"{path}/events",
+            "done": f"{path}/done",
             "cancel": f"{path}/cancel",
         },
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from models.plan.lists import plan_sequential
@@ -12,6 +13,8 @@ from models.specs.base import Problem, SpecError
 from models.specs.dataset import Facts, Target
 from models.specs.networks import NetworkSpec
 
+MOST_KEPT_LAYERS = 500
+"""Of a plan that is kept for the next question: 64 of them are some 30 MB."""
 MOST_SHOWN = 50
 """Names of layers in a refusal."""
 PLANNERS: dict[str, Callable[[Any, Shape, int, Target], NetworkPlan]] = {
@@ -48,6 +51,16 @@ def _frozen(network: NetworkSpec, planned: NetworkPlan) -> tuple[str, ...]:
 
 def plan_network_on(network: NetworkSpec, facts: Facts) -> NetworkPlan:
     """The network between a data set's cases and its labels."""
+    # A sweep asks for a few networks hundreds of times. What is large is seldom asked for twice, and would be kept.
+    return _kept(network, facts) if network.layer_count <= MOST_KEPT_LAYERS else _planned_on(network, facts)
+
+
+@lru_cache(maxsize=64)
+def _kept(network: NetworkSpec, facts: Facts) -> NetworkPlan:
+    return _planned_on(network, facts)
+
+
+def _planned_on(network: NetworkSpec, facts: Facts) -> NetworkPlan:
     asked_by_theory = facts.alike, facts.lengths, facts.loudness
     given = Shape(facts.form, facts.shape, facts.vocabulary, *asked_by_theory)
     return plan_network(network, given, facts.classes, facts.target)

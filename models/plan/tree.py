@@ -294,7 +294,7 @@ class NetworkPlan:
         # Kept, and without the body: networks are keys of caches, and hashing a deep tree at each look-up costs more.
         return hash((self.kind, self.layers, self.input, len(self.body)))
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """Of all layers, frozen ones too."""
         return sum(layer.parameters for layer in self.layers) + sum(map(_own_parameters, walk(self.body)))

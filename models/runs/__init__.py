@@ -14,10 +14,11 @@ from models.runs.claims import (
     keep_checkpoint,
     start_over,
 )
-from models.runs.endings import expire, fail, finish, give_back, settle, stop
+from models.runs.endings import fail, finish, give_back, settle, stop
 from models.runs.events import CHANGED_CHANNEL
 from models.runs.lease import Checkpoint, Claim, Lease
-from models.runs.submissions import cancel, existing, remove, retry, submit
+from models.runs.stopping import cancel, end_overdue, expire
+from models.runs.submissions import Submission, Submitted, existing, remove, retry, submit, submit_all
 from models.runs.writes import CANCEL_CHANNEL, QUEUE_CHANNEL, among, lock_runs, seconds
 
 __all__ = [
@@ -27,11 +28,14 @@ __all__ = [
     "Checkpoint",
     "Claim",
     "Lease",
+    "Submission",
+    "Submitted",
     "among",
     "beat",
     "cancel",
     "cancel_requested",
     "claim",
+    "end_overdue",
     "existing",
     "expire",
     "fail",
@@ -48,4 +52,5 @@ __all__ = [
     "start_over",
     "stop",
     "submit",
+    "submit_all",
 ]

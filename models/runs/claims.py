@@ -7,8 +7,8 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from models.runs import events
-from models.runs.endings import expire
 from models.runs.lease import Checkpoint, Claim, Lease
+from models.runs.stopping import end_overdue, expire
 from models.runs.writes import NO_CHECKPOINT, QUEUE_CHANNEL, notify, seconds
 from models.specs.experiment import ExperimentSpec
 from models.status import Source, State
@@ -24,10 +24,11 @@ def claim(
     session: Session, run_id: uuid.UUID, worker: str, lease_s: float, owner_limit: int | None = None
 ) -> Claim | None:
     """Take a queued run. None where another has it, it has ended, or its experiment is gone. A message may come late.
-    Where the deadline has passed by then, the run fails here. Where it would exceed the experiment's ``max_parallel``,
-    or ``owner_limit`` runs of its owner, it waits to be published again.
+    Where the latest start or end has passed by then, the run ends here. Where it would exceed the experiment's
+    ``max_parallel``, or ``owner_limit`` runs of its owner, it waits to be published again.
     """
-    if expire(session, Run.id == run_id):
+    its_experiment = select(Run.experiment_id).where(Run.id == run_id).scalar_subquery()
+    if end_overdue(session, Experiment.id == its_experiment) or expire(session, Run.id == run_id):
         return None
     try:
         # A savepoint: over a cap all of the claim is undone, and this transaction can still free the run.

@@ -1,11 +1,10 @@
 """How a run ends, or goes back to the queue, and its experiment with it."""
 
 import uuid
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from gradient_clinic.verdict.shapes import RunSummary
@@ -22,7 +21,7 @@ from models.status import State, settled
 from models.storage.database import changed_rows
 from models.storage.tables import Attempt, Experiment, Run
 
-_LATE = {"title": "Deadline passed", "detail": "the experiment's deadline passed before the run started"}
+_OUT_OF_TIME = {"title": "End passed", "detail": "the experiment's end_before passed before the run ended"}
 _SPENT = {"title": "Budget spent", "detail": "the experiment's device_seconds were spent before it started"}
 
 
@@ -55,9 +54,18 @@ def fail(session: Session, lease: Lease, error: Mapping[str, Any]) -> bool:
     return _end(session, lease, State.FAILED, str(error.get("detail", "failed")), error=dict(error))
 
 
-def stop(session: Session, lease: Lease, reason: str = "cancelled") -> bool:
-    """running → cancelled, as asked."""
-    return _end(session, lease, State.CANCELLED, reason)
+def stop(session: Session, lease: Lease, remark: str = "") -> bool:
+    """running → cancelled, as asked, or where the experiment had to end by now. ``remark``: what else is to be said."""
+    error = end_error(session, lease.experiment_id)
+    reason = "cancelled" if error is None else error["detail"]
+    return _end(session, lease, State.CANCELLED, reason + remark, error=error)
+
+
+def end_error(session: Session, experiment_id: uuid.UUID) -> dict[str, str] | None:
+    """Why its runs are stopped, where no client has asked for it before its latest end."""
+    asked = func.coalesce(Experiment.cancel_requested_at, func.clock_timestamp())
+    passed = select(Experiment.id).where(Experiment.id == experiment_id, Experiment.end_before <= asked)
+    return _OUT_OF_TIME if session.execute(passed).one_or_none() else None
 
 
 def give_back(session: Session, lease: Lease, reason: str) -> bool:
@@ -129,27 +137,3 @@ def settle(session: Session, experiment_id: uuid.UUID) -> None:
         )
     events.tell_experiment(session, experiment_id, progress)
     notify(session, events.CHANGED_CHANNEL, experiment_id)
-
-
-def expire(session: Session, *conditions: ColumnElement[bool]) -> int:
-    """Fail the queued runs, those that meet the conditions, of experiments whose deadline has passed. How many."""
-    late = select(Experiment.id).where(
-        Experiment.deadline <= func.clock_timestamp(), Experiment.state.in_([State.QUEUED, State.RUNNING])
-    )
-    locked = lock_runs(session, Run.experiment_id.in_(late), Run.state == State.QUEUED, *conditions)
-    if not locked:
-        return 0
-    expired = session.execute(
-        update(Run)
-        .where(among(locked))
-        .values(state=State.FAILED, ended_at=func.clock_timestamp(), error=_LATE)
-        .returning(Run.experiment_id, Run.id)
-    )
-    failed: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
-    for experiment_id, run_id in expired:
-        failed[experiment_id].append(run_id)
-    # In order: telling locks an experiment, and two sweeps that take several must not cross.
-    for experiment_id in sorted(failed):
-        events.tell_runs(session, experiment_id, failed[experiment_id], _LATE["detail"])
-        settle(session, experiment_id)
-    return sum(map(len, failed.values()))

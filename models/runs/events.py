@@ -7,16 +7,19 @@ lock of a run, as locks are taken runs before their experiment, and with little 
 
 Some events outdate the one before (``newest_of``) and take its place under a new number. So a run's progress and an
 experiment's counts have one row each, and readers see the newest.
+
+Ends are written for the owner's webhooks by the same statement: what was told is sent, once for each change of state
+(``models/runs/webhooks.py``).
 """
 
 import json
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from models.runs.progress import Progress, progress_of
@@ -25,17 +28,33 @@ from models.storage.tables import Event, Experiment
 
 CHANGED_CHANNEL = "clinic_changed"
 """Wakes those who wait for an experiment."""
+WEBHOOK_CHANNEL = "clinic_webhooks"
+"""Wakes those who send to webhooks."""
 
+# The lock finds nobody who waits for a new experiment, and costs it little.
 _RUNS = text("""
-WITH told AS (SELECT id FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE)
-INSERT INTO event (experiment_id, kind, data)
-SELECT told.id, 'run', jsonb_build_object(
-    'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'state', run.state,
-    'outcome', run.outcome, 'attempt', run.attempt, 'reason', CAST(:reason AS text)
+WITH told AS (SELECT id FROM experiment WHERE id = ANY(:experiment_ids) ORDER BY id FOR NO KEY UPDATE),
+news AS (
+    INSERT INTO event (experiment_id, kind, data)
+    SELECT told.id, 'run', jsonb_build_object(
+        'run_id', run.id, 'variant', run.variant, 'seed', run.seed, 'phase', run.phase, 'state', run.state,
+        'outcome', run.outcome, 'attempt', run.attempt, 'reason', CAST(:reason AS text)
+    )
+    FROM told JOIN run ON run.experiment_id = told.id
+    WHERE CAST(:run_ids AS uuid[]) IS NULL OR run.id = ANY(CAST(:run_ids AS uuid[]))
+    ORDER BY told.id, run.position
+    RETURNING experiment_id, data
+), posted AS (
+    INSERT INTO webhook_delivery (webhook_id, experiment_id, event, data)
+    SELECT webhook.id, news.experiment_id, 'run.ended', news.data || jsonb_build_object(
+        'experiment_id', news.experiment_id, 'name', experiment.name, 'labels', experiment.labels
+    )
+    FROM news JOIN experiment ON experiment.id = news.experiment_id JOIN webhook ON webhook.owner = experiment.owner
+    WHERE webhook.active AND 'run.ended' = ANY(webhook.events)
+        AND news.data ->> 'state' IN ('succeeded', 'failed', 'cancelled')
+    RETURNING 1
 )
-FROM told JOIN run ON run.experiment_id = told.id
-WHERE run.id = ANY(:run_ids)
-ORDER BY run.position
+SELECT pg_notify('clinic_webhooks', '') WHERE EXISTS (SELECT FROM posted)
 """)
 
 # Where the newest event is of this second and progress as well, it has woken the readers, or one before it has.
@@ -58,15 +77,28 @@ WHERE NOT EXISTS (SELECT FROM before WHERE kind = 'progress' AND at >= date_trun
 """)
 
 _EXPERIMENT = text("""
-INSERT INTO event (experiment_id, kind, newest_of, data)
-SELECT experiment.id, 'experiment',
-    CASE WHEN experiment.state = (
-        SELECT data ->> 'state' FROM event
-        WHERE experiment_id = experiment.id AND kind = 'experiment' ORDER BY id DESC LIMIT 1
-    ) THEN experiment.id END,
-    jsonb_build_object('state', experiment.state) || CAST(:progress AS jsonb)
-FROM experiment WHERE experiment.id = :experiment_id
-ON CONFLICT (newest_of) DO UPDATE SET id = excluded.id, data = excluded.data, at = excluded.at
+WITH news AS (
+    INSERT INTO event (experiment_id, kind, newest_of, data)
+    SELECT experiment.id, 'experiment',
+        CASE WHEN experiment.state = (
+            SELECT data ->> 'state' FROM event
+            WHERE experiment_id = experiment.id AND kind = 'experiment' ORDER BY id DESC LIMIT 1
+        ) THEN experiment.id END,
+        jsonb_build_object('state', experiment.state) || CAST(:progress AS jsonb)
+    FROM experiment WHERE experiment.id = :experiment_id
+    ON CONFLICT (newest_of) DO UPDATE SET id = excluded.id, data = excluded.data, at = excluded.at
+    RETURNING newest_of, data
+), posted AS (
+    INSERT INTO webhook_delivery (webhook_id, experiment_id, event, data)
+    SELECT webhook.id, experiment.id, 'experiment.ended', news.data || jsonb_build_object(
+        'experiment_id', experiment.id, 'name', experiment.name, 'labels', experiment.labels
+    )
+    FROM news JOIN experiment ON experiment.id = :experiment_id JOIN webhook ON webhook.owner = experiment.owner
+    WHERE news.newest_of IS NULL AND webhook.active AND 'experiment.ended' = ANY(webhook.events)
+        AND experiment.state IN ('succeeded', 'failed', 'cancelled')
+    RETURNING 1
+)
+SELECT pg_notify('clinic_webhooks', '') WHERE EXISTS (SELECT FROM posted)
 """)
 
 
@@ -75,7 +107,7 @@ def tell_runs(
 ) -> None:
     """These runs have changed their state; they are told as their rows are now."""
     if run_ids:
-        values = {"experiment_id": experiment_id, "run_ids": list(run_ids), "reason": reason}
+        values = {"experiment_ids": [experiment_id], "run_ids": list(run_ids), "reason": reason}
         session.execute(_RUNS, values)
 
 
@@ -109,6 +141,19 @@ def tell_experiment(session: Session, experiment_id: uuid.UUID, progress: Progre
         progress = progress_of(session, [experiment_id])[experiment_id]
     told = {"progress": progress.share, "runs": dict.fromkeys(State, 0) | dict(progress.counts)}
     session.execute(_EXPERIMENT, {"experiment_id": experiment_id, "progress": json.dumps(told)})
+
+
+def tell_new(session: Session, runs: Mapping[uuid.UUID, int]) -> None:
+    """These experiments are there, with so many runs each. Nobody else sees them before the commit."""
+    queued = [
+        {"state": State.QUEUED, "progress": 0.0, "runs": dict.fromkeys(State, 0) | {State.QUEUED: count}}
+        for count in runs.values()
+    ]
+    told = [
+        {"experiment_id": made, "kind": "experiment", "data": data} for made, data in zip(runs, queued, strict=True)
+    ]
+    session.execute(insert(Event), told)
+    session.execute(_RUNS, {"experiment_ids": list(runs), "run_ids": None, "reason": None})
 
 
 # --- the reader's side -------------------------------------------------------------------------------------------

@@ -5,16 +5,18 @@ Kept for at least a day. The key is the owner's; the fingerprint is of the whole
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import BigInteger, Text, cast, delete, func, insert, literal, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from models.storage.tables import Idempotency
+from models.storage.tables import Experiment, Idempotency
 
 KEPT = dt.timedelta(hours=48)
+_LONGEST_SUBMISSION = dt.timedelta(hours=1)
 
 Answer = dict[str, Any]
 
@@ -44,24 +46,81 @@ class Once:
 
         KeyInFlightError, OtherBodyError. The lock ends with the transaction, so a crash in between leaves nothing.
         """
+        (kept,) = look_up(session, [self])
+        if isinstance(kept, Exception):
+            raise kept
+        if kept is not None:
+            return kept
+        answer = make()
+        keep(session, {self: answer})
+        return answer
+
+    @property
+    def _lock(self) -> int:
         # PostgreSQL's advisory locks are named by a signed bigint.
-        name = int.from_bytes(
+        return int.from_bytes(
             hashlib.blake2b(f"{self.owner}\n{self.key}".encode(), digest_size=8).digest(), signed=True
         )
-        # Tried and not waited for: a second request would hold a connection for as long as the first one works.
-        if not session.execute(select(func.pg_try_advisory_xact_lock(name))).scalar_one():
-            raise KeyInFlightError
-        row = session.get(Idempotency, (self.owner, self.key))
-        if row is None:
-            answer = make()
-            session.execute(
-                insert(Idempotency).values(owner=self.owner, key=self.key, fingerprint=self.fingerprint, answer=answer)
-            )
-            return answer
-        # The same key for another body is a mistake of the client; the first answer would hide it.
-        if row.fingerprint != self.fingerprint:
-            raise OtherBodyError
-        return row.answer
+
+
+def look_up(session: Session, asked: Sequence[Once]) -> list[Answer | KeyInFlightError | OtherBodyError | None]:
+    """Of each the stored answer, or why it gets none; None: it is the first, and its key is locked to the end of the
+    transaction.
+    """
+    if not asked:
+        return []
+    # Tried and not waited for: a second request would hold a connection for as long as the first one works.
+    locks = func.unnest(literal([once._lock for once in asked], ARRAY(BigInteger))).column_valued()  # noqa: SLF001
+    locked = session.execute(select(func.pg_try_advisory_xact_lock(locks))).scalars().all()
+    names = tuple_(Idempotency.owner, Idempotency.key).in_({(once.owner, once.key) for once in asked})
+    rows = {(row.owner, row.key): row for row in session.execute(select(Idempotency).where(names)).scalars()}
+    return [
+        _found(once, rows.get((once.owner, once.key))) if mine else KeyInFlightError()
+        for once, mine in zip(asked, locked, strict=True)
+    ]
+
+
+def _found(once: Once, row: Idempotency | None) -> Answer | OtherBodyError | None:
+    if row is None:
+        return None
+    # The same key for another body is a mistake of the client; the first answer would hide it.
+    return row.answer if row.fingerprint == once.fingerprint else OtherBodyError()
+
+
+def keep(session: Session, answers: Mapping[Once, Answer]) -> None:
+    """Store first answers, in the transaction that looked them up."""
+    if answers:
+        rows = [
+            {"owner": once.owner, "key": once.key, "fingerprint": once.fingerprint, "answer": answer}
+            for once, answer in answers.items()
+        ]
+        session.execute(insert(Idempotency), rows)
+
+
+def forget_experiment(session: Session, experiment: Experiment, gone: Answer) -> None:
+    """What stored answers say of an experiment that is being deleted gives way to ``gone``: the error, as it is
+    answered, that its key gets from now on. ``Once.answer`` then gives ``{"gone": …}``, or an item that holds it.
+    """
+    experiment_id = str(experiment.id)
+    query = select(Idempotency).where(
+        Idempotency.owner == experiment.owner,
+        # An answer is stored by the transaction that stores its experiments: few others need to be looked through.
+        Idempotency.created_at.between(experiment.created_at, experiment.created_at + _LONGEST_SUBMISSION),
+        cast(Idempotency.answer, Text).contains(experiment_id),
+    )
+    for row in session.execute(query.with_for_update()).scalars():
+        row.answer = _without(row.answer, experiment_id, gone)
+
+
+def _without(answer: Answer, experiment_id: str, gone: Answer) -> Answer:
+    if answer.get("id") == experiment_id:
+        return {"gone": gone}
+    refused = {"status": gone["status"], "experiment": None, "error": gone}
+    items = [
+        item | refused if (item.get("experiment") or {}).get("id") == experiment_id else item
+        for item in answer.get("items", ())
+    ]
+    return answer | {"items": items}
 
 
 def forget_old(session: Session) -> None:

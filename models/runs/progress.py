@@ -8,7 +8,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from models.status import State
-from models.storage.tables import Run
+from models.storage.tables import Experiment, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +36,15 @@ def progress_of(session: Session, experiment_ids: Sequence[uuid.UUID]) -> dict[u
         share = sum(int(row[3]) for row in mine) / total if total else 0.0
         answer[experiment_id] = Progress({State(row[1]): row[2] for row in mine}, share)
     return answer
+
+
+def seconds_left(session: Session, experiment_id: uuid.UUID, share: float) -> float | None:
+    """Until all its steps are done, if they go on as fast as this ``share`` was; None where none is done.
+
+    By the database's clock, from the first start on: what waits for a worker counts as time, as it will again.
+    """
+    if share == 0:
+        return None
+    age = func.extract("epoch", func.clock_timestamp() - Experiment.started_at)
+    started_s_ago = session.execute(select(age).where(Experiment.id == experiment_id)).scalar_one_or_none()
+    return None if started_s_ago is None else float(started_s_ago) * (1 - share) / share

@@ -71,7 +71,8 @@ WITH under_way AS (
         e.spec ->> 'device' AS device,
         coalesce(p.n, 0) + row_number() OVER (PARTITION BY e.id ORDER BY r.position) AS abreast
     FROM run r JOIN experiment e ON e.id = r.experiment_id LEFT JOIN parallel p ON p.id = e.id
-    WHERE r.state = 'queued' AND NOT r.held AND (e.deadline IS NULL OR e.deadline > clock_timestamp())
+    WHERE r.state = 'queued' AND NOT r.held AND (e.start_before IS NULL OR e.start_before > clock_timestamp())
+        AND (e.end_before IS NULL OR e.end_before > clock_timestamp())
         AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
         AND (r.published_at IS NULL OR r.published_at < clock_timestamp() - make_interval(secs => :stale_s))
 ), allowed AS (

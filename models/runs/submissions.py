@@ -1,23 +1,59 @@
-"""The client's side: experiments and their runs are written, cancelled, queued again, deleted."""
+"""The client's side: experiments and their runs are written, queued again, deleted."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Uuid, any_, delete, func, insert, literal, select, update
+from sqlalchemy import Uuid, any_, delete, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
-from models.plan import Variant
+from models.plan import Variant, runs_per_variant
 from models.runs import events
-from models.runs.endings import settle
 from models.runs.writes import CANCEL_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify
 from models.specs.experiment import ExperimentSpec
 from models.status import Phase, Source, State
-from models.storage.database import changed_rows
 from models.storage.tables import Experiment, Run
+
+MOST_RUNS_AT_ONCE = 20_000
+"""Of several experiments in one statement; of one there may be half as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An experiment to be stored. ``suggested``: why its remedies were chosen, where the client has left it to the
+    clinic.
+    """
+
+    spec: ExperimentSpec
+    steps: Mapping[str, int]
+    """Of a run of each variant, by its name. Plans themselves are large, and there may be a thousand submissions."""
+    owner: str
+    suggested: list[dict[str, Any]] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        spec: ExperimentSpec,
+        variants: Sequence[Variant],
+        owner: str,
+        suggested: list[dict[str, Any]] | None = None,
+    ) -> "Submission":
+        return cls(spec, {variant.name: variant.plan.steps for variant in variants}, owner, suggested)
+
+    @property
+    def runs(self) -> int:
+        return len(self.steps) * runs_per_variant(self.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The row, which no session holds, and how many runs it has."""
+
+    experiment: Experiment
+    runs: int
 
 
 def submit(
@@ -27,61 +63,93 @@ def submit(
     owner: str,
     suggested: list[dict[str, Any]] | None = None,
 ) -> uuid.UUID:
-    """Write the experiment and all its runs as queued. The rows are the outbox; nothing else is sent. ``suggested``:
-    why its remedies were chosen, where the client has left it to the clinic.
+    """As ``submit_all``, of one."""
+    (made,) = submit_all(session, [Submission.of(spec, variants, owner, suggested)])
+    return made.experiment.id
+
+
+def submit_all(session: Session, submissions: Sequence[Submission]) -> list[Submitted]:
+    """Write the experiments and all their runs as queued, in few statements however many they are. The rows are the
+    outbox; nothing else is sent.
     """
+    made = [one for group in _groups(submissions) for one in _written(session, group)]
+    if made:
+        # PostgreSQL sends it with the commit: who hears of the runs finds them.
+        notify(session, QUEUE_CHANNEL)
+    return made
+
+
+def _groups(submissions: Sequence[Submission]) -> Iterator[list[Submission]]:
+    """Some of them at a time: no statement shall hold all the runs of a thousand large experiments."""
+    group: list[Submission] = []
+    runs = 0
+    for one in submissions:
+        if group and runs + one.runs > MOST_RUNS_AT_ONCE:
+            yield group
+            group, runs = [], 0
+        group.append(one)
+        runs += one.runs
+    if group:
+        yield group
+
+
+def _written(session: Session, submissions: Sequence[Submission]) -> list[Submitted]:
     # Its ids grow with time, so lists are read in the order of their making by the key alone.
-    experiment_id = uuid.UUID(int=uuid7().int)
-    session.execute(
-        insert(Experiment).values(
-            id=experiment_id,
-            owner=owner,
-            name=spec.name,
-            priority=spec.priority,
-            labels=spec.labels,
-            spec=spec,
-            suggested=suggested,
-            not_before=spec.not_before,
-            deadline=spec.deadline,
-            max_parallel=spec.max_parallel,
-            budget_s=None if spec.budget is None else spec.budget.device_seconds,
-        )
-    )
-    arms = list(_arms(spec, variants))
-    run_ids = [uuid.UUID(int=uuid7().int) for _ in arms]
-    session.execute(
-        insert(Run),
-        [
-            {
-                "id": run_ids[position],
-                "experiment_id": experiment_id,
-                "variant": arm.variant.name,
-                "position": position,
-                "seed": arm.seed,
-                "steps": arm.variant.plan.steps,
-                "phase": arm.phase,
-                "learning_rate": arm.learning_rate,
-                "held": spec.tune is not None and arm.phase is Phase.TRIAL,
-            }
-            for position, arm in enumerate(arms)
-        ],
-    )
-    events.tell_experiment(session, experiment_id)
-    events.tell_runs(session, experiment_id, run_ids)
-    # PostgreSQL sends it with the commit: who hears of the runs finds them.
-    notify(session, QUEUE_CHANNEL)
-    return experiment_id
+    rows = [_columns(one) for one in submissions]
+    made = session.execute(insert(Experiment).returning(Experiment.id, Experiment.created_at), rows)
+    created_at = {row.id: row.created_at for row in made}
+    runs = [run for row, one in zip(rows, submissions, strict=True) for run in _runs(row["id"], one)]
+    session.execute(insert(Run), runs)
+    events.tell_new(session, {row["id"]: one.runs for row, one in zip(rows, submissions, strict=True)})
+    as_stored = {"state": State.QUEUED, "source": Source.TRAINED}
+    return [
+        Submitted(Experiment(**row, **as_stored, created_at=created_at[row["id"]]), one.runs)
+        for row, one in zip(rows, submissions, strict=True)
+    ]
+
+
+def _columns(submission: Submission) -> dict[str, Any]:
+    spec = submission.spec
+    return {
+        "id": uuid.UUID(int=uuid7().int),
+        "owner": submission.owner,
+        "name": spec.name,
+        "priority": spec.priority,
+        "labels": spec.labels,
+        "spec": spec,
+        "suggested": submission.suggested,
+        "not_before": spec.not_before,
+        "start_before": spec.latest_start,
+        "end_before": spec.end_before,
+        "max_parallel": spec.max_parallel,
+        "budget_s": None if spec.budget is None else spec.budget.device_seconds,
+    }
+
+
+def _runs(experiment_id: uuid.UUID, submission: Submission) -> Iterator[dict[str, Any]]:
+    for position, arm in enumerate(_arms(submission.spec, tuple(submission.steps))):
+        yield {
+            "id": uuid.UUID(int=uuid7().int),
+            "experiment_id": experiment_id,
+            "variant": arm.variant,
+            "position": position,
+            "seed": arm.seed,
+            "steps": submission.steps[arm.variant],
+            "phase": arm.phase,
+            "learning_rate": arm.learning_rate,
+            "held": submission.spec.tune is not None and arm.phase is Phase.TRIAL,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class _Arm:
-    variant: Variant
+    variant: str
     seed: int
     phase: Phase = Phase.TRIAL
     learning_rate: float | None = None
 
 
-def _arms(spec: ExperimentSpec, variants: Sequence[Variant]) -> Iterator[_Arm]:
+def _arms(spec: ExperimentSpec, variants: Sequence[str]) -> Iterator[_Arm]:
     """Tuning first. Seeds outermost: every variant has its first seed before any has its second, so that a partial
     answer compares.
     """
@@ -97,24 +165,6 @@ def existing(session: Session, experiment_ids: Sequence[uuid.UUID]) -> set[uuid.
     """Which of these experiments exist."""
     asked = literal(list(experiment_ids), ARRAY(Uuid))
     return set(session.execute(select(Experiment.id).where(Experiment.id == any_(asked))).scalars())
-
-
-def cancel(session: Session, experiment_id: uuid.UUID) -> bool:
-    """Ask an experiment to stop: queued runs end now, running ones between two steps. False if it had ended."""
-    # Runs before their experiment, as everywhere: a claim that comes in between waits, and finds its run ended.
-    cancelled = lock_runs(session, Run.experiment_id == experiment_id, Run.state == State.QUEUED)
-    session.execute(update(Run).where(among(cancelled)).values(state=State.CANCELLED, ended_at=func.clock_timestamp()))
-    asked = (
-        update(Experiment)
-        .where(Experiment.id == experiment_id, Experiment.state.in_([State.QUEUED, State.RUNNING]))
-        .values(cancel_requested_at=func.coalesce(Experiment.cancel_requested_at, func.clock_timestamp()))
-    )
-    if not changed_rows(session, asked):
-        return False
-    notify(session, CANCEL_CHANNEL, experiment_id)
-    events.tell_runs(session, experiment_id, cancelled, "cancelled before it started")
-    settle(session, experiment_id)
-    return True
 
 
 def retry(session: Session, experiment_id: uuid.UUID) -> int:

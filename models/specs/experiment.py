@@ -1,5 +1,6 @@
 """The experiment as a client asks for it: its spec, with every default filled in."""
 
+import datetime as dt
 import uuid
 from typing import Annotated, Any, Literal, Self
 
@@ -124,7 +125,13 @@ class ExperimentFields(Spec):
     device: Literal["auto", "cpu", "gpu"] = "auto"
     priority: int = Field(default=5, ge=0, le=9)
     not_before: Moment | None = None
-    deadline: Moment | None = None
+    start_before: Annotated[
+        Moment | None, Field(description="What has not started by then fails; what is trained by then goes on.")
+    ] = None
+    end_before: Annotated[
+        Moment | None, Field(description="What has not ended by then is stopped, and keeps what it has recorded.")
+    ] = None
+    deadline: Annotated[Moment | None, Field(description="Another name of `start_before`.")] = None
     max_parallel: int | None = Field(default=None, ge=1, le=MAX_RUNS)
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=64)
 
@@ -166,9 +173,16 @@ class ExperimentFields(Spec):
 
     @model_validator(mode="after")
     def _time_to_run(self) -> Self:
-        if self.not_before is not None and self.deadline is not None and self.deadline <= self.not_before:
-            message = "the deadline must lie after not_before"
-            raise ValueError(message)
+        if self.deadline is not None and self.start_before is not None:
+            message = "it is another name of start_before"
+            raise SpecError(Problem("deadline", self.deadline.isoformat(), message, "one of the two"))
+        for field, limit in self.limits().items():
+            if self.not_before is not None and limit <= self.not_before:
+                message, allowed = f"{field} must lie after not_before", f"after {self.not_before.isoformat()}"
+                raise SpecError(Problem(field, limit.isoformat(), message, allowed))
+        if self.latest_start is not None and self.end_before is not None and self.end_before < self.latest_start:
+            message, allowed = "it would end before its latest start", f"from {self.latest_start.isoformat()} on"
+            raise SpecError(Problem("end_before", self.end_before.isoformat(), message, allowed))
         return self
 
     @model_validator(mode="after")
@@ -178,6 +192,15 @@ class ExperimentFields(Spec):
             message = "each seed counts once; the list repeats one"
             raise ValueError(message)
         return self
+
+    @property
+    def latest_start(self) -> dt.datetime | None:
+        return self.deadline if self.start_before is None else self.start_before
+
+    def limits(self) -> dict[str, dt.datetime]:
+        """By the field's name, the moments that end what has not started, or not ended."""
+        given = {"start_before": self.start_before, "deadline": self.deadline, "end_before": self.end_before}
+        return {field: limit for field, limit in given.items() if limit is not None}
 
     @property
     def objective(self) -> Objective:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import fsspec
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from models.status import State
 from models.storage.database import Database
@@ -81,6 +82,12 @@ class CheckpointFiles:
     def age_s(self, name: Name) -> float:
         written: dt.datetime = self._system.modified(f"{self._root}/{name}")
         return (dt.datetime.now(dt.UTC) - written).total_seconds()
+
+
+def named_by(session: Session, experiment_id: uuid.UUID) -> list[str]:
+    """The files that its runs would go on from."""
+    query = select(Run.checkpoint_path).where(Run.experiment_id == experiment_id, Run.checkpoint_path.is_not(None))
+    return [name for name in session.execute(query).scalars() if name is not None]
 
 
 def collect(database: Database, files: CheckpointFiles) -> int:

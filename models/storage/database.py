@@ -121,6 +121,8 @@ class Database:
             self.url,
             pool_size=pool_size,
             max_overflow=max_overflow,
+            # What a statement was given is users' own: an error that is logged quotes none of it.
+            hide_parameters=True,
             # A pooled connection may have died since its last use; asking costs one round trip.
             pool_pre_ping=True,
             creator=self._connect if answer_s is None else partial(self._connect, impatient(answer_s)),

@@ -56,7 +56,9 @@ class Experiment(Base):
     suggested: Mapped[list[dict[str, Any]] | None]
     """Of each remedy that the clinic has chosen, what it tests and why; NULL where the client has named them."""
     not_before: Mapped[dt.datetime | None]
-    deadline: Mapped[dt.datetime | None]
+    start_before: Mapped[dt.datetime | None]
+    """The latest start, whichever name the spec has for it."""
+    end_before: Mapped[dt.datetime | None]
     max_parallel: Mapped[int | None]
     budget_s: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
@@ -73,7 +75,8 @@ class Experiment(Base):
         Index("ix_experiment_verdict_id", "verdict", "id"),
         Index("ix_experiment_not_compared", "ended_at", postgresql_where=text("comparison IS NULL")),
         Index("ix_experiment_ingested", "owner", "name", unique=True, postgresql_where=text("source = 'ingested'")),
-        Index("ix_experiment_deadline", "deadline", postgresql_where=text("state IN ('queued', 'running')")),
+        Index("ix_experiment_start_before", "start_before", postgresql_where=text("state IN ('queued', 'running')")),
+        Index("ix_experiment_end_before", "end_before", postgresql_where=text("state IN ('queued', 'running')")),
     )
 
 
@@ -176,6 +179,49 @@ class Event(Base):
     at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
 
     __table_args__ = (Index("ix_event_experiment_id_id", "experiment_id", "id"),)
+
+
+class Webhook(Base):
+    """Where an owner wants to be told of ends. ``secret`` signs what is sent, so it is kept as it is."""
+
+    __tablename__ = "webhook"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    url: Mapped[str]
+    events: Mapped[list[str]] = mapped_column(ARRAY(String))
+    secret: Mapped[str]
+    active: Mapped[bool]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (Index("ix_webhook_owner_id", "owner", "id"),)
+
+
+class WebhookDelivery(Base):
+    """One message to one webhook: written with what it tells of, sent until it is taken or given up."""
+
+    __tablename__ = "webhook_delivery"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    webhook_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhook.id", ondelete="CASCADE"))
+    experiment_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("experiment.id", ondelete="CASCADE"))
+    event: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    tried: Mapped[int] = mapped_column(server_default="0")
+    """Since it was made or replayed."""
+    attempts: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
+    """The newest ones: when, which status, or why there is none."""
+    due_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+    held_until: Mapped[dt.datetime | None]
+    """Somebody is sending it; if it is not told by then how that went, it is sent again."""
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        Index("ix_webhook_delivery_webhook_id_created_at", "webhook_id", "created_at"),
+        Index("ix_webhook_delivery_experiment_id", "experiment_id"),
+        Index("ix_webhook_delivery_due", "due_at", postgresql_where=text("state = 'pending'")),
+    )
 
 
 class Dataset(Base):

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, true, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
@@ -71,13 +71,13 @@ def versions(session: Session, owner: str, name: str) -> Sequence[Dataset]:
     return session.execute(query.order_by(Dataset.put_at.desc(), Dataset.id.desc())).scalars().all()
 
 
-def newest(session: Session, owner: str, before: uuid.UUID | None, limit: int) -> Sequence[Dataset]:
-    """The current version of every name, those made last first."""
+def newest(session: Session, owner: str | None, before: uuid.UUID | None, limit: int) -> Sequence[Dataset]:
+    """The current version of every name of an owner, or of all, those made last first."""
     current = (
         select(Dataset.id)
-        .where(Dataset.owner == owner)
-        .ext(distinct_on(Dataset.name))
-        .order_by(Dataset.name, Dataset.put_at.desc(), Dataset.id.desc())
+        .where(true() if owner is None else Dataset.owner == owner)
+        .ext(distinct_on(Dataset.owner, Dataset.name))
+        .order_by(Dataset.owner, Dataset.name, Dataset.put_at.desc(), Dataset.id.desc())
     )
     query = select(Dataset).where(Dataset.id.in_(current))
     if before is not None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from api.http.sse import USUAL, Pace
 from api.server import Server
 from models.settings import Settings
 from tests import eventually as waiting
+from tests.api.keyed import KEY
 from tests.conftest import scratch_database
 
 ADDRESS = "http://127.0.0.1"
@@ -53,16 +55,32 @@ def reader(postgres_server: str, template_database: str) -> Iterator[TestClient]
 
 
 @pytest.fixture
-def address(app: FastAPI) -> Iterator[str]:
-    """Where the app is served by the real server, for what only sockets show."""
+def keyed(settings: Settings) -> Iterator[TestClient]:
+    """As ``client``, of a clinic that asks for keys (``tests/api/keyed.py``)."""
+    app = create_app(settings.model_copy(update={"api_key": SecretStr(KEY)}))
+    with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as client:
+        yield client
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Its address at the real server, for what only sockets show."""
     server = Server(app, "127.0.0.1", 0)
     thread = threading.Thread(target=server.run)
     thread.start()
     assert waiting.eventually(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"{ADDRESS}:{port}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"{ADDRESS}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def address(app: FastAPI) -> Iterator[str]:
+    with served(app) as address:
+        yield address
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ FIELDS = [
     "device",
     "priority",
     "not_before",
+    "start_before",
+    "end_before",
     "deadline",
     "max_parallel",
     "labels",

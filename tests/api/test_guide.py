@@ -11,7 +11,9 @@ from fastapi.testclient import TestClient
 from api.http.bodies import MOST_ENTRIES, MOST_NESTED
 from api.http.pagination import LARGEST_PAGE
 from api.http.sse import USUAL
-from api.routes.experiments import LONGEST_WAIT_S, MOST_ITEMS
+from api.routes.batches import MOST_ITEMS, Batch
+from api.routes.experiments import LONGEST_WAIT_S
+from api.routes.webhooks import MOST_WEBHOOKS
 from api.variants import MOST_LAYERS
 from gradient_clinic.signals import SIGNALS
 from models.analysis.suggestion.choice import MOST_SUGGESTED
@@ -21,6 +23,8 @@ from models.settings import Settings
 from models.specs.experiment import MAX_REMEDIES, MAX_RUNS, MAX_STEPS
 from models.specs.network import MAX_DEPTH
 from models.specs.seeds import MAX_SEEDS
+from models.specs.sweep import combinations, swept
+from models.specs.webhook import WebhookSpec
 
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs" / "api.md").read_text()
@@ -45,7 +49,7 @@ def asked(command: str) -> tuple[str, str, str | None]:
 def test_every_address_of_the_guide_exists_and_every_one_that_exists_is_in_it(reader: TestClient) -> None:
     paths = reader.get("/openapi.json").json()["paths"]
     known = {
-        f"{method.upper()} {re.sub(r'{experiment_id}', '$E', path).replace('{run_id}', '$R')}"
+        f"{method.upper()} {re.sub(r'{experiment_id}', '$E', path).replace('{run_id}', '$R').replace('{key_id}', '$K')}"
         for path, methods in paths.items()
         for method in methods
     }
@@ -61,14 +65,22 @@ def test_the_requests_of_the_guide_are_answered_as_it_says(reader: TestClient) -
     answered = []
     for command in COMMANDS:
         method, path, body = asked(command)
-        if body is None or "$(cat" in body or "$E" in body:  # a spec of the reader's, or an experiment
+        # A spec or an experiment of the reader's; keys and quotas are for a clinic that asks for keys.
+        if body is None or "$(cat" in body or "$E" in body or "keys" in path or "quota" in path:
+            continue
+        if path.endswith("/batch"):  # which stores what it is sent
+            batch = Batch.model_validate_json(body)
+            path, body = "/v1/experiments/validate", json.dumps(swept(batch.items[0], next(combinations(batch.sweep))))
+            body = re.sub(r', "idempotency_key": "[^"]*"', "", body)
+        if path == "/v1/webhooks":
+            WebhookSpec.model_validate_json(body)
             continue
         path = path if '"strength": -1' in body or path == "/v1/predictions" else "/v1/experiments/validate"
         response = reader.request(method, path, content=body.encode(), headers=headers)
         answered.append(response.status_code)
         if response.status_code == 422:
             assert json.dumps(response.json()["errors"][0])[:-1] in re.sub(r"\s+", " ", GUIDE)
-    assert answered == [200, 200, 200, 200, 422]
+    assert answered == [200, 200, 200, 200, 200, 422]
 
 
 def test_the_spec_of_the_guide_is_one(reader: TestClient) -> None:
@@ -89,7 +101,8 @@ def test_the_guide_names_every_signal() -> None:
         f"At most {MOST_SUGGESTED} are chosen", f"variants | {MOST_LAYERS:,}; {MAX_DEPTH:,} in a network",
         f"{MAX_PARAMETERS:,} parameters", f"run | {MAX_STEPS:,}", f"batch | {MOST_ITEMS:,}", f"page | {LARGEST_PAGE}",
         f"comes every {USUAL.sweep_s:.0f} seconds",
-        f"wait | {LONGEST_WAIT_S} s", f"{Settings.model_fields['max_body_bytes'].default // 2**20} MiB",
+        f"wait | {LONGEST_WAIT_S} s", f"webhooks of an owner | {MOST_WEBHOOKS}",
+        f"{Settings.model_fields['max_body_bytes'].default // 2**20} MiB",
     ],
 )  # fmt: skip
 def test_the_limits_of_the_guide_are_the_real_ones(limit: str) -> None:

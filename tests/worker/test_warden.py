@@ -72,6 +72,25 @@ def test_a_cancelled_run_whose_process_does_not_listen_is_ended(database: Databa
         assert session.execute(select(Experiment.state)).scalar_one() == "cancelled"
 
 
+def test_a_run_whose_latest_end_has_passed_is_ended_though_no_dispatcher_is_there(
+    database: Database, child: Process
+) -> None:
+    run_id = held_by(database, child)
+    other = held_by(database, child)
+    warden = warden_of(database, cancel_grace_s=SOON_S)
+    with database.begin() as session:
+        asked = select(Run.experiment_id).where(Run.id == run_id).scalar_subquery()
+        session.execute(update(Experiment).where(Experiment.id == asked).values(end_before=func.clock_timestamp()))
+    warden.look()  # its process is told to stop
+    assert child.poll() is None
+    time.sleep(2 * SOON_S)
+    warden.look()
+    assert child.wait(HANGS_S) == -9
+    reason = "the experiment's end_before passed before the run ended; its process did not listen"
+    assert state(database, run_id) == ("cancelled", reason)
+    assert state(database, other)[0] == "running"
+
+
 def test_a_cancelled_run_has_time_to_listen(database: Database, child: Process) -> None:
     run_id = held_by(database, child)
     cancel(database)

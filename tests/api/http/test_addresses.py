@@ -95,8 +95,8 @@ def test_an_unknown_parameter_is_named_with_those_there_are(reader: TestClient, 
             error = problem(refused, 422)["errors"][0]
             assert (error["field"], error["value"]) == ("colour", "red"), (method, template)
     error = problem(reader.get("/v1/datasets?page=2"), 422)["errors"][0]
-    assert error["allowed"] == ["page_size", "page_token"]
-    assert "page_size, page_token" in error["message"]
+    assert error["allowed"] == ["owner", "page_size", "page_token"]
+    assert "owner, page_size, page_token" in error["message"]
 
 
 def test_a_parameter_given_twice_is_refused_where_one_value_is_taken(reader: TestClient) -> None:

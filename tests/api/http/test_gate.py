@@ -2,7 +2,6 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,18 +19,16 @@ from models.specs.experiment import ExperimentSpec
 from models.storage.database import Database
 from tests.api.conftest import ADDRESS
 from tests.api.flood import CHUNK, pour
+from tests.api.keyed import KEY
 from tests.api.made import problem, spec, submit
 
-KEY = "sesame"
 LIMIT = 100_000
 
 
 @pytest.fixture
-def guarded(database_url: str) -> Iterator[TestClient]:
+def guarded(keyed: TestClient) -> TestClient:
     """A clinic with a key, and a client without one."""
-    app = create_app(Settings(database_url=SecretStr(database_url), api_key=SecretStr(KEY)))
-    with TestClient(app, base_url=ADDRESS) as client:
-        yield client
+    return keyed
 
 
 @pytest.fixture

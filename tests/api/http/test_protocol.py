@@ -11,15 +11,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
-from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import text
 
 from api.app import create_app
 from api.http.protocol import SPARE
-from api.server import Server
 from models.settings import Settings
 from models.storage.database import Database
+from tests.api.conftest import served
 from tests.api.made import spec
 
 TIMEOUT_S = 0.5
@@ -31,20 +30,6 @@ CONNECTIONS = 3
 @pytest.fixture
 def settings(database_url: str) -> Settings:
     return Settings(database_url=SecretStr(database_url), client_timeout_s=TIMEOUT_S)
-
-
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    server = Server(app, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @contextmanager

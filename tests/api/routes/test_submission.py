@@ -178,9 +178,9 @@ def test_a_batch_whose_key_is_in_flight_is_a_409(client: TestClient, database: D
 def test_a_batch_that_dies_halfway_has_stored_nothing_and_can_be_asked_again(
     client: TestClient, database: Database
 ) -> None:
-    """The second item is stored by then; ending its connection is what the death of the server does."""
+    """The experiments are stored by then; ending the connection is what the death of the server does."""
     headers = {"Idempotency-Key": "k"}
-    with cut_at(client, "INSERT INTO run", 2):
+    with cut_at(client, "INSERT INTO run", 1):
         died = client.post("/v1/experiments/batch", json={"items": [SPEC] * 3}, headers=headers)
     assert problem(died, 503)
     assert stored(database) == 0
@@ -189,13 +189,77 @@ def test_a_batch_that_dies_halfway_has_stored_nothing_and_can_be_asked_again(
     assert stored(database) == 3
 
 
-def test_a_thousand_items_are_taken(client: TestClient, database: Database) -> None:
-    """Few of them to be stored, which takes its time."""
-    items = [SPEC if index % 50 == 0 else SPEC | {"steps": -1} for index in range(1_000)]
-    answer = client.post("/v1/experiments/batch", json={"items": items}, headers={"Idempotency-Key": "k"})
-    told = answer.json()["items"]
-    assert [item["status"] for item in told] == [202 if index % 50 == 0 else 422 for index in range(1_000)]
-    assert stored(database) == 20
+def statements(client: TestClient, path: str, body: dict[str, Any]) -> int:
+    """How many are sent for this request."""
+    engine = cast("FastAPI", client.app).state.database.engine
+    sent: list[str] = []
+
+    def count(_: Connection, __: object, statement: str, *___: object) -> None:
+        sent.append(statement)
+
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        assert client.post(path, json=body).status_code == 207
+    finally:
+        event.remove(engine, "before_cursor_execute", count)
+    return len(sent)
+
+
+def test_a_thousand_items_are_taken_in_as_many_statements_as_two(client: TestClient, database: Database) -> None:
+    def items(count: int) -> dict[str, Any]:
+        return {"items": [SPEC | {"idempotency_key": f"{count} {index}".replace(" ", "-")} for index in range(count)]}
+
+    assert statements(client, "/v1/experiments/batch", items(1_000)) == statements(
+        client, "/v1/experiments/batch", items(2)
+    )
+    assert stored(database) == 1_002
+
+
+def test_what_an_item_answers_is_what_is_stored(client: TestClient) -> None:
+    spec = SPEC | {
+        "remedies": [{"kind": "l2"}],
+        "seeds": [0, 3],
+        "labels": {"a": "b"},
+        "end_before": "2999-01-01T00:00:00Z",
+    }
+    for item in client.post("/v1/experiments/batch", json={"items": [SPEC, spec]}).json()["items"]:
+        assert item["experiment"] == client.get(item["experiment"]["links"]["self"]).json()
+    alone = client.post("/v1/experiments", json=spec).json()
+    assert alone == client.get(alone["links"]["self"]).json()
+
+
+def test_each_item_may_have_a_key(client: TestClient, database: Database) -> None:
+    def send(*items: Any) -> list[dict[str, Any]]:
+        answered: list[dict[str, Any]] = client.post("/v1/experiments/batch", json={"items": items}).json()["items"]
+        return answered
+
+    keyed = [SPEC | {"idempotency_key": "a"}, SPEC | {"idempotency_key": "b"}]
+    first = send(*keyed)
+    # In another batch, beside others, and one of them with another spec.
+    again = send(SPEC, keyed[1], keyed[0] | {"name": "other"}, SPEC | {"idempotency_key": "c"})
+    assert [item["status"] for item in first + again] == [202, 202, 202, 202, 422, 202]
+    assert again[1] == first[1]
+    assert again[2]["error"]["errors"][0]["field"] == "idempotency_key"
+    assert stored(database) == 4
+    # By itself the same spec has the same key.
+    alone = client.post("/v1/experiments", json=SPEC, headers={"Idempotency-Key": "a"})
+    assert alone.json() == first[0]["experiment"]
+    client.delete(alone.json()["links"]["self"])
+    assert [item["status"] for item in send(*keyed)] == [410, 202]
+    twice = send(keyed[1], keyed[1], SPEC | {"idempotency_key": "no space"})
+    assert [item["status"] for item in twice] == [202, 422, 422]
+    assert [item["error"]["errors"][0]["field"] for item in twice[1:]] == ["idempotency_key"] * 2
+
+
+def test_an_item_whose_key_is_in_flight_is_a_409_and_the_others_are_stored(
+    client: TestClient, database: Database
+) -> None:
+    with database.begin() as session:
+        Once.of("local", "k", b"").answer(session, dict)
+        items = [SPEC, SPEC | {"idempotency_key": "k"}]
+        answer = client.post("/v1/experiments/batch", json={"items": items}).json()["items"]
+    assert [item["status"] for item in answer] == [202, 409]
+    assert stored(database) == 1
 
 
 def test_a_key_whose_experiment_was_deleted_says_so(client: TestClient, database: Database) -> None:
@@ -227,20 +291,50 @@ def test_an_item_whose_experiment_was_deleted_says_so_and_the_others_are_as_they
 
 
 def test_a_deadline_in_the_past_is_refused_wherever_a_spec_comes_in(client: TestClient, database: Database) -> None:
-    late = SPEC | {"deadline": "2001-01-01T00:00:00Z"}
-    for path in ("/v1/experiments", "/v1/experiments/validate"):
-        error = problem(client.post(path, json=late), 422)["errors"][0]
-        assert (error["field"], error["value"]) == ("deadline", "2001-01-01T00:00:00+00:00")
-        assert error["allowed"].startswith("after 20")
+    for field in ("start_before", "deadline", "end_before"):
+        late = SPEC | {field: "2001-01-01T00:00:00Z"}
+        for path in ("/v1/experiments", "/v1/experiments/validate"):
+            error = problem(client.post(path, json=late), 422)["errors"][0]
+            assert (error["field"], error["value"]) == (field, "2001-01-01T00:00:00+00:00")
+            assert error["allowed"].startswith("after 20")
     assert stored(database) == 0
 
 
-def test_what_failed_at_its_deadline_cannot_be_retried(client: TestClient, database: Database) -> None:
+@pytest.mark.parametrize("field", ["start_before", "end_before"])
+def test_what_failed_at_its_deadline_cannot_be_retried(client: TestClient, database: Database, field: str) -> None:
     links = client.post("/v1/experiments", json=SPEC).json()["links"]
     with database.begin() as session:
-        session.execute(update(Experiment).values(deadline=Experiment.created_at))
+        session.execute(update(Experiment).values({field: Experiment.created_at}))
         runs.expire(session)
-    assert "deadline has passed" in problem(client.post(f"{links['self']}/retry"), 409)["detail"]
+    assert f"{field} has passed" in problem(client.post(f"{links['self']}/retry"), 409)["detail"]
+
+
+def test_a_deadline_is_another_name_of_the_latest_start_and_can_be_sent_again(
+    client: TestClient, database: Database
+) -> None:
+    moment = "2999-01-01T00:00:00Z"
+    both = problem(client.post("/v1/experiments", json=SPEC | {"deadline": moment, "start_before": moment}), 422)
+    assert (both["errors"][0]["field"], both["errors"][0]["allowed"]) == ("deadline", "one of the two")
+    for field in ("start_before", "deadline"):
+        shown = client.post("/v1/experiments", json=SPEC | {field: moment}).json()["spec"]
+        assert [name for name in ("start_before", "deadline") if shown[name] is not None] == [field]
+        assert client.post("/v1/experiments", json=shown).json()["spec"] == shown
+    with database.begin() as session:
+        assert len(set(session.execute(select(Experiment.start_before)).scalars())) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"not_before": "2999-01-02T00:00:00Z", "end_before": "2999-01-01T00:00:00Z"}, "end_before"),
+        ({"start_before": "2999-01-02T00:00:00Z", "end_before": "2999-01-01T00:00:00Z"}, "end_before"),
+        ({"not_before": "2999-01-02T00:00:00Z", "start_before": "2999-01-01T00:00:00Z"}, "start_before"),
+    ],
+)
+def test_limits_that_contradict_are_refused(client: TestClient, changes: dict[str, str], field: str) -> None:
+    error = problem(client.post("/v1/experiments", json=SPEC | changes), 422)["errors"][0]
+    assert error["field"] == field
+    assert "2999-01-02" in error["allowed"]
 
 
 def test_a_batch_has_its_limits(client: TestClient) -> None:

@@ -97,7 +97,7 @@ def test_a_deadline_tells_of_the_runs_that_it_fails(database: Database) -> None:
     one = submit(database, seeds=[0, 1], deadline="2999-01-01T00:00:00Z")
     before = len(told(database, one))
     with database.begin() as session:
-        session.execute(update(Experiment).values(deadline=Experiment.created_at))
+        session.execute(update(Experiment).values(start_before=Experiment.created_at))
     act(database, runs.expire)
     reason = "(the experiment's deadline passed before the run started)"
     assert lines(database, one, before) == [f"run 0 failed {reason}", f"run 1 failed {reason}", "failed: 2 failed"]
@@ -295,7 +295,7 @@ def test_writers_of_several_runs_lock_them_in_the_order_of_their_ids(
     act(database, lambda session: runs.give_back(session, claimed(database, first), "again"))
     lease = claimed(database, own)
     with database.begin() as session:
-        session.execute(update(Experiment).values(deadline=Experiment.created_at))
+        session.execute(update(Experiment).values(start_before=Experiment.created_at))
 
     def write() -> None:
         with database.begin() as session:

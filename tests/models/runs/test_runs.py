@@ -387,7 +387,7 @@ def test_runs_that_have_not_started_by_the_deadline_fail(database: Database) -> 
     lease = claimed(database, started)
     with database.begin() as session:
         assert runs.expire(session) == 0
-        session.execute(update(Experiment).values(deadline=Experiment.created_at))
+        session.execute(update(Experiment).values(start_before=Experiment.created_at))
     with database.begin() as session:
         assert runs.expire(session) == 1
     late = run(database, waiting)
@@ -403,7 +403,7 @@ def test_a_run_whose_deadline_has_passed_is_neither_published_nor_claimed_but_fa
     experiment_id = submit(database, seeds=[0, 1])
     asked, other = run_ids(database, experiment_id)
     with database.begin() as session:
-        session.execute(update(Experiment).values(deadline=Experiment.created_at))
+        session.execute(update(Experiment).values(start_before=Experiment.created_at))
     assert publish(database) == []
     assert claim(database, asked) is None
     late = run(database, asked)

@@ -1,0 +1,42 @@
+"""From requests to experiments that are stored, for the routes that take one and for those that take many."""
+
+import uuid
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from sqlalchemy.orm import Session
+
+from api.http.callers import Caller
+from api.http.errors import ApiError
+from api.suggestions import settled
+from api.variants import planned
+from api.views.experiments import ExperimentView, experiment_view
+from models import runs
+from models.runs import Submission
+from models.runs.progress import Progress
+from models.specs.experiment import ExperimentRequest
+from models.status import State
+
+
+def prepared(session: Session, caller: Caller, request: ExperimentRequest) -> Submission:
+    """All that is stored of it. SpecError, ApiError 404.
+
+    Uploaded data are found in the transaction that stores the experiment: they cannot be deleted in between.
+    """
+    spec, suggested = settled(session, caller, request)
+    said = None if suggested is None else [remedy.model_dump(mode="json") for remedy in suggested]
+    return Submission.of(spec, planned(spec), caller.owner, said)
+
+
+def stored(session: Session, submissions: Sequence[Submission]) -> list[ExperimentView]:
+    """As each is answered."""
+    return [
+        experiment_view(made.experiment, Progress({State.QUEUED: made.runs}, 0.0))
+        for made in runs.submit_all(session, submissions)
+    ]
+
+
+def deleted(experiment_id: uuid.UUID | str) -> ApiError:
+    """410: under a key there is an answer, and its experiment is gone."""
+    which = f"the experiment that this Idempotency-Key made, {experiment_id}, was deleted"
+    return ApiError(HTTPStatus.GONE, f"{which}; choose a new key to submit it again")
