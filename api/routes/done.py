@@ -13,6 +13,7 @@ from api.dependencies import CallerDep, DatabaseDep
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
 from api.http.etags import UNCHANGED, tagged
+from api.http.schema import PROBLEM
 from api.views.experiments import Links, RunCounts
 from gradient_clinic.verdict.shapes import Kind
 from models.analysis.comparison.parts import Id
@@ -61,7 +62,8 @@ _RETRY_AFTER = {
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "It has succeeded, failed or was cancelled."},
     202: {"model": Doneness, "description": "It goes on.", "headers": _RETRY_AFTER},
-    404: {"description": "There is none; with `pending=404` also: it goes on.", "headers": _RETRY_AFTER},
+    404: PROBLEM["default"]
+    | {"description": "There is none; with `pending=404` also: it goes on.", "headers": _RETRY_AFTER},
     **UNCHANGED,
 }
 

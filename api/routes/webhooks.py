@@ -65,7 +65,7 @@ class DeliveryView(BaseModel):
     """One message. ``id`` is its ``webhook-id``, which stays when it is sent again."""
 
     id: Id
-    event: WebhookEvent | Literal["ping"]
+    event: Literal["experiment.ended", "run.ended", "ping"]
     data: dict[str, Any]
     state: DeliveryState
     attempts: list[DeliveryAttempt]

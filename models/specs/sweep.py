@@ -21,12 +21,12 @@ MOST_PATHS = 16
 LABEL_PREFIX = "sweep."
 _LONGEST_LABEL = 200
 _NAME = "[A-Za-z_][A-Za-z0-9_-]*"
-_STEP = re.compile(rf"\.?({_NAME})|\[(\d+)\]")
+_STEP = re.compile(rf"\.?({_NAME})|\[([0-9]+)\]")
 
 SweptPath = Annotated[
     str,
     StringConstraints(
-        pattern=rf"^{_NAME}(\[\d{{1,4}}\])*(\.{_NAME}(\[\d{{1,4}}\])*)*$",
+        pattern=rf"^{_NAME}(\[[0-9]{{1,4}}\])*(\.{_NAME}(\[[0-9]{{1,4}}\])*)*$",
         max_length=_LONGEST_LABEL - len(LABEL_PREFIX),
     ),
 ]

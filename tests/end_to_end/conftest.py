@@ -28,6 +28,7 @@ def clinic(cluster: Cluster, births: Births) -> Iterator[Clinic]:
         patch.setenv("CLINIC_LEASE_S", LEASE_S)
         patch.setenv("CLINIC_CANCEL_GRACE_S", "1")
         patch.setenv("CLINIC_WORKERS", "2")
+        patch.setenv("CLINIC_WEBHOOK_PRIVATE", "true")  # receivers are on this machine
         clinic = Clinic(Settings(), folder, port=free_port("127.0.0.1"))
         births.spare(lambda: [clinic.pid(name) for name in PROCESSES])
         try:

@@ -64,7 +64,7 @@ def test_public_is_what_anybody_would_reach(address: str, *, public: bool) -> No
 def test_a_name_that_means_a_host_inside_is_not_reached(others: list[str]) -> None:
     """Nor where only one of its addresses does."""
     with receiving() as receiver:
-        post = Post(resolve=lambda *_: [*others, "127.0.0.1"])
+        post = Post(resolve=lambda *_: [*others, "127.0.0.1"], limit_s=1.0)
         reply = post.send(message(f"http://harmless.example:{receiver.port}/"))
     assert (reply.error, receiver.received) == (INSIDE, [])
 
