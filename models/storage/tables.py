@@ -240,10 +240,7 @@ class Dataset(Base):
     put_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
     """When this content was last sent under this name: the newest is what the name means."""
 
-    __table_args__ = (
-        UniqueConstraint("owner", "name", "version"),
-        Index("ix_dataset_version", "version"),
-    )
+    __table_args__ = (UniqueConstraint("owner", "name", "version"), Index("ix_dataset_version", "version"))
 
 
 Reals = ARRAY(REAL, dimensions=1)
