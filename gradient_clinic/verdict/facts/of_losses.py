@@ -69,6 +69,13 @@ def _loss_words(text: str) -> Callable[[Evidence], str]:
     return lambda item: text.format(value=number(item.value, 4), threshold=number(item.threshold, 4))
 
 
+def _at_chance_words(item: Evidence) -> str:
+    if (item.threshold or 0.0) > 0.0:
+        return _loss_words("not trained: final loss {value} is not below {threshold}, chance less its noise")(item)
+    # Chance less such a noise is no loss that anybody knows.
+    return _loss_words("not trained: the loss ends near {value}, and its noise alone is more than chance")(item)
+
+
 BELOW_HALF: Final = Fact(
     "loss",
     "loss_below_half_of_chance",
@@ -86,7 +93,7 @@ AT_CHANCE: Final = Fact(
     "loss",
     "loss_at_chance",
     _not_trained(at_chance=True),
-    _loss_words("not trained: final loss {value} is not below {threshold}, chance less its noise"),
+    _at_chance_words,
     called="final loss",
 )
 BROKEN: Final = Fact(

@@ -218,6 +218,15 @@ def test_a_falling_loss_is_said_of_runs_that_have_not_trained_alone() -> None:
     assert shown(ending([*falling[:-1], NAN], outcome="diverged"), FALLING) is None
 
 
+def test_no_loss_is_held_against_a_number_below_zero() -> None:
+    """Losses of 100 and 700 in turn have a standard error of some 95, and chance is 2.3."""
+    found = ending([100.0, 700.0] * 5 + [100.0]).sentence
+    assert "the loss ends near" in found
+    assert "its noise alone is more than chance" in found
+    assert "less its noise" not in found
+    assert "is not below 2.303, chance less its noise" in ending([CHANCE] * 11).sentence
+
+
 # --- accuracy at chance ---------------------------------------------------------------------------------------------
 
 
