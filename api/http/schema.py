@@ -24,7 +24,7 @@ from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
 from models.specs.schedule import ScheduleSpec
 from models.specs.sequential import Item
-from models.specs.sweep import BatchSpec
+from models.specs.sweep import SpecInBatch
 
 _REF = "#/components/schemas/{model}"
 
@@ -84,13 +84,13 @@ class Clinic(FastAPI):
             schema["components"]["schemas"] |= problem.pop("$defs") | {"ProblemDetails": problem}
             # What is wrong with an item is said of that item alone, so the request's own shape leaves them open.
             schemas = schema["components"]["schemas"]
-            key = BatchSpec.model_json_schema()["properties"]["idempotency_key"]
+            key = SpecInBatch.model_json_schema()["properties"]["idempotency_key"]
             request = schemas["ExperimentRequest"]
-            schemas["BatchSpec"] = request | {
-                "description": BatchSpec.__doc__,
+            schemas["SpecInBatch"] = request | {
+                "description": SpecInBatch.__doc__,
                 "properties": request["properties"] | {"idempotency_key": key},
             }
-            schemas["Batch"]["properties"]["items"]["items"] = {"$ref": _REF.format(model="BatchSpec")}
+            schemas["Batch"]["properties"]["items"]["items"] = {"$ref": _REF.format(model="SpecInBatch")}
             self._say_scopes(schema)
             self.openapi_schema = for_generators(schema, _UNIONS)
         return super().openapi()

@@ -25,7 +25,7 @@ from models import runs
 from models.runs import Submission
 from models.runs.idempotency import Once, keep, look_up
 from models.specs.base import Problem, Spec, SpecError
-from models.specs.sweep import BatchSpec, Sweep, combinations, how_many, key_of, problems_of, swept
+from models.specs.sweep import SpecInBatch, Sweep, combinations, how_many, key_of, problems_of, swept
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=ItemsRoute)
@@ -102,7 +102,7 @@ def submit_batch(
 class _Asked:
     """An item that is a spec; ``once``: where it has a key."""
 
-    request: BatchSpec
+    request: SpecInBatch
     once: Once | None
     swept: dict[str, Any] | None
 
@@ -128,7 +128,7 @@ def _read(caller: Caller, item: Any, values: dict[str, Any]) -> _Read:
     try:
         item = swept(item, values)
         check_text(item)
-        request = BatchSpec.model_validate(item)
+        request = SpecInBatch.model_validate(item)
         if request.idempotency_key is None:
             return _Asked(request, None, told)
         # As the same spec under the same key would be by itself.

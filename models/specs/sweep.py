@@ -36,8 +36,10 @@ Sweep = Annotated[
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 
 
-class BatchSpec(ExperimentRequest):
-    """One item of a batch."""
+class SpecInBatch(ExperimentRequest):
+    """One item of a batch. Its name comes behind ``ExperimentRequest``, after which a generator of clients names what
+    both have.
+    """
 
     idempotency_key: Annotated[
         Key | None,
