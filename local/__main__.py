@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from local import document, migrations, trial
+from local import migrations, trial
 from local.errors import LocalError
 from local.interrupts import InterruptedBySignal
 from local.session import running_clinic
@@ -39,6 +39,8 @@ def migration(arguments: argparse.Namespace) -> int:
 
 
 def write_document(_: argparse.Namespace) -> int:
+    from local import document  # noqa: PLC0415 -- the whole API, seconds that who starts it as a process need not wait
+
     document.write()
     return 0
 

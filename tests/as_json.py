@@ -1,6 +1,7 @@
 """Shapes of the instrument in JSON and back: what is stored of them and what is answered."""
 
 import json
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -10,9 +11,14 @@ Shape = TypeVar("Shape")
 
 def as_json(value: object) -> Any:
     """Strict JSON: no NaN and no infinity but in words."""
-    text = TypeAdapter(type(value)).dump_json(value)
+    text = _adapter(type(value)).dump_json(value)
     return json.loads(json.dumps(json.loads(text), allow_nan=False))
 
 
 def from_json(shape: type[Shape], stored: object) -> Shape:
-    return TypeAdapter(shape).validate_python(stored)
+    return _adapter(shape).validate_python(stored)
+
+
+@cache  # to make one takes as long as a hundred uses
+def _adapter(shape: type[Shape]) -> TypeAdapter[Shape]:
+    return TypeAdapter(shape)

@@ -1,8 +1,7 @@
 """Which modules a test module reaches, by what stands in them: so tests that can train need no mark that rots."""
 
 import sys
-from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 
 ROOMS = frozenset({"api", "gradient_clinic", "local", "models", "proofs", "tests", "worker"})
@@ -16,20 +15,22 @@ def reaches(module: ModuleType, name: str) -> bool:
     return name in _reached(module)
 
 
-@lru_cache
+@cache
 def _reached(module: ModuleType) -> frozenset[str]:
-    seen: dict[str, ModuleType] = {}
+    seen = set[ModuleType]()
     waiting = [module]
     while waiting:
-        for other in _origins(waiting.pop()):
-            if other.__name__ not in seen:
-                seen[other.__name__] = other
-                waiting.append(other)
-    return frozenset(seen)
+        new = _origins(waiting.pop()) - seen
+        seen |= new
+        waiting += new
+    return frozenset(one.__name__ for one in seen)
 
 
-def _origins(module: ModuleType) -> Iterator[ModuleType]:
-    for value in list(vars(module).values()):
-        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if isinstance(name, str) and name.partition(".")[0] in ROOMS and name in sys.modules:
-            yield sys.modules[name]
+@cache  # hundreds of test modules reach the same ones
+def _origins(module: ModuleType) -> frozenset[ModuleType]:
+    return frozenset(sys.modules[name] for name in map(_origin, list(vars(module).values())) if name in sys.modules)
+
+
+def _origin(value: object) -> str | None:
+    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return name if isinstance(name, str) and name.partition(".")[0] in ROOMS else None

@@ -1,6 +1,7 @@
 """Bodies as their JSON schema describes them, and such as are wrong in a place: strategies for Hypothesis."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ WRONG = st.one_of(
     ),
     st.sampled_from([{"kind": "elu"}, {"kind": 5}, {"kind": "linear"}, [None], ["1"], {"": 0}]),
 )
+MOSTLY = st.sampled_from([True] * 5 + [False])
 MOST_ITEMS = 3
 
 
@@ -23,10 +25,13 @@ def bodies(schema: Json) -> Strategy:
     """Of the model that the schema is of."""
     definitions = schema.get("$defs", {})
 
+    @cache  # each is made once, however often and how deep in one another they are named
+    def named(name: str) -> Strategy:
+        return st.deferred(lambda: of(definitions[name]))
+
     def of(part: Json) -> Strategy:
         if "$ref" in part:
-            name = part["$ref"].rsplit("/", 1)[1]
-            return st.deferred(lambda: of(definitions[name]))
+            return named(part["$ref"].rsplit("/", 1)[1])
         if choices := part.get("oneOf") or part.get("anyOf"):
             return st.one_of(*map(of, choices))
         return _simple(part, of)
@@ -51,11 +56,16 @@ def _objects(part: Json, of: Of) -> Strategy:
     properties, required = part.get("properties", {}), part.get("required", [])
     if not properties:
         return st.dictionaries(st.sampled_from(["a", "b"]), of(part.get("additionalProperties", {})), max_size=2)
-    fields = {name: st.one_of(of(one), of(one), of(one), of(one), of(one), WRONG) for name, one in properties.items()}
+    fields = {name: _mostly(of(one)) for name, one in properties.items()}
     kinds = {name: of(one) for name, one in properties.items() if "const" in one}
     fields |= kinds
     needed = {name: fields[name] for name in (*required, *kinds)}
     return st.fixed_dictionaries(needed, optional={name: its for name, its in fields.items() if name not in needed})
+
+
+def _mostly(right: Strategy) -> Strategy:
+    """By a draw of its own: ``one_of`` would give each of its branches the same share."""
+    return MOSTLY.flatmap(lambda chosen: right if chosen else WRONG)
 
 
 def _arrays(part: Json, of: Of) -> Strategy:

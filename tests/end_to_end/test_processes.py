@@ -26,7 +26,7 @@ LONG: Json = {
     "dataset": {"kind": "digits", "split_seed": 0},
     "network": {"kind": "mlp", "depth": 10, "width": 64},
     "optimizer": {"kind": "sgd"},
-    "steps": 2000,  # some seconds, so that a fault lands inside
+    "steps": 1000,  # a second or more, so that a fault lands inside
     "seeds": [0],
 }
 

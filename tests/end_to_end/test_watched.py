@@ -1,13 +1,12 @@
 """A training that is watched into a service: what is there afterwards, whoever is killed meanwhile."""
 
 import json
+import os
 import re
 import signal
 import sys
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,101 +15,135 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 -- as everybody calls it
-from torch import nn
 
 import gradient_clinic
 from gradient_clinic.signals import CURVES, SIGNALS
 from gradient_clinic.values import Array
 from gradient_clinic.watcher.calls import send_spool
-from gradient_clinic.watcher.watch import Watch, watch
+from gradient_clinic.watcher.watch import watch
+from local.child import Child, Program
 from local.ports import free_port
 from models.storage.database import Database
 from models.traces.reader import extent, read_curves, read_signals
-from tests.eventually import eventually
-from tests.processes import PIPE, ROOT, Process, process
+from tests.end_to_end.training import WIDTH, Training
+from tests.eventually import HANGS_S, eventually
+from tests.processes import PIPE, ROOT, Births, process
+from tests.spares import Spares
+from tests.watcher import MARKS
 
 Json = dict[str, Any]
-WIDTH = 16
 LOSS = CURVES.index("loss")
+TRAINING = (sys.executable, "-m", "tests.end_to_end.training")
 
 
 class Service:
-    """The API as a process, which may be killed and come back at the same address."""
+    """The API as a process, which may be killed and come back at the same address, with what it had stored."""
 
-    def __init__(self, database_url: str, stack: ExitStack) -> None:
+    def __init__(self, database_url: str, folder: Path) -> None:
         self.port = free_port("127.0.0.1")
         self.address = f"http://127.0.0.1:{self.port}"
-        self._environment = {
-            "CLINIC_DATABASE_URL": database_url,
-            "CLINIC_PORT": str(self.port),
-            "PATH": "/usr/bin:/bin",
-        }
-        self._stack = stack
-        self._process: Process | None = None
+        self._program = Program(
+            name="api",
+            argv=(sys.executable, "-m", "api"),
+            log=folder / "api.log",
+            record=folder / "api.pid",
+            environment={
+                "CLINIC_DATABASE_URL": database_url,
+                "CLINIC_PORT": str(self.port),
+                "PATH": "/usr/bin:/bin",
+                MARKS: os.environ[MARKS],  # noqa: TID251 -- handed on: of the module, not of a test that starts it again
+            },
+            folder=ROOT,
+        )
+        self._child: Child | None = None
+        # A client costs what hundreds of requests cost.
+        self._client = httpx.Client(base_url=self.address, trust_env=False, timeout=HANGS_S)
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._child is None else self._child.pid
 
     def start(self) -> None:
-        self._process = self._stack.enter_context(process(sys.executable, "-m", "api", environment=self._environment))
-        assert eventually(self._is_there)
+        self._child = Child(self._program)
+        assert eventually(self._is_there), self._program.log.read_text()
 
     def _is_there(self) -> bool:
         try:
-            return httpx.get(f"{self.address}/readyz", trust_env=False).status_code == 200
+            return self._client.get("/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
     def kill(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+        assert self._child is not None
+        self._child.kill()
+        self._child = None
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.stop()
+        self._client.close()
 
     def get(self, path: str) -> Json:
-        response = httpx.get(f"{self.address}{path}", trust_env=False)
+        response = self._client.get(path)
         assert response.status_code == 200, response.text
         found: Json = response.json()
         return found
 
+    def cancel(self, experiment: Json) -> None:
+        self._client.post(f"/v1/experiments/{experiment['id']}/cancel").raise_for_status()
+
+    def experiments(self) -> list[Json]:
+        found: list[Json] = self.get("/v1/experiments")["items"]
+        return found
+
     def runs(self) -> list[Json]:
         """Of all experiments."""
-        experiments = self.get("/v1/experiments")["items"]
-        return [run for its in experiments for run in self.get(f"/v1/experiments/{its['id']}/runs")["items"]]
+        return [run for its in self.experiments() for run in self.get(f"/v1/experiments/{its['id']}/runs")["items"]]
 
     def recorded(self) -> int:
         """Of the one run that there is, or will be."""
         runs = self.runs()
         return len(self.get(f"/v1/runs/{runs[0]['id']}/curves?points=5000")["steps"]) if runs else 0
 
+    def tidy(self) -> None:
+        for its in self.experiments():
+            if its["state"] in {"queued", "running"}:
+                self.cancel(its)
+            self._client.delete(f"/v1/experiments/{its['id']}").raise_for_status()
+        assert self.experiments() == []
+
+
+@pytest.fixture(scope="module")
+def the_service(
+    spare_databases: Spares, tmp_path_factory: pytest.TempPathFactory, births: Births
+) -> Iterator[tuple[Service, Database]]:
+    """One for all tests, as a start takes longer than a test."""
+    with spare_databases.one() as url:
+        service, database = Service(url, tmp_path_factory.mktemp("service")), Database(url)
+        births.spare(lambda: [service.pid])
+        try:
+            yield service, database
+        finally:
+            service.close()
+            database.dispose()
+
 
 @pytest.fixture
-def service(database_url: str) -> Iterator[Service]:
-    with ExitStack() as stack:
-        yield Service(database_url, stack)
+def service(the_service: tuple[Service, Database]) -> Iterator[Service]:
+    """It answers, and nothing is stored in it."""
+    service, _ = the_service
+    if service.pid is None:
+        service.start()
+    yield service
+    if service.pid is None:  # as a test left it that has failed
+        service.start()
+    service.tidy()
 
 
-class Training:
-    """A network whose gradients vanish, on labels that a linear map decides; ``step`` makes so many steps."""
-
-    def __init__(self, depth: int = 8, rate: float = 0.1) -> None:
-        self.random = torch.Generator().manual_seed(2)
-        parts = [part for _ in range(depth) for part in (nn.Linear(WIDTH, WIDTH), nn.Sigmoid())]
-        self.model = nn.Sequential(*parts, nn.Linear(WIDTH, 4))
-        with torch.no_grad():
-            for its in self.model.parameters():
-                its.normal_(0.0, 0.25, generator=self.random)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=rate)
-        self.losses: list[float] = []
-
-    def watched(self, service: Service, **options: Any) -> Watch:
-        return watch(self.model, self.optimizer, to=service.address, **{"every": 1, **options})
-
-    def step(self, count: int, watched: Watch | None, pause_s: float = 0.0) -> None:
-        for _ in range(count):
-            inputs = torch.randn(32, WIDTH, generator=self.random)
-            self.optimizer.zero_grad()
-            loss = F.cross_entropy(self.model(inputs), inputs[:, :4].argmax(1))
-            torch.autograd.backward(loss if watched is None else watched.loss(loss))
-            self.optimizer.step()
-            self.losses.append(float(loss.detach()))
-            time.sleep(pause_s)
+@pytest.fixture
+def database(the_service: tuple[Service, Database]) -> Database:
+    """That of the service."""
+    return the_service[1]
 
 
 def stored(database: Database, run_id: str) -> tuple[Array, Array]:
@@ -135,9 +168,10 @@ def close_to(ours: Any, theirs: Any) -> bool:
 
 
 def test_the_service_says_of_a_run_what_its_watch_says(service: Service) -> None:
-    service.start()
     training = Training()
-    watched = training.watched(service, experiment="theirs", variant="deep", seed=3, labels={"team": "a"}, data="drawn")
+    watched = training.watched(
+        service.address, experiment="theirs", variant="deep", seed=3, labels={"team": "a"}, data="drawn"
+    )
     training.step(80, watched)
     watched.result(metric=0.25, loss=1.4)
     watched.close()
@@ -154,7 +188,6 @@ def test_the_service_says_of_a_run_what_its_watch_says(service: Service) -> None
 
 
 def test_the_snippets_of_the_page_run(service: Service) -> None:
-    service.start()
     text = (ROOT / "docs" / "watch.md").read_text()
     snippets = [its for its in re.findall(r"```python\n(.+?)```", text, re.DOTALL) if "gc." in its or "w." in its]
     assert len(snippets) == 3
@@ -172,9 +205,8 @@ def test_the_snippets_of_the_page_run(service: Service) -> None:
 def test_a_service_that_is_killed_misses_nothing_and_gets_nothing_twice(
     service: Service, database: Database, tmp_path: Path
 ) -> None:
-    service.start()
     training = Training()
-    watched = training.watched(service, spool=tmp_path)
+    watched = training.watched(service.address, spool=tmp_path)
     training.step(30, watched)
     assert eventually(lambda: watched.run is not None)
     service.kill()
@@ -198,12 +230,11 @@ def test_a_service_that_is_killed_misses_nothing_and_gets_nothing_twice(
 
 def test_what_a_service_that_never_came_has_not_got_can_be_sent_later(service: Service, tmp_path: Path) -> None:
     training = Training()
-    watched = training.watched(service, spool=tmp_path, wait_s=1.0)
+    watched = training.watched(f"http://127.0.0.1:{free_port('127.0.0.1')}", spool=tmp_path, wait_s=1.0)
     training.step(60, watched)
     watched.close()
     (left,) = tmp_path.iterdir()
     assert any(str(left) in remark for remark in watched.remarks)
-    service.start()
     send_spool(left, service.address)
     (run,) = service.runs()
     assert run["state"] == "succeeded"
@@ -216,12 +247,11 @@ def test_what_a_service_that_never_came_has_not_got_can_be_sent_later(service: S
 def test_a_full_spool_ends_the_sending_and_nothing_else(
     full: str, service: Service, database: Database, tmp_path: Path
 ) -> None:
-    service.start()
     training = Training()
     folder = tmp_path / "spool"
     if full == "no folder":
         folder.write_text("")  # whatever is written there fails, as on a disk that is full
-    watched = training.watched(service, spool=folder, spool_bytes=200_000)
+    watched = training.watched(service.address, spool=folder, spool_bytes=200_000)
     training.step(20, watched)
     assert eventually(lambda: service.recorded() == 20)
     service.kill()
@@ -240,23 +270,8 @@ def test_a_full_spool_ends_the_sending_and_nothing_else(
     np.testing.assert_allclose(curves[LOSS], training.losses[: curves.shape[1]], rtol=1e-6)
 
 
-SCRIPT = """
-import sys
-sys.path.insert(0, {root!r})
-from tests.end_to_end.test_watched import Training
-class Address: address = sys.argv[1]
-training = Training()
-watched = training.watched(Address, experiment="killed")
-while True:
-    training.step(10, watched)
-    print(len(training.losses), flush=True)
-"""
-
-
 def test_of_a_training_that_is_killed_all_is_there_that_was_acknowledged(service: Service, database: Database) -> None:
-    service.start()
-    code = SCRIPT.format(root=str(ROOT))
-    with process(sys.executable, "-c", code, service.address, stdout=-1) as training:
+    with process(*TRAINING, service.address, "killed", "-", stdout=PIPE) as training:
         assert training.stdout is not None
         assert any(int(line) > 100 for line in training.stdout)
         assert eventually(lambda: service.recorded() > 0)
@@ -272,28 +287,14 @@ def test_of_a_training_that_is_killed_all_is_there_that_was_acknowledged(service
     assert run["state"] == "running"
 
 
-ENDING = """
-import sys
-sys.path.insert(0, {root!r})
-from tests.end_to_end.test_watched import Training
-class Address: address = sys.argv[1]
-training = Training()
-watched = training.watched(Address)
-training.step(20, watched)
-{last}
-"""
-
-
 @pytest.mark.parametrize(
-    ("last", "state", "reason"),
-    [("", "succeeded", None), ("raise MemoryError", "failed", "its process ended by MemoryError")],
+    ("error", "state", "reason"),
+    [((), "succeeded", None), (("MemoryError",), "failed", "its process ended by MemoryError")],
 )
 def test_who_does_not_close_it_has_it_closed_by_the_end_of_the_process(
-    last: str, state: str, reason: str | None, service: Service
+    error: tuple[str, ...], state: str, reason: str | None, service: Service
 ) -> None:
-    service.start()
-    code = ENDING.format(root=str(ROOT), last=last)
-    with process(sys.executable, "-c", code, service.address, stderr=PIPE) as training:
+    with process(*TRAINING, service.address, "left", "20", *error, stdout=PIPE, stderr=PIPE) as training:
         training.communicate()
     (run,) = service.runs()
     assert run["state"] == state
@@ -302,9 +303,8 @@ def test_who_does_not_close_it_has_it_closed_by_the_end_of_the_process(
 
 
 def test_a_step_without_a_loss_has_that_of_the_one_before(service: Service, database: Database) -> None:
-    service.start()
     training = Training()
-    watched = training.watched(service)
+    watched = training.watched(service.address)
     training.step(5, watched)
     training.step(2, None)
     training.step(5, watched)
@@ -317,12 +317,11 @@ def test_a_step_without_a_loss_has_that_of_the_one_before(service: Service, data
 
 
 def test_a_second_writer_is_refused_and_trains_on(service: Service) -> None:
-    service.start()
     first, second = Training(), Training()
-    one = first.watched(service, experiment="same")
+    one = first.watched(service.address, experiment="same")
     first.step(10, one)
     assert eventually(lambda: one.run is not None)
-    two = second.watched(service, experiment="same")
+    two = second.watched(service.address, experiment="same")
     second.step(10, two)
     assert eventually(lambda: any("seed 0 of 'baseline' is there" in remark for remark in two.remarks))
     second.step(10, two)
@@ -334,13 +333,12 @@ def test_a_second_writer_is_refused_and_trains_on(service: Service) -> None:
 
 
 def test_an_experiment_that_is_cancelled_is_heard_of(service: Service) -> None:
-    service.start()
     training = Training()
-    watched = training.watched(service)
+    watched = training.watched(service.address)
     training.step(10, watched)
     assert eventually(lambda: watched.run is not None)
-    (experiment,) = service.get("/v1/experiments")["items"]
-    httpx.post(f"{service.address}/v1/experiments/{experiment['id']}/cancel", trust_env=False)
+    (experiment,) = service.experiments()
+    service.cancel(experiment)
     training.step(20, watched)
     assert eventually(lambda: any("the experiment was cancelled" in remark for remark in watched.remarks))
     training.step(10, watched)
@@ -349,9 +347,8 @@ def test_an_experiment_that_is_cancelled_is_heard_of(service: Service) -> None:
 
 
 def test_a_share_of_the_time_is_kept_at_even_distances(service: Service, database: Database) -> None:
-    service.start()
     training = Training()
-    watched = training.watched(service, every="10%")
+    watched = training.watched(service.address, every="10%")
     training.step(300, watched)
     watched.close()
     (run,) = service.runs()
@@ -364,9 +361,8 @@ def test_a_share_of_the_time_is_kept_at_even_distances(service: Service, databas
 
 
 def test_who_is_told_no_loss_sends_nothing(service: Service) -> None:
-    service.start()
     training = Training()
-    watched = training.watched(service)
+    watched = training.watched(service.address)
     training.step(5, None)
     watched.close()
     assert [remark for remark in watched.remarks if "no loss is told" in remark]
@@ -374,10 +370,9 @@ def test_who_is_told_no_loss_sends_nothing(service: Service) -> None:
 
 
 def test_training_is_the_same_bit_by_bit(service: Service) -> None:
-    service.start()
     alone, beside = Training(), Training()
     alone.step(60, None)
-    watched = beside.watched(service, every="2%")
+    watched = beside.watched(service.address, every="2%")
     beside.step(60, watched)
     watched.close()
     assert alone.losses == beside.losses
@@ -388,7 +383,7 @@ def test_training_is_the_same_bit_by_bit(service: Service) -> None:
 def test_without_httpx_it_is_said_what_to_install(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(ImportError, match=r"gradient-clinic\[service\]"):
-        Training().watched(service)
+        Training().watched(service.address)
 
 
 def test_what_only_a_service_needs_is_refused_without_one() -> None:

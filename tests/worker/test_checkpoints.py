@@ -3,6 +3,8 @@
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from models.storage.checkpoints import Name
 from models.storage.database import Database
 from models.storage.tables import CurveChunk, CurveRollup, EpochValue, Run, TraceChunk, TraceRollup
 from tests.as_json import as_json
+from tests.spares import Spares
 from tests.worker.trials import CPU
 from worker.attempt import Workshop
 from worker.checkpoints import Keeper, packed, unpacked
@@ -64,14 +67,20 @@ TIMES = {"run_id", "step_seconds"}
 TABLES = (TraceChunk, CurveChunk, TraceRollup, CurveRollup, EpochValue)
 
 
-@pytest.fixture
-def workshop(database_url: str, tmp_path: Path) -> Iterator[Workshop]:
+@contextmanager
+def opened(database_url: str, folder: Path) -> Iterator[Workshop]:
     settings = Settings(
-        database_url=SecretStr(database_url), lease_s=LEASE_S, data_dir=tmp_path, checkpoint_s=AT_EVERY_BORDER
+        database_url=SecretStr(database_url), lease_s=LEASE_S, data_dir=folder, checkpoint_s=AT_EVERY_BORDER
     )
     workshop = Workshop.open(settings, gpu=False)
     yield workshop
     workshop.close()
+
+
+@pytest.fixture
+def workshop(database_url: str, tmp_path: Path) -> Iterator[Workshop]:
+    with opened(database_url, tmp_path) as workshop:
+        yield workshop
 
 
 def submitted(database: Database, **changes: Any) -> uuid.UUID:
@@ -129,30 +138,44 @@ def first_times(database: Database, run_id: uuid.UUID) -> list[float]:
         return session.execute(query).scalar_one()
 
 
-def assert_as_undisturbed(database: Database, workshop: Workshop, run_id: uuid.UUID) -> None:
-    undisturbed = submitted(database)
-    workshop.carry_out(undisturbed)
-    for one in (run_id, undisturbed):
-        assert (row(database, one).state, row(database, one).error) == ("succeeded", None)
-    assert row(database, undisturbed).attempt == 1
-    assert left(database, run_id) == left(database, undisturbed)
-    assert learned(database, run_id) == learned(database, undisturbed)
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """What one attempt leaves; all attempts leave the same, so one serves all tests."""
+
+    left: dict[str, list[tuple[str, ...]]]
+    learned: dict[str, Any]
+
+    def assert_as(self, database: Database, run_id: uuid.UUID) -> None:
+        assert (row(database, run_id).state, row(database, run_id).error) == ("succeeded", None)
+        assert left(database, run_id) == self.left
+        assert learned(database, run_id) == self.learned
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spare_databases: Spares, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
+    with spare_databases.one() as url, opened(url, tmp_path_factory.mktemp("undisturbed")) as workshop:
+        database = Database(url)
+        run_id = submitted(database)
+        workshop.carry_out(run_id)
+        assert (row(database, run_id).state, row(database, run_id).attempt) == ("succeeded", 1)
+        yield Undisturbed(left(database, run_id), learned(database, run_id))
+        database.dispose()
 
 
 def test_a_lost_run_goes_on_from_its_checkpoint_and_leaves_what_an_undisturbed_one_does(
-    database: Database, workshop: Workshop
+    database: Database, workshop: Workshop, undisturbed: Undisturbed
 ) -> None:
     run_id = submitted(database)
     lose(database, workshop, run_id)
     times = first_times(database, run_id)
     workshop.carry_out(run_id)
     assert first_times(database, run_id) == times
-    assert_as_undisturbed(database, workshop, run_id)
+    undisturbed.assert_as(database, run_id)
 
 
 @pytest.mark.parametrize("how", ["missing", "of another network"])
 def test_without_its_state_a_run_begins_at_step_0_and_leaves_the_same(
-    database: Database, workshop: Workshop, how: str
+    database: Database, workshop: Workshop, undisturbed: Undisturbed, how: str
 ) -> None:
     run_id = submitted(database)
     lose(database, workshop, run_id)
@@ -170,7 +193,7 @@ def test_without_its_state_a_run_begins_at_step_0_and_leaves_the_same(
         session.execute(text(ALONE))
     workshop.carry_out(run_id)
     assert first_times(database, run_id) != times
-    assert_as_undisturbed(database, workshop, run_id)
+    undisturbed.assert_as(database, run_id)
 
 
 def test_storage_that_is_away_costs_the_checkpoints_and_not_the_run(

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from scipy import optimize
+import scipy  # which loads scipy.optimize where it is first used, as most processes never do
 
 from gradient_clinic.activations import Activation
 from gradient_clinic.quadrature import UNBOUNDED, Moments, gaussian_moments, integrated_moments
@@ -103,7 +103,7 @@ def _next_crossing(excess: Callable[[float], float], start: float) -> float:
         far = near * 2.0 if rising else near / 2.0
         if (excess(far) > 0.0) != rising:
             # The relative tolerance alone decides: lengths may be as small as 1e-16.
-            return float(optimize.brentq(excess, near, far, xtol=1e-300, rtol=1e-14))
+            return float(scipy.optimize.brentq(excess, near, far, xtol=1e-300, rtol=1e-14))
         near = far
     return math.inf if rising else 0.0
 
@@ -142,4 +142,4 @@ def _critical_lengths(activation: Activation, bias_variance: float) -> Iterator[
         if abs(missing(q)) <= 1e-11 * q:  # q → 0, or φ(az) = a·φ(z), critical at every q
             yield q
         elif missing(q) < 0.0 < missing(10.0 * q):
-            yield float(optimize.brentq(missing, q, 10.0 * q, (gaussian_moments,), xtol=1e-300, rtol=1e-14))
+            yield float(scipy.optimize.brentq(missing, q, 10.0 * q, (gaussian_moments,), xtol=1e-300, rtol=1e-14))

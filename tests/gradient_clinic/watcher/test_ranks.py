@@ -1,9 +1,10 @@
 """Two processes that train together record what one would record with the cases of both."""
 
 import json
-import math
 import sys
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,127 +14,43 @@ from torch import nn
 
 from gradient_clinic.signals import SIGNALS
 from gradient_clinic.watcher.ranks import NotWatchableError
-from gradient_clinic.watcher.watch import Watch, watch
-from local.ports import free_port
-from tests.processes import PIPE, ROOT, process
+from gradient_clinic.watcher.watch import watch
+from tests.gradient_clinic.watcher.rank import CASES, SIZE, STEPS, batches, network, said, trained
+from tests.processes import PIPE, process
 
-WIDTH, CASES, STEPS = 8, 12, 12
-Batch = tuple[torch.Tensor, torch.Tensor]
-
-
-def network() -> nn.Sequential:
-    random = torch.Generator().manual_seed(1)
-    layers = [part for kind in (nn.ReLU, nn.Tanh, nn.ReLU) for part in (nn.Linear(WIDTH, WIDTH), kind())]
-    model = nn.Sequential(*layers, nn.Linear(WIDTH, 3)).double()
-    with torch.no_grad():
-        for its in model.parameters():
-            its.normal_(0.0, 0.9, generator=random)
-    return model
+RANK = (sys.executable, "-W", "ignore", "-m", "tests.gradient_clinic.watcher.rank")
+Told = dict[str, Any]
 
 
-def batches(broken: int | None) -> list[Batch]:
-    """Of step ``broken`` the last case is not finite."""
-    random = torch.Generator().manual_seed(2)
-    found = []
-    for step in range(STEPS):
-        inputs = torch.randn(CASES, WIDTH, generator=random, dtype=torch.float64)
-        labels = torch.randint(3, (CASES,), generator=random)
-        if step == broken:
-            inputs[-1, 0] = math.inf
-        found.append((inputs, labels))
-    return found
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What two ranks have told of each case, and what they have complained of."""
+
+    folder: Path
+    complaints: list[str]
+
+    def of(self, case: str) -> list[Told]:
+        """Of each rank."""
+        files = [self.folder / f"{case}.{rank}" for rank in range(SIZE)]
+        assert all(file.exists() for file in files), self.complaints
+        return [json.loads(file.read_text()) for file in files]
 
 
-def trained(model: nn.Module, given: list[Batch], share: slice, *, watched: bool = True) -> tuple[Watch | None, Any]:
-    """On its share of each batch, the gradient clipped."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    its = watch(model, optimizer, every=1) if watched else None
-    clip = nn.utils.clip_grad_norm_ if its is None else its.clip_grad_norm_
-    for inputs, labels in given:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(inputs[share]), labels[share])
-        torch.autograd.backward(loss if its is None else its.loss(loss))
-        clip(model.parameters(), 4.4)
-        optimizer.step()
-    return its, [float(one.detach().sum()) for one in model.parameters()]
-
-
-def said(watched: Watch) -> dict[str, Any]:
-    """By step, all numbers in the order of layers."""
-    records = [
-        {"step": its.step, "matrix": its.matrix.tolist(), "curves": dict(its.curves)} for its in watched.records.kept()
-    ]
-    return {"names": [row.name for row in watched.rows], "cases": watched.rows[0].cases, "records": records}
-
-
-SCRIPT = """
-import json, sys
-from datetime import timedelta
-sys.path.insert(0, {root!r})
-import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
-from gradient_clinic.watcher import ranks
-from gradient_clinic.watcher.listener import Listener
-from tests.gradient_clinic.watcher.test_ranks import CASES, batches, network, said, trained
-rank, port, case = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{{port}}", rank=rank, world_size=2)
-if case in ("alone", "fails"):
-    ranks.PATIENCE = timedelta(seconds=2)
-if case == "fails" and rank == 1:
-    read, count = Listener.read, iter(range(100))
-    def failing(self, *args, **kwargs):
-        if next(count) == 5:
-            raise RuntimeError("on purpose")
-        return read(self, *args, **kwargs)
-    Listener.read = failing
-model = network()
-if case == "sharded":
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-    mesh = init_device_mesh("cpu", (2,))
-    for its in model:
-        if list(its.parameters()):
-            fully_shard(its, mesh=mesh)
-    fully_shard(model, mesh=mesh)
-else:
-    model = DistributedDataParallel(model)
-share = slice(rank * CASES // 2, (rank + 1) * CASES // 2)
-broken = int(sys.argv[4]) if len(sys.argv) > 4 else None
-watched, weights = trained(model, batches(broken), share, watched=not (case == "alone" and rank == 1))
-found = {{"weights": weights}}
-if watched is not None:
-    found |= said(watched) | {{"remarks": watched.remarks, "closed": watched.closed}}
-print("said " + json.dumps(found), flush=True)
-dist.destroy_process_group()
-"""
-
-
-def together(case: str, *more: str) -> list[dict[str, Any]]:
-    """What each of two ranks says at its end."""
-    port, code = str(free_port("127.0.0.1")), SCRIPT.format(root=str(ROOT))
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Together:
+    folder = tmp_path_factory.mktemp("ranks")
     with ExitStack() as stack:
-        started = [
-            stack.enter_context(
-                process(
-                    sys.executable, "-W", "ignore", "-c", code, str(rank), port, case, *more, stdout=PIPE, stderr=PIPE
-                )
-            )
-            for rank in range(2)
-        ]
-        ended = [its.communicate() for its in started]
-    lines = [[line for line in out.splitlines() if line.startswith("said ")] for out, _ in ended]
-    assert all(len(its) == 1 for its in lines), ended
-    return [json.loads(its[0].removeprefix("said ")) for its in lines]
+        started = [stack.enter_context(process(*RANK, str(rank), folder, stderr=PIPE)) for rank in range(SIZE)]
+        return Together(folder, [its.communicate()[1] for its in started])
 
 
 @pytest.mark.parametrize("broken", [None, 7])
 @pytest.mark.parametrize("how", ["replicated", "sharded"])
-def test_records_of_two_ranks_are_those_of_one_process(how: str, broken: int | None) -> None:
+def test_records_of_two_ranks_are_those_of_one_process(together: Together, how: str, broken: int | None) -> None:
     alone, _ = trained(network(), batches(broken), slice(None))
     assert alone is not None
     expected = said(alone)
-    both = together(how, *([] if broken is None else [str(broken)]))
-    for found in both:
+    for found in together.of(f"{how}-{broken}"):
         assert found["names"] == expected["names"]
         assert found["cases"] == expected["cases"] == CASES
         assert len(found["records"]) == len(expected["records"]) == STEPS
@@ -146,15 +63,15 @@ def test_records_of_two_ranks_are_those_of_one_process(how: str, broken: int | N
     assert (dead > 0).any()  # and so it was compared
 
 
-def test_a_rank_that_nobody_watches_is_not_waited_for_again() -> None:
-    first, second = together("alone")
+def test_a_rank_that_nobody_watches_is_not_waited_for_again(together: Together) -> None:
+    first, second = together.of("alone")
     assert [its for its in first["remarks"] if "the other ranks are not watched" in its]
     assert len(first["records"]) == STEPS
     np.testing.assert_allclose(first["weights"], second["weights"], rtol=1e-12)
 
 
-def test_a_rank_whose_watch_fails_ends_the_others_watch_and_no_training() -> None:
-    first, second = together("fails")
+def test_a_rank_whose_watch_fails_ends_the_others_watch_and_no_training(together: Together) -> None:
+    first, second = together.of("fails")
     for found in (first, second):
         assert found["closed"]
         assert len(found["records"]) == 5
