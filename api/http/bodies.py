@@ -22,19 +22,25 @@ _MOST_DIGITS = 4_300
 _NOT_PLAIN = re.compile(f"[{NOT_PLAIN}\ud800-\udfff]")
 
 
-class ItemsRequest(Request):
-    """A request whose JSON is what RFC 8259 calls JSON. Whether its text is plain the route looks at, item by item."""
+class StrictRequest(Request):
+    """A request whose JSON is what RFC 8259 calls JSON, and all of whose text can be stored and shown."""
 
     async def json(self) -> Any:
-        return strict_json(await self.body())
+        value = strict_json(await self.body())
+        check_text(self.shared(value))
+        return value
+
+    def shared(self, value: Any) -> Any:
+        """What is looked at here and now."""
+        return value
 
 
-class StrictRequest(ItemsRequest):
-    """And all of whose text can be stored and shown."""
+class ItemsRequest(StrictRequest):
+    """One whose list of items the route looks at, item by item."""
 
-    async def json(self) -> Any:
-        value = await super().json()
-        check_text(value)
+    def shared(self, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("items"), list):
+            return {name: part for name, part in value.items() if name != "items"}
         return value
 
 

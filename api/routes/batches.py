@@ -32,7 +32,7 @@ router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=I
 
 MOST_ITEMS = 1_000
 _HERE = "/v1/experiments/batch"
-_TWICE = "an item before it has this key"
+_TWICE = "an item before it, or the request itself, has this key"
 
 
 class Batch(Spec):
@@ -91,7 +91,7 @@ def submit_batch(
     with database.begin() as session:
 
         def make() -> BatchResult:
-            return BatchResult(items=_results(session, caller, _read_all(caller, batch)))
+            return BatchResult(items=_results(session, caller, _read_all(caller, batch, idempotency_key)))
 
         result = once(session, caller, idempotency_key, batch.written(), make, BatchResult)
         there = runs.existing(session, [uuid.UUID(item.experiment.id) for item in result.items if item.experiment])
@@ -111,9 +111,10 @@ _Read = _Asked | BatchItem
 """Or what is wrong with it."""
 
 
-def _read_all(caller: Caller, batch: Batch) -> list[_Read]:
+def _read_all(caller: Caller, batch: Batch, key: str | None) -> list[_Read]:
+    """``key``: of the request as a whole."""
     found = [_read(caller, item, values) for item in batch.items for values in combinations(batch.sweep)]
-    keys: set[str] = set()
+    keys = set() if key is None else {key}
     for index, one in enumerate(found):
         if isinstance(one, _Asked) and one.once is not None:
             if one.once.key in keys:

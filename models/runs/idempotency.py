@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from models.storage.tables import Experiment, Idempotency
 
 KEPT = dt.timedelta(hours=48)
-_LONGEST_SUBMISSION = dt.timedelta(hours=1)
 
 Answer = dict[str, Any]
 
@@ -104,8 +103,8 @@ def forget_experiment(session: Session, experiment: Experiment, gone: Answer) ->
     experiment_id = str(experiment.id)
     query = select(Idempotency).where(
         Idempotency.owner == experiment.owner,
-        # An answer is stored by the transaction that stores its experiments: few others need to be looked through.
-        Idempotency.created_at.between(experiment.created_at, experiment.created_at + _LONGEST_SUBMISSION),
+        # No answer is older than what it tells of. A batch may tell again, any time later, what an item's key once got.
+        Idempotency.created_at >= experiment.created_at,
         cast(Idempotency.answer, Text).contains(experiment_id),
     )
     for row in session.execute(query.with_for_update()).scalars():
@@ -115,7 +114,8 @@ def forget_experiment(session: Session, experiment: Experiment, gone: Answer) ->
 def _without(answer: Answer, experiment_id: str, gone: Answer) -> Answer:
     if answer.get("id") == experiment_id:
         return {"gone": gone}
-    refused = {"status": gone["status"], "experiment": None, "error": gone}
+    # The values of a sweep are words of the experiment too.
+    refused = {"status": gone["status"], "experiment": None, "error": gone, "swept": None}
     items = [
         item | refused if (item.get("experiment") or {}).get("id") == experiment_id else item
         for item in answer.get("items", ())

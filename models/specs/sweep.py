@@ -3,10 +3,12 @@
 All of it works on JSON as it was sent; whether what comes out is a spec is looked at afterwards, item by item.
 """
 
+import hashlib
 import itertools
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -16,7 +18,7 @@ from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentRequest
 
 MOST_SWEPT_BYTES = 16 * 1024 * 1024
-"""Of all items of a sweep together, as JSON: a large spec is repeated in each."""
+"""Of all items of a sweep together, as JSON: a large spec, or a large value, is repeated in each."""
 MOST_PATHS = 16
 LABEL_PREFIX = "sweep."
 _LONGEST_LABEL = 200
@@ -63,31 +65,53 @@ def swept(item: Any, values: Mapping[str, Any]) -> Any:
     """
     for path, value in values.items():
         item = _placed(item, _steps(path), value, path)
-    if values and isinstance(item.get("labels") or {}, dict):
+    if values and isinstance(item.get("labels"), dict | None):
         said = {LABEL_PREFIX + path: _said(value) for path, value in values.items()}
         item = {**item, "labels": {**(item.get("labels") or {}), **said}}
     return item
 
 
 def key_of(key: str, values: Mapping[str, Any]) -> str:
-    """The key of one of a sweep's specs; none that a client could send, as it has a space in it."""
-    return f"{key} {json.dumps(values, sort_keys=True)}" if values else key
+    """The key of one of a sweep's specs; none that a client could send, as it has a space in it. Of the values it has a
+    hash: however long they are, a row of keys stays short, and holds no word of theirs.
+    """
+    if not values:
+        return key
+    places = {json.dumps(_steps(path)): value for path, value in values.items()}
+    return f"{key} {hashlib.blake2b(_written(places).encode(), digest_size=16).hexdigest()}"
 
 
 def problems_of(items: Sequence[Any], sweep: Mapping[str, Sequence[Any]]) -> Iterator[Problem]:
     """What is wrong with a sweep as a whole."""
     for path, values in sweep.items():
-        written = [json.dumps(value, sort_keys=True) for value in values]
-        if twice := next((value for value in written if written.count(value) > 1), None):
+        counted = Counter(map(_written, values))
+        if twice := next((text for text, times in counted.items() if times > 1), None):
             yield Problem(f"sweep.{path}", json.loads(twice), "this value is listed twice", "each value once")
         for other in sweep:
             if other != path and _steps(other)[: len(_steps(path))] == _steps(path):
                 yield Problem(
                     f"sweep.{other}", None, f"it lies inside {path}, which is swept as well", "one of the two"
                 )
-    size = sum(len(json.dumps(item)) for item in items) * how_many(sweep)
+    # Each value stands in every spec that has it, in its label, and in what is said of it.
+    values_in_all = sum(
+        len(_written(value)) * how_many(sweep) // len(listed) for listed in sweep.values() for value in listed
+    )
+    size = sum(len(json.dumps(item)) for item in items) * how_many(sweep) + 2 * len(items) * values_in_all
     if sweep and size > MOST_SWEPT_BYTES:
         yield Problem("sweep", size, f"all specs together are {size:,} bytes", f"at most {MOST_SWEPT_BYTES:,}")
+
+
+def _written(value: Any) -> str:
+    """The same for what is the same: 2 and 2.0, 0 and −0.0, and objects in any order of their names."""
+    return json.dumps(_whole(value), sort_keys=True)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _whole(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _steps(path: str) -> list[str | int]:

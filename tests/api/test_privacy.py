@@ -182,3 +182,20 @@ def test_the_key_of_an_item_says_so_too(keyed: TestClient, ada: Headers) -> None
     gone, there = sent()["items"]
     assert (gone["status"], there) == (410, second)
     assert first["experiment"]["id"] in gone["error"]["detail"]
+
+
+def test_what_was_swept_goes_with_its_experiment_however_late_it_was_told_again(
+    keyed: TestClient, ada: Headers, database: Database
+) -> None:
+    items = [marked(idempotency_key="one")]
+    body = {"items": items, "sweep": {"name": [MARKER, f"{MARKER} again"]}}
+    first = keyed.post("/v1/experiments/batch", json=body, headers=ada).json()["items"]
+    with database.begin() as session:
+        session.execute(text("UPDATE experiment SET created_at = created_at - interval '2 hours'"))
+    keyed.post("/v1/experiments/batch", json=body, headers=ada | {"Idempotency-Key": "later"})
+    for item in first:
+        assert keyed.delete(item["experiment"]["links"]["self"], headers=ada).status_code == 204
+    with database.begin() as session:
+        kept = session.execute(text("SELECT key, CAST(answer AS text) FROM idempotency")).all()
+    assert len(kept) == 3
+    assert MARKER not in str(kept)

@@ -1,11 +1,12 @@
 """A sweep: the server makes an experiment of each combination, and says of each what became of it."""
 
+import json
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from models.specs.sweep import MOST_SWEPT_BYTES
+from models.specs.sweep import MOST_SWEPT_BYTES, key_of
 from tests.api.made import Json, problem, spec
 
 BATCH = "/v1/experiments/batch"
@@ -114,3 +115,56 @@ def test_a_sweep_can_be_asked_for_again(client: TestClient) -> None:
     other = client.post(BATCH, json=body | {"sweep": {"network.depth": [3]}}, headers=headers)
     assert problem(other, 422)["errors"][0]["field"] == "Idempotency-Key"
     assert len(client.get("/v1/experiments").json()["items"]) == 3
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"items": [{}], "sweep": {"name": [HALF]}},
+        {"items": [{}], "sweep": {"name": ["ok", {HALF: 1}]}},
+        {"items": [{}], "sweep": {HALF: [1]}},
+        {"items": HALF},
+        {"items": [{}], HALF: 1},
+    ],
+)
+def test_half_a_letter_outside_of_an_item_is_refused_before_anything_is_stored(client: TestClient, body: Json) -> None:
+    first = {"items": [spec()]} | body if isinstance(body["items"], list) else body
+    sent = json.dumps(first)  # escaped, as half a pair has no UTF-8
+    problem(client.post(BATCH, content=sent, headers={"Content-Type": "application/json"}), 422)
+    assert client.get("/v1/experiments").json()["items"] == []
+
+
+def test_a_large_value_is_not_repeated_a_thousand_times(reader: TestClient) -> None:
+    body = {"items": [None] * 200, "sweep": {"name": ["x" * 200_000]}}
+    error = problem(reader.post(BATCH, json=body), 422)["errors"][0]
+    assert (error["field"], error["allowed"]) == ("sweep", f"at most {MOST_SWEPT_BYTES:,}")
+
+
+@pytest.mark.parametrize("values", [[2, 2.0], [0, -0.0], [{"a": 1, "b": [2]}, {"b": [2.0], "a": 1}]])
+def test_values_that_are_the_same_number_are_listed_twice(reader: TestClient, values: list[Any]) -> None:
+    error = problem(reader.post(BATCH, json={"items": [spec()], "sweep": {"steps": values}}), 422)["errors"][0]
+    assert error["field"] == "sweep.steps"
+
+
+def test_the_key_of_a_swept_item_is_short_and_the_same_for_the_same_place() -> None:
+    long = key_of("night", {"name": "zebra" * 1_000})
+    assert len(long) < 64
+    assert "zebra" not in long
+    assert key_of("night", {"seeds[0]": 2}) == key_of("night", {"seeds[00]": 2.0})
+    assert key_of("night", {"seeds[0]": 2}) != key_of("night", {"seeds[1]": 2})
+
+
+def test_an_item_cannot_have_the_key_of_the_request(client: TestClient) -> None:
+    body = {"items": [spec(idempotency_key="one"), spec()]}
+    first, second = client.post(BATCH, json=body, headers={"Idempotency-Key": "one"}).json()["items"]
+    assert (first["status"], second["status"]) == (422, 202)
+    assert first["error"]["errors"][0]["field"] == "idempotency_key"
+
+
+@pytest.mark.parametrize("labels", ["", 0, False, []])
+def test_labels_that_are_none_are_refused_in_a_sweep_too(client: TestClient, labels: Any) -> None:
+    (item,) = sweep(client, {"steps": [0]}, spec(labels=labels))
+    assert (item["status"], item["error"]["errors"][0]["field"]) == (422, "labels")
