@@ -27,19 +27,24 @@ LIMIT_S = 10.0
 _MOST_SAID = 200
 _UNREACHABLE = (
     httpcore.NetworkError,
-    httpcore.ProtocolError,
     httpcore.UnsupportedProtocol,
     OSError,
     UnicodeError,
 )
-_WITHIN = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
-"""Ways to write an IPv4 address inside of an IPv6 address, each of which leads to that."""
+_GIVEN_OUT = ipaddress.IPv6Network("2000::/3")
+"""Of all that IPv6 has for single hosts, what hosts of the internet are given (RFC 4291, IANA). Outside are site-local
+addresses, segments of routes (5f00::/16), and IPv4 written as ::a.b.c.d, ::ffff:0:a.b.c.d or 64:ff9b::a.b.c.d.
+"""
+_OTHERS = tuple(map(ipaddress.ip_network, ("2001::/32", "2002::/16", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24")))
+"""Teredo and 6to4, which lead to an IPv4 address inside; documentation; for protocols; relays of 6to4."""
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""Before an IPv4 address as the last bits, in any network: a tunnel to that (RFC 5214)."""
 
 Resolve = Callable[[str, int], list[str]]
 
 
 class NotPublicError(Exception):
-    """The name means an address that no webhook may reach."""
+    """The name means nothing, or an address that no webhook may reach. Nobody is told which: it says what is inside."""
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -53,9 +58,9 @@ def is_public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
             ip = ip.ipv4_mapped
-        elif any(ip in network for network in _WITHIN):
+        elif ip not in _GIVEN_OUT or int(ip) >> 32 & 0xFFFFFFFF in _ISATAP:
             return False
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _OTHERS)
 
 
 def body_of(message: Message) -> bytes:
@@ -76,9 +81,12 @@ class Post:
         try:
             return Reply(self._status(message))
         except NotPublicError:
-            return Reply(None, "the name of its host means an address that is not public")
+            return Reply(None, "the name of its host means no public address")
         except (httpcore.TimeoutException, TimeoutError):
             return Reply(None, f"no answer within {self.limit_s:g} s")
+        except httpcore.ProtocolError:
+            # The library quotes what came, and whoever reads the answer may not be whom the receiver meant it for.
+            return Reply(None, "it does not speak HTTP")
         except _UNREACHABLE as error:
             return Reply(None, f"it cannot be reached: {str(error)[:_MOST_SAID] or type(error).__name__}")
 
@@ -127,13 +135,22 @@ class _Network(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        addresses = self.resolve(host, port)
-        # One that is not public beside others that are is no answer that an honest name has.
-        if not addresses or not (self.private or all(map(is_public, addresses))):
-            raise NotPublicError
+        addresses = self._allowed(host, port)
         left = _left(self.until, timeout)
         stream = httpcore.SyncBackend().connect_tcp(addresses[0], port, left, local_address, socket_options)
         return _Stream(stream, self.until)
+
+    def _allowed(self, host: str, port: int) -> list[str]:
+        if self.private:
+            return self.resolve(host, port)
+        try:
+            addresses = self.resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise NotPublicError from error
+        # One that is not public beside others that are is no answer that an honest name has.
+        if not all(map(is_public, addresses)):
+            raise NotPublicError
+        return addresses
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from worker.posting import Post
 log = structlog.get_logger()
 
 HANDS = 4
-"""So many messages are under way at once, each to another webhook."""
+"""So many messages are under way at once, each to another webhook; twice what one owner may have under way."""
 FORGET_S = 3600.0
 _LISTEN_S = 0.25
 _RETRY_S = 0.5

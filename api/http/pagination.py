@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import datetime as dt
 import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -36,6 +37,16 @@ class Page:
         except ValueError as error:
             raise _bad_token(self.page_token) from error
 
+    def before_moment(self) -> tuple[dt.datetime, uuid.UUID] | None:
+        """The time and the id that a list of rows by time goes on from, whether or not that row is still there."""
+        if not self.page_token:
+            return None
+        at, _, row_id = _decoded(self.page_token).partition(" ")
+        try:
+            return dt.datetime.fromisoformat(at).astimezone(dt.UTC), uuid.UUID(row_id)
+        except (ValueError, OverflowError) as error:
+            raise _bad_token(self.page_token) from error
+
     def after(self) -> int | None:
         """The position that a list of numbered rows goes on from."""
         if not self.page_token:
@@ -49,8 +60,9 @@ class Page:
 PageDep = Annotated[Page, Depends()]
 
 
-def encode_token(position: uuid.UUID | int) -> str:
-    return base64.urlsafe_b64encode(str(position).encode()).decode().rstrip("=")
+def encode_token(position: uuid.UUID | int | tuple[dt.datetime, uuid.UUID]) -> str:
+    text = f"{position[0].isoformat()} {position[1]}" if isinstance(position, tuple) else str(position)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _decoded(token: str) -> str:

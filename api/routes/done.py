@@ -1,5 +1,6 @@
 """Whether an experiment is done, for schedulers: the status code alone says it."""
 
+import datetime as dt
 import math
 import uuid
 from http import HTTPStatus
@@ -24,7 +25,8 @@ from models.status import State
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
 
 SOONEST_S, LATEST_S = 1, 60
-"""Between two questions: an estimate is early or late, and a cancel may come at any time."""
+"""Between two questions: an estimate is early or late, and a cancel may come at any time. Nobody is asked to come back
+after the latest end."""
 UNKNOWN_S = 5
 """While nothing has been trained that a pace could be read from."""
 
@@ -57,7 +59,10 @@ class Doneness(BaseModel):
 
 
 _RETRY_AFTER = {
-    "Retry-After": {"description": "Seconds, by the pace so far; 1 to 60.", "schema": {"type": "integer"}},
+    "Retry-After": {
+        "description": "Seconds, by the pace so far, and no later than `end_before`; 1 to 60.",
+        "schema": {"type": "integer"},
+    },
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "It has succeeded, failed or was cancelled."},
@@ -91,17 +96,20 @@ def done(
             estimated_seconds_left=0.0 if state.is_finished else seconds_left(session, row.id, progress.share),
             links={"experiment": path, "comparison": f"{path}/comparison"},
         )
-    return tagged(request, view) if view.done else _not_yet(view, pending)
+    return tagged(request, view) if view.done else _not_yet(view, row.end_before, pending)
 
 
-def _not_yet(view: Doneness, pending: str) -> Response:
+def _not_yet(view: Doneness, end_before: dt.datetime | None, pending: str) -> Response:
     """Nothing of it may be kept: the next question has another answer."""
-    headers = {"Retry-After": str(_again_in(view.estimated_seconds_left)), "Cache-Control": "no-store"}
+    headers = {"Retry-After": str(_again_in(view.estimated_seconds_left, end_before)), "Cache-Control": "no-store"}
     if pending == "404":
         detail = f"the experiment is {view.state} ({view.progress:.0%}); it is not done yet"
         raise ApiError(HTTPStatus.NOT_FOUND, detail, headers=headers)
     return Response(view.model_dump_json(), HTTPStatus.ACCEPTED, headers, media_type="application/json")
 
 
-def _again_in(left_s: float | None) -> int:
-    return UNKNOWN_S if left_s is None else min(max(math.ceil(left_s), SOONEST_S), LATEST_S)
+def _again_in(left_s: float | None, end_before: dt.datetime | None) -> int:
+    soonest_end_s = UNKNOWN_S if left_s is None else left_s
+    if end_before is not None:
+        soonest_end_s = min(soonest_end_s, (end_before - dt.datetime.now(dt.UTC)).total_seconds())
+    return min(max(math.ceil(soonest_end_s), SOONEST_S), LATEST_S)

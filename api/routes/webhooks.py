@@ -167,9 +167,9 @@ def list_deliveries(
     """Newest first; for thirty days."""
     with database.begin() as session:
         hook = _of(session, caller, webhook_id)
-        found = webhooks.deliveries(session, hook.id, state, page.before(), page.limit + 1)
+        found = webhooks.deliveries(session, hook.id, state, page.before_moment(), page.limit + 1)
     shown = found[: page.limit]
-    token = encode_token(shown[-1].id) if len(found) > page.limit else ""
+    token = encode_token((shown[-1].created_at, shown[-1].id)) if len(found) > page.limit else ""
     return DeliveryPage(items=[_delivery(row) for row in shown], next_page_token=token)
 
 
@@ -186,11 +186,14 @@ def read_delivery(
     "/{webhook_id}/deliveries/{delivery_id}/replay", status_code=HTTPStatus.ACCEPTED, summary="Send a message again"
 )
 def replay(webhook_id: uuid.UUID, delivery_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> DeliveryView:
-    """Whether it was taken, given up or still waits; under its own id. 409 where the webhook is not active."""
+    """Whether it was taken, given up or still waits; under its own id. 409 while it is being sent, and where the
+    webhook is not active.
+    """
     with database.begin() as session:
         row = _delivery_of(session, caller, webhook_id, delivery_id)
         _active(session.get_one(Webhook, row.webhook_id))
-        webhooks.replay(session, row.id)
+        if not webhooks.replay(session, row.id):
+            raise ApiError(HTTPStatus.CONFLICT, "the message is being sent now; look at it, and try again in a minute")
         session.refresh(row)
         return _delivery(row)
 

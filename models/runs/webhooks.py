@@ -20,6 +20,8 @@ from models.storage.tables import Webhook, WebhookDelivery
 
 HELD_S = 60.0
 """Several times what a sender may take."""
+MOST_OF_AN_OWNER = 2
+"""So many messages of one owner are under way at once, however many senders there are."""
 MOST_TRIES = 8
 FIRST_PAUSE_S = 5.0
 PAUSE_GROWTH = 4.0
@@ -39,7 +41,9 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is to be sent where; ``tried``: the number of this attempt, from 1."""
+    """What is to be sent where; ``tried``: the number of this attempt, from 1. ``held_until`` tells this attempt from
+    all others of the message, also after a replay.
+    """
 
     id: uuid.UUID
     webhook_id: uuid.UUID
@@ -49,6 +53,7 @@ class Message:
     data: dict[str, Any]
     created_at: dt.datetime
     tried: int
+    held_until: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +73,41 @@ class Reply:
         return self.status == 410
 
 
-# One message of each webhook at a time: a receiver that hangs holds up its own and no others.
+# One message of each webhook at a time: a receiver that hangs holds up its own and no others. Of the owners whose
+# messages are due one with the fewest under way is next, by lot: the oldest message would be one of whoever has most.
 _TAKE = text("""
+WITH under_way AS (
+    SELECT d.webhook_id, w.owner FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id
+    WHERE d.state = 'pending' AND d.held_until > clock_timestamp()
+), turn AS MATERIALIZED (
+    SELECT w.owner, random() AS lot, (SELECT count(*) FROM under_way u WHERE u.owner = w.owner) AS messages
+    FROM webhook w WHERE w.active GROUP BY w.owner
+)
 UPDATE webhook_delivery SET tried = tried + 1, held_until = clock_timestamp() + make_interval(secs => :held_s)
 WHERE id = (
-    SELECT d.id FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id
+    SELECT d.id FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id JOIN turn t ON t.owner = w.owner
     WHERE d.state = 'pending' AND d.due_at <= clock_timestamp() AND w.active
         AND (d.held_until IS NULL OR d.held_until <= clock_timestamp())
-        AND NOT EXISTS (
-            SELECT FROM webhook_delivery o
-            WHERE o.webhook_id = d.webhook_id AND o.state = 'pending' AND o.held_until > clock_timestamp()
-        )
-    ORDER BY d.due_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED
+        AND t.messages < :most_of_an_owner AND NOT EXISTS (SELECT FROM under_way u WHERE u.webhook_id = d.webhook_id)
+    ORDER BY t.messages, t.lot, d.due_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED
 )
-RETURNING id, webhook_id, event, data, created_at, tried
+RETURNING id, webhook_id, event, data, created_at, tried, held_until
 """)
 
 
 def take(session: Session) -> Message | None:
-    """The message that is due for longest, for ``HELD_S`` in the hands of the caller. None: there is none."""
-    # One at a time: two that look in one moment would both find the same webhook free.
+    """The message of an owner that is due for longest, for ``HELD_S`` in the hands of the caller. Owners take turns,
+    and none has more than ``MOST_OF_AN_OWNER`` under way. None: there is none to send now.
+    """
+    # One at a time: two that look in one moment would both find the same webhook and owner free.
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext(WEBHOOK_CHANNEL))))
-    row = session.execute(_TAKE, {"held_s": HELD_S}).one_or_none()
+    row = session.execute(_TAKE, {"held_s": HELD_S, "most_of_an_owner": MOST_OF_AN_OWNER}).one_or_none()
     if row is None:
         return None
     hook = session.get_one(Webhook, row.webhook_id)
-    return Message(row.id, hook.id, hook.url, hook.secret, row.event, row.data, row.created_at, row.tried)
+    return Message(
+        row.id, hook.id, hook.url, hook.secret, row.event, row.data, row.created_at, row.tried, row.held_until
+    )
 
 
 def settle(session: Session, message: Message, reply: Reply, pause_s: float) -> None:
@@ -112,8 +126,8 @@ def settle(session: Session, message: Message, reply: Reply, pause_s: float) -> 
         values["state"] = DeliveryState.DEAD
     else:
         values["due_at"] = func.clock_timestamp() + seconds(pause_s)
-    # Whoever was too slow says nothing: another one has it, or it was replayed.
-    mine = (WebhookDelivery.id == message.id) & (WebhookDelivery.tried == message.tried)
+    # Whoever was too slow says nothing: another one has it, or it was replayed, which counts its tries anew.
+    mine = (WebhookDelivery.id == message.id) & (WebhookDelivery.held_until == message.held_until)
     session.execute(update(WebhookDelivery).where(mine).values(**values))
     if reply.is_gone:
         session.execute(update(Webhook).where(Webhook.id == message.webhook_id).values(active=False))
@@ -127,11 +141,15 @@ def ping(session: Session, webhook_id: uuid.UUID) -> uuid.UUID:
     return delivery_id
 
 
-def replay(session: Session, delivery_id: uuid.UUID) -> None:
-    """Send it once more, under its own id, with all its tries before it."""
+def replay(session: Session, delivery_id: uuid.UUID) -> bool:
+    """Send it once more, under its own id, with all its tries before it. False where it is being sent: it stays so."""
+    idle = WebhookDelivery.held_until.is_(None) | (WebhookDelivery.held_until <= func.clock_timestamp())
     again = {"state": DeliveryState.PENDING, "tried": 0, "due_at": func.clock_timestamp(), "held_until": None}
-    session.execute(update(WebhookDelivery).where(WebhookDelivery.id == delivery_id).values(**again))
+    replayed = update(WebhookDelivery).where(WebhookDelivery.id == delivery_id, idle).values(**again)
+    if session.execute(replayed.returning(WebhookDelivery.id)).one_or_none() is None:
+        return False
     notify(session, WEBHOOK_CHANNEL)
+    return True
 
 
 def forget_old(session: Session) -> None:
@@ -140,14 +158,17 @@ def forget_old(session: Session) -> None:
 
 
 def deliveries(
-    session: Session, webhook_id: uuid.UUID, state: DeliveryState | None, before: uuid.UUID | None, limit: int
+    session: Session,
+    webhook_id: uuid.UUID,
+    state: DeliveryState | None,
+    before: tuple[dt.datetime, uuid.UUID] | None,
+    limit: int,
 ) -> list[WebhookDelivery]:
-    """Newest first."""
+    """Newest first. ``before``: when one was made, and its id; it need not be there any more."""
     query = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
     if state is not None:
         query = query.where(WebhookDelivery.state == state)
     if before is not None:
-        place = select(WebhookDelivery.created_at, WebhookDelivery.id).where(WebhookDelivery.id == before)
-        query = query.where(tuple_(WebhookDelivery.created_at, WebhookDelivery.id) < place.scalar_subquery())
+        query = query.where(tuple_(WebhookDelivery.created_at, WebhookDelivery.id) < before)
     newest = query.order_by(WebhookDelivery.created_at.desc(), WebhookDelivery.id.desc()).limit(limit)
     return list(session.execute(newest).scalars())

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import socket
 import time
 import uuid
 from http.server import BaseHTTPRequestHandler
@@ -14,12 +15,13 @@ from tests.receiver import receiving, status
 from worker.posting import Post, is_public
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-INSIDE = "the name of its host means an address that is not public"
+INSIDE = "the name of its host means no public address"
 
 
 def message(url: str) -> Message:
     data = {"name": "größer", "state": "succeeded"}
-    return Message(uuid.uuid4(), uuid.uuid4(), url, SECRET, "experiment.ended", data, dt.datetime.now(dt.UTC), 1)
+    now = dt.datetime.now(dt.UTC)
+    return Message(uuid.uuid4(), uuid.uuid4(), url, SECRET, "experiment.ended", data, now, 1, now)
 
 
 def test_a_receiver_can_verify_what_it_gets() -> None:
@@ -52,8 +54,11 @@ def test_this_host_is_not_reached_however_it_is_written(host: str) -> None:
         ("93.184.216.34", True), ("2606:2800:220:1::1", True), ("10.1.2.3", False), ("172.16.0.1", False),
         ("192.168.1.1", False), ("169.254.169.254", False), ("100.64.0.1", False), ("224.0.1.1", False),
         ("255.255.255.255", False), ("fd00:ec2::254", False), ("fe80::1%eth0", False), ("ff0e::1", False),
-        ("::", False),        ("::ffff:10.0.0.1", False), ("64:ff9b::7f00:1", False), ("2002:7f00:1::", False),
-        ("2001:0:7f00:1::", False),
+        ("::", False), ("::ffff:10.0.0.1", False), ("64:ff9b::7f00:1", False), ("2002:7f00:1::", False),
+        ("2001:0:7f00:1::", False), ("::7f00:1", False), ("::ffff:0:7f00:1", False), ("fec0::1", False),
+        ("3fff::1", False), ("5f00::1", False), ("192.0.0.9", False), ("192.88.99.1", False),
+        ("2606:2800:220:1::5efe:7f00:1", False), ("2606:2800:220:1:200:5efe:7f00:1", False),
+        ("::ffff:192.0.0.9", False), ("::ffff:93.184.216.34", True), ("2606:2800:220:1:0:5eff:7f00:1", True),
     ],
 )  # fmt: skip
 def test_public_is_what_anybody_would_reach(address: str, *, public: bool) -> None:
@@ -67,6 +72,24 @@ def test_a_name_that_means_a_host_inside_is_not_reached(others: list[str]) -> No
         post = Post(resolve=lambda *_: [*others, "127.0.0.1"], limit_s=1.0)
         reply = post.send(message(f"http://harmless.example:{receiver.port}/"))
     assert (reply.error, receiver.received) == (INSIDE, [])
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")])
+def test_a_name_that_means_nothing_is_told_as_one_inside_is(error: Exception) -> None:
+    """Else the sentences would say which names there are inside."""
+
+    def unknown(*_: object) -> list[str]:
+        raise error
+
+    assert Post(resolve=unknown).send(message("http://database.internal/")).error == INSIDE
+
+
+def test_nothing_that_a_receiver_sent_is_quoted() -> None:
+    def other(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"220 secret.internal ESMTP\r\n\r\n")
+
+    with receiving(other) as receiver:
+        assert Post(private=True).send(message(receiver.url)).error == "it does not speak HTTP"
 
 
 def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to() -> None:

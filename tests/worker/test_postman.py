@@ -4,6 +4,7 @@ import json
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import func, insert, select, update
 
 from models import runs
 from models.runs import webhooks
-from models.runs.webhooks import MOST_TRIES, DeliveryState
+from models.runs.webhooks import MOST_TRIES, DeliveryState, Message
 from models.storage.database import Database
 from models.storage.tables import Webhook, WebhookDelivery
 from tests.eventually import eventually
@@ -60,6 +61,16 @@ def fail(database: Database, experiment_id: uuid.UUID) -> None:
 def make_due(database: Database) -> None:
     with database.begin() as session:
         session.execute(update(WebhookDelivery).values(due_at=func.clock_timestamp()))
+
+
+def pinged(database: Database, webhook_id: uuid.UUID) -> uuid.UUID:
+    with database.begin() as session:
+        return webhooks.ping(session, webhook_id)
+
+
+def take(database: Database) -> Message | None:
+    with database.begin() as session:
+        return webhooks.take(session)
 
 
 def told(receiver: Receiver) -> list[dict[str, Any]]:
@@ -190,6 +201,67 @@ def test_a_receiver_that_hangs_holds_up_its_own_messages_and_no_others(database:
         assert len(slow.received) == 1
         release.set()
         assert eventually(lambda: all(row.state == "delivered" for row in rows(database)))
+
+
+def test_no_owner_has_more_than_its_share_under_way_however_many_look(database: Database) -> None:
+    """Its messages are older and many, and other owners' are taken all the same."""
+    for _ in range(5):
+        pinged(database, hook(database, "http://127.0.0.1:1/", owner="many"))
+    theirs = {pinged(database, hook(database, "http://127.0.0.1:1/", owner=owner)) for owner in ("one", "two")}
+    with ThreadPoolExecutor(6) as pool:
+        taken = [future.result() for future in [pool.submit(take, database) for _ in range(6)]]
+    ids = {message.id for message in taken if message is not None}
+    assert len(ids) == webhooks.MOST_OF_AN_OWNER + 2
+    assert theirs < ids
+
+
+def test_who_has_nothing_under_way_is_next(database: Database) -> None:
+    for _ in range(2):
+        pinged(database, hook(database, "http://127.0.0.1:1/", owner="many"))
+    assert take(database) is not None
+    late = pinged(database, hook(database, "http://127.0.0.1:1/", owner="few"))
+    assert getattr(take(database), "id", None) == late
+
+
+def test_owners_take_turns_where_nothing_is_under_way(database: Database) -> None:
+    """By lot: that it falls on the other owner forty times is not to be expected."""
+    with receiving() as receiver:
+        many = hook(database, receiver.url, owner="many")
+        for _ in range(40):
+            pinged(database, many)
+        late = pinged(database, hook(database, receiver.url, owner="few"))
+        assert postman(database).deliver() == 41
+    assert receiver.received[-1].headers["webhook-id"] != str(late)
+
+
+def test_what_is_being_sent_is_not_replayed_and_its_sender_settles_it(database: Database) -> None:
+    delivery_id = pinged(database, hook(database, "http://127.0.0.1:1/"))
+    sent = take(database)
+    with database.begin() as session:
+        assert not webhooks.replay(session, delivery_id)
+    assert take(database) is None
+    assert sent is not None
+    with database.begin() as session:
+        webhooks.settle(session, sent, webhooks.Reply(204), 1.0)
+    assert rows(database)[0].state == DeliveryState.DELIVERED
+
+
+def test_who_was_too_slow_does_not_settle_what_was_replayed_since(database: Database) -> None:
+    """Tries are counted anew by then: both are the first."""
+    delivery_id = pinged(database, hook(database, "http://127.0.0.1:1/"))
+    slow = take(database)
+    with database.begin() as session:
+        session.execute(update(WebhookDelivery).values(held_until=func.clock_timestamp()))
+    with database.begin() as session:
+        assert webhooks.replay(session, delivery_id)
+    again = take(database)
+    assert slow is not None
+    assert again is not None
+    assert (slow.id, slow.tried) == (again.id, again.tried)
+    with database.begin() as session:
+        webhooks.settle(session, slow, webhooks.Reply(204), 1.0)
+    (row,) = rows(database)
+    assert (row.state, row.held_until, row.attempts) == ("pending", again.held_until, [])
 
 
 def test_of_the_attempts_the_newest_are_kept_and_old_messages_go(database: Database) -> None:

@@ -5,7 +5,7 @@ import uuid
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import func, update
 
 from models import runs
 from models.storage.database import Database
@@ -51,6 +51,18 @@ def test_while_it_runs_its_pace_says_how_long(
     assert answer.status_code == 202
     assert left_s <= answer.json()["estimated_seconds_left"] < left_s * 1.02
     assert answer.headers["Retry-After"] == again
+
+
+@pytest.mark.parametrize(("latest_s", "most"), [(30.0, 30), (-1.0, 1)])
+def test_nobody_is_asked_to_come_back_after_the_latest_end(
+    client: TestClient, database: Database, latest_s: float, most: int
+) -> None:
+    experiment = submit(client)
+    began(database, experiment, 1_000.0, 1)
+    end = update(Experiment).where(Experiment.id == uuid.UUID(experiment["id"]))
+    with database.begin() as session:
+        session.execute(end.values(end_before=func.clock_timestamp() + runs.seconds(latest_s)))
+    assert 1 <= int(asked(client, experiment).headers["Retry-After"]) <= most
 
 
 def test_every_final_state_is_a_200(client: TestClient, database: Database) -> None:

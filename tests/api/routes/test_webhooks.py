@@ -5,11 +5,12 @@ import uuid
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from api.routes.webhooks import MOST_WEBHOOKS
+from models.runs.webhooks import take
 from models.storage.database import Database
-from models.storage.tables import Webhook
+from models.storage.tables import Webhook, WebhookDelivery
 from tests.api.made import Json, problem, submit
 from tests.receiver import receiving
 from worker.posting import Post
@@ -94,6 +95,37 @@ def test_what_was_sent_is_read_and_sent_again(client: TestClient, database: Data
         assert postman.deliver() == 1
     assert len(receiver.received) == 3
     assert len(client.get(ping.json()["links"]["self"]).json()["attempts"]) == 2
+
+
+def test_pages_go_on_where_the_last_message_of_one_is_gone(client: TestClient, database: Database) -> None:
+    links = make(client)["links"]
+    made = [client.post(links["ping"]).json()["id"] for _ in range(3)]
+    page = client.get(links["deliveries"], params={"page_size": 2}).json()
+    assert [one["id"] for one in page["items"]] == [made[2], made[1]]
+    with database.begin() as session:
+        session.execute(delete(WebhookDelivery).where(WebhookDelivery.id == uuid.UUID(made[1])))
+    rest = client.get(links["deliveries"], params={"page_token": page["next_page_token"]}).json()
+    assert [one["id"] for one in rest["items"]] == [made[0]]
+
+
+@pytest.mark.parametrize(
+    "position",
+    [str(uuid.UUID(int=1)), f"2026-11-23T12:50:12+00:00 {'x' * 36}", f"0001-01-01T00:00:00+23:59 {uuid.UUID(int=1)}",
+     f"2026-13-01T00:00:00+00:00 {uuid.UUID(int=1)}", "2026-11-23T12:50:12+00:00"],
+)  # fmt: skip
+def test_what_is_no_token_of_deliveries_is_refused(client: TestClient, position: str) -> None:
+    token = base64.urlsafe_b64encode(position.encode()).decode()
+    answer = client.get(make(client)["links"]["deliveries"], params={"page_token": token})
+    assert problem(answer, 422)["errors"][0]["field"] == "page_token"
+
+
+def test_a_message_that_is_being_sent_is_not_replayed(client: TestClient, database: Database) -> None:
+    ping = client.post(make(client)["links"]["ping"]).json()
+    with database.begin() as session:
+        assert take(session) is not None
+    assert "being sent" in problem(client.post(ping["links"]["replay"]), 409)["detail"]
+    with database.begin() as session:
+        assert take(session) is None
 
 
 def test_another_owners_webhook_does_not_exist(client: TestClient, database: Database) -> None:
