@@ -74,6 +74,8 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # Such an answer would lead to whatever host the request names.
+        redirect_slashes=False,
         responses=PROBLEM,
         generate_unique_id_function=operation_id,
     )

@@ -24,7 +24,7 @@ from models import logs, runs
 from models.owners import audit
 from models.runs import comparing, idempotency, queueing, rates, retention
 from models.settings import Settings
-from models.storage import checkpoints
+from models.storage import checkpoints, device_time
 from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
 from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
@@ -94,6 +94,7 @@ class Dispatcher:
             lost = queueing.reap(session, self._settings.max_attempts)
             idempotency.forget_old(session)
             audit.forget_old(session, self._settings.audit_retention_days)
+            device_time.forget_old(session)
         # One by one: what was told above keeps its experiment locked, whose runs are locked below.
         with self._database.begin() as session:
             late = runs.expire(session)

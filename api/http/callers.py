@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from api.http.errors import ApiError
 from api.http.keyring import Keyring
+from models.owners import quotas
 from models.owners.quotas import Quota
 from models.owners.scopes import EVERY, Scope, granted
 
@@ -35,8 +36,8 @@ class Caller:
             raise ApiError(HTTPStatus.FORBIDDEN, detail)
 
 
-LOCAL = Caller("local", EVERY)
-ADMIN = Caller("admin", EVERY, sees_all=True)
+LOCAL = Caller(quotas.LOCAL, EVERY)
+ADMIN = Caller(quotas.BOOTSTRAP, EVERY, sees_all=True)
 
 
 class Callers:

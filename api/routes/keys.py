@@ -16,11 +16,11 @@ from api.http.scopes import ADMINS_ONLY
 from api.views.experiments import Links, Time
 from models.analysis.comparison.parts import Id
 from models.owners import keys
-from models.owners.keys import MOST_KEYS, NewKey, TooManyKeysError
+from models.owners.keys import MOST_KEYS, ExpiredKeyError, NewKey, TooManyKeysError
 from models.owners.scopes import Scope
 from models.specs.base import Problem, Spec, SpecError
 from models.specs.moment import Moment
-from models.specs.text import PLAIN
+from models.specs.text import PLAIN, OwnerName
 from models.storage.owner_tables import ApiKey
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=StrictRoute, dependencies=[ADMINS_ONLY])
@@ -38,7 +38,7 @@ class KeyRequest(Spec):
     admin holds both for every owner.
     """
 
-    owner: Named
+    owner: OwnerName
     name: Named = Field(description="For people: what it is used for.")
     scopes: tuple[Scope, ...] = Field(min_length=1, max_length=len(Scope))
     expires_at: Moment | None = None
@@ -132,10 +132,14 @@ def rotate(
     ring: RingDep,
 ) -> KeySecret:
     """The answer has the new secret; the one before it opens for ``overlap_s`` more. Of two rotations within that time
-    the first secret ends with the second.
+    the first secret ends with the second. 409 where the key has expired.
     """
-    with database.begin() as session:
-        rotated = keys.rotate(session, key_id, asked.overlap_s)
+    try:
+        with database.begin() as session:
+            rotated = keys.rotate(session, key_id, asked.overlap_s)
+    except ExpiredKeyError as error:
+        detail = "this key has expired, so that a new secret would open nothing; make another key"
+        raise ApiError(HTTPStatus.CONFLICT, detail) from error
     if rotated is None:
         raise not_found("key", key_id)
     return _told(*rotated, response, ring)

@@ -9,12 +9,12 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from api.dependencies import CallerDep, DatabaseDep, RingDep
 from api.http.bodies import StrictRoute
-from api.http.errors import not_found
+from api.http.errors import ApiError, not_found
 from api.http.scopes import ADMINS_ONLY
 from models.owners import quotas
-from models.owners.quotas import Quota
+from models.owners.quotas import UNLIMITED, Quota
 from models.specs.base import Spec
-from models.specs.text import PLAIN
+from models.specs.text import PLAIN, OwnerName
 from models.storage.database import Database
 
 router = APIRouter(prefix="/v1/quota", tags=["quota"], route_class=StrictRoute)
@@ -43,8 +43,8 @@ class QuotaLimits(BaseModel):
 
 
 class QuotaUsed(BaseModel):
-    """Runs that wait, also for a tuning; seconds of the runs that go on or have ended within 24 hours; bytes of all
-    versions of all data sets. Traces are not counted.
+    """Runs that wait, also for a tuning; seconds by the clock of the attempts that go on or have ended within 24 hours,
+    those of deleted experiments too; bytes of all versions of all data sets. Traces are not counted.
     """
 
     queued_runs: int
@@ -65,25 +65,27 @@ def look(
     database: DatabaseDep,
     owner: Annotated[Owner | None, Query(description="Whose, for admins; by default the caller's own.")] = None,
 ) -> QuotaView:
-    """Limits and what counts against them. ``local`` and the holder of the bootstrap key have no limits."""
+    """Limits and what counts against them. The owners ``local`` and ``admin`` have no limits."""
     whose = caller.owner if owner is None else owner
     if not caller.may_see(whose):
         raise not_found("owner", whose)
-    if whose == caller.owner and caller.quota is None:
-        return _view(database, whose, Quota(), limited=False)
     return _view(database, whose, request.app.state.usual_quota)
 
 
 @router.put("", summary="Set what an owner may have", dependencies=[ADMINS_ONLY])
 def change(
     asked: QuotaRequest,
-    owner: Annotated[Owner, Query(description="Whose.")],
+    owner: Annotated[OwnerName, Query(description="Whose.")],
     request: Request,
     _: CallerDep,
     database: DatabaseDep,
     ring: RingDep,
 ) -> QuotaView:
-    """In place of what was set for it before; it counts within 2 s. What the owner has already stays."""
+    """In place of what was set for it before; it counts within 2 s. What the owner has already stays. 409 for ``local``
+    and ``admin``.
+    """
+    if owner in UNLIMITED:
+        raise ApiError(HTTPStatus.CONFLICT, f"the owner {owner} has no limits, and can be given none")
     with database.begin() as session:
         quotas.set_for(session, owner, Quota(**asked.model_dump()))
     ring.forget()
@@ -102,8 +104,8 @@ def reset(
     ring.forget()
 
 
-def _view(database: Database, owner: str, usual: Quota, *, limited: bool = True) -> QuotaView:
+def _view(database: Database, owner: str, usual: Quota) -> QuotaView:
     with database.snapshot() as session:
-        limits = quotas.quota_of(session, owner, usual) if limited else Quota()
+        limits = quotas.quota_of(session, owner, usual)
         used = quotas.used(session, owner)
     return QuotaView(owner=owner, limits=QuotaLimits(**asdict(limits)), used=QuotaUsed(**asdict(used)))

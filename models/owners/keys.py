@@ -29,6 +29,10 @@ class TooManyKeysError(Exception):
     """There are ``MOST_KEYS``."""
 
 
+class ExpiredKeyError(Exception):
+    """No secret of this key opens any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewKey:
     """What an admin asks for."""
@@ -71,18 +75,23 @@ def make(session: Session, new: NewKey) -> tuple[ApiKey, str]:
 
 def rotate(session: Session, key_id: uuid.UUID, overlap_s: float) -> tuple[ApiKey, str] | None:
     """A new secret; the one before it opens for ``overlap_s`` more, and the one before that no longer. None: there is
-    no such key.
+    no such key. ExpiredKeyError.
     """
     secret = _new_secret()
-    until = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, overlap_s)
+    now = func.clock_timestamp()
+    until = now + func.make_interval(0, 0, 0, 0, 0, 0, overlap_s)
     changed = (
         update(ApiKey)
-        .where(ApiKey.id == key_id)
+        .where(ApiKey.id == key_id, or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now))
         .values(previous_digest=ApiKey.digest, previous_until=until, **_found_by(secret))
         .returning(ApiKey)
     )
     row = session.execute(changed).scalar_one_or_none()
-    return None if row is None else (row, secret)
+    if row is not None:
+        return row, secret
+    if one(session, key_id) is not None:
+        raise ExpiredKeyError
+    return None
 
 
 def remove(session: Session, key_id: uuid.UUID) -> bool:
@@ -124,7 +133,7 @@ def alive(session: Session, usual: Quota) -> list[Held]:
     found = []
     for row in session.execute(query):
         digests = [row.digest, row.previous_digest] if row.overlaps else [row.digest]
-        scopes, quota = tuple(map(Scope, row.scopes)), usual.changed(row)
+        scopes, quota = tuple(map(Scope, row.scopes)), usual.of(row.owner, row)
         found += [Held(digest, row.id, row.owner, scopes, quota) for digest in digests]
     return found
 

@@ -1,20 +1,25 @@
 """How much an owner may have at once, and in a day: counted in the transaction that would add to it."""
 
-import datetime as dt
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
-from sqlalchemy import ColumnElement, Interval, delete, func, literal, or_, select, true
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from models.settings import Settings
-from models.status import Source, State
+from models.status import State
+from models.storage import device_time
 from models.storage.database import changed_rows
 from models.storage.owner_tables import OwnerQuota
 from models.storage.tables import Dataset, Experiment, Run
 
-DAY: Final = dt.timedelta(days=1)
+LOCAL: Final = "local"
+"""Everybody, in a clinic that asks for no key."""
+BOOTSTRAP: Final = "admin"
+"""Who holds the bootstrap key."""
+UNLIMITED: Final = frozenset({LOCAL, BOOTSTRAP})
+"""These have no limits, by whatever key they come."""
 _RUNS_LOCK, _BYTES_LOCK = 0x71727573, 0x71627974
 """The first keys of two families of advisory locks; the second is the owner. Any numbers do that nobody else uses."""
 _COUNTED: Final = "quota"
@@ -35,8 +40,14 @@ class Quota:
         """Of an owner for whom nothing else was set."""
         return cls(**{field.name: getattr(settings, f"quota_{field.name}") for field in fields(cls)})
 
-    def changed(self, row: Any) -> Self:
-        """With what was set for one owner: columns of its names, NULL where it stays as it is."""
+    def of(self, owner: str, row: Any) -> Self:
+        """An owner's, where this is the usual one. ``row``: what was set for it, columns of the names here; NULL, or no
+        row, where it is as for everybody.
+        """
+        if owner in UNLIMITED:
+            return type(self)()
+        if row is None:
+            return self
         set_ = {field.name: getattr(row, field.name) for field in fields(self)}
         return replace(self, **{name: value for name, value in set_.items() if value is not None})
 
@@ -78,12 +89,11 @@ def reset(session: Session, owner: str) -> bool:
 
 
 def quota_of(session: Session, owner: str, usual: Quota) -> Quota:
-    row = session.get(OwnerQuota, owner)
-    return usual if row is None else usual.changed(row)
+    return usual.of(owner, session.get(OwnerQuota, owner))
 
 
 def used(session: Session, owner: str) -> Used:
-    return Used(_queued(session, owner), _device_seconds(session, owner), _stored_bytes(session, owner))
+    return Used(_queued(session, owner), device_time.used_s(session, owner), _stored_bytes(session, owner))
 
 
 # --- what is added -----------------------------------------------------------------------------------------------
@@ -138,29 +148,17 @@ def _counted(session: Session, owner: str, added: int) -> int:
 
 
 def _admit_seconds(session: Session, owner: str, allowed: float) -> None:
-    seconds = _device_seconds(session, owner)
+    seconds = device_time.used_s(session, owner)
     if seconds < allowed:
         return
-    message = f"{seconds:,.0f} s of devices were used in the last 24 hours, and {allowed:,.0f} are allowed"
-    raise QuotaError("device_seconds_per_day", allowed, seconds, message, _until_below(session, owner, allowed))
+    message = f"{_figure(seconds)} s of devices were used in the last 24 hours, and {_figure(allowed)} are allowed"
+    wait_s = device_time.until_below_s(session, owner, allowed)
+    raise QuotaError("device_seconds_per_day", allowed, seconds, message, wait_s)
 
 
-def _until_below(session: Session, owner: str, allowed: float) -> float | None:
-    """Seconds until enough of what has ended lies more than a day back; None where what goes on alone is too much."""
-    running = _device_seconds(session, owner) - _sum(session, owner, Run.ended_at.is_not(None))
-    if running >= allowed:
-        return None
-    ended = (
-        select(Run.ended_at, func.sum(Run.device_s).over(order_by=Run.ended_at.desc()).label("newer"))
-        .join(Experiment, Experiment.id == Run.experiment_id)
-        .where(*_of_today(owner), Run.ended_at.is_not(None))
-        .subquery()
-    )
-    # The newest run whose seconds, with all that ended after it, are too many: when it has gone there is room.
-    last = select(func.max(ended.c.ended_at)).where(ended.c.newer + running >= allowed)
-    left = func.extract("epoch", last.scalar_subquery() + _interval(DAY) - func.clock_timestamp())
-    # That run may leave the day between two of these statements.
-    return max(1.0, float(session.execute(select(func.coalesce(left, 0))).scalar_one()))
+def _figure(seconds: float) -> str:
+    """With all the digits that a clock of microseconds gives, and no more."""
+    return f"{float(f'{seconds:.15g}'):,}".removesuffix(".0")
 
 
 # --- counts ------------------------------------------------------------------------------------------------------
@@ -183,31 +181,3 @@ def _queued(session: Session, owner: str) -> int:
 def _stored_bytes(session: Session, owner: str) -> int:
     query = select(func.coalesce(func.sum(Dataset.bytes), 0)).where(Dataset.owner == owner)
     return int(session.execute(query).scalar_one())
-
-
-def _device_seconds(session: Session, owner: str) -> float:
-    return _sum(session, owner, true())
-
-
-def _sum(session: Session, owner: str, condition: ColumnElement[bool]) -> float:
-    query = (
-        select(func.coalesce(func.sum(Run.device_s), 0.0))
-        .join(Experiment, Experiment.id == Run.experiment_id)
-        .where(*_of_today(owner), condition)
-    )
-    return float(session.execute(query).scalar_one())
-
-
-def _of_today(owner: str) -> tuple[ColumnElement[bool], ...]:
-    """Runs trained here that go on, or have ended within a day: each with all its seconds."""
-    since = func.clock_timestamp() - _interval(DAY)
-    return (
-        Experiment.owner == owner,
-        or_(Experiment.ended_at.is_(None), Experiment.ended_at > since),  # so that old ones are not gone through
-        Run.source == Source.TRAINED,
-        or_(Run.ended_at.is_(None), Run.ended_at > since),
-    )
-
-
-def _interval(value: dt.timedelta) -> ColumnElement[dt.timedelta]:
-    return literal(value, Interval)

@@ -15,6 +15,7 @@ from models.runs import events
 from models.runs.writes import CANCEL_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify
 from models.specs.experiment import ExperimentSpec
 from models.status import Phase, Source, State
+from models.storage import device_time
 from models.storage.tables import Experiment, Run
 
 MOST_RUNS_AT_ONCE = 20_000
@@ -204,6 +205,7 @@ def retry(session: Session, experiment_id: uuid.UUID) -> int:
 def remove(session: Session, experiment_id: uuid.UUID) -> None:
     """Delete an experiment with all its rows. A worker that trains one of its runs finds its lease void."""
     lock_runs(session, Run.experiment_id == experiment_id, ends=True)
+    device_time.keep(session, experiment_id)
     session.execute(delete(Experiment).where(Experiment.id == experiment_id))
     notify(session, CANCEL_CHANNEL, experiment_id)
     notify(session, events.CHANGED_CHANNEL, experiment_id)

@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 
-from sqlalchemy import BigInteger, Index, LargeBinary, String
+from sqlalchemy import BigInteger, Index, LargeBinary, String, text
 from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -42,6 +42,22 @@ class OwnerQuota(Base):
     device_seconds_per_day: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
     requests_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class DeletedAttempt(Base):
+    """How long an owner held a device in an attempt of which nothing else is left. It counts for a day."""
+
+    __tablename__ = "deleted_attempt"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    owner: Mapped[str]
+    ended_at: Mapped[dt.datetime]
+    seconds: Mapped[float] = mapped_column(DOUBLE_PRECISION)
+
+    __table_args__ = (
+        Index("ix_deleted_attempt_owner_ended_at", "owner", "ended_at"),
+        Index("ix_deleted_attempt_ended_at", "ended_at"),
+    )
 
 
 class AuditRow(Base):

@@ -1,6 +1,7 @@
 """The dispatcher between real PostgreSQL and real Redis: what is lost is sent again, what is doubled is harmless."""
 
 import base64
+import datetime as dt
 import json
 import threading
 import uuid
@@ -155,6 +156,16 @@ def test_a_checkpoint_of_a_run_that_has_ended_is_collected(database: Database, d
         session.execute(update(Run).values(state="cancelled"))
     with serving(dispatcher):
         assert eventually(lambda: not files.names())
+
+
+def test_device_time_of_what_was_deleted_goes_after_a_day(database: Database, dispatcher: Dispatcher) -> None:
+    with database.begin() as session:
+        rows = "INSERT INTO deleted_attempt (owner, ended_at, seconds) VALUES ('ada', clock_timestamp() - :age, :s)"
+        for seconds, hours in ((1, 23), (2, 25)):
+            session.execute(text(rows), {"age": dt.timedelta(hours=hours), "s": seconds})
+    dispatcher.reap()
+    with database.begin() as session:
+        assert session.execute(text("SELECT seconds FROM deleted_attempt")).scalars().all() == [1]
 
 
 def stored_comparison(database: Database, experiment_id: uuid.UUID) -> bool:

@@ -46,6 +46,16 @@ def test_options_and_405_name_every_method_of_an_address_and_no_other(
     assert reader.options("/nowhere").status_code == 404
 
 
+def test_a_slash_at_the_end_leads_nowhere(reader: TestClient, paths: dict[str, set[str]]) -> None:
+    for template, methods in paths.items():
+        if template != "/":
+            for method in methods:
+                answer = reader.request(method, filled(template) + "/", follow_redirects=False)
+                assert (answer.status_code, "location" in answer.headers) == (404, False), (method, template)
+    page = reader.get("/dashboard", follow_redirects=False)
+    assert (page.status_code, page.headers["location"]) == (308, "/dashboard/")
+
+
 def test_a_literal_address_is_none_of_an_experiment(reader: TestClient) -> None:
     for path in ("/v1/experiments/validate", "/v1/experiments/batch"):
         for method in ("GET", "DELETE"):

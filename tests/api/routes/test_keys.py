@@ -101,6 +101,8 @@ def test_an_expired_key_opens_nothing(keyed: TestClient, database: Database) -> 
     other = new_key(keyed)  # after which the keys are read anew
     assert not opens(keyed, key["key"])
     assert opens(keyed, other["key"])
+    assert "expired" in problem(keyed.post(key["links"]["rotate"], json={}, headers=ADMIN), 409)["detail"]
+    assert keyed.get(key["links"]["self"], headers=ADMIN).json()["starts_with"] == key["starts_with"]
 
 
 def test_unknown_keys_ask_the_database_for_nothing(keyed: TestClient, database: Database) -> None:

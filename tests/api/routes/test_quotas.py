@@ -13,10 +13,11 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from api.app import create_app
+from models import runs
 from models.settings import Settings
 from models.storage.database import Database
 from tests.api.conftest import served
-from tests.api.keyed import ADMIN, KEY, Headers, holder
+from tests.api.keyed import ADMIN, KEY, Headers, holder, new_key
 from tests.api.made import Json, claim, problem, run_ids, spec, train
 from tests.api.routes.test_datasets import OTHER, SET
 
@@ -118,9 +119,10 @@ def test_seconds_of_devices_are_those_of_a_day(keyed: TestClient, ada: Headers, 
     now = dt.datetime.now(dt.UTC)
 
     def spent(run_id: uuid.UUID, seconds: float, hours_ago: float) -> None:
+        ended_at = now - dt.timedelta(hours=hours_ago)
         with database.begin() as session:
-            values = {"id": run_id, "s": seconds, "at": now - dt.timedelta(hours=hours_ago)}
-            session.execute(text("UPDATE run SET device_s = :s, ended_at = :at WHERE id = :id"), values)
+            values = {"id": run_id, "from": ended_at - dt.timedelta(seconds=seconds), "to": ended_at}
+            session.execute(text("UPDATE attempt SET started_at = :from, ended_at = :to WHERE run_id = :id"), values)
 
     def used() -> float:
         return float(keyed.get("/v1/quota", headers=ada).json()["used"]["device_seconds"])
@@ -140,6 +142,61 @@ def test_seconds_of_devices_are_those_of_a_day(keyed: TestClient, ada: Headers, 
     spent(second, 100, 25)
     assert used() == 60
     assert sent(keyed, ada).status_code == 202
+
+
+def test_an_attempt_counts_however_it_ends_and_is_deleted(keyed: TestClient, ada: Headers, database: Database) -> None:
+    allow(keyed, device_seconds_per_day=450.0, queued_runs=100)
+    experiment = sent(keyed, ada, seeds=[0, 1, 2]).json()
+    given_back, failed, stopped = run_ids(database, experiment)
+    leases = [claim(database, run_id)[0] for run_id in (given_back, failed, stopped)]
+    with database.begin() as session:
+        runs.give_back(session, leases[0], "worker is shut down")
+        runs.fail(session, leases[1], {"title": "Lost"})
+        runs.stop(session, leases[2])
+    claim(database, given_back)
+    with database.begin() as session:
+        session.execute(text("UPDATE attempt SET started_at = started_at - interval '100 s'"))
+
+    def used(owner: str = "ada") -> float:
+        answer = keyed.get("/v1/quota", params={"owner": owner}, headers=ADMIN).json()
+        return float(answer["used"]["device_seconds"])
+
+    assert 400 <= used() < 450
+    allow(keyed, device_seconds_per_day=400.0, queued_runs=100)
+    assert int(sent(keyed, ada).headers["retry-after"]) > 0
+    assert keyed.delete(experiment["links"]["self"], headers=ada).status_code == 204
+    after = used()
+    assert 400 <= after < 450
+    assert used() == after  # nothing goes on
+    assert used("bob") == 0
+    assert abs(int(sent(keyed, ada).headers["retry-after"]) - 24 * 3600) < 600
+    with database.begin() as session:
+        session.execute(text("UPDATE deleted_attempt SET ended_at = ended_at - interval '1 day'"))
+    assert used() == 0
+    assert sent(keyed, ada).status_code == 202
+
+
+def test_no_time_that_others_train_is_kept_or_what_is_old(database: Database, keyed: TestClient, ada: Headers) -> None:
+    experiment = sent(keyed, ada).json()
+    first, second = run_ids(database, experiment)
+    for run_id in (first, second):
+        train(database, run_id)
+    with database.begin() as session:
+        old = "UPDATE attempt SET ended_at = ended_at - interval '1 day' WHERE run_id = :id"
+        session.execute(text(old), {"id": first})
+        session.execute(text("UPDATE run SET source = 'ingested' WHERE id = :id"), {"id": second})
+    assert keyed.delete(experiment["links"]["self"], headers=ada).status_code == 204
+    with database.begin() as session:
+        assert session.execute(text("SELECT count(*) FROM deleted_attempt")).scalar_one() == 0
+
+
+def test_small_limits_are_said_as_they_are(keyed: TestClient, ada: Headers, database: Database) -> None:
+    allow(keyed, device_seconds_per_day=0.01)
+    train(database, run_ids(database, sent(keyed, ada).json())[0])
+    with database.begin() as session:
+        session.execute(text("UPDATE attempt SET started_at = ended_at - interval '1234.0125 s'"))
+    detail = problem(sent(keyed, ada), 429)["detail"]
+    assert detail == "1,234.0125 s of devices were used in the last 24 hours, and 0.01 are allowed"
 
 
 def test_data_sets_have_so_many_bytes_in_all(keyed: TestClient, ada: Headers, tmp_path: Path) -> None:
@@ -173,6 +230,32 @@ def test_an_admin_sets_an_owners_quota_and_takes_it_back(keyed: TestClient, ada:
     for status in (204, 404):
         assert keyed.delete("/v1/quota", params={"owner": "ada"}, headers=ADMIN).status_code == status
     assert sent(keyed, ada).status_code == 202
+
+
+def test_what_is_shown_of_owners_without_limits_is_what_holds(keyed: TestClient) -> None:
+    root = holder(keyed, "ops", "admin")
+    for owner in ("local", "admin"):
+        its = holder(keyed, owner)
+        for headers in (root, ADMIN, its):
+            answer = keyed.get("/v1/quota", params={"owner": owner}, headers=headers)
+            assert set(answer.json()["limits"].values()) == {None}
+        assert sent(keyed, its, seeds=list(range(2 * RUNS + 1))).status_code == 202
+        refused = keyed.put("/v1/quota", params={"owner": owner}, json={"queued_runs": 1}, headers=root)
+        assert owner in problem(refused, 409)["detail"]
+
+
+@pytest.mark.parametrize("owner", [" ", "ada ", " ada", "a\u200bda", "ada\u00a0", "\u0061\u0301da", ""])
+def test_owners_that_look_like_others_are_given_nothing(keyed: TestClient, owner: str) -> None:
+    problem(keyed.put("/v1/quota", params={"owner": owner}, json={}, headers=ADMIN), 422)
+    asked = {"owner": owner, "name": "a test", "scopes": ["read"]}
+    (error,) = problem(keyed.post("/v1/keys", json=asked, headers=ADMIN), 422)["errors"]
+    assert error["field"] == "owner"
+    assert keyed.get("/v1/keys", headers=ADMIN).json()["items"] == []
+
+
+def test_owners_may_be_named_in_any_writing(keyed: TestClient) -> None:
+    for owner in ("Ada Lovelace", "\u00e1da", "\u05d0\u05d3\u05d4", "\u30a2\u30c0"):
+        assert allow(keyed, owner, queued_runs=1)["owner"] == new_key(keyed, owner)["owner"] == owner
 
 
 def test_the_bootstrap_key_and_local_have_no_limits(keyed: TestClient, client: TestClient) -> None:
