@@ -16,9 +16,10 @@ def as_json(value: object) -> Any:
 
 
 def from_json(shape: type[Shape], stored: object) -> Shape:
-    return _adapter(shape).validate_python(stored)
+    found: Shape = _adapter(shape).validate_python(stored)
+    return found
 
 
 @cache  # to make one takes as long as a hundred uses
-def _adapter(shape: type[Shape]) -> TypeAdapter[Shape]:
+def _adapter(shape: Any) -> TypeAdapter[Any]:
     return TypeAdapter(shape)

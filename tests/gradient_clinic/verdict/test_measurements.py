@@ -11,7 +11,7 @@ from scipy import stats
 
 from gradient_clinic.signals import SIGNALS
 from gradient_clinic.values import Array
-from gradient_clinic.verdict.measurements import end_window, finite_maximum, measure, steps_read
+from gradient_clinic.verdict.measurements import end_window, finite_maximum, log_median, measure, steps_read
 from gradient_clinic.verdict.run_trace import RunTrace
 from models.analysis.verdict.summary import summarise
 from tests.models.analysis.synthetic import CHANCE, DEEP_HE, LEARNED, even, facts_of, plan_of, summary_of, trace_of
@@ -60,6 +60,13 @@ def test_a_skipped_overflow_is_left_out_of_the_median() -> None:
     trace.signals["nonfinite_count"][:, 105] = 64.0
     run = summarise(PLAN, trace, facts_of(PLAN, outcome="finished"))
     assert (run.verdict.kind, run.end_steps, run.end) == ("healthy", (99, 109), (0.0,) * 19)
+
+
+@given(st.lists(st.floats(0.0, 1e300), min_size=1, max_size=9))
+def test_a_median_is_numpys_to_the_bit(values: list[float]) -> None:
+    with np.errstate(divide="ignore"):
+        expected = float(np.median(np.log(values)))
+    assert log_median(np.array(values)) == expected
 
 
 def test_a_layer_that_is_silent_in_most_of_the_window_counts_as_silent() -> None:
