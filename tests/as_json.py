@@ -1,12 +1,13 @@
 """Shapes of the instrument in JSON and back: what is stored of them and what is answered."""
 
 import json
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
 Shape = TypeVar("Shape")
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+"""To make one takes as long as a hundred uses."""
 
 
 def as_json(value: object) -> Any:
@@ -20,6 +21,7 @@ def from_json(shape: type[Shape], stored: object) -> Shape:
     return found
 
 
-@cache  # to make one takes as long as a hundred uses
 def _adapter(shape: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(shape)
+    if shape not in _ADAPTERS:
+        _ADAPTERS[shape] = TypeAdapter(shape)
+    return _ADAPTERS[shape]
