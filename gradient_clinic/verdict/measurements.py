@@ -199,7 +199,7 @@ def _weights_left(norms: Array, window: Records) -> float:
     """Weights that start at zero have nothing to lose, and do not count."""
     with np.errstate(divide="ignore", invalid="ignore"):
         left = np.array([_finite_median(row[window]) / row[0] for row in norms])
-    return _finite_median(left)
+    return _finite_median(left) if np.isfinite(left).any() else 1.0
 
 
 def _largest_updates(trace: RunTrace) -> Array:

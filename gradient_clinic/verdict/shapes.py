@@ -102,8 +102,9 @@ class Measured(Exact):
     """Medians over the end window, or of the untrained network where nothing was trained."""
     dead_at_start: tuple[float, ...] = ()
     """Of the untrained network."""
-    weights_left: float = math.nan
-    """Median over hidden layers of ‖W‖ over the end window beside that of the untrained network."""
+    weights_left: float = 1.0
+    """Median over hidden layers of ‖W‖ over the end window beside that of the untrained network; 1 where all of it was
+    zero."""
     largest_update: float
     """Median over hidden layers of their largest ‖ΔW‖/‖W‖ in one recorded step."""
     final_loss: float | None
