@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, cast
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Query, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from api.changes import Changes
@@ -13,6 +13,7 @@ from api.http.errors import ApiError
 from api.http.keyring import Keyring
 from api.http.sse import Streams
 from api.uploads.keeping import Shelf
+from models.specs.text import PLAIN
 from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
 
@@ -84,3 +85,7 @@ OpensDep = Annotated[Opens, Depends(_opens)]
 CheckpointsDep = Annotated[CheckpointFiles, Depends(_checkpoints)]
 RingDep = Annotated[Keyring, Depends(_ring)]
 CallerDep = Annotated[Caller, Depends(_caller)]
+OwnerQuery = Annotated[
+    str | None, Query(max_length=200, pattern=PLAIN, description="Of those that the caller may see.")
+]
+"""Whose an admin wants to see."""

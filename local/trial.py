@@ -20,7 +20,6 @@ from models.settings import Settings
 REFUSED = 2
 PICTURES = ("comparison.svg", "heatmaps.svg")
 """Those that the README shows."""
-PLAIN_WIDTH = 100
 CANCEL_LOOKS = 10
 """How often a cancelled experiment is looked at before its end is left to the next start."""
 
@@ -29,7 +28,7 @@ def run(spec: Path, settings: Settings, pictures: Path | None = None) -> int:
     """0 when the experiment succeeded, 1 when it did not, 2 when the spec was refused. ``pictures``: where those of a
     README are left.
     """
-    console = _console()
+    console = table.console_on(sys.stdout)
     body = _read(spec)
     console.print("starting PostgreSQL, Redis, the API and the workers …", style="dim")
     with running_clinic(settings, alone=False) as clinic:
@@ -91,12 +90,6 @@ def _cancel(client: Client, experiment: dict[str, Any]) -> None:
             if experiment["state"] in FINISHED:
                 break
     print(f"the experiment was cancelled (runs: {counted(experiment)})", file=sys.stderr)
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    # A pipe has no width of its own.
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
 
 
 def _read(spec: Path) -> bytes:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from api.dependencies import CallerDep, DatabaseDep, ShelfDep
+from api.dependencies import CallerDep, DatabaseDep, OwnerQuery, ShelfDep
 from api.http.callers import Caller
 from api.http.errors import not_found
 from api.http.pagination import PageDep, encode_token
@@ -110,9 +110,7 @@ def list_datasets(
     caller: CallerDep,
     database: DatabaseDep,
     page: PageDep,
-    owner: Annotated[
-        str | None, Query(max_length=200, pattern=PLAIN, description="Of those that the caller may see.")
-    ] = None,
+    owner: OwnerQuery = None,
 ) -> DatasetPage:
     """Those that the caller may see, each in its current version, newest first."""
     if owner is not None and not caller.may_see(owner):

@@ -4,15 +4,15 @@ import base64
 import secrets
 import uuid
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, delete, func, insert, select, true, update
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
-from api.dependencies import CallerDep, DatabaseDep
+from api.dependencies import CallerDep, DatabaseDep, OwnerQuery
 from api.http.bodies import StrictRoute
 from api.http.callers import Caller
 from api.http.errors import ApiError, not_found
@@ -21,7 +21,6 @@ from api.views.experiments import Links, Time
 from models.analysis.comparison.parts import Id
 from models.runs import webhooks
 from models.runs.webhooks import DeliveryState
-from models.specs.text import PLAIN
 from models.specs.webhook import WebhookChange, WebhookEvent, WebhookSpec
 from models.storage.tables import Webhook, WebhookDelivery
 
@@ -107,9 +106,7 @@ def list_webhooks(
     caller: CallerDep,
     database: DatabaseDep,
     page: PageDep,
-    owner: Annotated[
-        str | None, Query(max_length=200, pattern=PLAIN, description="Of those that the caller may see.")
-    ] = None,
+    owner: OwnerQuery = None,
 ) -> WebhookPage:
     """Those that the caller may see, newest first."""
     query = select(Webhook).where(_visible(caller), true() if owner is None else Webhook.owner == owner)

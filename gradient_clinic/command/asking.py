@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from rich.console import Console
 
 from gradient_clinic.command import summaries, table
 from gradient_clinic.command.clinic import Client, RefusedError
-from gradient_clinic.command.codes import FOUND, LATE, WELL, AwayError, MisusedError
+from gradient_clinic.command.codes import FOUND, LATE, WELL, MisusedError
 from gradient_clinic.command.progress import LateError, counted, follow
+from gradient_clinic.watcher.calls import AwayError
 
 Json = dict[str, Any]
-PLAIN_WIDTH: Final = 100
 JOBS: Final = ("SLURM_JOB_ID", "GITHUB_RUN_ID", "AIRFLOW_CTX_DAG_RUN_ID", "CI_JOB_ID", "BUILD_TAG")
 """Variables by which schedulers tell a job who it is, the same when they start it again."""
 MEDIA_TYPES: Final = {
@@ -119,7 +118,7 @@ def key_of(spec: bytes, job: str) -> str:
 
 def _to_the_end(arguments: argparse.Namespace, client: Client, experiment: Json) -> int:
     try:
-        experiment = follow(_console(sys.stderr), client, experiment, within_s=arguments.timeout)
+        experiment = follow(table.console_on(sys.stderr), client, experiment, within_s=arguments.timeout)
     except LateError as error:
         print(f"gradient-clinic: {error}", file=sys.stderr)  # noqa: T201 -- for whoever asks
         return LATE
@@ -137,7 +136,7 @@ def _answered(arguments: argparse.Namespace, comparison: Json) -> int:
     if arguments.json:
         print(json.dumps(comparison, indent=1, ensure_ascii=False))  # noqa: T201 -- the answer
     else:
-        table.show(_console(sys.stdout), comparison)
+        table.show(table.console_on(sys.stdout), comparison)
     return WELL if any(map(summaries.trains, comparison["variants"])) else FOUND
 
 
@@ -148,7 +147,7 @@ def _clinic(arguments: argparse.Namespace) -> Iterator[Client]:
     try:
         yield client
     except RefusedError as error:
-        table.show_refusal(_console(sys.stderr), error.problem)
+        table.show_refusal(table.console_on(sys.stderr), error.problem)
         raise MisusedError from error  # the lines above have said why
     except httpx.InvalidURL as error:
         message = f"{arguments.server!r} is no address: {error}"
@@ -177,9 +176,3 @@ def _write(file: Path | None, content: bytes) -> None:
         sys.stdout.buffer.write(content)
     else:
         file.write_bytes(content)
-
-
-def _console(stream: Any) -> Console:
-    console = Console(file=stream, highlight=False)
-    # A pipe has no width of its own.
-    return console if console.is_terminal else Console(file=stream, highlight=False, width=PLAIN_WIDTH)

@@ -15,7 +15,3 @@ LATE: Final = 124
 
 class MisusedError(Exception):
     """What was asked for cannot be."""
-
-
-class AwayError(Exception):
-    """The service has not answered."""

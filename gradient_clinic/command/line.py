@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from gradient_clinic.command.codes import MISUSED, RAISED, AwayError, MisusedError
+from gradient_clinic.command.codes import MISUSED, RAISED, MisusedError
+from gradient_clinic.watcher.calls import AwayError
 
 CODES: Final = (
     "exit codes: 0 nothing (new) was found, or something trains; 1 something was found, or nothing trains; "

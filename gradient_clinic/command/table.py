@@ -5,7 +5,7 @@ Every figure may be missing (too few seeds, nothing learned, nothing trained); t
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from rich import box
 from rich.console import Console
@@ -21,6 +21,7 @@ OVER_TIME = "G over\ntime"
 RATE = "learning\nrate"
 COLOURS = {"healthy": "green", "mixed": "yellow", "inconclusive": "yellow", "slow": "yellow"}
 NONE = "–"
+PLAIN_WIDTH = 100
 LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -29,6 +30,12 @@ class Column:
     title: str
     cell: Callable[[Json], str]
     weight: int  # the least weighty ones go first where the terminal is narrow
+
+
+def console_on(stream: IO[str]) -> Console:
+    console = Console(file=stream, highlight=False)
+    # A pipe has no width of its own.
+    return console if console.is_terminal else Console(file=stream, highlight=False, width=PLAIN_WIDTH)
 
 
 def show(console: Console, comparison: Json) -> None:

@@ -156,6 +156,8 @@ def test_the_mean_of_a_schedule_is_that_of_its_steps() -> None:
     assert mean_rate(gone) == pytest.approx(float((0.01 ** (steps // 10)).mean()))
     slow = expand(experiment([{"kind": "warm_up", "steps": 1_000}], RELU))[1].plan
     assert mean_rate(slow) == pytest.approx(float(((steps + 1) / 1_000).mean()))
+    half = expand(experiment([{"kind": "warm_up", "steps": 1_000, "start_factor": 0.5}], RELU))[1].plan
+    assert mean_rate(half) == pytest.approx(float((0.5 + 0.5 * (steps + 1) / 1_000).mean()))
     assert mean_rate(baseline(optimizer=SGD)) == 1.0
 
 
