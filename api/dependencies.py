@@ -1,4 +1,8 @@
-"""What a route may ask for, as annotated types: the database, who waits for changes, who is calling, …"""
+"""What a route may ask for, as annotated types: the database, who waits for changes, who is calling, …
+
+They are coroutines, though they wait for nothing: FastAPI calls anything else in a thread, which takes longer than most
+of a small answer.
+"""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -18,26 +22,26 @@ from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
 
 
-def _database(request: Request) -> Database:
+async def _database(request: Request) -> Database:
     return cast("Database", request.app.state.database)
 
 
-def _changes(request: Request) -> Changes:
+async def _changes(request: Request) -> Changes:
     return cast("Changes", request.app.state.changes)
 
 
-def _streams(request: Request) -> Streams:
+async def _streams(request: Request) -> Streams:
     return cast("Streams", request.app.state.streams)
 
 
-def _shelf(request: Request) -> Shelf:
+async def _shelf(request: Request) -> Shelf:
     return cast("Shelf", request.app.state.shelf)
 
 
 Opens = Callable[[], Awaitable[bool]]
 
 
-def _opens(request: Request) -> Opens:
+async def _opens(request: Request) -> Opens:
     """Whether the key of a request still opens: for an answer that lasts."""
     ring: Keyring | None = request.app.state.ring
     caller: Caller = request.state.caller
@@ -48,7 +52,7 @@ def _opens(request: Request) -> Opens:
     return opens
 
 
-def _ring(request: Request) -> Keyring:
+async def _ring(request: Request) -> Keyring:
     ring: Keyring | None = request.app.state.ring
     if ring is None:
         detail = (
@@ -59,7 +63,7 @@ def _ring(request: Request) -> Keyring:
     return ring
 
 
-def _checkpoints(request: Request) -> CheckpointFiles:
+async def _checkpoints(request: Request) -> CheckpointFiles:
     return cast("CheckpointFiles", request.app.state.checkpoints)
 
 
@@ -71,7 +75,7 @@ _bearer = HTTPBearer(
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, for clients without Authorization.")
 
 
-def _caller(
+async def _caller(
     request: Request, _: Annotated[object, Security(_bearer)], __: Annotated[object, Security(_header)]
 ) -> Caller:
     return cast("Caller", request.state.caller)

@@ -71,7 +71,7 @@ def _weight(kind: str, ranges: Sequence[tuple[str, float]]) -> float:
     return 0.0
 
 
-def _format(request: Request) -> str:
+async def _format(request: Request) -> str:
     accept = ",".join(request.headers.getlist("accept"))
     kind = negotiated(accept, OFFERED)
     if kind is None:

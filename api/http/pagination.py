@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
+from api.http.at_once import at_once
 from api.http.errors import ApiError
 from api.http.fields import FieldProblem
 
@@ -57,7 +58,7 @@ class Page:
         return int(text)
 
 
-PageDep = Annotated[Page, Depends()]
+PageDep = Annotated[Page, Depends(at_once(Page))]
 
 
 def encode_token(position: uuid.UUID | int | tuple[dt.datetime, uuid.UUID]) -> str:

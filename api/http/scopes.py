@@ -19,7 +19,7 @@ class Mark:
 
     scope: Scope
 
-    def __call__(self) -> None: ...
+    async def __call__(self) -> None: ...
 
 
 ANSWERS_ONLY: Any = Depends(Mark(Scope.READ))
@@ -29,7 +29,7 @@ ADMINS_ONLY: Any = Depends(Mark(Scope.ADMIN))
 
 @dataclass(frozen=True, slots=True)
 class _Unnoted:
-    def __call__(self) -> None: ...
+    async def __call__(self) -> None: ...
 
 
 UNNOTED: Any = Depends(_Unnoted())

@@ -40,7 +40,7 @@ class AuditPage(BaseModel):
     next_page_token: str
 
 
-def _wanted(
+async def _wanted(
     owner: Annotated[Name | None, Query(description="Who did it.")] = None,
     key_id: Annotated[uuid.UUID | None, Query(description="By which key.")] = None,
     resource: Annotated[uuid.UUID | None, Query(description="To what.")] = None,

@@ -107,7 +107,7 @@ def retry(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) ->
         return queries.experiment_now(session, caller, experiment_id)
 
 
-def _wanted(  # noqa: PLR0913, PLR0917 -- what a list may be asked by
+async def _wanted(  # noqa: PLR0913, PLR0917 -- what a list may be asked by
     state: State | None = None,
     label: Annotated[list[Label] | None, Query(description="key:value; repeated, all must be there.")] = None,
     owner: Annotated[Name | None, Query(description="Of the experiments that the caller may see.")] = None,
@@ -119,7 +119,7 @@ def _wanted(  # noqa: PLR0913, PLR0917 -- what a list may be asked by
     return queries.Filter(state, owner, label or (), created_after, created_before, verdict, search)
 
 
-def _wanted_runs(
+async def _wanted_runs(
     state: State | None = None,
     phase: Annotated[Phase | None, Query(description="Of tuning, or of the trial.")] = None,
     variant: Annotated[Name | None, Query(description="By its name.")] = None,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
+from api.http.at_once import at_once
 from gradient_clinic.signals import SignalName
 from gradient_clinic.verdict.shapes import FirstNonfinite
 from models.analysis.comparison.parts import Id
@@ -24,7 +25,7 @@ class Stretch:
     points: Annotated[int, Query(ge=1, le=5000, description="At most so many buckets; each keeps its extremes.")] = 500
 
 
-StretchDep = Annotated[Stretch, Depends()]
+StretchDep = Annotated[Stretch, Depends(at_once(Stretch))]
 
 
 class TraceRow(BaseModel):

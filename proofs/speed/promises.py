@@ -121,6 +121,13 @@ def of_notify(figures: Figures) -> Iterator[Promise]:
             yield known(f"flushes told apart over notified ones, {writers} writers, {disk}", f"{found['ratio']:.2f}×")
 
 
+def of_desk(figures: Figures) -> Iterator[Promise]:
+    for how, found in figures.items():
+        yield most(f"reads by many clients beside training, {how}, p95", 100.0, found["reads"]["p95"], " ms")
+        yield most(f"submissions by them, {how}, p95", 200.0, found["submissions"]["p95"], " ms")
+        yield most(f"of them refused or failed, {how}", 0.0, found["refused_or_failed"], "")
+
+
 BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "probe": of_probe,
     "store": of_store,
@@ -132,6 +139,7 @@ BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "cost": of_cost,
     "views": of_views,
     "notify": of_notify,
+    "desk": of_desk,
 }
 
 

@@ -1,0 +1,159 @@
+"""``python -m proofs.speed.desk``: fifty clients at once, beside two workers that train.
+
+A whole clinic on a database with one finished experiment. Two runs train throughout and take both workers. The clients
+are threads of one process beside it, each with a connection of its own; they draw reads and one submission in ten from
+the seed. First back to back, so that the time of an answer is what waits before it; then each with a pause, as
+schedulers and pages ask. What they submit waits in the queue, as both workers are taken.
+"""
+
+import argparse
+import http.client
+import itertools
+import json
+import multiprocessing
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from local.supervisor import Clinic
+from proofs.clinic import WORKERS, clinic, scratch
+from proofs.speed import made, report
+from proofs.speed.reads import train
+
+CLIENTS: Final = 50
+SECONDS: Final = 60.0
+PAUSES_S: Final = (0.0, 0.5)
+"""On average, drawn from an exponential distribution."""
+SUBMISSIONS: Final = 0.1
+READS: Final = ("list", "experiment", "runs", "done", "comparison", "curves", "one signal of one layer")
+LONG: Final = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    what: str
+    milliseconds: float
+    status: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=CLIENTS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    asked = parser.parse_args()
+    with scratch() as on:
+        experiment, runs = made.submit(on.database, made.spec(steps=200, remedies=[{"kind": "batch_norm"}]))
+        for run in runs:
+            train(on.database, run)
+        paths = dict(zip(READS, _paths(str(experiment), str(runs[0])), strict=True))
+        with clinic(on, workers=WORKERS) as running:
+            _training(running)
+            figures = {
+                _named(pause): told(_asked(running.address, paths, asked.clients, asked.seconds, pause), asked.seconds)
+                for pause in PAUSES_S
+            }
+    report.save("desk", {"clients": asked.clients, "seconds": asked.seconds, "seed": report.SEED}, figures)
+    show(figures)
+
+
+def _named(pause_s: float) -> str:
+    return "back to back" if not pause_s else f"a pause of {pause_s:g} s"
+
+
+def _paths(experiment: str, run: str) -> Iterator[str]:
+    yield "/v1/experiments?page_size=50"
+    yield f"/v1/experiments/{experiment}"
+    yield f"/v1/experiments/{experiment}/runs"
+    yield f"/v1/experiments/{experiment}/done"
+    yield f"/v1/experiments/{experiment}/comparison"
+    yield f"/v1/runs/{run}/curves?points=200"
+    yield f"/v1/runs/{run}/trace?signal=weight_norm&layers=1"
+
+
+def _training(running: Clinic) -> None:
+    """Both workers, before anybody asks."""
+    spec = _spec("it goes on") | {"steps": LONG, "seeds": list(range(WORKERS)), "trace": {"every": 1_000}}
+    with httpx.Client(base_url=running.address, trust_env=False) as client:
+        posted = client.post("/v1/experiments", json=spec).raise_for_status().json()
+        while client.get(posted["links"]["self"]).json()["runs"]["running"] < WORKERS:
+            time.sleep(0.1)
+
+
+def _spec(name: str) -> dict[str, Any]:
+    return made.spec(name=name).model_dump(mode="json", exclude_unset=True)
+
+
+def _asked(address: str, paths: Mapping[str, str], clients: int, seconds: float, pause_s: float) -> Sequence[Answer]:
+    """From a process of its own, which shares no interpreter with what is measured."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_all, (address, dict(paths), clients, seconds, pause_s))
+
+
+def _all(address: str, paths: Mapping[str, str], clients: int, seconds: float, pause_s: float) -> list[Answer]:
+    answers: list[Answer] = []
+    until = time.monotonic() + seconds
+
+    def one(number: int) -> None:
+        draw = random.Random(f"{report.SEED} {pause_s} {number}")  # noqa: S311 -- no secret
+        answers.extend(_one(address, paths, draw, until, pause_s))
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def _one(address: str, paths: Mapping[str, str], draw: random.Random, until: float, pause_s: float) -> Iterator[Answer]:
+    # The standard library's client, as fifty of a larger one would take the processor from what is measured.
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60.0)
+    for number in itertools.count():
+        if pause_s:
+            time.sleep(draw.expovariate(1.0 / pause_s))
+        if time.monotonic() >= until:
+            connection.close()
+            return
+        if draw.random() < SUBMISSIONS:
+            what, spec = "submission", json.dumps(_spec(f"desk {draw.random()} {number}"))
+            request: tuple[Any, ...] = ("POST", "/v1/experiments", spec, {"Content-Type": "application/json"})
+        else:
+            what = draw.choice(list(paths))
+            request = ("GET", paths[what])
+        began = time.perf_counter()
+        connection.request(*request)
+        response = connection.getresponse()
+        response.read()
+        yield Answer(what, 1e3 * (time.perf_counter() - began), response.status)
+
+
+def told(answers: Sequence[Answer], seconds: float) -> dict[str, Any]:
+    submissions = [its.milliseconds for its in answers if its.what == "submission"]
+    reads = [its.milliseconds for its in answers if its.what != "submission"]
+    by_kind = {name: [its.milliseconds for its in answers if its.what == name] for name in READS}
+    return {
+        "reads": report.spread(reads),
+        "submissions": report.spread(submissions),
+        "by_kind": {name: report.spread(times) for name, times in by_kind.items()},
+        "answers": len(answers),
+        "per_second": round(len(answers) / seconds, 1),
+        "refused_or_failed": sum(its.status >= http.client.BAD_REQUEST for its in answers),
+    }
+
+
+def show(figures: Mapping[str, Any]) -> None:
+    rows = [
+        (how, found["per_second"], found["refused_or_failed"], *found["reads"].values(), *found["submissions"].values())
+        for how, found in figures.items()
+    ]
+    head = ("clients", "answers/s", "failed", "reads p50", "p95", "submissions p50", "p95")
+    report.show("Clients beside two workers that train, milliseconds", head, rows)
+
+
+if __name__ == "__main__":
+    main()
