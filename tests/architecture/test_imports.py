@@ -9,7 +9,8 @@ WEB = {"fastapi", "starlette", "uvicorn", "api"}
 
 
 def modules_of(room: str) -> list[str]:
-    files = sorted((ROOT / room).rglob("*.py"))
+    # What lies in a folder without __init__.py is no module: text that is handed out.
+    files = [file for file in sorted((ROOT / room).rglob("*.py")) if (file.parent / "__init__.py").exists()]
     names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
     return [name.removesuffix(".__init__") for name in names]
 
