@@ -23,6 +23,7 @@ HOSTILE = (
     '\'\\"\'""" + 1/0 #',
     "{__import__}/../x?#",
     "\\N{BULLET}\\x41\\u202e",
+    "seen\u200b \u200fnot\ufeff",
     "Größe – 大きさ 🙂",
     "print('x')\\",
 )
@@ -130,6 +131,7 @@ def test_no_name_becomes_code(client: TestClient, name: str, tmp_path: Path) -> 
     assert response.status_code == 202, response.text
     found = client.get(path_of(response.json()["id"], name))
     assert found.status_code == 200, found.text
+    assert found.text.replace("\n", "").isprintable()
     tree = ast.parse(found.text)
     assert docstring_of(found.text).count(f'"{name}"') == 2
     plain = client.post("/v1/experiments", json=spec(variants=[{"name": "plain", "remedies": [{"kind": "l2"}]}]))
