@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from gradient_clinic.activations import SHAPES
 from gradient_clinic.probe.probe import StepRecord
 from models.code import Origin, program
 from models.plan import Plan, expand
 from models.specs.init import INITS
+from models.specs.networks import NETWORKS
 from models.specs.remedy import REMEDIES
 from models.storage.files import DatasetFiles
+from tests.api.described import bodies
 from tests.formatted import faults_of
 from tests.networks import EVERY_KIND, MORE_KINDS
 from tests.processes import run
@@ -27,6 +30,8 @@ from worker.engine import train
 from worker.results import RunResult
 
 SEED = 1
+MOST_PRODUCTS = 400_000
+"""Of a case, in networks that are tried by chance."""
 Json = dict[str, Any]
 INIT_OPTIONS: dict[str, Json] = {
     "gaussian": {"weight_variance": 2.0, "bias_variance": 0.3},
@@ -234,3 +239,21 @@ def test_by_itself_it_prints_its_losses(folder: Path) -> None:
     expected = [its.loss for its in train(plan, load(plan.dataset, SEED), seed=SEED) if isinstance(its, StepRecord)]
     assert [np.float32(loss) for loss in found] == [np.float32(loss) for loss in expected]
     assert last.startswith("test loss ")
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_whatever_network_is_asked_for(kind: str, folder: Path) -> None:
+    """Parts that nobody thought of together, as far as they can be planned and are quickly trained."""
+    dataset = {"kind": "names" if kind == "transformer" else "digits", "standardise": "none"}
+
+    @settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(network=bodies(NETWORKS[kind].model_json_schema()))
+    def checked(network: Json) -> None:
+        try:
+            plan = expand(spec_of_kind({"network": network, "dataset": dataset}, steps=2))[0].plan
+        except ValueError:
+            return
+        if sum(layer.weights * layer.positions for layer in plan.layers) < MOST_PRODUCTS:
+            agrees(plan, folder)
+
+    checked()
