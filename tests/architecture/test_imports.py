@@ -34,7 +34,12 @@ def test_rows_load_the_shape_of_a_verdict_and_no_rule() -> None:
     }
 
 
-MEASURES = ("gradient_clinic.probe", "gradient_clinic.watcher", "gradient_clinic.command.checking")
+MEASURES = (
+    "gradient_clinic.describing",
+    "gradient_clinic.probe",
+    "gradient_clinic.watcher",
+    "gradient_clinic.command.checking",
+)
 
 
 def test_the_instrument_loads_torch_where_it_measures_alone_and_nothing_of_a_service() -> None:
