@@ -255,6 +255,8 @@ class _Listed:
             spec["init"] = usual
         if self.frozen:
             spec["frozen"] = self.frozen
+        if usual != DEFAULT and any(item["kind"] == "recurrent" for item in self.items):
+            self.remarks.append("recurrent layers start by the spec's init, and not as torch's own")
         if any(init != DEFAULT for init in self.starts.values()):
             self.remarks.append("initialisations are as the weights show them: a kind, or their variances")
         return spec

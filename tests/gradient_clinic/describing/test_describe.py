@@ -258,6 +258,7 @@ STARTS: list[dict[str, Any]] = [
     {"kind": "constant", "value": 0.25},
     {"kind": "gaussian", "weight_variance": 2.0, "bias_variance": 0.5, "distribution": "normal"},
     {"kind": "gaussian", "weight_variance": 0.3, "bias_variance": 0.0, "distribution": "uniform"},
+    {"kind": "gaussian", "weight_variance": 0.05, "bias_variance": 0.001, "distribution": "uniform"},
 ]
 
 
@@ -275,6 +276,16 @@ def test_how_weights_start_is_told_from_them(asked: dict[str, Any], units: int) 
     for name, value in asked.items():
         if isinstance(value, float):
             assert found[name] == pytest.approx(value, rel=1.0 if "bias" in name else 0.2)
+
+
+def test_loops_that_start_otherwise_are_remarked() -> None:
+    own, other = Loops(nn.LSTM), Loops(nn.LSTM)
+    nn.init.orthogonal_(own.rnn.weight_hh_l0)  # type: ignore[arg-type]  # it has one
+    nn.init.orthogonal_(other.out.weight)
+    nn.init.zeros_(other.out.bias)
+    said = [" ".join(gc.describe(its, steps_of(5, 3)).remarks) for its in (own, other)]
+    assert "rnn starts otherwise" in said[0]
+    assert "recurrent layers start by the spec's init" in said[1]
 
 
 def test_inits_that_differ_are_said_where_they_stand() -> None:
