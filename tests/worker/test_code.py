@@ -1,5 +1,6 @@
 """A variant as plain PyTorch: its file, executed alone, has the losses of the service's own training, bit for bit."""
 
+import gzip
 import runpy
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from gradient_clinic.activations import SHAPES
 from gradient_clinic.probe.probe import StepRecord
 from models.code import Origin, program
 from models.plan import Plan, expand
+from models.specs.dataset import FashionMnistSpec
 from models.specs.init import INITS
 from models.specs.networks import NETWORKS
 from models.specs.remedy import REMEDIES
@@ -25,7 +27,7 @@ from tests.processes import run
 from tests.worker.test_datasets import NEEDS_APT
 from tests.worker.test_through_the_service import CASES, _keep, asked_for, treated
 from tests.worker.trials import spec_of_kind
-from worker.datasets import load
+from worker.datasets import fashion_mnist, load
 from worker.engine import train
 from worker.results import RunResult
 
@@ -163,6 +165,25 @@ def test_what_goes_together(case: str, folder: Path) -> None:
     losses = agrees(expand(spec_of_kind(asked))[-1].plan, folder)
     if "not finite" in case:
         assert len(losses) < 60
+
+
+def test_files_of_fashion_mnist_are_read_as_by_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of drawn images in the form of the package's files, which is not everywhere."""
+    random = np.random.default_rng(0)
+    for part, cases in (("train", 5), ("t10k", 3)):
+        for what, shape in (("images-idx3", (cases, 28, 28)), ("labels-idx1", (cases,))):
+            head = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+            content = head + random.integers(0, 10, shape, np.uint8).tobytes()
+            (tmp_path / f"{part}-{what}-ubyte.gz").write_bytes(gzip.compress(content))
+    monkeypatch.setattr(fashion_mnist, "FOLDER", tmp_path)
+    expected = fashion_mnist.arrays(FashionMnistSpec(), 0)
+    plan = expand(spec_of_kind({"dataset": {"kind": "fashion_mnist"}, "network": SMALL}))[0].plan
+    file = written(plan, tmp_path)
+    file.write_text(file.read_text().replace("/usr/share/datasets/fashion-mnist", str(tmp_path)))
+    x, y = runpy.run_path(str(file), run_name="variant")["fashion_mnist"]()
+    np.testing.assert_array_equal(x, expected.x)
+    np.testing.assert_array_equal(y, expected.y)
+    assert (x.dtype, y.dtype) == (expected.x.dtype, expected.y.dtype)
 
 
 @pytest.mark.parametrize("kind", [*EVERY_KIND, *MORE_KINDS])
