@@ -143,6 +143,12 @@ def first_runs(session: Session, experiment: Experiment) -> dict[str, Run]:
     return {run.variant: run for run in found}
 
 
+def trial_of(session: Session, experiment_id: uuid.UUID, variant: str, seed: int) -> Run | None:
+    """The run of the variant that is compared under this seed; where there is none, under its first."""
+    query = select(Run).where(Run.experiment_id == experiment_id, Run.phase == Phase.TRIAL, Run.variant == variant)
+    return session.execute(query.order_by((Run.seed == seed).desc(), Run.position).limit(1)).scalar_one_or_none()
+
+
 def mean_chance_level(session: Session, experiment_id: uuid.UUID) -> float | None:
     """Splits drawn by the run's own seed differ in the third digit."""
     query = select(func.avg(Run.chance_level)).where(Run.experiment_id == experiment_id)

@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from gradient_clinic.describing.describe import describe
+    from gradient_clinic.describing.description import Description
     from gradient_clinic.watcher.calls import send_spool
     from gradient_clinic.watcher.for_lightning import LightningWatch
     from gradient_clinic.watcher.for_transformers import TrainerWatch
@@ -14,21 +16,34 @@ if TYPE_CHECKING:
     from gradient_clinic.watcher.watch import Watch, watch, watching
 
 HOMES: Final = {
-    "LightningWatch": "for_lightning",
-    "Preflight": "preflight",
-    "TrainerWatch": "for_transformers",
-    "Watch": "watch",
-    "preflight": "preflight",
-    "send_spool": "calls",
-    "watch": "watch",
-    "watching": "watch",
+    "Description": "describing.description",
+    "LightningWatch": "watcher.for_lightning",
+    "Preflight": "watcher.preflight",
+    "TrainerWatch": "watcher.for_transformers",
+    "Watch": "watcher.watch",
+    "describe": "describing.describe",
+    "preflight": "watcher.preflight",
+    "send_spool": "watcher.calls",
+    "watch": "watcher.watch",
+    "watching": "watcher.watch",
 }
 
-__all__ = ["LightningWatch", "Preflight", "TrainerWatch", "Watch", "preflight", "send_spool", "watch", "watching"]
+__all__ = [
+    "Description",
+    "LightningWatch",
+    "Preflight",
+    "TrainerWatch",
+    "Watch",
+    "describe",
+    "preflight",
+    "send_spool",
+    "watch",
+    "watching",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in HOMES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    return getattr(import_module(f"gradient_clinic.watcher.{HOMES[name]}"), name)
+    return getattr(import_module(f"gradient_clinic.{HOMES[name]}"), name)

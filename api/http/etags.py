@@ -24,11 +24,13 @@ def matches(etag: str, if_none_match: str) -> bool:
     return if_none_match.strip() == "*" or etag in {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
 
 
-def tagged(request: Request, body: BaseModel | bytes, status: int = HTTPStatus.OK) -> Response:
+def tagged(
+    request: Request, body: BaseModel | bytes, status: int = HTTPStatus.OK, media_type: str = "application/json"
+) -> Response:
     """The answer with its tag, or 304 where the client has it already."""
     content = body if isinstance(body, bytes) else body.model_dump_json().encode()
     headers = {"ETag": etag_of(content), "Cache-Control": "no-cache"}
-    return not_modified(request, headers) or Response(content, status, headers, media_type="application/json")
+    return not_modified(request, headers) or Response(content, status, headers, media_type=media_type)
 
 
 def not_modified(request: Request, headers: dict[str, str]) -> Response | None:

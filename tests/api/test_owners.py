@@ -39,6 +39,7 @@ class Adas:
 
     def fill(self, template: str) -> str:
         ids = {"experiment_id": self.experiment, "run_id": self.run, "name": self.dataset, "first": "0"}
+        ids["variant"] = "baseline"
         ids |= {"webhook_id": self.webhook, "delivery_id": self.delivery}
         if template.startswith("/v1/ingest"):
             ids["run_id"] = self.watched
@@ -52,6 +53,7 @@ OF_ONE: dict[str, Body | None] = {
     "GET /v1/experiments/{experiment_id}/runs": None,
     "GET /v1/experiments/{experiment_id}/events": None,
     "GET /v1/experiments/{experiment_id}/comparison": None,
+    "GET /v1/experiments/{experiment_id}/variants/{variant}/code": None,
     "GET /v1/experiments/{experiment_id}/report": None,
     "GET /v1/experiments/{experiment_id}/comparison.svg": None,
     "GET /v1/experiments/{experiment_id}/outcomes.svg": None,

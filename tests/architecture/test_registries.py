@@ -9,6 +9,9 @@ from gradient_clinic.activations import SHAPES
 from gradient_clinic.verdict import facts
 from gradient_clinic.verdict.facts.fact import Fact
 from gradient_clinic.verdict.facts.registry import BESIDE, FACTS, OF_CAUSES, RESTS_ON
+from models.code import steps
+from models.code.acting import ACTING
+from models.code.loading import SOURCES
 from models.plan import REWRITES
 from models.plan.planners import PLANNERS
 from models.plan.rewrites import at_run_time
@@ -64,6 +67,13 @@ def test_networks_data_and_activations_are_known_on_both_sides() -> None:
     assert set(EVERY_NETWORK) == NETWORKS.keys() == PLANNERS.keys()
     assert LOADERS.keys() == DATASETS.keys()
     assert ACTIVATIONS.keys() == SHAPES.keys()
+
+
+def test_a_variant_as_code_knows_every_kind() -> None:
+    """That each says it rightly is for tests/worker/test_code.py."""
+    assert ACTING.keys() == RUN_TIME.keys()
+    assert SOURCES.keys() == DATASETS.keys()
+    assert steps.ACTIVATIONS.keys() == SHAPES.keys()
 
 
 def test_every_fact_is_told_in_one_place_and_has_a_name_of_its_own() -> None:

@@ -68,7 +68,11 @@ def test_it_has_the_version_of_the_project_and_asks_for_little(installed: Path) 
     ]
 
 
-SAID = ("vanishing: Gradients vanish on their way to the input.", "- 0.weight, 0.bias are in no optimiser")
+SAID = (
+    "vanishing: Gradients vanish on their way to the input.",
+    "- 0.weight, 0.bias are in no optimiser",
+    '{"kind": "linear", "units": 32, "name": "1"}',
+)
 
 
 @pytest.mark.long  # torch is loaded for each

@@ -99,6 +99,12 @@ class Experiment {
       button("Comparison as JSON", () => download(`${this.path}/comparison`, "application/json", `${file}.json`)));
   }
 
+  /** Each variant to take home, as one file of plain PyTorch. */
+  files(arms) {
+    const file = (name) => download(`${this.path}/variants/${encodeURIComponent(name)}/code`, "text/x-python", `${name}.py`);
+    return h("p", { class: "row actions" }, "As PyTorch", arms.map(({ entry: { name } }) => h("button", { type: "button", class: "quiet", onclick: () => file(name) }, `${name}.py`)));
+  }
+
   async act(method, path, question, verb) {
     if (question && !await confirmed(question, verb)) return;
     try {
@@ -125,7 +131,7 @@ class Experiment {
     this.curves = new Curves(arms, query, signal);
     const metric = comparison.metric;
     put(this.body,
-      h("section", {}, h("h2", {}, "Variants"), variantTable(arms, metric, this.lists)),
+      h("section", {}, h("h2", {}, "Variants"), variantTable(arms, metric, this.lists), this.trained && this.files(arms)),
       h("section", {}, h("h2", {}, "Against the baseline"), this.image("comparison.svg", "Forest plot: difference of each remedy to the baseline, with its 95 % interval"), numbersBehind("Numbers", () => differenceTable(arms, metric))),
       h("section", {}, h("h2", {}, "What the runs reached"), this.image("outcomes.svg", `${metric} that each variant's runs reached`), numbersBehind("Numbers", () => reachedTable(arms, metric))),
       h("section", {}, h("h2", {}, "Gradients by layer and step"),

@@ -49,6 +49,15 @@ def test_the_answer_is_in_front_and_the_variants_are_told(visitor: Visitor, stor
     accessible(page)
 
 
+def test_a_variant_is_taken_home_as_a_file(visitor: Visitor, stored: Stored) -> None:
+    page = shown(visitor, stored.sick)
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="batch_norm.py").click()
+    direct = stored.served.client.get(f"/v1/experiments/{stored.sick['id']}/variants/batch_norm/code")
+    assert downloading.value.suggested_filename == "batch_norm.py"
+    assert downloading.value.path().read_bytes() == direct.content
+
+
 def test_pictures_of_the_server_are_shown_with_their_numbers_behind(visitor: Visitor, stored: Stored) -> None:
     page = shown(visitor, stored.sick)
     images = page.locator("img.drawn")

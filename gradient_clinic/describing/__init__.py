@@ -1,0 +1,1 @@
+"""From anybody's network to a spec that a clinic can try: ``describe``."""
