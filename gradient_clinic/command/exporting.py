@@ -33,9 +33,13 @@ def export(arguments: argparse.Namespace) -> int:
     target = target_of(*arguments.to)
     with reached(arguments) as client:
         trial = _trial(client, arguments)
-        with redirect_stdout(sys.stderr):  # what the libraries of others print is no answer
-            target.begin(trial)
-            written = {run["id"]: _said(run, target.write(trial, run)) for run in trial.chosen if has_ended(run)}
+        try:
+            with redirect_stdout(sys.stderr):  # what the libraries of others print is no answer
+                target.begin(trial)
+                written = {run["id"]: _said(run, target.write(trial, run)) for run in trial.chosen if has_ended(run)}
+        except OSError as error:
+            message = f"--to {' '.join(arguments.to)}: {error}"
+            raise MisusedError(message) from error
     left = [run["id"] for run in trial.chosen if not has_ended(run)]
     if left:
         words = f"{len(left)} runs are left out, as they have not ended or had never begun: export again later"

@@ -7,16 +7,19 @@ written anew, so that no store of MLflow, whichever it is, has a value twice.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
 from gradient_clinic.command import summaries
 from gradient_clinic.command.codes import MisusedError
 from gradient_clinic.command.recorded import Record, ended, records_of, started
 from gradient_clinic.command.trial import Json, Trial, epochs_of, results_of, run_name, verdict_in_words
+from gradient_clinic.watcher.calls import AwayError
 
 METRICS, PARAMS = 1000, 100
 """So many MLflow takes at once."""
@@ -28,11 +31,32 @@ WHOLE: Final = "clinic.export"
 
 class Mlflow:
     def __init__(self, place: str) -> None:
-        self._client = MlflowClient(tracking_uri=place)
+        self._place = place
         self._experiment_id = self._parent = ""
+        try:
+            self._client = MlflowClient(tracking_uri=place)
+        except MlflowException as error:
+            message = f"{place} is no place of MLflow's: {error}"
+            raise MisusedError(message) from error
 
     def begin(self, trial: Trial) -> None:
         """The experiment of MLflow, by the name of ours, and in it a run with the answer in three forms."""
+        with self._asked():
+            self._begin(trial)
+
+    def write(self, trial: Trial, run: Json) -> str:
+        with self._asked():
+            return self._write(trial, run)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        try:
+            yield
+        except MlflowException as error:
+            message = f"MLflow at {self._place} has not taken it: {error}"
+            raise AwayError(message) from error
+
+    def _begin(self, trial: Trial) -> None:
         name, answer = trial.experiment["name"], summaries.markdown(trial.comparison)
         found = self._client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage != "active":
@@ -52,7 +76,7 @@ class Mlflow:
         self._client.log_text(self._parent, trial.client.report(trial.experiment).decode(), "report.html")
         self._client.set_terminated(self._parent)
 
-    def write(self, trial: Trial, run: Json) -> str:
+    def _write(self, trial: Trial, run: Json) -> str:
         attempt = run["attempts"][-1]
         # After a retry, or with other signals than before, it is another export.
         this = f"{attempt['number']} {attempt['ended_at']} {trial.every} {' '.join(trial.signals)}"

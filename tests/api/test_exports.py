@@ -159,6 +159,15 @@ def test_what_cannot_be_exported_is_refused(
     assert words in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_written_is_named(
+    client: TestClient, database: Database, address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id, _, _ = made(client, database, records=2)
+    (tmp_path / "file").touch()
+    assert export(address, run_id, "--to", "parquet", tmp_path / "file") == 2
+    assert f"--to parquet {tmp_path / 'file'}: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("form", ["tensorboard", "mlflow"])
 def test_packages_that_are_not_there_are_named(
     form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

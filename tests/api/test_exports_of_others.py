@@ -261,3 +261,18 @@ def test_what_broke_off_is_written_anew_and_so_is_another_attempt(
     _, (third,) = found(mlflow, "anew")
     assert third.info.run_id != second.info.run_id
     assert [point.step for point in mlflow.get_metric_history(third.info.run_id, "curves/loss")] == [0, 2, 4]
+
+
+def test_a_server_that_is_away_or_none_is_said(
+    client: TestClient,
+    database: Database,
+    address: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    run_id, _, _ = made(client, database)
+    assert export(address, run_id, "--to", "mlflow", "http://127.0.0.1:1") == 3
+    assert "MLflow at http://127.0.0.1:1 has not taken it" in capsys.readouterr().err
+    assert export(address, run_id, "--to", "mlflow", "nonsense://") == 2
+    assert "nonsense:// is no place of MLflow's" in capsys.readouterr().err
