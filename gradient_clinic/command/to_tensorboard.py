@@ -4,7 +4,6 @@ Written with ``tensorboard`` itself, beside the files that are there, and put in
 whole: what is exported again is there once, and what breaks off leaves nothing.
 """
 
-import math
 import struct
 import tempfile
 import time
@@ -26,6 +25,7 @@ from gradient_clinic.command import summaries
 from gradient_clinic.command.recorded import Record, ended, records_of, started
 from gradient_clinic.command.trial import (
     Json,
+    Setting,
     Trial,
     epochs_of,
     folder_name,
@@ -46,11 +46,8 @@ class TensorBoard:
 
     def begin(self, trial: Trial) -> None:
         """The answer, and which settings the table of hyperparameters has."""
-        names = sorted({name for run in trial.runs for name in trial.settings(run)})
         with _event_file(self._root / trial.folder) as write:
-            table = hparams.hparams_config_pb(
-                [hparams.HParam(name) for name in names], [hparams.Metric(f"result/{name}") for name in SHOWN]
-            )
+            table = hparams.hparams_config_pb(_columns(trial), [hparams.Metric(f"result/{name}") for name in SHOWN])
             write(table, 0, time.time())
             write(_texts({"comparison": summaries.markdown(trial.comparison)}), 0, time.time())
 
@@ -58,8 +55,7 @@ class TensorBoard:
         folder = self._root / trial.folder / folder_name(run["variant"]) / run_name(run)
         begin, end = started(run), ended(run)
         with _event_file(folder) as write:
-            settings = {name: value for name, value in trial.settings(run).items() if _is_finite(value)}
-            write(hparams.hparams_pb(settings, trial_id=run["id"], start_time_secs=begin), 0, begin)
+            write(hparams.hparams_pb(_settings(trial, run), trial_id=run["id"], start_time_secs=begin), 0, begin)
             for record in records_of(trial.client, run, trial.signals, trial.every):
                 write(_scalars(_values(record)), record.step, record.wall_time)
             for epoch, numbers in enumerate(_by_epoch(epochs_of(trial.client, run))):
@@ -125,5 +121,17 @@ def _image(tag: str, png: bytes) -> Summary:
     return Summary(value=[Summary.Value(tag=tag, image=image)])
 
 
-def _is_finite(value: object) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
+def _settings(trial: Trial, run: Json) -> dict[str, Setting]:
+    """Numbers are floats there, whether they are whole or not."""
+    its = trial.settings(run).items()
+    return {name: value if isinstance(value, bool | str) else float(value) for name, value in its}
+
+
+def _columns(trial: Trial) -> list[Any]:
+    """Of the table of hyperparameters: each setting with the values that it has in this experiment."""
+    found = dict[str, set[Setting]]()
+    for run in trial.runs:
+        for name, value in _settings(trial, run).items():
+            found.setdefault(name, set()).add(value)
+    alike = {name: len({type(value) for value in values}) == 1 for name, values in found.items()}
+    return [hparams.HParam(name, hparams.Discrete(found[name]) if alike[name] else None) for name in sorted(found)]

@@ -117,7 +117,11 @@ def test_tensorboard_has_the_settings_the_verdict_and_the_map(
     (answer,) = whole.Tensors("comparison")[0].tensor_proto.string_val
     assert "| baseline |" in answer.decode()
     table = plugin.FromString(whole.SummaryMetadata("_hparams_/experiment").plugin_data.content).experiment
-    assert {its.name for its in table.hparam_infos} >= {"variant", "seed", "remedies", "network.depth"}
+    columns = {its.name: list(its.domain_discrete.values) for its in table.hparam_infos}
+    assert [value.string_value for value in columns["variant"]] == ["baseline", "layer_norm"]
+    assert [value.number_value for value in columns["network.depth"]] == [4.0]
+    assert columns.keys() >= {"seed", "remedies"}
+    assert all(its.type for its in table.hparam_infos)
     assert {its.name.tag for its in table.metric_infos} == {f"result/{name}" for name in SHOWN}
 
 
