@@ -206,9 +206,9 @@ class RecordTable:
 
 def _words(words: Sequence[str], places: Any) -> Any:
     """The word at each of these places, each word stored once."""
-    different = list(dict.fromkeys(words))
-    which = np.array([different.index(word) for word in words], dtype=np.int32)
-    return pa.DictionaryArray.from_arrays(which[places], pa.array(different, pa.string()))
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    which = np.array([numbers[word] for word in words], dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(which[places], pa.array(list(numbers), pa.string()))
 
 
 SMALL: Final = {

@@ -40,14 +40,11 @@ def records_of(client: Client, run: Json, signals: Sequence[str] = SIGNALS, ever
 
     AwayError where the clinic ends the stream before its end, as it does when the run begins anew meanwhile.
     """
+    if not are_kept(client, run):
+        return
     with ExitStack() as stack:
-        try:
-            curves = stack.enter_context(client.table(f"/v1/runs/{run['id']}/curves", ARROW))
-            trace = stack.enter_context(client.table(f"/v1/runs/{run['id']}/trace?signal=all", ARROW))
-        except RefusedError as error:
-            if error.problem.get("status") == httpx.codes.GONE:
-                return
-            raise
+        curves = stack.enter_context(client.table(f"/v1/runs/{run['id']}/curves", ARROW))
+        trace = stack.enter_context(client.table(f"/v1/runs/{run['id']}/trace?signal=all", ARROW))
         try:
             for curve, layer in zip(_curves(_batches(curves), started(run)), _layers(_batches(trace)), strict=True):
                 (step, wall_time, its), (names, of_layers) = curve, layer
@@ -57,6 +54,17 @@ def records_of(client: Client, run: Json, signals: Sequence[str] = SIGNALS, ever
         except (httpx.RemoteProtocolError, pa.ArrowInvalid) as error:
             message = f"the records of run {run['id']} broke off: it has changed meanwhile; ask again ({error})"
             raise AwayError(message) from error
+
+
+def are_kept(client: Client, run: Json) -> bool:
+    """Whether the clinic still has its values; False where retention has dropped them."""
+    try:
+        with client.table(f"/v1/runs/{run['id']}/curves?to=0", ARROW):
+            return True
+    except RefusedError as error:
+        if error.problem.get("status") == httpx.codes.GONE:
+            return False
+        raise
 
 
 def started(run: Json) -> float:

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from gradient_clinic.command import summaries
 from gradient_clinic.command.codes import MisusedError
-from gradient_clinic.command.recorded import Record, ended, records_of, started
+from gradient_clinic.command.recorded import Record, are_kept, ended, records_of, started
 from gradient_clinic.command.trial import Json, Trial, epochs_of, results_of, run_name, verdict_in_words
 from gradient_clinic.watcher.calls import AwayError
 
@@ -81,13 +81,15 @@ class Mlflow:
         # After a retry, or with other signals than before, it is another export.
         this = f"{attempt['number']} {attempt['ended_at']} {trial.every} {' '.join(trial.signals)}"
         found = self._found("clinic.run_id", run["id"])
-        if found is None or found.data.tags.get(WHOLE) != this:
+        whole = None if found is None else found.data.tags.get(WHOLE)
+        if whole == this or (whole is not None and not are_kept(trial.client, run)):
+            its = found.info.run_id  # also where it has what retention has dropped since
+            self._client.log_batch(its, tags=_tags(_verdict(run)))
+        else:
             if found is not None:
                 self._client.delete_run(found.info.run_id)
             its = self._written(trial, run)
-        else:
-            its = found.info.run_id
-        self._client.log_batch(its, tags=_tags({**_verdict(run), WHOLE: this}))
+            self._client.log_batch(its, tags=_tags({**_verdict(run), WHOLE: this}))
         return f"run {its} of MLflow's experiment {self._experiment_id}"
 
     def _written(self, trial: Trial, run: Json) -> str:

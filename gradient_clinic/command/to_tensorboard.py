@@ -22,7 +22,7 @@ from tensorboard.plugins.text.metadata import create_summary_metadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from gradient_clinic.command import summaries
-from gradient_clinic.command.recorded import Record, ended, records_of, started
+from gradient_clinic.command.recorded import Record, are_kept, ended, records_of, started
 from gradient_clinic.command.trial import (
     Json,
     Setting,
@@ -53,9 +53,11 @@ class TensorBoard:
 
     def write(self, trial: Trial, run: Json) -> str:
         folder = self._root / trial.folder / folder_name(run["variant"]) / run_name(run)
+        if any(_ours(folder)) and not are_kept(trial.client, run):
+            return str(folder)  # the file has what retention has dropped since
         begin, end = started(run), ended(run)
         with _event_file(folder) as write:
-            write(hparams.hparams_pb(_settings(trial, run), trial_id=run["id"], start_time_secs=begin), 0, begin)
+            write(hparams.hparams_pb(trial.settings(run), trial_id=run["id"], start_time_secs=begin), 0, begin)
             for record in records_of(trial.client, run, trial.signals, trial.every):
                 write(_scalars(_values(record)), record.step, record.wall_time)
             for epoch, numbers in enumerate(_by_epoch(epochs_of(trial.client, run))):
@@ -66,6 +68,10 @@ class TensorBoard:
             if picture is not None:
                 write(_image("activation_gradient_rms", picture), 0, end)
         return str(folder)
+
+
+def _ours(folder: Path) -> Iterator[Path]:
+    return folder.glob(f"events.out.tfevents.*{OURS}")
 
 
 @contextmanager
@@ -81,7 +87,7 @@ def _event_file(folder: Path) -> Iterator[Any]:
         finally:
             writer.close()
         (written,) = Path(unfinished).iterdir()
-        older = list(folder.glob(f"events.out.tfevents.*{OURS}"))
+        older = list(_ours(folder))
         written.rename(folder / written.name)
     for file in older:
         file.unlink()
@@ -121,17 +127,11 @@ def _image(tag: str, png: bytes) -> Summary:
     return Summary(value=[Summary.Value(tag=tag, image=image)])
 
 
-def _settings(trial: Trial, run: Json) -> dict[str, Setting]:
-    """Numbers are floats there, whether they are whole or not."""
-    its = trial.settings(run).items()
-    return {name: value if isinstance(value, bool | str) else float(value) for name, value in its}
-
-
 def _columns(trial: Trial) -> list[Any]:
     """Of the table of hyperparameters: each setting with the values that it has in this experiment."""
     found = dict[str, set[Setting]]()
     for run in trial.runs:
-        for name, value in _settings(trial, run).items():
+        for name, value in trial.settings(run).items():
             found.setdefault(name, set()).add(value)
     alike = {name: len({type(value) for value in values}) == 1 for name, values in found.items()}
     return [hparams.HParam(name, hparams.Discrete(found[name]) if alike[name] else None) for name in sorted(found)]

@@ -20,6 +20,7 @@ from local.ports import free_port
 from models.storage.database import Database
 from proofs.speed import peers
 from tests.api.made import claim, end_epoch, finish, run_ids, submit, write
+from tests.api.routes.test_tables import change
 from tests.api.test_exports import export, run_of, said
 from tests.eventually import eventually
 from tests.models.stored import some_values
@@ -141,6 +142,23 @@ def test_signals_and_steps_are_chosen_and_files_of_others_stay(
     assert {tag.split("/")[0] for tag in events.Tags()["scalars"]} == {"curves", "weight_norm", "epoch", "result"}
     chosen = signals[SIGNALS.index("weight_norm"), 3, [0, 4]].astype(np.float32)
     np.testing.assert_array_equal(numbers_of(events, "weight_norm/output"), chosen)
+
+
+def test_what_retention_has_dropped_since_stays_where_it_was_written(
+    client: TestClient, database: Database, address: str, server: str, mlflow: Any, tmp_path: Path
+) -> None:
+    run_id, _, curves = made(client, database, name="kept elsewhere")
+    for _ in range(2):
+        for options in (("tensorboard", tmp_path), ("mlflow", server, "--every", "2")):
+            assert export(address, run_id, "--to", *options) == 0
+        change(database, run_id, "dropped")
+    loss = read(next(tmp_path.glob("*/baseline/seed-7"))).Scalars("curves/loss")
+    np.testing.assert_array_equal([event.value for event in loss], curves[0].astype(np.float32))
+    assert export(address, run_id, "--to", "mlflow", server) == 0  # other steps than before, and none is left
+    _, (run,) = found(mlflow, "kept elsewhere")
+    assert len(mlflow.get_metric_history(run.info.run_id, "curves/loss")) == STEPS / 2
+    assert export(address, run_id, "--to", "tensorboard", tmp_path / "new") == 0
+    assert "curves/loss" not in read(next(tmp_path.glob("new/*/baseline/seed-7"))).Tags()["scalars"]
 
 
 # --- DuckDB ------------------------------------------------------------------------------------------------------
