@@ -117,6 +117,27 @@ $(TRAINERS)/ready: requirements/trainers.txt | $(READY)
 trainers: $(READY) $(TRAINERS)/ready ## the watch as a callback of the trainers of transformers and Lightning
 	@PYTHONPATH=$(TRAINERS) $(BIN)/python -m pytest -q -m long tests/gradient_clinic/watcher/test_trainers.py
 
+# What `gradient-clinic export` writes with: laid beside .venv for its tests, and seen by nothing else.
+EXPORTS := .clinic-exports
+
+$(EXPORTS)/ready: requirements/exports.txt | $(READY)
+	@echo "setting up $(EXPORTS): TensorBoard, MLflow's client and DuckDB (240 MB, once)"
+	@rm -rf $(EXPORTS)
+	@$(PIP_INSTALL) --no-deps --target $(EXPORTS) -r requirements/exports.txt
+	@touch $@
+
+.PHONY: exports
+exports: $(READY) $(EXPORTS)/ready $(PEERS)/ready ## what is exported, read by TensorBoard, DuckDB and a server of MLflow
+	@PYTHONPATH=$(EXPORTS) $(BIN)/python -m pytest -q -m long tests/api/test_exports_of_others.py
+
+.PHONY: lock-exports
+lock-exports: $(READY) ## resolve requirements/exports.in again, beside what dev.txt has
+	@$(PIP_INSTALL) --no-deps -r requirements/resolver.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-build --no-header --no-annotate --no-config \
+	  --constraint requirements/dev.txt requirements/exports.in > $(VENV)/exports.txt
+	@{ echo "# Written by \`make lock-exports\` from exports.in, without what dev.txt has; install with pip --no-deps."; \
+	  $(LOCK_TIDY) $(VENV)/exports.txt | grep -vxF -f requirements/dev.txt; } > requirements/exports.txt
+
 BENCHMARKS ?=
 
 .PHONY: bench

@@ -6,9 +6,10 @@ NaN and ±∞ included. Where the run begins anew meanwhile, or its raw values g
 
 import io
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from starlette.types import Send
 
 from api.http.negotiation import ARROW, CSV, PARQUET
 from api.views.traces import TraceRow
-from gradient_clinic.signals import CURVES, SignalName
+from gradient_clinic.signals import CURVES, SIGNALS, SignalName
 from models.storage.database import Database
 from models.storage.tables import Run
 from models.traces.reader import Extent, Window, read_curves, read_signals
@@ -37,7 +38,7 @@ BATCH_VALUES = 200_000
 """In one batch at most, as long as one chunk of every layer is no more."""
 
 _SUFFIXES = {CSV: "csv", ARROW: "arrows", PARQUET: "parquet"}
-_WRITERS: dict[str, Callable[[Any, Any], Any]] = {
+_WRITERS: dict[str, Callable[..., Any]] = {
     CSV: pyarrow.csv.CSVWriter,
     ARROW: pa.ipc.new_stream,
     PARQUET: pyarrow.parquet.ParquetWriter,
@@ -148,10 +149,82 @@ class CurveTable:
             yield pa.record_batch(columns, schema=self.schema)
 
 
-def streamed(table: Table, media_type: str, name: str, headers: dict[str, str]) -> StreamingResponse:
-    """The table as a file called ``name``, sent while it is read."""
+@dataclass(frozen=True, slots=True)
+class RecordTable:
+    """One row per value, with all that was recorded: curves first, which have no layer, then signals.
+
+    ``about``: what a reader of the file has to know, by key; it goes into the metadata.
+    """
+
+    reading: Reading
+    layers: Sequence[TraceRow]
+    untrained: bool
+    about: Mapping[str, str]
+
+    @property
+    def schema(self) -> Any:
+        word = pa.dictionary(pa.int32(), pa.string())
+        of_layers = [("layer_index", pa.int32()), ("layer", word), ("role", word)]
+        columns = [("step", pa.int32()), *of_layers, ("signal", word), ("value", pa.float64())]
+        return pa.schema(columns, metadata=dict(self.about))
+
+    def batches(self) -> Iterator[Any]:
+        indices = [layer.index for layer in self.layers]
+        # Of an untrained network there is no update.
+        signals = tuple(signal for signal in SIGNALS if signal != "update_ratio" or not self.untrained)
+
+        def curves(session: Session, first: int, last: int) -> Window:
+            return read_curves(session, self.reading.run_id, CURVES, first, last)
+
+        def trace(session: Session, first: int, last: int) -> Window:
+            return read_signals(session, self.reading.run_id, signals, indices, first, last)
+
+        for window in self.reading.windows(len(CURVES), curves):
+            yield self._batch(CURVES, [], Window(window.steps, window.values[:, np.newaxis]))
+        for window in self.reading.windows(len(indices) * len(signals), trace):
+            yield self._batch(signals, self.layers, window)
+
+    def _batch(self, signals: Sequence[str], layers: Sequence[TraceRow], window: Window) -> Any:
+        """``values``: (signals, layers, records), and (curves, 1, records) where there are no layers."""
+        records, rows = len(window.steps), window.values.shape[1]
+        # Signal by signal and layer by layer: what is alike lies together, and takes next to no space.
+        layer = np.tile(np.repeat(np.arange(rows, dtype=np.int32), records), len(signals))
+        signal = np.repeat(np.arange(len(signals), dtype=np.int32), rows * records)
+        of_layers = [pa.nulls(len(signal), self.schema.field(name).type) for name in ("layer_index", "layer", "role")]
+        if layers:
+            index = np.array([row.index for row in layers], dtype=np.int32)
+            names, roles = [row.name for row in layers], [row.role for row in layers]
+            of_layers = [pa.array(index[layer]), _words(names, layer), _words(roles, layer)]
+        columns = [
+            pa.array(np.tile(window.steps.astype(np.int32), len(signals) * rows)),
+            *of_layers,
+            _words(signals, signal),
+            pa.array(window.values.reshape(-1)),
+        ]
+        return pa.record_batch(columns, schema=self.schema)
+
+
+def _words(words: Sequence[str], places: Any) -> Any:
+    """The word at each of these places, each word stored once."""
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    which = np.array([numbers[word] for word in words], dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(which[places], pa.array(list(numbers), pa.string()))
+
+
+SMALL: Final = {
+    "compression": "zstd",
+    "use_dictionary": ["step", "layer_index", "layer", "role", "signal"],
+    "use_byte_stream_split": ["value"],
+}
+"""How Parquet packs numbers of which none is twice there: less than half of what it makes of them by default."""
+
+
+def streamed(
+    table: Table, media_type: str, name: str, headers: dict[str, str], packed: Mapping[str, Any] = MappingProxyType({})
+) -> StreamingResponse:
+    """The table as a file called ``name``, sent while it is read. ``packed``: options of what writes it."""
     disposition = {"Content-Disposition": f'attachment; filename="{name}.{_SUFFIXES[media_type]}"'}
-    return _Stream(_encoded(table, media_type), headers=headers | disposition, media_type=media_type)
+    return _Stream(_encoded(table, media_type, packed), headers=headers | disposition, media_type=media_type)
 
 
 class _Stream(StreamingResponse):
@@ -164,9 +237,9 @@ class _Stream(StreamingResponse):
             log.warning("a table broke off", reason=str(error))
 
 
-def _encoded(table: Table, media_type: str) -> Iterator[bytes]:
+def _encoded(table: Table, media_type: str, packed: Mapping[str, Any]) -> Iterator[bytes]:
     sink = _Sink()
-    writer = _WRITERS[media_type](sink, table.schema)
+    writer = _WRITERS[media_type](sink, table.schema, **packed)
     for batch in table.batches():
         writer.write_batch(batch)
         yield sink.taken()

@@ -3,22 +3,24 @@
 import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
+from pydantic_core import to_json
 from sqlalchemy.orm import Session
 
 from api import queries
 from api.dependencies import CallerDep, DatabaseDep
-from api.exports import CurveTable, Reading, TraceTable, streamed
+from api.exports import SMALL, CurveTable, Reading, RecordTable, TraceTable, streamed
 from api.http.arrays import picture_response
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
-from api.http.etags import not_modified, run_headers
+from api.http.etags import UNCHANGED, not_modified, run_headers
 from api.http.fields import FieldProblem
-from api.http.negotiation import BUCKETED, TABLES, FormatDep
-from api.views.traces import CurvesView, Stretch, StretchDep, TraceRow, TraceView
+from api.http.negotiation import BUCKETED, PARQUET, TABLES, FormatDep
+from api.views.experiments import run_view
+from api.views.traces import LAST_STEP, CurvesView, Stretch, StretchDep, TraceRow, TraceView
 from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
 from gradient_clinic.values import fields_of
 from models.plan.watched import Recorded
@@ -112,6 +114,55 @@ def curves(  # noqa: PLR0913, PLR0917 -- as above
         return picture_response(_curves(session, run, experiment, stretch, chosen), kind, headers)
 
 
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", "content": {PARQUET: {"schema": {"type": "string", "format": "binary"}}}},
+    410: {"description": "Retention has dropped the values."},
+    **UNCHANGED,
+}
+
+
+@router.get("/{run_id}/records.parquet", summary="All of a run as one file", response_class=Response, responses=_FILE)
+def records(run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+    """A row per value (``step``, ``layer_index``, ``layer``, ``role``, ``signal``, ``value``), NaN and ±∞ as they are.
+    Curves have no layer; states of recurrent layers have the role ``time``.
+
+    The metadata of the file has as JSON the ``run`` with its verdict, result and versions, the ``experiment`` with its
+    spec, the ``layers``, and validation by ``epochs``.
+    """
+    with database.snapshot() as session:
+        run, experiment = queries.run_of(session, caller, run_id)
+        layers = _rows(plan_of(experiment.spec, run))
+        about = _about(session, run, experiment, layers)
+        # What is said of the run is a part of the file, so it is of the tag as well.
+        headers = run_headers(run, PARQUET, about)
+        if (known := not_modified(request, headers)) is not None:
+            return known
+        reading = _reading(session, database, run, Stretch(0, LAST_STEP, 1))
+        table = RecordTable(reading, layers, run.steps == 0, about)
+        return streamed(table, PARQUET, f"run-{run_id}", headers, SMALL)
+
+
+def _about(session: Session, run: Run, experiment: Experiment, layers: Sequence[TraceRow]) -> dict[str, str]:
+    names = ("id", "name", "labels", "source", "spec")
+    asked = to_json({name: getattr(experiment, name) for name in names}, inf_nan_mode="null")
+    epochs = to_json(_epochs(session, run), inf_nan_mode="null")
+    return {
+        "gradient_clinic.format": "1",
+        "gradient_clinic.run": run_view(run, queries.attempts_of(session, [run.id])[run.id]).model_dump_json(),
+        "gradient_clinic.experiment": asked.decode(),
+        "gradient_clinic.layers": to_json(layers).decode(),
+        "gradient_clinic.epochs": epochs.decode(),
+    }
+
+
+def _epochs(session: Session, run: Run) -> dict[str, list[float]]:
+    epochs = read_epochs(session, run.id)
+    return {
+        "validation_loss": [loss for loss, _ in epochs],
+        "validation_metric": [metric for _, metric in epochs],
+    }
+
+
 def _picture(  # noqa: PLR0913, PLR0917 -- as above
     session: Session, run: Run, experiment: Experiment, signal: SignalName, chosen: list[TraceRow], stretch: Stretch
 ) -> dict[str, object]:
@@ -141,7 +192,6 @@ def _curves(
 ) -> dict[str, object]:
     source = Curves(session, run.id, chosen)
     drawn = draw(source, stretch.first, stretch.last, stretch.points, kept=run.raw_dropped_at is None)
-    epochs = read_epochs(session, run.id)
     broken = queries.first_nonfinite_of(session, run, experiment)
     names = ("min", "mean", "max", "last", "nonfinite")
     return {
@@ -151,10 +201,7 @@ def _curves(
             curve: {name: array[index] for name, array in zip(names, drawn.buckets.arrays, strict=True)}
             for index, curve in enumerate(chosen)
         },
-        "epochs": {
-            "validation_loss": [loss for loss, _ in epochs],
-            "validation_metric": [metric for _, metric in epochs],
-        },
+        "epochs": _epochs(session, run),
         "first_nonfinite": None if broken is None else fields_of(broken),
     }
 

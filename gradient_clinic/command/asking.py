@@ -33,7 +33,7 @@ def submit(arguments: argparse.Namespace) -> int:
     """A spec from a file or standard input. Under the id of a job it is one experiment, however often it is sent."""
     spec = spec_of(arguments.file, arguments.set)
     job = arguments.job or next((os.environ[name] for name in JOBS if os.environ.get(name)), None)  # noqa: TID251
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         experiment = client.submit(spec, None if job is None else key_of(spec, job))
         if not arguments.wait:
             _say(arguments, experiment, f"{experiment['id']} {experiment['state']}: {counted(experiment)}")
@@ -42,17 +42,17 @@ def submit(arguments: argparse.Namespace) -> int:
 
 
 def wait(arguments: argparse.Namespace) -> int:
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         return _to_the_end(arguments, client, client.experiment(arguments.experiment))
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         return _answered(arguments, client.comparison_of(arguments.experiments))
 
 
 def report(arguments: argparse.Namespace) -> int:
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         _write(arguments.output, client.report({"id": arguments.experiment}))
     return WELL
 
@@ -62,7 +62,7 @@ def trace(arguments: argparse.Namespace) -> int:
     if suffix not in MEDIA_TYPES:
         message = f"a trace is written as {', '.join(MEDIA_TYPES)}, not as {suffix or 'a file without a suffix'}"
         raise MisusedError(message)
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         _write(arguments.output, client.trace(arguments.run_id, arguments.signal, MEDIA_TYPES[suffix]))
     return WELL
 
@@ -72,7 +72,7 @@ def upload(arguments: argparse.Namespace) -> int:
         message = f"{arguments.file} is no file"
         raise MisusedError(message)
     asked = {name: getattr(arguments, name) for name in ("target", "ignore", "missing", "task", "header")}
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         stored = client.upload(
             arguments.name, arguments.file, {name: value for name, value in asked.items() if value is not None}
         )
@@ -141,7 +141,7 @@ def _answered(arguments: argparse.Namespace, comparison: Json) -> int:
 
 
 @contextmanager
-def _clinic(arguments: argparse.Namespace) -> Iterator[Client]:
+def reached(arguments: argparse.Namespace) -> Iterator[Client]:
     key = arguments.key if arguments.key_file is None else _key_in(arguments.key_file)
     client = Client(arguments.server, key)
     try:

@@ -1,7 +1,8 @@
 """A clinic's public API, spoken over HTTP: submit, wait, compare, read, upload. Nothing that other clients lack."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,6 +78,40 @@ class Client:
         """A data set of one's own; ``asked``: how it is to be read, as the route's query has it."""
         with file.open("rb") as content:
             return self._answer(self._http.put(f"/v1/datasets/{name}", params=asked, files={"file": content}))
+
+    def run(self, run_id: str) -> Json:
+        return self._answer(self._http.get(f"/v1/runs/{run_id}"))
+
+    def runs(self, experiment: Json) -> list[Json]:
+        """All of an experiment, page by page."""
+        found, token = list[Json](), ""
+        while True:
+            page = self._answer(
+                self._http.get(f"{_path(experiment)}/runs", params={"page_token": token} if token else {})
+            )
+            found += page["items"]
+            token = page["next_page_token"]
+            if not token:
+                return found
+
+    def epochs(self, run_id: str) -> Json:
+        """Of each number that is validated a value for each epoch; null where it is not finite."""
+        epochs: Json = self._answer(self._http.get(f"/v1/runs/{run_id}/curves?points=1"))["epochs"]
+        return epochs
+
+    def heat_map(self, run_id: str) -> bytes | None:
+        """Gradients by layer and step, as PNG; None where nothing is recorded."""
+        response = self._http.get(f"/v1/runs/{run_id}/heatmap.png")
+        return None if response.status_code == httpx.codes.CONFLICT else self._content(response)
+
+    @contextmanager
+    def table(self, path: str, media_type: str) -> Iterator[httpx.Response]:
+        """A response that is read while it is sent."""
+        with self._http.stream("GET", path, headers={"Accept": media_type}) as response:
+            if not response.is_success:
+                response.read()
+                self._answer(response)
+            yield response
 
     def _content(self, response: httpx.Response) -> bytes:
         if not response.is_success:

@@ -97,6 +97,21 @@ def _add_asking(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         ("header", "whether the first row has names"),
     ):
         upload.add_argument(f"--{name}", help=f"of a table: {what}")
+    _add_export(_asking(commands, "export", "write an experiment, or one run, for other tools", clinic))
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.set_defaults(module="exporting")
+    export.add_argument("what", metavar="experiment|run")
+    export.add_argument(
+        "--to",
+        nargs=2,
+        required=True,
+        metavar=("FORM", "PLACE"),
+        help="tensorboard FOLDER, mlflow URI, or parquet FOLDER",
+    )
+    export.add_argument("--signal", action="append", help="of tensorboard and mlflow: this signal, repeated; else all")
+    export.add_argument("--every", type=int, default=1, metavar="N", help="of these: steps that N divides (1)")
 
 
 def _asking(

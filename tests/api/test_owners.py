@@ -65,6 +65,7 @@ OF_ONE: dict[str, Body | None] = {
     "GET /v1/runs/{run_id}/early": None,
     "GET /v1/runs/{run_id}/trace": None,
     "GET /v1/runs/{run_id}/curves": None,
+    "GET /v1/runs/{run_id}/records.parquet": None,
     "GET /v1/runs/{run_id}/heatmap.svg": None,
     "GET /v1/runs/{run_id}/heatmap.png": None,
     "GET /v1/datasets/{name}": None,

@@ -65,6 +65,8 @@ def test_it_has_the_version_of_the_project_and_asks_for_little(installed: Path) 
         'numba; extra == "fast"',
         'httpx; extra == "service"',
         'rich; extra == "service"',
+        *(f'{name}; extra == "tensorboard"' for name in ("httpx", "rich", "pyarrow", "tensorboard")),
+        *(f'{name}; extra == "mlflow"' for name in ("httpx", "rich", "pyarrow", "mlflow-skinny")),
     ]
 
 
