@@ -33,26 +33,26 @@ def submit(arguments: argparse.Namespace) -> int:
     """A spec from a file or standard input. Under the id of a job it is one experiment, however often it is sent."""
     spec = spec_of(arguments.file, arguments.set)
     job = arguments.job or next((os.environ[name] for name in JOBS if os.environ.get(name)), None)  # noqa: TID251
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         experiment = client.submit(spec, None if job is None else key_of(spec, job))
         if not arguments.wait:
-            _say(arguments, experiment, f"{experiment['id']} {experiment['state']}: {counted(experiment)}")
+            say(arguments, experiment, f"{experiment['id']} {experiment['state']}: {counted(experiment)}")
             return WELL
         return _to_the_end(arguments, client, experiment)
 
 
 def wait(arguments: argparse.Namespace) -> int:
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         return _to_the_end(arguments, client, client.experiment(arguments.experiment))
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         return _answered(arguments, client.comparison_of(arguments.experiments))
 
 
 def report(arguments: argparse.Namespace) -> int:
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         _write(arguments.output, client.report({"id": arguments.experiment}))
     return WELL
 
@@ -62,7 +62,7 @@ def trace(arguments: argparse.Namespace) -> int:
     if suffix not in MEDIA_TYPES:
         message = f"a trace is written as {', '.join(MEDIA_TYPES)}, not as {suffix or 'a file without a suffix'}"
         raise MisusedError(message)
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         _write(arguments.output, client.trace(arguments.run_id, arguments.signal, MEDIA_TYPES[suffix]))
     return WELL
 
@@ -72,11 +72,11 @@ def upload(arguments: argparse.Namespace) -> int:
         message = f"{arguments.file} is no file"
         raise MisusedError(message)
     asked = {name: getattr(arguments, name) for name in ("target", "ignore", "missing", "task", "header")}
-    with _clinic(arguments) as client:
+    with reached(arguments) as client:
         stored = client.upload(
             arguments.name, arguments.file, {name: value for name, value in asked.items() if value is not None}
         )
-    _say(arguments, stored, f"{stored['name']} is stored as version {stored['version']}")
+    say(arguments, stored, f"{stored['name']} is stored as version {stored['version']}")
     return WELL
 
 
@@ -116,6 +116,32 @@ def key_of(spec: bytes, job: str) -> str:
     return hashlib.blake2b(spec + b"\0" + job.encode(), digest_size=16).hexdigest()
 
 
+@contextmanager
+def reached(arguments: argparse.Namespace) -> Iterator[Client]:
+    """The clinic that the options name. What it refuses is shown: MisusedError. AwayError where none answers."""
+    key = arguments.key if arguments.key_file is None else _key_in(arguments.key_file)
+    client = Client(arguments.server, key)
+    try:
+        yield client
+    except RefusedError as error:
+        # Not always a spec: an id, a key, a quota.
+        table.show_refusal(table.console_on(sys.stderr), error.problem, "The clinic has refused this")
+        raise MisusedError from error  # the lines above have said why
+    except httpx.InvalidURL as error:
+        message = f"{arguments.server!r} is no address: {error}"
+        raise MisusedError(message) from error
+    except httpx.TransportError as error:
+        message = f"no clinic answers at {arguments.server}: {error!r}"
+        raise AwayError(message) from error
+    finally:
+        client.close()
+
+
+def say(arguments: argparse.Namespace, answer: Json, words: str) -> None:
+    """The answer alone, on standard output: as the API gives it, or in words."""
+    print(json.dumps(answer, indent=1, ensure_ascii=False) if arguments.json else words)  # noqa: T201 -- the answer
+
+
 def _to_the_end(arguments: argparse.Namespace, client: Client, experiment: Json) -> int:
     try:
         experiment = follow(table.console_on(sys.stderr), client, experiment, within_s=arguments.timeout)
@@ -140,35 +166,12 @@ def _answered(arguments: argparse.Namespace, comparison: Json) -> int:
     return WELL if any(map(summaries.trains, comparison["variants"])) else FOUND
 
 
-@contextmanager
-def _clinic(arguments: argparse.Namespace) -> Iterator[Client]:
-    key = arguments.key if arguments.key_file is None else _key_in(arguments.key_file)
-    client = Client(arguments.server, key)
-    try:
-        yield client
-    except RefusedError as error:
-        table.show_refusal(table.console_on(sys.stderr), error.problem)
-        raise MisusedError from error  # the lines above have said why
-    except httpx.InvalidURL as error:
-        message = f"{arguments.server!r} is no address: {error}"
-        raise MisusedError(message) from error
-    except httpx.TransportError as error:
-        message = f"no clinic answers at {arguments.server}: {error!r}"
-        raise AwayError(message) from error
-    finally:
-        client.close()
-
-
 def _key_in(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except OSError as error:
         message = f"the key in {file} cannot be read: {error.strerror}"
         raise MisusedError(message) from error
-
-
-def _say(arguments: argparse.Namespace, answer: Json, words: str) -> None:
-    print(json.dumps(answer, indent=1, ensure_ascii=False) if arguments.json else words)  # noqa: T201 -- the answer
 
 
 def _write(file: Path | None, content: bytes) -> None:
