@@ -1,5 +1,6 @@
 """``gradient-clinic keys`` and ``watch`` at the real server of a clinic that asks for keys, without workers."""
 
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -147,12 +148,13 @@ def test_events_are_lines_of_json_and_a_deletion_is_an_end(clinic: httpx2.Client
 
 
 def test_a_watch_that_was_cut_off_goes_on_after_what_it_has(
-    app: FastAPI, clinic: httpx2.Client, capsys: Said, eventually: Eventually
+    app: FastAPI, clinic: httpx2.Client, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    experiment, changes = submitted(clinic, "cut"), app.state.changes
+    experiment, changes, out = submitted(clinic, "cut"), app.state.changes, io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
 
     def cut() -> None:
-        assert eventually(lambda: changes.waiting == 1)
+        assert eventually(lambda: out.getvalue().count('"run"') == 2)
         changes.release()
         assert eventually(lambda: changes.waiting == 0)
         changes.released = False
@@ -162,7 +164,7 @@ def test_a_watch_that_was_cut_off_goes_on_after_what_it_has(
     later.start()
     assert main(["watch", experiment["id"], "--json"]) == 1
     later.join()
-    lines = told(capsys)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
     numbers = [line["id"] for line in lines[:-1]]
     assert numbers == sorted(set(numbers))
     assert [line["event"] for line in lines].count("run") == 4
