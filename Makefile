@@ -242,6 +242,11 @@ migration: $(READY) ## write a migration for what has changed in models/storage/
 document: $(READY) ## write docs/openapi.json anew, where the contract is meant to have changed
 	@$(BIN)/python -m local document
 
+.PHONY: examples
+examples: $(READY) ## record the examples of the OpenAPI document anew, where a shape of the API has changed (2 minutes)
+	@$(BIN)/python -m proofs.examples
+	@$(BIN)/python -m local document
+
 # Universal: one file for Python 3.11 and 3.12, Linux and macOS; lines for other platforms are dropped.
 LOCK_ONE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-build --no-header --no-annotate \
 	--no-config --override requirements/overrides.txt
