@@ -9,7 +9,7 @@ from gradient_clinic.command.asking import reached, say
 from gradient_clinic.command.codes import WELL
 
 Json = dict[str, Any]
-COLUMNS: Final = ("id", "owner", "scopes", "starts_with", "expires_at", "last_used_at", "name")
+COLUMNS: Final = ("id", "owner", "scopes", "reads", "starts_with", "expires_at", "last_used_at", "name")
 NONE: Final = "–"
 
 
@@ -21,8 +21,9 @@ def list_keys(arguments: argparse.Namespace) -> int:
 
 
 def create(arguments: argparse.Namespace) -> int:
-    scopes = [scope.strip() for scope in arguments.scopes.split(",")]
-    asked = {"owner": arguments.owner, "name": arguments.name, "scopes": scopes, "expires_at": arguments.expires}
+    scopes, reads = _listed(arguments.scopes), _listed(arguments.reads)
+    asked = {"owner": arguments.owner, "name": arguments.name, "scopes": scopes, "reads": reads}
+    asked |= {"expires_at": arguments.expires}
     with reached(arguments) as client:
         return _tell(arguments, client.make_key(asked))
 
@@ -61,4 +62,8 @@ def _rows(found: list[Json]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    return ",".join(value) if isinstance(value, list) else NONE if value is None else str(value)
+    return ",".join(value) or NONE if isinstance(value, list) else NONE if value is None else str(value)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -115,6 +115,7 @@ def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     create.add_argument("owner", help="whose experiments and data it opens")
     create.add_argument("name", help="what it is used for")
     create.add_argument("--scopes", required=True, metavar="read,submit", help="what it may do: read, submit, admin")
+    create.add_argument("--reads", default="", metavar="bob,carol", help="other owners of whom it shows what they have")
     create.add_argument("--expires", metavar="2027-06-30T00:00:00Z", help="when it ends (when it is revoked)")
     rotate = _asking(actions, "rotate", "give a key a new secret, which goes to standard output, once", clinic)
     rotate.add_argument("--overlap", type=float, default=3600.0, metavar="S", help="the old one opens so long (3600)")

@@ -140,7 +140,7 @@ class Scenario:
         self.ask("GET", "/v1/datasets")
 
     def _keys_and_owners(self) -> None:
-        asked = {"owner": "ada", "name": "night runs", "scopes": ["read", "submit"]}
+        asked = {"owner": "ada", "name": "night runs", "scopes": ["read", "submit"], "reads": ["bob"]}
         key = self.ask("POST", "/v1/keys", asked | {"expires_at": "2999-01-01T00:00:00Z"})
         self.ask("POST", f"/v1/keys/{key['id']}/rotate", {"overlap_s": 3600})
         self.ask("GET", f"/v1/keys/{key['id']}")

@@ -63,19 +63,30 @@ def test_a_secret_alone_goes_to_standard_output(clinic: httpx2.Client, capsys: S
 
 
 def test_an_answer_of_the_api_has_the_secret_too(clinic: httpx2.Client, capsys: Said) -> None:
-    assert main(["keys", "create", "ada", "a test", "--scopes", "read", "--json"]) == 0
+    assert main(["keys", "create", "ada", "a test", "--scopes", "read", "--reads", "bob, eve", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert opens(clinic, made["key"])
-    assert (made["expires_at"], made["scopes"]) == (None, ["read"])
+    assert (made["expires_at"], made["scopes"], made["reads"]) == (None, ["read"], ["bob", "eve"])
 
 
 def test_keys_are_listed_a_line_each_over_all_pages(clinic: httpx2.Client, capsys: Said) -> None:
-    made = [new_key(clinic, "ada" if number else "bob", name=f"number {number}") for number in range(60)]
+    owners = ["bob", *(["ada"] * 59)]
+    made = [new_key(clinic, owner, name=f"number {number}", reads=["bob"]) for number, owner in enumerate(owners)]
     assert main(["keys", "list"]) == 0
     title, *lines = capsys.readouterr().out.splitlines()
-    assert title.split() == ["id", "owner", "scopes", "starts", "with", "expires", "last", "used", "name"]
+    assert title.split() == ["id", "owner", "scopes", "reads", "starts", "with", "expires", "last", "used", "name"]
     assert [line.split()[0] for line in lines] == [key["id"] for key in reversed(made)]
-    assert lines[0].split() == [made[-1]["id"], "ada", "submit", made[-1]["starts_with"], "–", "–", "number", "59"]
+    assert lines[0].split() == [
+        made[-1]["id"],
+        "ada",
+        "submit",
+        "bob",
+        made[-1]["starts_with"],
+        "–",
+        "–",
+        "number",
+        "59",
+    ]
     assert main(["keys", "list", "--owner", "bob", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["items"]
     assert found["id"] == made[0]["id"]
