@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
 
+from api.changes import KEYS
 from api.dependencies import CallerDep, DatabaseDep, RingDep
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError, not_found
@@ -18,6 +19,8 @@ from models.analysis.comparison.parts import Id
 from models.owners import keys
 from models.owners.keys import MOST_KEYS, ExpiredKeyError, NewKey, TooManyKeysError
 from models.owners.scopes import Scope
+from models.runs import CHANGED_CHANNEL
+from models.runs.writes import notify
 from models.specs.base import Problem, Spec, SpecError
 from models.specs.moment import Moment
 from models.specs.text import PLAIN, OwnerName
@@ -151,9 +154,12 @@ def rotate(
 
 @router.delete("/{key_id}", status_code=HTTPStatus.NO_CONTENT, summary="Revoke a key")
 def revoke(key_id: uuid.UUID, _: CallerDep, database: DatabaseDep, ring: RingDep) -> None:
-    """It opens nothing from here on, and in other processes of the API within 2 s. What its owner has stays."""
+    """It opens nothing from here on, in other processes of the API within 2 s at the latest, and what streams under it
+    ends. What its owner has stays.
+    """
     with database.begin() as session:
         removed = keys.remove(session, key_id)
+        notify(session, CHANGED_CHANNEL, KEYS)
     if not removed:
         raise not_found("key", key_id)
     ring.forget()
