@@ -24,7 +24,7 @@ from api.http.protocol import Limits
 from api.http.schema import PROBLEM, Clinic, add_docs, operation_id
 from api.http.sites import Sites
 from api.http.sse import USUAL, Pace, Streams
-from api.routes import ROUTERS, TAGS
+from api.routes import ROUTES, TAGS
 from api.uploads.keeping import Shelf
 from models import heap
 from models.owners.quotas import Quota
@@ -70,6 +70,7 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
         version=version(),
         description=_DESCRIPTION,
         servers=[{"url": "/", "description": "Where this document was read."}],
+        routes=list(ROUTES),
         openapi_tags=[{"name": name, "description": about} for name, about in TAGS.items()],
         lifespan=lifespan,
         docs_url=None,
@@ -86,8 +87,6 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
     app.state.shelf = _shelf(settings)
     app.state.checkpoints = CheckpointFiles(settings.files_url())
     errors.install(app)
-    for router in ROUTERS:
-        app.include_router(router)
     add_docs(app)
     # What is added later is asked earlier: the gate before an address is looked at, and counts before the gate.
     app.add_middleware(Addresses, routes=app)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from threading import Thread
 from typing import Any
 
@@ -106,13 +107,18 @@ class Post:
         url = httpcore.URL(message.url)
         sent = [("host", _host_of(url)), *headers.items()]
         network = _Network(self.private, self.resolve, time.monotonic() + self.limit_s)
-        trusted = ssl.create_default_context()
-        trusted.load_verify_locations(certifi.where())
         # A connection for each message: the next one looks its name up again.
-        with httpcore.ConnectionPool(ssl_context=trusted, network_backend=network) as pool:
+        with httpcore.ConnectionPool(ssl_context=_trusting(), network_backend=network) as pool:
             timeout = dict.fromkeys(("connect", "read", "write", "pool"), self.limit_s)
             with pool.stream("POST", url, headers=sent, content=body, extensions={"timeout": timeout}) as answer:
                 return int(answer.status)
+
+
+@cache  # read once: reading all certificates takes longer than a message
+def _trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def _host_of(url: httpcore.URL) -> str:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -123,8 +124,13 @@ def _parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
     for parameter in get_flat_params(dependant):
         if isinstance(parameter.field_info, Query):
             annotation: Any = parameter.field_info.annotation
-            shape = TypeAdapter(annotation).json_schema()
-            yield parameter.alias, "array" in (choice.get("type") for choice in [shape, *shape.get("anyOf", ())])
+            yield parameter.alias, _is_repeatable(annotation)
+
+
+@cache  # many parameters are of few types
+def _is_repeatable(annotation: Any) -> bool:
+    shape = TypeAdapter(annotation).json_schema()
+    return "array" in (choice.get("type") for choice in [shape, *shape.get("anyOf", ())])
 
 
 def _check(address: Address, request: Request) -> None:

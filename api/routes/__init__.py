@@ -1,7 +1,9 @@
 """Every route of the service, a file per resource. What several routes could match goes to the first."""
 
 from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
+from api.http.schema import PROBLEM, operation_id
 from api.routes import (
     audit,
     batches,
@@ -23,7 +25,7 @@ from api.routes import (
     webhooks,
 )
 
-ROUTERS: tuple[APIRouter, ...] = (
+_ROUTERS = (
     experiments.router,
     done.router,
     events.router,
@@ -43,6 +45,19 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     batches.router,
 )
+
+
+def _joined() -> tuple[BaseRoute, ...]:
+    """What all routes share is said once. FastAPI makes their validators at the first request and keeps them with the
+    route, so every app of a process has the same ones.
+    """
+    joined = APIRouter(responses=PROBLEM, generate_unique_id_function=operation_id)
+    for router in _ROUTERS:
+        joined.include_router(router)
+    return tuple(joined.routes)
+
+
+ROUTES = _joined()
 
 TAGS = {
     "experiments": "Submit a controlled trial, follow it, compare its variants.",

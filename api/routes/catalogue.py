@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any, Literal
 
 from fastapi import APIRouter
@@ -50,6 +51,11 @@ class Catalogue(BaseModel):
 @router.get("/{name}", summary="What can be asked for")
 def catalogue(name: CatalogueName, _: CallerDep) -> Catalogue:
     """Every kind of it, with formula, paper, what it treats, when it fails, and the JSON schema of its parameters."""
+    return _listed(name)
+
+
+@cache  # nothing of it changes while the service runs, and pydantic takes 5 ms for a schema
+def _listed(name: CatalogueName) -> Catalogue:
     if name == "activations":
         return Catalogue(items=[_activation(kind) for kind in SHAPES])
     return Catalogue(items=[_item(kind, spec) for kind, spec in _SPECS[name].items()])

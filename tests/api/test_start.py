@@ -57,11 +57,11 @@ def test_it_serves_where_it_is_told_and_ends_when_asked(database_url: str) -> No
 
     def ready() -> bool:
         try:
-            return httpx2.get(f"http://{HERE}:{port}/readyz", trust_env=False).is_success
+            return client.get(f"http://{HERE}:{port}/readyz").is_success
         except httpx2.TransportError:
             return False
 
-    with api(database_url=database_url, port=str(port)) as served:
+    with httpx2.Client(trust_env=False) as client, api(database_url=database_url, port=str(port)) as served:
         assert eventually(ready)
         served.send_signal(signal.SIGTERM)
         _, err = served.communicate(timeout=HANGS_S)
