@@ -179,6 +179,35 @@ lock-clients: $(READY) ## resolve requirements/clients.in again
 	@{ echo "# Written by \`make lock-clients\` from clients.in; install with pip --no-deps."; \
 	  $(LOCK_TIDY) $(VENV)/clients.txt; } > requirements/clients.txt
 
+# Schedulers that keep jobs. Two environments, as neither takes the other's FastAPI.
+SCHEDULERS := .clinic-schedulers
+
+$(SCHEDULERS)/ready: requirements/airflow.txt requirements/prefect.txt | $(READY)
+	@echo "setting up $(SCHEDULERS): Airflow and Prefect (563 MB, once)"
+	@rm -rf $(SCHEDULERS)
+	@for name in airflow prefect; do \
+	  $(BIN)/python -m venv $(SCHEDULERS)/$$name && \
+	  $(SCHEDULERS)/$$name/bin/python -m pip --disable-pip-version-check install -qq --no-input \
+	    --no-warn-script-location --no-deps -r requirements/$$name.txt || exit 1; \
+	done
+	@touch $@
+
+NAMES ?=
+
+.PHONY: schedulers
+schedulers: $(READY) $(SCHEDULERS)/ready ## whether the examples for Airflow and Prefect work in them (about 3 minutes; NAMES="prefect")
+	@$(BIN)/python -m proofs.schedulers $(NAMES)
+
+.PHONY: lock-schedulers
+lock-schedulers: $(READY) ## resolve requirements/airflow.in and prefect.in again
+	@$(PIP_INSTALL) --no-deps -r requirements/resolver.txt
+	@for name in airflow prefect; do \
+	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-build --no-header --no-annotate --no-config \
+	    requirements/$$name.in > $(VENV)/$$name.txt || exit 1; \
+	  { echo "# Written by \`make lock-schedulers\` from $$name.in; install with pip --no-deps."; \
+	    $(LOCK_TIDY) $(VENV)/$$name.txt; } > requirements/$$name.txt || exit 1; \
+	done
+
 CASES ?=
 VIA ?=
 
@@ -232,6 +261,11 @@ migration: $(READY) ## write a migration for what has changed in models/storage/
 
 .PHONY: document
 document: $(READY) ## write docs/openapi.json anew, where the contract is meant to have changed
+	@$(BIN)/python -m local document
+
+.PHONY: examples
+examples: $(READY) ## record the examples of the OpenAPI document anew, where a shape of the API has changed (2 minutes)
+	@$(BIN)/python -m proofs.examples
 	@$(BIN)/python -m local document
 
 # Universal: one file for Python 3.11 and 3.12, Linux and macOS; lines for other platforms are dropped.

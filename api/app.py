@@ -50,9 +50,9 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
         message = "the key in CLINIC_API_KEY is empty: nobody could get in"
         raise ValueError(message)
     database = _database(settings)
-    changes = Changes(database)
     usual = Quota.usual(settings)
     ring = Keyring(database, usual)
+    changes = Changes(database, ring.forget)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
@@ -13,6 +13,8 @@ from models.runs import CHANGED_CHANNEL
 from models.storage.database import Database
 
 log = structlog.get_logger()
+KEYS = "keys"
+"""In place of an experiment's id: a key has ended. Whoever waits under one looks whether it still opens."""
 _LISTEN_S = 0.1
 _RETRY_S = 1.0
 _CLOSE_S = 2.0
@@ -21,11 +23,13 @@ _CLOSE_S = 2.0
 class Changes:
     """``with changes.watch(id) as changed`` gives an event that is set at every change from then on.
 
-    ``listening`` is set while the connection is there, ``released`` once nobody shall wait any longer.
+    ``listening`` is set while the connection is there, ``released`` once nobody shall wait any longer. ``forget_keys``
+    is called when a key has ended, in whatever process.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, forget_keys: Callable[[], None]) -> None:
         self._database = database
+        self._forget_keys = forget_keys
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self.released = False
         self.listening = threading.Event()
@@ -76,13 +80,21 @@ class Changes:
                     loop.call_soon_threadsafe(self._wake_all)
                     while not self._closing.is_set():
                         for notice in connection.notifies(timeout=_LISTEN_S):
-                            loop.call_soon_threadsafe(self._wake, notice.payload)
+                            self._heard(loop, notice.payload)
             except psycopg.Error as error:
                 self.listening.clear()
                 if not away:
                     log.warning("lost the connection that hears of changes; trying again", error=str(error))
                 away = True
                 self._closing.wait(_RETRY_S)
+
+    def _heard(self, loop: asyncio.AbstractEventLoop, payload: str) -> None:
+        if payload == KEYS:
+            # In this thread: what is being read holds it up for a moment.
+            self._forget_keys()
+            loop.call_soon_threadsafe(self._wake_all)
+        else:
+            loop.call_soon_threadsafe(self._wake, payload)
 
     def _wake(self, experiment_id: str) -> None:
         for event in self._waiting.get(experiment_id, ()):

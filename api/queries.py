@@ -37,7 +37,7 @@ class Filter:
 
 
 def _visible(caller: Caller) -> ColumnElement[bool]:
-    return true() if caller.sees_all else Experiment.owner == caller.owner
+    return true() if caller.sees_all else Experiment.owner.in_(caller.visible)
 
 
 def experiment_of(session: Session, caller: Caller, experiment_id: uuid.UUID) -> Experiment:

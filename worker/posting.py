@@ -12,9 +12,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from threading import Thread
 from typing import Any
 
 import certifi
@@ -148,15 +150,33 @@ class _Network(httpcore.NetworkBackend):
 
     def _allowed(self, host: str, port: int) -> list[str]:
         if self.private:
-            return self.resolve(host, port)
+            return self._found(host, port)
         try:
-            addresses = self.resolve(host, port)
+            addresses = self._found(host, port)
         except (OSError, UnicodeError) as error:
             raise NotPublicError from error
         # One that is not public beside others that are is no answer that an honest name has.
         if not all(map(is_public, addresses)):
             raise NotPublicError
         return addresses
+
+    def _found(self, host: str, port: int) -> list[str]:
+        """What the name means, in what is left of the time. A resolver cannot be ended: its thread is left to the
+        limits that the system gives it.
+        """
+        found: Future[list[str]] = Future()
+
+        def look() -> None:
+            try:
+                found.set_result(self.resolve(host, port))
+            except Exception as error:  # noqa: BLE001 -- whatever it is, it is raised where it is waited for
+                found.set_exception(error)
+
+        Thread(target=look, name="resolver", daemon=True).start()
+        wait((found,), _left(self.until, None))
+        if not found.done():
+            raise httpcore.ConnectTimeout
+        return found.result()
 
 
 @dataclass(slots=True)

@@ -143,6 +143,9 @@ def _check(address: Address, request: Request) -> None:
     caller: Caller | None = getattr(request.state, "caller", None)
     if caller is not None:
         caller.require(operation.needs)
+        # Here, so that no route has to think of it: what is shared can be read, and nothing can be done with it.
+        if not operation.only_reads:
+            request.state.caller = caller.unshared()
     encoding = request.headers.get("content-encoding", "")
     if encoding.lower() not in {"", "identity"}:
         problem = FieldProblem(

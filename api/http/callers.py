@@ -3,7 +3,7 @@
 import hmac
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from api.http.errors import ApiError
@@ -15,18 +15,29 @@ from models.owners.scopes import EVERY, Scope, granted
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose experiments a request makes. It sees its own, or everybody's where ``sees_all``. ``key_id``: of the key it
-    came by, None where that is none that an admin has made; such a caller has no ``quota`` either.
+    """Whose experiments a request makes. It sees its own and those of the owners that its key ``reads``, or everybody's
+    where ``sees_all``. ``key_id``: of the key it came by, None where that is none that an admin has made; such a
+    caller has no ``quota`` either.
     """
 
     owner: str
     scopes: frozenset[Scope]
     sees_all: bool = False
+    reads: frozenset[str] = frozenset()
     key_id: uuid.UUID | None = None
     quota: Quota | None = None
 
     def may_see(self, owner: str) -> bool:
-        return self.sees_all or owner == self.owner
+        return self.sees_all or owner in self.visible
+
+    @property
+    def visible(self) -> frozenset[str]:
+        """The owners whose experiments and data it may see, where that is not everybody's."""
+        return self.reads | {self.owner}
+
+    def unshared(self) -> "Caller":
+        """As if its key read nobody else's: for all that changes something, and for what is an owner's alone."""
+        return replace(self, reads=frozenset())
 
     def require(self, scope: Scope) -> None:
         """ApiError 403 where its key lacks it."""
@@ -62,7 +73,8 @@ class Callers:
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise ApiError(HTTPStatus.UNAUTHORIZED, "this key is not known, or no longer", headers=challenge)
         scopes = granted(held.scopes)
-        return Caller(held.owner, scopes, sees_all=Scope.ADMIN in scopes, key_id=held.key_id, quota=held.quota)
+        sees_all, reads = Scope.ADMIN in scopes, frozenset(held.reads)
+        return Caller(held.owner, scopes, sees_all, reads, key_id=held.key_id, quota=held.quota)
 
 
 def _given(headers: Mapping[str, str]) -> str:

@@ -30,9 +30,16 @@ IdempotencyKey = Annotated[
 
 
 def once(  # noqa: PLR0913, PLR0917 -- who asks, by which key, for what, and how it is done
-    session: Session, caller: Caller, key: str | None, body: bytes, make: Callable[[], Answer], shape: type[Answer]
+    session: Session,
+    caller: Caller,
+    key: str | None,
+    body: bytes,
+    make: Callable[[], Answer],
+    shape: type[Answer],
+    mend: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Answer:
-    """The answer of ``make``, or the stored one where this key came before, with the same body.
+    """The answer of ``make``, or the stored one where this key came before, with the same body; ``mend`` may then do
+    what is left of it.
 
     ApiError 409 while the first request with this key is under way, 422 for another body under it, 410 where what it
     made was deleted.
@@ -40,7 +47,7 @@ def once(  # noqa: PLR0913, PLR0917 -- who asks, by which key, for what, and how
     if key is None:
         return make()
     try:
-        answer = Once.of(caller.owner, key, body).answer(session, lambda: make().model_dump(mode="json"))
+        answer = Once.of(caller.owner, key, body).answer(session, lambda: make().model_dump(mode="json"), mend)
     except (KeyInFlightError, OtherBodyError) as error:
         raise refusal(error, key) from error
     if (deleted := gone(answer)) is not None:

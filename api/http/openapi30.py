@@ -1,7 +1,7 @@
 """The same document as OpenAPI 3.0, for generators that know no 3.1 (``/openapi-3.0.json``).
 
 OpenAPI 3.1 takes all of JSON Schema; 3.0.3 takes a part of it and has words of its own: ``nullable``, a boolean
-``exclusiveMinimum``, nothing beside ``$ref``, one schema for all items of a list.
+``exclusiveMinimum``, nothing beside ``$ref``, one schema for all items of a list, one example of a schema.
 """
 
 from api.http.document import NULL, Json, mapped
@@ -20,6 +20,8 @@ def _as_30(node: Json) -> Json:
         exclusive = f"exclusive{limit.capitalize()}"
         if isinstance(node.get(exclusive), int | float) and not isinstance(node.get(exclusive), bool):
             node |= {limit: node[exclusive], exclusive: True}
+    if isinstance(node.get("examples"), list):
+        node["example"] = node.pop("examples")[0]
     if "prefixItems" in node:
         node["items"] = _either(node.pop("prefixItems"))
     if isinstance(node.get("anyOf"), list) and NULL in node["anyOf"]:

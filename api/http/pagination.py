@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from api.http.at_once import at_once
+from api.at_once import at_once
 from api.http.errors import ApiError
 from api.http.fields import FieldProblem
 

@@ -3,7 +3,7 @@
 import re
 from functools import cache
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -14,6 +14,7 @@ from api.http.document import for_generators
 from api.http.errors import MEDIA_TYPE, ProblemDetails
 from api.http.headers import Headers, page_policy
 from api.http.openapi30 import as_30
+from api.http.recorded import add_examples
 from api.http.scopes import needed
 from models.specs.base import by_kind
 from models.specs.dataset import DatasetSpec
@@ -49,7 +50,7 @@ PROBLEM: dict[int | str, dict[str, Any]] = {
     }
 }
 
-_UNIONS = {
+UNIONS: Final = {
     name: by_kind(union)
     for name, union in {
         "DatasetSpec": DatasetSpec,
@@ -92,7 +93,8 @@ class Clinic(FastAPI):
             }
             schemas["Batch"]["properties"]["items"]["items"] = {"$ref": _REF.format(model="SpecInBatch")}
             self._say_scopes(schema)
-            self.openapi_schema = for_generators(schema, _UNIONS)
+            self.openapi_schema = for_generators(schema, UNIONS)
+            add_examples(self.openapi_schema)
         return super().openapi()
 
     def _say_scopes(self, schema: dict[str, Any]) -> None:

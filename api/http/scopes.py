@@ -44,6 +44,10 @@ class Asked:
     needs: Scope
     noted: bool
 
+    @property
+    def only_reads(self) -> bool:
+        return self.needs is Scope.READ
+
 
 def asked(route: RouteContext, method: str) -> Asked:
     needs = needed(route, method)

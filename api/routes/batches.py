@@ -31,6 +31,8 @@ log = structlog.get_logger()
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=ItemsRoute)
 
 MOST_ITEMS = 1_000
+PASSING = frozenset({409, 429, 500, 503})
+"""Of an item: it was refused for what was so at the time, and not for what it is. By itself it would not be kept."""
 _HERE = "/v1/experiments/batch"
 _TWICE = "an item before it, or the request itself, has this key"
 
@@ -84,7 +86,7 @@ def submit_batch(
 ) -> BatchResult:
     """A result per item, in order: 202, or what is wrong with that item. All that is accepted is stored in one
     transaction: a batch that got no answer has stored nothing, or can be asked for again by its ``Idempotency-Key``.
-    An item whose experiment was deleted since is then a 410.
+    An item whose experiment was deleted since is then a 410; one that was refused for the moment is tried again.
 
     ``sweep`` makes an item of each combination of its values, the last path changing first, with labels that say them.
     """
@@ -93,7 +95,17 @@ def submit_batch(
         def make() -> BatchResult:
             return BatchResult(items=_results(session, caller, _read_all(caller, batch, idempotency_key)))
 
-        result = once(session, caller, idempotency_key, batch.written(), make, BatchResult)
+        def mend(kept: dict[str, Any]) -> dict[str, Any]:
+            left = [index for index, item in enumerate(kept["items"]) if item["status"] in PASSING]
+            if not left:
+                return kept
+            asked = _read_all(caller, batch, idempotency_key)
+            again = _results(session, caller, [asked[index] for index in left])
+            items = dict(enumerate(kept["items"]))
+            items |= {index: item.model_dump(mode="json") for index, item in zip(left, again, strict=True)}
+            return {"items": list(items.values())}
+
+        result = once(session, caller, idempotency_key, batch.written(), make, BatchResult, mend)
         there = runs.existing(session, [uuid.UUID(item.experiment.id) for item in result.items if item.experiment])
     return BatchResult(items=[_as_it_is(item, there) for item in result.items])
 

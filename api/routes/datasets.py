@@ -115,7 +115,7 @@ def list_datasets(
     """Those that the caller may see, each in its current version, newest first."""
     if owner is not None and not caller.may_see(owner):
         return DatasetPage(items=[], next_page_token="")
-    whose = owner if caller.sees_all else caller.owner
+    whose = {owner} if owner is not None else None if caller.sees_all else caller.visible
     with database.begin() as session:
         # One more than is shown tells whether there is a next page.
         found = uploads.newest(session, whose, page.before(), page.limit + 1)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
 
+from api.changes import KEYS
 from api.dependencies import CallerDep, DatabaseDep, RingDep
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError, not_found
@@ -18,6 +19,8 @@ from models.analysis.comparison.parts import Id
 from models.owners import keys
 from models.owners.keys import MOST_KEYS, ExpiredKeyError, NewKey, TooManyKeysError
 from models.owners.scopes import Scope
+from models.runs import CHANGED_CHANNEL
+from models.runs.writes import notify
 from models.specs.base import Problem, Spec, SpecError
 from models.specs.moment import Moment
 from models.specs.text import PLAIN, OwnerName
@@ -26,6 +29,7 @@ from models.storage.owner_tables import ApiKey
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=StrictRoute, dependencies=[ADMINS_ONLY])
 
 LONGEST_OVERLAP_S = 30 * 86_400
+MOST_READ = 100
 Named = Annotated[str, StringConstraints(pattern=PLAIN, max_length=200)]
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _MADE: dict[int | str, dict[str, Any]] = {
@@ -35,13 +39,14 @@ _MADE: dict[int | str, dict[str, Any]] = {
 
 class KeyRequest(Spec):
     """``owner``: whose experiments and data it opens; several keys may have one. ``scopes``: submit holds read, and
-    admin holds both for every owner.
+    admin holds both for every owner. ``reads``: other owners whose experiments and data it may look at, and no more.
     """
 
     owner: OwnerName
     name: Named = Field(description="For people: what it is used for.")
     scopes: tuple[Scope, ...] = Field(min_length=1, max_length=len(Scope))
     expires_at: Moment | None = None
+    reads: tuple[OwnerName, ...] = Field(default=(), max_length=MOST_READ)
 
 
 class RotationRequest(Spec):
@@ -57,6 +62,7 @@ class KeyView(BaseModel):
     owner: str
     name: str
     scopes: list[Scope]
+    reads: list[str]
     starts_with: str
     created_at: Time
     expires_at: Time | None
@@ -85,7 +91,8 @@ def make(asked: KeyRequest, response: Response, _: CallerDep, database: Database
     """
     if asked.expires_at is not None and asked.expires_at <= dt.datetime.now(dt.UTC):
         raise SpecError(Problem("expires_at", asked.expires_at.isoformat(), "it has passed", "a time to come, or null"))
-    new = NewKey(asked.owner, asked.name, sorted(set(asked.scopes), key=list(Scope).index), asked.expires_at)
+    scopes = sorted(set(asked.scopes), key=list(Scope).index)
+    new = NewKey(asked.owner, asked.name, scopes, asked.expires_at, asked.reads)
     try:
         with database.begin() as session:
             row, secret = keys.make(session, new)
@@ -147,9 +154,12 @@ def rotate(
 
 @router.delete("/{key_id}", status_code=HTTPStatus.NO_CONTENT, summary="Revoke a key")
 def revoke(key_id: uuid.UUID, _: CallerDep, database: DatabaseDep, ring: RingDep) -> None:
-    """It opens nothing from here on, and in other processes of the API within 2 s. What its owner has stays."""
+    """It opens nothing from here on, in other processes of the API within 2 s at the latest, and what streams under it
+    ends. What its owner has stays.
+    """
     with database.begin() as session:
         removed = keys.remove(session, key_id)
+        notify(session, CHANGED_CHANNEL, KEYS)
     if not removed:
         raise not_found("key", key_id)
     ring.forget()
@@ -168,6 +178,7 @@ def _shown(row: ApiKey) -> dict[str, Any]:
         "owner": row.owner,
         "name": row.name,
         "scopes": row.scopes,
+        "reads": row.reads,
         "starts_with": row.starts_with,
         "created_at": row.created_at,
         "expires_at": row.expires_at,

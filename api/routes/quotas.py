@@ -67,7 +67,7 @@ def look(
 ) -> QuotaView:
     """Limits and what counts against them. The owners ``local`` and ``admin`` have no limits."""
     whose = caller.owner if owner is None else owner
-    if not caller.may_see(whose):
+    if not caller.unshared().may_see(whose):
         raise not_found("owner", whose)
     return _view(database, whose, request.app.state.usual_quota)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
-from api.http.at_once import at_once
+from api.at_once import at_once
 from gradient_clinic.signals import SignalName
 from gradient_clinic.verdict.shapes import FirstNonfinite
 from models.analysis.comparison.parts import Id

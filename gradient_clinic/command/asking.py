@@ -36,7 +36,7 @@ def submit(arguments: argparse.Namespace) -> int:
     with reached(arguments) as client:
         experiment = client.submit(spec, None if job is None else key_of(spec, job))
         if not arguments.wait:
-            _say(arguments, experiment, f"{experiment['id']} {experiment['state']}: {counted(experiment)}")
+            say(arguments, experiment, f"{experiment['id']} {experiment['state']}: {counted(experiment)}")
             return WELL
         return _to_the_end(arguments, client, experiment)
 
@@ -76,7 +76,7 @@ def upload(arguments: argparse.Namespace) -> int:
         stored = client.upload(
             arguments.name, arguments.file, {name: value for name, value in asked.items() if value is not None}
         )
-    _say(arguments, stored, f"{stored['name']} is stored as version {stored['version']}")
+    say(arguments, stored, f"{stored['name']} is stored as version {stored['version']}")
     return WELL
 
 
@@ -116,6 +116,32 @@ def key_of(spec: bytes, job: str) -> str:
     return hashlib.blake2b(spec + b"\0" + job.encode(), digest_size=16).hexdigest()
 
 
+@contextmanager
+def reached(arguments: argparse.Namespace) -> Iterator[Client]:
+    """The clinic that the options name. What it refuses is shown: MisusedError. AwayError where none answers."""
+    key = arguments.key if arguments.key_file is None else _key_in(arguments.key_file)
+    client = Client(arguments.server, key)
+    try:
+        yield client
+    except RefusedError as error:
+        # Not always a spec: an id, a key, a quota.
+        table.show_refusal(table.console_on(sys.stderr), error.problem, "The clinic has refused this")
+        raise MisusedError from error  # the lines above have said why
+    except httpx.InvalidURL as error:
+        message = f"{arguments.server!r} is no address: {error}"
+        raise MisusedError(message) from error
+    except httpx.TransportError as error:
+        message = f"no clinic answers at {arguments.server}: {error!r}"
+        raise AwayError(message) from error
+    finally:
+        client.close()
+
+
+def say(arguments: argparse.Namespace, answer: Json, words: str) -> None:
+    """The answer alone, on standard output: as the API gives it, or in words."""
+    print(json.dumps(answer, indent=1, ensure_ascii=False) if arguments.json else words)  # noqa: T201 -- the answer
+
+
 def _to_the_end(arguments: argparse.Namespace, client: Client, experiment: Json) -> int:
     try:
         experiment = follow(table.console_on(sys.stderr), client, experiment, within_s=arguments.timeout)
@@ -140,35 +166,12 @@ def _answered(arguments: argparse.Namespace, comparison: Json) -> int:
     return WELL if any(map(summaries.trains, comparison["variants"])) else FOUND
 
 
-@contextmanager
-def reached(arguments: argparse.Namespace) -> Iterator[Client]:
-    key = arguments.key if arguments.key_file is None else _key_in(arguments.key_file)
-    client = Client(arguments.server, key)
-    try:
-        yield client
-    except RefusedError as error:
-        table.show_refusal(table.console_on(sys.stderr), error.problem)
-        raise MisusedError from error  # the lines above have said why
-    except httpx.InvalidURL as error:
-        message = f"{arguments.server!r} is no address: {error}"
-        raise MisusedError(message) from error
-    except httpx.TransportError as error:
-        message = f"no clinic answers at {arguments.server}: {error!r}"
-        raise AwayError(message) from error
-    finally:
-        client.close()
-
-
 def _key_in(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except OSError as error:
         message = f"the key in {file} cannot be read: {error.strerror}"
         raise MisusedError(message) from error
-
-
-def _say(arguments: argparse.Namespace, answer: Json, words: str) -> None:
-    print(json.dumps(answer, indent=1, ensure_ascii=False) if arguments.json else words)  # noqa: T201 -- the answer
 
 
 def _write(file: Path | None, content: bytes) -> None:

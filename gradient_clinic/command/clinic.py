@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,13 +24,24 @@ class RefusedError(Exception):
         self.problem = problem
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Of an experiment's stream; ``number`` is None for one without an id."""
+
+    number: int | None
+    name: str
+    data: Json
+
+
 class Client:
     """Each call raises RefusedError, or httpx.TransportError where nobody answers."""
 
     def __init__(self, address: str, key: str | None) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         # A proxy in the environment is for the world outside, and most clinics are on this machine or near it.
-        self._http = httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+        # Each stream of events keeps a connection of its own.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        self._http = httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT_S, limits=limits, trust_env=False)
 
     def close(self) -> None:
         self._http.close()
@@ -49,6 +61,17 @@ class Client:
         if response.status_code == httpx.codes.NOT_MODIFIED:
             return experiment, etag
         return self._answer(response), response.headers.get("ETag")
+
+    def events(self, experiment_id: str, after: int | None = None) -> Iterator[Event]:
+        """As they happen, those that have happened first, or those after a number. The last is ``end``; a stream that
+        ends without it was cut off.
+        """
+        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        with self._http.stream("GET", f"/v1/experiments/{experiment_id}/events", headers=headers) as response:
+            if not response.is_success:
+                response.read()
+                self._answer(response)
+            yield from _events(response.iter_lines())
 
     def cancel(self, experiment: Json) -> None:
         self._answer(self._http.post(f"{_path(experiment)}/cancel"))
@@ -113,6 +136,25 @@ class Client:
                 self._answer(response)
             yield response
 
+    def keys(self, owner: str | None = None) -> list[Json]:
+        """All pages of them, made last first."""
+        found, asked = [], {} if owner is None else {"owner": owner}
+        while True:
+            page = self._answer(self._http.get("/v1/keys", params=asked))
+            found += page["items"]
+            if not page["next_page_token"]:
+                return found
+            asked["page_token"] = page["next_page_token"]
+
+    def make_key(self, asked: Json) -> Json:
+        return self._answer(self._http.post("/v1/keys", json=asked))
+
+    def rotate_key(self, key_id: str, overlap_s: float) -> Json:
+        return self._answer(self._http.post(f"/v1/keys/{key_id}/rotate", json={"overlap_s": overlap_s}))
+
+    def revoke_key(self, key_id: str) -> None:
+        self._content(self._http.delete(f"/v1/keys/{key_id}"))
+
     def _content(self, response: httpx.Response) -> bytes:
         if not response.is_success:
             self._answer(response)
@@ -131,3 +173,16 @@ class Client:
 
 def _path(experiment: Json) -> str:
     return f"/v1/experiments/{experiment['id']}"
+
+
+def _events(lines: Iterator[str]) -> Iterator[Event]:
+    """By the rules of server-sent events, as far as a clinic uses them: a field a line, an empty line at the end."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+            continue
+        if "data" in fields:
+            yield Event(int(fields["id"]) if "id" in fields else None, fields["event"], json.loads(fields["data"]))
+        fields = {}

@@ -12,6 +12,9 @@ RAISED: Final = 3
 LATE: Final = 124
 """The time to wait is over, as ``timeout`` ends then."""
 
+INTERRUPTED: Final = 130
+"""By Ctrl-C, as a shell says it."""
+
 
 class MisusedError(Exception):
     """What was asked for cannot be."""

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from gradient_clinic.command.codes import MISUSED, RAISED, MisusedError
+from gradient_clinic.command.codes import INTERRUPTED, MISUSED, RAISED, MisusedError
 from gradient_clinic.watcher.calls import AwayError
 
 CODES: Final = (
@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AwayError as error:
         print(f"gradient-clinic: {error}", file=sys.stderr)  # noqa: T201 -- for whoever asks
         return RAISED
+    except KeyboardInterrupt:
+        return INTERRUPTED  # whoever has pressed it knows why
 
 
 def _function(arguments: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
@@ -61,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("--key-file", type=Path, help="a file with the key of the service")
     send.set_defaults(module="checking", function="send")
     _add_asking(commands)
+    _add_keys(commands)
     return parser
 
 
@@ -73,6 +76,9 @@ def _add_asking(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     submit.add_argument("--job", help="the same spec under the same job is one experiment (the scheduler's own id)")
     wait = _asking(commands, "wait", "until an experiment has ended, and show its answer", clinic, answer, waiting)
     wait.add_argument("experiment")
+    watch = _asking(commands, "watch", "follow experiments, live, until all have ended", clinic, waiting)
+    watch.add_argument("experiments", nargs="+", metavar="experiment")
+    watch.set_defaults(module="watching")
     compare = _asking(
         commands, "compare", "show the answer; of several, beside the baseline of the first", clinic, answer
     )
@@ -112,6 +118,28 @@ def _add_export(export: argparse.ArgumentParser) -> None:
     )
     export.add_argument("--signal", action="append", help="of tensorboard and mlflow: this signal, repeated; else all")
     export.add_argument("--every", type=int, default=1, metavar="N", help="of these: steps that N divides (1)")
+
+
+def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    clinic, _, _ = _shared()
+    keys = commands.add_parser("keys", help="list, create, rotate and revoke keys; asks for a key with admin")
+    actions = keys.add_subparsers(required=True, metavar="action")
+    listed = _asking(actions, "list", "the keys, newest first; their secrets are told nowhere", clinic)
+    listed.add_argument("--owner", help="those of one owner")
+    create = _asking(actions, "create", "make a key; its secret goes to standard output, once", clinic)
+    create.add_argument("owner", help="whose experiments and data it opens")
+    create.add_argument("name", help="what it is used for")
+    create.add_argument("--scopes", required=True, metavar="read,submit", help="what it may do: read, submit, admin")
+    create.add_argument("--reads", default="", metavar="bob,carol", help="other owners of whom it shows what they have")
+    create.add_argument("--expires", metavar="2027-06-30T00:00:00Z", help="when it ends (when it is revoked)")
+    rotate = _asking(actions, "rotate", "give a key a new secret, which goes to standard output, once", clinic)
+    rotate.add_argument("--overlap", type=float, default=3600.0, metavar="S", help="the old one opens so long (3600)")
+    revoke = _asking(actions, "revoke", "end a key at once", clinic)
+    for named in (rotate, revoke):
+        named.add_argument("key_id", metavar="key", help="its id, as the list has it")
+    for action in (listed, create, rotate, revoke):
+        action.set_defaults(module="keys")
+    listed.set_defaults(function="list_keys")
 
 
 def _asking(

@@ -51,9 +51,9 @@ def show(console: Console, comparison: Json) -> None:
         console.print(Text(f"Note: {note}", style="dim"))
 
 
-def show_refusal(console: Console, problem: Json) -> None:
+def show_refusal(console: Console, problem: Json, said: str = "The spec was refused") -> None:
     """Problem details as lines that name the field, what it was, and what it may be."""
-    console.print(Text(f"The spec was refused: {problem.get('detail') or problem.get('title')}", style="bold red"))
+    console.print(Text(f"{said}: {problem.get('detail') or problem.get('title')}", style="bold red"))
     for error in problem.get("errors") or []:
         line = Text(f"  {error.get('field') or 'spec'}", style="bold")
         if error.get("value") is not None:

@@ -41,6 +41,8 @@ class NewKey:
     name: str
     scopes: Sequence[Scope]
     expires_at: dt.datetime | None
+    reads: Collection[str] = ()
+    """Owners whose experiments and data it shows too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Held:
     key_id: uuid.UUID
     owner: str
     scopes: tuple[Scope, ...]
+    reads: tuple[str, ...]
     quota: Quota
 
 
@@ -68,8 +71,13 @@ def make(session: Session, new: NewKey) -> tuple[ApiKey, str]:
     if session.execute(select(func.count()).select_from(ApiKey)).scalar_one() >= MOST_KEYS:
         raise TooManyKeysError
     secret = _new_secret()
+    reads = sorted(set(new.reads))
     values = {"owner": new.owner, "name": new.name, "scopes": list(new.scopes), "expires_at": new.expires_at}
-    made = insert(ApiKey).values(id=uuid.UUID(int=uuid7().int), **values, **_found_by(secret)).returning(ApiKey)
+    made = (
+        insert(ApiKey)
+        .values(id=uuid.UUID(int=uuid7().int), reads=reads, **values, **_found_by(secret))
+        .returning(ApiKey)
+    )
     return session.execute(made).scalar_one(), secret
 
 
@@ -123,6 +131,7 @@ def alive(session: Session, usual: Quota) -> list[Held]:
         ApiKey.id,
         ApiKey.owner,
         ApiKey.scopes,
+        ApiKey.reads,
         ApiKey.digest,
         ApiKey.previous_digest,
         ((ApiKey.previous_until > now) & ApiKey.previous_digest.is_not(None)).label("overlaps"),
@@ -134,7 +143,7 @@ def alive(session: Session, usual: Quota) -> list[Held]:
     for row in session.execute(query):
         digests = [row.digest, row.previous_digest] if row.overlaps else [row.digest]
         scopes, quota = tuple(map(Scope, row.scopes)), usual.of(row.owner, row)
-        found += [Held(digest, row.id, row.owner, scopes, quota) for digest in digests]
+        found += [Held(digest, row.id, row.owner, scopes, tuple(row.reads), quota) for digest in digests]
     return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, cast, delete, func, insert, literal, select, tuple_
+from sqlalchemy import BigInteger, Text, cast, delete, func, insert, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -40,8 +40,11 @@ class Once:
     def of(cls, owner: str, key: str, body: bytes) -> "Once":
         return cls(owner, key, hashlib.blake2b(body, digest_size=16).hexdigest())
 
-    def answer(self, session: Session, make: Callable[[], Answer]) -> Answer:
-        """The stored answer, or that of ``make``, stored in the same transaction as all that it did.
+    def answer(
+        self, session: Session, make: Callable[[], Answer], mend: Callable[[Answer], Answer] | None = None
+    ) -> Answer:
+        """The stored answer, or that of ``make``, stored in the same transaction as all that it did. What ``mend``
+        makes of a stored one takes its place.
 
         KeyInFlightError, OtherBodyError. The lock ends with the transaction, so a crash in between leaves nothing.
         """
@@ -49,9 +52,18 @@ class Once:
         if isinstance(kept, Exception):
             raise kept
         if kept is not None:
-            return kept
+            return kept if mend is None else self._mended(session, kept, mend)
         answer = make()
         keep(session, {self: answer})
+        return answer
+
+    def _mended(self, session: Session, kept: Answer, mend: Callable[[Answer], Answer]) -> Answer:
+        answer = mend(kept)
+        if answer != kept:
+            mine = (Idempotency.owner == self.owner, Idempotency.key == self.key)
+            # As new as the newest experiment that it tells of (see ``forget_experiment``).
+            changed = update(Idempotency).where(*mine).values(answer=answer, created_at=func.clock_timestamp())
+            session.execute(changed)
         return answer
 
     @property

@@ -24,7 +24,7 @@ from models.runs.claims import beat, cancel_requested, keep_chance_level
 from models.runs.endings import fail, finish, stop
 from models.runs.lease import Lease
 from models.runs.writes import notify, seconds
-from models.specs.experiment import MAX_RUNS, MAX_STEPS
+from models.specs.experiment import MAX_LABELS, MAX_RUNS, MAX_STEPS
 from models.specs.ingested import EndingRequest, IngestedSpec, OpeningRequest, RecordsRequest, StoredSpec
 from models.status import Source, State
 from models.storage.tables import Attempt, Experiment, Run
@@ -81,7 +81,7 @@ def _experiment(session: Session, owner: str, asked: OpeningRequest) -> uuid.UUI
     experiment = session.execute(known.with_for_update(key_share=True)).scalar_one_or_none()
     if experiment is not None:
         _must_fit(experiment, asked)
-        labels = {**experiment.labels, **asked.labels}
+        labels = _labels(experiment, asked)
         session.execute(update(Experiment).where(Experiment.id == experiment.id).values(labels=labels))
         return experiment.id
     experiment_id = uuid.UUID(int=uuid7().int)
@@ -100,6 +100,19 @@ def _experiment(session: Session, owner: str, asked: OpeningRequest) -> uuid.UUI
         )
     )
     return experiment_id
+
+
+def _labels(experiment: Experiment, asked: OpeningRequest) -> dict[str, str]:
+    """Those of all its runs. NotYoursError where they would become too many."""
+    labels = {**experiment.labels, **asked.labels}
+    # One that has more already, from before there was a limit, takes runs that bring no new ones.
+    if len(labels) > max(MAX_LABELS, len(experiment.labels)):
+        message = (
+            f"the experiment {experiment.name!r} would have {len(labels)} labels, which are those of all its runs, and "
+            f"takes {MAX_LABELS}; leave out what tells one run from another, or choose another name"
+        )
+        raise NotYoursError(message)
+    return labels
 
 
 def _must_fit(experiment: Experiment, asked: OpeningRequest) -> None:

@@ -27,6 +27,7 @@ from models.specs.seeds import MAX_SEEDS, Seed, SeedCount, listed
 from models.specs.text import PLAIN
 from models.specs.tune import TuneSpec
 
+MAX_LABELS = 64
 MAX_REMEDIES = 64
 MAX_RUNS = 10_000
 MAX_STEPS = MOST_STEPS
@@ -133,7 +134,7 @@ class ExperimentFields(Spec):
     ] = None
     deadline: Annotated[Moment | None, Field(description="Another name of `start_before`.")] = None
     max_parallel: int | None = Field(default=None, ge=1, le=MAX_RUNS)
-    labels: dict[Label, Label] = Field(default_factory=dict, max_length=64)
+    labels: dict[Label, Label] = Field(default_factory=dict, max_length=MAX_LABELS)
 
     @model_validator(mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from gradient_clinic.signals import CURVES, SIGNALS
 from gradient_clinic.values import Array
 from models.specs.base import Problem, Spec, SpecError
 from models.specs.bounds import MOST_STEPS
-from models.specs.experiment import ExperimentSpec, Label
+from models.specs.experiment import MAX_LABELS, ExperimentSpec, Label
 from models.specs.loss import Metric
 from models.specs.seeds import Seed
 
@@ -34,7 +34,7 @@ class IngestedSpec(Spec):
     name: Label
     data: Label | None = None
     metric: Metric = "accuracy"
-    labels: dict[Label, Label] = Field(default_factory=dict, max_length=64)
+    labels: dict[Label, Label] = Field(default_factory=dict, max_length=MAX_LABELS)
 
     @property
     def optimizer(self) -> None:
@@ -135,7 +135,7 @@ class OpeningRequest(Spec):
     seed: Seed = 0
     data: Label | None = None
     metric: Metric = "accuracy"
-    labels: dict[Label, Label] = Field(default_factory=dict, max_length=64)
+    labels: dict[Label, Label] = Field(default_factory=dict, max_length=MAX_LABELS)
     network: WatchedSpec
     writer: Label
     device: Label = "cpu"

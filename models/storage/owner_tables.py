@@ -19,6 +19,8 @@ class ApiKey(Base):
     owner: Mapped[str]
     name: Mapped[str]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(String, dimensions=1))
+    reads: Mapped[list[str]] = mapped_column(ARRAY(String, dimensions=1), server_default=text("'{}'"))
+    """Other owners whose experiments and data it shows too."""
     starts_with: Mapped[str]
     """The first characters of the secret, by which people tell keys apart."""
     digest: Mapped[bytes] = mapped_column(LargeBinary)

@@ -5,7 +5,7 @@ the transaction; so no file goes while a row comes that needs it.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, select, true, update
@@ -71,11 +71,11 @@ def versions(session: Session, owner: str, name: str) -> Sequence[Dataset]:
     return session.execute(query.order_by(Dataset.put_at.desc(), Dataset.id.desc())).scalars().all()
 
 
-def newest(session: Session, owner: str | None, before: uuid.UUID | None, limit: int) -> Sequence[Dataset]:
-    """The current version of every name of an owner, or of all, those made last first."""
+def newest(session: Session, owners: Collection[str] | None, before: uuid.UUID | None, limit: int) -> Sequence[Dataset]:
+    """The current version of every name of these owners, or of all, those made last first."""
     current = (
         select(Dataset.id)
-        .where(true() if owner is None else Dataset.owner == owner)
+        .where(true() if owners is None else Dataset.owner.in_(owners))
         .ext(distinct_on(Dataset.owner, Dataset.name))
         .order_by(Dataset.owner, Dataset.name, Dataset.put_at.desc(), Dataset.id.desc())
     )

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from models.settings import Settings
 from models.storage.database import Database
 from tests.api.http.test_scopes import ADMINS
-from tests.api.keyed import ADMIN, Headers, holder
+from tests.api.keyed import ADMIN, Headers, bearer, holder, new_key
 from tests.api.made import Json, problem, run_ids, spec, submit, train_all
 from tests.api.routes.test_datasets import SET
 from tests.api.routes.test_ingest import LAYERS, ending, opening, quiet, records
@@ -144,11 +144,11 @@ def adas(keyed: TestClient, ada: Headers, database: Database) -> Adas:
     return Adas(ended["id"], queued["id"], run, watched["run_id"], asked["token"], hook["id"], ping)
 
 
-def asked(client: TestClient, route: str, adas: Adas, headers: Headers) -> httpx2.Response:
+def asked(client: TestClient, route: str, adas: Adas, headers: Headers, query: str = "") -> httpx2.Response:
     method, template = route.split(" ")
     body = OF_ONE[route]
     json = None if body is None else body(adas)
-    return client.request(method, adas.fill(template), params=QUERIES.get(template), json=json, headers=headers)
+    return client.request(method, adas.fill(template) + query, params=QUERIES.get(template), json=json, headers=headers)
 
 
 def test_every_route_says_what_it_tells_another_owner(keyed: TestClient) -> None:
@@ -171,6 +171,85 @@ def test_what_one_owner_has_is_not_there_for_another(keyed: TestClient, adas: Ad
     # The same requests find it where they are its owner's: with a 409 where there is nothing to do.
     for route in OF_ONE:
         assert asked(keyed, route, adas, ada).status_code in {200, 201, 202, 204, 409}, route
+
+
+READABLE = {
+    *(route for route in OF_ONE if route.startswith("GET") and "webhooks" not in route),
+    "POST /v1/comparisons",
+}
+"""What a key shows that ``reads`` the owner. All else is as if there were nothing: a new route has to be put here."""
+
+
+@pytest.fixture
+def eve(keyed: TestClient) -> Headers:
+    """Her key may submit, and shows what ada has."""
+    return holder(keyed, "eve", "submit", reads=["ada"])
+
+
+def test_what_is_shared_can_be_read_and_nothing_else(keyed: TestClient, adas: Adas, ada: Headers, eve: Headers) -> None:
+    def state(headers: Headers) -> list[Any]:
+        experiments = keyed.get("/v1/experiments", headers=headers).json()["items"]
+        sets = keyed.get("/v1/datasets", headers=headers).json()["items"]
+        return [[(its["id"], its["state"]) for its in experiments], [its["name"] for its in sets]]
+
+    nothing = Adas(NOBODY, NOBODY, NOBODY, NOBODY, adas.token, NOBODY, NOBODY, "nothing")
+    before = state(ada)
+    for route in OF_ONE:
+        if route not in READABLE:
+            theirs, unknown = (problem(asked(keyed, route, whose, eve), 404) for whose in (adas, nothing))
+            for mine in (adas.experiment, adas.run, adas.watched, adas.webhook, adas.delivery):
+                theirs = {name: str(value).replace(mine, NOBODY) for name, value in theirs.items()}
+            theirs = {name: str(value).replace("mine", "nothing") for name, value in theirs.items()}
+            assert theirs == {name: str(value) for name, value in unknown.items()}, route
+    assert state(ada) == state(eve) == before
+    for route in READABLE:
+        who = "?owner=ada" if "datasets" in route else ""
+        shown, own = (asked(keyed, route, adas, headers, who) for headers in (eve, ada))
+        assert shown.status_code == own.status_code == 200, route
+    problem(keyed.delete("/v1/datasets/mine?owner=ada", headers=eve), 404)
+
+
+def test_lists_hold_what_is_shared_and_can_be_asked_for_one_owner(
+    keyed: TestClient, adas: Adas, bob: Headers, eve: Headers
+) -> None:
+    own = keyed.post("/v1/experiments", json=spec(), headers=eve).json()["id"]
+    keyed.post("/v1/experiments", json=spec(), headers=bob)
+    assert keyed.put("/v1/datasets/hers", content=SET, headers=eve).status_code == 201
+
+    def found(path: str, **params: str) -> list[tuple[str, str]]:
+        items = keyed.get(path, headers=eve, params=params).json()["items"]
+        return [(item["owner"], item.get("id", item.get("name"))) for item in items]
+
+    for path, mine in (("/v1/experiments", own), ("/v1/datasets", "hers")):
+        every = found(path)
+        assert every[0] == ("eve", mine)
+        assert {owner for owner, _ in every[1:]} == {"ada"}
+        assert found(path, owner="ada") == every[1:]
+        assert found(path, owner="eve") == every[:1]
+        assert found(path, owner="bob") == []
+    assert keyed.get("/v1/webhooks", headers=eve).json()["items"] == []
+    problem(keyed.get("/v1/quota?owner=ada", headers=eve), 404)
+    assert adas.webhook
+
+
+def test_what_is_shared_cannot_be_trained_on(keyed: TestClient, adas: Adas, eve: Headers) -> None:
+    earlier = spec(remedies="suggest", suggest_from=adas.experiment)
+    theirs = spec(dataset={"kind": "uploaded", "name": "mine"})
+    for path in ("/v1/experiments", "/v1/experiments/validate"):
+        problem(keyed.post(path, json=earlier, headers=eve), 404)
+        assert problem(keyed.post(path, json=theirs, headers=eve), 422)["errors"][0]["allowed"] == []
+
+
+def test_a_key_that_is_gone_shows_nothing_any_more(keyed: TestClient, adas: Adas) -> None:
+    key = new_key(keyed, "eve", "read", reads=["ada", "bob", "ada"])
+    assert key["reads"] == ["ada", "bob"]
+    path, headers = f"/v1/experiments/{adas.experiment}", bearer(key["key"])
+    assert keyed.get(path, headers=headers).json()["owner"] == "ada"
+    problem(keyed.post(f"{path}/cancel", headers=headers), 403)
+    rotated = keyed.post(key["links"]["rotate"], json={"overlap_s": 0}, headers=ADMIN).json()
+    assert keyed.get(path, headers=bearer(rotated["key"])).status_code == 200
+    keyed.delete(key["links"]["self"], headers=ADMIN)
+    problem(keyed.get(path, headers=bearer(rotated["key"])), 401)
 
 
 def test_an_admin_finds_it_all(keyed: TestClient, adas: Adas) -> None:

@@ -65,6 +65,11 @@ def test_an_experiment_is_submitted_waited_for_and_told_in_every_form(
     assert json.loads(files["sarif"].read_text())["runs"][0]["results"] == []
     (experiment_id,) = names_of(client, "told")
     assert client.get(f"/v1/experiments/{experiment_id}").json()["spec"]["network"]["hidden"] == [16, 16, 16]
+    capsys.readouterr()
+    assert main(["watch", experiment_id]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "told: baseline seed 1 succeeded" in lines
+    assert lines[-1] == "told: succeeded, runs: 2 succeeded"
     page, trace = tmp_path / "page.html", tmp_path / "trace.arrow"
     assert main(["report", experiment_id, "-o", str(page)]) == 0
     assert page.read_text().startswith("<!doctype html>")

@@ -6,6 +6,7 @@ import socket
 import time
 import uuid
 from http.server import BaseHTTPRequestHandler
+from threading import Event
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -82,6 +83,20 @@ def test_a_name_that_means_nothing_is_told_as_one_inside_is(error: Exception) ->
         raise error
 
     assert Post(resolve=unknown).send(message("http://database.internal/")).error == INSIDE
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_resolver_that_takes_too_long_is_not_waited_for(*, private: bool) -> None:
+    """The system's has limits of its own, which add up to half a minute for each server of names that is away."""
+    over = Event()
+
+    def stuck(*_: object) -> list[str]:
+        over.wait()
+        return ["127.0.0.1"]
+
+    reply = Post(private=private, resolve=stuck, limit_s=0.2).send(message("http://slow.example/"))
+    over.set()
+    assert reply.error == "no answer within 0.2 s"
 
 
 def test_nothing_that_a_receiver_sent_is_quoted() -> None:

@@ -254,6 +254,21 @@ def test_an_experiment_is_on_one_set_of_data(client: TestClient, other: Json) ->
     assert "has data 'theirs' and metric 'accuracy'" in refused["detail"]
 
 
+def test_labels_of_all_runs_together_have_a_limit(client: TestClient) -> None:
+    def labelled(first: int, count: int, **changes: Any) -> httpx2.Response:
+        labels = {f"run.{number}": "a" for number in range(first, first + count)}
+        return client.post(RUNS, json=opening(labels=labels, **changes))
+
+    run = labelled(0, 40).json()
+    assert labelled(40, 24, seed=1).status_code == 201
+    refused = problem(labelled(64, 1, seed=2), 409)
+    assert "'theirs' would have 65 labels" in refused["detail"]
+    assert labelled(0, 64, seed=2).status_code == 201
+    path = f"/v1/experiments/{run['experiment_id']}"
+    assert len(client.get(path).json()["labels"]) == 64
+    assert len(client.get(f"{path}/runs").json()["items"]) == 3
+
+
 def test_a_run_without_an_end_fails_and_keeps_its_records(client: TestClient) -> None:
     run, token = opened(client)
     put(client, run, 0, records(*quiet(3), token))

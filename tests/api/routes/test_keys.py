@@ -3,6 +3,8 @@
 import asyncio
 import datetime as dt
 import json
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import httpx2
 import pytest
@@ -199,15 +201,26 @@ def test_without_a_database_a_key_is_a_503() -> None:
     assert refused.headers["retry-after"]
 
 
-def test_a_stream_ends_with_its_key(settings: Settings) -> None:
-    app = create_app(settings.model_copy(update={"api_key": SecretStr(KEY)}), Pace(sweep_s=0.05))
-    with served(app) as address, httpx2.Client(base_url=address, trust_env=False, timeout=60) as client:
-        key = new_key(client)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stream_ends_with_its_key_at_once(
+    settings: Settings, processes: int, eventually: Callable[[Callable[[], bool]], bool]
+) -> None:
+    """Long before the next look that it takes by itself, also where another process is asked to end the key."""
+    never = Pace(sweep_s=3600)
+    apps = [create_app(settings.model_copy(update={"api_key": SecretStr(KEY)}), never) for _ in range(processes)]
+    with ExitStack() as open_ones:
+        clients = []
+        for app in apps:
+            address = open_ones.enter_context(served(app))
+            assert eventually(app.state.changes.listening.is_set)
+            clients.append(open_ones.enter_context(httpx2.Client(base_url=address, trust_env=False, timeout=60)))
+        asked, streams = clients[0], clients[-1]
+        key = new_key(asked)
         headers = bearer(key["key"])
-        events = client.post("/v1/experiments", json=spec(), headers=headers).json()["links"]["events"]
-        with client.stream("GET", events, headers=headers) as answer:
+        events = asked.post("/v1/experiments", json=spec(), headers=headers).json()["links"]["events"]
+        with streams.stream("GET", events, headers=headers) as answer:
             lines = answer.iter_lines()
             next(lines)
-            client.delete(key["links"]["self"], headers=ADMIN)
+            asked.delete(key["links"]["self"], headers=ADMIN)
             assert "event: end" not in list(lines)
-        problem(client.get(events, headers=headers), 401)
+        problem(streams.get(events, headers=headers), 401)

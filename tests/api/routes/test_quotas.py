@@ -81,6 +81,31 @@ def test_a_batch_stores_what_there_is_room_for(keyed: TestClient, ada: Headers) 
     assert keyed.get("/v1/quota", headers=ada).json()["used"]["queued_runs"] == 2 * RUNS
 
 
+def test_what_there_was_no_room_for_is_tried_again_under_the_key_of_the_batch(
+    keyed: TestClient, ada: Headers, database: Database
+) -> None:
+    body = {"items": [spec(), spec(steps=-1), spec(), spec(name="later")]}
+
+    def sent_again() -> list[Json]:
+        answer = keyed.post("/v1/experiments/batch", json=body, headers=ada | {"Idempotency-Key": "night"})
+        return list(answer.json()["items"])
+
+    first, full = sent_again(), sent_again()
+    assert [[item["status"] for item in items] for items in (first, full)] == [[202, 422, 202, 429]] * 2
+    allow(keyed, queued_runs=3 * RUNS)
+    *same, later = sent_again()
+    assert same == first[:3]
+    assert later["status"] == 202
+    assert sent_again()[3]["experiment"]["id"] == later["experiment"]["id"]
+    assert len(keyed.get("/v1/experiments", headers=ada).json()["items"]) == 3
+    # What was added to the answer is forgotten with its experiment, too.
+    assert keyed.delete(later["experiment"]["links"]["self"], headers=ada).status_code == 204
+    assert sent_again()[3]["status"] == 410
+    with database.begin() as session:
+        kept = session.execute(text("SELECT answer::text FROM idempotency")).scalar_one()
+    assert "later" not in kept
+
+
 def test_a_retry_counts_as_a_submission(keyed: TestClient, ada: Headers, database: Database) -> None:
     failed = sent(keyed, ada).json()
     with database.begin() as session:
