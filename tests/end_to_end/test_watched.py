@@ -190,7 +190,7 @@ def test_the_service_says_of_a_run_what_its_watch_says(service: Service) -> None
 def test_the_snippets_of_the_page_run(service: Service) -> None:
     text = (ROOT / "docs" / "watch.md").read_text()
     snippets = [its for its in re.findall(r"```python\n(.+?)```", text, re.DOTALL) if "gc." in its or "w." in its]
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     for snippet in snippets:
         training = Training(depth=3)
         inputs = torch.randn(32, WIDTH, generator=training.random)
