@@ -179,18 +179,20 @@ class RecordTable:
         def trace(session: Session, first: int, last: int) -> Window:
             return read_signals(session, self.reading.run_id, signals, indices, first, last)
 
+        schema = self.schema
         for window in self.reading.windows(len(CURVES), curves):
-            yield self._batch(CURVES, [], Window(window.steps, window.values[:, np.newaxis]))
+            yield self._batch(schema, CURVES, [], Window(window.steps, window.values[:, np.newaxis]))
         for window in self.reading.windows(len(indices) * len(signals), trace):
-            yield self._batch(signals, self.layers, window)
+            yield self._batch(schema, signals, self.layers, window)
 
-    def _batch(self, signals: Sequence[str], layers: Sequence[TraceRow], window: Window) -> Any:
+    @staticmethod
+    def _batch(schema: Any, signals: Sequence[str], layers: Sequence[TraceRow], window: Window) -> Any:
         """``values``: (signals, layers, records), and (curves, 1, records) where there are no layers."""
         records, rows = len(window.steps), window.values.shape[1]
         # Signal by signal and layer by layer: what is alike lies together, and takes next to no space.
         layer = np.tile(np.repeat(np.arange(rows, dtype=np.int32), records), len(signals))
         signal = np.repeat(np.arange(len(signals), dtype=np.int32), rows * records)
-        of_layers = [pa.nulls(len(signal), self.schema.field(name).type) for name in ("layer_index", "layer", "role")]
+        of_layers = [pa.nulls(len(signal), schema.field(name).type) for name in ("layer_index", "layer", "role")]
         if layers:
             index = np.array([row.index for row in layers], dtype=np.int32)
             names, roles = [row.name for row in layers], [row.role for row in layers]
@@ -201,7 +203,7 @@ class RecordTable:
             _words(signals, signal),
             pa.array(window.values.reshape(-1)),
         ]
-        return pa.record_batch(columns, schema=self.schema)
+        return pa.record_batch(columns, schema=schema)
 
 
 def _words(words: Sequence[str], places: Any) -> Any:

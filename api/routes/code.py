@@ -51,8 +51,9 @@ def code(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
         plan = _planned(experiment, variant)
         chosen = experiment.spec.seed_list()[0] if seed is None else seed  # type: ignore[union-attr]  # planned
         run = queries.trial_of(session, experiment_id, variant, chosen)
-        text = program(_as_run(plan, run), _origin(request, experiment, variant, chosen, run))
-    return tagged(request, text.encode(), media_type=PYTHON)
+        plan, origin = _as_run(plan, run), _origin(request, experiment, variant, chosen, run)
+    # Outside of the transaction: writing a file takes longer than all that is read for it.
+    return tagged(request, program(plan, origin).encode(), media_type=PYTHON)
 
 
 def _planned(experiment: Experiment, variant: str) -> Plan:

@@ -9,11 +9,11 @@ from api.dependencies import CallerDep
 from api.http.bodies import StrictRoute
 from api.http.scopes import ANSWERS_ONLY
 from api.variants import refusing
+from gradient_clinic.spec_limits import MAX_WIDTH
 from models.analysis.theory.prediction import Prediction, predict_spec
 from models.plan import Shape
 from models.specs.base import Spec
 from models.specs.facts import Form
-from models.specs.network import MAX_WIDTH
 from models.specs.networks import NetworkSpec
 
 MAX_ALIKE = 128

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -67,10 +67,7 @@ class Client:
         ends without it was cut off.
         """
         headers = {} if after is None else {"Last-Event-ID": str(after)}
-        with self._http.stream("GET", f"/v1/experiments/{experiment_id}/events", headers=headers) as response:
-            if not response.is_success:
-                response.read()
-                self._answer(response)
+        with self._streamed(f"/v1/experiments/{experiment_id}/events", headers) as response:
             yield from _events(response.iter_lines())
 
     def cancel(self, experiment: Json) -> None:
@@ -106,16 +103,8 @@ class Client:
         return self._answer(self._http.get(f"/v1/runs/{run_id}"))
 
     def runs(self, experiment: Json) -> list[Json]:
-        """All of an experiment, page by page."""
-        found, token = list[Json](), ""
-        while True:
-            page = self._answer(
-                self._http.get(f"{_path(experiment)}/runs", params={"page_token": token} if token else {})
-            )
-            found += page["items"]
-            token = page["next_page_token"]
-            if not token:
-                return found
+        """All of an experiment, in their order."""
+        return self._pages(f"{_path(experiment)}/runs", {})
 
     def epochs(self, run_id: str) -> Json:
         """Of each number that is validated a value for each epoch; null where it is not finite."""
@@ -127,24 +116,13 @@ class Client:
         response = self._http.get(f"/v1/runs/{run_id}/heatmap.png")
         return None if response.status_code == httpx.codes.CONFLICT else self._content(response)
 
-    @contextmanager
-    def table(self, path: str, media_type: str) -> Iterator[httpx.Response]:
+    def table(self, path: str, media_type: str) -> AbstractContextManager[httpx.Response]:
         """A response that is read while it is sent."""
-        with self._http.stream("GET", path, headers={"Accept": media_type}) as response:
-            if not response.is_success:
-                response.read()
-                self._answer(response)
-            yield response
+        return self._streamed(path, {"Accept": media_type})
 
     def keys(self, owner: str | None = None) -> list[Json]:
-        """All pages of them, made last first."""
-        found, asked = [], {} if owner is None else {"owner": owner}
-        while True:
-            page = self._answer(self._http.get("/v1/keys", params=asked))
-            found += page["items"]
-            if not page["next_page_token"]:
-                return found
-            asked["page_token"] = page["next_page_token"]
+        """All of them, made last first."""
+        return self._pages("/v1/keys", {} if owner is None else {"owner": owner})
 
     def make_key(self, asked: Json) -> Json:
         return self._answer(self._http.post("/v1/keys", json=asked))
@@ -154,6 +132,25 @@ class Client:
 
     def revoke_key(self, key_id: str) -> None:
         self._content(self._http.delete(f"/v1/keys/{key_id}"))
+
+    def _pages(self, path: str, asked: Mapping[str, str]) -> list[Json]:
+        """The items of all pages of a list."""
+        found, token = list[Json](), ""
+        while True:
+            here = {"page_token": token} if token else {}
+            page = self._answer(self._http.get(path, params={**asked, **here}))
+            found += page["items"]
+            token = page["next_page_token"]
+            if not token:
+                return found
+
+    @contextmanager
+    def _streamed(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        with self._http.stream("GET", path, headers=headers) as response:
+            if not response.is_success:
+                response.read()
+                self._answer(response)
+            yield response
 
     def _content(self, response: httpx.Response) -> bytes:
         if not response.is_success:

@@ -1,13 +1,12 @@
 """``gradient-clinic export``: an experiment, or one run, to TensorBoard, MLflow or Parquet, over the public API."""
 
 import argparse
-import json
 import sys
 from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Final, NamedTuple
 
-from gradient_clinic.command.asking import reached
+from gradient_clinic.command.asking import reached, say
 from gradient_clinic.command.clinic import Client, RefusedError
 from gradient_clinic.command.codes import WELL, MisusedError
 from gradient_clinic.command.trial import Target, Trial, has_ended
@@ -45,7 +44,7 @@ def export(arguments: argparse.Namespace) -> int:
         words = f"{len(left)} runs are left out, as they have not ended or had never begun: export again later"
         print(f"gradient-clinic: {words}", file=sys.stderr)  # noqa: T201 -- for whoever asks
     answer = {"experiment_id": trial.experiment["id"], "written": written, "left_out": left}
-    print(json.dumps(answer, indent=1) if arguments.json else f"{len(written)} runs are written")  # noqa: T201
+    say(arguments, answer, f"{len(written)} runs are written")
     return WELL
 
 

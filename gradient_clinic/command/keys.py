@@ -1,14 +1,13 @@
 """``gradient-clinic keys``: who may ask a clinic. A secret goes to standard output, and nothing else does."""
 
 import argparse
-import json
 import sys
 from typing import Any, Final
 
 from gradient_clinic.command.asking import reached, say
+from gradient_clinic.command.clinic import Json
 from gradient_clinic.command.codes import WELL
 
-Json = dict[str, Any]
 COLUMNS: Final = ("id", "owner", "scopes", "reads", "starts_with", "expires_at", "last_used_at", "name")
 NONE: Final = "–"
 
@@ -49,7 +48,7 @@ def _tell(arguments: argparse.Namespace, made: Json) -> int:
         sep="\n",
         file=sys.stderr,
     )
-    print(json.dumps(made, indent=1, ensure_ascii=False) if arguments.json else made["key"])  # noqa: T201 -- the answer
+    say(arguments, made, made["key"])
     return WELL
 
 

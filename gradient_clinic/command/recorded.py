@@ -11,12 +11,11 @@ import httpx
 import numpy as np
 import pyarrow as pa
 
-from gradient_clinic.command.clinic import Client, RefusedError
+from gradient_clinic.command.clinic import Client, Json, RefusedError
 from gradient_clinic.signals import CURVES, SIGNALS
 from gradient_clinic.values import Array
 from gradient_clinic.watcher.calls import AwayError
 
-Json = dict[str, Any]
 ARROW: Final = "application/vnd.apache.arrow.stream"
 
 

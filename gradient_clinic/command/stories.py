@@ -4,7 +4,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,10 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gradient_clinic.command.clinic import FINISHED, Event
+from gradient_clinic.command.clinic import FINISHED, Event, Json
 from gradient_clinic.command.progress import counted
 
-Json = dict[str, Any]
 NEWEST: Final = 8
 """So many events stand below the bars."""
 BAR_WIDTH: Final = 30

@@ -16,9 +16,10 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from gradient_clinic.command import summaries
+from gradient_clinic.command.clinic import Json
 from gradient_clinic.command.codes import MisusedError
 from gradient_clinic.command.recorded import Record, are_kept, ended, records_of, started
-from gradient_clinic.command.trial import Json, Trial, epochs_of, results_of, run_name, verdict_in_words
+from gradient_clinic.command.trial import Trial, epochs_of, results_of, run_name, verdict_in_words
 from gradient_clinic.watcher.calls import AwayError
 
 METRICS, PARAMS = 1000, 100

@@ -3,7 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from gradient_clinic.command.trial import Json, Trial, folder_name, run_name
+from gradient_clinic.command.clinic import Json
+from gradient_clinic.command.trial import Trial, folder_name, run_name
 
 
 class Parquet:

@@ -22,9 +22,9 @@ from tensorboard.plugins.text.metadata import create_summary_metadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from gradient_clinic.command import summaries
+from gradient_clinic.command.clinic import Json
 from gradient_clinic.command.recorded import Record, are_kept, ended, records_of, started
 from gradient_clinic.command.trial import (
-    Json,
     Setting,
     Trial,
     epochs_of,

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from gradient_clinic.command.clinic import FINISHED, Client
+from gradient_clinic.command.clinic import FINISHED, Client, Json
 
-Json = dict[str, Any]
 Setting = bool | int | float | str
 LONGEST_NAME: Final = 60
 """Letters of a name in a folder's: four bytes each at most, and file systems take 255."""

@@ -22,12 +22,12 @@ from gradient_clinic.describing.passing import (
 )
 from gradient_clinic.describing.starts import DEFAULT, Init, init_of
 from gradient_clinic.describing.steps import Item, items_of
+from gradient_clinic.spec_limits import MAX_SKIP_FACTOR
 
 WEIGHTS: Final = {"linear", "conv", "recurrent", "embedding"}
 NORMS: Final = {"batch_norm", "layer_norm", "rms_norm", "group_norm"}
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,59}")
 FORMS: Final = {2: "vector", 3: "sequence", 4: "image"}
-LARGEST_FACTOR: Final = 100
 OVERWRITTEN: Final = "it changes in place what is used again behind it"
 BLOCKS: Final = (
     "a block that keeps its shape, or the kinds residual_cnn and residual_mlp, which project where it does not"
@@ -183,8 +183,8 @@ class _Listed:
             raise _TornError(node, f"it adds {size_of(end)} to {size_of(stream)}", BLOCKS)
         if not any(item["kind"] in WEIGHTS | {"residual"} for item in body):
             raise _TornError(node, "its branch holds no weights", "a layer in it")
-        if factor is not None and not 0.0 <= factor <= LARGEST_FACTOR:
-            raise _TornError(node, f"its branch is scaled by {factor:g}", f"a factor from 0 to {LARGEST_FACTOR}")
+        if factor is not None and not 0.0 <= factor <= MAX_SKIP_FACTOR:
+            raise _TornError(node, f"its branch is scaled by {factor:g}", f"a factor from 0 to {MAX_SKIP_FACTOR}")
         skip = {} if factor in {None, 1.0} else {"skip": {"kind": "scaled", "factor": factor}}
         return stream, [{"kind": "residual", "layers": body, **skip}]
 

@@ -11,12 +11,11 @@ from torch import nn
 from torch.nn import functional
 
 from gradient_clinic.describing.description import UnsayableError
+from gradient_clinic.spec_limits import MAX_WIDTH
 
 Item = dict[str, Any]
 Size = tuple[int, ...]
 """Of a tensor: (cases, …)."""
-WIDEST: Final = 16_384
-"""Units of a layer that a clinic takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def _one(value: Any, what: str) -> int:
 
 def _linear(module: nn.Linear, step: Step) -> list[Item]:
     _need(len(step.before) < 4, "it is applied over the last axis of an image", "conv with a kernel of 1")
-    _need(module.out_features <= WIDEST, f"it has {module.out_features:,} units", f"at most {WIDEST:,}")
+    _need(module.out_features <= MAX_WIDTH, f"it has {module.out_features:,} units", f"at most {MAX_WIDTH:,}")
     return [{"kind": "linear", "units": module.out_features}]
 
 

@@ -4,13 +4,13 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gradient_clinic.spec_limits import MAX_WIDTH
 from models.specs.activation import Alpha, Function, Slope, activation_of
 from models.specs.base import About, Spec
 from models.specs.init import InitSpec, TorchDefaultInit
 from models.specs.normalization import LayerNormSpec, NormalizationSpec, ResidualSkip, SkipSpec
 
 MAX_DEPTH = 1_000
-MAX_WIDTH = 16_384
 
 Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 Depth = Annotated[int, Field(ge=1, le=MAX_DEPTH)]

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gradient_clinic.spec_limits import MAX_SKIP_FACTOR
 from models.specs.base import Spec
 
 Eps = Annotated[float, Field(gt=0, le=1)]
@@ -55,7 +56,7 @@ class ScaledSkip(Spec):
 
     kind: Literal["scaled"]
     every: Every = 2
-    factor: float | None = Field(default=None, ge=0, le=100)
+    factor: float | None = Field(default=None, ge=0, le=MAX_SKIP_FACTOR)
 
 
 class ReZeroSkip(Spec):

@@ -30,7 +30,7 @@ SECONDS: Final = 60.0
 PAUSES_S: Final = (0.0, 0.5)
 """On average, drawn from an exponential distribution."""
 SUBMISSIONS: Final = 0.1
-READS: Final = ("list", "experiment", "runs", "done", "comparison", "curves", "one signal of one layer")
+SUBMISSION: Final = "submission"
 LONG: Final = 5_000_000
 
 
@@ -50,7 +50,7 @@ def main() -> None:
         experiment, runs = made.submit(on.database, made.spec(steps=200, remedies=[{"kind": "batch_norm"}]))
         for run in runs:
             train(on.database, run)
-        paths = dict(zip(READS, _paths(str(experiment), str(runs[0])), strict=True))
+        paths = _paths(str(experiment), str(runs[0]))
         with clinic(on, workers=WORKERS) as running:
             _training(running)
             figures = {
@@ -65,14 +65,17 @@ def _named(pause_s: float) -> str:
     return "back to back" if not pause_s else f"a pause of {pause_s:g} s"
 
 
-def _paths(experiment: str, run: str) -> Iterator[str]:
-    yield "/v1/experiments?page_size=50"
-    yield f"/v1/experiments/{experiment}"
-    yield f"/v1/experiments/{experiment}/runs"
-    yield f"/v1/experiments/{experiment}/done"
-    yield f"/v1/experiments/{experiment}/comparison"
-    yield f"/v1/runs/{run}/curves?points=200"
-    yield f"/v1/runs/{run}/trace?signal=weight_norm&layers=1"
+def _paths(experiment: str, run: str) -> dict[str, str]:
+    """What is read, by its name."""
+    return {
+        "list": "/v1/experiments?page_size=50",
+        "experiment": f"/v1/experiments/{experiment}",
+        "runs": f"/v1/experiments/{experiment}/runs",
+        "done": f"/v1/experiments/{experiment}/done",
+        "comparison": f"/v1/experiments/{experiment}/comparison",
+        "curves": f"/v1/runs/{run}/curves?points=200",
+        "one signal of one layer": f"/v1/runs/{run}/trace?signal=weight_norm&layers=1",
+    }
 
 
 def _training(running: Clinic) -> None:
@@ -91,7 +94,7 @@ def _spec(name: str) -> dict[str, Any]:
 def _asked(address: str, paths: Mapping[str, str], clients: int, seconds: float, pause_s: float) -> Sequence[Answer]:
     """From a process of its own, which shares no interpreter with what is measured."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_all, (address, dict(paths), clients, seconds, pause_s))
+        return pool.apply(_all, (address, paths, clients, seconds, pause_s))
 
 
 def _all(address: str, paths: Mapping[str, str], clients: int, seconds: float, pause_s: float) -> list[Answer]:
@@ -112,6 +115,7 @@ def _all(address: str, paths: Mapping[str, str], clients: int, seconds: float, p
 
 def _one(address: str, paths: Mapping[str, str], draw: random.Random, until: float, pause_s: float) -> Iterator[Answer]:
     # The standard library's client, as fifty of a larger one would take the processor from what is measured.
+    small = _spec("desk")
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60.0)
     for number in itertools.count():
         if pause_s:
@@ -120,7 +124,7 @@ def _one(address: str, paths: Mapping[str, str], draw: random.Random, until: flo
             connection.close()
             return
         if draw.random() < SUBMISSIONS:
-            what, spec = "submission", json.dumps(_spec(f"desk {draw.random()} {number}"))
+            what, spec = SUBMISSION, json.dumps(small | {"name": f"desk {draw.random()} {number}"})
             request: tuple[Any, ...] = ("POST", "/v1/experiments", spec, {"Content-Type": "application/json"})
         else:
             what = draw.choice(list(paths))
@@ -133,9 +137,11 @@ def _one(address: str, paths: Mapping[str, str], draw: random.Random, until: flo
 
 
 def told(answers: Sequence[Answer], seconds: float) -> dict[str, Any]:
-    submissions = [its.milliseconds for its in answers if its.what == "submission"]
-    reads = [its.milliseconds for its in answers if its.what != "submission"]
-    by_kind = {name: [its.milliseconds for its in answers if its.what == name] for name in READS}
+    reads = [its.milliseconds for its in answers if its.what != SUBMISSION]
+    by_kind: dict[str, list[float]] = {}
+    for its in answers:
+        by_kind.setdefault(its.what, []).append(its.milliseconds)
+    submissions = by_kind.pop(SUBMISSION)
     return {
         "reads": report.spread(reads),
         "submissions": report.spread(submissions),
