@@ -29,8 +29,12 @@ CLIENTS: Final = 50
 SECONDS: Final = 60.0
 PAUSES_S: Final = (0.0, 0.5)
 """On average, drawn from an exponential distribution."""
+LONGEST_PAUSE_S: Final = 4.0
+"""The clinic closes a connection that has been idle for 5 s, and may do so while a request is on its way."""
 SUBMISSIONS: Final = 0.1
 SUBMISSION: Final = "submission"
+BROKEN: Final = 599
+"""In place of a status: no answer came."""
 LONG: Final = 5_000_000
 
 
@@ -119,7 +123,7 @@ def _one(address: str, paths: Mapping[str, str], draw: random.Random, until: flo
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60.0)
     for number in itertools.count():
         if pause_s:
-            time.sleep(draw.expovariate(1.0 / pause_s))
+            time.sleep(min(draw.expovariate(1.0 / pause_s), LONGEST_PAUSE_S))
         if time.monotonic() >= until:
             connection.close()
             return
@@ -130,10 +134,15 @@ def _one(address: str, paths: Mapping[str, str], draw: random.Random, until: flo
             what = draw.choice(list(paths))
             request = ("GET", paths[what])
         began = time.perf_counter()
-        connection.request(*request)
-        response = connection.getresponse()
-        response.read()
-        yield Answer(what, 1e3 * (time.perf_counter() - began), response.status)
+        try:
+            connection.request(*request)
+            response = connection.getresponse()
+            response.read()
+            status = response.status
+        except (http.client.HTTPException, OSError):
+            status = BROKEN
+            connection.close()  # the next request opens it again
+        yield Answer(what, 1e3 * (time.perf_counter() - began), status)
 
 
 def told(answers: Sequence[Answer], seconds: float) -> dict[str, Any]:
