@@ -76,6 +76,10 @@ up: $(READY) ## start everything and keep it up until Ctrl-C
 test: $(READY) ## all tests, with servers of their own
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
 
+.PHONY: test-long
+test-long: $(READY) ## the tests that take minutes: whole clinics that are killed, limits of memory and time, screenshots
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal -m long $(TESTS)
+
 .PHONY: check
 check: $(READY) ## format, lint, types, contracts between the rooms, migrations in step with the tables
 	@$(BIN)/ruff format --quiet --check .
@@ -243,7 +247,7 @@ SEED ?= 7
 
 .PHONY: chaos
 chaos: $(READY) ## real faults, cut cables included; nothing may be lost (minutes; KILLS=20 SEED=7)
-	@$(BIN)/python -m pytest -q -m long
+	@$(BIN)/python -m pytest -q -m long tests/end_to_end/test_network.py tests/end_to_end/test_broker.py
 	@$(BIN)/python -m proofs.faults --kills $(KILLS) --seed $(SEED)
 
 .PHONY: gpu-check

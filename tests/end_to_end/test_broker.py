@@ -10,7 +10,7 @@ import pytest
 from local.supervisor import Clinic
 from tests.eventually import eventually, stays
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
 Json = dict[str, Any]
 SPEC: Json = {
@@ -59,7 +59,6 @@ def test_every_slot_takes_work_again_after_redis_was_killed(clinic: Clinic, clie
     end(client, second)
 
 
-@pytest.mark.long
 def test_every_slot_takes_work_again_after_redis_was_frozen(clinic: Clinic, client: httpx.Client) -> None:
     redis = clinic.pid("redis")
     assert redis is not None

@@ -61,6 +61,7 @@ def inner_of(name: str, folder: Path) -> Inner:
     return Inner(folder / name, *arguments, f"{UNENDING}::{name}", timeout_s=12)
 
 
+@pytest.mark.long
 def test_a_test_that_does_not_end_is_ended_with_all_it_has_started(tmp_path: Path) -> None:
     """Side by side, as they mostly wait."""
     inners = {name: inner_of(name, tmp_path) for name in ENDINGS}

@@ -26,6 +26,7 @@ def address(database_url: str, tmp_path: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_the_api_holds_no_more_after_more_requests(address: str, database: Database) -> None:
     held = [megabytes for _, megabytes in loaded(address, store(database), 2 * ROUND)]

@@ -202,6 +202,7 @@ def test_the_snippets_of_the_page_run(service: Service) -> None:
     assert (run["state"], run["variant"], run["result"]["test_metric"]) == ("succeeded", "wide", 0.91)
 
 
+@pytest.mark.long
 def test_a_service_that_is_killed_misses_nothing_and_gets_nothing_twice(
     service: Service, database: Database, tmp_path: Path
 ) -> None:
@@ -243,6 +244,7 @@ def test_what_a_service_that_never_came_has_not_got_can_be_sent_later(service: S
     assert not left.exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("full", ["large", "no folder"])
 def test_a_full_spool_ends_the_sending_and_nothing_else(
     full: str, service: Service, database: Database, tmp_path: Path
@@ -270,6 +272,7 @@ def test_a_full_spool_ends_the_sending_and_nothing_else(
     np.testing.assert_allclose(curves[LOSS], training.losses[: curves.shape[1]], rtol=1e-6)
 
 
+@pytest.mark.long
 def test_of_a_training_that_is_killed_all_is_there_that_was_acknowledged(service: Service, database: Database) -> None:
     with process(*TRAINING, service.address, "killed", "-", stdout=PIPE) as training:
         assert training.stdout is not None
@@ -287,6 +290,7 @@ def test_of_a_training_that_is_killed_all_is_there_that_was_acknowledged(service
     assert run["state"] == "running"
 
 
+@pytest.mark.long  # each process loads torch
 @pytest.mark.parametrize(
     ("error", "state", "reason"),
     [((), "succeeded", None), (("MemoryError",), "failed", "its process ended by MemoryError")],

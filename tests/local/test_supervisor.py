@@ -19,6 +19,8 @@ from local.supervisor import Clinic, any_port, is_ready, own_port
 from models.settings import Settings
 from tests.local.conftest import Eventually
 
+pytestmark = pytest.mark.long
+
 API = Command("api", (str(Path(__file__).parent / "fakes" / "api.py"),), signal.SIGKILL, stop_timeout_s=5.0)
 IDLE = ("-c", "import signal; signal.pause()")
 STAND_INS = (

@@ -18,7 +18,7 @@ from tests.eventually import HANGS_S
 from tests.local.conftest import Eventually
 from tests.processes import PIPE, Done, Process, process, run
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.end_to_end, pytest.mark.timeout(600)]
 SMALL = """{"name": "small", "dataset": {"kind": "digits"}, "network": {"kind": "mlp", "depth": 3, "width": 16},
             "optimizer": {"kind": "adam", "learning_rate": 0.001}, "steps": 5, "seeds": [0, 1]}"""
 

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from api.uploads.reading import memory_bytes
 from tests.api.uploads.samples import gzipped, idx, npz, packed, wav
 from tests.processes import run
+
+pytestmark = pytest.mark.long
 
 LIMIT = 8 * 1024 * 1024
 HUGE = 450_000_000

@@ -44,6 +44,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Together:
         return Together(folder, [its.communicate()[1] for its in started])
 
 
+@pytest.mark.long  # each process loads torch
 @pytest.mark.parametrize("broken", [None, 7])
 @pytest.mark.parametrize("how", ["replicated", "sharded"])
 def test_records_of_two_ranks_are_those_of_one_process(together: Together, how: str, broken: int | None) -> None:

@@ -34,6 +34,7 @@ def seen_by(checks: Iterator[Check], name: str) -> list[str]:
 # --- rehearsed ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_golden_case_is_told_beside_its_theory() -> None:
     (seen,) = seen_by(golden.checks(CPU, seeds=1), "golden G10")
     assert seen.endswith("theory 0.2361 ± 2%")
