@@ -24,7 +24,7 @@ from gradient_clinic.verdict.facts.of_layers import (
     SMALL_STEP,
     WEIGHTS_LEFT,
 )
-from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING, ONE_LABEL, RARE_LOST
+from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING, FIRST_LOSS, ONE_LABEL, RARE_LOST
 from gradient_clinic.verdict.facts.of_setups import (
     BARE_STREAM,
     EQUAL_UNITS,
@@ -134,14 +134,15 @@ def _exploding_over_time(case: Case) -> list[Evidence] | None:
 def _initialisation(case: Case) -> list[Evidence] | None:
     """G starts beyond the cut and theory says so of these weights; under a norm their variance drops out. Or G is
     inside, and δ of all layers together is so small or large that nothing trains; or a bounded φ is flat because of the
-    weights below it; or what the weights have in common drowns what tells cases apart.
+    weights below it; or the weights make the outputs so large that the loss starts far above chance; or what the
+    weights have in common drowns what tells cases apart.
     """
     if common := _shown(LEFT_BY_MEANS, case):
         return common
     theory, measured = case.setup.predicted_gain, case.at_start.kind
     if case.measured.trained == "no" and (out_of_scale := _shown(SCALE, case)):
         return out_of_scale
-    if large := _shown(WEIGHT_SCALE, case):
+    if large := _shown(WEIGHT_SCALE, case) or (None if INPUTS.of(case) else _shown(FIRST_LOSS, case)):
         return large
     if case.measured.normalized or theory is None or not math.isfinite(theory):
         return None

@@ -81,6 +81,7 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
         dead_at_start=_over(_finite_median, trace.signals["dead_fraction"], rows, start),
         weights_left=_weights_left(trace.signals["weight_norm"][rows], window),
         largest_update=_finite_median(updates[rows]),
+        first_loss=float(trace.curves["loss"][0]),
         final_loss=loss,
         loss_error=error,
         loss_fall=fall,

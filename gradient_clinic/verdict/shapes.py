@@ -107,6 +107,8 @@ class Measured(Exact):
     zero."""
     largest_update: float
     """Median over hidden layers of their largest ‖ΔW‖/‖W‖ in one recorded step."""
+    first_loss: float = math.nan
+    """Data loss of the untrained network, on its first batch."""
     final_loss: float | None
     loss_error: float | None
     """Mean data loss over the end window and its standard error over the window's batches."""
@@ -136,7 +138,7 @@ class Measured(Exact):
         return self.trained == "yes"
 
 
-RULES: Final = "7"
+RULES: Final = "8"
 
 
 RunKind = Literal[

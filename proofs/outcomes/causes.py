@@ -66,6 +66,11 @@ FAULTS: Final[tuple[tuple[Cause, Json, Json], ...]] = (
         {"network": {**RELU, "init": {"kind": "uniform", "low": -0.3, "high": 0.3}}, "optimizer": ADAM},
     ),
     (
+        "initialisation",
+        {"network": {**RELU, "init": {"kind": "gaussian", "weight_variance": 200.0}}, "optimizer": ADAM},
+        {"network": {**RELU, "init": {"kind": "gaussian", "weight_variance": 5.0}}, "optimizer": ADAM},
+    ),
+    (
         "weight_decay",
         {"network": RELU, "optimizer": {**ADAMW, "weight_decay": 100.0}},
         {"network": RELU, "optimizer": {**ADAMW, "weight_decay": 10.0}},

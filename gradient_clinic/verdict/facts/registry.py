@@ -33,6 +33,7 @@ OF_CAUSES: Final = (
     of_setups.FEW_CASES_NORMED,
     of_setups.BARE_STREAM,
     of_setups.POST_NORM,
+    of_losses.FIRST_LOSS,
     of_losses.ABOVE_CHANCE,
     of_layers.LARGEST_STEP,
     of_layers.SMALL_STEP,

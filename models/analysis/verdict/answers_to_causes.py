@@ -8,6 +8,7 @@ from typing import Final, Literal
 from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.of_layers import LOST_IN_HALF
+from gradient_clinic.verdict.facts.of_losses import FIRST_LOSS
 from gradient_clinic.verdict.facts.of_setups import LEFT_BY_MEANS, TARGET_SCALE, WEIGHT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
@@ -212,6 +213,8 @@ def _weights(_: Plan, case: Case) -> Iterator[Answer]:
     init = fitting_init(case.setup.activation)
     if WEIGHT_SCALE.of(case) and init is not None:
         yield answer(InitRemedy(kind="init", init=init), "smaller weights keep the activation out of its flat ends")
+    elif FIRST_LOSS.of(case) and init is not None:
+        yield answer(InitRemedy(kind="init", init=init), "smaller weights start at a loss near chance")
 
 
 def _dropout(plan: Plan, _: Case) -> Iterator[Answer]:

@@ -78,6 +78,49 @@ def test_a_norm_takes_away_what_units_share() -> None:
     assert left_by_means(normed.network) == (1.0, ())
 
 
+# --- a loss that starts far above chance ----------------------------------------------------------------------------
+
+
+def started(first: float, last: float, **changes: Any) -> Verdict:
+    """A run whose loss goes from so many times chance to so many, evenly in its logarithm."""
+    plan = baseline(**changes)
+    loss = CHANCE * np.geomspace(first, last, plan.steps)
+    facts = facts_of(plan, test_metric=0.1)
+    return summarise(plan, trace_of(plan, even(len(plan.network.hidden), 0.0), loss=loss), facts).verdict
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "causes"),
+    [
+        (50.0, 5.0, ("initialisation",)),
+        (50.0, 0.8, ("initialisation",)),  # below chance, and not yet half of it
+        (15.0, 5.0, ("learning_rate",)),
+        (50.0, 60.0, ("learning_rate",)),  # training has made it worse
+    ],
+)
+def test_weights_that_make_the_outputs_large_are_blamed_and_not_the_rate(
+    first: float, last: float, causes: tuple[str, ...]
+) -> None:
+    found = started(first, last)
+    assert found.causes == causes
+    if causes == ("initialisation",):
+        assert "The untrained network is far too sure: its loss is 50 times chance" in found.sentence
+        assert supported(found)[0] == "init"
+
+
+def test_a_loss_that_starts_far_above_chance_is_no_fault_of_who_trains() -> None:
+    assert started(50.0, 0.1).causes == ()
+
+
+def test_large_targets_are_what_makes_their_loss_large() -> None:
+    plan = baseline(dataset={"kind": "teacher_student", "singular_values": [150.0]})
+    chance = 150.0**2
+    trace = trace_of(plan, even(2, 0.0), loss=chance * np.geomspace(50.0, 5.0, plan.steps))
+    causes = summarise(plan, trace, facts_of(plan, chance_level=chance)).verdict.causes
+    assert "target_scale" in causes
+    assert "initialisation" not in causes
+
+
 # --- decay ----------------------------------------------------------------------------------------------------------
 
 
