@@ -111,7 +111,7 @@ def _other(verdict: Findings, other: Outcome | None) -> str:
 def _facts(verdict: Findings) -> Iterator[str]:
     """What its evidence says; that of an earlier version may be of a fact that is no more."""
     if verdict.trained is None:
-        yield "nothing was trained"
+        yield "the untrained network alone is judged"
     seeds = sum(verdict.seeds.values())
     for item in verdict.evidence:
         fact = FACTS.get((item.signal, item.statistic))

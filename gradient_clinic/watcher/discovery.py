@@ -53,11 +53,17 @@ def find_rows(model: nn.Module, passed: Passed, layers: str | None, *, asked: bo
     ``passed.asked`` has, and not what is found.
     """
     branch = reduce(or_, (its.branch for its in passed.sums), 0)
+    has_skips = any(not its.gate for its in passed.sums)
     spots = list(_of_layers(passed, branch))
-    spots = _as_asked(spots, passed) if asked else [*spots, *_of_streams(passed)]
+    if asked:
+        spots = _as_asked(spots, passed)
+    elif has_skips:
+        spots += _of_streams(passed)
+    else:
+        spots = list(_before_norms(spots))
     spots = [_without_gradient(spot) for spot in sorted(spots, key=lambda spot: spot.order)]
     spots = [*_with_output(spots, model, passed), *_unused(model, passed)]
-    return _found(_asked_for(spots, layers), has_skips=any(not its.gate for its in passed.sums))
+    return _found(_asked_for(spots, layers), has_skips=has_skips)
 
 
 def _asked_for(spots: list[_Spot], layers: str | None) -> list[_Spot]:
@@ -146,6 +152,19 @@ def _placed(row: Row, call: Called, *, on_branch: bool) -> Row:
         normalization=call.normalization,
         note=f"used {call.uses} times in a pass: h and δ of the last" if call.uses > 1 else "",
     )
+
+
+def _before_norms(spots: Sequence[_Spot]) -> Iterator[_Spot]:
+    """A layer without a norm whose size the norm of a later layer takes away, as the first one of a DCGAN's critic: its
+    δ is as large as its h is small, which says nothing of depth, so it is beside the axis.
+    """
+    normed = [index for index, spot in enumerate(spots) if spot.row.role == "hidden" and spot.row.normalization]
+    for index, spot in enumerate(spots):
+        if spot.row.role == "hidden" and not spot.row.normalization and normed and index < normed[-1]:
+            note = "the norm of a later layer takes its size away: beside the depth axis"
+            yield replace(spot, row=replace(spot.row, role="branch", note=note))
+        else:
+            yield spot
 
 
 def _of_streams(passed: Passed) -> Iterator[_Spot]:

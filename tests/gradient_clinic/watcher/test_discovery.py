@@ -51,6 +51,35 @@ def test_a_residual_network_with_functions_has_its_stream_as_depth_axis() -> Non
     assert (watched.rows[0].cases, watched.rows[0].positions) == (6, 64)
 
 
+def test_a_layer_whose_size_a_later_norm_takes_away_is_beside_the_axis() -> None:
+    """The critic of a DCGAN normalises all layers but the first; from 0.02 · N(0, 1) its h is small, and δ there large."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, bias=False),
+        nn.LeakyReLU(0.2),
+        *(part for _ in range(3) for part in (nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8), nn.LeakyReLU(0.2))),
+        nn.Flatten(),
+        nn.Linear(8 * 8 * 8, 1),
+    )
+    for its in model.modules():
+        if isinstance(its, nn.Conv2d):
+            nn.init.normal_(its.weight, 0.0, 0.001)
+    watched = passed(model, torch.randn(16, 1, 16, 16))
+    assert [(row.name, row.role) for row in watched.rows] == [
+        ("0", "branch"), ("2", "hidden"), ("5", "hidden"), ("8", "hidden"), ("12", "output")
+    ]  # fmt: skip
+    assert "the norm of a later layer takes its size away" in watched.layers()
+    found = watched.reported()
+    assert found.verdict is not None
+    assert found.verdict.kind == "healthy"
+    assert "The untrained network alone is judged" in found.verdict.sentence
+
+
+def test_a_layer_without_a_norm_behind_those_that_have_one_is_on_the_axis() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+    watched = passed(model, torch.randn(16, 8))
+    assert [row.role for row in watched.rows] == ["hidden", "hidden", "output"]
+
+
 @pytest.mark.parametrize("kind", ["pre_norm", "post_norm"])
 def test_a_transformer_s_axis_is_the_stream_behind_its_layers(kind: str) -> None:
     watched = passed(made(kind), batch_of(kind, 0)[0])
