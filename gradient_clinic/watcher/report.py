@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from gradient_clinic.signals import SIGNALS
 from gradient_clinic.values import Value, finite_or_none
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.early import EarlyReading, read_early
+from gradient_clinic.verdict.headline import FRACTION_LIMIT
 from gradient_clinic.verdict.judge import judge
 from gradient_clinic.verdict.measurements import first_nonfinite, measure
 from gradient_clinic.verdict.run_trace import RunTrace
@@ -27,6 +28,8 @@ from gradient_clinic.watcher.trace import trace_of
 RECALL: Final[Mapping[int, tuple[float, float]]] = {0: (0.25, 0.016), 10: (0.22, 0.039), 50: (0.92, 0.010)}
 """By step: the share of failed held-out runs that the early reading alarms at, and of healthy ones (science)."""
 NO_LOSS: Final = "no loss was told (w.loss(loss)), so whether it trains is not judged"
+DEAD: Final = SIGNALS.index("dead_fraction")
+GRADIENT: Final = SIGNALS.index("weight_gradient_norm")
 NO_AXIS: Final = "no h and δ on a depth axis were measured, so gradients are not judged"
 
 
@@ -123,7 +126,7 @@ def report_of(its: Observed) -> Report:
         first_nonfinite=first_nonfinite(_heard(trace, told=told)) if trace is not None and broken else None,
         before_it=tuple(_moment(record) for record in its.records.before_broken),
         cost=its.cost,
-        remarks=(*its.remarks, *remarks, *([] if trace is not None else [NO_AXIS])),
+        remarks=(*its.remarks, *remarks, *([] if trace is not None else [NO_AXIS]), *_silent(its.rows, records)),
     )
 
 
@@ -134,6 +137,17 @@ def _chance(its: Observed, records: Sequence[Record], *, told: bool) -> tuple[fl
         return its.chance_level, []
     first = records[0].curves["loss"]
     return first, [f"the targets are not known, so the first loss ({number(first)}) stands for chance"]
+
+
+def _silent(rows: Sequence[Row], records: Sequence[Record]) -> Iterator[str]:
+    """Layers beside the depth axis, of which no verdict speaks, that have given or learned nothing so far."""
+    beside = [index for index, row in enumerate(rows) if row.role == "branch"]
+    for index in beside:
+        dead, gradient = (np.array([record.matrix[signal, index] for record in records]) for signal in (DEAD, GRADIENT))
+        if len(records) and dead[-1] > FRACTION_LIMIT:
+            yield f"{number(dead[-1])} of the units of {rows[index].name}, which is on a branch, are dead"
+        elif len(records) and (gradient == 0.0).all():
+            yield f"no gradient has come to {rows[index].name}, which is on a branch"
 
 
 def _heard(trace: RunTrace, *, told: bool) -> RunTrace:

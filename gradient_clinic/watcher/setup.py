@@ -1,7 +1,7 @@
 """What the rules ask of a network beside its numbers, read from the network itself."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -16,6 +16,8 @@ from gradient_clinic.watcher.discovery import CONVOLUTIONS
 from gradient_clinic.watcher.rows import Row
 
 H: Final = SIGNALS.index("activation_rms")
+GATED: Final = 1.5
+"""√σw² that gates bear as tanh bears 1."""
 TRANSPOSED: Final = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WEIGHT: Final = SIGNALS.index("weight_norm")
 
@@ -42,6 +44,7 @@ def setup_of(rows: Sequence[Row], first: Array, *, has_skips: bool, values: bool
         batch_size=max((row.cases for row in placed), default=1),
         predicted_gain=None if has_skips else predicted_gain(rows, first),
         first_layer_gain=_first_layer_gain(rows, first),
+        weight_gains=tuple(_gains_of_states(rows, first)),
         values=values,
     )
 
@@ -64,6 +67,21 @@ def predicted_gain(rows: Sequence[Row], first: Array) -> float | None:
             return None
         gain += math.log(square) / 2.0
     return gain if len(hidden) > 1 else None
+
+
+def _gains_of_states(rows: Sequence[Row], first: Array) -> Iterator[tuple[str, float, float]]:
+    """Of every fused recurrent layer the √σw² that meets its state, of its stack the largest, and the usual one.
+    Taggers of 64 units under Adam: RNNs learn at 1.2 and not at 2.3, LSTMs and GRUs at 2.3 and not at 4, at any rate.
+    """
+    for row in rows:
+        module = None if row.place is None else row.place.module
+        if row.role == "hidden" and isinstance(module, nn.RNNBase):
+            states = [
+                float(first[WEIGHT, index]) / math.sqrt(its.weight.shape[0])
+                for index, its in enumerate(rows)
+                if its.weight is not None and its.name.startswith(f"{row.name}.weight_hh_")
+            ]
+            yield row.name, max(states, default=0.0), GATED if isinstance(module, nn.LSTM | nn.GRU) else 1.0
 
 
 def _applied_at(row: Row, before: Row) -> int:

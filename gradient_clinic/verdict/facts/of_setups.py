@@ -124,9 +124,12 @@ TARGET_SCALE: Final = Fact("loss", "target_deviation", _target_scale, _target_sc
 
 
 def _weight_scale(case: Case) -> Reading | None:
-    """The layer whose weights are largest beside what its φ bears, where a bounded φ is flat behind it at the start."""
+    """The layer whose weights are largest beside what its φ bears, where a bounded φ is flat behind it at the start, or
+    lies inside a fused layer, where its slope is not seen.
+    """
     slopes = dict(zip(case.measured.hidden, case.measured.slope_at_start, strict=False))
-    flat = [(gain / usual, name) for name, gain, usual in case.setup.weight_gains if slopes.get(name, 1.0) < FLAT_SLOPE]
+    gains = case.setup.weight_gains
+    flat = [(gain / usual, name) for name, gain, usual in gains if not slopes.get(name, 1.0) >= FLAT_SLOPE]
     size, name = max(flat, default=(0.0, ""))
     return above(size, LARGE_WEIGHTS, (name,), START) if size > LARGE_WEIGHTS else None
 

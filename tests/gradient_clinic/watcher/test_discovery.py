@@ -52,7 +52,7 @@ def test_a_residual_network_with_functions_has_its_stream_as_depth_axis() -> Non
 
 
 def test_a_layer_whose_size_a_later_norm_takes_away_is_beside_the_axis() -> None:
-    """The critic of a DCGAN normalises all layers but the first; from 0.02 · N(0, 1) its h is small, and δ there large."""
+    """The critic of a DCGAN normalises all layers but the first; its h is small there, and δ large."""
     model = nn.Sequential(
         nn.Conv2d(1, 8, 3, bias=False),
         nn.LeakyReLU(0.2),

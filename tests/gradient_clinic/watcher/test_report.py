@@ -116,6 +116,79 @@ def test_a_dead_branch_is_dead() -> None:
     assert any(item.signal == "dead_fraction" and item.layers == ("2",) for item in found.verdict.evidence)
 
 
+@pytest.mark.parametrize(
+    ("silenced", "said"), [("dead", "1 of the units"), ("cut", "no gradient has come"), ("", None)]
+)
+def test_a_branch_that_gives_or_learns_nothing_is_told_though_the_network_trains(
+    silenced: str, said: str | None
+) -> None:
+    """A residual network trains around it."""
+    blocks = [Residual() for _ in range(3)]
+    with torch.no_grad():
+        if silenced == "dead":
+            blocks[1].first.bias.fill_(-100.0)
+        elif silenced == "cut":
+            blocks[1].second.weight.requires_grad_(False).zero_()  # noqa: FBT003 -- torch's own
+    model = nn.Sequential(*blocks, nn.Linear(WIDTH, 4))
+    found = trained(model, adam(model, 0.01)).reported()
+    told = [remark for remark in found.remarks if "on a branch" in remark]
+    assert [remark for remark in told if "0.first" in remark or "2.first" in remark] == []
+    assert said is None or any(said in remark and "1.first" in remark for remark in told)
+    assert said is not None or not told
+    assert said is None or f"Note: {told[0]}." in found.text()
+
+
+@pytest.mark.parametrize(("cell", "bears"), [(nn.RNN, 1.0), (nn.LSTM, 3.0), (nn.GRU, 3.0)])
+@pytest.mark.parametrize("times", [1.0, 20.0])
+def test_weights_that_hold_the_state_of_a_recurrent_layer_flat_are_the_cause(
+    cell: type[nn.RNNBase], bears: float, times: float
+) -> None:
+    """A word's tag hangs on the word before it. Torch draws weights of √σw² = 1/√3."""
+    random = torch.Generator().manual_seed(3)
+    model = Tagging(cell)
+    for its in model.cell.parameters():
+        with torch.no_grad():
+            its.uniform_(-0.125, 0.125, generator=random).mul_(times if its.dim() > 1 else 1.0)
+    watched = watch(model, adam(model, 0.01), every=1)
+    for _ in range(20):
+        words = torch.randint(64, (16, 17), generator=random)
+        watched.optimizers[0].zero_grad()
+        loss = F.cross_entropy(model(words[:, 1:]), ((words[:, :-1] + words[:, 1:]) % 4).flatten())
+        torch.autograd.backward(watched.loss(loss))
+        watched.optimizers[0].step()
+    found = watched.reported().verdict
+    assert found is not None
+    assert times == 1.0 or found.kind != "healthy"
+    assert ("initialisation" in found.causes) == (times > 1.0)
+    if times > 1.0:
+        gain = times / math.sqrt(3.0) / (1.0 if cell is nn.RNN else 1.5)
+        shown = next(item for item in found.evidence if item.statistic == "gain_beside_critical")
+        assert shown.value == pytest.approx(gain, rel=0.05)
+        assert bears < times / math.sqrt(3.0)
+
+
+class Tagging(nn.Module):
+    def __init__(self, cell: type[nn.RNNBase]) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(4)
+        self.words = nn.Embedding(64, 32, _weight=torch.randn(64, 32, generator=random))
+        self.cell = cell(32, 64, num_layers=2, batch_first=True)  # type: ignore[arg-type, call-arg]
+        self.tags = nn.Linear(64, 4)
+
+    def forward(self, words: Tensor) -> Tensor:
+        tags = self.tags(self.cell(self.words(words))[0])
+        return tags.flatten(0, 1)  # type: ignore[no-any-return]
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
 class Breaking(nn.Module):
     """Passes on what it is given, and in one pass NaN."""
 
