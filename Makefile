@@ -121,6 +121,19 @@ $(TRAINERS)/ready: requirements/trainers.txt | $(READY)
 trainers: $(READY) $(TRAINERS)/ready ## the watch as a callback of the trainers of transformers and Lightning
 	@PYTHONPATH=$(TRAINERS) $(BIN)/python -m pytest -q -m long tests/gradient_clinic/watcher/test_trainers.py
 
+# torchvision apart: transformers imports it wherever it finds it, and it is built for one build of torch.
+VISION := .clinic-vision
+
+$(VISION)/ready: requirements/vision.txt | $(READY)
+	@echo "setting up $(VISION): torchvision, whose networks are watched (32 MB, once)"
+	@rm -rf $(VISION)
+	@$(PIP_INSTALL) --no-deps --target $(VISION) -r requirements/vision.txt
+	@touch $@
+
+.PHONY: watched
+watched: $(READY) $(TRAINERS)/ready $(VISION)/ready $(PEERS)/ready $(DIAGNOSERS)/ready ## the watch on ResNet-18, VGG-16, GPT-2, an LSTM, a DCGAN: signals, verdicts, cost (about 15 minutes; NETWORKS="DCGAN")
+	@PYTHONPATH=$(TRAINERS):$(VISION) $(BIN)/python -W ignore -m proofs.watched $(NETWORKS)
+
 # What `gradient-clinic export` writes with: laid beside .venv for its tests, and seen by nothing else.
 EXPORTS := .clinic-exports
 

@@ -142,13 +142,19 @@ def _initialisation(case: Case) -> list[Evidence] | None:
     theory, measured = case.setup.predicted_gain, case.at_start.kind
     if case.measured.trained == "no" and (out_of_scale := _shown(SCALE, case)):
         return out_of_scale
-    if large := _shown(WEIGHT_SCALE, case) or (None if INPUTS.of(case) else _shown(FIRST_LOSS, case)):
+    if large := _shown(WEIGHT_SCALE, case) or _too_sure(case):
         return large
     if case.measured.normalized or theory is None or not math.isfinite(theory):
         return None
     if (theory < -LIMIT and measured == "vanishing") or (theory > LIMIT and measured == "exploding"):
         return _shown(PREDICTED, case)
     return None
+
+
+def _too_sure(case: Case) -> list[Evidence] | None:
+    """Inputs, targets and streams that are out of scale bring it about too, and are told as such."""
+    others = (INPUT_SCALE, INPUTS, TARGET_SCALE, TARGET_OFFSET, BARE_STREAM)
+    return None if any(fact.of(case) for fact in others) else _shown(FIRST_LOSS, case)
 
 
 def _saturating_activation(case: Case) -> list[Evidence] | None:

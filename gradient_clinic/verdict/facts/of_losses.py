@@ -8,7 +8,6 @@ from scipy import special
 
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.fact import START, Fact, Reading, above, below
-from gradient_clinic.verdict.facts.of_setups import BARE_STREAM, INPUT_SCALE, TARGET_OFFSET, TARGET_SCALE
 from gradient_clinic.verdict.measurements import NORMAL_QUANTILE
 from gradient_clinic.verdict.shapes import Evidence, Measured, Trained
 from gradient_clinic.verdict.wording import number
@@ -73,12 +72,9 @@ def _above_chance(case: Case) -> Reading | None:
 
 
 def _first_loss(case: Case) -> Reading | None:
-    """Far above chance, in a run that training has not made worse. Out of reach of G, as too few layers stand between;
-    inputs, targets and streams that are out of scale bring it about too, and are told as such.
-    """
+    """Far above chance, in a run that training has not made worse, where G is inside: too few layers stand between."""
     its = case.measured
-    others = (INPUT_SCALE, TARGET_SCALE, TARGET_OFFSET, BARE_STREAM)
-    if its.trained in {None, "yes"} or its.diverged or case.starts_beyond or any(fact.of(case) for fact in others):
+    if its.trained in {None, "yes"} or its.diverged or case.starts_beyond:
         return None
     times = its.first_loss / its.facts.chance_level
     worse = its.final_loss is None or not its.final_loss <= its.first_loss

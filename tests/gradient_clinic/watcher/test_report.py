@@ -176,8 +176,8 @@ class Tagging(nn.Module):
         self.tags = nn.Linear(64, 4)
 
     def forward(self, words: Tensor) -> Tensor:
-        tags = self.tags(self.cell(self.words(words))[0])
-        return tags.flatten(0, 1)  # type: ignore[no-any-return]
+        tags: Tensor = self.tags(self.cell(self.words(words))[0]).flatten(0, 1)
+        return tags
 
 
 class Residual(nn.Module):
@@ -186,7 +186,8 @@ class Residual(nn.Module):
         self.first, self.second = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(x)))
+        grown: Tensor = x + self.second(F.relu(self.first(x)))
+        return grown
 
 
 class Breaking(nn.Module):

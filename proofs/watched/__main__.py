@@ -1,0 +1,38 @@
+"""``make watched``: the watch on networks as people have them: ``python -m proofs.watched [NAME …]``.
+
+Every signal beside a float64 oracle, the verdict on each network as it is and broken on purpose, and what watching
+costs. Exit 1 where a promise is broken.
+"""
+
+import argparse
+import sys
+
+import torch
+
+from proofs.promise import Promise, count, show
+from proofs.watched import exactness, overhead, verdicts
+from proofs.watched.networks import TRAININGS, torchvision
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m proofs.watched", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(TRAININGS)}; all by default", metavar="NAME")
+    chosen = parser.parse_args().names or list(TRAININGS)
+    if unknown := set(chosen) - set(TRAININGS):
+        parser.error(f"there is no network {', '.join(sorted(unknown))}; there are {', '.join(TRAININGS)}")
+    torch.set_num_threads(1)  # the sums of a pass and of its oracle in one order
+    sys.path += overhead.peers_path()
+    torchvision()  # before transformers, which imports it where it finds it
+    promises: list[Promise] = []
+    for name in chosen:
+        for part in (exactness, verdicts, overhead):
+            promises += part.promises(name)
+            print(f"{name}: {len(promises)} promises so far", flush=True)
+    show("Networks as people have them, watched", promises)
+    promised, held = count(promises)
+    print(f"networks={len(chosen)} promises={promised} held={held} broken={promised - held}")
+    return 0 if held == promised else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

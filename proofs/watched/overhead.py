@@ -1,0 +1,147 @@
+"""What watching costs at its default budget: the time of a step over that of the same training which nobody watches.
+
+In one process and on one thread, block by block, so that the load of the machine hits all alike; times are of the
+thread's CPU. The first 51 steps are all recorded, whatever the budget: they stand apart. Beside it wandb.watch with
+gradients and weights, each hundredth step as its guide has it, and gradsnitch at its defaults.
+"""
+
+import contextlib
+import importlib
+import io
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+import gradient_clinic as gc
+from proofs.promise import Promise
+from proofs.watched.networks import Tell, Training, drawn
+
+FIRST: Final = 51
+BLOCK_S: Final = 4.0
+ROUNDS: Final = 4
+MOST: Final = 1.03
+WANDB_STEPS: Final = 100
+
+After = Callable[[int], object]
+Arm = Callable[[Training, ExitStack], tuple[Sequence[Tell], After]]
+
+
+def untold(loss: torch.Tensor) -> torch.Tensor:
+    return loss
+
+
+def nothing(training: Training, _: ExitStack) -> tuple[Sequence[Tell], After]:
+    return [untold for _ in training.models], lambda _: None
+
+
+def ours(training: Training, closing: ExitStack) -> tuple[Sequence[Tell], After]:
+    watches = [gc.watch(*its) for its in zip(training.models, training.optimizers, strict=True)]
+    for watched in watches:
+        closing.callback(watched.close)
+    return [watched.loss for watched in watches], lambda _: None
+
+
+def wandb(training: Training, closing: ExitStack) -> tuple[Sequence[Tell], After]:
+    """Offline, into a folder that disappears; what its own process does meanwhile is in no figure."""
+    folder = closing.enter_context(tempfile.TemporaryDirectory())
+    for kind in ("CACHE", "CONFIG", "DATA"):
+        os.environ[f"WANDB_{kind}_DIR"] = folder  # noqa: TID251 -- its only way to leave the user's home alone
+    os.environ["WANDB_ERROR_REPORTING"] = "false"  # noqa: TID251 -- nothing goes over a network
+    its: Any = importlib.import_module("wandb")
+    settings = its.Settings(silent=True, console="off", x_disable_stats=True)
+    run = its.init(mode="offline", dir=folder, project="benchmark", settings=settings)
+    closing.callback(run.finish)
+    run.watch(list(training.models), log="all", log_freq=WANDB_STEPS)
+    closing.callback(run.unwatch, list(training.models))
+    return [untold for _ in training.models], lambda step: run.log({"step": step})
+
+
+def gradsnitch(training: Training, _: ExitStack) -> tuple[Sequence[Tell], After]:
+    losses = [0.0 for _ in training.models]
+
+    def seen(index: int) -> Tell:
+        def keep(loss: torch.Tensor) -> torch.Tensor:
+            losses[index] = float(loss.detach())
+            return loss
+
+        return keep
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        its: Any = importlib.import_module("gradsnitch")
+        watches = [its.watch(*pair) for pair in zip(training.models, training.optimizers, strict=True)]
+
+    def after(step: int) -> None:
+        for watched, loss in zip(watches, losses, strict=True):
+            watched.log(step, loss)
+
+    return [seen(index) for index in range(len(losses))], after
+
+
+NOBODY: Final = "nobody"
+OURS: Final = "ours"
+PEERS: Final[Mapping[str, Arm]] = {"wandb.watch": wandb, "gradsnitch": gradsnitch}
+ARMS: Final[Mapping[str, Arm]] = {NOBODY: nothing, OURS: ours, **PEERS}
+
+
+def promises(name: str) -> Iterator[Promise]:
+    rounds = [{arm: block(name, ARMS[arm]) for arm in _from(list(ARMS), number)} for number in range(ROUNDS)]
+    times = {arm: sum(its[arm].seconds for its in rounds) / sum(its[arm].steps for its in rounds) for arm in ARMS}
+    ratio = times[OURS] / times[NOBODY]
+    what = f"{name}, a step of {1e3 * times[NOBODY]:.3g} ms watched at the default budget"
+    yield Promise(what, f"≤ {MOST:g}×", f"{ratio:.3f}×", ratio <= MOST)
+    for peer in PEERS:
+        yield Promise(f"{name}, {peer}", "", f"{times[peer] / times[NOBODY]:.3f}×")
+    first = [statistics.median(its[OURS].first) / statistics.median(its[NOBODY].first) for its in rounds]
+    yield Promise(f"{name}, each of the first {FIRST} steps, all recorded", "", f"{statistics.median(first):.2f}×")
+
+
+def _from(names: Sequence[str], number: int) -> Sequence[str]:
+    """Each round begins with another arm, so that none always follows the same one."""
+    first = number % len(names)
+    return [*names[first:], *names[:first]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """CPU seconds of each of the first steps, the very first aside; and of so many steps behind them."""
+
+    first: Sequence[float]
+    seconds: float
+    steps: int
+
+
+def block(name: str, arm: Arm) -> Block:
+    """A training of its own: the budget is one of time, in which nothing else may go on."""
+    with ExitStack() as closing:
+        steps = steps_of(drawn(name), arm, closing)
+        first = [next(steps) for _ in range(FIRST)][1:]
+        taken, count = 0.0, 0
+        while taken < BLOCK_S:
+            taken += next(steps)
+            count += 1
+    return Block(first, taken, count)
+
+
+def steps_of(training: Training, arm: Arm, closing: ExitStack) -> Iterator[float]:
+    """CPU seconds of one step after another, without end."""
+    tell, after = arm(training, closing)
+    for step in itertools.count():
+        began = time.thread_time()
+        training.step(step, tell)
+        after(step)
+        yield time.thread_time() - began
+
+
+def peers_path() -> list[str]:
+    """Where ``make watched`` has laid the peers, behind all else."""
+    packages = Path(".clinic-peers/lib").glob("python3*/site-packages")
+    return [*map(str, packages), ".clinic-diagnosers"]
