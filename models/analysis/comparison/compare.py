@@ -34,8 +34,7 @@ from models.analysis.comparison.versus import tests_of, versus
 from models.analysis.statistics.methods import Method
 from models.analysis.theory.prediction import predict
 from models.analysis.verdict.variant import gradients
-from models.plan import Variant
-from models.plan.watched import AnyPlan, AnyVariant, WatchedPlan
+from models.plan.watched import AnyPlan, AnyVariant, WatchedPlan, trained_here
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentSpec
 from models.specs.ingested import IngestedSpec, StoredSpec
@@ -90,7 +89,7 @@ def _of_data(spec: StoredSpec) -> tuple[object, ...]:
 
 
 def _factorial(trial: Trial) -> Factorial | None:
-    spec, variants = trial.spec, [its for its in trial.variants if isinstance(its, Variant)]
+    spec, variants = trial.spec, [its for one in trial.variants if (its := trained_here(one)) is not None]
     if (
         not isinstance(spec, ExperimentSpec)
         or spec.design != "full_factorial"

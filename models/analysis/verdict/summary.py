@@ -9,7 +9,7 @@ from gradient_clinic.verdict.measurements import measure
 from gradient_clinic.verdict.run_trace import RunTrace
 from gradient_clinic.verdict.shapes import Measured, RunFacts, RunSummary
 from models.analysis.verdict.advice import find_answers
-from models.analysis.verdict.setup import setup_of
+from models.analysis.verdict.setup import setup_of, setup_of_code
 from models.plan.watched import AnyPlan, WatchedPlan
 
 
@@ -22,7 +22,7 @@ def summary_of(plan: AnyPlan, measured: Measured) -> RunSummary:
     """Numbers, measured by whatever version, with the verdict of this one."""
     numbers = replace(measured, network=plan.network.kind)
     if isinstance(plan, WatchedPlan):  # no catalogue knows what its code could be given instead
-        verdict = judge(Case(plan.setup, numbers))
+        verdict = judge(Case(setup_of_code(plan), numbers))
     else:
         verdict = judge(Case(setup_of(plan), numbers), lambda case, causes: find_answers(plan, case, causes))
     return RunSummary(**fields_of(numbers) | {"verdict": verdict})
