@@ -311,3 +311,17 @@ def test_variants_are_compared_with_the_layers_that_were_found(database: Databas
     assert rate.versus_baseline is not None
     assert rate.versus_baseline.unchanged is not None
     assert rate.versus_baseline.unchanged.count == 0
+
+
+def test_a_rate_that_breaks_it_is_named_and_answered_without_a_price(database: Database, workshop: Workshop) -> None:
+    (run_id,) = submitted(database, spec_of(optimizer={"kind": "sgd", "learning_rate": 1000.0}, steps=40))
+    workshop.carry_out(run_id)
+    run = row_of(database, run_id)
+    assert run.summary is not None
+    verdict = run.summary.verdict
+    assert "learning_rate" in verdict.causes
+    assert {its.remedy for its in verdict.answers} <= set(FOR_PLUGINS)
+    lower = next(its for its in verdict.answers if its.remedy == "learning_rate")
+    assert lower.spec is not None
+    assert (lower.direction, lower.spec["value"]) == ("lower", 100.0)
+    assert lower.estimated_device_seconds is None
