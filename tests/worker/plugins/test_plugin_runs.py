@@ -15,7 +15,7 @@ from gradient_clinic.signals import CURVES, SIGNALS
 from models import runs
 from models.plan import Plan, expand
 from models.plan.rewrites import FOR_PLUGINS
-from models.runs import comparing
+from models.runs import comparing, queueing, watching
 from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
 from models.storage import plugins
@@ -87,6 +87,11 @@ def begun(workshop: Workshop, spec: ExperimentSpec) -> tuple[Plan, TrialData, Sh
     return plan, data_of(plan.dataset, 3, None, workshop.shelf), workshop.shelf
 
 
+def trainer_of(workshop: Workshop, spec: ExperimentSpec, *, record: bool = False) -> Trainer:
+    plan, data, shelf = begun(workshop, spec)
+    return Trainer(plan, data, seed=3, device=torch.device("cpu"), dtype=torch.float32, record=record, shelf=shelf)
+
+
 def test_layers_are_found_in_the_order_in_which_they_run_and_measured_as_autograd_has_them(
     database: Database, workshop: Workshop
 ) -> None:
@@ -116,8 +121,7 @@ def test_layers_are_found_in_the_order_in_which_they_run_and_measured_as_autogra
 
 def _by_autograd(workshop: Workshop, spec: ExperimentSpec) -> dict[str, list[float]]:
     """The first step of the same weights, cases and mask, from the definitions."""
-    plan, data, shelf = begun(workshop, spec)
-    trainer = Trainer(plan, data, seed=3, device=torch.device("cpu"), dtype=torch.float32, record=False, shelf=shelf)
+    trainer = trainer_of(workshop, spec)
     module: Any = trainer.model.module
     h: list[torch.Tensor] = []
     for layer in (module.first, module.norm, module.output):
@@ -144,6 +148,24 @@ def test_a_run_is_repeatable_bit_for_bit_and_no_draw_of_others_moves_it(workshop
     torch.rand(7)
     assert _result(plan, data, shelf) == first
     assert _result(plan, data, shelf, record=False) == first
+
+
+def test_finding_the_layers_moves_no_running_moments(workshop: Workshop) -> None:
+    trainer = trainer_of(workshop, spec_of())
+    moments = dict(trainer.model.named_buffers())
+    assert moments["module.norm.num_batches_tracked"] == 0
+    assert not moments["module.norm.running_mean"].any()
+
+
+def test_records_are_without_the_scale_of_the_loss(workshop: Workshop) -> None:
+    half = {"kind": "mixed_precision", "dtype": "float16", "initial_scale": 1024.0}
+    scaled, plain = (trainer_of(workshop, spec_of(remedies=remedies), record=True).step(0) for remedies in ([half], []))
+    assert scaled is not None
+    assert plain is not None
+    assert scaled.loss_scale == 1024.0
+    for name in ("activation_rms", "activation_gradient_rms", "weight_gradient_norm"):
+        assert getattr(scaled, name) == pytest.approx(getattr(plain, name), rel=0.02), name
+    assert scaled.gradient_norm == pytest.approx(plain.gradient_norm, rel=0.02)
 
 
 def _result(plan: Plan, data: TrialData, shelf: Shelf, **options: Any) -> str:
@@ -241,6 +263,34 @@ def test_a_worker_without_the_plug_in_leaves_the_run_to_one_that_has_it(
     assert row_of(database, run_id).state == "succeeded"
 
 
+def test_a_worker_that_leaves_such_runs_to_others_is_not_taken_for_deaf(database: Database) -> None:
+    submitted(database, spec_of())
+    with database.begin() as session:
+        assert len(queueing.take_unpublished(session, window=16, republish_after_s=60.0)) == 1
+        assert watching.published(session, ["auto", "cpu"]) == frozenset()
+
+
+def test_a_recording_budget_is_kept_with_a_plug_in_too(database: Database, workshop: Workshop) -> None:
+    (run_id,) = submitted(database, spec_of(trace={"budget": 0.0001}))
+    workshop.carry_out(run_id)
+    run = row_of(database, run_id)
+    assert run.state == "succeeded", run.error
+    assert run.trace_every is not None
+    assert run.trace_every > 1
+
+
+def test_an_untrained_network_is_measured_without_a_step(database: Database, workshop: Workshop) -> None:
+    (run_id,) = submitted(database, spec_of(steps=0))
+    workshop.carry_out(run_id)
+    run = row_of(database, run_id)
+    assert run.summary is not None
+    assert run.summary.verdict.trained is None
+    with database.begin() as session:
+        stored = read_signals(session, run_id, SIGNALS, [1, 2, 3], 0, 0)
+    assert np.isnan(stored.values[SIGNALS.index("update_ratio")]).all()
+    assert (stored.values[SIGNALS.index("activation_gradient_rms")] > 0).all()
+
+
 def test_another_version_is_another_plug_in(database: Database, workshop: Workshop) -> None:
     (run_id,) = submitted(database, spec_of(of_network={"version": "0.2"}))
     workshop.carry_out(run_id)
@@ -304,7 +354,8 @@ def test_variants_are_compared_with_the_layers_that_were_found(database: Databas
     assert [variant.name for variant in comparison.variants] == ["baseline", "learning_rate"]
     for variant in comparison.variants:
         assert [layer.layer for layer in variant.gradient.profile] == ["first", "second"]
-        assert variant.gradient.predicted.total_gain is None
+        assert variant.gradient.predicted.total_gain is None  # behind a norm
+        assert ["plug-in" in caveat for caveat in variant.gradient.predicted.caveats] == [True]
         assert variant.cost.parameters == 130
     rate = comparison.variants[1]
     assert rate.remedies == ({"kind": "learning_rate", "value": 0.1},)
