@@ -80,10 +80,15 @@ def _problems(where: str, offered: Offered, parameters: Mapping[str, Any]) -> It
             where.partition(".")[0] + ".name", offered.key.name, f"{message}: {unfit.message}", "another version"
         )
         return
+    told = set[str]()
     for error in Draft202012Validator(offered.schema).iter_errors(parameters):
         # Of a union: the branch that fits best.
         its = best_match([error]) if error.context else error
-        yield from _said(where + _path(its.absolute_path), its)
+        for problem in _said(where + _path(its.absolute_path), its):
+            # Each field that is missing is an error of its own, which lists all that are required.
+            if problem.field not in told:
+                told.add(problem.field)
+                yield problem
 
 
 def _path(parts: Sequence[str | int]) -> str:

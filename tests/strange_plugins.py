@@ -89,6 +89,12 @@ def good(parameters: Nothing, shape: tuple[int, ...], outputs: int) -> nn.Module
     return Layers(int(np.prod(shape)), outputs)
 
 
+def half_frozen(parameters: Nothing, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    network = Layers(int(np.prod(shape)), outputs)
+    network.second.weight.requires_grad = False
+    return network
+
+
 def choosy(parameters: Choosy, shape: tuple[int, ...], outputs: int) -> nn.Module:
     return Layers(int(np.prod(shape)), outputs)
 

@@ -132,7 +132,7 @@ class Trainer:
         self.frozen = self.model.parameters_of(plan.network.frozen)
         # By identity: == between tensors compares their entries.
         frozen = {id(parameter) for parameter in self.frozen}
-        self.parameters = [parameter for parameter in self.model.parameters() if id(parameter) not in frozen]
+        self.parameters = [its for its in self.model.parameters() if its.requires_grad and id(its) not in frozen]
         weights = self.model.layer_weights()
         hidden, maps = ([its for its in some if id(its) not in frozen] for some in (weights.hidden, weights.maps))
         self.bound = Bound(hidden, None if id(weights.output) in frozen else weights.output, self.parameters)

@@ -44,8 +44,8 @@ def code(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     """One file without any import of ours: network, initialisation, data, optimiser, remedies, loss and loop. With the
     same versions on one processor it has the losses of the run, bit by bit.
 
-    404 for a variant that there is not; 409 where the runs are trained elsewhere, where a plug-in is, whose code is its
-    package's, and where tuning has not chosen the
+    404 for a variant that there is not; 409 where the runs are trained elsewhere, where the network or the
+    data are a plug-in's, and where tuning has not chosen the
     variant's learning rate yet.
     """
     with database.begin() as session:

@@ -77,9 +77,11 @@ class PluginNetwork(nn.Module):
         return []
 
     def layer_weights(self) -> LayerWeights:
-        rows = [row for row in self.found.rows if row.weight is not None and row.odd is None]
-        hidden = [row.weight for row in rows if row.weight is not None and row.role != "output"]
-        output = next((row.weight for row in rows if row.role == "output"), None)
+        """Of those that its code lets learn, and that took part in the pass."""
+        trained = [(row, row.weight) for row in self.found.rows if row.weight is not None and row.odd is None]
+        trained = [(row, weight) for row, weight in trained if weight.requires_grad]
+        hidden = [weight for row, weight in trained if row.role != "output"]
+        output = next((weight for row, weight in trained if row.role == "output"), None)
         tables = {id(its.weight) for its in self.module.modules() if isinstance(its, nn.Embedding | nn.EmbeddingBag)}
         return LayerWeights(hidden, output, [weight for weight in hidden if id(weight) not in tables])
 

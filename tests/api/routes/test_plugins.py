@@ -160,6 +160,12 @@ def test_several_things_wrong_are_told_at_once(client: TestClient) -> None:
     assert {error["field"] for error in errors} == places
 
 
+def test_each_field_that_is_missing_is_told_once(client: TestClient, database: Database) -> None:
+    published(database, Offered(NETWORK.key, "A tower", TOWER | {"required": ["width", "sort", "size"]}))
+    errors = problem(asked(client, network=network({})), 422)["errors"]
+    assert [error["field"] for error in errors] == [f"network.parameters.{name}" for name in ("size", "sort", "width")]
+
+
 def test_the_newest_version_is_meant_and_an_older_one_can_be_named(client: TestClient, database: Database) -> None:
     newer = Offered(NETWORK.key._replace(version="1.1"), "A better tower", TOWER)
     published(database, newer)

@@ -25,6 +25,7 @@ from models.traces.reader import read_curves, read_signals
 from tests import plugged
 from tests.eventually import eventually
 from worker.attempt import Workshop
+from worker.checkpoints import packed, unpacked
 from worker.datasets.split import TrialData
 from worker.engine import Trainer, train
 from worker.plugins.cases import data_of
@@ -32,6 +33,7 @@ from worker.plugins.shelf import Shelf
 from worker.results import RunResult, Snapshot
 
 LEASE_S = 60.0
+CPU = torch.device("cpu")
 STRANGE = {"package": "strange", "version": "0.1"}
 FACTS = {"cases": 60, "shape": [2], "classes": 2}
 
@@ -89,7 +91,7 @@ def begun(workshop: Workshop, spec: ExperimentSpec) -> tuple[Plan, TrialData, Sh
 
 def trainer_of(workshop: Workshop, spec: ExperimentSpec, *, record: bool = False) -> Trainer:
     plan, data, shelf = begun(workshop, spec)
-    return Trainer(plan, data, seed=3, device=torch.device("cpu"), dtype=torch.float32, record=record, shelf=shelf)
+    return Trainer(plan, data, seed=3, device=CPU, dtype=torch.float32, record=record, shelf=shelf)
 
 
 def test_layers_are_found_in_the_order_in_which_they_run_and_measured_as_autograd_has_them(
@@ -177,16 +179,18 @@ def _result(plan: Plan, data: TrialData, shelf: Shelf, **options: Any) -> str:
 def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(workshop: Workshop) -> None:
     plan, data, shelf = begun(workshop, spec_of())
     seen = train(plan, data, seed=3, shelf=shelf, wanted=lambda step: step == 5)
-    state = next(_copied(one.state) for one in seen if isinstance(one, Snapshot))
+    kept = next(packed(one.state, CPU) for one in seen if isinstance(one, Snapshot))
+    state = unpacked(kept, CPU)
     assert _result(plan, data, shelf, state=state) == _result(plan, data, shelf)
 
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: _copied(its) for key, its in value.items()}
-    return [_copied(its) for its in value] if isinstance(value, list) else value
+def test_what_its_code_has_frozen_no_remedy_moves(workshop: Workshop) -> None:
+    decay = {"kind": "weight_decay", "strength": 0.5}
+    trainer = trainer_of(workshop, spec_of("half_frozen", remedies=[decay]))
+    before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    trainer.step(0)
+    unmoved = {name for name, its in trainer.model.named_parameters() if torch.equal(its, before[name])}
+    assert unmoved == {"module.second.weight"}
 
 
 BROKEN_NETWORKS = {
