@@ -41,6 +41,11 @@ USER root
 COPY requirements/sdists.txt requirements/torch.txt requirements/
 RUN pip install --no-deps --no-build-isolation --use-pep517 -r requirements/sdists.txt
 RUN pip install ${TORCH_PIP_ARGS} -r requirements/torch.txt
+# What an operator adds (docs/plugins.md): packages, with all that they need and is not here, and those whose code is loaded.
+ARG PLUGINS=""
+ARG CLINIC_PLUGINS=""
+RUN [ -z "${PLUGINS}" ] || pip install --no-deps ${PLUGINS}
+ENV CLINIC_PLUGINS=${CLINIC_PLUGINS}
 # Where the reductions of gradient_clinic/probe/meters/kernels.py are kept once compiled, for this machine's processor.
 ENV NUMBA_CACHE_DIR=/tmp/numba
 USER clinic

@@ -11,6 +11,7 @@ from models.settings import Settings
 from models.storage.columns import PydanticColumn
 from models.storage.database import psycopg_url
 from models.storage.owner_tables import ApiKey
+from models.storage.plugin_tables import Plugin
 
 
 def _url() -> str:
@@ -37,8 +38,9 @@ def _run() -> None:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
     engine = create_engine(_url(), poolclass=pool.NullPool)
     with engine.connect() as connection:
-        # The rows of owners stand on all others, so these are all tables.
-        context.configure(connection=connection, target_metadata=ApiKey.metadata, render_item=_render)
+        # Modules of tables that no other one imports: with these all are known.
+        (tables,) = {table.metadata for table in (ApiKey, Plugin)}
+        context.configure(connection=connection, target_metadata=tables, render_item=_render)
         with context.begin_transaction():
             # Two starts at once (compose, several hosts): the second waits, then finds nothing to do.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7306917)")

@@ -59,6 +59,8 @@ def scale(session: Session, device: str) -> Scale:
         assert isinstance(spec, ExperimentSpec)  # it was trained here
         if summary is None or summary.facts.stopped_by is not None or layers_of(spec) > _SMALL_TRIAL:
             continue
+        if spec.network.kind == "plugin":  # its amounts of work are not known
+            continue
         ratios.append(summary.facts.device_seconds / run_seconds(plan_variant(spec, variant)))
     known = [ratio for ratio in ratios if math.isfinite(ratio) and ratio > 0]
     # The median: one run beside a busy program says nothing of the machine.

@@ -10,7 +10,7 @@ from api.variants import planned
 from gradient_clinic.signals import SIGNALS
 from models.analysis.statistics.power import seeds_needed
 from models.analysis.suggestion.choice import Suggested
-from models.plan import Variant, runs_per_variant
+from models.plan import Plan, Variant, runs_per_variant
 from models.plan.cost import run_seconds
 from models.plan.idle import without_effect
 from models.specs.experiment import ExperimentSpec
@@ -24,9 +24,11 @@ of the accuracy was 0.01 with batch norm and 0.08 with ReLU."""
 
 
 class VariantCost(BaseModel):
+    """``parameters``: null of a plug-in, which nobody has built yet."""
+
     name: str
     remedies: list[RemedySpec]
-    parameters: int
+    parameters: int | None
 
 
 class SeedsNeeded(BaseModel):
@@ -38,15 +40,16 @@ class SeedsNeeded(BaseModel):
 
 class Cost(BaseModel):
     """``steps`` of one run; ``runs``, ``trace_values`` and ``estimated_device_seconds`` of all of them. ``suggested``:
-    of each remedy that the clinic has chosen what it tests and why; null where it was not asked to.
+    of each remedy that the clinic has chosen what it tests and why; null where it was not asked to. What hangs on the
+    layers of a network is null for a plug-in.
     """
 
     variants: list[VariantCost]
     runs: int
     steps: int
-    trace_values: int
-    estimated_device_seconds: float
-    estimated_device_seconds_range: SecondsRange
+    trace_values: int | None
+    estimated_device_seconds: float | None
+    estimated_device_seconds_range: SecondsRange | None
     warnings: list[str]
     suggested: Sequence[Suggested] | None
     seeds_needed: SeedsNeeded
@@ -57,23 +60,38 @@ def estimate(session: Session, spec: ExperimentSpec, suggested: Sequence[Suggest
     variants = planned(spec)
     runs = runs_per_variant(spec)
     plans = [variant.plan for variant in variants]
-    here = scale(session, spec.device)
-    # The plan's own estimate, in the time of this installation's machines.
-    seconds = sum(run_seconds(plan) for plan in plans) * runs * here.factor
+    seconds, within = _seconds(session, spec, plans)
+    # Before a worker has built it nothing is known of its layers.
+    is_code = spec.network.kind == "plugin"
+    values = sum(len(SIGNALS) * len(plan.network.rows) * plan.recorded_steps for plan in plans)
     return Cost(
         variants=[
-            VariantCost(name=variant.name, remedies=list(variant.remedies), parameters=variant.plan.network.parameters)
+            VariantCost(
+                name=variant.name,
+                remedies=list(variant.remedies),
+                parameters=None if is_code else variant.plan.network.parameters,
+            )
             for variant in variants
         ],
         runs=runs * len(variants),
         steps=plans[0].steps,
-        trace_values=runs * sum(len(SIGNALS) * len(plan.network.rows) * plan.recorded_steps for plan in plans),
-        estimated_device_seconds=round(seconds, 3),
-        estimated_device_seconds_range=here.range_of(seconds),
+        trace_values=None if is_code else runs * values,
+        estimated_device_seconds=seconds,
+        estimated_device_seconds_range=within,
         warnings=_warnings(spec, variants, suggested),
         suggested=suggested,
         seeds_needed=SeedsNeeded(effect=EFFECT, n=seeds_needed(EFFECT / ASSUMED_SD)),
     )
+
+
+def _seconds(session: Session, spec: ExperimentSpec, plans: Sequence[Plan]) -> tuple[float | None, SecondsRange | None]:
+    """Of all runs, and between which they will lie."""
+    if spec.network.kind == "plugin":
+        return None, None
+    here = scale(session, spec.device)
+    # The plan's own estimate, in the time of this installation's machines.
+    seconds = sum(run_seconds(plan) for plan in plans) * runs_per_variant(spec) * here.factor
+    return round(seconds, 3), here.range_of(seconds)
 
 
 def _twice(variants: Sequence[Variant]) -> list[list[str]]:
@@ -105,6 +123,10 @@ def _warnings(spec: ExperimentSpec, variants: Sequence[Variant], suggested: Sequ
         said.append("trace.budget: every run chooses its cadence as it begins; trace_values is the most there can be")
     if suggested is not None and not suggested:
         said.append("nothing is suggested: the plan shows no cause that a single change could test")
+    if spec.network.kind == "plugin":
+        said.append(
+            "the network is a plug-in: its parameters, traces and device time are known once a worker builds it"
+        )
     if spec.device == "gpu":
         said.append("device gpu: the runs wait until a worker with a GPU takes them")
     return said

@@ -31,10 +31,10 @@ def map_of(session: Session, run: Run, plan: Recorded) -> HeatMap:
 
 
 def _levels(rms: Array) -> Array:
-    """r of each row to the last one; an exact zero stays −∞ where the last one is zero as well."""
+    """r of each row to the last one; an exact zero stays −∞ where the last one is zero as well. There may be no row."""
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(rms)
-        return np.where(rms == 0.0, -np.inf, logs - logs[-1])
+        return np.where(rms == 0.0, -np.inf, logs - logs[-1:])
 
 
 def _rows_of(plan: Recorded) -> tuple[list[int], str]:

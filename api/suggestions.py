@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from api import queries
 from api.http.callers import Caller
+from api.plugins import with_plugins
 from api.uploads.resolution import resolved
 from api.variants import planned, refusing, room_for
 from models.analysis.comparison.compare import Comparison
@@ -14,6 +15,7 @@ from models.analysis.suggestion.choice import Suggested
 from models.analysis.suggestion.earlier import Earlier, earlier_of
 from models.analysis.suggestion.suggest import suggest
 from models.plan import expand
+from models.plan.rewrites import FOR_PLUGINS
 from models.runs import comparing
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentRequest, ExperimentSpec
@@ -28,9 +30,12 @@ def settled(session: Session, caller: Caller, request: ExperimentRequest) -> tup
     In the transaction that stores the experiment, so that its data and the earlier one cannot be deleted in between.
     """
     # First: what a plan shows hangs on the data's version.
-    request = resolved(session, caller, request)
+    request = with_plugins(session, resolved(session, caller, request))
     if request.remedies != "suggest":
         return request.with_remedies(request.remedies), None
+    if request.network.kind == "plugin":
+        message = "what to test is read off the plan of a network, and a plug-in has none before it is built"
+        raise SpecError(Problem("remedies", "suggest", message, list(FOR_PLUGINS)))
     spec = request.with_remedies(())
     baseline, *_ = planned(spec)
     earlier = None if request.suggest_from is None else _earlier(session, caller, request.suggest_from, spec)

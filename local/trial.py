@@ -1,7 +1,8 @@
 """`make run`: one experiment through the public API, followed to its comparison."""
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from local.session import running_clinic
 from models.settings import Settings
 
 REFUSED = 2
+LOOK_S = 0.2
 PICTURES = ("comparison.svg", "heatmaps.svg")
 """Those that the README shows."""
+PLUGINS_S = 60.0
+"""So long the workers may take to load them."""
 CANCEL_LOOKS = 10
 """How often a cancelled experiment is looked at before its end is left to the next start."""
 
@@ -34,6 +38,7 @@ def run(spec: Path, settings: Settings, pictures: Path | None = None) -> int:
     with running_clinic(settings, alone=False) as clinic:
         client = Client(clinic.address, settings.bootstrap_key())
         try:
+            _wait_for_plugins(client, settings.plugins, clinic.tend)
             return one_experiment(console, client, body, clinic.tend, settings.data_dir / "reports", pictures)
         except (httpx.TransportError, RefusedError) as error:
             message = f"the API does not answer as it should: {error}"
@@ -78,6 +83,14 @@ def one_experiment(  # noqa: PLR0913, PLR0917 -- whom it speaks to, what of, and
         return 0
     console.print(f"The experiment {experiment['state']} (runs: {counted(experiment)}).", style="bold red")
     return 1
+
+
+def _wait_for_plugins(client: Client, packages: Sequence[str], tend: Callable[[], None]) -> None:
+    """Until a worker has published some of each, as their experiments are refused before; not for ever."""
+    deadline = time.monotonic() + PLUGINS_S
+    while set(packages) - client.packages() and time.monotonic() < deadline:
+        tend()
+        time.sleep(LOOK_S)
 
 
 def _cancel(client: Client, experiment: dict[str, Any]) -> None:

@@ -70,6 +70,14 @@ class Settings(BaseSettings):
     webhook_private: bool = False
     threads_per_worker: int = Field(default=1, ge=1)
     device: str = "auto"
+    plugins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @field_validator("plugins", mode="before")
+    @classmethod
+    def _packages(cls, given: Any) -> Any:
+        """Names of distributions by comma, as package indexes compare them."""
+        each = given.split(",") if isinstance(given, str) else given
+        return tuple(re.sub(r"[-_.]+", "-", name.strip()).lower() for name in each if name.strip())
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod

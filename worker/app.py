@@ -43,9 +43,15 @@ def asked_to_stop() -> bool:
     return _stopping[0] == 1
 
 
+def queue_of(device: str, *, plugins: bool) -> str:
+    """Runs of plug-ins have queues of their own: most workers may have none, and would send them back."""
+    return QUEUE_OF_DEVICE[device] + (".plugins" if plugins else "")
+
+
 def queues(settings: Settings) -> list[str]:
-    """What this worker takes: anything, and what asks for its kind of device."""
-    return [QUEUE_OF_DEVICE[device] for device in devices(settings)]
+    """What this worker takes: anything, and what asks for its kind of device; plug-ins where it may have some."""
+    kinds = (False, True) if settings.plugins else (False,)
+    return [queue_of(device, plugins=plugins) for plugins in kinds for device in devices(settings)]
 
 
 class RunRequest(Request):

@@ -9,6 +9,7 @@ import torch
 from models.plan import Plan
 from worker.datasets.split import TrialData
 from worker.engine import Trainer
+from worker.plugins.shelf import NO_SHELF, Shelf
 
 PAIRS = 25
 WARM_UP = 5
@@ -17,7 +18,7 @@ LONGEST_S = 5.0
 """Steps that take longer than a few hundredths of a second are judged by fewer pairs, but by one at least."""
 
 
-def cadence(plan: Plan, data: TrialData, *, seed: int, device: torch.device) -> int:
+def cadence(plan: Plan, data: TrialData, *, seed: int, device: torch.device, shelf: Shelf = NO_SHELF) -> int:
     """The smallest ``every`` with which recording stays within the spec's budget, and never below the spec's own. The
     budget is the share that recording may add to the time of a step, on average. The spec's own where there is no
     budget.
@@ -27,13 +28,13 @@ def cadence(plan: Plan, data: TrialData, *, seed: int, device: torch.device) -> 
     asked = plan.experiment.trace
     if asked.budget is None or plan.steps == 0:
         return asked.every
-    return max(asked.every, math.ceil(share(plan.recording_every(2), data, seed, device) / asked.budget))
+    return max(asked.every, math.ceil(share(plan.recording_every(2), data, seed, device, shelf) / asked.budget))
 
 
-def share(plan: Plan, data: TrialData, seed: int, device: torch.device) -> float:
+def share(plan: Plan, data: TrialData, seed: int, device: torch.device, shelf: Shelf = NO_SHELF) -> float:
     """What recording adds to a step, over the step; ``plan`` records every other one."""
     # Recorded and plain steps of one training in turn: both meet the same weights, caches and neighbours.
-    trainer = Trainer(plan, data, seed=seed, device=device, dtype=torch.float32, record=True)
+    trainer = Trainer(plan, data, seed=seed, device=device, dtype=torch.float32, record=True, shelf=shelf)
     began = time.perf_counter()
     recorded, plain = [], []
     for step in count(step=2):

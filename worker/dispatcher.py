@@ -27,7 +27,7 @@ from models.settings import Settings
 from models.storage import checkpoints, device_time
 from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
-from worker.app import QUEUE_OF_DEVICE, RUN_TASK, ClinicCelery, create_app
+from worker.app import RUN_TASK, ClinicCelery, create_app, queue_of
 from worker.posting import Post
 from worker.postman import HANDS, Postman
 
@@ -158,7 +158,7 @@ class Dispatcher:
             queued = queueing.take_unpublished(session, WINDOW, REPUBLISH_S, limit)
         by_queue: dict[str, list[uuid.UUID]] = defaultdict(list)
         for run in queued:
-            by_queue[QUEUE_OF_DEVICE[run.device]].append(run.run_id)
+            by_queue[queue_of(run.device, plugins=run.plugins)].append(run.run_id)
         for queue, run_ids in by_queue.items():
             for run_id in run_ids[: WINDOW - self._untaken(queue)]:
                 # Not tried again here: what Redis did not take is published anew after REPUBLISH_S.

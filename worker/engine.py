@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from statistics import median
 
 import torch
@@ -20,13 +21,17 @@ from gradient_clinic.probe.probe import Probe, StepRecord, attach
 from models.plan import NetworkPlan, Plan
 from models.plan.over_steps import factor_of
 from worker import networks
+from worker.begun import begun
 from worker.datasets.split import Part, TrialData
 from worker.evaluation import balanced_accuracy, evaluate
-from worker.networks.lsuv import scale_by_data
+from worker.memory import peak_bytes
 from worker.networks.network import weights_hash
 from worker.networks.parts import Dropout
 from worker.objective import Objective
-from worker.optimizers import build_optimizer, tensors_of
+from worker.optimizers import build_optimizer
+from worker.plugins.listening import RowProbe
+from worker.plugins.module import PluginNetwork
+from worker.plugins.shelf import NO_SHELF, Shelf
 from worker.randomness import generator
 from worker.remedies import at_run_time
 from worker.remedies.base import Bound, Clipping, Decay, GradientRule, Penalty, Precision, Schedule
@@ -53,15 +58,16 @@ def train(  # noqa: PLR0913 -- the run's whole world, by name
     state: TrainState | None = None,
     wanted: Callable[[int], bool] = _never,
     adjust: Callable[[nn.Module], None] | None = None,
+    shelf: Shelf = NO_SHELF,
 ) -> Iterator[Seen]:
     """Yield the record of every recorded step, an EpochResult per epoch where there is a validation part, and at
     the end the RunResult. ``between_steps`` is called before each step and may raise to end the run.
 
     ``adjust`` may change the network in place once it is initialised. A Snapshot comes before each step for which
     ``wanted`` says so. With the ``state`` of one the run goes on there, bit for bit as if it had never stopped, on one
-    device and version.
+    device and version. ``shelf``: the plug-ins there are.
     """
-    trainer = Trainer(plan, data, seed=seed, device=torch.device(device), dtype=dtype, record=record)
+    trainer = Trainer(plan, data, seed=seed, device=torch.device(device), dtype=dtype, record=record, shelf=shelf)
     try:
         if adjust is not None:
             adjust(trainer.model)
@@ -101,7 +107,15 @@ class Trainer:
     """One run in progress: the network, its optimiser, its data on the device."""
 
     def __init__(  # noqa: PLR0913
-        self, plan: Plan, data: TrialData, *, seed: int, device: torch.device, dtype: torch.dtype, record: bool
+        self,
+        plan: Plan,
+        data: TrialData,
+        *,
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        record: bool,
+        shelf: Shelf = NO_SHELF,
     ) -> None:
         self.plan, self.seed, self.device = plan, seed, device
         if device.type == "cuda":
@@ -113,22 +127,16 @@ class Trainer:
         self.uneven, self.target_offset = data.is_uneven(), data.target_offset()
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
         self.train_part, self.validation_part, self.test_part = parts
-        # Drawn in float64 on the CPU and only then moved: every device and number type begins with the same weights.
-        self.model = networks.build(plan.network, seed).to(device, dtype)
         self._order: tuple[int, Tensor] | None = None
-        scale_by_data(self.model, self.batch(0))
+        self.model = begun(plan, seed, device, dtype, partial(self.batch, 0), shelf)
         self.frozen = self.model.parameters_of(plan.network.frozen)
         # By identity: == between tensors compares their entries.
         frozen = {id(parameter) for parameter in self.frozen}
-        self.parameters = [parameter for parameter in self.model.parameters() if id(parameter) not in frozen]
-        points = self.model.points()
-        *hidden, output = (None if id(point.weight) in frozen else point.weight for point in points)
-        self.bound = Bound([weight for weight in hidden if weight is not None], output, self.parameters)
-        # An embedding is a table of rows, no map from layer to layer.
-        # Not strict: the plan's last layer is the output, which ``hidden`` leaves out.
-        layers = zip(plan.layers, hidden, strict=False)
-        matrices = [weight for layer, weight in layers if weight is not None and layer.kind != "embedding"]
-        self.optimizer = build_optimizer(plan.optimizer, self.parameters, matrices)
+        self.parameters = [its for its in self.model.parameters() if its.requires_grad and id(its) not in frozen]
+        weights = self.model.layer_weights()
+        hidden, maps = ([its for its in some if id(its) not in frozen] for some in (weights.hidden, weights.maps))
+        self.bound = Bound(hidden, None if id(weights.output) in frozen else weights.output, self.parameters)
+        self.optimizer = build_optimizer(plan.optimizer, self.parameters, maps)
         # Each group's own, as Muon's part has another rate than AdamW's; a schedule multiplies both.
         self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.rate = plan.optimizer.learning_rate
@@ -139,12 +147,11 @@ class Trainer:
         self.decaying = [remedy for remedy in self.remedies if isinstance(remedy, Decay)]
         self.schedules = [remedy for remedy in self.remedies if isinstance(remedy, Schedule)]
         self.precision = next((remedy for remedy in self.remedies if isinstance(remedy, Precision)), None)
-        self.probe: Probe | None = attach(self.model, self.optimizer, points) if record else None
+        self.probe: Probe | RowProbe | None = self.model.attached(self.optimizer) if record else None
         self.nonfinite_in_a_row, self.diverged, self.skipped = 0, False, False
         self.stopped_by: StoppedBy | None = None
         self.step_times = deque[float](maxlen=TIMES_KEPT)
-        self.stepping_seconds, self.overhead_seconds = 0.0, 0.0
-        self.first_step, self.earlier_seconds = 0, 0.0
+        self.first_step, self.stepping_seconds, self.overhead_seconds, self.earlier_seconds = 0, 0.0, 0.0, 0.0
 
     def close(self) -> None:
         if self.probe is not None:
@@ -156,9 +163,8 @@ class Trainer:
         steps_done = self.first_step
         if self.plan.steps == 0:
             between_steps()
-            if self.probe is not None:
-                # Record 0 of ``steps: 0``: the first batch forward and backward, and no update.
-                untrained = self.probe.record(0, loss=self._backward(0), learning_rate=self.rate)
+            untrained = self.look()
+            if untrained is not None:
                 self._judge(untrained)
                 yield untrained
         for step in range(self.first_step, self.plan.steps):
@@ -176,6 +182,10 @@ class Trainer:
                 loss, metric = evaluate(self.model, self.objective, self.validation_part)
                 yield EpochResult(steps_done // self.plan.steps_per_epoch - 1, loss, metric)
         yield self.result(steps_done, time.perf_counter() - began)
+
+    def look(self) -> StepRecord | None:
+        """Record 0 of ``steps: 0``: the first batch forward and backward, and no update."""
+        return self.probe.record(0, loss=self._backward(0), learning_rate=self.rate) if self.probe is not None else None
 
     def state(self, step: int, seconds: float = 0.0) -> TrainState:
         """All that steps ``step`` and later depend on, and the time that the earlier ones took."""
@@ -207,8 +217,8 @@ class Trainer:
 
     def _masks(self) -> dict[str, torch.Generator]:
         """The generators that a run draws from as it goes; all others begin anew for each purpose."""
-        modules = self.model.named_modules()
-        return {name: module.masks(self.device) for name, module in modules if isinstance(module, Dropout)}
+        drawing = ((name, its) for name, its in self.model.named_modules() if isinstance(its, Dropout | PluginNetwork))
+        return {name: its.masks(self.device) for name, its in drawing}
 
     def batch(self, step: int) -> Part:
         """The cases of a step. Their order is a function of seed and epoch alone."""
@@ -271,7 +281,7 @@ class Trainer:
         torch.autograd.backward(loss if scale == 1.0 else loss * scale)
         return loss.detach()
 
-    def _treat(self, probe: Probe | None) -> tuple[bool, dict[str, Scalar]]:
+    def _treat(self, probe: Probe | RowProbe | None) -> tuple[bool, dict[str, Scalar]]:
         """Whether the step may be made, after all that acts on ``.grad``, with ``probe`` as without; its curves."""
         curves: dict[str, Scalar] = {}
         if self.precision is not None:
@@ -328,7 +338,9 @@ class Trainer:
             step_seconds=median(self.step_times) if self.step_times else math.nan,
             device_seconds=seconds,
             overhead=(stepping + self.overhead_seconds) / stepping if stepping else math.nan,
-            peak_memory_bytes=self._peak_memory(),
+            peak_memory_bytes=peak_bytes(
+                self.model, self.parameters, self.optimizer, self.device, self.plan.experiment.batch_size
+            ),
             weights_hash=weights_hash(self.model),
             device=self.device,
             majority_share=self.majority_share,
@@ -336,15 +348,3 @@ class Trainer:
             target_offset=self.target_offset,
             balanced_accuracy=balanced_accuracy(self.model, self.train_part) if self.uneven else None,
         )
-
-    def _peak_memory(self) -> int:
-        if self.device.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self.device))
-        # A sum, as the process's own high-water mark belongs to every run that it has trained (decision 1).
-        gradients = (parameter.grad for parameter in self.parameters if parameter.grad is not None)
-        held = [*self.parameters, *self.frozen, *gradients]
-        held += tensors_of(self.optimizer)
-        item = self.parameters[0].element_size()
-        activations = sum(2 * layer.units * layer.positions for layer in self.plan.layers) * item
-        stored = sum(tensor.numel() * tensor.element_size() for tensor in held)
-        return stored + activations * self.plan.experiment.batch_size

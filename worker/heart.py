@@ -7,7 +7,7 @@ One per worker process; it watches one run at a time.
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -82,9 +82,11 @@ class Watch:
 class Heart:
     """``with heart.watch(lease) as watch`` beats every third of the lease until the block ends."""
 
-    def __init__(self, database: Database, lease_s: float) -> None:
+    def __init__(self, database: Database, lease_s: float, beside: Callable[[], None] = lambda: None) -> None:
+        """``beside``: is called between two looks, whether a run is watched or not."""
         self._database = database
         self._lease_s = lease_s
+        self._beside = beside
         self._watch: Watch | None = None
         self._cancelled: deque[str] = deque(maxlen=_REMEMBERED)
         self._away = False
@@ -129,6 +131,7 @@ class Heart:
                 # Again at once after a slow one: what it has lengthened may be over already.
                 while (watch := self._watch) is not None and watch.due and not self._closing.is_set():
                     self._beat()
+                self._beside()
 
     def _beat(self) -> None:
         watch = self._watch

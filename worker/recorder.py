@@ -6,6 +6,7 @@ write that is due has been made: where PostgreSQL is slow, training waits.
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -45,6 +46,8 @@ class Recorder:
     plan: Plan
     first_step: int = 0
     """Where the attempt begins: a multiple of 200 records, all before it being stored."""
+    rows: Sequence[str] | None = None
+    """What there is a row for, where that is more than ``plan`` knows."""
     chance_level: float | None = None
     """Of the loss, to be noted with the first write."""
     loss: float = math.nan
@@ -56,7 +59,7 @@ class Recorder:
     _flushed_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        names = self.plan.network.rows
+        names = self.plan.network.rows if self.rows is None else self.rows
         stride = self.plan.experiment.trace.every
         self._writer = TraceWriter(self.lease.run_id, names, stride, self.plan.recorded_steps)
         self._open_first = self.first_step // stride

@@ -13,13 +13,14 @@ from models.specs.dataset import DATASETS
 from models.specs.init import INITS
 from models.specs.networks import NETWORKS
 from models.specs.optimizer import OPTIMIZERS
+from models.specs.plugin import PluginDatasetSpec, PluginNetworkSpec
 from models.specs.remedy import REMEDIES
 
 MOST_PROBLEMS = 50
 _LONGEST_VALUE = 200
 _KINDS: Mapping[str, Mapping[str, type[BaseModel]]] = {
-    "dataset": DATASETS,
-    "network": NETWORKS,
+    "dataset": {**DATASETS, "plugin": PluginDatasetSpec},
+    "network": {**NETWORKS, "plugin": PluginNetworkSpec},
     "optimizer": OPTIMIZERS,
     "init": INITS,
     "remedies": REMEDIES,

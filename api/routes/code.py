@@ -15,6 +15,7 @@ from api.http.etags import UNCHANGED, tagged
 from models.code import Origin, program
 from models.plan import Plan, plan_variant
 from models.specs.experiment import ExperimentSpec
+from models.specs.plugin import plugins_of
 from models.specs.seeds import Seed
 from models.storage.tables import Experiment, Run
 
@@ -43,7 +44,8 @@ def code(  # noqa: PLR0913, PLR0917 -- what FastAPI is to hand in
     """One file without any import of ours: network, initialisation, data, optimiser, remedies, loss and loop. With the
     same versions on one processor it has the losses of the run, bit by bit.
 
-    404 for a variant that there is not; 409 where the runs are trained elsewhere, and where tuning has not chosen the
+    404 for a variant that there is not; 409 where the runs are trained elsewhere, where the network or the
+    data are a plug-in's, and where tuning has not chosen the
     variant's learning rate yet.
     """
     with database.begin() as session:
@@ -63,9 +65,13 @@ def _planned(experiment: Experiment, variant: str) -> Plan:
         )
         raise ApiError(HTTPStatus.CONFLICT, detail)
     try:
-        return plan_variant(experiment.spec, variant)
+        plan = plan_variant(experiment.spec, variant)
     except LookupError as error:
         raise ApiError(HTTPStatus.NOT_FOUND, f"the experiment has no variant {variant}") from error
+    if its := ", ".join(f"the {one}" for one in sorted(plugins_of(experiment.spec.network, experiment.spec.dataset))):
+        detail = f"it cannot be given: the code of {its} is in that package, which the clinic does not hand out"
+        raise ApiError(HTTPStatus.CONFLICT, detail)
+    return plan
 
 
 def _as_run(plan: Plan, run: Run | None) -> Plan:

@@ -111,6 +111,11 @@ class Client:
         epochs: Json = self._answer(self._http.get(f"/v1/runs/{run_id}/curves?points=1"))["epochs"]
         return epochs
 
+    def packages(self) -> set[str]:
+        """Those of the plug-ins that workers have now."""
+        lists = (self._answer(self._http.get(f"/v1/catalogue/{name}"))["items"] for name in ("networks", "datasets"))
+        return {its["package"] for items in lists for its in items if its.get("present")}
+
     def heat_map(self, run_id: str) -> bytes | None:
         """Gradients by layer and step, as PNG; None where nothing is recorded."""
         response = self._http.get(f"/v1/runs/{run_id}/heatmap.png")

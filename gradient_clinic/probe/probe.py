@@ -200,7 +200,7 @@ class Probe:
         # Asked for by the first δ of each backward pass: torch has no hook for its end.
         if not self._queued:
             self._queued = True
-            _at_the_end_of_backward(self._after_backward)
+            at_the_end_of_backward(self._after_backward)
         self.overhead_seconds += time.perf_counter() - began
 
     def _see_gradient(self, index: int, _weight: Tensor) -> None:
@@ -307,7 +307,7 @@ def attach(
     return Probe(found, others, optimizer, kind(found), lengths=lambda: getattr(model, "lengths", None))
 
 
-def _at_the_end_of_backward(do: Callable[[], None]) -> None:
+def at_the_end_of_backward(do: Callable[[], None]) -> None:
     """Of the backward pass that is running. The engine's own name is private; torch's DDP and FSDP stand on it too."""
     torch.autograd.Variable._execution_engine.queue_callback(do)  # noqa: SLF001 -- as said
 

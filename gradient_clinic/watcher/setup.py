@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from torch import nn
 
+from gradient_clinic.layers import Layer
 from gradient_clinic.quadrature import gaussian_moments
 from gradient_clinic.signals import SIGNALS
-from gradient_clinic.values import Array
+from gradient_clinic.values import Array, finite_or_none
 from gradient_clinic.verdict.case import Setup
 from gradient_clinic.verdict.measurements import LARGEST_RMS
 from gradient_clinic.watcher.discovery import CONVOLUTIONS
@@ -95,3 +97,42 @@ def _first_layer_gain(rows: Sequence[Row], first: Array) -> float | None:
     if not rows or rows[0].role != "hidden" or rows[0].weight is None or rows[0].normalization:
         return None
     return float(first[WEIGHT, 0]) / math.sqrt(rows[0].outputs or rows[0].weight.shape[0])
+
+
+def described(  # noqa: PLR0913 -- all that is known of it
+    model: nn.Module,
+    rows: Sequence[Row],
+    layers: Sequence[Layer],
+    first: Array,
+    *,
+    has_skips: bool,
+    values: bool,
+) -> dict[str, Any]:
+    """A network as a service keeps it: kind, layers, setup and parameters, as JSON can say them. ``first``: (signals,
+    rows) of the untrained network.
+    """
+    setup = setup_of(rows, first, has_skips=has_skips, values=values)
+    return {
+        "kind": kind_of(model, has_skips=has_skips),
+        "layers": [_layer(layer) for layer in layers],
+        "setup": {
+            "activation": None if setup.activation is None else asdict(setup.activation),
+            "has_skips": setup.has_skips,
+            "positions": setup.positions,
+            "batch_size": setup.batch_size,
+            "predicted_gain": finite_or_none(setup.predicted_gain),
+            "first_layer_gain": finite_or_none(setup.first_layer_gain),
+            "values": setup.values,
+        },
+        "parameters": sum(one.numel() for one in model.parameters()),
+    }
+
+
+def _layer(its: Layer) -> dict[str, Any]:
+    return {
+        "name": its.name[:200],
+        "role": its.role,
+        "activation": None if its.activation is None else asdict(its.activation),
+        "normalization": its.normalization,
+        "resized": its.resized,
+    }

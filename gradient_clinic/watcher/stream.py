@@ -12,7 +12,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -21,21 +21,20 @@ import numpy as np
 import torch
 
 from gradient_clinic.layers import Layer
-from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.signals import CURVES
 from gradient_clinic.values import Array, finite_or_none
 from gradient_clinic.watcher.cadence import Even
 from gradient_clinic.watcher.calls import Body, Call, Service, plain_line
+from gradient_clinic.watcher.gaps import Gaps
 from gradient_clinic.watcher.outbox import Line, Outbox
-from gradient_clinic.watcher.records import NONFINITE, UPDATE
 from gradient_clinic.watcher.report import Observed
-from gradient_clinic.watcher.setup import kind_of, setup_of
+from gradient_clinic.watcher.setup import described
 from gradient_clinic.watcher.spool import Spool
-from gradient_clinic.watcher.trace import NOT_NAMED, OF_H, layer_of, order_of, updates_of
+from gradient_clinic.watcher.trace import layer_of, order_of
 
 SPOOL_BYTES: Final = 256 << 20
 NO_LOSS: Final = "nothing is sent to the service: no loss is told (w.loss(loss)), and its verdicts need one"
 NO_AXIS: Final = "nothing is sent to the service: no h and δ on a depth axis were measured"
-OF_WEIGHT: Final = [SIGNALS.index(name) for name in ("weight_gradient_norm", "weight_gradient_max", "weight_norm")]
 REMEMBERED: Final = 10_000
 """Steps whose times the median is taken of."""
 
@@ -79,7 +78,7 @@ class Stream:
         self._lead: list[tuple[int, Array, Array]] = []
         self._order: list[int] = []
         self._layers: tuple[Layer, ...] = ()
-        self._last: Array = np.zeros(0)
+        self._gaps = Gaps((), ())
         self._last_loss = math.nan
         self._outbox: Outbox | None = None
         self._opening: Callable[[], tuple[Call, Body]] | None = None
@@ -89,7 +88,6 @@ class Stream:
         self._began = time.perf_counter()
         self._next = 0
         self._ended = False
-        self._met = self._weighed = np.zeros(0, dtype=bool)
         self._token = str(uuid.uuid4())
 
     @property
@@ -147,7 +145,7 @@ class Stream:
         self._seconds.append(curves["step_seconds"])
         self._last_loss = curves.get("loss", self._last_loss)  # a step that was told none has that of the one before
         curves = {**curves, "loss": self._last_loss}
-        line = step, self._filled(matrix), np.array([curves.get(name, 0.0) for name in CURVES])
+        line = step, self._gaps.filled(matrix[:, self._order]), np.array([curves.get(name, 0.0) for name in CURVES])
         if self._outbox is None:
             self._lead.append(line)
             if self._cadence.stride is not None:
@@ -162,8 +160,7 @@ class Stream:
         if "loss" not in curves or not any(layer.role == "hidden" for layer in self._layers):
             self._stop(NO_LOSS if "loss" not in curves else NO_AXIS)
             return False
-        self._met = np.array([its.rows[index].place is not None for index in self._order])
-        self._weighed = np.array([its.rows[index].weight is not None for index in self._order])
+        self._gaps = Gaps([its.rows[index] for index in self._order], self._layers)
 
         def opening() -> tuple[Call, Body]:
             """When the cadence is known."""
@@ -173,20 +170,9 @@ class Stream:
         return True
 
     def _described(self, its: Observed, first: Array) -> Body:
-        where, setup = self._destination, setup_of(its.rows, first, has_skips=its.has_skips, values=its.values)
+        where = self._destination
         network = {
-            "kind": kind_of(its.model, has_skips=its.has_skips),
-            "layers": [_layer(layer) for layer in self._layers],
-            "setup": {
-                "activation": None if setup.activation is None else asdict(setup.activation),
-                "has_skips": setup.has_skips,
-                "positions": setup.positions,
-                "batch_size": setup.batch_size,
-                "predicted_gain": finite_or_none(setup.predicted_gain),
-                "first_layer_gain": finite_or_none(setup.first_layer_gain),
-                "values": setup.values,
-            },
-            "parameters": sum(one.numel() for one in its.model.parameters()),
+            **described(its.model, its.rows, self._layers, first, has_skips=its.has_skips, values=its.values),
             "optimizer": its.optimizer,
             "every": self._cadence.stride,
             "steps": where.steps,
@@ -231,41 +217,6 @@ class Stream:
         ending = {"steps": max(self._next, 1), "conditions": "not watched to its end", "error": plain_line(why)}
         self._lead.clear()
         self._close(ending, join=False)
-
-    def _filled(self, matrix: Array) -> Array:
-        """(signals, layers). What a step did not measure is as it was last: a service takes NaN for a broken value."""
-        ours = matrix[:, self._order]
-        ours[NONFINITE] = np.nan_to_num(ours[NONFINITE])
-        ours[UPDATE] = updates_of(self._layers, ours[UPDATE][:, None])[:, 0]
-        last = self._last if self._last.size else _before_the_first(ours.shape)
-        ours_or_last = np.where(np.isnan(ours) & ~self._is_broken(ours), last, ours)
-        self._last = np.where(np.isfinite(ours_or_last), ours_or_last, last)
-        return ours_or_last
-
-    def _is_broken(self, ours: Array) -> Any:
-        """(signals, layers): a NaN of h or δ is one where some of their entries were counted."""
-        broken = np.zeros(ours.shape, dtype=bool)
-        broken[[SIGNALS.index(name) for name in OF_H]] = (ours[NONFINITE] > 0) & self._met
-        broken[OF_WEIGHT] = (ours[NONFINITE] > 0) & self._weighed
-        return broken
-
-
-def _before_the_first(shape: tuple[int, ...]) -> Array:
-    """Of what was never measured: an rms of 1, which no rule but that of broken values reads; all else 0."""
-    values = np.zeros(shape)
-    values[[SIGNALS.index(name) for name in OF_H if name.endswith("rms")]] = NOT_NAMED
-    return values
-
-
-def _layer(its: Layer) -> Body:
-    activation = None if its.activation is None else asdict(its.activation)
-    return {
-        "name": its.name[:200],
-        "role": its.role,
-        "activation": activation,
-        "normalization": its.normalization,
-        "resized": its.resized,
-    }
 
 
 def _versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ from models.plan.tree import NetworkPlan, Shape
 from models.specs.base import Problem, SpecError
 from models.specs.dataset import Facts, Target
 from models.specs.networks import NetworkSpec
+from models.specs.plugin import PluginNetworkSpec
 
 MOST_KEPT_LAYERS = 500
 """Of a plan that is kept for the next question: 64 of them are some 30 MB."""
@@ -34,6 +35,8 @@ def plan_network(network: NetworkSpec, given: Shape | int, outputs: int, target:
     SpecError where the data do not fit the network, or a layer that is to be frozen is not there.
     """
     shape = Shape("vector", (given,)) if isinstance(given, int) else given
+    if isinstance(network, PluginNetworkSpec):
+        return NetworkPlan("plugin", (), shape, ())  # its layers are known when a worker has built it: ``plan_code``
     planned = PLANNERS[network.kind](network, shape, outputs, target)
     return replace(planned, frozen=_frozen(network, planned)) if network.frozen else planned
 
@@ -52,7 +55,11 @@ def _frozen(network: NetworkSpec, planned: NetworkPlan) -> tuple[str, ...]:
 def plan_network_on(network: NetworkSpec, facts: Facts) -> NetworkPlan:
     """The network between a data set's cases and its labels."""
     # A sweep asks for a few networks hundreds of times. What is large is seldom asked for twice, and would be kept.
-    return _kept(network, facts) if network.layer_count <= MOST_KEPT_LAYERS else _planned_on(network, facts)
+    if network.kind == "plugin" and facts.varying_length:
+        message = "a plug-in is given cases of one length, and those of this data set end early"
+        raise SpecError(Problem("network.kind", "plugin", message, "a network of kind rnn, transformer"))
+    kept = network.kind != "plugin" and network.layer_count <= MOST_KEPT_LAYERS
+    return _kept(network, facts) if kept else _planned_on(network, facts)
 
 
 @lru_cache(maxsize=64)

@@ -20,6 +20,7 @@ from models.specs.normalization import NormalizationSpec, SkipSpec
 from models.specs.optimizer import OptimizerSpec
 from models.specs.recurrent_remedies import ForgetBiasRemedy, GruRemedy, IrnnRemedy, LstmRemedy, TruncatedBpttRemedy
 from models.specs.remedy import REMEDIES, RemedySpec
+from models.specs.slots import OF_NETWORK
 from models.specs.structural_remedies import (
     ActivationRemedy,
     DropoutRemedy,
@@ -39,6 +40,8 @@ from models.specs.training_remedies import (
     ScheduleRemedy,
 )
 
+FOR_PLUGINS = tuple(kind for kind, remedy in REMEDIES.items() if not OF_NETWORK & set(remedy.slots))  # type: ignore[attr-defined]
+"""Remedies that leave the layers as they are: they act on the data, the loss, the optimiser or the gradients."""
 FOR_WHICH = "what /v1/catalogue/remedies says it is for"
 SMALL_INPUT_STD = 0.001
 """Of an IRNN's W_ih (Le et al. 2015)."""
@@ -66,7 +69,11 @@ def draft_of(spec: ExperimentSpec) -> Draft:
 def rewrite(draft: Draft, remedy: RemedySpec, where: str) -> Draft:
     """The draft with the remedy. SpecError, naming ``where``, for a kind of network that it does not apply to."""
     kinds = REMEDIES[remedy.kind].about.applies_to
-    if draft.network.kind not in kinds:
+    if draft.network.kind == "plugin":
+        if remedy.kind not in FOR_PLUGINS:
+            message = f"{remedy.kind} changes the layers of a network, and those of a plug-in are its own code's"
+            raise SpecError(Problem(where, remedy.kind, message, list(FOR_PLUGINS)))
+    elif draft.network.kind not in kinds:
         message = f"{remedy.kind} does not apply to the network kind {draft.network.kind}"
         raise SpecError(Problem(where, remedy.kind, message, f"a network of kind {', '.join(kinds)}"))
     try:

@@ -1,4 +1,5 @@
-"""The plan of a run that was trained elsewhere: what its watcher has said, in the place of what a spec would plan.
+"""The plan of a network that is code, of a loop elsewhere or of a plug-in: what one followed pass has found, in the
+place of what a spec would plan.
 
 And what both kinds of plan have in common, which is all that a reader of traces needs.
 """
@@ -10,7 +11,9 @@ from typing import Final, Literal, Protocol
 from gradient_clinic.layers import Layer, Role, TimePoint
 from gradient_clinic.verdict.case import Setup
 from models.plan.variants import Plan, Variant
-from models.specs.ingested import IngestedSpec, Watched, WatchedSetup
+from models.specs.experiment import ExperimentSpec
+from models.specs.ingested import IngestedSpec, Watched, WatchedLayer, WatchedSetup, WatchedSpec
+from models.specs.remedy import RemedySpec
 
 RECORDS: Final = 100_000
 """That a run of unknown length is taken to have: its rollups then hold 200 records a bucket."""
@@ -62,7 +65,7 @@ class WatchedLayerPlan:
 
 @dataclass(frozen=True, slots=True)
 class WatchedNetwork:
-    """``kind``: whose cut of G holds."""
+    """``kind``: whose cut of G holds; "plugin" of one that no worker has built yet, which has no layers."""
 
     kind: str
     layers: tuple[WatchedLayerPlan, ...]
@@ -80,16 +83,19 @@ class WatchedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class WatchedPlan:
-    """``optimizer``: its kind, in small letters. ``steps``: of the whole training, or those so far."""
+    """``optimizer``: its kind, in small letters. ``steps``: of the whole training, or those so far. ``trained``: of a
+    plug-in, how this clinic trains it; None where others do.
+    """
 
     network: WatchedNetwork
-    experiment: IngestedSpec
+    experiment: IngestedSpec | ExperimentSpec
     setup: Setup
     optimizer: str
     every: int
     expected: int
     """Records, of the whole training."""
     steps: int
+    trained: Plan | None = None
 
     @property
     def layers(self) -> tuple[WatchedLayerPlan, ...]:
@@ -98,11 +104,11 @@ class WatchedPlan:
 
 @dataclass(frozen=True, slots=True)
 class WatchedVariant:
-    """One arm of an experiment that was trained elsewhere. What was changed in it only its name says."""
+    """One arm of an experiment on such a network. What others have changed in theirs only its name says."""
 
     name: str
     plan: WatchedPlan
-    remedies: tuple[()] = ()
+    remedies: tuple[RemedySpec, ...] = ()
 
 
 AnyPlan = Plan | WatchedPlan
@@ -111,9 +117,8 @@ AnyVariant = Variant | WatchedVariant
 
 def plan_watched(spec: IngestedSpec, watched: Watched, steps: int) -> WatchedPlan:
     """``steps``: as the run's row has them now."""
-    layers = tuple(WatchedLayerPlan(index, layer.judged) for index, layer in enumerate(watched.layers, start=1))
     return WatchedPlan(
-        network=WatchedNetwork(watched.kind, layers, watched.parameters),
+        network=_network(watched),
         experiment=spec,
         setup=_setup(watched.setup),
         optimizer=watched.optimizer.lower(),
@@ -121,6 +126,41 @@ def plan_watched(spec: IngestedSpec, watched: Watched, steps: int) -> WatchedPla
         expected=RECORDS if watched.steps is None else -(-watched.steps // watched.every),
         steps=steps,
     )
+
+
+def plan_code(plan: Plan, found: WatchedSpec | None) -> WatchedPlan:
+    """Of a plug-in. ``found``: what a worker has seen of its network, None before one has built it."""
+    return WatchedPlan(
+        network=WatchedNetwork("plugin", (), 0) if found is None else _network(found),
+        experiment=plan.experiment,
+        setup=_setup(WatchedSetup() if found is None else found.setup),
+        optimizer=plan.optimizer.kind,
+        every=plan.experiment.trace.every,
+        expected=plan.recorded_steps,
+        steps=plan.steps,
+        trained=plan,
+    )
+
+
+def rows_of(plan: AnyPlan) -> tuple[str, ...]:
+    """What a trace has a row for: the layers, then the states of loops."""
+    return tuple([layer.name for layer in plan.layers] + [point.name for point in plan.network.time])
+
+
+def trained_here(variant: AnyVariant) -> Variant | None:
+    """The variant as this clinic trains it; None where others have."""
+    if isinstance(variant, Variant):
+        return variant
+    trained = variant.plan.trained
+    return None if trained is None else Variant(variant.name, variant.remedies, trained)
+
+
+def _network(found: WatchedSpec) -> WatchedNetwork:
+    return WatchedNetwork(found.kind, _numbered(found.layers), found.parameters)
+
+
+def _numbered(layers: Sequence[WatchedLayer]) -> tuple[WatchedLayerPlan, ...]:
+    return tuple(WatchedLayerPlan(index, layer.judged) for index, layer in enumerate(layers, start=1))
 
 
 def _setup(said: WatchedSetup) -> Setup:

@@ -12,6 +12,7 @@ from models.runs.claims import (
     keep_cadence,
     keep_chance_level,
     keep_checkpoint,
+    keep_found,
     start_over,
 )
 from models.runs.endings import fail, finish, give_back, settle, stop
@@ -44,6 +45,7 @@ __all__ = [
     "keep_cadence",
     "keep_chance_level",
     "keep_checkpoint",
+    "keep_found",
     "lock_runs",
     "remove",
     "retry",

@@ -1,6 +1,7 @@
 """The worker's side while a run is trained: claim it, keep its lease, note how far it is."""
 
 import uuid
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
@@ -11,6 +12,8 @@ from models.runs.lease import Checkpoint, Claim, Lease
 from models.runs.stopping import end_overdue, expire
 from models.runs.writes import NO_CHECKPOINT, QUEUE_CHANNEL, notify, seconds
 from models.specs.experiment import ExperimentSpec
+from models.specs.ingested import WatchedSpec
+from models.specs.plugin import PluginKey, plugins_of
 from models.status import Source, State
 from models.storage.database import changed_rows
 from models.storage.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experiment, Run, TraceChunk, TraceRollup
@@ -20,12 +23,22 @@ class _OverCapError(Exception):
     """One run more than may be under way at once."""
 
 
-def claim(
-    session: Session, run_id: uuid.UUID, worker: str, lease_s: float, owner_limit: int | None = None
+class _LackingError(Exception):
+    """The worker has not all of the run's plug-ins."""
+
+
+def claim(  # noqa: PLR0913, PLR0917 -- a run, who asks for it and what limits that
+    session: Session,
+    run_id: uuid.UUID,
+    worker: str,
+    lease_s: float,
+    owner_limit: int | None = None,
+    plugins: AbstractSet[PluginKey] = frozenset(),
 ) -> Claim | None:
     """Take a queued run. None where another has it, it has ended, or its experiment is gone. A message may come late.
     Where the latest start or end has passed by then, the run ends here. Where it would exceed the experiment's
-    ``max_parallel``, or ``owner_limit`` runs of its owner, it waits to be published again.
+    ``max_parallel``, or ``owner_limit`` runs of its owner, it waits to be published again; so it does where it needs
+    other ``plugins`` than this worker has, but not at once: the message would come back here.
     """
     its_experiment = select(Run.experiment_id).where(Run.id == run_id).scalar_subquery()
     if end_overdue(session, Experiment.id == its_experiment) or expire(session, Run.id == run_id):
@@ -33,13 +46,22 @@ def claim(
     try:
         # A savepoint: over a cap all of the claim is undone, and this transaction can still free the run.
         with session.begin_nested():
-            return _claim(session, run_id, worker, lease_s, owner_limit)
+            return _claim(session, run_id, worker, lease_s, owner_limit, plugins)
+    except _LackingError:
+        return None
     except _OverCapError:
         session.execute(update(Run).where(Run.id == run_id, Run.state == State.QUEUED).values(published_at=None))
         return None
 
 
-def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, owner_limit: int | None) -> Claim | None:
+def _claim(  # noqa: PLR0913, PLR0917 -- as above
+    session: Session,
+    run_id: uuid.UUID,
+    worker: str,
+    lease_s: float,
+    owner_limit: int | None,
+    plugins: AbstractSet[PluginKey],
+) -> Claim | None:
     token = uuid.uuid4()
     # Look and take are one statement: of two workers that heard of the run one finds it queued, the other waits for
     # this row and then finds it running. What training needs comes back with it, so no session stays open meanwhile.
@@ -82,6 +104,8 @@ def _claim(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, own
     asked = select(Experiment.spec, Experiment.owner).where(Experiment.id == row.experiment_id)
     spec, owner = session.execute(asked).one()
     assert isinstance(spec, ExperimentSpec)  # what others train is never queued
+    if plugins_of(spec.network, spec.dataset) - plugins:
+        raise _LackingError
     _start(session, row.experiment_id)
     events.tell_runs(session, row.experiment_id, [run_id])
     # From here on no other claim of this experiment comes between.
@@ -149,6 +173,11 @@ def keep_chance_level(session: Session, lease: Lease, chance_level: float) -> No
 def keep_cadence(session: Session, lease: Lease, every: int) -> bool:
     """Store what the recording budget chose, for this attempt and later ones. False: the lease is void."""
     return changed_rows(session, update(Run).where(lease.holds()).values(trace_every=every)) > 0
+
+
+def keep_found(session: Session, lease: Lease, found: WatchedSpec) -> bool:
+    """Store what a plug-in's network is. False: the lease is void."""
+    return changed_rows(session, update(Run).where(lease.holds()).values(found=found)) > 0
 
 
 def keep_checkpoint(session: Session, lease: Lease, checkpoint: Checkpoint) -> bool:

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
-from models.plan import expand
-from models.plan.watched import AnyVariant, WatchedVariant, plan_watched
+from models.plan import Variant, expand
+from models.plan.watched import AnyVariant, WatchedVariant, plan_code, plan_watched
 from models.runs.rates import tried_of
 from models.specs.experiment import ExperimentSpec
 from models.specs.ingested import IngestedSpec, StoredSpec
@@ -51,8 +51,17 @@ def _read(session: Session, experiment_id: uuid.UUID) -> Trial:
 
 
 def variants_of(spec: StoredSpec, rows: Sequence[Run]) -> Sequence[AnyVariant]:
-    """The baseline first. ``rows``: the experiment's runs by position, which alone know what others have trained."""
-    return expand(spec) if isinstance(spec, ExperimentSpec) else _watched_variants(spec, rows)
+    """The baseline first. ``rows``: the experiment's runs by position, which alone know networks that are code."""
+    if not isinstance(spec, ExperimentSpec):
+        return _watched_variants(spec, rows)
+    planned = expand(spec)
+    return planned if spec.network.kind != "plugin" else [_built(variant, rows) for variant in planned]
+
+
+def _built(variant: Variant, rows: Sequence[Run]) -> WatchedVariant:
+    """As the first of its runs that has begun has found its network."""
+    found = (row.found for row in rows if row.variant == variant.name and row.found is not None)
+    return WatchedVariant(variant.name, plan_code(variant.plan, next(found, None)), variant.remedies)
 
 
 def _watched_variants(spec: IngestedSpec, rows: Sequence[Run]) -> Sequence[WatchedVariant]:

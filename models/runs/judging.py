@@ -12,7 +12,7 @@ from models.analysis.verdict.summary import summarise, summary_of
 from models.plan import Plan, expand
 from models.plan.watched import AnyPlan
 from models.runs import comparing
-from models.runs.planned import plan_of
+from models.runs.planned import found_plan, plan_of
 from models.specs.experiment import ExperimentSpec
 from models.specs.ingested import StoredSpec
 from models.status import State
@@ -59,18 +59,21 @@ def _judged(session: Session, spec: StoredSpec, experiment_id: uuid.UUID) -> Ite
         assert run.summary is not None  # a run succeeds with one
         # Read before the update, which puts the new summary into this object as well.
         before = run.summary.verdict.kind
-        plan = plans[run.variant].at_rate(run.learning_rate) if plans else plan_of(spec, run)
+        plan = _as_trained(plans[run.variant], run) if plans else plan_of(spec, run)
         summary = _summary(session, run, plan)
         session.execute(update(Run).where(Run.id == run.id).values(summary=summary))
         after = summary.verdict.kind
         yield Judged(run.id, run.variant, run.seed, before, after, measured_again=run.raw_dropped_at is None)
 
 
+def _as_trained(plan: Plan, run: Run) -> AnyPlan:
+    """At the rate that tuning chose, and with the cadence that a recording budget did."""
+    plan = plan.at_rate(run.learning_rate)
+    return found_plan(plan if run.trace_every is None else plan.recording_every(run.trace_every), run)
+
+
 def _summary(session: Session, run: Run, plan: AnyPlan) -> RunSummary:
     assert run.summary is not None  # as above
     if run.raw_dropped_at is not None:
         return summary_of(plan, run.summary)
-    # The cadence that the run was recorded with, where a recording budget chose another than the spec's.
-    if isinstance(plan, Plan) and run.trace_every is not None:
-        plan = plan.recording_every(run.trace_every)
     return summarise(plan, read_ending(session, run.id, plan, run.summary.facts), run.summary.facts)

@@ -16,19 +16,20 @@ from models.storage.tables import Experiment, Run
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A run to publish, and the device its experiment asks for."""
+    """A run to publish, the device its experiment asks for, and whether it trains a plug-in."""
 
     run_id: uuid.UUID
     device: str
+    plugins: bool
 
 
 def take_unpublished(
     session: Session, window: int, republish_after_s: float, owner_limit: int | None = None
 ) -> list[Queued]:
     """Mark as published, and return, the queued runs whose turn it is: highest priority first, then fair between
-    owners, then oldest first. At most ``window`` published runs of each ``device`` are left unclaimed at any time, so
-    that runs without a worker hold up nobody else. What nobody claimed in ``republish_after_s`` is published again, so
-    a lost message costs time only.
+    owners, then oldest first. At most ``window`` published runs of each ``device``, and as many of plug-ins, are left
+    unclaimed at any time, so that runs without a worker hold up nobody else. What nobody claimed in
+    ``republish_after_s`` is published again, so a lost message costs time only.
 
     Neither an experiment's ``max_parallel`` nor ``owner_limit`` runs of one owner are exceeded.
     """
@@ -36,11 +37,11 @@ def take_unpublished(
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext(runs.QUEUE_CHANNEL))))
     stale = func.clock_timestamp() - runs.seconds(republish_after_s)
     parameters = {"stale_s": republish_after_s, "owner_limit": owner_limit, "window": window}
-    chosen = [(row.id, row.device) for row in session.execute(_NEXT_RUNS, parameters)]
+    chosen = [Queued(row.id, row.device, row.plugins) for row in session.execute(_NEXT_RUNS, parameters)]
     marked = session.execute(
         update(Run)
         .where(
-            Run.id.in_([run_id for run_id, _ in chosen]),
+            Run.id.in_([run.run_id for run in chosen]),
             Run.state == State.QUEUED,
             or_(Run.published_at.is_(None), Run.published_at < stale),
         )
@@ -48,15 +49,19 @@ def take_unpublished(
         .returning(Run.id)
     ).scalars()
     still_queued = set(marked)
-    return [Queued(run_id, device) for run_id, device in chosen if run_id in still_queued]
+    return [run for run in chosen if run.run_id in still_queued]
 
 
 # Fairness: an owner's k-th waiting run counts behind the runs that the owner has under way already. Caps come first,
 # so that a run which has to wait takes nobody's turn. FOR UPDATE SKIP LOCKED passes by what a worker claims just now.
 _NEXT_RUNS = text("""
-WITH under_way AS (
-    SELECT r.experiment_id, e.owner, r.state, e.spec ->> 'device' AS device
-    FROM run r JOIN experiment e ON e.id = r.experiment_id
+WITH asked AS NOT MATERIALIZED (
+    SELECT *, spec ->> 'device' AS device,
+        coalesce('plugin' IN (spec #>> '{network,kind}', spec #>> '{dataset,kind}'), false) AS plugins
+    FROM experiment
+), under_way AS (
+    SELECT r.experiment_id, e.owner, r.state, e.device, e.plugins
+    FROM run r JOIN asked e ON e.id = r.experiment_id
     WHERE (r.state = 'running' AND r.source = 'trained') OR (
         r.state = 'queued' AND r.published_at >= clock_timestamp() - make_interval(secs => :stale_s)
     )
@@ -65,12 +70,12 @@ WITH under_way AS (
 ), busy AS (
     SELECT owner, count(*) AS n FROM under_way GROUP BY owner
 ), unclaimed AS (
-    SELECT device, count(*) AS n FROM under_way WHERE state = 'queued' GROUP BY device
+    SELECT device, plugins, count(*) AS n FROM under_way WHERE state = 'queued' GROUP BY device, plugins
 ), waiting AS (
     SELECT r.id, r.position, e.id AS experiment_id, e.owner, e.priority, e.created_at, e.max_parallel,
-        e.spec ->> 'device' AS device,
+        e.device, e.plugins,
         coalesce(p.n, 0) + row_number() OVER (PARTITION BY e.id ORDER BY r.position) AS abreast
-    FROM run r JOIN experiment e ON e.id = r.experiment_id LEFT JOIN parallel p ON p.id = e.id
+    FROM run r JOIN asked e ON e.id = r.experiment_id LEFT JOIN parallel p ON p.id = e.id
     WHERE r.state = 'queued' AND NOT r.held AND (e.start_before IS NULL OR e.start_before > clock_timestamp())
         AND (e.end_before IS NULL OR e.end_before > clock_timestamp())
         AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
@@ -83,12 +88,12 @@ WITH under_way AS (
     WHERE w.max_parallel IS NULL OR w.abreast <= w.max_parallel
 ), next AS (
     SELECT a.*, coalesce(u.n, 0) + row_number() OVER (
-        PARTITION BY a.device ORDER BY a.priority DESC, a.turn, a.created_at, a.position
+        PARTITION BY a.device, a.plugins ORDER BY a.priority DESC, a.turn, a.created_at, a.position
     ) AS place
-    FROM allowed a LEFT JOIN unclaimed u ON u.device = a.device
+    FROM allowed a LEFT JOIN unclaimed u ON u.device = a.device AND u.plugins = a.plugins
     WHERE CAST(:owner_limit AS bigint) IS NULL OR a.turn <= CAST(:owner_limit AS bigint)
 )
-SELECT r.id, n.device FROM next n JOIN run r ON r.id = n.id
+SELECT r.id, n.device, n.plugins FROM next n JOIN run r ON r.id = n.id
 WHERE n.place <= :window
 ORDER BY n.priority DESC, n.turn, n.created_at, n.position
 FOR UPDATE OF r SKIP LOCKED

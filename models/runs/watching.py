@@ -64,7 +64,9 @@ def held_by(session: Session, workers: Sequence[str]) -> list[Held]:
 
 
 def published(session: Session, devices: Sequence[str]) -> frozenset[uuid.UUID]:
-    """The runs that workers have been told of and nobody has claimed, of experiments that ask for these devices."""
+    """The runs that workers have been told of and nobody has claimed, of experiments that ask for these devices. Those
+    of plug-ins are left out: a worker that has others leaves them, and is not deaf.
+    """
     rows = session.execute(
         select(Run.id)
         .join(Experiment, Experiment.id == Run.experiment_id)
@@ -72,6 +74,10 @@ def published(session: Session, devices: Sequence[str]) -> frozenset[uuid.UUID]:
             Run.state == State.QUEUED,
             Run.published_at.is_not(None),
             func.jsonb_extract_path_text(Experiment.spec, "device").in_(devices),
+            *(
+                func.jsonb_extract_path_text(Experiment.spec, part, "kind") != "plugin"
+                for part in ("network", "dataset")
+            ),
         )
     )
     return frozenset(rows.scalars())

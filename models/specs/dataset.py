@@ -22,6 +22,7 @@ from models.specs.datasets_real import (
     SequentialDigitsSpec,
 )
 from models.specs.facts import Facts, Form, Split, SplitSizes, Target, split_sizes
+from models.specs.plugin import PluginDatasetSpec
 from models.specs.uploaded import UploadedSpec
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Mnist1dSpec",
     "Mnist5kSpec",
     "NamesSpec",
+    "PluginDatasetSpec",
     "PythonDocsSpec",
     "SequentialDigitsSpec",
     "Split",
@@ -48,7 +50,7 @@ __all__ = [
     "split_sizes",
 ]
 
-DatasetSpec = Annotated[
+Ours = (
     DigitsSpec
     | Mnist5kSpec
     | FashionMnistSpec
@@ -61,7 +63,8 @@ DatasetSpec = Annotated[
     | TemporalOrderSpec
     | TeacherStudentSpec
     | Mnist1dSpec
-    | UploadedSpec,
-    Field(discriminator="kind"),
-]
-DATASETS: dict[str, type[Split]] = by_kind(DatasetSpec)
+    | UploadedSpec
+)
+DatasetSpec = Annotated[Ours | PluginDatasetSpec, Field(discriminator="kind")]
+DATASETS: dict[str, type[Split]] = by_kind(Annotated[Ours, Field(discriminator="kind")])
+"""Those that this clinic brings itself, and uploads."""

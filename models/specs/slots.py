@@ -1,8 +1,8 @@
 """What a remedy sets, so that two of one kind in a variant are seen to contradict each other."""
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
-Slot = Literal[
+OfNetwork = Literal[
     "init",
     "normalization",
     "norm_position",
@@ -13,6 +13,10 @@ Slot = Literal[
     "forget_bias",
     "truncation",
     "dropout",
+]
+"""Parts of a network's plan."""
+Slot = Literal[
+    OfNetwork,
     "data",
     "targets",
     "class_weights",
@@ -27,3 +31,4 @@ Slot = Literal[
     "precision",
 ]
 """Two remedies that share a slot in one variant contradict each other."""
+OF_NETWORK: Final = frozenset(get_args(OfNetwork))

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL,
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from gradient_clinic.verdict.shapes import RunSummary
-from models.specs.ingested import StoredSpec, Watched
+from models.specs.ingested import StoredSpec, Watched, WatchedSpec
 from models.specs.uploaded import UploadedFacts
 from models.storage.columns import PydanticColumn
 
@@ -118,6 +118,8 @@ class Run(Base):
     error: Mapped[dict[str, Any] | None]
     watched: Mapped[Watched | None] = mapped_column(PydanticColumn(Watched))
     """Of an ingested run: what its watcher has said of its network."""
+    found: Mapped[WatchedSpec | None] = mapped_column(PydanticColumn(WatchedSpec))
+    """Of a plug-in's run: what its worker has."""
     chance_level: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     """The loss of knowing nothing but how often each label is: what early losses are measured against."""
     trace_every: Mapped[int | None]

@@ -25,12 +25,20 @@ REQUIRED: Final[dict[str, Any]] = {
     "layers": [{"kind": "linear", "units": 64}, {"kind": "activation", "function": "relu"}],
 }
 """What a field without a default is set to, by its name."""
+EXAMPLE: Final = {"package": "clinic-example", "version": "1.0.0"}
 MORE: Final[dict[str, dict[str, Any]]] = {
     "constant": {"value": 0.0},
     "learning_rate": {"value": 0.001},
     "mlp": {"depth": 20, "width": 64},
+    "PluginNetworkSpec": {"name": "gated_tower", "parameters": {"depth": 8, "width": 32}} | EXAMPLE,
+    "PluginDatasetSpec": {
+        "name": "spirals",
+        "parameters": {"cases": 600, "arms": 3},
+        "facts": {"cases": 600, "shape": [2], "classes": 3},
+    }
+    | EXAMPLE,
 }
-"""What a kind alone wants."""
+"""What a kind alone wants, or a schema by its name."""
 
 
 def every_kind() -> Iterator[tuple[str, Any]]:
@@ -38,7 +46,7 @@ def every_kind() -> Iterator[tuple[str, Any]]:
     for kinds in UNIONS.values():
         for kind, model in kinds.items():
             given = {name: REQUIRED[name] for name in _required(model) if name in REQUIRED}
-            given |= {"kind": kind} | MORE.get(kind, {})
+            given |= {"kind": kind} | MORE.get(kind, {}) | MORE.get(model.__name__, {})
             yield model.__name__, TypeAdapter(model).validate_python(given).model_dump(mode="json")
 
 

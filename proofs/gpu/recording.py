@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gradient_clinic.probe.meters.device import DeviceMeter
 from gradient_clinic.probe.meters.host import HostMeter
 from gradient_clinic.probe.meters.meter import Meter
-from gradient_clinic.probe.probe import StepRecord
+from gradient_clinic.probe.probe import Probe, StepRecord
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from proofs.gpu.check import Check, WrongError
@@ -60,7 +60,7 @@ def checks(device: torch.device) -> Iterator[Check]:
 
 def _trainer(kind: str, device: torch.device, dtype: torch.dtype, meter: type[Meter]) -> Trainer:
     trainer = Trainer(plan_of(kind), data_of(kind), seed=SEED, device=device, dtype=dtype, record=True)
-    assert trainer.probe is not None  # record=True
+    assert isinstance(trainer.probe, Probe)  # record=True
     trainer.probe.meter = meter(trainer.probe.points)
     return trainer
 

@@ -10,6 +10,7 @@ import torch
 from gradient_clinic.verdict.shapes import Cause
 from proofs.science.cases.case import DIGITS, HE, LECUN, Json, optim
 from proofs.science.running import UNTOUCHED, Touch
+from worker.begun import laid_out
 from worker.datasets.split import Part, TrialData
 from worker.engine import Trainer
 from worker.networks.network import Network
@@ -83,7 +84,7 @@ def _biases_below(shift: float) -> Touch:
 
     @torch.no_grad()
     def trainer(its: Trainer) -> None:
-        points = its.model.points()
+        points = laid_out(its.model).points()
         named = dict(its.model.named_parameters())
         weight = points[len(points) // 2].weight
         name = next(name for name, parameter in named.items() if parameter is weight)

@@ -17,6 +17,7 @@ from proofs.promise import Promise
 from proofs.science.cases.case import DEFAULT, HE, Json, optim
 from proofs.science.running import finished, loaded
 from proofs.science.scale import Scale
+from worker.begun import laid_out
 from worker.engine import Trainer
 
 NONE: Final = "none"
@@ -81,7 +82,7 @@ def _unscaled(factor: float) -> Callable[[Trainer], None]:
 
 def _dead_layer(trainer: Trainer) -> None:
     """Shift the biases of a layer in the middle far below zero."""
-    points = trainer.model.points()
+    points = laid_out(trainer.model).points()
     with torch.no_grad():
         named = dict(trainer.model.named_parameters())
         weight = points[len(points) // 2].weight

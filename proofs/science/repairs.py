@@ -18,6 +18,7 @@ from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
 from proofs.science.cases.case import Case
 from proofs.science.running import FOLDER, accuracy, finished, key_of, loaded
+from worker.begun import laid_out
 from worker.engine import Trainer
 
 Remedies = Sequence[Mapping[str, Any]]
@@ -63,4 +64,4 @@ def _trained(plan: Plan, seed: int) -> float:
     data = loaded(plan.dataset, seed)
     trainer = Trainer(plan, data, seed=seed, device=torch.device("cpu"), dtype=torch.float32, record=False)
     finished(trainer)
-    return accuracy(trainer.model, data.train)
+    return accuracy(laid_out(trainer.model), data.train)

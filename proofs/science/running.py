@@ -28,6 +28,7 @@ from models.specs.experiment import ExperimentSpec
 from proofs.outcomes.running import trace_of
 from proofs.science.cases.case import Case
 from proofs.science.tensor_statistics import Collector, TensorStatistics, packed, unpacked
+from worker.begun import laid_out
 from worker.datasets import load
 from worker.datasets.split import IGNORED, Part, TrialData
 from worker.engine import Trainer
@@ -117,7 +118,7 @@ def run(plan: Plan, seed: int, touch: Touch = UNTOUCHED) -> Seen:
     data = touch.data(loaded(plan.dataset, seed))
     trainer = Trainer(plan, data, seed=seed, device=torch.device("cpu"), dtype=torch.float32, record=True)
     touch.trainer(trainer)
-    collector, moments = Collector(trainer.model.points()), {0, 10, EARLY, plan.steps - 1}
+    collector, moments = Collector(laid_out(trainer.model).points()), {0, 10, EARLY, plan.steps - 1}
     tensors: list[TensorStatistics] = []
 
     def before(step: int) -> None:
@@ -135,7 +136,7 @@ def run(plan: Plan, seed: int, touch: Touch = UNTOUCHED) -> Seen:
         losses=np.array([record.loss for record in records]),
         norms=np.array([record.gradient_norm for record in records]),
         tensors=tensors,
-        outcome=_outcome(summary, touch.score(trainer.model, data.train)),
+        outcome=_outcome(summary, touch.score(laid_out(trainer.model), data.train)),
         measured=Measured(**{name: value for name, value in fields_of(summary).items() if name != "verdict"}),
     )
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from proofs.speed import peers
+from worker.begun import laid_out
 from worker.engine import Trainer
 
 Look = Callable[[int], object]
@@ -26,7 +27,7 @@ def nothing(_: Trainer) -> Look:
 
 def foreach_norm(trainer: Trainer) -> Callable[[int], list[float]]:
     """‖∂L/∂W‖ of every layer's weight in one call, and one copy to the host: the least that shows every layer."""
-    weights = [point.weight for point in trainer.model.points()]
+    weights = [point.weight for point in laid_out(trainer.model).points()]
 
     def look(_: int) -> list[float]:
         norms: list[float] = torch.stack(torch._foreach_norm(_gradients(weights))).tolist()  # noqa: SLF001 -- no public name
@@ -37,7 +38,7 @@ def foreach_norm(trainer: Trainer) -> Callable[[int], list[float]]:
 
 def item_loop(trainer: Trainer) -> Callable[[int], list[tuple[float, float]]]:
     """‖∂L/∂W‖ and ‖W‖ one by one with ``.item()``, as most training scripts do it."""
-    weights = [point.weight for point in trainer.model.points()]
+    weights = [point.weight for point in laid_out(trainer.model).points()]
 
     def look(_: int) -> list[tuple[float, float]]:
         return [

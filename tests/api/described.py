@@ -55,7 +55,8 @@ def _simple(part: Json, of: Of) -> Strategy:
 def _objects(part: Json, of: Of) -> Strategy:
     properties, required = part.get("properties", {}), part.get("required", [])
     if not properties:
-        return st.dictionaries(st.sampled_from(["a", "b"]), of(part.get("additionalProperties", {})), max_size=2)
+        values = part.get("additionalProperties", {})
+        return st.dictionaries(st.sampled_from(["a", "b"]), of({} if values is True else values), max_size=2)
     fields = {name: _mostly(of(one)) for name, one in properties.items()}
     kinds = {name: of(one) for name, one in properties.items() if "const" in one}
     fields |= kinds

@@ -193,9 +193,9 @@ def test_a_service_is_told_the_secrets_it_needs_by_file_and_no_others(service: s
         assert COMPOSE["secrets"][name] == {"file": f".secrets/{name}"}
 
 
-def test_nothing_of_the_host_s_environment_reaches_a_container_but_where_torch_comes_from() -> None:
+def test_nothing_of_the_host_s_environment_reaches_a_container_but_what_the_worker_s_image_is_made_of() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
-    assert set(re.findall(r"\$\{(\w+)", text)) == {"TORCH_PIP_ARGS"}
+    assert set(re.findall(r"\$\{(\w+)", text)) == {"TORCH_PIP_ARGS", "PLUGINS", "CLINIC_PLUGINS"}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -24,7 +24,7 @@ from models.storage.database import Database
 from models.storage.tables import CurveChunk, Experiment, Run
 from tests.eventually import eventually
 from tests.models.stored import new_run, some_values, write_all, writer_of
-from worker.app import ANY_QUEUE, GPU_QUEUE, ClinicCelery, create_app
+from worker.app import ANY_QUEUE, CPU_QUEUE, GPU_QUEUE, ClinicCelery, create_app, queue_of, queues
 from worker.dispatcher import REPUBLISH_S, WINDOW, Dispatcher
 
 
@@ -89,6 +89,26 @@ def test_a_run_that_asks_for_a_gpu_goes_to_workers_that_have_one(
     submit(database, device="gpu")
     dispatcher.publish()
     assert (messages(broker), messages(broker, GPU_QUEUE)) == ([], run_ids(database))
+
+
+PLUGGED = {"network": {"kind": "plugin", "name": "tower", "package": "acme", "version": "1"}}
+
+
+def test_runs_of_plug_ins_have_a_queue_of_their_own_and_hold_up_no_others(
+    database: Database, dispatcher: Dispatcher, broker: "redis.Redis"
+) -> None:
+    submit(database, **PLUGGED, seeds={"count": 2 * WINDOW}, priority=9)
+    submit(database)
+    dispatcher.publish()
+    assert messages(broker) == run_ids(database)[-1:]
+    assert messages(broker, queue_of("auto", plugins=True)) == run_ids(database)[:WINDOW]
+
+
+@pytest.mark.parametrize(("plugins", "taken"), [("", False), ("acme", True)])
+def test_only_workers_that_may_have_plug_ins_take_their_runs(plugins: str, taken: bool) -> None:  # noqa: FBT001
+    settings = Settings.model_validate({"plugins": plugins, "device": "cpu"})
+    assert [queue for queue in queues(settings) if "plugins" not in queue] == [ANY_QUEUE, CPU_QUEUE]
+    assert any("plugins" in queue for queue in queues(settings)) == taken
 
 
 def test_messages_in_flight_are_bounded(database: Database, dispatcher: Dispatcher, broker: "redis.Redis") -> None:

@@ -18,6 +18,7 @@ from models.specs.experiment import ExperimentSpec
 from models.specs.network import ResidualMlpSpec, RnnSpec
 from models.specs.training_remedies import ClipNormRemedy
 from tests.worker.trials import plan_of, run_of, spec_of_kind, trainer_of
+from worker.begun import laid_out
 from worker.engine import measure
 from worker.remedies.base import Bound
 from worker.remedies.clip_norm import ClipNorm
@@ -206,7 +207,7 @@ def test_two_linear_layers_learn_as_saxe_says() -> None:
     teacher = part.y.T @ part.x / cases
     left, strengths, right = torch.linalg.svd(teacher)
     torch.testing.assert_close(strengths[:3], torch.tensor(modes, dtype=torch.float64), rtol=1e-6, atol=0)
-    first, second = (point.weight for point in trainer.model.points())
+    first, second = (point.weight for point in laid_out(trainer.model).points())
     with torch.no_grad():
         first.copy_(math.sqrt(start) * right[:3])
         second.copy_(math.sqrt(start) * left[:, :3])

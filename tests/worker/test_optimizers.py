@@ -15,6 +15,7 @@ from models.plan import expand
 from models.specs.optimizer import OPTIMIZERS, OptimizerSpec
 from tests.networks import EVERY_KIND
 from tests.worker.trials import spec_of_kind, trainer_of
+from worker.begun import laid_out
 from worker.optimizers import MuonBesideAdamW, build_optimizer, tensors_of
 
 SPECS: TypeAdapter[OptimizerSpec] = TypeAdapter(OptimizerSpec)
@@ -134,5 +135,5 @@ def test_of_every_kind_of_network_muon_gets_hidden_matrices_only(kind: str) -> N
         for its in group["params"]
     }
     wanted = [layer.kind in {"linear", "recurrent"} for layer in plan.layers[:-1]] + [False]
-    assert [id(point.weight) in held for point in trainer.model.points()] == wanted
+    assert [id(point.weight) in held for point in laid_out(trainer.model).points()] == wanted
     assert len(held) == sum(wanted)

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gradient_clinic.probe.points import Point
+from gradient_clinic.probe.probe import Probe, attach
 from models.plan import NetworkPlan
 from models.plan import tree as plan
 from worker.networks import nodes
@@ -82,6 +84,17 @@ class Sum(Step):
         return total
 
 
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """Of all layers but the output (branches too), of the output where it has one, and those of ``hidden`` that are
+    maps: an embedding is a table of rows, no map from layer to layer.
+    """
+
+    hidden: list[Tensor]
+    output: Tensor | None
+    maps: list[Tensor]
+
+
 class Network(nn.Module):
     """The steps of a plan in forward order. ``forward(x, lengths)``: x (cases, …) as the plan's input shape says."""
 
@@ -123,6 +136,21 @@ class Network(nn.Module):
             for layer in self.network.layers
             for weight, module in [self._shown[layer.name]]
         ]
+
+    def attached(self, optimizer: torch.optim.Optimizer) -> Probe:
+        """Measured from now on."""
+        return attach(self, optimizer, self.points())
+
+    def layer_weights(self) -> LayerWeights:
+        *hidden, output = (self._shown[layer.name][0] for layer in self.network.layers)
+        # Not strict: the last layer is the output, which ``hidden`` leaves out.
+        kinds = zip(self.network.layers, hidden, strict=False)
+        return LayerWeights(hidden, output, [weight for layer, weight in kinds if layer.kind != "embedding"])
+
+    @property
+    def numbers_per_case(self) -> int:
+        """Of all h, and of as many activations."""
+        return sum(2 * layer.units * layer.positions for layer in self.network.layers)
 
     def parameters_of(self, names: Collection[str]) -> list[nn.Parameter]:
         """All that is learned of the layers of these names: weights, bias, norm, and what a weight rule adds."""

@@ -13,7 +13,8 @@ class L2(Penalty):
 
     @torch.no_grad()
     def add_gradient(self, bound: Bound) -> None:
-        weights = bound.weights(self._layers)
+        # A layer that took no part in this step has none.
+        weights = [weight for weight in bound.weights(self._layers) if weight.grad is not None]
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         torch._foreach_add_(gradients, weights, alpha=2.0 * self._strength)
 

@@ -10,7 +10,8 @@ let asked = null;
 export function catalogue() {
   asked ??= Promise.all(NAMES.map(async (name) => {
     const { items } = await get(`/v1/catalogue/${name}`);
-    return [name, new Map(items.map((item) => [item.kind, item]))];
+    // Plug-ins are one kind: which one is a field of the part.
+    return [name, new Map(items.map((item) => [item.kind, item.kind === "plugin" ? { ...item, title: "Plug-in" } : item]))];
   })).then((lists) => Object.fromEntries(lists)).catch((error) => { asked = null; throw error; });
   return asked;
 }

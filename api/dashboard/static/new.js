@@ -179,13 +179,14 @@ class NewExperiment {
 
   told(cost) {
     this.button.disabled = false;
-    const range = cost.estimated_device_seconds_range;
+    const range = cost.estimated_device_seconds_range; // null of a plug-in, of which a warning says so
+    const about = range && `, about ${seconds(cost.estimated_device_seconds)}`;
     put(this.cost,
-      h("p", { class: "first" }, `${counted(cost.runs, "run")} of ${counted(cost.steps, "step")}, about ${seconds(cost.estimated_device_seconds)}`),
-      h("p", { class: "dim" }, `of device time; nine times in ten between ${seconds(range.low)} and ${seconds(range.high)}`),
+      h("p", { class: "first" }, `${counted(cost.runs, "run")} of ${counted(cost.steps, "step")}${about ?? ""}`),
+      range && h("p", { class: "dim" }, `of device time; nine times in ten between ${seconds(range.low)} and ${seconds(range.high)}`),
       cost.warnings.map((warning) => h("p", { class: "warning" }, warning)),
       h("details", {}, h("summary", {}, counted(cost.variants.length, "variant")), table("Variants", [
-        { title: "Variant", cell: (one) => one.name }, { title: "Parameters", number: true, cell: (one) => one.parameters.toLocaleString("en") }], cost.variants)),
+        { title: "Variant", cell: (one) => one.name }, { title: "Parameters", number: true, cell: (one) => one.parameters?.toLocaleString("en") ?? "–" }], cost.variants)),
       (cost.suggested ?? []).map((one) => h("p", {}, `${words(one.remedy)}: ${one.why}`)));
   }
 

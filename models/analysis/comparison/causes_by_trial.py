@@ -11,7 +11,7 @@ from models.analysis.comparison.from_chance import CLOSED
 from models.analysis.comparison.parts import ShownCause, VersusBaseline
 from models.analysis.theory.structure import cases_per_statistic, equal_units, first_activation, has_skips
 from models.plan import Plan, Variant
-from models.plan.watched import AnyVariant
+from models.plan.watched import AnyVariant, trained_here
 
 HELPS: Final = frozenset({"repairs", "improves"})
 
@@ -29,9 +29,8 @@ def causes_of(first: Arm, arms: Sequence[Arm], against: Sequence[VersusBaseline]
 
 def _changed(baseline: AnyVariant, variant: AnyVariant) -> Cause | None:
     """What others have trained does not say what it changes."""
-    if isinstance(baseline, Variant) and isinstance(variant, Variant):
-        return changed_cause(baseline.plan, variant)
-    return None
+    before, after = trained_here(baseline), trained_here(variant)
+    return None if before is None or after is None else changed_cause(before.plan, after)
 
 
 def _by_trial(baseline: Runs, shown: Mapping[Cause, Sequence[Arm]]) -> Iterator[ShownCause]:

@@ -34,8 +34,7 @@ from models.analysis.comparison.versus import tests_of, versus
 from models.analysis.statistics.methods import Method
 from models.analysis.theory.prediction import predict
 from models.analysis.verdict.variant import gradients
-from models.plan import Variant
-from models.plan.watched import AnyPlan, AnyVariant, WatchedPlan
+from models.plan.watched import AnyPlan, AnyVariant, WatchedPlan, trained_here
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentSpec
 from models.specs.ingested import IngestedSpec, StoredSpec
@@ -43,6 +42,7 @@ from models.specs.ingested import IngestedSpec, StoredSpec
 __all__ = ["Comparison", "RunRow", "Trial", "VariantComparison", "compare"]
 
 OF_SIZES: Final = "the network was watched: theory has the sizes of its weights at the first step, and no plan"
+OF_CODE: Final = "the network is a plug-in's: theory has the sizes of its weights at the first step, and no plan"
 GEOMETRIC: Final = "t on ln ratios, paired by seed"
 
 
@@ -90,7 +90,7 @@ def _of_data(spec: StoredSpec) -> tuple[object, ...]:
 
 
 def _factorial(trial: Trial) -> Factorial | None:
-    spec, variants = trial.spec, [its for its in trial.variants if isinstance(its, Variant)]
+    spec, variants = trial.spec, [its for one in trial.variants if (its := trained_here(one)) is not None]
     if (
         not isinstance(spec, ExperimentSpec)
         or spec.design != "full_factorial"
@@ -146,8 +146,8 @@ def _gradient(variant: AnyVariant, runs: Runs) -> Gradient:
 def _predicted(plan: AnyPlan) -> tuple[PredictedGradient, Mapping[str, float | None]]:
     """With r of each hidden layer."""
     if isinstance(plan, WatchedPlan):
-        gain = plan.setup.predicted_gain
-        return PredictedGradient(gain_per_layer=None, total_gain=gain, caveats=(OF_SIZES,), notes=()), {}
+        gain, caveat = plan.setup.predicted_gain, OF_SIZES if plan.trained is None else OF_CODE
+        return PredictedGradient(gain_per_layer=None, total_gain=gain, caveats=(caveat,), notes=()), {}
     theory = predict(plan.network, plan.experiment.batch_size)
     gradient = PredictedGradient(
         gain_per_layer=theory.gain_per_layer,

@@ -8,7 +8,7 @@ from models.plan.tree import Shape
 from models.specs.base import Problem, SpecError
 from models.specs.facts import FOR_IMAGES, FOR_SEQUENCES, FOR_TOKENS, FOR_VECTORS
 from models.specs.network import CnnSpec, MlpSpec, ResidualCnnSpec, ResidualMlpSpec, RnnSpec, TransformerSpec
-from models.specs.networks import NetworkSpec
+from models.specs.networks import Planned
 from models.specs.sequential import (
     ConvItem,
     EmbeddingItem,
@@ -43,7 +43,7 @@ class AssumedInput:
     caveats: tuple[str, ...] = ()
 
 
-def assumed_input(network: NetworkSpec, input_width: int | None, given: Shape | None) -> AssumedInput:
+def assumed_input(network: Planned, input_width: int | None, given: Shape | None) -> AssumedInput:
     """SpecError, naming ``input``, where the shape given is none that this kind of network reads."""
     outputs = network.hidden_widths()[-1] if isinstance(network, MlpSpec) else OUTPUTS
     if given is not None:
@@ -56,7 +56,7 @@ def assumed_input(network: NetworkSpec, input_width: int | None, given: Shape | 
     return AssumedInput(shape, outputs, (said,))
 
 
-def _check(network: NetworkSpec, input_width: int | None, given: Shape) -> None:
+def _check(network: Planned, input_width: int | None, given: Shape) -> None:
     if input_width is not None:
         raise SpecError(Problem("input_width", input_width, "the input's size is given already", "one of the two"))
     if len(given.size) != AXES[given.form]:
@@ -71,7 +71,7 @@ def _check(network: NetworkSpec, input_width: int | None, given: Shape) -> None:
     _check_places(network, given)
 
 
-def _check_places(network: NetworkSpec, given: Shape) -> None:
+def _check_places(network: Planned, given: Shape) -> None:
     if given.form == "image" and max(given.size[1:]) > MAX_SIDE:
         raise SpecError(
             Problem("input.size", list(given.size), "the image is too large to follow", f"sides to {MAX_SIDE}")
@@ -85,7 +85,7 @@ def _check_places(network: NetworkSpec, given: Shape) -> None:
         )
 
 
-def _usual(network: NetworkSpec, width: int | None) -> tuple[Shape, bool]:
+def _usual(network: Planned, width: int | None) -> tuple[Shape, bool]:
     """(shape, whether the spec alone implies it)."""
     match network:
         case MlpSpec():

@@ -21,7 +21,8 @@ from models.analysis.theory.propagation import Asymptote, Propagation, passes_of
 from models.analysis.theory.structure import has_skips, norms_of
 from models.plan import LayerPlan, NetworkPlan, Shape, plan_network
 from models.specs.base import Problem, SpecError
-from models.specs.networks import NetworkSpec
+from models.specs.networks import NETWORKS, NetworkSpec
+from models.specs.plugin import PluginNetworkSpec
 
 Regime = Literal["ordered", "critical", "chaotic", "normalised", "residual"]
 
@@ -121,9 +122,12 @@ def predict_spec(
     """As ``predict``, from the spec alone; data that is not named is as wide as the hidden layer beside it, or of the
     shape that a caveat states.
 
-    SpecError for batch norm over one case, which has no variance, for cases that the network cannot take, and for a
-    network that is too much work.
+    SpecError for batch norm over one case, which has no variance, for cases that the network cannot take, for a
+    network that is too much work, and for a plug-in, whose layers nobody knows before it is built.
     """
+    if isinstance(network, PluginNetworkSpec):
+        message = "theory has nothing to say of a plug-in before it is built; an experiment with steps: 0 measures it"
+        raise SpecError(Problem("network.kind", network.kind, message, list(NETWORKS)))
     if network.layer_count > MOST_LAYERS:
         message = f"a prediction follows at most {MOST_LAYERS:,} layers"
         raise SpecError(Problem("network", network.layer_count, message, f"at most {MOST_LAYERS:,} layers"))

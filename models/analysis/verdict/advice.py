@@ -67,6 +67,16 @@ def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Ans
     return tuple(alone if case.kind in WELL else with_pairs(plan, case, causes, alone))
 
 
+def find_answers_of_code(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
+    """Of a plug-in: what acts at run time, on the optimiser and the gradients. Its layers can neither be changed nor be
+    put into theory.
+    """
+    if case.kind in WELL:
+        return ()
+    ordered = (told(plan, case.kind, causes, answer) for answer in _at_run_time(plan, case, causes))
+    return tuple(_one_of_each([answer for answer in ordered if answer is not None]))
+
+
 def _one_of_each(answers: Sequence[Answer]) -> Iterator[Answer]:
     """In order, but what changes the same part of the network as one before it stands behind the others."""
     parts, second = set[Slot](), list[Answer]()

@@ -129,9 +129,10 @@ def longer_steps(plan: Plan, case: Case) -> Iterator[Answer]:
 
 def usual_optimizer(plan: Plan) -> Iterator[Answer]:
     """Adam at a usual rate: its steps have the same size whatever the gradients' is. RAdam's first ones have not: they
-    are plain momentum.
+    are plain momentum. Of a plug-in no plan says how deep it is.
     """
-    optimizer, rate = plan.optimizer, SHALLOW_ADAM if len(plan.network.hidden) <= SHALLOW else USUAL_ADAM
+    shallow = plan.network.kind != "plugin" and len(plan.network.hidden) <= SHALLOW
+    optimizer, rate = plan.optimizer, SHALLOW_ADAM if shallow else USUAL_ADAM
     like_adam = optimizer.kind in {"adam", "adamw", "nadam"}
     if not (like_adam and USUAL_ADAM / 2.0 <= optimizer.learning_rate <= SHALLOW_ADAM * 2.0):
         why = f"Adam at {rate:g}: steps of a usual size, whatever the size of the gradients"

@@ -41,7 +41,8 @@ def remedies_of(answer: Answer) -> tuple[RemedySpec, ...]:
 
 def told(plan: Plan, kind: RunKind, causes: tuple[Cause, ...], answer: Answer) -> Answer | None:
     """The answer with its record under this verdict, and its price: that of all the experiment's seeds, by a new
-    installation's estimate. None where the plan refuses it, or is so already.
+    installation's estimate; none of a plug-in's, whose work no plan says. None where the plan refuses it, or is so
+    already.
     """
     try:
         treated = plan_with(plan, *remedies_of(answer))
@@ -50,6 +51,8 @@ def told(plan: Plan, kind: RunKind, causes: tuple[Cause, ...], answer: Answer) -
     if without_effect(treated, plan) is not None:
         return None
     record = record_of(causes[0] if causes else kind, answer.remedy)
+    if plan.network.kind == "plugin":
+        return replace(answer, record=record)
     seconds = run_seconds(treated) * len(plan.experiment.seed_list())
     return replace(answer, record=record, estimated_device_seconds=round(seconds, 3))
 

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from gradient_clinic.verdict.case import Setup
 from models.analysis.theory.correlations import correlations
@@ -20,6 +22,7 @@ from models.analysis.theory.structure import (
 from models.plan import NetworkPlan, Plan
 from models.plan.over_steps import decay_of, mean_rate
 from models.plan.tree import Normalise, Residual, Weigh
+from models.plan.watched import WatchedPlan
 
 
 def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
@@ -34,11 +37,9 @@ def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
         has_skips=has_skips(network),
         positions=max(layer.positions for layer in network.hidden),
         batch_size=batch_size,
-        loss_above=plan.stop_when.loss_above,
         predicted_gain=worst_gain(network, batch_size, most),
         equal_units=equal_units(network),
         nearly_equal=spreads_of_weights(network),
-        loss_scale=_loss_scale(plan),
         first_layer_gain=_first_layer_gain(network),
         weight_gains=tuple(_weight_gains(network)),
         told_apart=at_depth.told_apart if at_depth is not None and noisy else None,
@@ -46,15 +47,29 @@ def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
         bare_stream=_has_bare_stream(network),
         uncentred=uncentred,
         left_by_means=left,
-        decay=decay_of(plan),
         cases_per_statistic=cases_per_statistic(network, batch_size),
         window=None if cut is None else cut.truncate,
         time_steps=1 if cut is None else cut.steps,
-        mean_rate=mean_rate(plan),
         post_norm_blocks=_post_norm_blocks(network),
-        warm_up=_warm_up(plan),
-        values=plan.dataset.facts.target == "value" and plan.objective.loss == "mse",
+        **_of_training(plan),
     )
+
+
+def setup_of_code(plan: WatchedPlan) -> Setup:
+    """Of a network that is code: what was found of it and, where this clinic trains it, how."""
+    return plan.setup if plan.trained is None else replace(plan.setup, **_of_training(plan.trained))
+
+
+def _of_training(plan: Plan) -> dict[str, Any]:
+    """What no layer says."""
+    return {
+        "loss_above": plan.stop_when.loss_above,
+        "loss_scale": _loss_scale(plan),
+        "decay": decay_of(plan),
+        "mean_rate": mean_rate(plan),
+        "warm_up": _warm_up(plan),
+        "values": plan.dataset.facts.target == "value" and plan.objective.loss == "mse",
+    }
 
 
 def _warm_up(plan: Plan) -> int:

@@ -15,7 +15,7 @@ from gradient_clinic.probe.meters.device import DeviceMeter
 from gradient_clinic.probe.meters.host import HostMeter
 from gradient_clinic.probe.meters.meter import Meter
 from gradient_clinic.probe.points import Point
-from gradient_clinic.probe.probe import attach
+from gradient_clinic.probe.probe import Probe, attach
 from gradient_clinic.signals import SIGNALS
 from models.plan import Plan
 from proofs.gpu.recording import CountOperations
@@ -154,7 +154,7 @@ def counted(kind: type[Meter] | None, plan: Plan) -> CountOperations:
     """What the second step does, measured by a meter, or by none."""
     trainer = trainer_of(plan, record=kind is not None)
     if kind is not None:
-        assert trainer.probe is not None
+        assert isinstance(trainer.probe, Probe)
         trainer.probe.meter = kind(trainer.probe.points)
     trainer.step(0)
     step = CountOperations()
@@ -203,7 +203,7 @@ def test_the_counter_above_sees_a_copy() -> None:
 
 def test_a_trial_recorded_by_the_meter_for_devices_is_the_same() -> None:
     host, device = (trainer_of(plan_of({"activation": "relu6"})) for _ in range(2))
-    assert device.probe is not None
+    assert isinstance(device.probe, Probe)
     device.probe.meter = DeviceMeter(device.probe.points)
     for step in range(3):
         one, other = host.step(step), device.step(step)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from proofs.speed import arms, probe
+from worker.begun import laid_out
 from worker.datasets import load
 from worker.engine import Trainer
 
@@ -38,7 +39,7 @@ def test_the_item_loop_reads_our_gradient_norms(trainer: Trainer) -> None:
     assert record is not None
     gradients, weights = zip(*look(0), strict=True)
     np.testing.assert_allclose(gradients, record.weight_gradient_norm, rtol=1e-5)
-    expected = [point.weight.detach().norm().item() for point in trainer.model.points()]
+    expected = [point.weight.detach().norm().item() for point in laid_out(trainer.model).points()]
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
 
