@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from gradient_clinic.layers import Layer, Role, TimePoint
+from gradient_clinic.signals import CURVES, CurveName
 from gradient_clinic.verdict.case import Setup
 from models.plan.variants import Plan, Variant
 from models.specs.ingested import IngestedSpec, Watched, WatchedSetup
@@ -41,6 +42,10 @@ class Recorded(Protocol):
     def layers(self) -> Sequence[RecordedLayer]: ...
     @property
     def network(self) -> RecordedNetwork: ...
+    @property
+    def told(self) -> Sequence[CurveName]:
+        """The curves that it has."""
+
     @property
     def steps(self) -> int: ...
 
@@ -90,6 +95,7 @@ class WatchedPlan:
     expected: int
     """Records, of the whole training."""
     steps: int
+    told: tuple[CurveName, ...] = CURVES
 
     @property
     def layers(self) -> tuple[WatchedLayerPlan, ...]:
@@ -120,6 +126,7 @@ def plan_watched(spec: IngestedSpec, watched: Watched, steps: int) -> WatchedPla
         every=watched.every,
         expected=RECORDS if watched.steps is None else -(-watched.steps // watched.every),
         steps=steps,
+        told=watched.curves,
     )
 
 

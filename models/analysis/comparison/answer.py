@@ -120,8 +120,14 @@ def _to_do(
         return f"Look at the data, not at gradients: {alone}{f'; {next_one}' if left else ''}"
     if left:
         return capital(next_one)
+    return _without_remedies(verdict)
+
+
+def _without_remedies(verdict: Verdict) -> str:
     if _is_falling(verdict):
         return "Train longer"
+    if verdict.rests_on == "loss":
+        return "Watch a run with its layers: the loss alone tells no cause"
     return "Look at the data and the task: no remedy of gradients is left to try"
 
 

@@ -42,6 +42,7 @@ from models.specs.ingested import IngestedSpec, StoredSpec
 
 __all__ = ["Comparison", "RunRow", "Trial", "VariantComparison", "compare"]
 
+OF_A_LOG: Final = "no layers were recorded: theory has nothing to say"
 OF_SIZES: Final = "the network was watched: theory has the sizes of its weights at the first step, and no plan"
 GEOMETRIC: Final = "t on ln ratios, paired by seed"
 
@@ -146,8 +147,8 @@ def _gradient(variant: AnyVariant, runs: Runs) -> Gradient:
 def _predicted(plan: AnyPlan) -> tuple[PredictedGradient, Mapping[str, float | None]]:
     """With r of each hidden layer."""
     if isinstance(plan, WatchedPlan):
-        gain = plan.setup.predicted_gain
-        return PredictedGradient(gain_per_layer=None, total_gain=gain, caveats=(OF_SIZES,), notes=()), {}
+        gain, caveat = plan.setup.predicted_gain, OF_SIZES if plan.layers else OF_A_LOG
+        return PredictedGradient(gain_per_layer=None, total_gain=gain, caveats=(caveat,), notes=()), {}
     theory = predict(plan.network, plan.experiment.batch_size)
     gradient = PredictedGradient(
         gain_per_layer=theory.gain_per_layer,
