@@ -38,6 +38,8 @@ MOST_STEPS: Final = 10_000_000
 """Of a run of a clinic."""
 PART: Final = 50_000
 """Records in a message, which is then below the 4 MiB that a clinic takes."""
+LONG_BYTES: Final = 2**20
+"""From here on the reading of a log is told as it goes on."""
 MOST_NAMED: Final = 4
 LONGEST: Final = 200
 """Of a name, or of a line."""
@@ -56,7 +58,11 @@ class Read:
 def import_log(arguments: argparse.Namespace) -> int:
     console = console_on(sys.stderr)
     asked = _asked(arguments)
-    log = _read(source_of(arguments.log, asked), arguments.log, asked, console)
+    try:
+        log = _read(source_of(arguments.log, asked), arguments.log, asked, console)
+    except OSError as error:
+        message = f"{arguments.log} cannot be read: {error}"
+        raise MisusedError(message) from error
     opening = _opening(arguments, log)
     with reached(arguments) as client:
         run = _sent(client, opening, log, arguments.chance, console)
@@ -81,7 +87,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
 
 
 def _read(source: Source, place: Path, asked: Asked, console: Console) -> Read:
-    with advancing(console, f"reading {place.name}", source.bytes) as advance:
+    with advancing(console, f"reading {place.name}", source.bytes, LONG_BYTES) as advance:
         written = gathered(source.points(advance), lambda name: may_be_read(name, asked))
     if not written:
         message = f"{place} holds no number at any step"
@@ -161,7 +167,7 @@ def _sent(client: Client, opening: Json, log: Read, chance: float | None, consol
     opened = client.open_run(opening)
     curves = np.stack([log.laid.curves[name] for name in opening["network"]["curves"]])
     token, records = opening["token"], log.laid.records
-    with advancing(console, f"sending {records:,} records", records) as advance:
+    with advancing(console, f"sending {records:,} records", records, 2 * PART) as advance:
         advance(opened["records"])
         for first in range(opened["records"], records, PART):
             part = curves[:, first : first + PART]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gradient_clinic.command.codes import MisusedError
-from gradient_clinic.command.log_roles import STEPS, Asked, plain
+from gradient_clinic.command.log_roles import STEPS, Asked, may_be_read, plain
 from gradient_clinic.command.series import Point
 
 STATE: Final = "trainer_state.json"
@@ -66,7 +66,7 @@ def _in_folder(folder: Path) -> Source:
         return Source([newest], "entry", lambda advance: _state(newest, advance))
     if events := sorted(folder.glob(EVENTS)):
         return _events(events)
-    below = sorted({file.parent for file in folder.rglob(EVENTS)})
+    below = sorted({file.parent for depth in ("*", "*/*") for file in folder.glob(f"{depth}/{EVENTS}")})
     runs = f"; its folders have: {', '.join(str(its) for its in below[:8])}" if below else ""
     message = f"{folder} has no {STATE} and no event file ({EVENTS}){runs}. Name a file of it"
     raise MisusedError(message)
@@ -151,17 +151,24 @@ def _rows(file: Path, lines: Iterator[str], asked: Asked) -> Iterator[Point]:
     _must_be_names(file, names)
     step = _step_column(names, asked)
     reader = csv.reader(lines, delimiter=delimiter)
+    read = [at for at, name in enumerate(names) if at != step and may_be_read(name, asked)]
+    others = set(range(len(names))) - {step, *read}
     for number, row in enumerate(reader):
-        if not any(cell.strip() for cell in row):
+        if not any(row):
             continue
         where = f"{file}, line {reader.line_num + 1}"
         if len(row) > len(names):
             message = f"{where} has {len(row)} cells, and the first line names {len(names)} columns"
             raise MisusedError(message)
-        at = number if step is None else _step(row[step] if step < len(row) else "", f"{where}, column {names[step]}")
-        for column, (name, cell) in enumerate(zip(names, row, strict=False)):
-            if column != step and cell.strip():  # an empty cell was not logged
-                yield from _of_cell(name, at, cell, where, asked)
+        cells = row + [""] * (len(names) - len(row))
+        at = number if step is None else _step(cells[step], f"{where}, column {names[step]}")
+        for column in read:
+            if cells[column].strip():  # an empty cell was not logged
+                yield Point(names[column], at, _of_cell(cells[column], f"{where}, column {names[column]}"))
+        # Of a column that nothing is made of it is enough to know that it is there.
+        for column in [its for its in others if _as_number(cells[its]) is not None]:
+            others.remove(column)
+            yield Point(names[column], at, 0.0)
 
 
 def _must_be_names(file: Path, names: Sequence[str]) -> None:
@@ -187,13 +194,12 @@ def _step_column(names: Sequence[str], asked: Asked) -> int | None:
     return next((known.index(name) for name in STEPS if name in known), None)
 
 
-def _of_cell(name: str, step: int, cell: str, where: str, asked: Asked) -> Iterator[Point]:
+def _of_cell(cell: str, where: str) -> float:
     value = _as_number(cell)
-    if value is not None:
-        yield Point(name, step, value)
-    elif name in {asked.loss, asked.metric, asked.validation} or "loss" in plain(name):
-        message = f"{where}, column {name}: {cell[:40]!r} is no number; it is one, nan, inf, or empty"
+    if value is None:
+        message = f"{where}: {cell[:40]!r} is no number; it is one, nan, inf, or empty"
         raise MisusedError(message)
+    return value
 
 
 def _as_number(text: str) -> float | None:

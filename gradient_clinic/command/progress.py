@@ -18,9 +18,12 @@ class LateError(Exception):
 
 
 @contextmanager
-def advancing(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Takes how much has been done since the last time."""
+def advancing(console: Console, what: str, total: int, long: int) -> Iterator[Callable[[int], None]]:
+    """Takes how much has been done since the last time. Nothing is shown of a ``total`` below what is ``long``."""
     shown, done = _Tenths(console, what), 0
+    if total < long:
+        yield lambda _: None
+        return
     with shown.bar:
 
         def advance(more: int) -> None:

@@ -240,13 +240,21 @@ def test_without_tensorboard_an_event_file_says_what_to_install(tmp_path: Path, 
     assert re.search(r'pip install "gradient-clinic\[tensorboard\]"', refused(file))
 
 
-def test_progress_goes_to_the_error_stream_by_tenths(tmp_path: Path, address: str, capsys: Said) -> None:
-    assert main(["import", str(table(tmp_path / "a.csv", usual())), "--to", address]) == 0
+def test_the_answer_goes_to_standard_output_and_progress_of_a_long_log_to_the_other(
+    tmp_path: Path, address: str, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = str(table(tmp_path / "a.csv", usual()))
+    assert main(["import", file, "--to", address]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("healthy: By the loss alone, as no layers were recorded: ")
     assert f"{address}/dashboard/#/run/" in out
-    assert "reading a.csv: 100%" in err
-    assert "sending 100 records: 100%" in err
+    assert err == ""
+    monkeypatch.setattr("gradient_clinic.command.importing.LONG_BYTES", 1_000)
+    monkeypatch.setattr("gradient_clinic.command.importing.PART", 40)
+    assert main(["import", file, "--to", address, "--seed", "1"]) == 0
+    err = capsys.readouterr().err
+    assert [err.count(f"reading a.csv: {share}%") for share in (" 50", "100")] == [1, 1]
+    assert "sending 100 records:  80%" in err
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
