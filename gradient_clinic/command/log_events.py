@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.util import tensor_util
@@ -28,7 +29,11 @@ def scalars(files: Sequence[Path], advance: Callable[[int], None]) -> Iterator[P
         for record in RawEventFileLoader(str(file)).Load():
             read += len(record) + FRAME
             advance(len(record) + FRAME)
-            yield from _of(Event.FromString(record))
+            try:
+                yield from list(_of(Event.FromString(record)))
+            except (DecodeError, TypeError, ValueError) as error:
+                message = f"{file}: what ends at byte {read} is a record, and no event: {error}"
+                raise MisusedError(message) from error
         _must_be_whole(file, read)
 
 

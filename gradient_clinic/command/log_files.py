@@ -41,8 +41,14 @@ class Source:
 
 def source_of(place: Path, asked: Asked) -> Source:
     """MisusedError where there is no such file, or it is no log."""
-    if place.is_dir():
-        return _in_folder(place)
+    source = _in_folder(place) if place.is_dir() else _of_file(place, asked)
+    if asked.step is not None and source.option != "column":
+        message = f"--step {asked.step}: it names a column of a CSV, and {place} has steps of its own"
+        raise MisusedError(message)
+    return source
+
+
+def _of_file(place: Path, asked: Asked) -> Source:
     if not place.is_file():
         message = f"{place} is no file and no folder"
         raise MisusedError(message)
@@ -81,7 +87,7 @@ def _events(files: Sequence[Path]) -> Source:
     try:
         module = import_module("gradient_clinic.command.log_events")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "tensorboard":
+        if (error.name or "").partition(".")[0] not in {"google", "tensorboard"}:  # protobuf's, which it brings
             raise
         message = 'event files need tensorboard: pip install "gradient-clinic[tensorboard]"'
         raise MisusedError(message) from error
@@ -115,8 +121,10 @@ def _of_entry(where: str, entry: object) -> Iterator[Point]:
     # train_loss is the mean of the whole training, told once at its end.
     numbers = {name: value for name, value in entry.items() if name not in {"step", "epoch", "train_loss"}}
     for name, value in numbers.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            yield Point(name, step, float(value))
+        # An integer may be longer than any float.
+        number = _as_number(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if number is not None:
+            yield Point(name, step, number)
         elif plain(name) == "loss":
             message = f"{where}, {name}: {value!r:.40} is no number"
             raise MisusedError(message)
@@ -152,7 +160,7 @@ def _rows(file: Path, lines: Iterator[str], asked: Asked) -> Iterator[Point]:
     step = _step_column(names, asked)
     reader = csv.reader(lines, delimiter=delimiter)
     read = [at for at, name in enumerate(names) if at != step and may_be_read(name, asked)]
-    others = set(range(len(names))) - {step, *read}
+    others = {at for at, name in enumerate(names) if name} - {step, *read}
     for number, row in enumerate(reader):
         if not any(row):
             continue

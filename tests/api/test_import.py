@@ -195,6 +195,7 @@ def test_a_loss_of_zero_with_a_norm_that_is_nan_is_told_as_diverged(
         ("a.json", b"{", "is no JSON"),
         ("a.json", b"{}", "has no log_history"),
         ("a.json", b'{"log_history": [{"loss": 1.0}]}', "log_history[0], step: None is no step"),
+        ("a.json", b'{"log_history": [{"loss": 1.0, "step": ' + b"9" * 400 + b"}]}", "is no step"),
         ("a.json", b'{"log_history": [3]}', "log_history[0] is a int, and not an object"),
         ("a.json", b'{"log_history": [{"loss": "x", "step": 1}]}', "log_history[0], loss: 'x' is no number"),
         ("a.json", b"{" + b'"a":[' * 100_000, "is no JSON"),
@@ -224,6 +225,12 @@ def test_options_that_cannot_be_are_refused(
     tmp_path: Path, refused: Callable[..., str], options: list[str], said: str
 ) -> None:
     assert said in refused(table(tmp_path / "a.csv", usual()), *options)
+
+
+def test_steps_of_a_state_are_its_own(tmp_path: Path, refused: Callable[..., str]) -> None:
+    file = tmp_path / "trainer_state.json"
+    file.write_text(json.dumps(STATE))
+    assert "it names a column of a CSV" in refused(file, "--step", "step")
 
 
 def test_folders_without_a_log_say_what_is_looked_for(tmp_path: Path, refused: Callable[..., str]) -> None:

@@ -72,6 +72,10 @@ def test_a_torn_last_event_is_no_fault_and_a_damaged_one_is(
     for content in (bytes(damaged), b"no events at all, but text", b""):
         file.write_bytes(content)
         assert "is no event; the file is damaged there, or is no event file" in refused(file)
+    writer = importlib.import_module("tensorboard.summary.writer.record_writer").RecordWriter(file.open("wb"))
+    writer.write(b"\xff\xff no event")
+    writer.close()
+    assert "is a record, and no event" in refused(file)
     file.write_bytes(whole[:-7])
     assert brought(file)["state"] == "succeeded"
 

@@ -112,7 +112,8 @@ def _to_do(
         return _use(helping[0], verdict, left)
     if verdict.kind == "healthy":
         trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
-        return f"{capital(NO_REMEDY)}{trains}{_improving(left)}"
+        said = capital(NO_REMEDY) if verdict.rests_on == "layers" else "No remedy is needed by the loss alone"
+        return f"{said}{trains}{_improving(left)}"
     next_one = f"try {worth_trying(left, MOST_ANSWERS)} next" if left else ""
     if "class_imbalance" in verdict.causes and baseline.outcomes.metric_of_all is not None:
         reached, share = baseline.outcomes.metric_of_all.mean, baseline.outcomes.majority_share

@@ -170,6 +170,8 @@ def test_everything_that_reads_a_run_reads_a_log(client: TestClient) -> None:
     assert "By the loss alone" in page.text
     assert "no layers were recorded: there is nothing to map" in page.text
     assert "event: end" in client.get(f"{experiment}/events").text
+    answer = client.get(f"{experiment}/comparison").json()["answer"]
+    assert answer.startswith("No remedy is needed by the loss alone: the baseline trains in 1 of 1 runs")
     again = client.post(f"{experiment}/judge").json()
     assert [(its["before"], its["after"]) for its in again["runs"]] == [("healthy", "healthy")]
 
