@@ -118,8 +118,9 @@ $(TRAINERS)/ready: requirements/trainers.txt | $(READY)
 	@touch $@
 
 .PHONY: trainers
-trainers: $(READY) $(TRAINERS)/ready ## the watch as a callback of the trainers of transformers and Lightning
-	@PYTHONPATH=$(TRAINERS) $(BIN)/python -m pytest -q -m long tests/gradient_clinic/watcher/test_trainers.py
+trainers: $(READY) $(TRAINERS)/ready ## the watch in the trainers of transformers and Lightning, and a log of the first
+	@PYTHONPATH=$(TRAINERS) $(BIN)/python -m pytest -q -m long tests/gradient_clinic/watcher/test_trainers.py \
+	  tests/api/test_import_of_others.py
 
 # torchvision apart: transformers imports it wherever it finds it, and it is built for one build of torch.
 VISION := .clinic-vision
@@ -144,8 +145,9 @@ $(EXPORTS)/ready: requirements/exports.txt | $(READY)
 	@touch $@
 
 .PHONY: exports
-exports: $(READY) $(EXPORTS)/ready $(PEERS)/ready ## what is exported, read by TensorBoard, DuckDB and a server of MLflow
-	@PYTHONPATH=$(EXPORTS) $(BIN)/python -m pytest -q -m long tests/api/test_exports_of_others.py
+exports: $(READY) $(EXPORTS)/ready $(PEERS)/ready ## what is exported, read by TensorBoard, DuckDB and a server of MLflow; event files that come in
+	@PYTHONPATH=$(EXPORTS) $(BIN)/python -m pytest -q -m long tests/api/test_exports_of_others.py \
+	  tests/api/test_import_of_others.py
 
 .PHONY: lock-exports
 lock-exports: $(READY) ## resolve requirements/exports.in again, beside what dev.txt has

@@ -23,7 +23,7 @@ from starlette.types import Send
 
 from api.http.negotiation import ARROW, CSV, PARQUET
 from api.views.traces import TraceRow
-from gradient_clinic.signals import CURVES, SIGNALS, SignalName
+from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
 from models.storage.database import Database
 from models.storage.tables import Run
 from models.traces.reader import Extent, Window, read_curves, read_signals
@@ -132,9 +132,10 @@ class TraceTable:
 
 @dataclass(frozen=True, slots=True)
 class CurveTable:
-    """One row per step, a column per curve."""
+    """One row per step, a column per curve; null where it was not told."""
 
     reading: Reading
+    told: Sequence[CurveName]
 
     @property
     def schema(self) -> Any:
@@ -145,8 +146,11 @@ class CurveTable:
             return read_curves(session, self.reading.run_id, CURVES, first, last)
 
         for window in self.reading.windows(len(CURVES), read):
-            columns = [pa.array(window.steps.astype(np.int32)), *(pa.array(curve.copy()) for curve in window.values)]
-            yield pa.record_batch(columns, schema=self.schema)
+            curves = [
+                pa.array(values.copy()) if name in self.told else pa.nulls(len(values), pa.float64())
+                for name, values in zip(CURVES, window.values, strict=True)
+            ]
+            yield pa.record_batch([pa.array(window.steps.astype(np.int32)), *curves], schema=self.schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ class RecordTable:
 
     reading: Reading
     layers: Sequence[TraceRow]
+    told: Sequence[CurveName]
     untrained: bool
     about: Mapping[str, str]
 
@@ -174,15 +179,15 @@ class RecordTable:
         signals = tuple(signal for signal in SIGNALS if signal != "update_ratio" or not self.untrained)
 
         def curves(session: Session, first: int, last: int) -> Window:
-            return read_curves(session, self.reading.run_id, CURVES, first, last)
+            return read_curves(session, self.reading.run_id, self.told, first, last)
 
         def trace(session: Session, first: int, last: int) -> Window:
             return read_signals(session, self.reading.run_id, signals, indices, first, last)
 
         schema = self.schema
-        for window in self.reading.windows(len(CURVES), curves):
-            yield self._batch(schema, CURVES, [], Window(window.steps, window.values[:, np.newaxis]))
-        for window in self.reading.windows(len(indices) * len(signals), trace):
+        for window in self.reading.windows(len(self.told), curves):
+            yield self._batch(schema, self.told, [], Window(window.steps, window.values[:, np.newaxis]))
+        for window in self.reading.windows(len(indices) * len(signals), trace) if indices else ():
             yield self._batch(schema, signals, self.layers, window)
 
     @staticmethod

@@ -1,5 +1,7 @@
 """r of runs, as the report and the pictures draw it: ln of each row's rms gradient over the last row's."""
 
+from typing import Final
+
 import numpy as np
 from sqlalchemy.orm import Session
 
@@ -14,6 +16,7 @@ from models.traces.pictures import Signal, draw
 
 POINTS = 200
 """Columns of a heat map."""
+NO_LAYERS: Final = "no layers were recorded: there is nothing to map"
 
 
 def maps_of(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
@@ -24,6 +27,8 @@ def maps_of(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
 
 def map_of(session: Session, run: Run, plan: Recorded) -> HeatMap:
     """The same of one run."""
+    if not plan.layers:
+        return HeatMap(np.zeros((0, 0)), np.zeros((0, 2), dtype=np.int64), NO_LAYERS)
     numbers, caption = _rows_of(plan)
     source = Signal(session, run.id, "activation_gradient_rms", numbers)
     drawn = draw(source, 0, LAST_STEP, POINTS, kept=run.raw_dropped_at is None)

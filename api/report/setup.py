@@ -32,7 +32,7 @@ def setup(spec: StoredSpec) -> str:
     said = (
         _planned(spec)
         if isinstance(spec, ExperimentSpec)
-        else (("Trained elsewhere", "and watched"), ("Data", spec.data))
+        else (("Trained elsewhere", "and watched, or brought in as a log"), ("Data", spec.data))
     )
     return f"<p class=setup>{''.join(f'<b>{title}</b> {escape(text)}. ' for title, text in said if text)}</p>"
 

@@ -1,6 +1,7 @@
 """Pictures without a browser: what the report draws, as files, by suffix."""
 
 import uuid
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from api.http.callers import Caller
 from api.http.errors import ApiError
 from api.http.etags import etag_of, not_modified
 from api.http.headers import page_policy
-from api.levels import map_of, maps_of
+from api.levels import NO_LAYERS, map_of, maps_of
 from api.report.curves import curves
 from api.report.drawings import profile, range_of
 from api.report.forest import forest, reached
@@ -91,7 +92,7 @@ def drawn_maps(experiment_id: uuid.UUID, request: Request, caller: CallerDep, da
     """Of the first seed, on one scale of colours and one axis of steps."""
     with database.snapshot() as session:
         maps = maps_of(session, queries.experiment_of(session, caller, experiment_id))
-    return _drawn(request, heat_maps(maps), "nothing is recorded yet")
+    return _drawn(request, heat_maps(maps), _no_map(maps))
 
 
 @_svg("/experiments/{experiment_id}/curves.svg", summary="A curve of every variant, drawn")
@@ -118,7 +119,7 @@ def drawn_curves(
 def drawn_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """With axes, scale and the place of the first value that is not finite."""
     name, heat = _map(database, caller, run_id)
-    return _drawn(request, heat_maps({name: heat}), "nothing is recorded yet")
+    return _drawn(request, heat_maps({name: heat}), _no_map({name: heat}))
 
 
 @router.get(
@@ -129,13 +130,18 @@ def drawn_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database: 
 )
 def painted_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """The map alone, without words: a square of pixels for each layer and bucket, first layer at the bottom. 409 where
-    nothing is recorded yet.
+    nothing is recorded yet, or no layer.
     """
     _, heat = _map(database, caller, run_id)
     if not heat.levels.size:
-        raise ApiError(HTTPStatus.CONFLICT, "nothing of this run is recorded yet")
+        raise ApiError(HTTPStatus.CONFLICT, _no_map({"": heat}))
     painted = colours(heat.levels[::-1], scale_limit([heat.levels]))
     return _sent(request, png(painted.repeat(PIXELS, axis=0).repeat(PIXELS, axis=1)), PNG, {})
+
+
+def _no_map(maps: Mapping[str, HeatMap]) -> str:
+    without = bool(maps) and all(heat.caption == NO_LAYERS for heat in maps.values())
+    return NO_LAYERS if without else "nothing is recorded yet"
 
 
 BIASES = tuple((at / 20) ** 2 for at in range(21))

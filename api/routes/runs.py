@@ -54,7 +54,7 @@ def early(
 ) -> EarlyReading:
     """Whether the trace so far says that the run will not train, and by what evidence; ``undecided`` where it says too
     little or contradicts itself. The verdict of a run that has ended is its diagnosis. 409 where nothing is recorded
-    yet, or not every step.
+    yet, not every step, or no layer.
     """
     with database.snapshot() as session:
         run, experiment = queries.run_of(session, caller, run_id)
@@ -63,6 +63,9 @@ def early(
         stored = extent(session, run_id)
         if not stored.records or chance_level is None or run.raw_dropped_at is not None:
             raise ApiError(HTTPStatus.CONFLICT, f"the run is {run.state}, and no records of its first steps are stored")
+        if run.watched is not None and not run.watched.layers:
+            detail = "no layers were recorded of this run, and an early reading is of layers"
+            raise ApiError(HTTPStatus.CONFLICT, detail)
         if stored.stride > 1:
             detail = f"of this run one step in {stored.stride} is recorded, and an early reading needs each of them"
             raise ApiError(HTTPStatus.CONFLICT, detail)

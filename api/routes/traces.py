@@ -21,7 +21,7 @@ from api.http.fields import FieldProblem
 from api.http.negotiation import BUCKETED, PARQUET, TABLES, FormatDep
 from api.views.experiments import run_view
 from api.views.traces import LAST_STEP, CurvesView, Stretch, StretchDep, TraceRow, TraceView
-from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
+from gradient_clinic.signals import SIGNALS, CurveName, SignalName
 from gradient_clinic.values import fields_of
 from models.plan.watched import Recorded
 from models.runs.planned import plan_of
@@ -100,17 +100,19 @@ def curves(  # noqa: PLR0913, PLR0917 -- as above
 ) -> Response:
     """Curves in buckets that keep their extremes; validation per epoch.
 
-    CSV, Arrow and Parquet, by ``Accept``, have a row per step and a column per curve.
+    CSV, Arrow and Parquet, by ``Accept``, have a row per step and a column per curve. Of a log those that it has:
+    others are null in tables, and not there in buckets.
     """
     with database.snapshot() as session:
         run, experiment = queries.run_of(session, caller, run_id)
         headers = run_headers(run, kind, stretch, curve)
         if (known := not_modified(request, headers)) is not None:
             return known
+        told = plan_of(experiment.spec, run).told
         if kind not in BUCKETED:
-            table = CurveTable(_reading(session, database, run, stretch))
+            table = CurveTable(_reading(session, database, run, stretch), told)
             return streamed(table, kind, f"run-{run_id}-curves", headers)
-        chosen = CURVES if curve is None else (curve,)
+        chosen = [name for name in told if curve in {None, name}]
         return picture_response(_curves(session, run, experiment, stretch, chosen), kind, headers)
 
 
@@ -131,14 +133,15 @@ def records(run_id: uuid.UUID, request: Request, caller: CallerDep, database: Da
     """
     with database.snapshot() as session:
         run, experiment = queries.run_of(session, caller, run_id)
-        layers = _rows(plan_of(experiment.spec, run))
+        plan = plan_of(experiment.spec, run)
+        layers = _rows(plan)
         about = _about(session, run, experiment, layers)
         # What is said of the run is a part of the file, so it is of the tag as well.
         headers = run_headers(run, PARQUET, about)
         if (known := not_modified(request, headers)) is not None:
             return known
         reading = _reading(session, database, run, Stretch(0, LAST_STEP, 1))
-        table = RecordTable(reading, layers, run.steps == 0, about)
+        table = RecordTable(reading, layers, plan.told, run.steps == 0, about)
         return streamed(table, PARQUET, f"run-{run_id}", headers, SMALL)
 
 
@@ -155,12 +158,12 @@ def _about(session: Session, run: Run, experiment: Experiment, layers: Sequence[
     }
 
 
-def _epochs(session: Session, run: Run) -> dict[str, list[float]]:
+def _epochs(session: Session, run: Run) -> dict[str, Sequence[float | None]]:
     epochs = read_epochs(session, run.id)
-    return {
-        "validation_loss": [loss for loss, _ in epochs],
-        "validation_metric": [metric for _, metric in epochs],
-    }
+    losses, metrics, steps = ([its[column] for its in epochs] for column in range(3))
+    # What a log has none of is empty; null stands for a value that was not finite.
+    told = [[] if None in values else values for values in (losses, metrics, steps)]
+    return dict(zip(("validation_loss", "validation_metric", "steps"), told, strict=True))
 
 
 def _picture(  # noqa: PLR0913, PLR0917 -- as above
@@ -190,7 +193,8 @@ def _picture(  # noqa: PLR0913, PLR0917 -- as above
 def _curves(
     session: Session, run: Run, experiment: Experiment, stretch: Stretch, chosen: Sequence[CurveName]
 ) -> dict[str, object]:
-    source = Curves(session, run.id, chosen)
+    # What is not there has the steps of what is: every run has a loss.
+    source = Curves(session, run.id, chosen or ("loss",))
     drawn = draw(source, stretch.first, stretch.last, stretch.points, kept=run.raw_dropped_at is None)
     broken = queries.first_nonfinite_of(session, run, experiment)
     names = ("min", "mean", "max", "last", "nonfinite")

@@ -65,12 +65,15 @@ class Curve(BaseModel):
 
 
 class Epochs(BaseModel):
+    """A value per epoch; of a log one per evaluation, with the ``steps`` it names. What it has none of is empty."""
+
     validation_loss: list[Value]
     validation_metric: list[Value]
+    steps: list[int]
 
 
 class CurvesView(BaseModel):
-    """``curves`` by name; ``epochs`` is empty without a validation part."""
+    """``curves`` by name, those that were told; ``epochs`` is empty without a validation part."""
 
     run_id: Id
     steps: list[tuple[int, int]]

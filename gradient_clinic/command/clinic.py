@@ -138,6 +138,17 @@ class Client:
     def revoke_key(self, key_id: str) -> None:
         self._content(self._http.delete(f"/v1/keys/{key_id}"))
 
+    def open_run(self, asked: Json) -> Json:
+        """A run that was trained elsewhere; the same one for the same token."""
+        return self._answer(self._http.post("/v1/ingest/runs", json=asked))
+
+    def put_records(self, run_id: str, first: int, sent: Json) -> Json:
+        return self._answer(self._http.put(f"/v1/ingest/runs/{run_id}/records/{first}", json=sent))
+
+    def end_run(self, run_id: str, sent: Json) -> Json:
+        """The run with its verdict."""
+        return self._answer(self._http.post(f"/v1/ingest/runs/{run_id}/end", json=sent))
+
     def _pages(self, path: str, asked: Mapping[str, str]) -> list[Json]:
         """The items of all pages of a list."""
         found, token = list[Json](), ""

@@ -104,6 +104,7 @@ def _add_asking(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     ):
         upload.add_argument(f"--{name}", help=f"of a table: {what}")
     _add_export(_asking(commands, "export", "write an experiment, or one run, for other tools", clinic))
+    _add_import(_asking(commands, "import", "bring in the log of a finished training as a run", clinic))
 
 
 def _add_export(export: argparse.ArgumentParser) -> None:
@@ -118,6 +119,28 @@ def _add_export(export: argparse.ArgumentParser) -> None:
     )
     export.add_argument("--signal", action="append", help="of tensorboard and mlflow: this signal, repeated; else all")
     export.add_argument("--every", type=int, default=1, metavar="N", help="of these: steps that N divides (1)")
+
+
+def _add_import(importing: argparse.ArgumentParser) -> None:
+    importing.set_defaults(module="importing", function="import_log")
+    importing.add_argument("log", type=Path, help="trainer_state.json, CSV, a TensorBoard event file; or their folder")
+    importing.add_argument(
+        "--to", dest="server", metavar="URL", default=argparse.SUPPRESS, help="the clinic; as --server"
+    )
+    importing.add_argument("--experiment", metavar="NAME", help="the experiment (the log's name)")
+    importing.add_argument("--variant", metavar="NAME", default="baseline", help="the variant (baseline)")
+    importing.add_argument("--seed", type=int, default=0, metavar="N", help="the seed (0)")
+    importing.add_argument(
+        "--label", action="append", default=[], metavar="KEY=VALUE", help="of the experiment, repeated"
+    )
+    importing.add_argument("--data", metavar="NAME", help="what it was trained on, in a word")
+    importing.add_argument("--step", metavar="COLUMN", help="of a CSV: the column of steps")
+    importing.add_argument("--loss", metavar="COLUMN", help="the column or tag of the training loss")
+    importing.add_argument("--validation", metavar="COLUMN", help="that of the validation loss")
+    importing.add_argument("--metric", metavar="COLUMN[=accuracy]", help="that of a metric, and what it means")
+    importing.add_argument(
+        "--chance", type=float, metavar="LOSS", help="the loss of who knows no case: ln K of K labels"
+    )
 
 
 def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, Final
 
 import httpx
@@ -16,6 +17,7 @@ from gradient_clinic.signals import CURVES, SIGNALS
 from gradient_clinic.values import Array
 from gradient_clinic.watcher.calls import AwayError
 
+NO_LAYERS: Final[tuple[tuple[str, ...], dict[str, Array]]] = ((), {})
 ARROW: Final = "application/vnd.apache.arrow.stream"
 
 
@@ -24,7 +26,7 @@ class Record:
     """One recorded step. ``signals``: by name, a number per layer; without those that an untrained network has not.
 
     ``wall_time``: seconds since 1970; the start of the run's last attempt and the time of its steps since then, without
-    that of recording. What is not told adds nothing.
+    that of recording. What is not told adds nothing. A log has no layers, and of the curves those that were told.
     """
 
     step: int
@@ -45,7 +47,11 @@ def records_of(client: Client, run: Json, signals: Sequence[str] = SIGNALS, ever
         curves = stack.enter_context(client.table(f"/v1/runs/{run['id']}/curves", ARROW))
         trace = stack.enter_context(client.table(f"/v1/runs/{run['id']}/trace?signal=all", ARROW))
         try:
-            for curve, layer in zip(_curves(_batches(curves), started(run)), _layers(_batches(trace)), strict=True):
+            layers = _layers(_batches(trace))
+            first = next(layers, None)
+            beside = repeat(NO_LAYERS) if first is None else chain([first], layers)
+            told = _curves(_batches(curves), started(run))
+            for curve, layer in zip(told, beside, strict=first is not None):
                 (step, wall_time, its), (names, of_layers) = curve, layer
                 if step % every == 0:
                     kept = {signal: of_layers[signal] for signal in signals if signal in of_layers}
@@ -113,9 +119,11 @@ def _curves(batches: Iterator[Any], wall_time: float) -> Iterator[tuple[int, flo
     for batch in batches:
         columns = [batch.column(curve).to_pylist() for curve in CURVES]
         for step, *values in zip(batch.column("step").to_pylist(), *columns, strict=True):
-            its = dict(zip(CURVES, values, strict=True))
+            its: dict[str, float] = {
+                name: value for name, value in zip(CURVES, values, strict=True) if value is not None
+            }
             # Steps between two records are not told; they are taken to have lasted as long as the recorded one.
-            taken = its["step_seconds"] * (step - before)
+            taken = its.get("step_seconds", 0.0) * (step - before)
             wall_time += taken if np.isfinite(taken) else 0.0
             before = step
             yield step, wall_time, its
@@ -124,6 +132,8 @@ def _curves(batches: Iterator[Any], wall_time: float) -> Iterator[tuple[int, flo
 def _layers(batches: Iterator[Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Array]]]:
     """(names of the layers, their numbers by signal) of each record. A batch holds whole records."""
     for batch in batches:
+        if not batch.num_rows:
+            return
         names = tuple(batch.column("layer").dictionary.to_pylist())
         matrices = {
             signal: batch.column(signal).to_numpy().reshape(-1, len(names))

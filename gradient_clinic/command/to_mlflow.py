@@ -134,8 +134,8 @@ def _metrics(trial: Trial, run: Json) -> Iterator[Metric]:
         at = int(record.wall_time * 1000)
         yield from (Metric(name, value, at, record.step) for name, value in _numbers(record))
     end = int(ended(run) * 1000)
-    for name, values in epochs_of(trial.client, run).items():
-        yield from (Metric(f"epoch/{name}", value, end, epoch) for epoch, value in enumerate(values))
+    for epoch, numbers in epochs_of(trial.client, run):
+        yield from (Metric(f"epoch/{name}", value, end, epoch) for name, value in numbers.items())
     yield from (Metric(f"result/{name}", value, end, 0) for name, value in results_of(run).items())
 
 

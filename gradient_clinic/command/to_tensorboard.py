@@ -7,7 +7,7 @@ whole: what is exported again is there once, and what breaks off leaves nothing.
 import struct
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -60,8 +60,8 @@ class TensorBoard:
             write(hparams.hparams_pb(trial.settings(run), trial_id=run["id"], start_time_secs=begin), 0, begin)
             for record in records_of(trial.client, run, trial.signals, trial.every):
                 write(_scalars(_values(record)), record.step, record.wall_time)
-            for epoch, numbers in enumerate(_by_epoch(epochs_of(trial.client, run))):
-                write(_scalars(numbers), epoch, end)
+            for epoch, numbers in epochs_of(trial.client, run):
+                write(_scalars({f"epoch/{name}": value for name, value in numbers.items()}), epoch, end)
             write(_scalars({f"result/{name}": value for name, value in results_of(run).items()}), 0, end)
             write(_texts({"verdict": verdict_in_words(run), "run": f"{run['id']} on {run['device']}"}), 0, end)
             picture = trial.client.heat_map(run["id"])
@@ -104,11 +104,6 @@ def _scalars(numbers: Mapping[str, float] | Iterable[tuple[str, float]]) -> Summ
     for tag, value in numbers.items() if isinstance(numbers, Mapping) else numbers:
         summary.value.add(tag=tag, simple_value=value)
     return summary
-
-
-def _by_epoch(epochs: Mapping[str, Sequence[float]]) -> Iterator[dict[str, float]]:
-    for numbers in zip(*epochs.values(), strict=True):
-        yield {f"epoch/{name}": value for name, value in zip(epochs, numbers, strict=True)}
 
 
 def _texts(texts: Mapping[str, str]) -> Summary:

@@ -80,10 +80,14 @@ def results_of(run: Json) -> dict[str, float]:
     return {name: float(value) for name, value in (run["result"] or {}).items() if isinstance(value, int | float)}
 
 
-def epochs_of(client: Client, run: Json) -> dict[str, list[float]]:
-    """Validation loss and metric of each epoch, from 0."""
+def epochs_of(client: Client, run: Json) -> Iterator[tuple[int, dict[str, float]]]:
+    """(number, validation loss and metric) of each epoch, from 0; of a log the step of each evaluation."""
     found = client.epochs(run["id"])
-    return {name: [math.nan if value is None else value for value in values] for name, values in found.items()}
+    steps = found.pop("steps")
+    told = {name: values for name, values in found.items() if values}
+    for number, numbers in enumerate(zip(*told.values(), strict=True)):
+        finite = (math.nan if value is None else value for value in numbers)
+        yield steps[number] if steps else number, dict(zip(told, finite, strict=True))
 
 
 def verdict_in_words(run: Json) -> str:

@@ -1,6 +1,7 @@
 """From ln rms δ per hidden layer to the gradient facts: total gain G, gain per layer, and their kind.
 
-``levels`` are ln rms δ of the hidden layers in forward order; −∞ is an exact zero, NaN was not measured.
+``levels`` are ln rms δ of the hidden layers in forward order; −∞ is an exact zero, NaN was not measured. Of no layers
+nothing is known: inconclusive, without a gain.
 """
 
 import math
@@ -49,12 +50,12 @@ class GradientFacts(Value):
 def log_ratios(levels: Sequence[float]) -> Array:
     """r per layer: ln rms δ less that of the last hidden layer; NaN where that one is zero or not finite."""
     values = np.asarray(levels, dtype=np.float64)
-    return values - values[-1] if math.isfinite(values[-1]) else np.full(values.shape, math.nan)
+    return values - values[-1] if values.size and math.isfinite(values[-1]) else np.full(values.shape, math.nan)
 
 
 def total_gain(levels: Sequence[float]) -> float:
     """G = ln(rms δ of the first hidden layer / rms δ of the last); NaN where that is not defined."""
-    return float(log_ratios(levels)[0])
+    return float(log_ratios(levels)[0]) if len(levels) else math.nan
 
 
 def region(interval: Interval, cut: Cut = STANDARD) -> Region:
@@ -103,7 +104,7 @@ def gradient_of_seeds(
     gain = t_interval([total_gain(levels) for levels in measured])
     kept = [_kept_mean(levels, batch_norm=batch_norm, resized=resized) for levels in measured]
     means = [mean.mean for mean in kept if mean is not None]
-    no_increment = (not means and any(mean is None for mean in kept)) or any(len(levels) == 1 for levels in runs)
+    no_increment = (not means and any(mean is None for mean in kept)) or any(len(levels) <= 1 for levels in runs)
     return GradientFacts(
         kind=KIND_OF[region(gain, cut)],
         total_gain=gain.estimate(OVER_SEEDS),
@@ -131,7 +132,7 @@ def _gain_over_increments(levels: Sequence[float]) -> Interval:
 
 def _kept_mean(levels: Sequence[float], *, batch_norm: bool, resized: Sequence[bool]) -> Interval | None:
     """The interval of the mean kept increment, which is ln √χ; None where there is none, as for one hidden layer."""
-    alike = ~np.asarray(resized[1:], dtype=bool) if resized else np.ones(len(levels) - 1, dtype=bool)
+    alike = ~np.asarray(resized[1:], dtype=bool) if resized else np.ones(max(0, len(levels) - 1), dtype=bool)
     increments = _increments(levels)[alike]
     kept = increments[kept_increments(len(increments) + 1, batch_norm)]
     if len(kept) == 0:

@@ -18,7 +18,7 @@ class HeatMap:
     """r of one run, rows × buckets: ln of each row's rms gradient over the last row's; −∞ where the gradient is exactly
     zero, NaN where it is not finite.
 
-    ``steps`` (buckets, 2): the first and last step of each; ``caption`` names the rows.
+    ``steps`` (buckets, 2): the first and last step of each; ``caption`` names the rows, or says why there are none.
     """
 
     levels: Array
@@ -33,6 +33,8 @@ def last_step(maps: Iterable[HeatMap]) -> int:
 
 def figure(name: str, heat: HeatMap | None, limit: float, last: int) -> str:
     """The map, as wide as its share of the steps 0 … ``last``."""
+    if heat is not None and not len(heat.levels):
+        return f"<p class=dim>{escape(heat.caption)}.</p>"
     if heat is None or not heat.levels.size:
         return "<p class=dim>No trace yet.</p>"
     share = (int(heat.steps[-1, 1]) + 1) / (last + 1)

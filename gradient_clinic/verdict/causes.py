@@ -24,6 +24,7 @@ from gradient_clinic.verdict.facts.of_layers import (
     SMALL_STEP,
     WEIGHTS_LEFT,
 )
+from gradient_clinic.verdict.facts.of_logs import RATE_LEFT
 from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING, FIRST_LOSS, ONE_LABEL, RARE_LOST
 from gradient_clinic.verdict.facts.of_setups import (
     BARE_STREAM,
@@ -48,6 +49,8 @@ def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
     """The causes in the order that clients know, with what shows them. Empty for ``inconclusive``."""
     if case.kind == "inconclusive":
         return (), []
+    if not case.measured.has_layers:
+        return _of_a_log(case)
     if case.kind == "healthy":
         lost = _shown(RARE_LOST, case)
         return (("class_imbalance",), lost) if lost else ((), [])
@@ -61,6 +64,16 @@ def find_causes(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
     found = found or _without_gradients(case)
     causes = tuple(cause for cause in CAUSES if cause in found)
     return causes, [shown for cause in causes for shown in found[cause]]
+
+
+def _of_a_log(case: Case) -> tuple[tuple[Cause, ...], list[Evidence]]:
+    """No more than loss and rate show by themselves: most causes look alike in them, so mostly none is named."""
+    if case.kind in {"healthy", "diverged"}:
+        return (), []
+    if gone := _shown(RATE_LEFT, case):
+        return ("learning_rate",), gone
+    falling = _shown(FALLING, case)
+    return (("too_few_steps",), falling) if falling else ((), [])
 
 
 def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:

@@ -16,7 +16,7 @@ def headline(measured: Measured, at_start: GradientFacts, at_end: GradientFacts 
     moments = [facts.kind for facts in (at_end, at_start) if facts is not None]
     if measured.diverged:
         return "exploding" if "exploding" in moments else "diverged"
-    if at_end is None:
+    if at_end is None or measured.trained is None:
         return at_start.kind
     if measured.trained == "yes":
         return "healthy"
@@ -36,6 +36,8 @@ def _without_gradient_reason(measured: Measured) -> RunKind:
 
 def worst(fractions: tuple[float, ...]) -> tuple[int, float]:
     """(index, value) of the largest measured fraction; (0, 0.0) where none was."""
+    if not fractions:
+        return 0, 0.0
     values = np.nan_to_num(np.array(fractions), nan=0.0)
     index = int(values.argmax())
     return index, float(values[index])

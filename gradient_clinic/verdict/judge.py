@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gradient_clinic.values import fields_of
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.causes import find_causes
-from gradient_clinic.verdict.facts.registry import BESIDE, RESTS_ON
+from gradient_clinic.verdict.facts.registry import shown_first, shown_last
 from gradient_clinic.verdict.near import find_near
 from gradient_clinic.verdict.sentences import verdict_sentence
 from gradient_clinic.verdict.shapes import Answer, Cause, Evidence, Findings, Verdict
@@ -28,10 +28,13 @@ def judge(case: Case, advice: Advice = no_advice) -> Verdict:
         trained=case.measured.trained,
         causes=causes,
         conditions=case.measured.facts.conditions,
-        evidence=_distinct(*(fact.of(case) for fact in RESTS_ON), *shown, *(fact.of(case) for fact in BESIDE)),
+        evidence=_distinct(
+            *(fact.of(case) for fact in shown_first(case)), *shown, *(fact.of(case) for fact in shown_last(case))
+        ),
         answers=advice(case, causes),
         seeds={case.kind: 1},
         near=find_near(case),
+        rests_on="layers" if case.measured.has_layers else "loss",
     )
     return in_words(found)
 

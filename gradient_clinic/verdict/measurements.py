@@ -7,7 +7,7 @@ the settled steps, where what only the start was is over: steps 10 to 19, or the
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,7 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
 
     A trace of the steps that ``steps_read`` names, with ``largest_update``, measures the same as the whole.
     """
-    rows = np.array([i for i, layer in enumerate(trace.layers) if layer.role == "hidden"])
+    rows = np.array([i for i, layer in enumerate(trace.layers) if layer.role == "hidden"], dtype=np.int64)
     hidden = [trace.layers[row] for row in rows]
     norms = {layer.normalization for layer in hidden if layer.normalization is not None}
     broken = _nonfinite_records(trace)
@@ -70,7 +70,7 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
         end_steps=_span(trace.steps, window) if asked else None,
         settled=_over(log_median, rms, rows, settled) if settled.size else None,
         settled_steps=_span(trace.steps, settled),
-        output_start=log_median(rms[-1, start]),
+        output_start=log_median(rms[-1, start]) if trace.layers else math.nan,
         forward=_over(log_median, trace.signals["activation_rms"], rows, start),
         zero_start=zero_start,
         resized=tuple(layer.resized for layer in hidden),
@@ -86,7 +86,7 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
         loss_error=error,
         loss_fall=fall,
         loss_fall_error=fall_error,
-        trained=trained(loss, error, facts, broken) if asked and loss is not None and error is not None else None,
+        trained=_trained(trace, window, facts, broken) if asked else None,
         first_nonfinite=first_nonfinite(trace),
         last_step=last_step,
         last_loss=float(trace.curves["loss"][-1]),
@@ -125,6 +125,16 @@ def _measured_gradients(trace: RunTrace, *, zero_start: bool) -> Array:
     return np.where((rms == 0.0) & (trace.steps < SETTLED[0]), np.nan, rms)
 
 
+def _trained(trace: RunTrace, window: Records, facts: RunFacts, broken: npt.NDArray[np.bool_]) -> Trained | None:
+    """None where a log allows no answer: its last record is the first, which stands for chance; or its loss falls below
+    zero, so that there is no way from chance to zero.
+    """
+    log = facts.log
+    if log is not None and not broken[-1] and (log.lowest_loss < 0.0 or (log.from_first_loss and 0 in window)):
+        return None
+    return trained(*_final_loss(trace, window), facts, broken)
+
+
 def trained(loss: float, error: float, facts: RunFacts, broken: npt.NDArray[np.bool_]) -> Trained:
     """Whether the run has trained. One whose last step was non-finite is not trained, whatever it was before."""
     if not math.isfinite(loss) or broken[-1] or facts.stopped_by == "nonfinite_steps":
@@ -140,6 +150,9 @@ def first_nonfinite(trace: RunTrace) -> FirstNonfinite | None:
     if not broken.size:
         return None
     record = broken[0]
+    if not trace.layers:
+        where: Literal["forward", "backward"] = "backward" if np.isfinite(trace.curves["loss"][record]) else "forward"
+        return FirstNonfinite(step=int(trace.steps[record]), layer=None, where=where)
     names = [layer.name for layer in trace.layers]
     forward = np.flatnonzero(~np.isfinite(trace.signals["activation_rms"][:, record]))
     backward = np.flatnonzero(_nonfinite_layers(trace)[:, record])
@@ -217,7 +230,10 @@ def _nonfinite_layers(trace: RunTrace) -> npt.NDArray[np.bool_]:
 
 def _nonfinite_records(trace: RunTrace) -> npt.NDArray[np.bool_]:
     forward = ~np.isfinite(trace.signals["activation_rms"])
-    return np.asarray((_nonfinite_layers(trace) | forward).any(axis=0) | ~np.isfinite(trace.curves["loss"]))
+    broken = (_nonfinite_layers(trace) | forward).any(axis=0) | ~np.isfinite(trace.curves["loss"])
+    # Layers show the same, and where: a log has the norm of all of them alone.
+    norm = None if trace.layers else trace.curves.get("total_gradient_norm")
+    return np.asarray(broken if norm is None else broken | ~np.isfinite(norm))
 
 
 def _first_step(trace: RunTrace, broken: npt.NDArray[np.bool_]) -> int | None:

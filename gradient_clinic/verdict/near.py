@@ -19,6 +19,8 @@ def outcome(case: Case) -> Outcome:
 
 def find_near(case: Case) -> tuple[Near, ...]:
     """Of each rule and statistic the closest threshold across which the rules say something else, closest first."""
+    if not case.measured.has_layers:  # how far steps carry what rounding leaves is not known of a log
+        return ()
     own = outcome(case)
     closest: dict[tuple[str, str], tuple[float, Near]] = {}
     for crossing in crossings(case):

@@ -17,6 +17,15 @@ HEADLINES: Final = {
     "stalled": "Training stays at chance, and gradients were not shown to vanish or explode",
     "slow": "Training has not closed half the way from chance, and gradients were not shown to vanish or explode",
 }
+BY_LOSS: Final = "By the loss alone, as no layers were recorded"
+OF_LOGS: Final = {
+    "healthy": "the network trains, and closes at least half of the way to zero",
+    "diverged": "training diverged",
+    "stalled": "training has not lowered the loss",
+    "slow": "training has lowered the loss, by less than half of the way to zero",
+    "inconclusive": "whether the network trains cannot be said",
+}
+NOT_JUDGED: Final = "not judged: whether gradients vanish or explode, in which layer, and why"
 MOST_NEAR: Final = 2
 TRAINED: Final = {"yes": "trained", "no": "not trained", "partly": "partly trained", "mixed": "trained in some seeds"}
 KINDS: Final = {"vanishing", "exploding", "healthy", "inconclusive"}
@@ -25,7 +34,8 @@ KINDS: Final = {"vanishing", "exploding", "healthy", "inconclusive"}
 def verdict_sentence(verdict: Findings) -> str:
     """The whole verdict in a few plain sentences, conditions included."""
     parts = [f"{headline(verdict)}."]
-    for clauses in (_gradients(verdict), _over_time(verdict), _facts(verdict), _near(verdict)):
+    gradients = _gradients(verdict) if verdict.rests_on == "layers" else iter([NOT_JUDGED])
+    for clauses in (gradients, _over_time(verdict), _facts(verdict), _near(verdict)):
         parts += [f"{capital(clause)}." for clause in clauses]
     if verdict.causes == ("no_gradient_cause_found",):
         parts.append("No gradient cause found.")
@@ -39,8 +49,10 @@ def verdict_sentence(verdict: Findings) -> str:
 
 def headline(verdict: Findings) -> str:
     """What is wrong, without a full stop."""
+    counts = ", ".join(f"{count} {kind}" for kind, count in verdict.seeds.items())
+    if verdict.rests_on == "loss":
+        return f"{BY_LOSS}: {OF_LOGS.get(verdict.kind) or f'the seeds disagree, {counts}'}"
     if verdict.kind == "mixed":
-        counts = ", ".join(f"{count} {kind}" for kind, count in verdict.seeds.items())
         return f"The seeds disagree: {counts}"
     if verdict.trained is None and verdict.kind in KINDS:
         return _untrained(verdict)
@@ -110,7 +122,7 @@ def _other(verdict: Findings, other: Outcome | None) -> str:
 
 def _facts(verdict: Findings) -> Iterator[str]:
     """What its evidence says; that of an earlier version may be of a fact that is no more."""
-    if verdict.trained is None:
+    if verdict.trained is None and verdict.rests_on == "layers":
         yield "the untrained network alone is judged"
     seeds = sum(verdict.seeds.values())
     for item in verdict.evidence:

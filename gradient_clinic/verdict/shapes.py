@@ -14,6 +14,28 @@ from gradient_clinic.gains.limits import CUTS, STANDARD, Cut
 from gradient_clinic.values import Exact, Finite, Value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFacts(Exact):
+    """What is known of a run without layers from all its records, as its log was read. A rate of None: it has none."""
+
+    records: int
+    lowest_loss: float
+    highest_loss: float
+    """Of those that are finite."""
+    from_first_loss: bool
+    """Nobody has told the chance level: the first finite loss of the log stands for it."""
+    highest_rate: float | None = None
+    mean_rate: float | None = None
+    last_rate: float | None = None
+
+    @property
+    def rate_left(self) -> float | None:
+        """The mean beside the highest; 0 where it was 0 throughout."""
+        if self.highest_rate is None or self.mean_rate is None:
+            return None
+        return self.mean_rate / self.highest_rate if self.highest_rate > 0.0 else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """What is known of a run beside its trace. ``chance_level`` is the entropy of the training labels, or the
@@ -45,6 +67,8 @@ class RunFacts:
     half of them, as the accuracy then says little of the others."""
     target_offset: float | None = None
     """Of targets that are values: their mean over their standard deviation, at most, over outputs."""
+    log: LogFacts | None = None
+    """Of a run without layers."""
 
 
 Trained = Literal["yes", "no", "partly"]
@@ -52,10 +76,13 @@ Trained = Literal["yes", "no", "partly"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstNonfinite(Value):
-    """The earliest recorded step with a non-finite value, and the layer where it is first met in that step."""
+    """The earliest recorded step with a non-finite value, and the layer where it is first met in that step.
+
+    Without layers that is null, and ``forward`` says the loss, ``backward`` the overall gradient norm.
+    """
 
     step: int
-    layer: str
+    layer: str | None
     where: Literal["forward", "backward"]
 
 
@@ -128,6 +155,11 @@ class Measured(Exact):
     def diverged(self) -> bool:
         """The engine's word, which knows unrecorded steps and those that loss scaling skipped."""
         return self.facts.outcome == "diverged" or self.facts.stopped_by is not None
+
+    @property
+    def has_layers(self) -> bool:
+        """A log of a finished training has none."""
+        return bool(self.hidden)
 
     @property
     def depth_cut(self) -> Cut:
@@ -263,9 +295,16 @@ class Near(Finite):
     seeds: int = 1
 
 
+Basis = Literal["layers", "loss"]
+"""What was judged: every layer, or of a log without layers its loss alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings(Value):
-    """A verdict before it is put into words."""
+    """A verdict before it is put into words.
+
+    Where it ``rests_on`` the loss, ``at_start`` and ``at_end`` are inconclusive and have no gain: no gradient was seen.
+    """
 
     kind: Kind
     at_start: GradientFacts
@@ -277,6 +316,7 @@ class Findings(Value):
     answers: tuple[Answer, ...]
     seeds: Mapping[str, int]
     near: tuple[Near, ...] = ()
+    rests_on: Basis = "layers"
     rules: str = RULES
 
     @property

@@ -135,7 +135,7 @@ def _of_loss(loss: float, uniform: float | None) -> Iterator[Finding]:
 
 
 def _of_verdict(verdict: Verdict | None, broken: FirstNonfinite | None) -> Iterator[Finding]:
-    if broken is not None:
+    if broken is not None and broken.layer is not None:  # a watched network has layers
         text = f"the first value that is not finite is met in {broken.layer}, {broken.where}"
         yield Finding("not_finite", (broken.layer,), text)
     if verdict is None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from gradient_clinic.signals import CURVES, CurveName
 from models.plan.designs import contradiction, named_variants
 from models.plan.planners import plan_network_on
 from models.plan.rewrites import Draft, draft_of, rewrite
@@ -42,6 +43,10 @@ class Plan:
     @property
     def layers(self) -> tuple[LayerPlan, ...]:
         return self.network.layers
+
+    @property
+    def told(self) -> tuple[CurveName, ...]:
+        return CURVES
 
     @property
     def stop_when(self) -> StopWhenSpec:

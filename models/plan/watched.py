@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from gradient_clinic.layers import Layer, Role, TimePoint
+from gradient_clinic.signals import CURVES, CurveName
 from gradient_clinic.verdict.case import Setup
 from models.plan.variants import Plan, Variant
 from models.specs.experiment import ExperimentSpec
@@ -44,6 +45,10 @@ class Recorded(Protocol):
     def layers(self) -> Sequence[RecordedLayer]: ...
     @property
     def network(self) -> RecordedNetwork: ...
+    @property
+    def told(self) -> Sequence[CurveName]:
+        """The curves that it has."""
+
     @property
     def steps(self) -> int: ...
 
@@ -96,6 +101,7 @@ class WatchedPlan:
     """Records, of the whole training."""
     steps: int
     trained: Plan | None = None
+    told: tuple[CurveName, ...] = CURVES
 
     @property
     def layers(self) -> tuple[WatchedLayerPlan, ...]:
@@ -125,6 +131,7 @@ def plan_watched(spec: IngestedSpec, watched: Watched, steps: int) -> WatchedPla
         every=watched.every,
         expected=RECORDS if watched.steps is None else -(-watched.steps // watched.every),
         steps=steps,
+        told=watched.curves,
     )
 
 

@@ -7,7 +7,7 @@ offered them. What comes twice is stored once: a message names its first record,
 import math
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -23,6 +23,7 @@ from models.runs import comparing, events
 from models.runs.claims import beat, cancel_requested, keep_chance_level
 from models.runs.endings import fail, finish, stop
 from models.runs.lease import Lease
+from models.runs.logged import keep_evaluations, log_facts
 from models.runs.writes import notify, seconds
 from models.specs.experiment import MAX_LABELS, MAX_RUNS, MAX_STEPS
 from models.specs.ingested import EndingRequest, IngestedSpec, OpeningRequest, RecordsRequest, StoredSpec
@@ -203,7 +204,7 @@ def append(session: Session, run: Run, spec: StoredSpec, first: int, sent: Recor
     stored = extent(session, run_id).records
     if first > stored:
         raise GapError(stored)
-    signals, curves = (values[..., stored - first :] for values in sent.arrays(len(plan.layers)))
+    signals, curves = (values[..., stored - first :] for values in sent.arrays(len(plan.layers), plan.told))
     after = stored + curves.shape[1]
     if after > MAX_STEPS:
         message = f"a run has at most {MAX_STEPS:,} records"
@@ -237,7 +238,12 @@ def end(session: Session, run: Run, spec: StoredSpec, sent: EndingRequest) -> No
     else:
         session.execute(update(Run).where(lease.holds()).values(steps=sent.steps))
         _close_rollups(session, run.id, plan, stored)
+        if sent.evaluations is not None:
+            keep_evaluations(session, run.id, sent.evaluations)
         facts = _facts(sent, plan)
+        if not plan.layers:
+            log, chance = log_facts(session, run.id, plan, extent(session, run.id), sent.chance_level)
+            facts = replace(facts, log=log, chance_level=chance)
         summary = summarise(plan, read_ending(session, run.id, plan, facts), facts)
         assert run.watched is not None  # its token was right
         finish(session, lease, summary, run.watched.device, run.watched.versions, summary.last_loss)
@@ -267,7 +273,7 @@ def _fate(run: Run) -> str:
 
 
 def _writer(run_id: uuid.UUID, plan: WatchedPlan) -> TraceWriter:
-    return TraceWriter(run_id, [layer.name for layer in plan.layers], plan.every, plan.expected)
+    return TraceWriter(run_id, [layer.name for layer in plan.layers], plan.every, plan.expected, plan.told)
 
 
 def _write(session: Session, run_id: uuid.UUID, plan: WatchedPlan, new: Block) -> None:

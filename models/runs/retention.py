@@ -42,7 +42,9 @@ def drop_raw(session: Session, after_days: float, batch_rows: int = BATCH_ROWS) 
 
 def _next(after_days: float) -> Select[uuid.UUID]:
     # A run without rollups is short, and its raw values are all that there is of it.
-    rolled = exists().where(CurveRollup.run_id == Run.id) & exists().where(TraceRollup.run_id == Run.id)
+    without_layers = ~exists().where(TraceChunk.run_id == Run.id)
+    of_layers = exists().where(TraceRollup.run_id == Run.id)
+    rolled = exists().where(CurveRollup.run_id == Run.id) & (of_layers | without_layers)
     there = exists().where(CurveChunk.run_id == Run.id, CurveChunk.chunk == 0)
     return (
         select(Run.id)
@@ -61,11 +63,12 @@ def _next(after_days: float) -> Select[uuid.UUID]:
 def _rolled_chunks(session: Session, run_id: uuid.UUID) -> int:
     """How many chunks of the run its rollups hold as a whole. The last chunk of a run that ended may be a short one."""
     curves = select(func.sum(CurveRollup.records)).where(CurveRollup.run_id == run_id, CurveRollup.curve == "loss")
-    # One row stands for all: every signal of every layer is rolled up in the same transaction.
+    # One row stands for all: every signal of every layer is rolled up in the same transaction. A log has none.
     signals = select(func.sum(TraceRollup.records)).where(
         TraceRollup.run_id == run_id, TraceRollup.signal == "weight_norm", TraceRollup.layer_index == 1
     )
-    records = min(session.execute(query).scalar() or 0 for query in (curves, signals))
+    rolled = [session.execute(query).scalar() for query in (curves, signals)]
+    records = min((its for its in rolled if its is not None), default=0)
     whole = records >= extent(session, run_id).records
     return -(-records // CHUNK_RECORDS) if whole else records // CHUNK_RECORDS
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import uuid
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from gradient_clinic.activations import SHAPES, Activation
 from gradient_clinic.layers import Layer
-from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.signals import CURVES, SIGNALS, CurveName
 from gradient_clinic.values import Array
 from models.specs.base import Problem, Spec, SpecError
 from models.specs.bounds import MOST_STEPS
@@ -20,6 +21,8 @@ from models.specs.seeds import Seed
 
 MOST_ROWS = 1_000
 """Of a watched network: as many as a network of ours may have layers."""
+MOST_EVALUATIONS = 20_000
+"""Of a log."""
 LARGEST = 1e18
 """Of what is counted: parameters, positions, cases."""
 
@@ -92,7 +95,7 @@ class WatchedSetup(Spec):
 
 
 def _has_an_axis(layers: tuple[WatchedLayer, ...]) -> tuple[WatchedLayer, ...]:
-    if not any(layer.role == "hidden" for layer in layers):
+    if layers and not any(layer.role == "hidden" for layer in layers):
         message = "no layer is hidden: there is no depth axis to judge"
         raise ValueError(message)
     if len({layer.name for layer in layers}) != len(layers):
@@ -101,13 +104,27 @@ def _has_an_axis(layers: tuple[WatchedLayer, ...]) -> tuple[WatchedLayer, ...]:
     return layers
 
 
+def _has_a_loss(curves: tuple[CurveName, ...]) -> tuple[CurveName, ...]:
+    if "loss" not in curves:
+        message = "a run without a loss cannot be judged"
+        raise ValueError(message)
+    if len(set(curves)) != len(curves):
+        message = "one curve is named twice"
+        raise ValueError(message)
+    return curves
+
+
 class WatchedSpec(Spec):
     """What was found of a network in its first pass. ``kind``: whose cut of G holds. ``every``: each so many steps one
     is recorded. ``steps``: of the whole training, where that is known.
+
+    A log of a finished training has no ``layers``: it is judged by its loss alone. ``curves``: which ones are told, in
+    the order of the rows that are sent; ``parameters``: 0 where nobody knows.
     """
 
     kind: Label
-    layers: Annotated[tuple[WatchedLayer, ...], Field(min_length=1, max_length=MOST_ROWS), AfterValidator(_has_an_axis)]
+    layers: Annotated[tuple[WatchedLayer, ...], Field(max_length=MOST_ROWS), AfterValidator(_has_an_axis)]
+    curves: Annotated[tuple[CurveName, ...], AfterValidator(_has_a_loss)] = CURVES
     setup: WatchedSetup = WatchedSetup()
     parameters: int = Field(ge=0, le=LARGEST)
     optimizer: Label
@@ -148,8 +165,10 @@ class OpeningRequest(Spec):
 
 
 class RecordsRequest(Spec):
-    """Records one after the other. ``signals``: base64 of little-endian float32 (signals, layers, records); ``curves``:
-    of float64 (curves, records); in the order of docs/api.md, NaN and ±∞ as they are.
+    """Records one after the other, NaN and ±∞ as they are.
+
+    ``signals``: base64 of little-endian float32 (signals, layers, records) in the order of docs/api.md, empty without
+    layers; ``curves``: of float64 (curves, records) in that of the opening.
     """
 
     token: uuid.UUID
@@ -157,14 +176,28 @@ class RecordsRequest(Spec):
     curves: str
     chance_level: float | None = Field(default=None, gt=0.0)
 
-    def arrays(self, layers: int) -> tuple[Array, Array]:
-        """(signals, layers, records) and (curves, records). SpecError where they are none, or do not fit."""
-        curves = _numbers("curves", self.curves, "<f8", len(CURVES))
+    def arrays(self, layers: int, told: Sequence[CurveName]) -> tuple[Array, Array]:
+        """(signals, layers, records) and (curves, records), NaN for curves that are not ``told``.
+
+        SpecError where they are none, or do not fit.
+        """
+        rows = _numbers("curves", self.curves, "<f8", len(told))
+        curves = np.full((len(CURVES), rows.shape[1]), np.nan)
+        curves[[CURVES.index(name) for name in told]] = rows
+        if not layers:
+            return self._without_layers(rows.shape[1]), curves
         signals = _numbers("signals", self.signals, "<f4", len(SIGNALS) * layers)
         if not curves.shape[1] or curves.shape[1] != signals.shape[1]:
             message = f"there are {signals.shape[1]} records of signals and {curves.shape[1]} of curves"
             raise SpecError(Problem("curves", curves.shape[1], message, "as many of both, and at least one"))
         return signals.reshape(len(SIGNALS), layers, -1), curves
+
+    def _without_layers(self, records: int) -> Array:
+        if self.signals or not records:
+            message = f"there are {records} records of curves, and signals although the run has no layers"
+            message = message if self.signals else "no record is sent"
+            raise SpecError(Problem("signals", self.signals[:40], message, "no signals, and at least one record"))
+        return np.empty((len(SIGNALS), 0, records))
 
 
 def _numbers(field: str, text: str, dtype: str, rows: int) -> Array:
@@ -181,6 +214,32 @@ def _numbers(field: str, text: str, dtype: str, rows: int) -> Array:
     return values.reshape(rows, -1).astype(np.float64)
 
 
+class Evaluations(Spec):
+    """What a log has of evaluations, at the steps that it names.
+
+    ``loss``, ``metric``: base64 of little-endian float64, one for each step, NaN and ±∞ as they are; null where it has
+    none.
+    """
+
+    steps: tuple[Annotated[int, Field(ge=0, le=MOST_STEPS)], ...] = Field(min_length=1, max_length=MOST_EVALUATIONS)
+    loss: str | None = None
+    metric: str | None = None
+
+    def in_order(self) -> Iterator[tuple[int, float | None, float | None]]:
+        """(step, loss, metric). SpecError where they do not fit."""
+        columns = [self._column(name, sent) for name, sent in (("loss", self.loss), ("metric", self.metric))]
+        return iter(sorted(zip(self.steps, *columns, strict=True), key=lambda its: its[0]))
+
+    def _column(self, name: str, sent: str | None) -> Sequence[float | None]:
+        if sent is None:
+            return [None] * len(self.steps)
+        values: list[float] = _numbers(f"evaluations.{name}", sent, "<f8", 1)[0].tolist()
+        if len(values) != len(self.steps):
+            message = f"there are {len(values)} values and {len(self.steps)} steps"
+            raise SpecError(Problem(f"evaluations.{name}", len(values), message, "one for each step"))
+        return values
+
+
 class EndingRequest(Spec):
     """What is known of a run at its end. ``error``: why it has no end that could be judged."""
 
@@ -195,4 +254,5 @@ class EndingRequest(Spec):
     step_seconds: float | None = Field(default=None, ge=0.0)
     seconds: float = Field(default=0.0, ge=0.0)
     overhead: float = Field(default=1.0, ge=0.0)
+    evaluations: Evaluations | None = None
     error: Label | None = None

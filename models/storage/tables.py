@@ -276,7 +276,7 @@ class TraceChunk(Base):
 
 
 class CurveChunk(Base):
-    """Up to 200 records of a run's curves, laid out as a trace chunk."""
+    """Up to 200 records of a run's curves, laid out as a trace chunk. Null: the log of a finished training had none."""
 
     __tablename__ = "curve_chunk"
 
@@ -286,14 +286,14 @@ class CurveChunk(Base):
     stride: Mapped[int]
     sealed: Mapped[bool]
     loss: Mapped[list[float]] = mapped_column(Doubles)
-    penalty: Mapped[list[float]] = mapped_column(Doubles)
-    learning_rate: Mapped[list[float]] = mapped_column(Doubles)
-    gradient_norm: Mapped[list[float]] = mapped_column(Doubles)
-    total_gradient_norm: Mapped[list[float]] = mapped_column(Doubles)
-    clipped_gradient_norm: Mapped[list[float]] = mapped_column(Doubles)
-    clipped: Mapped[list[float]] = mapped_column(Doubles)
-    step_seconds: Mapped[list[float]] = mapped_column(Doubles)
-    loss_scale: Mapped[list[float]] = mapped_column(Doubles)
+    penalty: Mapped[list[float] | None] = mapped_column(Doubles)
+    learning_rate: Mapped[list[float] | None] = mapped_column(Doubles)
+    gradient_norm: Mapped[list[float] | None] = mapped_column(Doubles)
+    total_gradient_norm: Mapped[list[float] | None] = mapped_column(Doubles)
+    clipped_gradient_norm: Mapped[list[float] | None] = mapped_column(Doubles)
+    clipped: Mapped[list[float] | None] = mapped_column(Doubles)
+    step_seconds: Mapped[list[float] | None] = mapped_column(Doubles)
+    loss_scale: Mapped[list[float] | None] = mapped_column(Doubles)
 
 
 class TraceRollup(Base):
@@ -340,11 +340,12 @@ class CurveRollup(Base):
 
 
 class EpochValue(Base):
-    """Validation loss and metric at the end of an epoch (from 0)."""
+    """Validation loss and metric at the end of an epoch (from 0); of a log its evaluations in order, with steps."""
 
     __tablename__ = "epoch_value"
 
     run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
-    validation_loss: Mapped[float] = mapped_column(DOUBLE_PRECISION)
-    validation_metric: Mapped[float] = mapped_column(DOUBLE_PRECISION)
+    step: Mapped[int | None]
+    validation_loss: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
+    validation_metric: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)

@@ -17,7 +17,7 @@ from gradient_clinic.verdict.shapes import RunFacts
 from models.plan.watched import Recorded
 from models.storage.tables import TraceRollup
 from models.traces.binary import array_values
-from models.traces.nonfinite import first_broken
+from models.traces.nonfinite import deciding_curves, first_broken
 from models.traces.reader import Window, extent, read_curves, read_signal, read_signals, read_states
 from models.traces.rollups import ROLLUP_BUCKETS
 
@@ -31,13 +31,14 @@ def read_ending(session: Session, run_id: uuid.UUID, plan: Recorded, facts: RunF
     # A short run takes longer to ask for in parts than to read.
     stretches = [(0, stored.last_step)] if stored.records <= ROLLUP_BUCKETS else list(_disjoint(stretches_read))
     # Signals that no rule reads are not fetched: each is an array per layer and chunk.
-    losses = [read_curves(session, run_id, ["loss"], *stretch) for stretch in stretches]
+    names = deciding_curves(plan)
+    curves = [read_curves(session, run_id, names, *stretch) for stretch in stretches]
     judged = _joined([read_signals(session, run_id, JUDGED, layers, *stretch) for stretch in stretches])
     return RunTrace(
         layers=plan.network.judged,
-        steps=np.concatenate([window.steps for window in losses]),
+        steps=np.concatenate([window.steps for window in curves]),
         signals=dict(zip(JUDGED, judged, strict=True)),
-        curves={"loss": _joined(losses)[0]},
+        curves=dict(zip(names, _joined(curves), strict=True)),
         time=plan.network.time,
         state_gradient_rms=np.concatenate(
             [read_states(session, run_id, plan, *stretch) for stretch in stretches], axis=-1

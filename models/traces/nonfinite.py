@@ -11,17 +11,19 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from gradient_clinic.signals import SignalName
+from gradient_clinic.signals import CurveName, SignalName
 from gradient_clinic.verdict.measurements import first_nonfinite
 from gradient_clinic.verdict.run_trace import RunTrace
 from gradient_clinic.verdict.shapes import FirstNonfinite
 from models.plan.watched import Recorded
-from models.storage.tables import CurveRollup, TraceRollup
+from models.storage.tables import CurveRollup
 from models.traces.reader import extent, read_curves, read_signals
 from models.traces.rollups import CHUNK_RECORDS
 
 DECIDING: Sequence[SignalName] = ("activation_rms", "activation_gradient_rms", "nonfinite_count")
 """With the loss, what says that a record is broken (``gradient_clinic/verdict/measurements.py``)."""
+OF_A_LOG: Sequence[CurveName] = ("loss", "total_gradient_norm")
+"""The same where there are no layers."""
 
 
 def first_broken(session: Session, run_id: uuid.UUID, plan: Recorded, *, kept: bool = True) -> FirstNonfinite | None:
@@ -42,9 +44,17 @@ def first_broken(session: Session, run_id: uuid.UUID, plan: Recorded, *, kept: b
 
 def _deciding(session: Session, run_id: uuid.UUID, plan: Recorded, first: int, last: int) -> RunTrace:
     window = read_signals(session, run_id, DECIDING, [layer.index for layer in plan.layers], first, last)
-    losses = read_curves(session, run_id, ["loss"], first, last)
+    names = deciding_curves(plan)
+    curves = read_curves(session, run_id, names, first, last)
     signals = dict(zip(DECIDING, window.values, strict=True))
-    return RunTrace(plan.network.judged, window.steps, signals, {"loss": losses.values[0]})
+    return RunTrace(plan.network.judged, window.steps, signals, dict(zip(names, curves.values, strict=True)))
+
+
+def deciding_curves(plan: Recorded) -> Sequence[CurveName]:
+    """The curves that say whether a record is broken."""
+    if plan.layers:
+        return ("loss",)
+    return [name for name in OF_A_LOG if name in plan.told]
 
 
 def _bucket(session: Session, run_id: uuid.UUID, plan: Recorded) -> int | None:
@@ -58,15 +68,14 @@ def _bucket(session: Session, run_id: uuid.UUID, plan: Recorded) -> int | None:
 
 def _chunk(session: Session, run_id: uuid.UUID, plan: Recorded, bucket: int | None) -> int | None:
     """The earliest broken chunk: in the bucket that begins with this step, or else behind what the rollups hold."""
-    columns = func.min(TraceRollup.stride), func.min(TraceRollup.bucket_records), func.sum(TraceRollup.records)
-    first_row = (TraceRollup.run_id == run_id) & (TraceRollup.signal == DECIDING[0]) & (TraceRollup.layer_index == 1)
-    stride, size, rolled = session.execute(select(*columns).where(first_row)).one()
-    losses = select(func.sum(CurveRollup.records)).where(CurveRollup.run_id == run_id, CurveRollup.curve == "loss")
-    rolled = min(rolled or 0, session.execute(losses).scalar() or 0)
+    columns = func.min(CurveRollup.stride), func.min(CurveRollup.bucket_records), func.sum(CurveRollup.records)
+    losses = (CurveRollup.run_id == run_id) & (CurveRollup.curve == "loss")
+    # Signals have rollups of the same parts, written by the same transaction.
+    stride, size, rolled = session.execute(select(*columns).where(losses)).one()
     parameters: dict[str, Any] = {"run": run_id, "layers": len(plan.layers)}
     if bucket is None:
         # The rollups found nothing, so only what they do not hold yet is left to look through.
-        parameters |= {"first": rolled // CHUNK_RECORDS, "last": None}
+        parameters |= {"first": (rolled or 0) // CHUNK_RECORDS, "last": None}
     else:
         record = bucket // stride
         parameters |= {"first": record // CHUNK_RECORDS, "last": (record + size - 1) // CHUNK_RECORDS}
@@ -77,6 +86,9 @@ def _chunk(session: Session, run_id: uuid.UUID, plan: Recorded, bucket: int | No
 def _place_in_bucket(session: Session, run_id: uuid.UUID, plan: Recorded, bucket: int) -> FirstNonfinite:
     """By the rule of ``first_nonfinite``, for all records of the bucket at once."""
     parameters = {"run": run_id, "layers": len(plan.layers), "step": bucket}
+    if not plan.layers:
+        broken = session.execute(text(_LOSS_OF_BUCKET), parameters).scalar()
+        return FirstNonfinite(step=bucket, layer=None, where="forward" if broken else "backward")
     forward, backward = session.execute(text(_LAYERS_OF_BUCKET), parameters).one()
     if forward is None and backward is not None:
         return FirstNonfinite(step=bucket, layer=plan.layers[backward - 1].name, where="backward")
@@ -99,10 +111,13 @@ _BROKEN_SIGNAL = f"""
 SELECT min({_FIRST_STEP}) FROM {_UNNESTED} WHERE {_SIGNAL_ROWS} AND {_BUCKET_BROKEN}
 AND part = (SELECT min(part) FROM trace_rollup WHERE {_SIGNAL_ROWS} AND {_BUCKETS_BROKEN})
 """  # noqa: S608 -- built from the constants above
+_CURVES_UNNESTED = "curve_rollup CROSS JOIN LATERAL unnest(nonfinite) WITH ORDINALITY AS bucket(nonfinite, position)"
 _BROKEN_LOSS = f"""
-SELECT min({_FIRST_STEP}) FROM curve_rollup
-CROSS JOIN LATERAL unnest(nonfinite) WITH ORDINALITY AS bucket(nonfinite, position)
-WHERE run_id = :run AND curve = 'loss' AND bucket.nonfinite <> 0
+SELECT min({_FIRST_STEP}) FROM {_CURVES_UNNESTED} WHERE run_id = :run AND bucket.nonfinite <> 0
+AND (curve = 'loss' OR (:layers = 0 AND curve = 'total_gradient_norm'))
+"""  # noqa: S608 -- as above
+_LOSS_OF_BUCKET = f"""
+SELECT bucket.nonfinite <> 0 FROM {_CURVES_UNNESTED} WHERE run_id = :run AND curve = 'loss' AND {_FIRST_STEP} = :step
 """  # noqa: S608 -- as above
 _LAYERS_OF_BUCKET = f"""
 SELECT min(layer_index) FILTER (WHERE signal = 'activation_rms'),
@@ -121,6 +136,8 @@ SELECT min(chunk) FROM (
     SELECT chunk FROM trace_chunk WHERE {_CHUNKS} AND layer_index <= :layers AND (
         0 <> ANY (nonfinite_count) OR {_any_nonfinite("activation_rms")} OR {_any_nonfinite("activation_gradient_rms")}
     )
-    UNION ALL SELECT chunk FROM curve_chunk WHERE {_CHUNKS} AND {_any_nonfinite("loss")}
+    UNION ALL SELECT chunk FROM curve_chunk WHERE {_CHUNKS} AND (
+        {_any_nonfinite("loss")} OR (:layers = 0 AND {_any_nonfinite("total_gradient_norm")})
+    )
 ) broken
 """  # noqa: S608 -- as above

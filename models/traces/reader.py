@@ -6,6 +6,7 @@ All reads are by number of chunk, which the key holds: a window of a long run co
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,9 @@ def read_signals(  # noqa: PLR0913, PLR0917 -- a window has these sides
 
     ``values`` is (signals, layers, records).
     """
+    if not layers:  # a log has curves alone, and they say which records there are
+        steps = read_curves(session, run_id, ["loss"], first, last).steps
+        return Window(steps, np.empty((len(signals), 0, len(steps))))
     found = (
         session.execute(
             select(
@@ -109,7 +113,7 @@ def read_signal(  # noqa: PLR0913, PLR0917 -- a window has these sides
 
 
 def read_curves(session: Session, run_id: uuid.UUID, curves: Sequence[CurveName], first: int, last: int) -> Window:
-    """The raw values of some curves in steps ``first`` … ``last``, a row per curve."""
+    """The raw values of some curves in steps ``first`` … ``last``, a row per curve; NaN for one that was not told."""
     found = (
         session.execute(
             select(
@@ -124,8 +128,14 @@ def read_curves(session: Session, run_id: uuid.UUID, curves: Sequence[CurveName]
         .mappings()
         .all()
     )
-    values = np.stack([array_values([row[curve] for row in found], np.float64) for curve in curves])
+    values = np.stack([_curve([row[curve] for row in found], [row["length"] for row in found]) for curve in curves])
     return _clip(_steps_of(found), values, first, last)
+
+
+def _curve(sent: Sequence[bytes | None], lengths: Sequence[int]) -> Doubles:
+    """Of a run all of whose chunks have the curve, or none."""
+    told = [array for array in sent if array is not None]
+    return array_values(told, np.float64) if len(told) == len(sent) else np.full(sum(lengths), np.nan)
 
 
 def read_block(session: Session, run_id: uuid.UUID, chunk: int, layers: int, stride: int) -> Block:
@@ -181,11 +191,19 @@ def read_states(session: Session, run_id: uuid.UUID, plan: Recorded, first: int,
     return read_signal(session, run_id, "activation_gradient_rms", states, first, last).values
 
 
-def read_epochs(session: Session, run_id: uuid.UUID) -> list[tuple[float, float]]:
-    """(validation loss, validation metric) per epoch."""
+class Validated(NamedTuple):
+    """Validation at the end of an epoch. ``step``: None but in a log; ``loss``, ``metric``: None where it has none."""
+
+    loss: float | None
+    metric: float | None
+    step: int | None = None
+
+
+def read_epochs(session: Session, run_id: uuid.UUID) -> list[Validated]:
+    """In order."""
     rows = session.execute(
-        select(EpochValue.validation_loss, EpochValue.validation_metric)
+        select(EpochValue.validation_loss, EpochValue.validation_metric, EpochValue.step)
         .where(EpochValue.run_id == run_id)
         .order_by(EpochValue.epoch)
     )
-    return [(row.validation_loss, row.validation_metric) for row in rows]
+    return [Validated(*row) for row in rows]

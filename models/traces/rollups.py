@@ -15,7 +15,7 @@ from psycopg import Connection
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.signals import CURVES, SIGNALS, CurveName
 from models.storage.tables import CurveRollup, TraceRollup
 from models.traces.binary import Field, copy_rows
 from models.traces.buckets import Array, Buckets, bucket_size, joined
@@ -94,6 +94,7 @@ class Rollups:
     layers: int
     stride: int
     expected: int
+    told: Sequence[CurveName] = CURVES
     _now: Fold = field(init=False)
     _before: Fold = field(init=False)
 
@@ -162,7 +163,8 @@ class Rollups:
             buckets = fold.buckets()
             place = self._place(part, fold, buckets)
             for row, curve in enumerate(CURVES, start=len(SIGNALS) * self.layers):
-                yield [self.run_id, curve, part, *place, *(values[row] for values in buckets.arrays)]
+                if curve in self.told:
+                    yield [self.run_id, curve, part, *place, *(values[row] for values in buckets.arrays)]
 
     def _place(self, part: int, fold: Fold, buckets: Buckets) -> tuple[int, int, int, int]:
         first = part * fold.part_chunks * CHUNK_RECORDS

@@ -15,7 +15,7 @@ from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.signals import CURVES, SIGNALS, CurveName
 from models.storage.tables import CurveChunk, EpochValue, TraceChunk
 from models.traces.binary import Field, copy_rows
 from models.traces.rollups import CHUNK_RECORDS, ROLLUP_BUCKETS, Rollups, driver
@@ -46,17 +46,19 @@ class Block:
 class TraceWriter:
     """Writes blocks of one run and keeps its rollups. Writes nothing twice: a chunk that grows is replaced.
 
-    ``expected`` is how many records the whole run will have; it fixes the rollup's bucket size.
+    ``expected`` is how many records the whole run will have; it fixes the rollup's bucket size. ``told``: the curves
+    that the run has; of others nothing is stored.
     """
 
     run_id: uuid.UUID
     layers: Sequence[str]
     stride: int
     expected: int
+    told: Sequence[CurveName] = CURVES
     _rollups: Rollups | None = field(init=False)
 
     def __post_init__(self) -> None:
-        known = (self.run_id, len(self.layers), self.stride, self.expected)
+        known = (self.run_id, len(self.layers), self.stride, self.expected, self.told)
         self._rollups = Rollups(*known) if self.expected > ROLLUP_BUCKETS else None
 
     def go_on(self, records: int, stored: Callable[[int], Block]) -> None:
@@ -107,7 +109,9 @@ class TraceWriter:
 
     def _curve_rows(self, blocks: Sequence[Block]) -> Iterator[Sequence[Field]]:
         for block in blocks:
-            yield [self.run_id, block.first // CHUNK_RECORDS, *self._place(block), *block.curves]
+            # NULL and not NaN: nobody has told this curve.
+            curves = [values if name in self.told else None for name, values in zip(CURVES, block.curves, strict=True)]
+            yield [self.run_id, block.first // CHUNK_RECORDS, *self._place(block), *curves]
 
     def _place(self, block: Block) -> tuple[int, int, bool]:
         """(first step, stride, sealed)."""

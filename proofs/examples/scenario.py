@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 
 from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.values import Array
 
 Json = dict[str, Any]
 DEEP: Final[Json] = {"kind": "mlp", "depth": 12, "width": 16, "activation": "sigmoid"}
@@ -88,6 +89,7 @@ class Scenario:
             self._read(experiment)
         self._together([its["id"] for its in made.values()][:2])
         self._ingested()
+        self._logged()
         self._webhooks()
         self.ask("GET", "/v1/experiments", params={"page_size": 1})
         self.ask("GET", "/v1/audit", params={"page_size": 2})
@@ -177,6 +179,22 @@ class Scenario:
         self.ask("PUT", f"/v1/ingest/runs/{run['run_id']}/records/0", told | {"token": token})
         ended = {"token": token, "steps": 8, "conditions": "sgd 0.1, 8 steps so far"}
         self.ask("POST", f"/v1/ingest/runs/{run['run_id']}/end", ended)
+
+    def _logged(self) -> None:
+        """As the import of a log sends it, of 8 steps and two evaluations."""
+        network: Json = {"kind": "unknown", "layers": [], "curves": ["loss"], "parameters": 0, "optimizer": "unknown"}
+        token, losses = str(uuid.uuid4()), np.linspace(2.3, 0.5, 8)
+        asked = {"token": token, "experiment": "a log", "network": network, "writer": "host:1"}
+        run = self.ask("POST", "/v1/ingest/runs", asked)
+        told = {"signals": "", "curves": _sent(losses), "token": token}
+        self.ask("PUT", f"/v1/ingest/runs/{run['run_id']}/records/0", told)
+        evaluations = {"steps": [3, 7], "loss": _sent(losses[[3, 7]])}
+        ended = {"token": token, "steps": 8, "conditions": "by the log run.csv", "evaluations": evaluations}
+        self.ask("POST", f"/v1/ingest/runs/{run['run_id']}/end", ended)
+
+
+def _sent(values: Array) -> str:
+    return base64.b64encode(values.astype("<f8").tobytes()).decode()
 
 
 def _packed(random: np.random.Generator, layers: int) -> Iterator[tuple[str, str]]:

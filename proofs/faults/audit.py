@@ -188,7 +188,7 @@ def outputs_of(session: Session, run_id: uuid.UUID, plan: Plan) -> Outputs:
         {"steps": signals.steps.tobytes(), "steps of curves": curves.steps.tobytes()}
         | {name: values.tobytes() for name, values in zip(SIGNALS, signals.values, strict=True)}
         | {name: values.tobytes() for name, values in zip(CURVES, curves.values, strict=True) if name != "step_seconds"}
-        | {"epochs": np.array(read_epochs(session, run_id)).tobytes()}
+        | {"epochs": np.array([its[:2] for its in read_epochs(session, run_id)]).tobytes()}
         | {f"rollup of {signal}": buckets for signal, buckets in _rollups(session, run_id, rows)}
         | {"end": _end(session, run_id)}
     )

@@ -1,9 +1,12 @@
 """The API in this process, on a database of the test's own, with a client for it."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -12,9 +15,11 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.http.sse import USUAL, Pace
 from api.server import Server
+from gradient_clinic.command.line import main
 from models.settings import Settings
 from tests import eventually as waiting
 from tests.api.keyed import KEY
+from tests.api.made import Json
 from tests.conftest import scratch_database
 
 ADDRESS = "http://127.0.0.1"
@@ -86,3 +91,31 @@ def address(app: FastAPI) -> Iterator[str]:
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], bool]:
     return waiting.eventually
+
+
+@pytest.fixture
+def brought(address: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., Json]:
+    """Imports a log, and answers the run."""
+
+    def bring(file: Path, *options: str) -> Json:
+        capsys.readouterr()  # what trainers have printed before
+        assert main(["import", str(file), "--to", address, "--json", *options]) == 0
+        answer: Json = json.loads(capsys.readouterr().out)
+        return answer
+
+    return bring
+
+
+@pytest.fixture
+def refused(address: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Imports what cannot be, and answers what was said; nothing was stored."""
+
+    def bring(file: Path, *options: str) -> str:
+        assert main(["import", str(file), "--to", address, *options]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        with httpx2.Client(base_url=address, trust_env=False) as clinic:
+            assert clinic.get("/v1/experiments").json()["items"] == []
+        return err
+
+    return bring

@@ -17,10 +17,13 @@ from fastapi.testclient import TestClient
 from gradient_clinic.command.clinic import Client
 from gradient_clinic.command.line import main
 from gradient_clinic.command.recorded import ended, records_of, started
+from gradient_clinic.command.trial import epochs_of
 from gradient_clinic.signals import CURVES, SIGNALS
 from gradient_clinic.watcher.calls import AwayError
 from models.storage.database import Database
 from tests.api.made import claim, finish, run_ids, submit, write
+from tests.api.routes import test_ingest as ingest
+from tests.api.routes import test_logs as logs
 from tests.api.routes.test_tables import change, made
 from tests.models.stored import some_values
 
@@ -176,3 +179,15 @@ def test_packages_that_are_not_there_are_named(
     monkeypatch.delitem(sys.modules, f"gradient_clinic.command.to_{form}", raising=False)
     assert export("http://127.0.0.1:1", NOWHERE, "--to", form, "x") == 2
     assert f'pip install "gradient-clinic[{form}]"' in capsys.readouterr().err
+
+
+def test_of_a_log_there_are_its_curves_and_evaluations(client: TestClient, clinic: Client) -> None:
+    run, token = logs.sent(client, logs.rows(logs.FALLS), network={"every": 10})
+    evaluations = {"steps": [500, 1_000], "loss": ingest.records(np.zeros(0), np.array([1.0, 0.5]), token)["curves"]}
+    ingest.end(client, run, ingest.ending(token, 1_000, evaluations=evaluations))
+    its = run_of(client, run["run_id"])
+    found = list(records_of(clinic, its))
+    assert [(record.step, record.layers, record.signals) for record in found[:2]] == [(0, (), {}), (10, (), {})]
+    assert [record.curves["loss"] for record in found] == logs.FALLS.tolist()
+    assert set(found[0].curves) == set(logs.LOG)
+    assert list(epochs_of(clinic, its)) == [(500, {"validation_loss": 1.0}), (1_000, {"validation_loss": 0.5})]

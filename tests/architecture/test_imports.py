@@ -40,12 +40,12 @@ MEASURES = (
     "gradient_clinic.watcher",
     "gradient_clinic.command.checking",
 )
-EXPORTS = ("gradient_clinic.command.to_mlflow", "gradient_clinic.command.to_tensorboard")
-"""What they write with is not installed here."""
+FORMS = tuple(f"gradient_clinic.command.{name}" for name in ("log_events", "to_mlflow", "to_tensorboard"))
+"""What they read and write with is not installed here."""
 
 
 def test_the_instrument_loads_torch_where_it_measures_alone_and_nothing_of_a_service() -> None:
-    modules = [name for name in modules_of("gradient_clinic") if not name.startswith((*MEASURES, *EXPORTS))]
+    modules = [name for name in modules_of("gradient_clinic") if not name.startswith((*MEASURES, *FORMS))]
     loaded = packages_of(loaded_by(modules))
     assert loaded >= {"gradient_clinic", "numpy", "scipy"}
     assert not loaded & (FORBIDDEN | WEB | {"models", "pydantic", "sqlalchemy"})

@@ -8,7 +8,7 @@ import pytest
 from gradient_clinic.activations import SHAPES
 from gradient_clinic.verdict import facts
 from gradient_clinic.verdict.facts.fact import Fact
-from gradient_clinic.verdict.facts.registry import BESIDE, FACTS, OF_CAUSES, RESTS_ON
+from gradient_clinic.verdict.facts.registry import BESIDE, FACTS, OF_CAUSES, OF_LOGS, RESTS_ON
 from models.code import steps
 from models.code.acting import ACTING
 from models.code.loading import SOURCES
@@ -79,7 +79,7 @@ def test_a_variant_as_code_knows_every_kind() -> None:
 def test_every_fact_is_told_in_one_place_and_has_a_name_of_its_own() -> None:
     names = [module.name for module in pkgutil.iter_modules(facts.__path__, f"{facts.__name__}.")]
     made = [its for name in names for its in vars(importlib.import_module(name)).values()]
-    listed = (*RESTS_ON, *OF_CAUSES, *BESIDE)
+    listed = (*RESTS_ON, *OF_CAUSES, *BESIDE, *OF_LOGS)
     assert {fact for fact in made if isinstance(fact, Fact)} == set(listed)
     # G at the start and at the end are one statistic at two times.
     assert len(FACTS) == len(listed) - 1 == len(set(listed)) - 1

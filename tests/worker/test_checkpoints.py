@@ -135,7 +135,7 @@ def first_times(database: Database, run_id: uuid.UUID) -> list[float]:
     """How long the first 200 steps took: no two trainings of them say the same."""
     with database.begin() as session:
         query = select(CurveChunk.step_seconds).where(CurveChunk.run_id == run_id, CurveChunk.chunk == 0)
-        return session.execute(query).scalar_one()
+        return session.execute(query).scalar_one() or []
 
 
 @dataclass(frozen=True, slots=True)

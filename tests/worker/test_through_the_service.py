@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -255,7 +255,7 @@ def stored(database: Database, run_id: uuid.UUID, plan: Plan) -> Left:
             {name: values[:layers] for name, values in by_name.items()},
             {name: by_name[name][layers:] for name in ("activation_rms", "activation_gradient_rms")},
             dict(zip(CURVES, curves.values, strict=True)),
-            read_epochs(session, run_id),
+            [(its.loss, its.metric) for its in read_epochs(session, run_id)],
             run.summary,
         )
 
@@ -293,7 +293,7 @@ def left_by(
     signals: Mapping[str, Values],
     states: Mapping[str, Values],
     curves: Mapping[str, Values],
-    epochs: list[tuple[float, float]],
+    epochs: Sequence[tuple[float | None, float | None]],
     summary: RunSummary,
 ) -> Left:
     """As bits, in the width of what is stored. Every NaN is alike; what takes time or memory is left out."""

@@ -48,7 +48,7 @@ export class Curves {
     const name = this.query.get("curve") ?? "loss";
     const drawn = (run) => curvesOf(run.id, name, asked, this.signal).catch(() => null);
     const found = await Promise.all(this.arms.map(async (arm) =>
-      (await Promise.all(arm.runs.map(drawn))).filter((one) => one?.steps.length)));
+      (await Promise.all(arm.runs.map(drawn))).filter((one) => one?.steps.length && one.numbers[`curves.${name}.mean`])));
     if (name !== (this.query.get("curve") ?? "loss")) return; // another one was chosen meanwhile
     this.drawn = found;
     this.show();
@@ -58,7 +58,7 @@ export class Curves {
     if (!this.drawn) return; // what was chosen meanwhile is in the query
     const all = this.drawn.flat();
     if (!all.length) {
-      put(this.place, h("p", { class: "dim" }, "Nothing is recorded yet."));
+      put(this.place, h("p", { class: "dim" }, `No ${CURVES[this.query.get("curve") ?? "loss"]} is recorded.`));
       return;
     }
     const name = this.query.get("curve") ?? "loss";

@@ -82,7 +82,7 @@ class Experiment {
       ["Data", told(spec.dataset, this.lists, "datasets")], ["Network", told(spec.network, this.lists, "networks")], ["Optimiser", told(spec.optimizer, this.lists, "optimizers")],
       ["Length", spec.steps === null ? `${spec.epochs} epochs in batches of ${spec.batch_size}` : `${spec.steps} steps in batches of ${spec.batch_size}`],
       ["Seeds", Array.isArray(spec.seeds) ? spec.seeds.join(", ") : `${spec.seeds.count} from ${spec.seeds.first}`], ["Design", words(spec.design)],
-    ] : [["Trained", "elsewhere, and watched"], ["Data", spec.data ?? "not told"]];
+    ] : [["Trained", "elsewhere, and watched or brought in as a log"], ["Data", spec.data ?? "not told"]];
     return h("details", { class: "setup" }, h("summary", {}, this.trained ? "What was asked" : "What it is"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
   }
 

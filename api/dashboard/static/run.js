@@ -10,6 +10,8 @@ import { link } from "./route.js";
 import { SignalView } from "./signal.js";
 
 const AGAIN_MS = 3000;
+/** A log has no layers: there the loss was broken, or the norm of all gradients. */
+const place = ({ layer, where }) => (layer === null ? { forward: "in the loss", backward: "in the gradient norm" }[where] : `${layer}, ${where} pass`);
 
 export async function page(root, { id, query }, signal) {
   const view = new Run(id, query, signal);
@@ -52,7 +54,7 @@ class Run {
       h("h1", {}, this.name()),
       h("p", { class: "row" }, badge(run.state), run.verdict && badge(run.verdict.kind), run.outcome === "diverged" && badge("diverged"),
         h("span", {}, percent(run.progress)), h("span", { class: "dim" }, [run.device, run.result && `${run.result.steps} steps`].filter(Boolean).join(", "))),
-      run.first_nonfinite && h("p", { class: "mark-words" }, `First value that is not finite: step ${run.first_nonfinite.step}, ${run.first_nonfinite.layer}, ${run.first_nonfinite.where} pass.`),
+      run.first_nonfinite && h("p", { class: "mark-words" }, `First value that is not finite: step ${run.first_nonfinite.step}, ${place(run.first_nonfinite)}.`),
       this.downloads());
     put(this.verdict, h("h2", {}, "Verdict"), run.verdict
       ? [h("p", { class: "first" }, run.verdict.sentence.split(/(?<=\.) (?=[A-Z])/)[0]), h("p", {}, run.verdict.sentence)]
@@ -119,7 +121,7 @@ class Run {
     const facts = result ? [
       ["Final loss", figure(result.final_loss, 4)], ["Chance level", figure(result.chance_level, 4)], ["Test metric", figure(result.test_metric, 4)],
       ["Test loss", figure(result.test_loss, 4)], ["Time per step", seconds(result.step_seconds)], ["Device time", seconds(result.device_seconds)],
-      ["Peak memory", bytes(result.peak_memory_bytes)], ["Parameters", result.parameters.toLocaleString("en")], ["Overhead of recording", figure(run.overhead)],
+      ["Peak memory", bytes(result.peak_memory_bytes)], ["Parameters", result.parameters ? result.parameters.toLocaleString("en") : "–"], ["Overhead of recording", figure(run.overhead)],
     ] : [];
     const versions = Object.entries(run.versions ?? {});
     put(this.rest,

@@ -43,7 +43,7 @@ export function variantTable(arms, metricName, lists) {
     { title: "Gain per layer", number: true, cell: ({ entry }) => cell(entry.gradient.at_start?.gain_per_layer) },
     { title: "in theory", number: true, cell: ({ entry }) => figure(entry.gradient.predicted.gain_per_layer) },
     { title: "Step time", number: true, help: "Of the baseline's", cell: ({ entry }) => ratio(entry.cost.step_time_ratio) },
-    { title: "Parameters", number: true, cell: ({ entry }) => entry.cost.parameters?.toLocaleString("en") ?? "–" },
+    { title: "Parameters", number: true, cell: ({ entry }) => (entry.cost.parameters ? entry.cost.parameters.toLocaleString("en") : "–") },
     { title: "Memory", number: true, cell: ({ entry }) => bytes(entry.cost.peak_memory_bytes) },
     { title: "Device time", number: true, cell: ({ entry }) => seconds(entry.cost.device_seconds) },
   ];

@@ -18,13 +18,17 @@ def against_cut(measured: Measured, gain: float | None, steps: tuple[int, int] |
     return Reading(gain, limit, margin, (measured.hidden[0], measured.hidden[-1]), steps)
 
 
-def _at_start(case: Case) -> Reading:
+def _at_start(case: Case) -> Reading | None:
+    if not case.measured.has_layers:
+        return None
     return against_cut(case.measured, case.at_start.total_gain.mean, START)
 
 
 def _at_end(case: Case) -> Reading | None:
     steps, facts = case.measured.end_steps, case.at_end
-    return None if facts is None or steps is None else against_cut(case.measured, facts.total_gain.mean, steps)
+    if facts is None or steps is None or not case.measured.has_layers:
+        return None
+    return against_cut(case.measured, facts.total_gain.mean, steps)
 
 
 def _predicted(case: Case) -> Reading | None:

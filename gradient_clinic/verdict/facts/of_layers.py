@@ -43,6 +43,8 @@ def _first_nonfinite(where: str) -> Callable[[Case], Reading | None]:
         place = case.measured.first_nonfinite
         if not case.measured.diverged or place is None or place.where != where:
             return None
+        if place.layer is None:  # of a log, whose own facts say it
+            return None
         return Reading(None, 0.0, None, (place.layer,), (place.step, place.step))
 
     return number_of
@@ -66,8 +68,9 @@ NONFINITE_BACKWARD: Final = Fact(
 def _worst(case: Case, fractions: tuple[float, ...]) -> Reading | None:
     """The hidden layer with the largest fraction, where it exceeds one half."""
     index, value = worst(fractions)
-    layers, steps = (case.measured.hidden[index],), case.measured.end_steps or START
-    return above(value, FRACTION_LIMIT, layers, steps) if value > FRACTION_LIMIT else None
+    if value <= FRACTION_LIMIT:
+        return None
+    return above(value, FRACTION_LIMIT, (case.measured.hidden[index],), case.measured.end_steps or START)
 
 
 def _dead(case: Case) -> Reading | None:

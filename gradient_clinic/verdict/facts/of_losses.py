@@ -126,6 +126,36 @@ FIRST_LOSS: Final = Fact("loss", "first_loss_over_chance", _first_loss, _first_l
 ABOVE_CHANCE: Final = Fact("loss", "loss_above_chance", _above_chance, called="final loss")
 
 
+# --- a log whose first loss stands for chance, as nobody has told it ------------------------------------------------
+
+BELOW_HALF_OF_FIRST: Final = Fact(
+    "loss",
+    "loss_below_half_of_first",
+    BELOW_HALF.number,
+    _loss_words("trained: final loss {value} is at most half of the first one logged ({threshold} is its half)"),
+)
+ABOVE_HALF_OF_FIRST: Final = Fact(
+    "loss",
+    "loss_above_half_of_first",
+    ABOVE_HALF.number,
+    _loss_words("partly trained: final loss {value} is below the first one logged, not below half of it ({threshold})"),
+)
+NOT_BELOW_FIRST: Final = Fact(
+    "loss",
+    "loss_not_below_first",
+    AT_CHANCE.number,
+    _loss_words("not trained: final loss {value} is not below {threshold}, the first one logged less its noise"),
+)
+ABOVE_FIRST: Final = Fact(
+    "loss",
+    "loss_above_first",
+    ABOVE_CHANCE.number,
+    _loss_words("it ends above where it began: {threshold} is the first one logged with its noise"),
+)
+OF_CHANCE: Final = (BELOW_HALF, ABOVE_HALF, AT_CHANCE)
+OF_FIRST: Final = (BELOW_HALF_OF_FIRST, ABOVE_HALF_OF_FIRST, NOT_BELOW_FIRST, ABOVE_FIRST)
+
+
 # --- a run that was stopped, or too soon ----------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, START, Fact, Reading, above, below
+from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, LEAST_RATE, START, Fact, Reading, above, below
 from gradient_clinic.verdict.shapes import Evidence
 from gradient_clinic.verdict.wording import layers_words, number
 
@@ -38,9 +38,6 @@ that fail have 0.007 and less."""
 FEW_CASES: Final = 5
 """Numbers over which batch norm takes a mean. Of ReLU networks on digits, 400 steps of Adam: three layers fail with
 batches of 2 and 3, six with 2, 3 and 4; with 6 and more all learn, as they do with layer norm at any."""
-LEAST_RATE: Final = 0.15
-"""Of the learning rate, as a mean over the steps: a cosine leaves 0.5, a tenth after each third 0.37, a warm-up over
-all steps 0.5."""
 MANY_BLOCKS: Final = 6
 """From here on post-norm transformers are trained with warm-up (Xiong et al. 2020 use 6 + 6)."""
 

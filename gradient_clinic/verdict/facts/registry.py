@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses, of_setups
+from gradient_clinic.verdict.case import Case
+from gradient_clinic.verdict.facts import of_gains, of_layers, of_logs, of_losses, of_setups
 from gradient_clinic.verdict.facts.fact import Fact
 
 RESTS_ON: Final = (
@@ -62,7 +63,23 @@ BESIDE: Final = (
     of_losses.ONE_LABEL,
 )
 """Shown last: none of them makes a headline."""
+OF_LOGS: Final = (*of_losses.OF_FIRST, *of_logs.IN_ALL, *of_logs.OF_RATE)
+"""Of runs without layers, beside those of the loss above."""
 FACTS: Final[Mapping[tuple[str, str], Fact]] = {
-    (fact.signal, fact.name): fact for fact in (*RESTS_ON, *OF_CAUSES, *BESIDE)
+    (fact.signal, fact.name): fact for fact in (*RESTS_ON, *OF_CAUSES, *BESIDE, *OF_LOGS)
 }
 CALLED: Final[Mapping[str, str]] = {fact.name: fact.called for fact in FACTS.values() if fact.called is not None}
+
+
+def shown_first(case: Case) -> tuple[Fact, ...]:
+    """What the headline of this run rests on."""
+    if case.measured.has_layers:
+        return RESTS_ON
+    log = case.measured.facts.log
+    against = of_losses.OF_FIRST if log is not None and log.from_first_loss else of_losses.OF_CHANCE
+    return (*against, of_losses.BROKEN, *of_logs.IN_ALL, *of_logs.OF_RATE, of_losses.FALLING)
+
+
+def shown_last(case: Case) -> tuple[Fact, ...]:
+    """What stands beside it."""
+    return BESIDE if case.measured.has_layers else ()

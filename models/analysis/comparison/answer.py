@@ -112,7 +112,8 @@ def _to_do(
         return _use(helping[0], verdict, left)
     if verdict.kind == "healthy":
         trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
-        return f"{capital(NO_REMEDY)}{trains}{_improving(left)}"
+        said = capital(NO_REMEDY) if verdict.rests_on == "layers" else "No remedy is needed by the loss alone"
+        return f"{said}{trains}{_improving(left)}"
     next_one = f"try {worth_trying(left, MOST_ANSWERS)} next" if left else ""
     if "class_imbalance" in verdict.causes and baseline.outcomes.metric_of_all is not None:
         reached, share = baseline.outcomes.metric_of_all.mean, baseline.outcomes.majority_share
@@ -120,8 +121,14 @@ def _to_do(
         return f"Look at the data, not at gradients: {alone}{f'; {next_one}' if left else ''}"
     if left:
         return capital(next_one)
+    return _without_remedies(verdict)
+
+
+def _without_remedies(verdict: Verdict) -> str:
     if _is_falling(verdict):
         return "Train longer"
+    if verdict.rests_on == "loss":
+        return "Watch a run with its layers: the loss alone tells no cause"
     return "Look at the data and the task: no remedy of gradients is left to try"
 
 

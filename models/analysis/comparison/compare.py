@@ -41,6 +41,7 @@ from models.specs.ingested import IngestedSpec, StoredSpec
 
 __all__ = ["Comparison", "RunRow", "Trial", "VariantComparison", "compare"]
 
+OF_A_LOG: Final = "no layers were recorded: theory has nothing to say"
 OF_SIZES: Final = "the network was watched: theory has the sizes of its weights at the first step, and no plan"
 OF_CODE: Final = "the network is a plug-in's: theory has the sizes of its weights at the first step, and no plan"
 GEOMETRIC: Final = "t on ln ratios, paired by seed"
@@ -143,10 +144,16 @@ def _gradient(variant: AnyVariant, runs: Runs) -> Gradient:
     )
 
 
+def _caveat(plan: WatchedPlan) -> str:
+    if not plan.layers:
+        return OF_A_LOG
+    return OF_SIZES if plan.trained is None else OF_CODE
+
+
 def _predicted(plan: AnyPlan) -> tuple[PredictedGradient, Mapping[str, float | None]]:
     """With r of each hidden layer."""
     if isinstance(plan, WatchedPlan):
-        gain, caveat = plan.setup.predicted_gain, OF_SIZES if plan.trained is None else OF_CODE
+        gain, caveat = plan.setup.predicted_gain, _caveat(plan)
         return PredictedGradient(gain_per_layer=None, total_gain=gain, caveats=(caveat,), notes=()), {}
     theory = predict(plan.network, plan.experiment.batch_size)
     gradient = PredictedGradient(

@@ -72,6 +72,8 @@ def _kind(part: VariantComparison) -> str:
     verdict = part.verdict
     back = " (over depth or back through time)" if verdict.at_start.time else ""
     fate = "trains" if verdict.kind == "healthy" and verdict.trained == "yes" else verdict.kind
+    if verdict.rests_on == "loss":
+        return f"{fate}, by the loss alone"
     start = f"{fate}; gradients{back} start {verdict.at_start.kind}"
     return start if verdict.at_end is None else f"{start} and end {verdict.at_end.kind}"
 

@@ -31,7 +31,10 @@ def notes_of(trials: Sequence[Trial], parts: Sequence[VariantComparison]) -> Ite
     yield from (f"baseline: {NO_REMEDY}{why}" for why in _is_well(parts[0]))
     if first.variants[0].plan.steps:
         yield "a run trains when its final loss closes at least half of the way from chance to zero"
-    yield "states of layers: intervals simultaneous over layers (Bonferroni); other intervals are one by one"
+    if any(part.gradient.profile for part in parts):
+        yield "states of layers: intervals simultaneous over layers (Bonferroni); other intervals are one by one"
+    if without := [part.name for part in parts if part.verdict is not None and part.verdict.rests_on == "loss"]:
+        yield f"no layers were recorded of {', '.join(without)}: judged by the loss alone, no layer is compared"
 
 
 def _of_one(trial: Trial, parts: Sequence[VariantComparison]) -> Iterator[str]:
@@ -110,7 +113,9 @@ def _is_well(baseline: VariantComparison) -> Iterator[str]:
     verdict = baseline.verdict
     if verdict is None or verdict.kind != "healthy":
         return
-    if verdict.trained is None:
+    if verdict.rests_on == "loss":
+        yield ", it trains; its gradients were not recorded"
+    elif verdict.trained is None:
         yield ", its gradients start healthy"
     elif verdict.at_start.kind == "healthy":
         yield ", it trains and its gradients start healthy"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from gradient_clinic.verdict.case import Setup
-from gradient_clinic.verdict.facts.of_setups import LEAST_LEFT, LEAST_RATE
+from gradient_clinic.verdict.facts.fact import LEAST_RATE
+from gradient_clinic.verdict.facts.of_setups import LEAST_LEFT
 from gradient_clinic.verdict.shapes import Cause
 from models.analysis.theory.structure import norms_of
 from models.analysis.verdict.answers_to_causes import (

@@ -14,14 +14,13 @@ from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.quadrature import gaussian_moments
 from gradient_clinic.verdict.case import Setup
 from gradient_clinic.verdict.causes import EXPLAINS, NEARER
-from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE
+from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, LEAST_RATE
 from gradient_clinic.verdict.facts.of_setups import (
     FEW_CASES,
     LARGE_TARGETS,
     LARGE_WEIGHTS,
     LEAST_APART,
     LEAST_LEFT,
-    LEAST_RATE,
     MANY_BLOCKS,
     NEARLY_EQUAL_SPREAD,
     SMALL_TARGETS,

@@ -55,6 +55,7 @@ def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
         answers=_shared_answers(named),
         seeds={str(value): count for value, count in seeds.items()},
         near=_near(verdicts),
+        rests_on="layers" if any(run.has_layers for run in summaries) else "loss",
     )
     return in_words(found)
 
@@ -75,7 +76,8 @@ def _shared(counts: Mapping[Name, int]) -> Name | Literal["mixed"]:
 
 
 def gradients(summaries: Sequence[RunSummary]) -> tuple[GradientFacts, GradientFacts | None]:
-    """(at_start, at_end) over seeds; at_end null where nothing was trained."""
+    """(at_start, at_end) over the seeds that have layers; at_end null where nothing was trained."""
+    summaries = _with_layers(summaries)
     first = summaries[0]
     batch_norm, resized, cut = first.batch_norm, first.resized, first.depth_cut
     ends = [run.end for run in summaries if run.end is not None]
@@ -88,6 +90,11 @@ def gradients(summaries: Sequence[RunSummary]) -> tuple[GradientFacts, GradientF
     at_end = gradient_of_seeds(ends, batch_norm=batch_norm, resized=resized, cut=cut)
     trained = [[(its, its.end) for its in run.recurrent if its.end is not None] for run in summaries]
     return at_start, with_time(at_end, _times([its for its in trained if its]))
+
+
+def _with_layers(summaries: Sequence[RunSummary]) -> Sequence[RunSummary]:
+    """Those of which gradients are known; all where of none."""
+    return [run for run in summaries if run.has_layers] or summaries
 
 
 def _times(runs: Sequence[Sequence[tuple[TimeLevels, tuple[float, ...]]]]) -> list[TimeFacts]:
@@ -115,10 +122,12 @@ def _evidence(
     summaries: Sequence[RunSummary], at_start: GradientFacts, at_end: GradientFacts | None
 ) -> Iterator[Evidence]:
     """The gains over seeds, then the runs' other evidence, that of one kind taken together."""
-    model = summaries[0]
-    yield _gain(AT_START, model, at_start, START)
-    spans = [run.end_steps for run in summaries if run.end_steps is not None]
-    if at_end is not None and spans:
+    seen = _with_layers(summaries)
+    model = seen[0]
+    spans = [run.end_steps for run in seen if run.end_steps is not None]
+    if model.has_layers:
+        yield _gain(AT_START, model, at_start, START)
+    if model.has_layers and at_end is not None and spans:
         yield _gain(AT_END, model, at_end, _span(spans))
     others: dict[tuple[str, str], list[Evidence]] = {}
     for run in summaries:

@@ -226,7 +226,7 @@ def test_what_was_trained_elsewhere_is_shown_and_cannot_be_trained_again(visitor
     ingest.end(client, run, ingest.ending(token, 60, chance_level=2.0))
     page = shown(visitor, {"id": run["experiment_id"]})
     page.get_by_text("What it is").click()
-    expect(page.locator("details.setup")).to_contain_text("elsewhere, and watched")
+    expect(page.locator("details.setup")).to_contain_text("elsewhere, and watched or brought in as a log")
     expect(page.locator("details.setup")).to_contain_text("tags")
     expect(page.get_by_text("Again, changed")).to_have_count(0)
     expect(page.locator(".answer")).to_contain_text("vanish")

@@ -73,7 +73,7 @@ def test_its_metadata_say_what_is_in_it(client: TestClient, database: Database) 
     }
     trace = client.get(f"/v1/runs/{run_id}/trace", params={"signal": "weight_norm"}).json()
     assert found["gradient_clinic.layers"] == trace["layers"]
-    assert found["gradient_clinic.epochs"] == {"validation_loss": [None], "validation_metric": [0.5]}
+    assert found["gradient_clinic.epochs"] == {"validation_loss": [None], "validation_metric": [0.5], "steps": []}
 
 
 def test_states_of_recurrent_layers_and_no_update_of_an_untrained_network(
@@ -102,7 +102,7 @@ def test_a_run_that_has_not_begun_has_no_rows(client: TestClient, database: Data
 def test_batches_are_bounded_whatever_the_length_of_the_run(client: TestClient, database: Database) -> None:
     run_id, signals, curves = made(client, database, records=16_000)
     layers = [TraceRow(index=index, name=f"{index}", kind="linear", role="hidden") for index in range(1, 5)]
-    table = RecordTable(reading(database, run_id), layers, untrained=False, about={})
+    table = RecordTable(reading(database, run_id), layers, CURVES, untrained=False, about={})
     sizes = [batch.num_rows for batch in table.batches()]
     assert sum(sizes) == signals.size + curves.size
     assert max(sizes) <= BATCH_VALUES

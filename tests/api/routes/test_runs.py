@@ -94,7 +94,7 @@ def test_curves_hold_every_name_in_buckets_with_their_extremes(client: TestClien
     assert whole["steps"] == [[0, 0], [1, 1], [2, 2], [3, 3]]
     assert list(whole["curves"]) == list(CURVES)
     assert whole["curves"]["loss"]["mean"] == [0.0, 1.0, 2.0, 3.0]
-    assert whole["epochs"] == {"validation_loss": [1.5, 0.5], "validation_metric": [None, 0.9]}
+    assert whole["epochs"] == {"validation_loss": [1.5, 0.5], "validation_metric": [None, 0.9], "steps": []}
     part = client.get(f"/v1/runs/{run_id}/curves", params={"from": 1, "to": 3, "points": 2}).json()
     assert part["steps"] == [[1, 2], [3, 3]]
     assert part["curves"]["penalty"] == {

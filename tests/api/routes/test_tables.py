@@ -210,7 +210,7 @@ def test_batches_are_bounded_whatever_the_length_of_the_run(client: TestClient, 
     sizes = [batch.num_rows for batch in trace_table(database, run_id).batches()]
     assert sum(sizes) == 4 * 16_000
     assert max(sizes) * len(SIGNALS) <= BATCH_VALUES
-    assert [batch.num_rows for batch in CurveTable(reading(database, run_id)).batches()] == [16_000]
+    assert [batch.num_rows for batch in CurveTable(reading(database, run_id), CURVES).batches()] == [16_000]
 
 
 def test_a_client_that_is_slow_holds_no_transaction(client: TestClient, database: Database) -> None:

@@ -275,7 +275,7 @@ def spoiled_model(place: int, spoiled: Spoiled) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def broken_place(record: StepRecord) -> tuple[str, str] | None:
+def broken_place(record: StepRecord) -> tuple[str | None, str] | None:
     """(layer, where), by the rule that verdicts follow, of a run of this one step with a finite loss."""
     layers = tuple(Layer(name) for name in record.layers)
     signals: dict[str, Array] = {name: getattr(record, name)[:, None] for name in SIGNALS}
