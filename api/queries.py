@@ -2,12 +2,12 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, or_, select, true
-from sqlalchemy.dialects.postgresql import distinct_on
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Uuid, any_, func, literal, or_, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy.orm import Session, load_only
 
 from api.http.callers import Caller
 from api.http.errors import not_found
@@ -89,6 +89,14 @@ def experiments(
     if before is not None:
         query = query.where(Experiment.id < before)
     return session.execute(query.order_by(Experiment.id.desc()).limit(limit)).scalars().all()
+
+
+def experiments_now(session: Session, caller: Caller, experiment_ids: Collection[uuid.UUID]) -> Sequence[Experiment]:
+    """Those of these that there are and that the caller may see, without their specs and comparisons."""
+    asked = Experiment.id == any_(literal(list(experiment_ids), ARRAY(Uuid)))
+    columns = load_only(Experiment.state, Experiment.verdict, Experiment.started_at, raiseload=True)
+    query = select(Experiment).where(_visible(caller), asked).order_by(Experiment.id).options(columns)
+    return session.execute(query).scalars().all()
 
 
 def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:

@@ -97,7 +97,8 @@ class Scenario:
     def _ended(self, experiment: Json) -> None:
         path = f"/v1/experiments/{experiment['id']}"
         while not (done := self.ask("GET", f"{path}/done"))["done"]:
-            time.sleep(1)
+            # A pause in which every change is told.
+            self._http.get("/v1/events", params={"wait": 1}).raise_for_status()
         assert done["state"] in {"succeeded", "cancelled"}, done
 
     def _read(self, experiment: Json) -> None:

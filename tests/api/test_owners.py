@@ -86,7 +86,8 @@ OF_ONE: dict[str, Body | None] = {
     "DELETE /v1/webhooks/{webhook_id}": None,
 }
 """With the body that is asked for: of one thing that its owner alone has. What deletes stands last."""
-LISTS = {"GET /v1/experiments", "GET /v1/datasets", "GET /v1/quota", "GET /v1/webhooks"}
+LISTS = {"GET /v1/experiments", "GET /v1/datasets", "GET /v1/quota", "GET /v1/webhooks", "GET /v1/events"}
+"""Of what the caller may see; the last has tests of its own (``tests/api/routes/test_all_events.py``)."""
 MAKES_OWN = {
     "POST /v1/experiments",
     "POST /v1/experiments/batch",

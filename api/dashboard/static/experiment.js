@@ -173,7 +173,7 @@ class Experiment {
     if (this.following) return;
     this.following = true;
     let due = null;
-    await follow(this.id, (name, data) => {
+    await follow(`/v1/experiments/${this.id}/events`, (name, data) => {
       if (name === "experiment") Object.assign(this.experiment, { state: data.state, progress: data.progress, runs: data.runs });
       if (name === "end" && data.reason === "deleted") { location.hash = "#/experiments"; return; }
       due ??= setTimeout(async () => { due = null; await this.again(); }, SETTLE_MS);

@@ -1,14 +1,13 @@
-// Experiments, newest first: searched and filtered by the API, sorted here among those that are shown, live by asking
-// again for what is shown. All that was chosen is in the address, so that "back" finds it again.
+// Experiments, newest first: searched and filtered by the API, sorted here among those that are shown, live by the
+// server's stream of what has changed. All that was chosen is in the address, so that "back" finds it again.
 
-import { get, pause } from "./api.js";
-import { FINISHED, badge, labels, progress } from "./badges.js";
+import { follow, get } from "./api.js";
+import { badge, labels, progress } from "./badges.js";
 import { choice, h, put, say } from "./dom.js";
 import { moment, words } from "./numbers.js";
 import { change, link, remember } from "./route.js";
 
 const PAGE = 50;
-const AGAIN_MS = 2000;
 const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
 const VERDICTS = ["vanishing", "exploding", "diverged", "dead", "saturated", "stalled", "slow", "healthy", "inconclusive", "mixed"];
 const SORTS = { newest: null, name: (one) => one.name.toLowerCase(), state: (one) => STATES.indexOf(one.state), progress: (one) => one.progress, verdict: (one) => one.verdict ?? "~" };
@@ -28,6 +27,8 @@ class List {
     this.token = "";
     this.chosen = new Set((query.get("selected") ?? "").split(",").filter(Boolean));
     this.anchor = null;
+    this.rows = new Map();
+    this.known = new Map();
     this.body = h("tbody", {});
     this.count = h("span", { class: "dim" });
     this.bar = h("div", { class: "row chosen", hidden: true });
@@ -96,6 +97,7 @@ class List {
     }
     if (this.asked !== asked) return;
     [this.items, this.token] = [items, token];
+    for (const one of items) this.known.set(one.id, `${one.state} ${one.verdict}`);
     this.show();
   }
 
@@ -107,36 +109,61 @@ class List {
     this.show();
   }
 
-  /** What is shown is asked for again while this page is seen; experiments that have ended stay as they are. */
+  /** Told by the server while this page is seen; who comes back to it hears first that all may have changed. */
   async live() {
     while (!this.signal.aborted) {
-      await pause(AGAIN_MS, this.signal);
-      if (this.signal.aborted || document.hidden) continue;
-      const { items, next_page_token: token } = await get(this.path(PAGE), this.signal).catch(() => ({ items: null }));
-      if (!items) continue;
-      if (this.items.length <= PAGE) [this.items, this.token] = [items, token];
-      else await this.merge(items);
-      this.show();
+      const hidden = new AbortController();
+      const leave = AbortSignal.any([this.signal, hidden.signal]);
+      document.addEventListener("visibilitychange", () => hidden.abort(), { once: true, signal: leave });
+      if (document.hidden) await new Promise((resolve) => { leave.addEventListener("abort", resolve); });
+      else await follow("/v1/events", (_, news) => this.told(news), leave);
+      // A stream that was refused is not asked for again.
+      if (!leave.aborted) return;
     }
   }
 
-  async merge(newest) {
-    const fresh = new Map(newest.map((one) => [one.id, one]));
-    for (const one of this.items) {
-      if (!fresh.has(one.id) && !FINISHED.has(one.state)) {
-        fresh.set(one.id, await get(`/v1/experiments/${one.id}`, this.signal).catch(() => one));
-      }
+  /** Progress of what is shown is painted; whatever may change which rows there are, or their order, asks for them. */
+  told({ experiments, deleted, stale }) {
+    let again = stale || deleted.length > 0;
+    for (const one of experiments) {
+      const standing = `${one.state} ${one.verdict}`;
+      again ||= this.known.get(one.id) !== standing;
+      this.known.set(one.id, standing);
+      this.paint(one);
     }
-    const known = new Set(this.items.map((one) => one.id));
-    this.items = [...newest.filter((one) => !known.has(one.id)), ...this.items.map((one) => fresh.get(one.id) ?? one)];
+    if (again) this.refresh();
+  }
+
+  /** One load at a time: what is told meanwhile asks for one more. */
+  async refresh() {
+    this.due = true;
+    if (this.loading) return;
+    this.loading = true;
+    while (this.due) {
+      this.due = false;
+      await this.load().catch((error) => { if (!this.signal.aborted) this.count.textContent = error.message; });
+    }
+    this.loading = false;
+  }
+
+  paint(news) {
+    const one = this.items.find((item) => item.id === news.id);
+    if (!one) return;
+    Object.assign(one, news);
+    const row = this.rows.get(one.id);
+    put(row.verdict, one.verdict && badge(one.verdict, "on the baseline"));
+    put(row.state, badge(one.state));
+    put(row.progress, progress(one));
   }
 
   show() {
     const by = SORTS[this.query.get("sort") ?? "newest"];
-    const focused = document.activeElement?.dataset?.row;
+    // Rows are made anew; who stands in one stays there.
+    const focused = this.body.contains(document.activeElement) && document.activeElement;
     this.sorted = by ? this.items.toSorted((one, other) => (by(one) < by(other) ? -1 : by(one) > by(other) ? 1 : 0)) : this.items;
+    this.rows.clear();
     put(this.body, this.sorted.map((one, at) => this.row(one, at)));
-    if (focused) this.body.querySelector(`[data-row="${CSS.escape(focused)}"]`)?.focus();
+    if (focused) this.body.querySelector(`${focused.tagName}[data-row="${CSS.escape(focused.dataset.row)}"]`)?.focus();
     this.more.hidden = !this.token;
     this.count.textContent = this.items.length ? `${this.items.length} shown${by && this.token ? "; sorted among these" : ""}` : "No experiment fits.";
     this.showChosen();
@@ -148,8 +175,10 @@ class List {
       onclick: (event) => this.choose(at, box.checked, event.shiftKey),
       onkeydown: (event) => this.key(event, at),
     });
-    return h("tr", {}, h("td", {}, box), h("td", {}, h("a", { href: link("experiment", one.id) }, one.name)),
-      h("td", {}, one.verdict ? badge(one.verdict, "on the baseline") : ""), h("td", {}, badge(one.state)), h("td", {}, progress(one)),
+    const [verdict, state, share] = [h("td", {}), h("td", {}), h("td", {})];
+    this.rows.set(one.id, { verdict, state, progress: share });
+    this.paint(one);
+    return h("tr", {}, h("td", {}, box), h("td", {}, h("a", { href: link("experiment", one.id), "data-row": one.id }, one.name)), verdict, state, share,
       h("td", {}, labels(one.labels)), h("td", {}, one.owner), h("td", {}, moment(one.started_at ?? one.created_at)));
   }
 
