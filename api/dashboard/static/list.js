@@ -1,5 +1,5 @@
-// Experiments, newest first: searched and filtered by the API, sorted here among those that are shown, live by the
-// server's stream of what has changed. All that was chosen is in the address, so that "back" finds it again.
+// Experiments, newest first: searched, filtered and sorted by the API, live by its stream of what has changed. All that
+// was chosen is in the address, so that "back" finds it again.
 
 import { follow, get } from "./api.js";
 import { badge, labels, progress } from "./badges.js";
@@ -10,7 +10,8 @@ import { change, link, remember } from "./route.js";
 const PAGE = 50;
 const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
 const VERDICTS = ["vanishing", "exploding", "diverged", "dead", "saturated", "stalled", "slow", "healthy", "inconclusive", "mixed"];
-const SORTS = { newest: null, name: (one) => one.name.toLowerCase(), state: (one) => STATES.indexOf(one.state), progress: (one) => one.progress, verdict: (one) => one.verdict ?? "~" };
+const COLUMNS = { Name: "name", Verdict: "verdict", State: "state", Progress: null, Labels: null, Owner: null, Submitted: "created" };
+const NEWEST = "-created";
 
 export async function page(root, { query }, signal) {
   const list = new List(query, signal);
@@ -29,11 +30,13 @@ class List {
     this.anchor = null;
     this.rows = new Map();
     this.known = new Map();
+    this.heads = new Map();
     this.body = h("tbody", {});
     this.count = h("span", { class: "dim" });
     this.bar = h("div", { class: "row chosen", hidden: true });
     this.more = h("button", { type: "button", onclick: () => this.next() }, "Show more");
     this.element = h("div", {}, h("h1", {}, "Experiments"), this.filters(), this.bar, this.tableOf(), h("p", { class: "row" }, this.more, this.count));
+    this.showSort();
   }
 
   filters() {
@@ -43,10 +46,7 @@ class List {
     label.addEventListener("change", () => this.ask({ label: label.value.trim() }));
     const one = (title, name, values) => choice(title, [["", "any"], ...values.map((value) => [value, words(value)])],
       this.query.get(name) ?? "", (value) => this.ask({ [name]: value }));
-    return h("div", { class: "row filters", role: "search" }, search, one("State", "state", STATES), one("Verdict", "verdict", VERDICTS), label,
-      choice("Sort", Object.keys(SORTS).map((name) => [name, name]), this.query.get("sort") ?? "newest", (value) => {
-        this.ask({ sort: value === "newest" ? "" : value }, false);
-      }));
+    return h("div", { class: "row filters", role: "search" }, search, one("State", "state", STATES), one("Verdict", "verdict", VERDICTS), label);
   }
 
   tableOf() {
@@ -55,8 +55,33 @@ class List {
     return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Experiments" },
       h("table", { class: "list" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, all),
-          ["Name", "Verdict", "State", "Progress", "Labels", "Owner", "Started"].map((title) => h("th", { scope: "col" }, title)))),
+          Object.entries(COLUMNS).map(([title, word]) => this.head(title, word)))),
         this.body));
+  }
+
+  /** By a click it sorts: first from A on, or newest first, then the other way round. */
+  head(title, word) {
+    if (!word) return h("th", { scope: "col" }, title);
+    const first = word === "created" ? NEWEST : word;
+    const cell = h("th", { scope: "col" }, h("button", { type: "button", class: "sort", onclick: () => {
+      const next = this.sort !== first ? first : first === word ? `-${word}` : word;
+      this.ask({ sort: next === NEWEST ? "" : next });
+      this.showSort();
+    } }, title));
+    this.heads.set(word, cell);
+    return cell;
+  }
+
+  get sort() {
+    return this.query.get("sort") || NEWEST;
+  }
+
+  showSort() {
+    for (const [word, cell] of this.heads) {
+      if (this.sort === word) cell.setAttribute("aria-sort", "ascending");
+      else if (this.sort === `-${word}`) cell.setAttribute("aria-sort", "descending");
+      else cell.removeAttribute("aria-sort");
+    }
   }
 
   later(action) {
@@ -64,15 +89,14 @@ class List {
     this.timer = setTimeout(action, 250);
   }
 
-  async ask(values, load = true) {
+  async ask(values) {
     remember(this.query, values);
-    if (load) await this.load();
-    else this.show();
+    await this.load();
   }
 
   path(size, token = "") {
     const asked = new URLSearchParams({ page_size: size });
-    for (const name of ["search", "state", "verdict", "label"]) if (this.query.get(name)) asked.set(name, this.query.get(name));
+    for (const name of ["search", "state", "verdict", "label", "sort"]) if (this.query.get(name)) asked.set(name, this.query.get(name));
     if (token) asked.set("page_token", token);
     return `/v1/experiments?${asked}`;
   }
@@ -157,15 +181,13 @@ class List {
   }
 
   show() {
-    const by = SORTS[this.query.get("sort") ?? "newest"];
     // Rows are made anew; who stands in one stays there.
     const focused = this.body.contains(document.activeElement) && document.activeElement;
-    this.sorted = by ? this.items.toSorted((one, other) => (by(one) < by(other) ? -1 : by(one) > by(other) ? 1 : 0)) : this.items;
     this.rows.clear();
-    put(this.body, this.sorted.map((one, at) => this.row(one, at)));
+    put(this.body, this.items.map((one, at) => this.row(one, at)));
     if (focused) this.body.querySelector(`${focused.tagName}[data-row="${CSS.escape(focused.dataset.row)}"]`)?.focus();
     this.more.hidden = !this.token;
-    this.count.textContent = this.items.length ? `${this.items.length} shown${by && this.token ? "; sorted among these" : ""}` : "No experiment fits.";
+    this.count.textContent = this.items.length ? `${this.items.length} shown` : "No experiment fits.";
     this.showChosen();
   }
 
@@ -179,18 +201,18 @@ class List {
     this.rows.set(one.id, { verdict, state, progress: share });
     this.paint(one);
     return h("tr", {}, h("td", {}, box), h("td", {}, h("a", { href: link("experiment", one.id), "data-row": one.id }, one.name)), verdict, state, share,
-      h("td", {}, labels(one.labels)), h("td", {}, one.owner), h("td", {}, moment(one.started_at ?? one.created_at)));
+      h("td", {}, labels(one.labels)), h("td", {}, one.owner), h("td", {}, moment(one.created_at)));
   }
 
   choose(at, on, range) {
     const from = range && this.anchor !== null ? this.anchor : at;
-    for (let row = Math.min(from, at); row <= Math.max(from, at); row += 1) this.mark(this.sorted[row].id, on);
+    for (let row = Math.min(from, at); row <= Math.max(from, at); row += 1) this.mark(this.items[row].id, on);
     this.anchor = at;
     this.kept();
   }
 
   chooseAll(on) {
-    for (const one of this.sorted) this.mark(one.id, on);
+    for (const one of this.items) this.mark(one.id, on);
     this.kept();
   }
 
@@ -201,7 +223,7 @@ class List {
 
   key(event, at) {
     const to = at + ({ ArrowDown: 1, ArrowUp: -1 }[event.key] ?? 0);
-    if (to === at || !this.sorted[to]) return;
+    if (to === at || !this.items[to]) return;
     event.preventDefault();
     if (event.shiftKey) this.choose(to, true, true);
     this.body.rows[to].querySelector("input").focus();
@@ -218,7 +240,7 @@ class List {
   showChosen() {
     const ids = [...this.chosen];
     this.bar.hidden = !ids.length;
-    this.all.checked = this.sorted.length > 0 && this.sorted.every((one) => this.chosen.has(one.id));
+    this.all.checked = this.items.length > 0 && this.items.every((one) => this.chosen.has(one.id));
     this.all.indeterminate = !this.all.checked && ids.length > 0;
     put(this.bar, h("span", {}, `${ids.length} selected`), h("a", { href: link("compare", "", { experiments: ids.join(",") }) }, "Compare"),
       h("button", { type: "button", class: "quiet", onclick: () => { this.chosen.clear(); this.kept(); } }, "Clear"));

@@ -19,7 +19,12 @@ def test_experiments_are_listed_searched_and_sorted(visitor: Visitor) -> None:
     rows = page.locator("table.list tbody tr")
     expect(rows).to_have_count(3)
     expect(rows.filter(has_text="sick")).to_contain_text(["vanishing"])
-    page.get_by_label("Sort").select_option("name")
+    name = page.get_by_role("columnheader", name="Name")
+    for order in ("ascending", "descending"):
+        page.get_by_role("button", name="Name").press("Enter")
+        expect(name).to_have_attribute("aria-sort", order)
+        expect(rows.nth(0 if order == "descending" else 2)).to_contain_text("sick")
+    page.get_by_role("button", name="Name").click()
     expect(rows.nth(2)).to_contain_text("sick")
     page.get_by_label("Search names").fill("ONG")
     expect(rows).to_have_count(1)
