@@ -56,10 +56,15 @@ OF_ONE: dict[str, Body | None] = {
     "GET /v1/experiments/{experiment_id}/variants/{variant}/code": None,
     "GET /v1/experiments/{experiment_id}/report": None,
     "GET /v1/experiments/{experiment_id}/comparison.svg": None,
+    "GET /v1/experiments/{experiment_id}/comparison.png": None,
     "GET /v1/experiments/{experiment_id}/outcomes.svg": None,
+    "GET /v1/experiments/{experiment_id}/outcomes.png": None,
     "GET /v1/experiments/{experiment_id}/profile.svg": None,
+    "GET /v1/experiments/{experiment_id}/profile.png": None,
     "GET /v1/experiments/{experiment_id}/heatmaps.svg": None,
+    "GET /v1/experiments/{experiment_id}/heatmaps.png": None,
     "GET /v1/experiments/{experiment_id}/curves.svg": None,
+    "GET /v1/experiments/{experiment_id}/curves.png": None,
     "GET /v1/runs/{run_id}": None,
     "GET /v1/runs/{run_id}/diagnosis": None,
     "GET /v1/runs/{run_id}/early": None,
@@ -110,6 +115,7 @@ OF_NOBODY = {
     "GET /v1/catalogue/{name}",
     "POST /v1/predictions",
     "GET /v1/predictions/phase.svg",
+    "GET /v1/predictions/phase.png",
 }
 QUERIES = {"/v1/runs/{run_id}/trace": {"signal": "weight_norm"}}
 
