@@ -1,10 +1,10 @@
 // Experiments, newest first: searched, filtered and sorted by the API, live by its stream of what has changed. All that
 // was chosen is in the address, so that "back" finds it again.
 
-import { follow, get } from "./api.js";
+import { follow, get, send } from "./api.js";
 import { badge, labels, progress } from "./badges.js";
-import { choice, h, put, say } from "./dom.js";
-import { moment, words } from "./numbers.js";
+import { choice, confirmed, h, put, say } from "./dom.js";
+import { counted, moment, words } from "./numbers.js";
 import { change, link, remember } from "./route.js";
 
 const PAGE = 50;
@@ -12,6 +12,13 @@ const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
 const VERDICTS = ["vanishing", "exploding", "diverged", "dead", "saturated", "stalled", "slow", "healthy", "inconclusive", "mixed"];
 const COLUMNS = { Name: "name", Verdict: "verdict", State: "state", Progress: null, Labels: null, Owner: null, Submitted: "created" };
 const NEWEST = "-created";
+const NAMED = 5;
+/** What can be done to all that are selected; the API says of each whether it could be. */
+const ACTS = {
+  Cancel: { method: "POST", path: "/cancel", past: "cancelled", warns: "What they have trained stays." },
+  "Retry failed runs": { method: "POST", path: "/retry", past: "queued again", warns: "What succeeded stays as it is." },
+  Delete: { method: "DELETE", path: "", past: "deleted", warns: "Their runs and traces go with them. This cannot be undone.", danger: true },
+};
 
 export async function page(root, { query }, signal) {
   const list = new List(query, signal);
@@ -33,9 +40,14 @@ class List {
     this.heads = new Map();
     this.body = h("tbody", {});
     this.count = h("span", { class: "dim" });
-    this.bar = h("div", { class: "row chosen", hidden: true });
+    this.number = h("span", {});
+    this.beside = h("a", {}, "Compare");
+    this.bar = h("div", { class: "row chosen", role: "group", "aria-label": "Selected experiments", hidden: true }, this.number, this.beside,
+      Object.keys(ACTS).map((verb) => h("button", { type: "button", class: ACTS[verb].danger ? "quiet danger" : "quiet", onclick: () => this.act(verb) }, verb)),
+      h("button", { type: "button", class: "quiet", onclick: () => this.clear() }, "Clear"));
+    this.outcome = h("div", { role: "status" });
     this.more = h("button", { type: "button", onclick: () => this.next() }, "Show more");
-    this.element = h("div", {}, h("h1", {}, "Experiments"), this.filters(), this.bar, this.tableOf(), h("p", { class: "row" }, this.more, this.count));
+    this.element = h("div", {}, h("h1", {}, "Experiments"), this.filters(), this.bar, this.outcome, this.tableOf(), h("p", { class: "row" }, this.more, this.count));
     this.showSort();
   }
 
@@ -222,6 +234,11 @@ class List {
   }
 
   key(event, at) {
+    if (event.key === "Delete") {
+      if (!this.chosen.size) this.choose(at, true, false);
+      this.act("Delete");
+      return;
+    }
     const to = at + ({ ArrowDown: 1, ArrowUp: -1 }[event.key] ?? 0);
     if (to === at || !this.items[to]) return;
     event.preventDefault();
@@ -242,7 +259,39 @@ class List {
     this.bar.hidden = !ids.length;
     this.all.checked = this.items.length > 0 && this.items.every((one) => this.chosen.has(one.id));
     this.all.indeterminate = !this.all.checked && ids.length > 0;
-    put(this.bar, h("span", {}, `${ids.length} selected`), h("a", { href: link("compare", "", { experiments: ids.join(",") }) }, "Compare"),
-      h("button", { type: "button", class: "quiet", onclick: () => { this.chosen.clear(); this.kept(); } }, "Clear"));
+    this.number.textContent = `${ids.length} selected`;
+    this.beside.href = link("compare", "", { experiments: ids.join(",") });
+  }
+
+  clear() {
+    this.chosen.clear();
+    this.kept();
+    this.all.focus();
+  }
+
+  nameOf(id) {
+    return this.items.find((one) => one.id === id)?.name ?? id;
+  }
+
+  /** To one after the other; what could not be done stays selected, and why is said. */
+  async act(verb) {
+    const ids = [...this.chosen];
+    if (!ids.length || this.acting) return;
+    const names = ids.slice(0, NAMED).map((id) => `“${this.nameOf(id)}”`).join(", ") + (ids.length > NAMED ? ` and ${ids.length - NAMED} more` : "");
+    const { method, path, past, warns } = ACTS[verb];
+    const things = counted(ids.length, "experiment");
+    if (!await confirmed(`${verb}: ${things}, ${names}? ${warns}`, `${verb}: ${things}`)) return;
+    this.acting = true;
+    const refused = [];
+    for (const id of ids) {
+      put(this.outcome, h("p", { class: "dim" }, `${verb}: ${ids.indexOf(id) + 1} of ${ids.length} …`));
+      await send(method, `/v1/experiments/${id}${path}`).then(() => this.mark(id, false), (error) => refused.push(`${this.nameOf(id)}: ${error.message}`));
+    }
+    this.acting = false;
+    put(this.outcome, h("p", {}, `${counted(ids.length - refused.length, "experiment")} ${past}${refused.length ? `, ${refused.length} not:` : "."}`),
+      refused.length > 0 && h("ul", {}, refused.map((one) => h("li", {}, one))));
+    this.kept();
+    await this.refresh();
+    if (this.bar.hidden) this.all.focus();
   }
 }
