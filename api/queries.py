@@ -187,6 +187,24 @@ def first_runs(session: Session, experiment: Experiment) -> dict[str, Run]:
     return {run.variant: run for run in found}
 
 
+@dataclass(frozen=True, slots=True)
+class TrialRun:
+    """``kept``: retention has not dropped its raw values."""
+
+    id: uuid.UUID
+    kept: bool
+
+
+def trials(session: Session, experiment_id: uuid.UUID) -> dict[str, list[TrialRun]]:
+    """By variant in their order, its runs that are compared, without what is stored of them."""
+    query = select(Run.variant, Run.id, Run.raw_dropped_at.is_(None))
+    query = query.where(Run.experiment_id == experiment_id, Run.phase == Phase.TRIAL).order_by(Run.position)
+    found: dict[str, list[TrialRun]] = {}
+    for variant, run_id, kept in session.execute(query):
+        found.setdefault(variant, []).append(TrialRun(run_id, kept))
+    return found
+
+
 def trial_of(session: Session, experiment_id: uuid.UUID, variant: str, seed: int) -> Run | None:
     """The run of the variant that is compared under this seed; where there is none, under its first."""
     query = select(Run).where(Run.experiment_id == experiment_id, Run.phase == Phase.TRIAL, Run.variant == variant)

@@ -105,6 +105,7 @@ class Scenario:
         path = f"/v1/experiments/{experiment['id']}"
         self.ask("GET", path)
         self.ask("GET", f"{path}/comparison")
+        self.ask("GET", f"{path}/curves", params={"points": 2})
         self.ask("POST", f"{path}/judge")
         runs = self.ask("GET", f"{path}/runs", params={"page_size": 2})["items"]
         for run in runs:

@@ -53,6 +53,7 @@ OF_ONE: dict[str, Body | None] = {
     "GET /v1/experiments/{experiment_id}/runs": None,
     "GET /v1/experiments/{experiment_id}/events": None,
     "GET /v1/experiments/{experiment_id}/comparison": None,
+    "GET /v1/experiments/{experiment_id}/curves": None,
     "GET /v1/experiments/{experiment_id}/variants/{variant}/code": None,
     "GET /v1/experiments/{experiment_id}/report": None,
     "GET /v1/experiments/{experiment_id}/comparison.svg": None,

@@ -33,7 +33,7 @@ function armsOf(comparison, experiment, runs) {
   const places = slots(comparison.variants.map((one) => one.name));
   return comparison.variants.map((entry) => {
     const own = runs.filter((run) => run.variant === entry.name && run.phase === "trial");
-    return { title: entry.name, place: places.get(entry.name), entry, runs: own, run: own[0]?.id, recurrent: recurrent(experiment) };
+    return { title: entry.name, place: places.get(entry.name), entry, runs: own, run: own[0]?.id, of: experiment.id, recurrent: recurrent(experiment) };
   });
 }
 
