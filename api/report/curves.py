@@ -95,6 +95,10 @@ def _line(band: Band, steps: Array, field: Field, place: Place) -> str:
     there = np.isfinite(band.mean)
     high, low, mean = (field.points(steps[there], part[there]) for part in (band.high, band.low, band.mean))
     dash = f' stroke-dasharray="{place.dash}"' if place.dash else ""
+    if len(mean) == 1:
+        # A line of one point is nothing to be seen: a run that broke at its start.
+        x, y = mean[0].split(",")
+        return f'<circle cx="{x}" cy="{y}" r="3" class="fill{place.slot}"/>'
     return (
         f'<polygon points="{" ".join(high + low[::-1])}" class="fill{place.slot}" fill-opacity="0.16"/>'
         f'<polyline points="{" ".join(mean)}" class="line{place.slot}" fill="none" stroke-width="1.8"{dash}/>'

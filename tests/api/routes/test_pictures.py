@@ -20,6 +20,7 @@ from api.report.curves import over_seeds
 from api.report.pixels import MOST_PIXELS, rasterised
 from api.routes.pictures import PIXELS
 from gradient_clinic.maps.colours import colours
+from gradient_clinic.signals import CURVES
 from gradient_clinic.values import Array
 from models.storage.database import Database
 from models.traces.buckets import Buckets, bucket_size
@@ -114,6 +115,19 @@ def test_curves_have_a_line_and_a_band_for_each_variant(client: TestClient, data
     assert kinds.count("polyline") == kinds.count("polygon") == 2
     assert "gradient norm" in words(root)
     made.problem(client.get(f"{path}/curves.svg?curve=nothing"), 422)
+
+
+def test_a_curve_of_one_finite_value_is_a_dot(client: TestClient, database: Database) -> None:
+    experiment = made.submit(client, remedies=[{"kind": "l2"}], seeds=[0])
+    for run_id, finite in zip(made.run_ids(database, experiment), (4, 1), strict=True):
+        lease, plan = made.claim(database, run_id)
+        curves_ = np.ones((len(CURVES), 4))
+        curves_[CURVES.index("loss"), finite:] = np.nan
+        made.write(database, lease, plan, made.values(plan, 0.0), curves_, ended=True)
+        made.finish(database, lease, plan)
+    root = drawn(client, f"/v1/experiments/{experiment['id']}/curves.svg")
+    kinds = [one.tag.rpartition("}")[2] for one in root.iter()]
+    assert (kinds.count("polyline"), kinds.count("circle")) == (1, 1)
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=4), st.integers(0, 999))
