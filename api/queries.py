@@ -117,9 +117,8 @@ def experiments(
     word = _WORDS.get(wanted.order.removeprefix("-"))
     by = [Experiment.id] if word is None else [word, Experiment.id]
     falls = wanted.order.startswith("-")
-    query = select(Experiment, (literal_column("''", String) if word is None else word).label("word")).where(
-        _visible(caller), *_conditions(wanted)
-    )
+    shown = literal_column("''", String) if word is None else word
+    query = select(Experiment, shown.label("word")).where(_visible(caller), *_conditions(wanted))
     if after is not None:
         here, there = tuple_(*by), tuple_(*(after.word, after.id)[-len(by) :])
         query = query.where(here < there if falls else here > there)

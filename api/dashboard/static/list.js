@@ -288,6 +288,8 @@ class List {
       await send(method, `/v1/experiments/${id}${path}`).then(() => this.mark(id, false), (error) => refused.push(`${this.nameOf(id)}: ${error.message}`));
     }
     this.acting = false;
+    // Who has gone on to another page has another address now.
+    if (this.signal.aborted) return;
     put(this.outcome, h("p", {}, `${counted(ids.length - refused.length, "experiment")} ${past}${refused.length ? `, ${refused.length} not:` : "."}`),
       refused.length > 0 && h("ul", {}, refused.map((one) => h("li", {}, one))));
     this.kept();
