@@ -13,6 +13,7 @@ COPY requirements/api.txt requirements/
 RUN pip install --no-deps -r requirements/api.txt \
     && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && find . -type d -name tests -prune -exec rm -r {} + \
+    && (cd rinoh_typeface_dejavusans && find . -type f ! -name DejaVuSans.ttf ! -name LICENSE -delete) \
     && cd pyarrow && rm -r include src *_flight* *_s3*
 COPY alembic.ini pyproject.toml ./
 COPY alembic alembic

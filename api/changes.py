@@ -1,10 +1,12 @@
-"""Wakes those who wait for an experiment: one LISTEN per process, however many wait."""
+"""Wakes those who wait for an experiment, or for any of some owners: one LISTEN per process, however many wait."""
 
 import asyncio
 import threading
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import psycopg
 import structlog
@@ -20,8 +22,38 @@ _RETRY_S = 1.0
 _CLOSE_S = 2.0
 
 
+@dataclass(eq=False, slots=True)
+class Following:
+    """What has changed of the owners whom somebody may see, since it was last taken. ``changed`` is set when there is
+    something; the first thing is that nothing is known yet.
+    """
+
+    may_see: Callable[[str], bool]
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _ids: set[uuid.UUID] = field(default_factory=set)
+    _missed: bool = True
+
+    def take(self) -> tuple[set[uuid.UUID], bool]:
+        """The experiments, also those that are gone since; and whether others may have changed as well."""
+        self.changed.clear()
+        taken = self._ids, self._missed
+        self._ids, self._missed = set(), False
+        return taken
+
+    def miss(self) -> None:
+        """Some changes were not heard, or could not be told."""
+        self._missed = True
+        self.changed.set()
+
+    def hear(self, experiment_id: str, owner: str) -> None:
+        if self.may_see(owner):
+            self._ids.add(uuid.UUID(experiment_id))
+            self.changed.set()
+
+
 class Changes:
-    """``with changes.watch(id) as changed`` gives an event that is set at every change from then on.
+    """``with changes.watch(id) as changed`` gives an event that is set at every change from then on, ``with
+    changes.follow(…) as following`` collects those of some owners.
 
     ``listening`` is set while the connection is there, ``released`` once nobody shall wait any longer. ``forget_keys``
     is called when a key has ended, in whatever process.
@@ -31,6 +63,7 @@ class Changes:
         self._database = database
         self._forget_keys = forget_keys
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._following: set[Following] = set()
         self.released = False
         self.listening = threading.Event()
         self._closing = threading.Event()
@@ -55,7 +88,7 @@ class Changes:
     @property
     def waiting(self) -> int:
         """How many wait now."""
-        return sum(len(events) for events in self._waiting.values())
+        return len(self._following) + sum(len(events) for events in self._waiting.values())
 
     @contextmanager
     def watch(self, experiment_id: str) -> Iterator[asyncio.Event]:
@@ -68,6 +101,16 @@ class Changes:
             self._waiting[experiment_id].discard(changed)
             if not self._waiting[experiment_id]:
                 del self._waiting[experiment_id]
+
+    @contextmanager
+    def follow(self, may_see: Callable[[str], bool]) -> Iterator[Following]:
+        """``may_see``: whether the experiments of an owner concern who follows."""
+        following = Following(may_see)
+        self._following.add(following)
+        try:
+            yield following
+        finally:
+            self._following.discard(following)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         away = False
@@ -96,11 +139,16 @@ class Changes:
         else:
             loop.call_soon_threadsafe(self._wake, payload)
 
-    def _wake(self, experiment_id: str) -> None:
+    def _wake(self, payload: str) -> None:
+        experiment_id, _, owner = payload.partition(" ")
         for event in self._waiting.get(experiment_id, ()):
             event.set()
+        for following in self._following:
+            following.hear(experiment_id, owner)
 
     def _wake_all(self) -> None:
+        for following in self._following:
+            following.miss()
         for events in self._waiting.values():
             for event in events:
                 event.set()

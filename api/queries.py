@@ -2,15 +2,30 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from sqlalchemy import ColumnElement, func, or_, select, true
-from sqlalchemy.dialects.postgresql import distinct_on
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    Uuid,
+    any_,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy.orm import Session, load_only
 
 from api.http.callers import Caller
 from api.http.errors import not_found
+from api.http.pagination import Place
 from api.views.experiments import ExperimentView, experiment_view
 from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunKind
 from models.analysis.comparison.compare import Comparison
@@ -21,10 +36,23 @@ from models.status import Phase, State
 from models.storage.tables import Attempt, Experiment, Run
 from models.traces.nonfinite import first_broken
 
+Order = Literal["-created", "created", "name", "-name", "state", "-state", "verdict", "-verdict"]
+"""By what experiments are sorted, and where that is the same by their making; with a minus both fall."""
+
+_WORDS: Mapping[str, ColumnElement[str]] = {
+    "name": func.lower(Experiment.name),
+    "state": type_coerce(Experiment.state, String),
+    # The constant as it is in the index: a parameter matches it only while a plan is made for its value.
+    "verdict": func.coalesce(Experiment.verdict, literal_column("''")),
+}
+"""What comes before the id, which is in order of time. Each has an index, with the id in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which of the experiments that the caller may see a list holds; ``labels``, as key:value, must all be there."""
+    """Which of the experiments that the caller may see a list holds, and in which order; ``labels``, as key:value, must
+    all be there.
+    """
 
     state: State | None = None
     owner: str | None = None
@@ -34,6 +62,7 @@ class Filter:
     verdict: Kind | None = None
     search: str | None = None
     """Part of the name, large or small letters alike."""
+    order: Order = "-created"
 
 
 def _visible(caller: Caller) -> ColumnElement[bool]:
@@ -82,13 +111,27 @@ def first_nonfinite_of(session: Session, run: Run, experiment: Experiment) -> Fi
 
 
 def experiments(
-    session: Session, caller: Caller, wanted: Filter, before: uuid.UUID | None, limit: int
-) -> Sequence[Experiment]:
-    """Newest first: ids are in order of time."""
-    query = select(Experiment).where(_visible(caller), *_conditions(wanted))
-    if before is not None:
-        query = query.where(Experiment.id < before)
-    return session.execute(query.order_by(Experiment.id.desc()).limit(limit)).scalars().all()
+    session: Session, caller: Caller, wanted: Filter, after: Place | None, limit: int
+) -> list[tuple[Experiment, Place]]:
+    """Each with its place, from the one behind ``after`` on."""
+    word = _WORDS.get(wanted.order.removeprefix("-"))
+    by = [Experiment.id] if word is None else [word, Experiment.id]
+    falls = wanted.order.startswith("-")
+    shown = literal_column("''", String) if word is None else word
+    query = select(Experiment, shown.label("word")).where(_visible(caller), *_conditions(wanted))
+    if after is not None:
+        here, there = tuple_(*by), tuple_(*(after.word, after.id)[-len(by) :])
+        query = query.where(here < there if falls else here > there)
+    query = query.order_by(*(one.desc() if falls else one.asc() for one in by)).limit(limit)
+    return [(row, Place(wanted.order, row.id, found)) for row, found in session.execute(query)]
+
+
+def experiments_now(session: Session, caller: Caller, experiment_ids: Collection[uuid.UUID]) -> Sequence[Experiment]:
+    """Those of these that there are and that the caller may see, without their specs and comparisons."""
+    asked = Experiment.id == any_(literal(list(experiment_ids), ARRAY(Uuid)))
+    columns = load_only(Experiment.state, Experiment.verdict, Experiment.started_at, raiseload=True)
+    query = select(Experiment).where(_visible(caller), asked).order_by(Experiment.id).options(columns)
+    return session.execute(query).scalars().all()
 
 
 def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:
@@ -141,6 +184,24 @@ def first_runs(session: Session, experiment: Experiment) -> dict[str, Run]:
     )
     found = sorted(session.execute(query).scalars(), key=lambda run: run.position)
     return {run.variant: run for run in found}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRun:
+    """``kept``: retention has not dropped its raw values."""
+
+    id: uuid.UUID
+    kept: bool
+
+
+def trials(session: Session, experiment_id: uuid.UUID) -> dict[str, list[TrialRun]]:
+    """By variant in their order, its runs that are compared, without what is stored of them."""
+    query = select(Run.variant, Run.id, Run.raw_dropped_at.is_(None))
+    query = query.where(Run.experiment_id == experiment_id, Run.phase == Phase.TRIAL).order_by(Run.position)
+    found: dict[str, list[TrialRun]] = {}
+    for variant, run_id, kept in session.execute(query):
+        found.setdefault(variant, []).append(TrialRun(run_id, kept))
+    return found
 
 
 def trial_of(session: Session, experiment_id: uuid.UUID, variant: str, seed: int) -> Run | None:

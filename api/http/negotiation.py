@@ -1,7 +1,7 @@
 """Which media type an ``Accept`` header asks for, of those that a route can give (RFC 9110, 12.5.1)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -30,6 +30,13 @@ TABLES: Final[dict[int | str, dict[str, Any]]] = {
         "headers": {"Vary": {"description": "`Accept`.", "schema": {"type": "string"}}},
     },
     **UNCHANGED,
+}
+BUCKETS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "As `Accept` asks: as JSON or as packed numbers.",
+        "content": {PACKED: _BINARY},
+        "headers": {"Vary": {"description": "`Accept`.", "schema": {"type": "string"}}},
+    }
 }
 _WEIGHT = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)")
 
@@ -71,15 +78,20 @@ def _weight(kind: str, ranges: Sequence[tuple[str, float]]) -> float:
     return 0.0
 
 
-async def _format(request: Request) -> str:
-    accept = ",".join(request.headers.getlist("accept"))
-    kind = negotiated(accept, OFFERED)
-    if kind is None:
-        message = f"answered as {', '.join(OFFERED[:-1])} or {OFFERED[-1]}"
-        problem = FieldProblem(field="Accept", value=accept[:200], message=message, allowed=list(OFFERED))
-        raise ApiError(HTTPStatus.NOT_ACCEPTABLE, f"this is {message}", [problem])
-    return kind
+def _one_of(offered: Sequence[str]) -> Callable[[Request], Awaitable[str]]:
+    async def wanted(request: Request) -> str:
+        accept = ",".join(request.headers.getlist("accept"))
+        kind = negotiated(accept, offered)
+        if kind is None:
+            message = f"answered as {', '.join(offered[:-1])} or {offered[-1]}"
+            problem = FieldProblem(field="Accept", value=accept[:200], message=message, allowed=list(offered))
+            raise ApiError(HTTPStatus.NOT_ACCEPTABLE, f"this is {message}", [problem])
+        return kind
+
+    return wanted
 
 
-FormatDep = Annotated[str, Depends(_format)]
+FormatDep = Annotated[str, Depends(_one_of(OFFERED))]
 """406 where the client takes none of ``OFFERED``."""
+BucketsDep = Annotated[str, Depends(_one_of((JSON, PACKED)))]
+"""The same of pictures that are no tables."""

@@ -19,11 +19,20 @@ _MOST_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Of a row in a list that can be sorted: by which order, its id, and the word that the order goes by first."""
+
+    order: str
+    id: uuid.UUID
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The stretch of a list that is asked for."""
 
     page_size: Annotated[int, Query(ge=1, description="How many items; more than 100 count as 100.")] = 50
-    page_token: Annotated[str, Query(max_length=200, description="next_page_token of the page before.")] = ""
+    page_token: Annotated[str, Query(max_length=1_500, description="next_page_token of the page before.")] = ""
 
     @property
     def limit(self) -> int:
@@ -48,6 +57,19 @@ class Page:
         except (ValueError, OverflowError) as error:
             raise _bad_token(self.page_token) from error
 
+    def place(self, order: str) -> Place | None:
+        """Where a list in this order goes on; a token of another order is none of this list."""
+        if not self.page_token:
+            return None
+        its, _, rest = _decoded(self.page_token).partition(" ")
+        row_id, _, word = rest.partition(" ")
+        try:
+            if its == order and "\0" not in word:
+                return Place(order, uuid.UUID(row_id), word)
+        except ValueError as error:
+            raise _bad_token(self.page_token) from error
+        raise _bad_token(self.page_token)
+
     def after(self) -> int | None:
         """The position that a list of numbered rows goes on from."""
         if not self.page_token:
@@ -61,8 +83,14 @@ class Page:
 PageDep = Annotated[Page, Depends(at_once(Page))]
 
 
-def encode_token(position: uuid.UUID | int | tuple[dt.datetime, uuid.UUID]) -> str:
-    text = f"{position[0].isoformat()} {position[1]}" if isinstance(position, tuple) else str(position)
+def encode_token(position: uuid.UUID | int | tuple[dt.datetime, uuid.UUID] | Place) -> str:
+    match position:
+        case Place(order, row_id, word):
+            text = f"{order} {row_id} {word}"
+        case (at, row_id):
+            text = f"{at.isoformat()} {row_id}"
+        case _:
+            text = str(position)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

@@ -24,6 +24,8 @@ class Pace:
     between_s: float = 0.1
     """Between two looks, so that many workers that write at once cost few of them."""
     batch: int = 500
+    list_s: float = 0.5
+    """Between two looks at all that has changed, of however many experiments."""
 
 
 USUAL = Pace()

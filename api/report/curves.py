@@ -1,11 +1,12 @@
 """A curve of several variants as a drawing: mean over seeds, and the band from the lowest to the highest value."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+import numpy.typing as npt
 
 from api.report.drawings import Axis, svg
 from api.report.palette import Place, places
@@ -43,10 +44,9 @@ class Field:
 def curves(pictures: Mapping[str, Sequence[Picture]], title: str) -> str:
     """``pictures``: by variant, of each of its runs, of one curve. Nothing where nothing finite is recorded."""
     recorded = {name: [one for one in each if len(one.steps)] for name, each in pictures.items()}
-    every = [one for each in recorded.values() for one in each]
-    if not every:
+    steps = common_steps(one for each in recorded.values() for one in each)[:, 0].astype(np.float64)
+    if not steps.size:
         return ""
-    steps = max(every, key=lambda one: int(one.steps[-1, 1])).steps[:, 0].astype(np.float64)
     bands = {name: over_seeds(each, steps) for name, each in recorded.items() if each}
     values = np.concatenate([part for band in bands.values() for part in (band.low, band.high)])
     finite = values[np.isfinite(values)]
@@ -66,6 +66,12 @@ def _field(steps: Array, finite: Array) -> Field:
         low, high = math.log10(low), math.log10(high)
     x = Axis(float(steps[0]), max(float(steps[-1]), 1.0), LEFT, WIDTH - RIGHT)
     return Field(x, Axis(low, high, HEIGHT - BOTTOM, TOP), logs)
+
+
+def common_steps(pictures: Iterable[Picture]) -> npt.NDArray[np.int64]:
+    """(buckets, 2): the first and last step of each bucket of the run that went furthest."""
+    recorded = [one.steps for one in pictures if len(one.steps)]
+    return max(recorded, key=lambda steps: int(steps[-1, 1]), default=np.empty((0, 2), dtype=np.int64))
 
 
 def over_seeds(runs: Sequence[Picture], steps: Array) -> Band:
@@ -89,6 +95,10 @@ def _line(band: Band, steps: Array, field: Field, place: Place) -> str:
     there = np.isfinite(band.mean)
     high, low, mean = (field.points(steps[there], part[there]) for part in (band.high, band.low, band.mean))
     dash = f' stroke-dasharray="{place.dash}"' if place.dash else ""
+    if len(mean) == 1:
+        # A line of one point is nothing to be seen: a run that broke at its start.
+        x, y = mean[0].split(",")
+        return f'<circle cx="{x}" cy="{y}" r="3" class="fill{place.slot}"/>'
     return (
         f'<polygon points="{" ".join(high + low[::-1])}" class="fill{place.slot}" fill-opacity="0.16"/>'
         f'<polyline points="{" ".join(mean)}" class="line{place.slot}" fill="none" stroke-width="1.8"{dash}/>'

@@ -9,7 +9,7 @@ from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.parts import Outcomes, VariantComparison
 from models.analysis.statistics.methods import Method
 
-WIDTH, NAMES, MARKS, WORDS = 920.0, 190.0, 600.0, 615.0
+WIDTH, NAMES, MARKS, WORDS = 920.0, 190.0, 545.0, 557.0
 STEP, TOP = 34.0, 18.0
 
 

@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute
 from api.http.schema import PROBLEM, operation_id
 from api.routes import (
     audit,
+    bands,
     batches,
     catalogue,
     code,
@@ -31,6 +32,7 @@ _ROUTERS = (
     done.router,
     events.router,
     comparisons.router,
+    bands.router,
     code.router,
     pictures.router,
     runs.router,

@@ -51,6 +51,7 @@ Wait = Annotated[float, Query(ge=0, description="Seconds; more than 60 count as 
 # As a spec may have them: a key and a value of 200 characters each, with a colon between them.
 Label = Annotated[str, StringConstraints(pattern=f"^[^{NOT_PLAIN}]+:[^{NOT_PLAIN}]+$", max_length=401)]
 Name = Annotated[str, StringConstraints(pattern=PLAIN, max_length=200)]
+_SORTED = "By this, and where it is the same by the time of making; with a minus both fall."
 
 
 @router.post("/validate", summary="What a spec would cost", dependencies=[ANSWERS_ONLY])
@@ -115,8 +116,9 @@ async def _wanted(  # noqa: PLR0913, PLR0917 -- what a list may be asked by
     created_before: Moment | None = None,
     verdict: Annotated[Kind | None, Query(description="On the baseline, once the experiment has ended.")] = None,
     search: Annotated[Name | None, Query(description="Part of the name, large or small letters alike.")] = None,
+    sort: Annotated[queries.Order, Query(description=_SORTED)] = "-created",
 ) -> queries.Filter:
-    return queries.Filter(state, owner, label or (), created_after, created_before, verdict, search)
+    return queries.Filter(state, owner, label or (), created_after, created_before, verdict, search, sort)
 
 
 async def _wanted_runs(
@@ -130,16 +132,21 @@ async def _wanted_runs(
 
 @router.get("", summary="List experiments")
 def list_experiments(
-    caller: CallerDep, database: DatabaseDep, page: PageDep, wanted: Annotated[queries.Filter, Depends(_wanted)]
+    caller: CallerDep,
+    database: DatabaseDep,
+    page: PageDep,
+    wanted: Annotated[queries.Filter, Depends(_wanted)],
 ) -> ExperimentPage:
-    """Those that the caller may see, newest first. The last page has an empty ``next_page_token``."""
+    """Those that the caller may see, newest first unless ``sort`` says otherwise. The last page has an empty
+    ``next_page_token``.
+    """
     with database.begin() as session:
         # One more than is shown tells whether there is a next page.
-        found = queries.experiments(session, caller, wanted, page.before(), page.limit + 1)
+        found = queries.experiments(session, caller, wanted, page.place(wanted.order), page.limit + 1)
         shown = found[: page.limit]
-        progress = progress_of(session, [row.id for row in shown])
-    token = encode_token(shown[-1].id) if len(found) > page.limit else ""
-    return ExperimentPage(items=[experiment_view(row, progress[row.id]) for row in shown], next_page_token=token)
+        progress = progress_of(session, [row.id for row, _ in shown])
+    token = encode_token(shown[-1][1]) if len(found) > page.limit else ""
+    return ExperimentPage(items=[experiment_view(row, progress[row.id]) for row, _ in shown], next_page_token=token)
 
 
 @router.post("/{experiment_id}/cancel", status_code=HTTPStatus.ACCEPTED, summary="Cancel an experiment")

@@ -1,7 +1,7 @@
 """Pictures without a browser: what the report draws, as files, by suffix."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -22,6 +22,7 @@ from api.report.forest import forest, reached
 from api.report.maps import heat_maps
 from api.report.phase import Point, phase_diagram
 from api.report.pictures import STYLE, standalone
+from api.report.pixels import rasterised
 from api.views.traces import LAST_STEP
 from gradient_clinic.maps.colours import colours, png, scale_limit
 from gradient_clinic.maps.heatmaps import HeatMap
@@ -44,25 +45,40 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _SVG: dict[int | str, dict[str, Any]] = {
     200: {"content": {SVG: {"schema": {"type": "string"}}}, "description": "The picture."}
 }
+_PNG: dict[int | str, dict[str, Any]] = {200: {"content": {PNG: _BINARY}, "description": "The picture."}}
 _svg = partial(router.get, response_class=Response, responses=_SVG)
+_png = partial(router.get, response_class=Response, responses=_PNG)
+
+
+def _drawing(path: str, *, summary: str) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    """A route for each suffix; ``_drawn`` sees which one was asked."""
+
+    def both(draw: Callable[..., Response]) -> Callable[..., Response]:
+        _svg(f"{path}.svg", summary=f"{summary}, drawn")(draw)
+        _png(f"{path}.png", summary=f"{summary}, as pixels", name=f"{draw.__name__}_png")(draw)
+        return draw
+
+    return both
+
+
 VariantName = Annotated[str, Query(max_length=200, description="By its name.")]
 
 
-@_svg("/experiments/{experiment_id}/comparison.svg", summary="Each remedy against the baseline, drawn")
+@_drawing("/experiments/{experiment_id}/comparison", summary="Each remedy against the baseline")
 def drawn_comparison(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """A forest plot: the difference that the comparison says to read first, with its 95 % interval."""
     found = _comparison(database, caller, experiment_id)
     return _drawn(request, forest(found.variants, found.metric), "nothing to compare yet")
 
 
-@_svg("/experiments/{experiment_id}/outcomes.svg", summary="What the runs reached, drawn")
+@_drawing("/experiments/{experiment_id}/outcomes", summary="What the runs reached")
 def drawn_outcomes(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """The metric of each variant over the runs that train, and pale over all that have ended."""
     found = _comparison(database, caller, experiment_id)
     return _drawn(request, reached(found.variants, found.metric), "nothing has been reached yet")
 
 
-@_svg("/experiments/{experiment_id}/profile.svg", summary="Gradients layer by layer, measured beside predicted, drawn")
+@_drawing("/experiments/{experiment_id}/profile", summary="Gradients layer by layer, measured beside predicted")
 def drawn_profile(
     experiment_id: uuid.UUID,
     request: Request,
@@ -87,7 +103,7 @@ POINTS, SEEDS = 200, 20
 """Columns of a curve, and of each variant so many seeds at most."""
 
 
-@_svg("/experiments/{experiment_id}/heatmaps.svg", summary="Gradients by layer and step of every variant, drawn")
+@_drawing("/experiments/{experiment_id}/heatmaps", summary="Gradients by layer and step of every variant")
 def drawn_maps(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """Of the first seed, on one scale of colours and one axis of steps."""
     with database.snapshot() as session:
@@ -95,7 +111,7 @@ def drawn_maps(experiment_id: uuid.UUID, request: Request, caller: CallerDep, da
     return _drawn(request, heat_maps(maps), _no_map(maps))
 
 
-@_svg("/experiments/{experiment_id}/curves.svg", summary="A curve of every variant, drawn")
+@_drawing("/experiments/{experiment_id}/curves", summary="A curve of every variant")
 def drawn_curves(
     experiment_id: uuid.UUID,
     request: Request,
@@ -126,7 +142,7 @@ def drawn_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database: 
     "/runs/{run_id}/heatmap.png",
     summary="Gradients by layer and step, as pixels",
     response_class=Response,
-    responses={200: {"content": {PNG: _BINARY}, "description": "The picture."}},
+    responses=_PNG,
 )
 def painted_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """The map alone, without words: a square of pixels for each layer and bucket, first layer at the bottom. 409 where
@@ -149,7 +165,7 @@ BIASES = tuple((at / 20) ** 2 for at in range(21))
 Variance = Annotated[float | None, Query(ge=0, le=1_000)]
 
 
-@_svg("/predictions/phase.svg", summary="The phase diagram of an activation")
+@_drawing("/predictions/phase", summary="The phase diagram of an activation")
 def drawn_phase(
     request: Request,
     _: CallerDep,
@@ -185,7 +201,14 @@ def _comparison(database: Database, caller: Caller, experiment_id: uuid.UUID) ->
 
 
 def _drawn(request: Request, drawing: str, otherwise: str) -> Response:
-    return _sent(request, standalone(drawing, otherwise), SVG, page_policy(STYLE))
+    """As SVG or, by the suffix of the address, as PNG."""
+    drawn = standalone(drawing, otherwise)
+    if request.url.path.endswith(".svg"):
+        return _sent(request, drawn, SVG, page_policy(STYLE))
+    try:
+        return _sent(request, rasterised(drawn), PNG, {})
+    except ValueError as error:
+        raise ApiError(HTTPStatus.CONFLICT, f"{error}; take the same address with .svg") from error
 
 
 def _sent(request: Request, body: bytes, media_type: str, policy: dict[str, str]) -> Response:

@@ -175,6 +175,27 @@ EVENTS: Mapping[str, type[ExperimentEvent | RunEvent | ProgressEvent]] = {
 EventData = ExperimentEvent | RunEvent | ProgressEvent | EndEvent
 
 
+class ChangedExperiment(BaseModel):
+    """What of an experiment changes, as it is now."""
+
+    id: Id
+    state: State
+    progress: float
+    runs: RunCounts
+    started_at: Time | None
+    verdict: Kind | None
+
+
+class ChangedEvent(BaseModel):
+    """``event: changed`` – these of the experiments that the caller may see have changed or are new, those are deleted.
+    ``stale``: others may have changed as well, so what was answered before this event is to be asked for again.
+    """
+
+    experiments: list[ChangedExperiment]
+    deleted: list[Id]
+    stale: bool
+
+
 class ExperimentPage(BaseModel):
     items: list[ExperimentView]
     next_page_token: str

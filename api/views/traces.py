@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 from pydantic import BaseModel
 
 from api.at_once import at_once
-from gradient_clinic.signals import SignalName
+from gradient_clinic.signals import CurveName, SignalName
 from gradient_clinic.verdict.shapes import FirstNonfinite
 from models.analysis.comparison.parts import Id
 
@@ -62,6 +62,25 @@ class Curve(BaseModel):
     max: list[Value]
     last: list[Value]
     nonfinite: list[int]
+
+
+class BandVariant(BaseModel):
+    """``runs``: how many of it are in the band, 0 where nothing is recorded yet."""
+
+    name: str
+    runs: int
+
+
+class BandsView(BaseModel):
+    """Matrices are variant × bucket, over the runs of each; null where none of them has a finite value."""
+
+    experiment_id: Id
+    curve: CurveName
+    variants: list[BandVariant]
+    steps: list[tuple[int, int]]
+    min: list[list[Value]]
+    mean: list[list[Value]]
+    max: list[list[Value]]
 
 
 class Epochs(BaseModel):

@@ -113,7 +113,7 @@ def _claim(  # noqa: PLR0913, PLR0917 -- as above
     events.tell_experiment(session, row.experiment_id)
     # One message less lies unclaimed, so a dispatcher may publish the next.
     notify(session, QUEUE_CHANNEL)
-    notify(session, events.CHANGED_CHANNEL, row.experiment_id)
+    events.wake(session, [row.experiment_id])
     return Claim(lease, spec, row.variant, row.seed, row.learning_rate, row.trace_every, checkpoint)
 
 
@@ -195,7 +195,7 @@ def start_over(session: Session, lease: Lease) -> bool:
     if not changed_rows(session, update(Run).where(lease.holds()).values(step=0, **NO_CHECKPOINT)):
         return False
     _erase_trace(session, lease.run_id, None)
-    notify(session, events.CHANGED_CHANNEL, lease.experiment_id)
+    events.wake(session, [lease.experiment_id])
     return True
 
 

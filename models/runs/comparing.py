@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
 from models.plan import Variant, expand
 from models.plan.watched import AnyVariant, WatchedVariant, plan_code, plan_watched
+from models.runs import events
 from models.runs.rates import tried_of
 from models.specs.experiment import ExperimentSpec
 from models.specs.ingested import IngestedSpec, StoredSpec
@@ -102,3 +103,4 @@ def store(session: Session, experiment_id: uuid.UUID, ended_at: dt.datetime) -> 
         .where(Experiment.id == experiment_id, Experiment.ended_at == ended_at)
         .values(comparison=comparison.model_dump(mode="json"), verdict=None if verdict is None else verdict.kind)
     )
+    events.wake(session, [experiment_id])

@@ -136,4 +136,4 @@ def settle(session: Session, experiment_id: uuid.UUID) -> None:
             .values(state=state, ended_at=func.clock_timestamp())
         )
     events.tell_experiment(session, experiment_id, progress)
-    notify(session, events.CHANGED_CHANNEL, experiment_id)
+    events.wake(session, [experiment_id])

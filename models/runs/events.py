@@ -15,11 +15,12 @@ Ends are written for the owner's webhooks by the same statement: what was told i
 import json
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import String, Uuid, any_, func, insert, literal, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from models.runs.progress import Progress, progress_of
@@ -27,7 +28,8 @@ from models.status import State
 from models.storage.tables import Event, Experiment
 
 CHANGED_CHANNEL = "clinic_changed"
-"""Wakes those who wait for an experiment."""
+"""Wakes those who wait for an experiment: its id, a space, and its owner, who is not to be found any more once it is
+deleted."""
 WEBHOOK_CHANNEL = "clinic_webhooks"
 """Wakes those who send to webhooks."""
 
@@ -59,7 +61,7 @@ SELECT pg_notify('clinic_webhooks', '') WHERE EXISTS (SELECT FROM posted)
 
 # Where the newest event is of this second and progress as well, it has woken the readers, or one before it has.
 _PROGRESS = text("""
-WITH told AS (SELECT id FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE),
+WITH told AS (SELECT id, owner FROM experiment WHERE id = :experiment_id FOR NO KEY UPDATE),
 before AS (SELECT kind, at FROM event WHERE experiment_id = :experiment_id ORDER BY id DESC LIMIT 1),
 progress AS (
     INSERT INTO event (experiment_id, kind, newest_of, data)
@@ -72,7 +74,7 @@ progress AS (
     ON CONFLICT (newest_of) DO UPDATE SET id = excluded.id, data = excluded.data, at = excluded.at
     RETURNING experiment_id
 )
-SELECT pg_notify(:channel, CAST(experiment_id AS text)) FROM progress
+SELECT pg_notify(:channel, told.id || ' ' || told.owner) FROM progress JOIN told ON told.id = progress.experiment_id
 WHERE NOT EXISTS (SELECT FROM before WHERE kind = 'progress' AND at >= date_trunc('second', clock_timestamp()))
 """)
 
@@ -100,6 +102,13 @@ WITH news AS (
 )
 SELECT pg_notify('clinic_webhooks', '') WHERE EXISTS (SELECT FROM posted)
 """)
+
+
+def wake(session: Session, experiment_ids: Collection[uuid.UUID]) -> None:
+    """With the commit whoever waits for one of these experiments looks at it. They must be there still."""
+    payload = Experiment.id.cast(String).concat(" ").concat(Experiment.owner)
+    concerned = Experiment.id == any_(literal(list(experiment_ids), ARRAY(Uuid)))
+    session.execute(select(func.pg_notify(CHANGED_CHANNEL, payload)).where(concerned))
 
 
 def tell_runs(
@@ -154,6 +163,7 @@ def tell_new(session: Session, runs: Mapping[uuid.UUID, int]) -> None:
     ]
     session.execute(insert(Event), told)
     session.execute(_RUNS, {"experiment_ids": list(runs), "run_ids": None, "reason": None})
+    wake(session, runs)
 
 
 # --- the reader's side -------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from models.runs.claims import beat, cancel_requested, keep_chance_level
 from models.runs.endings import fail, finish, stop
 from models.runs.lease import Lease
 from models.runs.logged import keep_evaluations, log_facts
-from models.runs.writes import notify, seconds
+from models.runs.writes import seconds
 from models.specs.experiment import MAX_LABELS, MAX_RUNS, MAX_STEPS
 from models.specs.ingested import EndingRequest, IngestedSpec, OpeningRequest, RecordsRequest, StoredSpec
 from models.status import Source, State
@@ -176,7 +176,7 @@ def _new_run(session: Session, experiment_id: uuid.UUID, asked: OpeningRequest) 
     )
     events.tell_runs(session, experiment_id, [run_id])
     events.tell_experiment(session, experiment_id)
-    notify(session, events.CHANGED_CHANNEL, experiment_id)
+    events.wake(session, [experiment_id])
     return run_id
 
 

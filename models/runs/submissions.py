@@ -198,7 +198,7 @@ def retry(session: Session, experiment_id: uuid.UUID) -> int:
     events.tell_runs(session, experiment_id, retried, "retried")
     events.tell_experiment(session, experiment_id)
     notify(session, QUEUE_CHANNEL)
-    notify(session, events.CHANGED_CHANNEL, experiment_id)
+    events.wake(session, [experiment_id])
     return len(retried)
 
 
@@ -206,6 +206,6 @@ def remove(session: Session, experiment_id: uuid.UUID) -> None:
     """Delete an experiment with all its rows. A worker that trains one of its runs finds its lease void."""
     lock_runs(session, Run.experiment_id == experiment_id, ends=True)
     device_time.keep(session, experiment_id)
+    events.wake(session, [experiment_id])
     session.execute(delete(Experiment).where(Experiment.id == experiment_id))
     notify(session, CANCEL_CHANNEL, experiment_id)
-    notify(session, events.CHANGED_CHANNEL, experiment_id)

@@ -73,6 +73,9 @@ class Experiment(Base):
         Index("ix_experiment_owner_id", "owner", "id"),
         Index("ix_experiment_state_id", "state", "id"),
         Index("ix_experiment_verdict_id", "verdict", "id"),
+        # What lists are sorted by (``api/queries.py``).
+        Index("ix_experiment_name_sorted", text("lower(name)"), "id"),
+        Index("ix_experiment_verdict_sorted", text("COALESCE(verdict, '')"), "id"),
         Index("ix_experiment_not_compared", "ended_at", postgresql_where=text("comparison IS NULL")),
         Index("ix_experiment_ingested", "owner", "name", unique=True, postgresql_where=text("source = 'ingested'")),
         Index("ix_experiment_start_before", "start_before", postgresql_where=text("state IN ('queued', 'running')")),

@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 
 from api.http.recorded import PATH
-from api.views.experiments import EVENTS, EndEvent
+from api.views.experiments import EVENTS, ChangedEvent, EndEvent
 from local import document as published
 from local.commands import COMMANDS
 from local.folder import new_password
@@ -24,6 +24,7 @@ from proofs.examples.specs import every_kind
 
 Json = dict[str, Any]
 JSON: Final = "application/json"
+TOLD: Final = {**EVENTS, "changed": ChangedEvent, "end": EndEvent}
 
 
 def main() -> int:
@@ -60,7 +61,7 @@ def _heard(document: Json, harvest: Harvest, response: httpx.Response) -> None:
     media_type = response.headers.get("content-type", "").partition(";")[0]
     if media_type == "text/event-stream":
         for name, data in events(response.text):
-            harvest.take({"$ref": REF + EVENTS.get(name, EndEvent).__name__}, data)
+            harvest.take({"$ref": REF + TOLD[name].__name__}, data)
     elif media_type in answered and "json" in media_type:
         harvest.take(answered[media_type]["schema"], response.json())
 

@@ -99,13 +99,15 @@ class Scenario:
     def _ended(self, experiment: Json) -> None:
         path = f"/v1/experiments/{experiment['id']}"
         while not (done := self.ask("GET", f"{path}/done"))["done"]:
-            time.sleep(1)
+            # A pause in which every change is told.
+            self._http.get("/v1/events", params={"wait": 1}).raise_for_status()
         assert done["state"] in {"succeeded", "cancelled"}, done
 
     def _read(self, experiment: Json) -> None:
         path = f"/v1/experiments/{experiment['id']}"
         self.ask("GET", path)
         self.ask("GET", f"{path}/comparison")
+        self.ask("GET", f"{path}/curves", params={"points": 2})
         self.ask("POST", f"{path}/judge")
         runs = self.ask("GET", f"{path}/runs", params={"page_size": 2})["items"]
         for run in runs:

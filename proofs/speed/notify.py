@@ -18,7 +18,6 @@ from gradient_clinic.signals import SIGNALS
 from models import runs
 from models.plan import Plan
 from models.runs import Lease, events
-from models.runs.writes import notify
 from models.storage.database import Database
 from models.traces.writer import Block
 from proofs.clinic import scratch
@@ -54,7 +53,7 @@ def _notified(database: Database, lease: Lease, plan: Plan, block: Block) -> Non
     with database.begin() as session:
         runs.beat(session, lease, made.LEASE_S, step=RECORDS)
         made.writer(lease, plan).write(session, [block])
-        notify(session, runs.CHANGED_CHANNEL, lease.experiment_id)
+        events.wake(session, [lease.experiment_id])
         events.tell_progress(session, lease.experiment_id, lease.run_id, 1.0)
 
 

@@ -53,13 +53,19 @@ OF_ONE: dict[str, Body | None] = {
     "GET /v1/experiments/{experiment_id}/runs": None,
     "GET /v1/experiments/{experiment_id}/events": None,
     "GET /v1/experiments/{experiment_id}/comparison": None,
+    "GET /v1/experiments/{experiment_id}/curves": None,
     "GET /v1/experiments/{experiment_id}/variants/{variant}/code": None,
     "GET /v1/experiments/{experiment_id}/report": None,
     "GET /v1/experiments/{experiment_id}/comparison.svg": None,
+    "GET /v1/experiments/{experiment_id}/comparison.png": None,
     "GET /v1/experiments/{experiment_id}/outcomes.svg": None,
+    "GET /v1/experiments/{experiment_id}/outcomes.png": None,
     "GET /v1/experiments/{experiment_id}/profile.svg": None,
+    "GET /v1/experiments/{experiment_id}/profile.png": None,
     "GET /v1/experiments/{experiment_id}/heatmaps.svg": None,
+    "GET /v1/experiments/{experiment_id}/heatmaps.png": None,
     "GET /v1/experiments/{experiment_id}/curves.svg": None,
+    "GET /v1/experiments/{experiment_id}/curves.png": None,
     "GET /v1/runs/{run_id}": None,
     "GET /v1/runs/{run_id}/diagnosis": None,
     "GET /v1/runs/{run_id}/early": None,
@@ -86,7 +92,8 @@ OF_ONE: dict[str, Body | None] = {
     "DELETE /v1/webhooks/{webhook_id}": None,
 }
 """With the body that is asked for: of one thing that its owner alone has. What deletes stands last."""
-LISTS = {"GET /v1/experiments", "GET /v1/datasets", "GET /v1/quota", "GET /v1/webhooks"}
+LISTS = {"GET /v1/experiments", "GET /v1/datasets", "GET /v1/quota", "GET /v1/webhooks", "GET /v1/events"}
+"""Of what the caller may see; the last has tests of its own (``tests/api/routes/test_all_events.py``)."""
 MAKES_OWN = {
     "POST /v1/experiments",
     "POST /v1/experiments/batch",
@@ -109,6 +116,7 @@ OF_NOBODY = {
     "GET /v1/catalogue/{name}",
     "POST /v1/predictions",
     "GET /v1/predictions/phase.svg",
+    "GET /v1/predictions/phase.png",
 }
 QUERIES = {"/v1/runs/{run_id}/trace": {"signal": "weight_norm"}}
 

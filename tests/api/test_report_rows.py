@@ -26,8 +26,8 @@ def test_two_groups_are_two_marks_and_one_group_is_one() -> None:
     drawn = reached(comparison.variants, "accuracy")
     lower, upper = circles(drawn, "mode")
     (one,) = circles(drawn, "measured")
-    # The axis runs from 0.10 at 202 to 0.97 at 600.
-    assert [lower, upper, one] == pytest.approx([202 + 398 * (v - 0.10) / 0.87 for v in (0.11, 0.96, 0.92)], abs=0.06)
+    # The axis runs from 0.10 at 202 to 0.97 at 545.
+    assert [lower, upper, one] == pytest.approx([202 + 343 * (v - 0.10) / 0.87 for v in (0.11, 0.96, 0.92)], abs=0.06)
     assert "3 near 0.11, 2 near 0.96: no one mean" in drawn
     assert "2 of 5 train" in drawn
     assert "0.92 (0.9 to 0.94)" in drawn
@@ -42,7 +42,7 @@ def test_a_variant_of_which_nothing_trains_has_a_pale_mark_of_what_its_runs_reac
     assert len(circles(drawn, "all")) == 1
     dead = reached(compared({BASE: DEAD}).variants, "accuracy")
     assert circles(dead, "measured") == []
-    assert circles(dead, "all") == pytest.approx([401.0], abs=0.06)  # alone on its axis, in the middle of 202 to 600
+    assert circles(dead, "all") == pytest.approx([373.5], abs=0.06)  # alone on its axis, in the middle of 202 to 545
     assert reached(compared({}).variants, "accuracy") == ""
 
 

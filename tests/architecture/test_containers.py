@@ -120,6 +120,8 @@ def test_every_image_finds_the_rooms_and_runs_without_root() -> None:
 BY_NAME = {
     "api": {
         "python-multipart": "fastapi reads forms by it",
+        "resvg-cli": "the program in its wheel (api/report/pixels.py)",
+        "rinoh-typeface-dejavusans": "the font in its wheel (api/report/pixels.py)",
         "uplot-python": "the script in its wheel (api/dashboard/assets.py)",
     },
     "worker": {

@@ -97,13 +97,12 @@ export async function download(path, accept, name) {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-/** Server-sent events of an experiment, until its end or `signal`: told again from where a stream broke off. */
-export async function follow(id, told, signal) {
+/** Server-sent events of an address, until their end or `signal`: told again from where a stream broke off. */
+export async function follow(path, told, signal) {
   let last = "0";
   while (!signal.aborted) {
     try {
-      const response = await ask(`/v1/experiments/${id}/events`,
-        { accept: "text/event-stream", signal, headers: { "Last-Event-ID": last } });
+      const response = await ask(path, { accept: "text/event-stream", signal, headers: { "Last-Event-ID": last } });
       for await (const event of eventsOf(response.body)) {
         last = event.id ?? last;
         told(event.name, JSON.parse(event.data));

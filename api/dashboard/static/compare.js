@@ -65,7 +65,7 @@ async function experimentArms(ids, signal) {
     const own = runs[at].filter((run) => run.variant === entry.name);
     const title = ids.length > 1 ? `${entry.name} · ${experiments[at].name}` : entry.name;
     // One colour for a variant's name; experiments are told apart by dashes.
-    return { title, place: { ...places.get(entry.name), dash: DASHES[at % DASHES.length] }, entry, runs: own, run: own[0]?.id, recurrent: recurrent(experiments[at]) };
+    return { title, place: { ...places.get(entry.name), dash: DASHES[at % DASHES.length] }, entry, runs: own, run: own[0]?.id, of: ids[at], recurrent: recurrent(experiments[at]) };
   });
   return { arms, comparison, problem, lists };
 }

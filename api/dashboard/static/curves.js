@@ -5,12 +5,13 @@ import { ink } from "./colours.js";
 import { Lines } from "./lines.js";
 import { figure } from "./numbers.js";
 import { remember } from "./route.js";
-import { CURVES, commonSteps, curvesOf, overSeeds, spanOf, stretch } from "./traces.js";
+import { CURVES, bandsOf, commonSteps, curvesOf, overSeeds, spanOf, stretch } from "./traces.js";
 
 const POINTS = 400;
 const TABLE_ROWS = 12;
 
-/** `arms`: [{title, place, runs: [{id, seed}]}]. */
+/** `arms`: [{title, place, runs: [{id, seed}], of, entry}]; `of`: the experiment whose variant `entry.name` this is, which
+ * tells all its runs in one answer. Single runs are asked for where they are to be seen. */
 export class Curves {
   constructor(arms, query, signal) {
     Object.assign(this, { arms, query, signal });
@@ -20,7 +21,7 @@ export class Curves {
   }
 
   controls() {
-    const seeds = h("input", { type: "checkbox", checked: this.query.get("seeds") === "1", onchange: () => this.set({ seeds: seeds.checked ? "1" : "" }) });
+    const seeds = h("input", { type: "checkbox", checked: this.query.get("seeds") === "1", onchange: () => this.choose({ seeds: seeds.checked ? "1" : "" }) });
     return h("div", { class: "row" },
       choice("Curve", Object.entries(CURVES), this.query.get("curve") ?? "loss", (value) => this.choose({ curve: value, clit: "" })),
       choice("Scale", [["", "as it suits"], ["linear", "linear"], ["log", "log"]], this.query.get("scale") ?? "", (value) => this.set({ scale: value })),
@@ -46,10 +47,13 @@ export class Curves {
     const [from, to] = ["cfrom", "cto"].map((name) => this.query.get(name));
     const asked = stretch({ from, to, points: POINTS });
     const name = this.query.get("curve") ?? "loss";
+    const single = this.query.get("seeds") === "1";
     const drawn = (run) => curvesOf(run.id, name, asked, this.signal).catch(() => null);
-    const found = await Promise.all(this.arms.map(async (arm) =>
-      (await Promise.all(arm.runs.map(drawn))).filter((one) => one?.steps.length && one.numbers[`curves.${name}.mean`])));
-    if (name !== (this.query.get("curve") ?? "loss")) return; // another one was chosen meanwhile
+    const bands = new Map([...new Set(this.arms.map((arm) => arm.of))].filter((id) => id && !single).map((id) =>
+      [id, bandsOf(id, name, asked, this.signal).catch(() => new Map())]));
+    const found = await Promise.all(this.arms.map(async (arm) => (bands.has(arm.of) ? (await bands.get(arm.of)).get(arm.entry.name) ?? []
+      : (await Promise.all(arm.runs.map(drawn))).filter((one) => one?.steps.length && one.numbers[`curves.${name}.mean`]))));
+    if (single !== (this.query.get("seeds") === "1") || name !== (this.query.get("curve") ?? "loss")) return; // another one was chosen meanwhile
     this.drawn = found;
     this.show();
   }

@@ -33,7 +33,7 @@ function armsOf(comparison, experiment, runs) {
   const places = slots(comparison.variants.map((one) => one.name));
   return comparison.variants.map((entry) => {
     const own = runs.filter((run) => run.variant === entry.name && run.phase === "trial");
-    return { title: entry.name, place: places.get(entry.name), entry, runs: own, run: own[0]?.id, recurrent: recurrent(experiment) };
+    return { title: entry.name, place: places.get(entry.name), entry, runs: own, run: own[0]?.id, of: experiment.id, recurrent: recurrent(experiment) };
   });
 }
 
@@ -173,7 +173,7 @@ class Experiment {
     if (this.following) return;
     this.following = true;
     let due = null;
-    await follow(this.id, (name, data) => {
+    await follow(`/v1/experiments/${this.id}/events`, (name, data) => {
       if (name === "experiment") Object.assign(this.experiment, { state: data.state, progress: data.progress, runs: data.runs });
       if (name === "end" && data.reason === "deleted") { location.hash = "#/experiments"; return; }
       due ??= setTimeout(async () => { due = null; await this.again(); }, SETTLE_MS);

@@ -16,7 +16,8 @@ function decades(low, high) {
   return ticks.filter((tick) => tick >= low && tick <= high);
 }
 
-const positive = (values) => values.map((value) => (value > 0 ? value : null));
+const logarithms = (values) => values.map((value) => (value > 0 ? Math.log10(value) : null));
+const finite = (values) => values.filter((value) => value !== null && Number.isFinite(value));
 
 /** `series`: [{label, colour, dash, values, low?, high?, thin?}] over `xs`. `onzoom(first, last)`, nulls for all. */
 export class Lines {
@@ -44,8 +45,8 @@ export class Lines {
     const { data, series, bands } = this.parts();
     this.plot = new uPlot({
       width, height: width < 500 ? 240 : 320, series, bands,
-      scales: { x: { time: false }, y: this.log ? { distr: 3 } : {} },
-      axes: [{ ...axis, size: 32 }, { ...axis, size: 64, ...(this.log ? { splits: (_, __, low, high) => decades(low, high), filter: (_, ticks) => ticks } : {}), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : figure(tick, 2))) }],
+      scales: { x: { time: false } },
+      axes: [{ ...axis, size: 32 }, { ...axis, size: 64, ...this.upright() }],
       cursor: { drag: { setScale: false, x: true, y: false } },
       legend: { live: true },
       hooks: { setSelect: [(plot) => this.selected(plot)], draw: this.span ? [(plot) => this.lit(plot)] : [] },
@@ -56,7 +57,8 @@ export class Lines {
     const data = [this.xs];
     const series = [{ label: this.unit, value: (_, value) => (value === null ? "–" : String(value)) }];
     const bands = [];
-    const kept = this.log ? positive : (values) => values;
+    const kept = this.log ? logarithms : (values) => values;
+    const read = (value) => figure(this.log && value !== null ? 10 ** value : value, 4);
     for (const one of this.shown) {
       if (one.low) {
         data.push(kept(one.high), kept(one.low));
@@ -66,10 +68,17 @@ export class Lines {
       data.push(kept(one.values));
       series.push({
         label: one.label, stroke: one.colour, width: one.thin ? 1 : 2, dash: one.dash, spanGaps: true,
-        points: { show: this.xs.length === 1 }, value: (_, value) => figure(value, 4),
+        // A line of one point is nothing to be seen.
+        points: { show: finite(one.values).length === 1 }, value: (_, value) => read(value),
       });
     }
     return { data, series, bands };
+  }
+
+  /** Logarithms are taken here and not by uPlot, whose axis has no ticks beyond 10¹⁷: what explodes is beyond. */
+  upright() {
+    if (!this.log) return { values: (_, ticks) => ticks.map((tick) => figure(tick, 2)) };
+    return { splits: (_, __, low, high) => decades(10 ** low, 10 ** high).map(Math.log10), values: (_, ticks) => ticks.map((tick) => figure(10 ** tick, 1)) };
   }
 
   lit(plot) {

@@ -1,17 +1,24 @@
-// Experiments, newest first: searched and filtered by the API, sorted here among those that are shown, live by asking
-// again for what is shown. All that was chosen is in the address, so that "back" finds it again.
+// Experiments, newest first: searched, filtered and sorted by the API, live by its stream of what has changed. All that
+// was chosen is in the address, so that "back" finds it again.
 
-import { get, pause } from "./api.js";
-import { FINISHED, badge, labels, progress } from "./badges.js";
-import { choice, h, put, say } from "./dom.js";
-import { moment, words } from "./numbers.js";
+import { follow, get, send } from "./api.js";
+import { badge, labels, progress } from "./badges.js";
+import { choice, confirmed, h, put, say } from "./dom.js";
+import { counted, moment, words } from "./numbers.js";
 import { change, link, remember } from "./route.js";
 
 const PAGE = 50;
-const AGAIN_MS = 2000;
 const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
 const VERDICTS = ["vanishing", "exploding", "diverged", "dead", "saturated", "stalled", "slow", "healthy", "inconclusive", "mixed"];
-const SORTS = { newest: null, name: (one) => one.name.toLowerCase(), state: (one) => STATES.indexOf(one.state), progress: (one) => one.progress, verdict: (one) => one.verdict ?? "~" };
+const COLUMNS = { Name: "name", Verdict: "verdict", State: "state", Progress: null, Labels: null, Owner: null, Submitted: "created" };
+const NEWEST = "-created";
+const NAMED = 5;
+/** What can be done to all that are selected; the API says of each whether it could be. */
+const ACTS = {
+  Cancel: { method: "POST", path: "/cancel", past: "cancelled", warns: "What they have trained stays." },
+  "Retry failed runs": { method: "POST", path: "/retry", past: "queued again", warns: "What succeeded stays as it is." },
+  Delete: { method: "DELETE", path: "", past: "deleted", warns: "Their runs and traces go with them. This cannot be undone.", danger: true },
+};
 
 export async function page(root, { query }, signal) {
   const list = new List(query, signal);
@@ -28,11 +35,20 @@ class List {
     this.token = "";
     this.chosen = new Set((query.get("selected") ?? "").split(",").filter(Boolean));
     this.anchor = null;
+    this.rows = new Map();
+    this.known = new Map();
+    this.heads = new Map();
     this.body = h("tbody", {});
     this.count = h("span", { class: "dim" });
-    this.bar = h("div", { class: "row chosen", hidden: true });
+    this.number = h("span", {});
+    this.beside = h("a", {}, "Compare");
+    this.bar = h("div", { class: "row chosen", role: "group", "aria-label": "Selected experiments", hidden: true }, this.number, this.beside,
+      Object.keys(ACTS).map((verb) => h("button", { type: "button", class: ACTS[verb].danger ? "quiet danger" : "quiet", onclick: () => this.act(verb) }, verb)),
+      h("button", { type: "button", class: "quiet", onclick: () => this.clear() }, "Clear"));
+    this.outcome = h("div", { role: "status" });
     this.more = h("button", { type: "button", onclick: () => this.next() }, "Show more");
-    this.element = h("div", {}, h("h1", {}, "Experiments"), this.filters(), this.bar, this.tableOf(), h("p", { class: "row" }, this.more, this.count));
+    this.element = h("div", {}, h("h1", {}, "Experiments"), this.filters(), this.bar, this.outcome, this.tableOf(), h("p", { class: "row" }, this.more, this.count));
+    this.showSort();
   }
 
   filters() {
@@ -42,10 +58,7 @@ class List {
     label.addEventListener("change", () => this.ask({ label: label.value.trim() }));
     const one = (title, name, values) => choice(title, [["", "any"], ...values.map((value) => [value, words(value)])],
       this.query.get(name) ?? "", (value) => this.ask({ [name]: value }));
-    return h("div", { class: "row filters", role: "search" }, search, one("State", "state", STATES), one("Verdict", "verdict", VERDICTS), label,
-      choice("Sort", Object.keys(SORTS).map((name) => [name, name]), this.query.get("sort") ?? "newest", (value) => {
-        this.ask({ sort: value === "newest" ? "" : value }, false);
-      }));
+    return h("div", { class: "row filters", role: "search" }, search, one("State", "state", STATES), one("Verdict", "verdict", VERDICTS), label);
   }
 
   tableOf() {
@@ -54,8 +67,33 @@ class List {
     return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Experiments" },
       h("table", { class: "list" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, all),
-          ["Name", "Verdict", "State", "Progress", "Labels", "Owner", "Started"].map((title) => h("th", { scope: "col" }, title)))),
+          Object.entries(COLUMNS).map(([title, word]) => this.head(title, word)))),
         this.body));
+  }
+
+  /** By a click it sorts: first from A on, or newest first, then the other way round. */
+  head(title, word) {
+    if (!word) return h("th", { scope: "col" }, title);
+    const first = word === "created" ? NEWEST : word;
+    const cell = h("th", { scope: "col" }, h("button", { type: "button", class: "sort", onclick: () => {
+      const next = this.sort !== first ? first : first === word ? `-${word}` : word;
+      this.ask({ sort: next === NEWEST ? "" : next });
+      this.showSort();
+    } }, title));
+    this.heads.set(word, cell);
+    return cell;
+  }
+
+  get sort() {
+    return this.query.get("sort") || NEWEST;
+  }
+
+  showSort() {
+    for (const [word, cell] of this.heads) {
+      if (this.sort === word) cell.setAttribute("aria-sort", "ascending");
+      else if (this.sort === `-${word}`) cell.setAttribute("aria-sort", "descending");
+      else cell.removeAttribute("aria-sort");
+    }
   }
 
   later(action) {
@@ -63,15 +101,14 @@ class List {
     this.timer = setTimeout(action, 250);
   }
 
-  async ask(values, load = true) {
+  async ask(values) {
     remember(this.query, values);
-    if (load) await this.load();
-    else this.show();
+    await this.load();
   }
 
   path(size, token = "") {
     const asked = new URLSearchParams({ page_size: size });
-    for (const name of ["search", "state", "verdict", "label"]) if (this.query.get(name)) asked.set(name, this.query.get(name));
+    for (const name of ["search", "state", "verdict", "label", "sort"]) if (this.query.get(name)) asked.set(name, this.query.get(name));
     if (token) asked.set("page_token", token);
     return `/v1/experiments?${asked}`;
   }
@@ -96,6 +133,7 @@ class List {
     }
     if (this.asked !== asked) return;
     [this.items, this.token] = [items, token];
+    for (const one of items) this.known.set(one.id, `${one.state} ${one.verdict}`);
     this.show();
   }
 
@@ -107,38 +145,61 @@ class List {
     this.show();
   }
 
-  /** What is shown is asked for again while this page is seen; experiments that have ended stay as they are. */
+  /** Told by the server while this page is seen; who comes back to it hears first that all may have changed. */
   async live() {
     while (!this.signal.aborted) {
-      await pause(AGAIN_MS, this.signal);
-      if (this.signal.aborted || document.hidden) continue;
-      const { items, next_page_token: token } = await get(this.path(PAGE), this.signal).catch(() => ({ items: null }));
-      if (!items) continue;
-      if (this.items.length <= PAGE) [this.items, this.token] = [items, token];
-      else await this.merge(items);
-      this.show();
+      const hidden = new AbortController();
+      const leave = AbortSignal.any([this.signal, hidden.signal]);
+      document.addEventListener("visibilitychange", () => hidden.abort(), { once: true, signal: leave });
+      if (document.hidden) await new Promise((resolve) => { leave.addEventListener("abort", resolve); });
+      else await follow("/v1/events", (_, news) => this.told(news), leave);
+      // A stream that was refused is not asked for again.
+      if (!leave.aborted) return;
     }
   }
 
-  async merge(newest) {
-    const fresh = new Map(newest.map((one) => [one.id, one]));
-    for (const one of this.items) {
-      if (!fresh.has(one.id) && !FINISHED.has(one.state)) {
-        fresh.set(one.id, await get(`/v1/experiments/${one.id}`, this.signal).catch(() => one));
-      }
+  /** Progress of what is shown is painted; whatever may change which rows there are, or their order, asks for them. */
+  told({ experiments, deleted, stale }) {
+    let again = stale || deleted.length > 0;
+    for (const one of experiments) {
+      const standing = `${one.state} ${one.verdict}`;
+      again ||= this.known.get(one.id) !== standing;
+      this.known.set(one.id, standing);
+      this.paint(one);
     }
-    const known = new Set(this.items.map((one) => one.id));
-    this.items = [...newest.filter((one) => !known.has(one.id)), ...this.items.map((one) => fresh.get(one.id) ?? one)];
+    if (again) this.refresh();
+  }
+
+  /** One load at a time: what is told meanwhile asks for one more. */
+  async refresh() {
+    this.due = true;
+    if (this.loading) return;
+    this.loading = true;
+    while (this.due) {
+      this.due = false;
+      await this.load().catch((error) => { if (!this.signal.aborted) this.count.textContent = error.message; });
+    }
+    this.loading = false;
+  }
+
+  paint(news) {
+    const one = this.items.find((item) => item.id === news.id);
+    if (!one) return;
+    Object.assign(one, news);
+    const row = this.rows.get(one.id);
+    put(row.verdict, one.verdict && badge(one.verdict, "on the baseline"));
+    put(row.state, badge(one.state));
+    put(row.progress, progress(one));
   }
 
   show() {
-    const by = SORTS[this.query.get("sort") ?? "newest"];
-    const focused = document.activeElement?.dataset?.row;
-    this.sorted = by ? this.items.toSorted((one, other) => (by(one) < by(other) ? -1 : by(one) > by(other) ? 1 : 0)) : this.items;
-    put(this.body, this.sorted.map((one, at) => this.row(one, at)));
-    if (focused) this.body.querySelector(`[data-row="${CSS.escape(focused)}"]`)?.focus();
+    // Rows are made anew; who stands in one stays there.
+    const focused = this.body.contains(document.activeElement) && document.activeElement;
+    this.rows.clear();
+    put(this.body, this.items.map((one, at) => this.row(one, at)));
+    if (focused) this.body.querySelector(`${focused.tagName}[data-row="${CSS.escape(focused.dataset.row)}"]`)?.focus();
     this.more.hidden = !this.token;
-    this.count.textContent = this.items.length ? `${this.items.length} shown${by && this.token ? "; sorted among these" : ""}` : "No experiment fits.";
+    this.count.textContent = this.items.length ? `${this.items.length} shown` : "No experiment fits.";
     this.showChosen();
   }
 
@@ -148,20 +209,22 @@ class List {
       onclick: (event) => this.choose(at, box.checked, event.shiftKey),
       onkeydown: (event) => this.key(event, at),
     });
-    return h("tr", {}, h("td", {}, box), h("td", {}, h("a", { href: link("experiment", one.id) }, one.name)),
-      h("td", {}, one.verdict ? badge(one.verdict, "on the baseline") : ""), h("td", {}, badge(one.state)), h("td", {}, progress(one)),
-      h("td", {}, labels(one.labels)), h("td", {}, one.owner), h("td", {}, moment(one.started_at ?? one.created_at)));
+    const [verdict, state, share] = [h("td", {}), h("td", {}), h("td", {})];
+    this.rows.set(one.id, { verdict, state, progress: share });
+    this.paint(one);
+    return h("tr", {}, h("td", {}, box), h("td", {}, h("a", { href: link("experiment", one.id), "data-row": one.id }, one.name)), verdict, state, share,
+      h("td", {}, labels(one.labels)), h("td", {}, one.owner), h("td", {}, moment(one.created_at)));
   }
 
   choose(at, on, range) {
     const from = range && this.anchor !== null ? this.anchor : at;
-    for (let row = Math.min(from, at); row <= Math.max(from, at); row += 1) this.mark(this.sorted[row].id, on);
+    for (let row = Math.min(from, at); row <= Math.max(from, at); row += 1) this.mark(this.items[row].id, on);
     this.anchor = at;
     this.kept();
   }
 
   chooseAll(on) {
-    for (const one of this.sorted) this.mark(one.id, on);
+    for (const one of this.items) this.mark(one.id, on);
     this.kept();
   }
 
@@ -171,8 +234,13 @@ class List {
   }
 
   key(event, at) {
+    if (event.key === "Delete") {
+      if (!this.chosen.size) this.choose(at, true, false);
+      this.act("Delete");
+      return;
+    }
     const to = at + ({ ArrowDown: 1, ArrowUp: -1 }[event.key] ?? 0);
-    if (to === at || !this.sorted[to]) return;
+    if (to === at || !this.items[to]) return;
     event.preventDefault();
     if (event.shiftKey) this.choose(to, true, true);
     this.body.rows[to].querySelector("input").focus();
@@ -189,9 +257,43 @@ class List {
   showChosen() {
     const ids = [...this.chosen];
     this.bar.hidden = !ids.length;
-    this.all.checked = this.sorted.length > 0 && this.sorted.every((one) => this.chosen.has(one.id));
+    this.all.checked = this.items.length > 0 && this.items.every((one) => this.chosen.has(one.id));
     this.all.indeterminate = !this.all.checked && ids.length > 0;
-    put(this.bar, h("span", {}, `${ids.length} selected`), h("a", { href: link("compare", "", { experiments: ids.join(",") }) }, "Compare"),
-      h("button", { type: "button", class: "quiet", onclick: () => { this.chosen.clear(); this.kept(); } }, "Clear"));
+    this.number.textContent = `${ids.length} selected`;
+    this.beside.href = link("compare", "", { experiments: ids.join(",") });
+  }
+
+  clear() {
+    this.chosen.clear();
+    this.kept();
+    this.all.focus();
+  }
+
+  nameOf(id) {
+    return this.items.find((one) => one.id === id)?.name ?? id;
+  }
+
+  /** To one after the other; what could not be done stays selected, and why is said. */
+  async act(verb) {
+    const ids = [...this.chosen];
+    if (!ids.length || this.acting) return;
+    const names = ids.slice(0, NAMED).map((id) => `“${this.nameOf(id)}”`).join(", ") + (ids.length > NAMED ? ` and ${ids.length - NAMED} more` : "");
+    const { method, path, past, warns } = ACTS[verb];
+    const things = counted(ids.length, "experiment");
+    if (!await confirmed(`${verb}: ${things}, ${names}? ${warns}`, `${verb}: ${things}`)) return;
+    this.acting = true;
+    const refused = [];
+    for (const id of ids) {
+      put(this.outcome, h("p", { class: "dim" }, `${verb}: ${ids.indexOf(id) + 1} of ${ids.length} …`));
+      await send(method, `/v1/experiments/${id}${path}`).then(() => this.mark(id, false), (error) => refused.push(`${this.nameOf(id)}: ${error.message}`));
+    }
+    this.acting = false;
+    // Who has gone on to another page has another address now.
+    if (this.signal.aborted) return;
+    put(this.outcome, h("p", {}, `${counted(ids.length - refused.length, "experiment")} ${past}${refused.length ? `, ${refused.length} not:` : "."}`),
+      refused.length > 0 && h("ul", {}, refused.map((one) => h("li", {}, one))));
+    this.kept();
+    await this.refresh();
+    if (this.bar.hidden) this.all.focus();
   }
 }

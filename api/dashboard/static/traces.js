@@ -89,6 +89,14 @@ export function spanOf(values) {
   return low > high ? { low: 0, high: 1 } : { low, high };
 }
 
+/** Curve `name` of every variant of an experiment: by its name, what its runs together are, in the form of one run. */
+export async function bandsOf(experiment, name, stretchOf, signal) {
+  const { variants, steps, numbers } = await picture(`/v1/experiments/${experiment}/curves?curve=${name}&${stretchOf}`, signal);
+  const row = (part, at) => ({ values: numbers[part].values.subarray(at * steps.length, (at + 1) * steps.length) });
+  const parts = (at) => Object.fromEntries(["min", "mean", "max"].map((part) => [`curves.${name}.${part}`, row(part, at)]));
+  return new Map(variants.map((one, at) => [one.name, one.runs ? [{ steps, numbers: parts(at) }] : []]));
+}
+
 export async function curvesOf(run, name, stretchOf, signal) {
   return picture(`/v1/runs/${run}/curves?curve=${name}&${stretchOf}`, signal);
 }

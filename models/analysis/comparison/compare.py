@@ -145,9 +145,9 @@ def _gradient(variant: AnyVariant, runs: Runs) -> Gradient:
 
 
 def _caveat(plan: WatchedPlan) -> str:
-    if not plan.layers:
-        return OF_A_LOG
-    return OF_SIZES if plan.trained is None else OF_CODE
+    if plan.trained is not None:
+        return OF_CODE
+    return OF_SIZES if plan.layers else OF_A_LOG
 
 
 def _predicted(plan: AnyPlan) -> tuple[PredictedGradient, Mapping[str, float | None]]:

@@ -230,3 +230,35 @@ def test_what_was_trained_elsewhere_is_shown_and_cannot_be_trained_again(visitor
     expect(page.locator("details.setup")).to_contain_text("tags")
     expect(page.get_by_text("Again, changed")).to_have_count(0)
     expect(page.locator(".answer")).to_contain_text("vanish")
+
+
+def test_no_word_of_a_picture_is_cut_off(visitor: Visitor, stored: Stored) -> None:
+    beyond = """() => [...document.querySelectorAll("text")].filter(text => {
+        const {x, width} = text.getBBox();
+        return x < 0 || x + width > document.documentElement.viewBox.baseVal.width;
+    }).map(text => text.textContent)"""
+    for name in ("comparison", "outcomes", "profile", "heatmaps", "curves"):
+        visitor.page.goto(f"{visitor.address}/v1/experiments/{stored.sick['id']}/{name}.svg")
+        assert visitor.page.evaluate("document.querySelectorAll('text').length") > 0
+        assert visitor.page.evaluate(beyond) == [], name
+
+
+LINES = """async (values) => {
+    const {Lines} = await import("/dashboard/lines.js");
+    const series = values.map((its, at) => ({label: `${at}`, colour: "#000000", values: its}));
+    const lines = new Lines({title: "measured", xs: values[0].map((_, at) => at), series, log: true});
+    document.getElementById("main").replaceChildren(lines.element);
+    while (!lines.plot) await new Promise(requestAnimationFrame);
+    await new Promise(requestAnimationFrame);
+    const drawn = lines.plot.series.slice(1).map(its => its.points.show);
+    return [lines.plot.axes[1]._values, drawn.map(its => typeof its === "function" ? its() : its)];
+}"""
+
+
+def test_an_axis_says_how_far_something_has_exploded_and_one_point_is_seen(visitor: Visitor) -> None:
+    page = visitor.open("#/predict")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    labels, points = page.evaluate(LINES, [[0.1, 1e30, 1e20], [None, 2.0, None]])
+    powers = [int(label.replace("\u2212", "-").split("e")[1]) for label in labels if "e" in label]
+    assert (len(powers) >= 4, max(powers) > 20, powers == sorted(powers)) == (True, True, True)
+    assert points == [False, True]

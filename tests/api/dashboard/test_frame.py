@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from models import runs
+from tests.api import made
 from tests.api.dashboard.conftest import HOSTILE, Served, Stored, Visitor, accessible, run_of
 from tests.conftest import scratch_database
 
@@ -17,7 +19,12 @@ def test_experiments_are_listed_searched_and_sorted(visitor: Visitor) -> None:
     rows = page.locator("table.list tbody tr")
     expect(rows).to_have_count(3)
     expect(rows.filter(has_text="sick")).to_contain_text(["vanishing"])
-    page.get_by_label("Sort").select_option("name")
+    name = page.get_by_role("columnheader", name="Name")
+    for order in ("ascending", "descending"):
+        page.get_by_role("button", name="Name").press("Enter")
+        expect(name).to_have_attribute("aria-sort", order)
+        expect(rows.nth(0 if order == "descending" else 2)).to_contain_text("sick")
+    page.get_by_role("button", name="Name").click()
     expect(rows.nth(2)).to_contain_text("sick")
     page.get_by_label("Search names").fill("ONG")
     expect(rows).to_have_count(1)
@@ -34,13 +41,34 @@ def test_experiments_are_listed_searched_and_sorted(visitor: Visitor) -> None:
 def test_a_new_experiment_appears_and_its_state_changes_by_itself(visitor: Visitor, stored: Stored) -> None:
     page = visitor.open("#/experiments?search=arrives")
     expect(page.get_by_text("No experiment fits.")).to_be_visible()
-    made = stored.served.client.post("/v1/experiments", json=arriving()).json()
+    sent = stored.served.client.post("/v1/experiments", json=arriving()).json()
     row = page.locator("table.list tbody tr")
     expect(row).to_contain_text("queued")
-    stored.served.client.post(f"/v1/experiments/{made['id']}/cancel")
+    stored.served.client.post(f"/v1/experiments/{sent['id']}/cancel")
     expect(row).to_contain_text("cancelled")
-    stored.served.client.delete(f"/v1/experiments/{made['id']}")
+    stored.served.client.delete(f"/v1/experiments/{sent['id']}")
     expect(page.get_by_text("No experiment fits.")).to_be_visible()
+
+
+def test_progress_is_told_to_the_page_and_not_asked_for(visitor: Visitor, stored: Stored) -> None:
+    experiment = made.submit(stored.served.client, name="goes on", seeds=[0], steps=100)
+    page = visitor.open("#/experiments?search=goes")
+    cells = page.locator("table.list tbody tr td")
+    expect(cells.nth(3)).to_have_text("queued")
+    # A new state may belong elsewhere in the list, which is asked for again.
+    with page.expect_response(re.compile(r"/v1/experiments\?")):
+        lease, _ = made.claim(stored.database, made.run_ids(stored.database, experiment)[0])
+    expect(cells.nth(3)).to_have_text("running")
+    cells.nth(1).get_by_role("link").focus()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for step in (30, 60):
+        with stored.database.begin() as session:
+            assert runs.beat(session, lease, 60.0, step=step)
+            runs.events.wake(session, [lease.experiment_id])
+        expect(cells.nth(4)).to_contain_text(f"{step} %")
+    assert asked == []
+    expect(cells.nth(1).get_by_role("link")).to_be_focused()
 
 
 def arriving() -> dict[str, object]:

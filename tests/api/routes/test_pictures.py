@@ -1,5 +1,6 @@
 """Pictures as files: what they show is what the comparison says, and they hold nothing that could run."""
 
+import itertools
 import math
 import re
 import struct
@@ -7,6 +8,8 @@ import zlib
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import numpy.typing as npt
+import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,14 +17,17 @@ from hypothesis import strategies as st
 from api.dashboard.assets import STATIC
 from api.report import palette
 from api.report.curves import over_seeds
+from api.report.pixels import MOST_PIXELS, rasterised
 from api.routes.pictures import PIXELS
 from gradient_clinic.maps.colours import colours
+from gradient_clinic.signals import CURVES
 from gradient_clinic.values import Array
 from models.storage.database import Database
 from models.traces.buckets import Buckets, bucket_size
 from models.traces.pictures import Picture
 from tests.api import made
 from tests.api.http.test_headers import policy
+from tests.png import pixels
 
 NAME = "x<script>&\"'"
 
@@ -111,6 +117,19 @@ def test_curves_have_a_line_and_a_band_for_each_variant(client: TestClient, data
     made.problem(client.get(f"{path}/curves.svg?curve=nothing"), 422)
 
 
+def test_a_curve_of_one_finite_value_is_a_dot(client: TestClient, database: Database) -> None:
+    experiment = made.submit(client, remedies=[{"kind": "l2"}], seeds=[0])
+    for run_id, finite in zip(made.run_ids(database, experiment), (4, 1), strict=True):
+        lease, plan = made.claim(database, run_id)
+        curves_ = np.ones((len(CURVES), 4))
+        curves_[CURVES.index("loss"), finite:] = np.nan
+        made.write(database, lease, plan, made.values(plan, 0.0), curves_, ended=True)
+        made.finish(database, lease, plan)
+    root = drawn(client, f"/v1/experiments/{experiment['id']}/curves.svg")
+    kinds = [one.tag.rpartition("}")[2] for one in root.iter()]
+    assert (kinds.count("polyline"), kinds.count("circle")) == (1, 1)
+
+
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=4), st.integers(0, 999))
 def test_runs_of_any_length_are_gathered_without_losing_an_extreme(shapes: list[tuple[int, int]], seed: int) -> None:
     values = [np.random.default_rng(seed + at).normal(size=records) for at, (records, _) in enumerate(shapes)]
@@ -149,6 +168,66 @@ def test_before_anything_has_ended_a_picture_says_so(client: TestClient) -> None
     assert words(drawn(client, f"{path}/curves.svg")) == "nothing is recorded yet"
     run = client.get(f"{path}/runs").json()["items"][0]["links"]["self"]
     made.problem(client.get(f"{run}/heatmap.png"), 409)
+
+
+def painted(client: TestClient, path: str) -> npt.NDArray[np.uint8]:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png"), answer.text
+    assert client.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    return pixels(answer.content)[:, :, :3]
+
+
+def test_every_drawing_is_there_as_pixels_of_twice_its_size(client: TestClient, database: Database) -> None:
+    path = experiment_of(client, database)
+    for name in (
+        "comparison",
+        "outcomes",
+        "profile",
+        "heatmaps",
+        "curves?curve=gradient_norm",
+        "/v1/predictions/phase",
+    ):
+        page, _, query = name.partition("?")
+        where = page if page.startswith("/") else f"{path}/{page}"
+        _, _, width, height = map(float, (drawn(client, f"{where}.svg?{query}").get("viewBox") or "").split())
+        assert painted(client, f"{where}.png?{query}").shape == (2 * height, 2 * width, 3)
+    made.problem(client.get(f"{path}/profile.png", params={"variant": "nobody"}), 404)
+    made.problem(client.get(f"{path}/comparison.gif"), 404)
+
+
+def test_pixels_hold_the_letters(client: TestClient) -> None:
+    """Of a picture that has nothing but words, on white; without a font it would be empty."""
+    path = f"/v1/experiments/{made.submit(client)['id']}"
+    picture = painted(client, f"{path}/comparison.png")
+    ink = (picture < 200).any(axis=2)
+    letters = len("nothing to compare yet".replace(" ", ""))
+    # Columns of ink, with a gap between most letters.
+    strokes = int((np.diff(ink.any(axis=0).astype(int)) == 1).sum())
+    assert letters / 2 < strokes <= letters + 1
+    assert (picture[:, -100:] == 255).all()
+
+
+def test_pixels_of_a_map_are_squares_and_not_smooth(client: TestClient, database: Database) -> None:
+    experiment = made.submit(client)
+    made.train_all(database, experiment, (-2.0,))
+    picture = painted(client, f"/v1/experiments/{experiment['id']}/heatmaps.png")
+    # 3 layers over 4 steps, all steps alike: first layer at the bottom.
+    expected = [tuple(one) for one in colours(np.array([[0.0], [-2.0], [-4.0]]), 12.0)[:, 0].tolist()]
+    column = [tuple(one) for one in picture[:, picture.shape[1] // 2].tolist()]
+    seen = [colour for colour, _ in itertools.groupby(column) if colour in expected[1:]]
+    assert seen == expected[1:]
+    edge = column.index(expected[2])
+    assert column[edge - 1] == expected[1]
+
+
+def test_what_would_be_too_large_is_smaller_or_refused() -> None:
+    def of(height: int) -> bytes:
+        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 920 {height}" width="920"/>'.encode()
+
+    size = struct.unpack_from(">II", rasterised(of(10_000)), 16)
+    assert MOST_PIXELS * 0.98 < math.prod(size) < MOST_PIXELS * 1.02
+    with pytest.raises(ValueError, match="920 by 14000 it is too large"):
+        rasterised(of(14_000))
 
 
 def test_the_phase_diagram_has_the_critical_points_that_are_known(reader: TestClient) -> None:

@@ -216,7 +216,7 @@ def heard_of(database: Database, experiment_id: uuid.UUID, act: Callable[[], Non
     """How often those who wait for the experiment are woken by what ``act`` commits."""
     with database.listening(runs.CHANGED_CHANNEL) as connection:
         act()
-        return sum(notice.payload == str(experiment_id) for notice in connection.notifies(timeout=0.2))
+        return sum(notice.payload.split(" ")[0] == str(experiment_id) for notice in connection.notifies(timeout=0.2))
 
 
 def test_progress_wakes_its_readers_once_a_second_and_a_trace_never(database: Database) -> None:
