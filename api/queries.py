@@ -27,6 +27,7 @@ from api.http.callers import Caller
 from api.http.errors import not_found
 from api.http.pagination import Place
 from api.views.experiments import ExperimentView, experiment_view
+from gradient_clinic.signals import CURVES, CurveName
 from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunKind
 from models.analysis.comparison.compare import Comparison
 from models.runs import comparing
@@ -188,19 +189,21 @@ def first_runs(session: Session, experiment: Experiment) -> dict[str, Run]:
 
 @dataclass(frozen=True, slots=True)
 class TrialRun:
-    """``kept``: retention has not dropped its raw values."""
+    """``kept``: retention has not dropped its raw values. ``told``: the curves that it has, not all of a log."""
 
     id: uuid.UUID
     kept: bool
+    told: Sequence[CurveName] = CURVES
 
 
 def trials(session: Session, experiment_id: uuid.UUID) -> dict[str, list[TrialRun]]:
     """By variant in their order, its runs that are compared, without what is stored of them."""
-    query = select(Run.variant, Run.id, Run.raw_dropped_at.is_(None))
+    query = select(Run.variant, Run.id, Run.raw_dropped_at.is_(None), Run.watched)
     query = query.where(Run.experiment_id == experiment_id, Run.phase == Phase.TRIAL).order_by(Run.position)
     found: dict[str, list[TrialRun]] = {}
-    for variant, run_id, kept in session.execute(query):
-        found.setdefault(variant, []).append(TrialRun(run_id, kept))
+    for variant, run_id, kept, watched in session.execute(query):
+        told = CURVES if watched is None else watched.curves
+        found.setdefault(variant, []).append(TrialRun(run_id, kept, told))
     return found
 
 

@@ -51,11 +51,15 @@ def bands(  # noqa: PLR0913, PLR0917 -- what a client may choose
 def _drawn(
     database: Database, caller: Caller, experiment_id: uuid.UUID, stretch: Stretch, curve: CurveName
 ) -> dict[str, list[Picture]]:
-    """By variant, of each of its runs that has recorded something."""
+    """By variant, of each of its runs that has recorded something of this curve."""
     with database.snapshot() as session:
         queries.experiment_of(session, caller, experiment_id)
         return {
-            name: [one for run in runs[:SEEDS] if len((one := _one(session, run, stretch, curve)).steps)]
+            name: [
+                one
+                for run in runs[:SEEDS]
+                if curve in run.told and len((one := _one(session, run, stretch, curve)).steps)
+            ]
             for name, runs in queries.trials(session, experiment_id).items()
         }
 

@@ -122,6 +122,11 @@ def described(  # noqa: PLR0913 -- all that is known of it
             "batch_size": setup.batch_size,
             "predicted_gain": finite_or_none(setup.predicted_gain),
             "first_layer_gain": finite_or_none(setup.first_layer_gain),
+            "weight_gains": [
+                {"layer": name, "gain": gain, "usual": usual}
+                for name, gain, usual in setup.weight_gains
+                if math.isfinite(gain)
+            ],
             "values": setup.values,
         },
         "parameters": sum(one.numel() for one in model.parameters()),

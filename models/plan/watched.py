@@ -178,5 +178,6 @@ def _setup(said: WatchedSetup) -> Setup:
         batch_size=said.batch_size,
         predicted_gain=said.predicted_gain,
         first_layer_gain=said.first_layer_gain,
+        weight_gains=tuple((its.layer, its.gain, its.usual) for its in said.weight_gains),
         values=said.values,
     )

@@ -82,6 +82,14 @@ class WatchedLayer(Spec):
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
+class WatchedGain(Spec):
+    """√σw² of a layer's weights, and the one that its activation bears."""
+
+    layer: Label
+    gain: float
+    usual: float
+
+
 class WatchedSetup(Spec):
     """What a watcher knows of ``gradient_clinic.verdict.case.Setup``."""
 
@@ -91,6 +99,7 @@ class WatchedSetup(Spec):
     batch_size: Count = 1
     predicted_gain: float | None = None
     first_layer_gain: float | None = None
+    weight_gains: tuple[WatchedGain, ...] = Field(default=(), max_length=MOST_ROWS)
     values: bool = False
 
 

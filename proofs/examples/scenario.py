@@ -169,7 +169,12 @@ class Scenario:
         network: Json = {
             "kind": "mlp",
             "layers": [*layers, {"name": "output", "role": "output"}],
-            "setup": {"activation": {"function": "tanh"}, "batch_size": 64, "first_layer_gain": 1.0},
+            "setup": {
+                "activation": {"function": "tanh"},
+                "batch_size": 64,
+                "first_layer_gain": 1.0,
+                "weight_gains": [{"layer": "hidden.0", "gain": 1.0, "usual": 1.0}],
+            },
             "parameters": 1234,
             "optimizer": "Sgd",
             "every": 1,

@@ -141,6 +141,8 @@ def test_what_a_log_lacks_is_absent_and_not_nan(client: TestClient, database: Da
     assert curves["curves"]["loss"]["last"] == FALLS.tolist()
     absent = client.get(f"{link}/curves?curve=penalty").json()
     assert (absent["curves"], len(absent["steps"])) == ({}, 100)
+    over_seeds = client.get(f"{run['links']['experiment']}/curves?curve=penalty").json()
+    assert [variant["runs"] for variant in over_seeds["variants"]] == [0]
     table = pa.csv.read_csv(io.BytesIO(client.get(f"{link}/curves", headers={"Accept": "text/csv"}).content))
     assert (table["penalty"].null_count, table["loss"].null_count) == (100, 0)
     file = pa.parquet.read_table(io.BytesIO(client.get(f"{link}/records.parquet").content))
