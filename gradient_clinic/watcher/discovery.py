@@ -18,6 +18,7 @@ from gradient_clinic.layers import Role
 from gradient_clinic.watcher.flow import Called, Passed, Sum, is_layer, norm_of
 from gradient_clinic.watcher.rows import Held, Place, Row, Side, name_of, weights_of
 
+RECTIFIERS = frozenset({"identity", "relu", "leaky_relu"})
 MOST_SUMS = 3
 """Of one module that is a block: a decoder's has three. A module with more runs the blocks itself."""
 CONVOLUTIONS = (nn.modules.conv._ConvNd,)  # noqa: SLF001 -- no public base
@@ -156,11 +157,13 @@ def _placed(row: Row, call: Called, *, on_branch: bool) -> Row:
 
 def _before_norms(spots: Sequence[_Spot]) -> Iterator[_Spot]:
     """A layer without a norm whose size the norm of a later layer takes away, as the first one of a DCGAN's critic: its
-    δ is as large as its h is small, which says nothing of depth, so it is beside the axis.
+    δ is as large as its h is small, which says nothing of depth, so it is beside the axis. Size passes through
+    rectifiers; a bounded φ has a size of its own.
     """
     normed = [index for index, spot in enumerate(spots) if spot.row.role == "hidden" and spot.row.normalization]
     for index, spot in enumerate(spots):
-        if spot.row.role == "hidden" and not spot.row.normalization and normed and index < normed[-1]:
+        before = spot.row.role == "hidden" and not spot.row.normalization and bool(normed) and index < normed[-1]
+        if before and (spot.row.activation is None or spot.row.activation.function in RECTIFIERS):
             note = "the norm of a later layer takes its size away: beside the depth axis"
             yield replace(spot, row=replace(spot.row, role="branch", note=note))
         else:

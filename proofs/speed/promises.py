@@ -3,6 +3,7 @@
 A figure that does not hold stands here as it is.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -128,6 +129,15 @@ def of_desk(figures: Figures) -> Iterator[Promise]:
         yield most(f"of them refused or failed, {how}", 0.0, found["refused_or_failed"], "")
 
 
+def of_ingest(figures: Figures) -> Iterator[Promise]:
+    for rate, found in figures.items():
+        limit = 100.0 if rate.startswith("10,000") else math.inf
+        what = f"a call of fifty watched trainings, {rate} together, p95"
+        p95 = found["call_ms"]["p95"]
+        yield most(what, limit, p95, " ms") if math.isfinite(limit) else known(what, f"{p95:,.4g} ms")
+        yield most(f"calls of them that failed, {rate}", 0.0, found["failed"], "")
+
+
 BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "probe": of_probe,
     "store": of_store,
@@ -140,6 +150,7 @@ BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "views": of_views,
     "notify": of_notify,
     "desk": of_desk,
+    "ingest": of_ingest,
 }
 
 

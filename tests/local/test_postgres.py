@@ -21,6 +21,8 @@ from local.privileges import server_account
 from local.server import start
 from tests.processes import PIPE, process
 
+pytestmark = pytest.mark.long  # each starts a server
+
 SUPERVISOR = "tests.local.fakes.supervisor"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands its servers to another user")
 Eventually = Callable[[Callable[[], bool]], bool]

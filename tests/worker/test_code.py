@@ -31,6 +31,8 @@ from worker.datasets import fashion_mnist, load
 from worker.engine import train
 from worker.results import RunResult
 
+pytestmark = pytest.mark.long  # every spec of the registries is trained twice
+
 SEED = 1
 MOST_PRODUCTS = 400_000
 """Of a case, in networks that are tried by chance."""

@@ -45,6 +45,8 @@ from worker.datasets import load
 from worker.engine import train
 from worker.results import EpochResult, RunResult
 
+pytestmark = pytest.mark.long  # every remedy, network and data set is trained twice
+
 Json = dict[str, Any]
 Left = dict[str, bytes]
 Values = npt.NDArray[Any]

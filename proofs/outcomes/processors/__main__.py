@@ -93,7 +93,7 @@ def _tests(setting: Setting, asked: argparse.Namespace) -> int:
     """How many tests that train fail under a setting."""
     print(f"{setting.name}: running the tests that train", flush=True)
     perturbed = [f"--perturbed={asked.seed}"] if setting.perturbed else []
-    arguments = ["-m", "pytest", "-q", "-m", "trains and not long", "-n", str(asked.processes), *perturbed]
+    arguments = ["-m", "pytest", "-q", "-m", "trains and not end_to_end", "-n", str(asked.processes), *perturbed]
     done = ran(setting.command(*arguments))
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     print(f"{setting.name}: {done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr}", flush=True)

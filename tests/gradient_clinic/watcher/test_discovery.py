@@ -74,6 +74,12 @@ def test_a_layer_whose_size_a_later_norm_takes_away_is_beside_the_axis() -> None
     assert "The untrained network alone is judged" in found.verdict.sentence
 
 
+def test_a_bounded_activation_before_a_norm_keeps_its_layer_on_the_axis() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+    watched = passed(model, torch.randn(16, 8))
+    assert [row.role for row in watched.rows] == ["hidden", "hidden", "output"]
+
+
 def test_a_layer_without_a_norm_behind_those_that_have_one_is_on_the_axis() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
     watched = passed(model, torch.randn(16, 8))

@@ -19,6 +19,8 @@ from proofs.faults.client import Expected
 from proofs.faults.faults import FAULTS, LIGHT, SEVERAL, shuffled_round
 from worker.attempt import Workshop
 
+pytestmark = pytest.mark.long
+
 SPEC = ExperimentSpec.model_validate(
     {
         "name": "audit",

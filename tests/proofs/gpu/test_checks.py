@@ -54,6 +54,7 @@ def test_a_training_is_repeated_and_taken_up_bit_for_bit() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.end_to_end
 def test_slots_train_and_a_killed_childs_run_is_taken_up() -> None:
     device, memory, killed = seen_by(slots.checks(CPU, steps=600), "slots,")
     assert device == "trained by 2 of 2 slots; its runs say cpu"

@@ -20,6 +20,8 @@ from proofs.science.coverage_networks import gains
 from proofs.science.coverage_over_seeds import SHIFTED, effect_sizes, service
 from proofs.science.populations import POPULATIONS, bounds_of, covered
 
+pytestmark = pytest.mark.long  # thousands of draws
+
 
 def test_a_right_interval_covers_and_one_too_narrow_does_not() -> None:
     values = np.random.default_rng(1).standard_normal((5, 20_000))
