@@ -187,7 +187,9 @@ def template_database(postgres_server: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def spare_databases(postgres_server: str, template_database: str) -> Iterator[Spares]:
     with ExitStack() as to_drop:
-        yield Spares(lambda: to_drop.enter_context(scratch_database(postgres_server, template_database)))
+        spares = Spares(lambda: to_drop.enter_context(scratch_database(postgres_server, template_database)))
+        to_drop.callback(spares.close)
+        yield spares
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ to empty one. One whose tables a test has changed is not given to another test.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -26,34 +26,54 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
 """
 
 
+Kept = tuple[str, psycopg.Connection]
+
+
 @dataclass(slots=True)
 class Spares:
-    """``make`` gives the URL of a new database, and sees to its end."""
+    """``make`` gives the URL of a new database, and sees to its end. Of each that waits one connection stays open: to
+    open another costs the server more than all else that is done here.
+    """
 
     make: Callable[[], str]
-    _urls: list[str] = field(default_factory=list)
+    _kept: list[Kept] = field(default_factory=list)
 
     @contextmanager
     def one(self) -> Iterator[str]:
         """Empty, as the migrations leave it."""
-        url = self._urls.pop() if self._urls else self.make()
-        with psycopg.connect(url, autocommit=True) as connection:
+        url, connection = self._kept.pop() if self._kept else self._made()
+        empty = False
+        try:
             before = connection.execute(_SCHEMA).fetchone()
-        yield url
-        with psycopg.connect(url, autocommit=True) as connection:
-            if connection.execute(_SCHEMA).fetchone() == before:
-                _empty(connection)
-                self._urls.append(url)
+            yield url
+            with suppress(psycopg.OperationalError):  # the test may have cut everybody off
+                empty = connection.execute(_SCHEMA).fetchone() == before and _empty(connection)
+        finally:
+            if empty:
+                self._kept.append((url, connection))
+            else:
+                connection.close()
+
+    def _made(self) -> Kept:
+        url = self.make()
+        # A plan that was kept would outlive the tables that a test has changed.
+        return url, psycopg.connect(url, autocommit=True, prepare_threshold=None)
+
+    def close(self) -> None:
+        for _, connection in self._kept:
+            connection.close()
 
 
-def _empty(connection: psycopg.Connection) -> None:
+def _empty(connection: psycopg.Connection) -> bool:
     """Whoever is still connected is cut off first, as by the end of the database."""
     connection.execute(_OTHERS)
     tables = [sql.Identifier(name) for (name,) in connection.execute(_TABLES)]
-    query = sql.SQL("SELECT EXISTS (SELECT FROM {})")
-    used = [table for table in tables if connection.execute(query.format(table)).fetchone() == (True,)]
+    asked = sql.SQL(", ").join(sql.SQL("EXISTS (SELECT FROM {})").format(table) for table in tables)
+    has_rows = connection.execute(sql.SQL("SELECT {}").format(asked)).fetchone() or ()
+    used = [table for table, has in zip(tables, has_rows, strict=True) if has]
     if used:
         connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(used)))
     # Of a row that was taken back too.
     for (name,) in connection.execute(_DRAWN_FROM).fetchall():
         connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(name)))
+    return True

@@ -14,8 +14,16 @@ def test_a_spare_database_is_given_again_and_is_empty(spare_databases: Spares) -
         assert again == url
         assert connection.execute("SELECT count(*) FROM idempotency").fetchone() == (0,)
         others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        assert connection.execute(others).fetchone() == (0,)
+        assert connection.execute(others).fetchone() == (1,)  # which has emptied it
     left.close()
+
+
+def test_a_database_from_which_all_were_cut_off_is_given_to_nobody_else(spare_databases: Spares) -> None:
+    with spare_databases.one() as url, psycopg.connect(url) as connection:
+        others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        connection.execute(f"{others} AND datname = current_database()")
+    with spare_databases.one() as other:
+        assert other != url
 
 
 def test_numbers_of_events_begin_anew(spare_databases: Spares) -> None:
