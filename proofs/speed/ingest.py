@@ -90,10 +90,17 @@ def _written(address: str, rate: float, writers: int, seconds: float) -> tuple[i
         outboxes = {token: _opened(service, token, Path(folder)) for token, service in _named(services).items()}
         _until(lambda: all(its.opened for its in services))
         steps, began = int(seconds * rate / VALUES), time.monotonic()
-        for step in range(steps):
-            time.sleep(max(0.0, began + step * VALUES / rate - time.monotonic()))
-            for outbox in outboxes.values():
-                outbox.add(Line(step, signals, curves))
+        # Trainings of their own: no two make their steps at the same moments.
+        phases = np.random.default_rng().random(writers)
+        due = sorted(
+            (began + (step + phase) * VALUES / rate, step, at)
+            for step in range(steps)
+            for at, phase in enumerate(phases)
+        )
+        told = list(outboxes.values())
+        for moment, step, at in due:
+            time.sleep(max(0.0, moment - time.monotonic()))
+            told[at].add(Line(step, signals, curves))
         for token, outbox in outboxes.items():
             outbox.close({"token": token, "steps": steps, "conditions": "sgd 0.1"}, 60.0, join=False)
         _until(lambda: all(its.over for its in outboxes.values()))
