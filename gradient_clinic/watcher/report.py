@@ -141,13 +141,16 @@ def _chance(its: Observed, records: Sequence[Record], *, told: bool) -> tuple[fl
 
 def _silent(rows: Sequence[Row], records: Sequence[Record]) -> Iterator[str]:
     """Layers beside the depth axis, of which no verdict speaks, that have given or learned nothing so far."""
-    beside = [index for index, row in enumerate(rows) if row.role == "branch"]
-    for index in beside:
-        dead, gradient = (np.array([record.matrix[signal, index] for record in records]) for signal in (DEAD, GRADIENT))
-        if len(records) and dead[-1] > FRACTION_LIMIT:
-            yield f"{number(dead[-1])} of the units of {rows[index].name}, which is on a branch, are dead"
-        elif len(records) and (gradient == 0.0).all():
-            yield f"no gradient has come to {rows[index].name}, which is on a branch"
+    if not records:
+        return
+    for index, row in enumerate(rows):
+        if row.role != "branch":
+            continue
+        dead = float(records[-1].matrix[DEAD, index])
+        if dead > FRACTION_LIMIT:
+            yield f"{number(dead)} of the units of {row.name}, which is on a branch, are dead"
+        elif all(record.matrix[GRADIENT, index] == 0.0 for record in records):
+            yield f"no gradient has come to {row.name}, which is on a branch"
 
 
 def _heard(trace: RunTrace, *, told: bool) -> RunTrace:

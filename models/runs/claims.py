@@ -96,9 +96,8 @@ def _claim(  # noqa: PLR0913, PLR0917 -- as above
         return None
     lease = Lease(run_id, row.experiment_id, token, row.attempt)
     session.execute(insert(Attempt).values(run_id=run_id, number=row.attempt, worker=worker))
-    checkpoint = None
-    if row.checkpoint_step is not None:
-        checkpoint = Checkpoint(row.checkpoint_step, row.checkpoint_epochs, row.checkpoint_path)
+    found = row.checkpoint_step, row.checkpoint_epochs, row.checkpoint_path
+    checkpoint = None if row.checkpoint_step is None else Checkpoint(*found)
     if row.attempt > 1:  # a first attempt is spared the deletes, which would find nothing
         _erase_trace(session, run_id, checkpoint)
     asked = select(Experiment.spec, Experiment.owner).where(Experiment.id == row.experiment_id)

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-import gradient_clinic as gc
 from gradient_clinic.activations import Activation
 from gradient_clinic.signals import SIGNALS
 from gradient_clinic.values import Array
 from gradient_clinic.watcher.rows import Row
 from gradient_clinic.watcher.watch import Watch
 from proofs.promise import Promise
-from proofs.watched.networks import Training, drawn
+from proofs.watched.networks import Training, drawn, untold, watched
 
 STEPS: Final = 3
 WITHIN: Final[Mapping[torch.dtype, float]] = {torch.float64: 1e-8, torch.float32: 1e-2}
@@ -74,20 +73,20 @@ def promises(name: str) -> Iterator[Promise]:
 
 def deviations(training: Training) -> tuple[float, int]:
     """(the largest relative deviation, how many values were compared)."""
-    watches = [gc.watch(*its, every=1) for its in zip(training.models, training.optimizers, strict=True)]
+    watches = watched(training, every=1)
     worst, values = 0.0, 0
     for number in range(STEPS):
         before = copy.deepcopy(training)
-        training.step(number, [watched.loss for watched in watches])
-        for watched, oracle in zip(watches, told(before, number, watches), strict=True):
-            assert not watched.closed, watched.remarks
-            for row, found in zip(watched.rows, watched.records.kept()[-1].matrix.T, strict=True):
-                expected = of_row(row, watched, oracle)
+        training.step(number, [watch.loss for watch in watches])
+        for watch, oracle in zip(watches, told(before, number, watches), strict=True):
+            assert not watch.closed, watch.remarks
+            for row, found in zip(watch.rows, watch.records.kept()[-1].matrix.T, strict=True):
+                expected = of_row(row, watch, oracle)
                 values += len(expected)
                 measured = dict(zip(SIGNALS, found.tolist(), strict=True))
                 worst = max([worst, *(_apart(measured[name], value) for name, value in expected.items())])
-    for watched in watches:
-        watched.close()
+    for watch in watches:
+        watch.close()
     return worst, values
 
 
@@ -97,23 +96,23 @@ def told(training: Training, number: int, watches: list[Watch]) -> list[Oracle]:
     oracles = [Oracle(model) for model in training.models]
     handles = [
         oracle.hear(row.name, oracle.model.get_submodule(normed.get(row.name, row.name)))
-        for oracle, watched, normed in zip(oracles, watches, training.normed, strict=True)
-        for row in watched.rows
+        for oracle, watch, normed in zip(oracles, watches, training.normed, strict=True)
+        for row in watch.rows
         if row.place is not None
     ]
     for optimizer, oracle in zip(training.optimizers, oracles, strict=True):
         optimizer.register_step_pre_hook(lambda *_, its=oracle: its.look())
-    training.step(number, [lambda loss: loss for _ in training.models])
+    training.step(number, [untold for _ in training.models])
     for handle in handles:
         handle.remove()
     return oracles
 
 
-def of_row(row: Row, watched: Watch, oracle: Oracle) -> dict[str, float]:
+def of_row(row: Row, watch: Watch, oracle: Oracle) -> dict[str, float]:
     """The signals that this row has, by the oracle."""
     expected = {"nonfinite_count": 0.0}
     if row.weight is not None:
-        name = next(name for name, its in watched.model.named_parameters() if its is row.weight)
+        name = next(name for name, its in watch.model.named_parameters() if its is row.weight)
         weight, gradient = oracle.weights[name], oracle.gradients[name]
         moved = oracle.model.get_parameter(name).detach() - weight
         norm = float(weight.norm())

@@ -15,6 +15,9 @@ import torch.nn.functional as F  # noqa: N812 -- as everybody calls it
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+import gradient_clinic as gc
+from gradient_clinic.watcher.watch import Watch
+
 Tell = Callable[[Tensor], Tensor]
 """What a loss is told to before its gradients are asked for: ``Watch.loss``."""
 CLASSES: Final = 10
@@ -242,6 +245,16 @@ def drawn(name: str, rate: float = 1.0) -> Training:
     with torch.random.fork_rng():
         torch.manual_seed(SEED)  # noqa: TID251 -- their layers draw from no other generator
         return TRAININGS[name](rate)
+
+
+def untold(loss: Tensor) -> Tensor:
+    """In place of ``Watch.loss``: nobody is told."""
+    return loss
+
+
+def watched(training: Training, **options: Any) -> list[Watch]:
+    """A watch of each of its networks."""
+    return [gc.watch(*its, **options) for its in zip(training.models, training.optimizers, strict=True)]
 
 
 def torchvision() -> Any:

@@ -21,9 +21,8 @@ from typing import Any, Final
 
 import torch
 
-import gradient_clinic as gc
 from proofs.promise import Promise
-from proofs.watched.networks import Tell, Training, drawn
+from proofs.watched.networks import Tell, Training, drawn, untold, watched
 
 FIRST: Final = 51
 BLOCK_S: Final = 4.0
@@ -35,19 +34,15 @@ After = Callable[[int], object]
 Arm = Callable[[Training, ExitStack], tuple[Sequence[Tell], After]]
 
 
-def untold(loss: torch.Tensor) -> torch.Tensor:
-    return loss
-
-
 def nothing(training: Training, _: ExitStack) -> tuple[Sequence[Tell], After]:
     return [untold for _ in training.models], lambda _: None
 
 
 def ours(training: Training, closing: ExitStack) -> tuple[Sequence[Tell], After]:
-    watches = [gc.watch(*its) for its in zip(training.models, training.optimizers, strict=True)]
-    for watched in watches:
-        closing.callback(watched.close)
-    return [watched.loss for watched in watches], lambda _: None
+    watches = watched(training)
+    for watch in watches:
+        closing.callback(watch.close)
+    return [watch.loss for watch in watches], lambda _: None
 
 
 def wandb(training: Training, closing: ExitStack) -> tuple[Sequence[Tell], After]:
@@ -80,8 +75,8 @@ def gradsnitch(training: Training, _: ExitStack) -> tuple[Sequence[Tell], After]
         watches = [its.watch(*pair) for pair in zip(training.models, training.optimizers, strict=True)]
 
     def after(step: int) -> None:
-        for watched, loss in zip(watches, losses, strict=True):
-            watched.log(step, loss)
+        for snitch, loss in zip(watches, losses, strict=True):
+            snitch.log(step, loss)
 
     return [seen(index) for index in range(len(losses))], after
 

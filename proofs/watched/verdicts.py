@@ -8,11 +8,10 @@ from typing import Final
 
 import torch
 
-import gradient_clinic as gc
 from gradient_clinic.verdict.shapes import Cause, RunKind
 from gradient_clinic.watcher.report import Report
 from proofs.promise import Promise
-from proofs.watched.networks import Training, drawn
+from proofs.watched.networks import Training, drawn, untold, watched
 
 STEPS: Final = 80
 SICK: Final[frozenset[RunKind]] = frozenset({"vanishing", "exploding", "diverged", "dead", "stalled", "slow"})
@@ -116,14 +115,10 @@ def words(right: Right) -> str:
 
 
 def reports(training: Training) -> list[Report]:
-    watches = [gc.watch(*its, every=1) for its in zip(training.models, training.optimizers, strict=True)]
-    tell = [watched.loss if training.learns else _as_given for watched in watches]
+    watches = watched(training, every=1)
+    tell = [watch.loss if training.learns else untold for watch in watches]
     for number in range(STEPS):
         training.step(number, tell)
-    for watched in watches:
-        watched.close()
-    return [watched.reported() for watched in watches]
-
-
-def _as_given(loss: torch.Tensor) -> torch.Tensor:
-    return loss
+    for watch in watches:
+        watch.close()
+    return [watch.reported() for watch in watches]

@@ -9,13 +9,9 @@ import httpx
 import pytest
 
 from local.cluster import Cluster
-from local.folder import Folder
-from local.ports import free_port
 from local.supervisor import Clinic
-from models.settings import Settings
 from tests import plugged
-from tests.conftest import with_copy
-from tests.end_to_end.conftest import PROCESSES, ROOT
+from tests.end_to_end.conftest import ROOT, started
 from tests.end_to_end.test_first_light import Json, finished
 from tests.eventually import eventually
 from tests.processes import Births, process
@@ -29,19 +25,9 @@ def plugged_clinic(cluster: Cluster, births: Births, tmp_path_factory: pytest.Te
     """With the example on the path of its processes, and its worker told to load it."""
     installed = plugged.installed(tmp_path_factory.mktemp("example"))
     strange = plugged.strange(tmp_path_factory.mktemp("strange"))
-    folder = with_copy(Folder.temporary(ROOT, ".clinic-test-"), cluster)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{installed}{os.pathsep}{strange}")
-        patch.setenv("CLINIC_WORKERS", "2")
-        patch.setenv("CLINIC_PLUGINS", "clinic-example")
-        clinic = Clinic(Settings(), folder, port=free_port("127.0.0.1"))
-        births.spare(lambda: [clinic.pid(name) for name in PROCESSES])
-        try:
-            clinic.start()
-            yield clinic
-        finally:
-            clinic.stop()
-            folder.release()
+    path = f"{installed}{os.pathsep}{strange}"
+    with started(cluster, births, PYTHONPATH=path, CLINIC_PLUGINS="clinic-example") as clinic:
+        yield clinic
 
 
 @pytest.fixture
