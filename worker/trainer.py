@@ -96,6 +96,7 @@ class Trainer:
         self.nonfinite_in_a_row, self.diverged, self.skipped = 0, False, False
         self.stopped_by: StoppedBy | None = None
         self.step_times = deque[float](maxlen=TIMES_KEPT)
+        self.shared_times = deque[float](maxlen=TIMES_KEPT)
         self.first_step, self.stepping_seconds, self.overhead_seconds, self.earlier_seconds = 0, 0.0, 0.0, 0.0
         self.clock: Callable[[], float] = time.perf_counter
         """Seconds of this run: where it shares a step with others, its part of them."""
@@ -223,9 +224,11 @@ class Trainer:
         """What recording has taken of this step."""
         return 0.0 if self.recording is None else self.recording.overhead_seconds
 
-    def conclude(self, step: int, seconds: float) -> StepRecord | None:
-        """The record of a step whose update is made, in ``seconds`` without recording."""
-        self.step_times.append(seconds)
+    def conclude(self, step: int, seconds: float, *, shared: bool = False) -> StepRecord | None:
+        """The record of a step whose update is made, in ``seconds`` without recording. ``shared``: they are an even
+        part of what all members of a group took, which says nothing of this one's remedies.
+        """
+        (self.shared_times if shared else self.step_times).append(seconds)
         self.stepping_seconds += seconds
         self.seen = None
         if self.recording is not None:
@@ -314,7 +317,7 @@ class Trainer:
             validation_loss=None if validated is None else validated[0],
             test_loss=test_loss,
             test_metric=test_metric,
-            step_seconds=median(self.step_times) if self.step_times else math.nan,
+            step_seconds=median(times) if (times := self.step_times or self.shared_times) else math.nan,
             device_seconds=seconds,
             overhead=(stepping + self.overhead_seconds) / stepping if stepping else math.nan,
             peak_memory_bytes=peak_bytes(

@@ -5,9 +5,11 @@ forward and backward pass, the reading of the probes and the update are made for
 weights, losses, traces and states are those that it would have alone, bit for bit (decision 40).
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from gradient_clinic.probe.probe import Probe
 from gradient_clinic.probe.together import Together
 from worker.begun import laid_out
 from worker.datasets.split import IGNORED
+from worker.groups.pace import Pace
 from worker.groups.stacked import StackedNetwork
 from worker.groups.update import update
 from worker.results import Seen
@@ -46,8 +49,9 @@ class Group:
     ``leave`` ends one. Those that are left go on as if there had never been others.
     """
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self.members = members
+    def __init__(self, members: Sequence[Member], pace: Pace | None = None) -> None:
+        """``pace``: by which steps are made together; always where there is none."""
+        self.members, self._pace = members, pace or Pace(gain=math.inf)
         self._clock = SharedClock(len(members))
         self._joint: JointStep | None = None
         for member in members:
@@ -93,15 +97,26 @@ class Group:
     def _step(self) -> Iterator[tuple[int, Exception]]:
         going = [(number, member) for number, member in enumerate(self.members) if not member.ended]
         trainers = [member.trainer for _, member in going]
-        if len(trainers) > 1:
-            self._joint = self._joint or JointStep(trainers)
-            failed = self._joint.make()
-        else:
-            failed = _alone(trainers)
+        failed = self._made(trainers) if trainers else []
         for (number, _), error in zip(going, failed, strict=True):
             if error is not None:
                 self.leave(number)
                 yield number, error
+
+    def _made(self, trainers: Sequence[Trainer]) -> Sequence[Exception | None]:
+        """The next step of each, and the errors that have ended some."""
+        if len(trainers) == 1:
+            return _alone(trainers)
+        together, began = self._pace.is_together(trainers[0].due), time.process_time()
+        try:
+            # Its weights are the members' own in either way, so that going from one to the other moves nothing.
+            self._joint = self._joint or JointStep(trainers)
+            failed = self._joint.make() if together else _alone(trainers)
+        except Exception as error:  # noqa: BLE001 -- what fails for all is told to each
+            return [error] * len(trainers)
+        if trainers[0].plan.experiment.trace.every == 1 or trainers[0].recording is None:
+            self._pace.took((time.process_time() - began) / len(trainers), together=together)
+        return failed
 
 
 class JointStep:
@@ -127,7 +142,7 @@ class JointStep:
         # What each member took alone cannot be told apart: all have the same part.
         seconds = (time.perf_counter() - began - reading) / len(trainers)
         return [
-            error or _caught(trainer.conclude, trainer.due, seconds)
+            error or _caught(partial(trainer.conclude, shared=True), trainer.due, seconds)
             for trainer, error in zip(trainers, failed, strict=True)
         ]
 
