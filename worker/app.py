@@ -62,7 +62,9 @@ class RunRequest(Request):
         # Its process has died or been ended; or the end of the run could not be stored, and nobody trains it any more.
         if self.worker_pid is not None:
             app = cast("ClinicCelery", self.task.app)
-            dead = isinstance(exc_info.exception, WorkerLostError)
+            # Billiard wraps what a task has raised; what ends a process may be reported before the process has ended.
+            its = getattr(exc_info.exception, "exc", exc_info.exception)
+            dead = isinstance(its, WorkerLostError | SystemExit | KeyboardInterrupt)
             app.give_back(uuid.UUID(self.args[0]), worker_name(int(self.worker_pid)), dead=dead)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 

@@ -185,13 +185,14 @@ class Workshop:
         if plan.experiment.trace.budget is not None:
             plan = self._within_budget(claim, plan, data)
         recorded = self._found(claim, plan, data) if plan.network.kind == "plugin" else plan
+        begin = partial(self._underway, claim, watch, plan, recorded, data)
         try:
-            self._go_through(claim, watch, plan, recorded, data, claim.checkpoint)
+            self._go_through(begin(claim.checkpoint), data)
         except StateRefusedError as refused:
             log.warning("the checkpoint is of no use; from step 0 again", run=str(claim.lease.run_id), why=str(refused))
             # Nothing of this attempt is recorded yet; what earlier ones have stored goes with their checkpoint.
             self._start_over(claim)
-            self._go_through(claim, watch, plan, recorded, data, None)
+            self._go_through(begin(), data)
 
     def _found(self, claim: Claim, plan: Plan, data: TrialData) -> WatchedPlan:
         """The plan with the layers that a plug-in's network has, which are stored before the first record."""
@@ -201,26 +202,17 @@ class Workshop:
                 raise LeaseLostError
         return plan_code(plan, found)
 
-    def _go_through(  # noqa: PLR0913, PLR0917 -- a run, how it is trained and how it is read
-        self,
-        claim: Claim,
-        watch: Watch,
-        plan: Plan,
-        recorded: AnyPlan,
-        data: TrialData,
-        checkpoint: Checkpoint | None,
-    ) -> None:
-        """From the checkpoint, or from step 0, to the end. ``recorded``: the plan as its traces are read."""
-        state = None
+    def _go_through(self, way: Underway, data: TrialData) -> None:
+        """From its checkpoint, or from step 0, to the end."""
+        state, checkpoint = None, way.keeper.last
         if checkpoint is not None:
             state = self._state_at(checkpoint)
-            log.info("going on from a checkpoint", run=str(claim.lease.run_id), step=checkpoint.step)
-        way = self._underway(claim, watch, plan, recorded, data, checkpoint)
+            log.info("going on from a checkpoint", run=str(way.claim.lease.run_id), step=checkpoint.step)
         result: RunResult | None = None
         for seen in train(
-            plan,
+            way.plan,
             data,
-            seed=claim.seed,
+            seed=way.claim.seed,
             device=self.device,
             between_steps=way.between_steps,
             state=state,
@@ -231,7 +223,7 @@ class Workshop:
         assert result is not None  # the engine's last word
         self._finish(way, result)
 
-    def _underway(  # noqa: PLR0913, PLR0917 -- as above
+    def _underway(  # noqa: PLR0913, PLR0917 -- a run, how it is trained and how it is read
         self,
         claim: Claim,
         watch: Watch,
@@ -240,6 +232,7 @@ class Workshop:
         data: TrialData,
         checkpoint: Checkpoint | None = None,
     ) -> Underway:
+        """``recorded``: the plan as its traces are read."""
         first = 0 if checkpoint is None else checkpoint.step
         recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan, first, rows_of(recorded))
         recorder.chance_level = data.chance_level(plan.objective)
