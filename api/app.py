@@ -39,6 +39,10 @@ ANSWER_S = 30.0
 """No statement of ours takes so long on a server that works; a request then gets a 503, and its thread is free."""
 GIVE_BACK_S = 10.0
 """Between two times that freed memory goes back to the system."""
+CONNECTIONS = 10
+"""To the database, which stay: one that is made for a burst and closed after it costs more than the requests that it
+serves. More would not be faster, as one interpreter answers; the threads above ten wait for one of them.
+"""
 _DESCRIPTION = """Controlled trials for gradients that vanish or explode: post a network, a data set, an optimiser,
 remedies and seeds; read which layer is ill, why, which remedy repaired it, with what confidence, at what cost."""
 
@@ -144,7 +148,9 @@ def _database(settings: Settings) -> Database:
         message = "CLINIC_DATABASE_URL is not set: experiments are kept in PostgreSQL"
         raise ValueError(message)
     try:
-        return Database(settings.database_url.get_secret_value(), pool_size=10, max_overflow=30, answer_s=ANSWER_S)
+        return Database(
+            settings.database_url.get_secret_value(), pool_size=CONNECTIONS, max_overflow=0, answer_s=ANSWER_S
+        )
     except (ValueError, ArgumentError):
         # The reason is not shown: it quotes the URL, which may hold a password.
         message = "CLINIC_DATABASE_URL cannot be used; it looks like postgresql://user:password@host:5432/name"
