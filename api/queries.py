@@ -80,6 +80,7 @@ _COMPARED = _EXPERIMENT.options(undefer(Experiment.comparison))
 _RUN = (
     select(Run, Experiment).join(Experiment, Experiment.id == Run.experiment_id).where(Run.id == bindparam("id"), _SEEN)
 )
+_LOCKED_RUN = _RUN.with_for_update(of=Run, key_share=True)
 _ATTEMPTS = (
     select(Attempt)
     .where(Attempt.run_id == any_(bindparam("run_ids", type_=ARRAY(Uuid))))
@@ -120,8 +121,9 @@ def comparison_of(session: Session, experiment: Experiment) -> Comparison:
     return Comparison.model_validate(experiment.comparison)
 
 
-def run_of(session: Session, caller: Caller, run_id: uuid.UUID) -> tuple[Run, Experiment]:
-    row = session.execute(_RUN, _asked(caller, run_id)).one_or_none()
+def run_of(session: Session, caller: Caller, run_id: uuid.UUID, *, locked: bool = False) -> tuple[Run, Experiment]:
+    """One that the caller may see, with its experiment; ``locked``: to be written in this transaction."""
+    row = session.execute(_LOCKED_RUN if locked else _RUN, _asked(caller, run_id)).one_or_none()
     if row is None:
         raise not_found("run", run_id)
     return row[0], row[1]
