@@ -12,10 +12,9 @@ from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict import near_bands
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses, of_setups
-from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, Fact
+from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, LARGE_UPDATE, Fact
 from gradient_clinic.verdict.facts.of_layers import (
     LARGE_INPUT,
-    LARGE_UPDATE,
     LEAST_WEIGHTS,
     SCALE_LIMIT,
     SMALL_UPDATE,

@@ -6,8 +6,17 @@ from typing import Final
 import numpy as np
 
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, LEAST_RATE, START, Fact, Reading, above, below
-from gradient_clinic.verdict.facts.of_layers import LARGE_UPDATE
+from gradient_clinic.verdict.facts.fact import (
+    CORRELATION,
+    FLAT_SLOPE,
+    LARGE_UPDATE,
+    LEAST_RATE,
+    START,
+    Fact,
+    Reading,
+    above,
+    below,
+)
 from gradient_clinic.verdict.shapes import Evidence
 from gradient_clinic.verdict.wording import layers_words, number
 

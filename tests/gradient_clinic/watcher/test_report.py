@@ -117,9 +117,7 @@ def test_a_dead_branch_is_dead() -> None:
     assert any(item.signal == "dead_fraction" and item.layers == ("2",) for item in found.verdict.evidence)
 
 
-@pytest.mark.parametrize(
-    ("silenced", "said"), [("dead", "1 of the units"), ("cut", "no gradient has come"), ("", None)]
-)
+@pytest.mark.parametrize(("silenced", "said"), [("dead", "all units"), ("cut", "no gradient has come"), ("", None)])
 def test_a_branch_that_gives_or_learns_nothing_is_told_though_the_network_trains(
     silenced: str, said: str | None
 ) -> None:
@@ -137,6 +135,17 @@ def test_a_branch_that_gives_or_learns_nothing_is_told_though_the_network_trains
     assert said is None or any(said in remark and "1.first" in remark for remark in told)
     assert said is not None or not told
     assert said is None or f"Note: {told[0]}." in found.text()
+
+
+def test_a_dead_layer_whose_size_a_later_norm_takes_away_is_told_as_beside_the_axis() -> None:
+    """It is on no branch: everything passes through it."""
+    model = drawn(3)
+    model.insert(3, nn.BatchNorm1d(WIDTH))
+    with torch.no_grad():
+        model[0].bias.fill_(-100.0)  # type: ignore[operator]
+    watched = trained(model, adam(model, 0.01), 20)
+    assert {row.name: row.role for row in watched.rows}["0"] == "branch"
+    assert "all units of 0, which is beside the depth axis, are dead" in watched.reported().remarks
 
 
 @pytest.mark.parametrize(("cell", "bears"), [(nn.RNN, 1.0), (nn.LSTM, 3.0), (nn.GRU, 3.0)])
