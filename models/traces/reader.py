@@ -6,11 +6,11 @@ All reads are by number of chunk, which the key holds: a window of a long run co
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, RowMapping, func, select, true
+from sqlalchemy import ColumnElement, RowMapping, Select, func, select, true
 from sqlalchemy.orm import Session
 
 from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
@@ -114,20 +114,31 @@ def read_signal(  # noqa: PLR0913, PLR0917 -- a window has these sides
 
 def read_curves(session: Session, run_id: uuid.UUID, curves: Sequence[CurveName], first: int, last: int) -> Window:
     """The raw values of some curves in steps ``first`` … ``last``, a row per curve; NaN for one that was not told."""
-    found = (
-        session.execute(
-            select(
-                CurveChunk.first_step,
-                CurveChunk.stride,
-                func.cardinality(CurveChunk.loss).label("length"),
-                *(func.array_send(getattr(CurveChunk, curve)).label(curve) for curve in curves),
-            )
-            .where(CurveChunk.run_id == run_id, _within(session, CurveChunk, run_id, first, last))
-            .order_by(CurveChunk.chunk)
-        )
-        .mappings()
-        .all()
+    query = _curve_chunks(curves).where(CurveChunk.run_id == run_id, _within(session, CurveChunk, run_id, first, last))
+    return _curve_window(session.execute(query.order_by(CurveChunk.chunk)).mappings().all(), curves, first, last)
+
+
+def read_curve_of_each(
+    session: Session, run_ids: Sequence[uuid.UUID], curve: CurveName, first: int, last: int
+) -> dict[uuid.UUID, Window]:
+    """The same of one curve of many short runs, by one statement that reads them whole."""
+    query = _curve_chunks([curve]).where(CurveChunk.run_id.in_(run_ids)).order_by(CurveChunk.run_id, CurveChunk.chunk)
+    found: dict[uuid.UUID, list[RowMapping]] = {run_id: [] for run_id in run_ids}
+    for row in session.execute(query.add_columns(CurveChunk.run_id)).mappings():
+        found[row["run_id"]].append(row)
+    return {run_id: _curve_window(rows, [curve], first, last) for run_id, rows in found.items()}
+
+
+def _curve_chunks(curves: Sequence[CurveName]) -> Select[Any]:
+    return select(
+        CurveChunk.first_step,
+        CurveChunk.stride,
+        func.cardinality(CurveChunk.loss).label("length"),
+        *(func.array_send(getattr(CurveChunk, curve)).label(curve) for curve in curves),
     )
+
+
+def _curve_window(found: Sequence[RowMapping], curves: Sequence[CurveName], first: int, last: int) -> Window:
     values = np.stack([_curve([row[curve] for row in found], [row["length"] for row in found]) for curve in curves])
     return _clip(_steps_of(found), values, first, last)
 
