@@ -15,6 +15,7 @@ from api.http.document import for_generators
 from api.http.errors import MEDIA_TYPE, ProblemDetails
 from api.http.headers import Headers, page_policy
 from api.http.openapi30 import as_30
+from api.http.openapi32 import as_32
 from api.http.recorded import add_examples
 from api.http.scopes import needed
 from models.specs.base import by_kind
@@ -76,7 +77,8 @@ h2{font-size:1.15rem;margin:2rem 0 0}h2:first-letter{text-transform:uppercase}
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Gradient Clinic API</title>
 <meta name="viewport" content="width=device-width"><link rel=icon href="data:,"><style>{style}</style></head>
 <body><h1>Gradient Clinic</h1><p>{about}</p><p>The <a href="/dashboard/">dashboard</a> shows it all. Machines read
- <a href="/openapi.json">/openapi.json</a> or <a href="/openapi-3.0.json">/openapi-3.0.json</a>.</p>{routes}
+ <a href="/openapi.json">/openapi.json</a>, <a href="/openapi-3.0.json">/openapi-3.0.json</a> or
+ <a href="/openapi-3.2.json">/openapi-3.2.json</a>.</p>{routes}
 </body></html>"""
 
 
@@ -125,9 +127,17 @@ def add_docs(app: FastAPI) -> None:
     def older() -> dict[str, Any]:
         return as_30(app.openapi())
 
+    @cache
+    def newer() -> dict[str, Any]:
+        return as_32(app.openapi())
+
     @app.get("/openapi-3.0.json", tags=["docs"], include_in_schema=False)
     def openapi_30() -> JSONResponse:
         return JSONResponse(older())
+
+    @app.get("/openapi-3.2.json", tags=["docs"], include_in_schema=False)
+    def openapi_32() -> JSONResponse:
+        return JSONResponse(newer())
 
     @app.get("/docs", tags=["docs"], include_in_schema=False)
     @app.get("/", tags=["docs"], include_in_schema=False)

@@ -84,7 +84,7 @@ def test_the_pages_for_people_name_every_route_and_load_nothing(reader: TestClie
         for path in schema["paths"]:
             assert path in page
         assert "<script" not in page
-        links = {"/dashboard/", "/openapi.json", "/openapi-3.0.json", "data:,"}
+        links = {"/dashboard/", "/openapi.json", "/openapi-3.0.json", "/openapi-3.2.json", "data:,"}
         assert set(re.findall(r'(?:src|href)="([^"]+)"', page)) == links
 
 
