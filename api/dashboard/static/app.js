@@ -67,7 +67,7 @@ function askForKey(reason) {
 function themeButton() {
   const root = document.documentElement;
   const button = h("button", { type: "button", class: "quiet" });
-  const name = () => { button.textContent = { light: "Light", dark: "Dark" }[root.dataset.theme] ?? "Auto"; };
+  const name = () => { button.textContent = `Theme: ${root.dataset.theme ?? "auto"}`; };
   const apply = (theme) => {
     if (theme) root.dataset.theme = theme;
     else delete root.dataset.theme;

@@ -213,7 +213,7 @@ class List {
     this.rows.set(one.id, { verdict, state, progress: share });
     this.paint(one);
     return h("tr", {}, h("td", {}, box), h("td", {}, h("a", { href: link("experiment", one.id), "data-row": one.id }, one.name)), verdict, state, share,
-      h("td", {}, labels(one.labels)), h("td", {}, one.owner), h("td", {}, moment(one.created_at)));
+      h("td", {}, labels(one.labels)), h("td", {}, one.owner), h("td", { class: "time" }, moment(one.created_at)));
   }
 
   choose(at, on, range) {

@@ -41,12 +41,22 @@ def shown(visitor: Visitor, experiment: dict[str, Any], search: str = "") -> Pag
 def test_the_answer_is_in_front_and_the_variants_are_told(visitor: Visitor, stored: Stored) -> None:
     page = shown(visitor, stored.sick)
     answer = stored.served.client.get(f"/v1/experiments/{stored.sick['id']}/comparison").json()["answer"]
-    expect(page.locator(".answer")).to_contain_text(answer[:60].split(". ")[0])
+    expect(page.locator(".answer p.first")).to_have_text(answer.split(". ")[0] + ".")
+    expect(page.locator(".answer li")).to_have_count(len(re.findall(r"\. (?=[A-Za-z])", answer)))
+    expect(page.locator(".head")).to_contain_text("12 of 12 runs")
     table = page.get_by_role("region", name="Variants")
     expect(table.get_by_role("row")).to_have_count(5)
     expect(table.get_by_role("row").filter(has_text="l2")).to_contain_text("l2 (strength 0.001)")
     expect(table.get_by_role("row").filter(has_text="batch_norm").get_by_role("cell").nth(1)).to_have_text("batch norm")
     accessible(page)
+
+
+def test_curves_wait_for_no_list_of_runs(visitor: Visitor, stored: Stored) -> None:
+    """Of hundreds of runs that is what takes longest."""
+    visitor.page.route("**/runs?*", lambda _: None)
+    page = visitor.open(f"#/experiment/{stored.sick['id']}")
+    expect(page.locator(".lines canvas").first).to_be_visible()
+    expect(page.locator("figure.map")).to_have_count(0)
 
 
 def test_a_variant_is_taken_home_as_a_file(visitor: Visitor, stored: Stored) -> None:
