@@ -266,12 +266,20 @@ def test_what_is_no_faster_together_is_trained_apart_and_says_so(
     assert [row(database, run_id).state for run_id in again] == ["succeeded"] + ["queued"] * 5
 
 
-def test_the_steps_that_measure_are_made_in_either_way() -> None:
-    pace = Pace()
-    ways = []
-    for step in range(100):
-        ways.append(pace.is_together(step))
-        pace.took(1.0 if ways[-1] else 2.0, together=ways[-1])
+def test_the_first_stretches_are_made_in_either_way_and_then_the_faster_one() -> None:
+    pace, ways = Pace(), []
+    for _ in range(6):
+        ways.append(pace.stretch())
+        pace.took(1.0 if ways[-1][0] else 2.0, together=ways[-1][0])
+    assert ways == [(True, 8), (False, 8)] * 2 + [(True, 93), (False, 3)]
     assert pace.gain == 2.0
-    assert ways[:8] == [True, True, False, False] * 2
-    assert [step for step in range(30, 100) if not ways[step]] == [31, 63, 95]
+
+
+def test_what_is_slower_together_goes_on_in_long_stretches_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.groups.pace.WORTH", 1.3)
+    pace, ways = Pace(), []
+    for _ in range(6):
+        ways.append(pace.stretch())
+        pace.took(1.0 if ways[-1][0] else 1.2, together=ways[-1][0])
+    assert ways[4:] == [(False, 64)] * 2
+    assert pace.is_apart

@@ -19,7 +19,7 @@ from gradient_clinic.probe.probe import Probe
 from gradient_clinic.probe.together import Together
 from worker.begun import laid_out
 from worker.datasets.split import IGNORED
-from worker.groups.pace import Pace
+from worker.groups.pace import COLD, Pace
 from worker.groups.stacked import StackedNetwork
 from worker.groups.update import update
 from worker.results import Seen
@@ -59,9 +59,13 @@ class Group:
 
     def train(self) -> Iterator[tuple[int, Seen | Exception]]:
         try:
-            while self._going():
-                yield from self._advance()
-                yield from self._step()
+            while going := self._going():
+                together, steps = self._pace.stretch()
+                if together and len(going) > 1:
+                    yield from self._stretch(range(len(self.members)), steps, together=True)
+                else:
+                    for number in range(len(self.members)):
+                        yield from self._stretch([number], steps, together=False)
         finally:
             for number in range(len(self.members)):
                 self.leave(number)
@@ -77,46 +81,49 @@ class Group:
     def _going(self) -> list[Member]:
         return [member for member in self.members if not member.ended]
 
-    def _advance(self) -> Iterator[tuple[int, Seen | Exception]]:
-        """Every member up to its next step, or to its end."""
-        for number, member in enumerate(self.members):
-            while not member.ended:
-                try:
-                    seen = next(member.course)
-                except StopIteration:
-                    self.leave(number)
-                except Exception as error:  # noqa: BLE001 -- it is this member's own, and told to who reads
+    def _stretch(self, numbers: Sequence[int], steps: int, *, together: bool) -> Iterator[tuple[int, Seen | Exception]]:
+        """So many steps of these members, each to its own end at the latest."""
+        for step in range(steps):
+            for number in numbers:
+                yield from self._advance(number)
+            going = [number for number in numbers if not self.members[number].ended]
+            if not going:
+                return
+            trainers = [self.members[number].trainer for number in going]
+            began = time.process_time()
+            failed = self._made(trainers) if together else [_caught(trainers[0].step, trainers[0].due)]
+            # Where not all steps are recorded, those that are not are the more.
+            if step >= COLD and (trainers[0].plan.experiment.trace.every == 1 or trainers[0].recording is None):
+                self._pace.took((time.process_time() - began) / len(trainers), together=together)
+            for number, error in zip(going, failed, strict=True):
+                if error is not None:
                     self.leave(number)
                     yield number, error
-                else:
-                    if isinstance(seen, Due):
-                        member.trainer.due = seen.step
-                        break
-                    yield number, seen
 
-    def _step(self) -> Iterator[tuple[int, Exception]]:
-        going = [(number, member) for number, member in enumerate(self.members) if not member.ended]
-        trainers = [member.trainer for _, member in going]
-        failed = self._made(trainers) if trainers else []
-        for (number, _), error in zip(going, failed, strict=True):
-            if error is not None:
+    def _advance(self, number: int) -> Iterator[tuple[int, Seen | Exception]]:
+        """A member up to its next step, or to its end."""
+        member = self.members[number]
+        while not member.ended:
+            try:
+                seen = next(member.course)
+            except StopIteration:
+                self.leave(number)
+            except Exception as error:  # noqa: BLE001 -- it is this member's own, and told to who reads
                 self.leave(number)
                 yield number, error
+            else:
+                if isinstance(seen, Due):
+                    member.trainer.due = seen.step
+                    return
+                yield number, seen
 
     def _made(self, trainers: Sequence[Trainer]) -> Sequence[Exception | None]:
-        """The next step of each, and the errors that have ended some."""
-        if len(trainers) == 1:
-            return _alone(trainers)
-        together, began = self._pace.is_together(trainers[0].due), time.process_time()
+        """The next step of all, together, and the errors that have ended some."""
         try:
-            # Its weights are the members' own in either way, so that going from one to the other moves nothing.
             self._joint = self._joint or JointStep(trainers)
-            failed = self._joint.make() if together else _alone(trainers)
+            return self._joint.make()
         except Exception as error:  # noqa: BLE001 -- what fails for all is told to each
             return [error] * len(trainers)
-        if trainers[0].plan.experiment.trace.every == 1 or trainers[0].recording is None:
-            self._pace.took((time.process_time() - began) / len(trainers), together=together)
-        return failed
 
 
 class JointStep:
@@ -167,10 +174,6 @@ def _losses(trainers: Sequence[Trainer], outputs: Tensor, wanted: Sequence[Tenso
         return [functional.nll_loss(log, y.flatten(), ignore_index=IGNORED) for log, y in pairs]
     each = zip(trainers, outputs.unbind(), wanted, strict=True)
     return [trainer.objective.loss(output, y) for trainer, output, y in each]
-
-
-def _alone(trainers: Sequence[Trainer]) -> list[Exception | None]:
-    return [_caught(trainer.step, trainer.due) for trainer in trainers]
 
 
 def _caught(call: Callable[..., object], *given: object) -> Exception | None:

@@ -1,6 +1,7 @@
 """Whether the steps of a group are made together or run by run: whatever is faster here, by a margin.
 
 The first steps of a group are made in turns in either way, which leaves the same bits: the measurement costs nothing.
+Run by run means stretches of steps of one member: from step to step each would find the caches full of the others.
 """
 
 import math
@@ -10,11 +11,13 @@ from typing import Final
 
 WORTH: Final = 1.3
 """So much less time a member's step must take together; below, a group only holds up others who wait for its runs."""
-WARM_UP, TIMED = 3, 8
-"""Steps of each way: those that allocate and compile, and those that count."""
-
-ALONE_EVERY = 32
-"""One step in so many is made by each member alone: what remedies cost is told from these."""
+TRIED: Final = 8
+"""Steps of a stretch by which the ways are told apart; the first ``COLD`` of each bring the weights into the caches."""
+COLD: Final = 2
+STRETCHES: Final = 2
+"""Of each way."""
+TOGETHER, ALONE, APART = 93, 3, 64
+"""Steps of a stretch once the ways are told apart. Those that a group makes alone say what remedies cost."""
 
 
 @dataclass(slots=True)
@@ -22,27 +25,37 @@ class Pace:
     """Of one structure and number of members. ``gain``: a member's time alone over its time together, once known."""
 
     gain: float | None = None
+    _stretches: int = 0
     _seconds: dict[bool, list[float]] = field(default_factory=lambda: {True: [], False: []})
 
-    def is_together(self, step: int) -> bool:
-        """Of the step that is due."""
+    def stretch(self) -> tuple[bool, int]:
+        """Whether the next steps are made together, and how many."""
+        together = self._stretches % 2 == 0
+        self._stretches += 1
+        if self.gain is None and self._stretches > 2 * STRETCHES:
+            self._judge()
         if self.gain is None:
-            # By pairs: every second step alone would be recorded always or never where every second one is.
-            return step // 2 % 2 == 0
-        return self.gain >= WORTH and step % ALONE_EVERY != ALONE_EVERY - 1
+            return together, TRIED
+        if self.gain < WORTH:
+            return False, APART
+        return together, TOGETHER if together else ALONE
 
     def took(self, seconds: float, *, together: bool) -> None:
-        """A member's part of a step of that way."""
+        """A member's part of a step that is not the first of its stretch."""
         if self.gain is None:
             self._seconds[together].append(seconds)
-            if all(len(its) >= WARM_UP + TIMED for its in self._seconds.values()):
-                # What disturbs a step adds to it, so the fastest of each way are told most surely.
-                of_way = {way: min(its[WARM_UP:]) for way, its in self._seconds.items()}
-                self.gain = of_way[False] / of_way[True] if of_way[True] > 0.0 else math.inf
 
     @property
     def is_apart(self) -> bool:
         return self.gain is not None and self.gain < WORTH
+
+    def _judge(self) -> None:
+        if not all(self._seconds.values()):
+            self._stretches = 1  # no step of some way was timed: once more
+            return
+        # What disturbs a step adds to it, so the fastest of each way are told most surely.
+        of_way = {way: min(its) for way, its in self._seconds.items()}
+        self.gain = of_way[False] / of_way[True] if of_way[True] > 0.0 else math.inf
 
 
 @dataclass(slots=True)
