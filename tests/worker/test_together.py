@@ -49,6 +49,7 @@ def workshop(database_url: str, tmp_path: Path) -> Iterator[Workshop]:
 def _always_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timings on a busy machine decide nothing here."""
     monkeypatch.setattr("worker.groups.pace.WORTH", 0.0)
+    monkeypatch.setattr("worker.beside.MOST_TOGETHER", 8)  # all of an experiment here
 
 
 def submitted(database: Database, **changes: Any) -> list[uuid.UUID]:
