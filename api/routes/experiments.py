@@ -81,7 +81,7 @@ def submit(
     with database.begin() as session:
         view = once(session, caller, idempotency_key, body, lambda: _stored(session, caller, spec), ExperimentView)
         # A repeated key gives the first answer, and its experiment may have been deleted since (decision 17).
-        if not runs.existing(session, [uuid.UUID(view.id)]):
+        if idempotency_key is not None and not runs.existing(session, [uuid.UUID(view.id)]):
             raise deleted(view.id)
     return written(view, HTTPStatus.ACCEPTED, {"Location": view.links["self"]})
 
