@@ -88,7 +88,7 @@ class Experiment {
       ["Length", spec.steps === null ? `${spec.epochs} epochs in batches of ${spec.batch_size}` : `${spec.steps} steps in batches of ${spec.batch_size}`],
       ["Seeds", Array.isArray(spec.seeds) ? spec.seeds.join(", ") : `${spec.seeds.count} from ${spec.seeds.first}`], ["Design", words(spec.design)],
     ] : [["Trained", "elsewhere, and watched or brought in as a log"], ["Data", spec.data ?? "not told"]];
-    return h("details", { class: "setup" }, h("summary", {}, this.trained ? "What was asked" : "What it is"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+    return h("details", { class: "setup" }, h("summary", {}, this.trained ? `What was asked: ${facts[1][1]}, on ${facts[0][1]}` : "What it is"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
   }
 
   actions(ended) {

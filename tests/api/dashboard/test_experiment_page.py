@@ -72,7 +72,9 @@ def test_pictures_of_the_server_are_shown_with_their_numbers_behind(visitor: Vis
     page = shown(visitor, stored.sick)
     images = page.locator("img.drawn")
     expect(images).to_have_count(6)
-    page.wait_for_function("[...document.querySelectorAll('img.drawn')].every(one => one.naturalWidth > 0)")
+    for image in images.all():
+        expect(image).to_be_visible()  # the profiles come last
+    assert all(images.evaluate_all("all => all.map(one => one.naturalWidth)"))
     assert page.locator("img.drawn:not([alt])").count() == 0
     behind = page.locator("section").filter(has=page.get_by_role("heading", name="Against the baseline"))
     behind.get_by_text("Numbers").click()
