@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
+from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import ArgumentError, OperationalError
@@ -39,6 +40,15 @@ ANSWER_S = 30.0
 """No statement of ours takes so long on a server that works; a request then gets a 503, and its thread is free."""
 GIVE_BACK_S = 10.0
 """Between two times that freed memory goes back to the system."""
+CONNECTIONS = 10
+"""To the database, which stay: one that is made for a burst and closed after it costs more than the requests that it
+serves. More would not be faster, as one interpreter answers.
+"""
+THREADS = CONNECTIONS + 2
+"""That answer requests: others wait for one in the order of their coming. With forty, which is usual, each of them
+waits for the interpreter, and the thread that reads and writes sockets does as well. Two more than connections, for
+what asks no database.
+"""
 _DESCRIPTION = """Controlled trials for gradients that vanish or explode: post a network, a data set, an optimiser,
 remedies and seeds; read which layer is ill, why, which remedy repaired it, with what confidence, at what cost."""
 
@@ -56,6 +66,7 @@ def create_app(settings: Settings, pace: Pace = USUAL) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = THREADS
         changes.start()
         beside = [asyncio.create_task(_give_memory_back()), asyncio.create_task(_note_uses(ring))]
         yield
@@ -144,7 +155,9 @@ def _database(settings: Settings) -> Database:
         message = "CLINIC_DATABASE_URL is not set: experiments are kept in PostgreSQL"
         raise ValueError(message)
     try:
-        return Database(settings.database_url.get_secret_value(), pool_size=10, max_overflow=30, answer_s=ANSWER_S)
+        return Database(
+            settings.database_url.get_secret_value(), pool_size=CONNECTIONS, max_overflow=0, answer_s=ANSWER_S
+        )
     except (ValueError, ArgumentError):
         # The reason is not shown: it quotes the URL, which may hold a password.
         message = "CLINIC_DATABASE_URL cannot be used; it looks like postgresql://user:password@host:5432/name"

@@ -51,7 +51,7 @@ def settled(session: Session, caller: Caller, request: ExperimentRequest) -> tup
 
 def _earlier(session: Session, caller: Caller, experiment_id: uuid.UUID, spec: ExperimentSpec) -> Earlier:
     # Also where it is only validated: what may be asked for is what may be submitted.
-    experiment = queries.experiment_of(session, caller.unshared(), experiment_id)
+    experiment = queries.experiment_of(session, caller.unshared(), experiment_id, compared=True)
     if experiment.ended_at is None:
         raise _unfit(experiment_id, f"it is {experiment.state}", "an experiment that has ended")
     if not isinstance(experiment.spec, ExperimentSpec):

@@ -63,7 +63,7 @@ def compare(
     With the ``ETag`` of an earlier answer in ``If-None-Match``: 304 where it is the same. ``brief=1``: five lines.
     """
     with database.begin() as session:
-        experiment = queries.experiment_of(session, caller, experiment_id)
+        experiment = queries.experiment_of(session, caller, experiment_id, compared=True)
         if brief:
             found = queries.comparison_of(session, experiment)
             to_do, *_ = answer_of(found.variants, found.metric, experiment.spec.optimizer, found.causes)
@@ -102,7 +102,7 @@ def judge(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) ->
 def report(experiment_id: uuid.UUID, caller: CallerDep, database: DatabaseDep) -> HTMLResponse:
     """One self-contained page: table, forest plot, heat maps, profiles beside theory, sentences."""
     with database.snapshot() as session:
-        experiment = queries.experiment_of(session, caller, experiment_id)
+        experiment = queries.experiment_of(session, caller, experiment_id, compared=True)
         comparison = queries.comparison_of(session, experiment)
         chance = queries.mean_chance_level(session, experiment_id) if _has_one_loss(experiment.spec) else None
         trained_below = None if chance is None else chance / 2.0

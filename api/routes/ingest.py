@@ -62,9 +62,10 @@ def append(run_id: uuid.UUID, first: First, sent: RecordsRequest, caller: Caller
     twice. 409 where some are missing before it, where another writer has the run, or it has ended.
     """
     with database.begin() as session:
-        run, experiment = queries.run_of(session, caller, run_id)
+        # Of two messages of one run the second one waits.
+        run, experiment = queries.run_of(session, caller, run_id, locked=True)
         try:
-            kept = ingesting.append(session, run, experiment.spec, first, sent)
+            kept = ingesting.append(session, run, experiment, first, sent)
         except (GapError, NotYoursError) as error:
             raise ApiError(HTTPStatus.CONFLICT, str(error)) from error
     with database.begin() as session:

@@ -198,7 +198,7 @@ def _curve(session: Session, run: Run, curve: CurveName) -> Picture:
 
 def _comparison(database: Database, caller: Caller, experiment_id: uuid.UUID) -> Comparison:
     with database.snapshot() as session:
-        return queries.comparison_of(session, queries.experiment_of(session, caller, experiment_id))
+        return queries.comparison_of(session, queries.experiment_of(session, caller, experiment_id, compared=True))
 
 
 def _drawn(request: Request, drawing: str, otherwise: str) -> Response:

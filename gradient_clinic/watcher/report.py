@@ -147,10 +147,12 @@ def _silent(rows: Sequence[Row], records: Sequence[Record]) -> Iterator[str]:
         if row.role != "branch":
             continue
         dead = float(records[-1].matrix[DEAD, index])
+        where = "on a branch" if row.on_branch else "beside the depth axis"
         if dead > FRACTION_LIMIT:
-            yield f"{number(dead)} of the units of {row.name}, which is on a branch, are dead"
+            share = "all" if dead == 1.0 else f"{number(dead)} of the"
+            yield f"{share} units of {row.name}, which is {where}, are dead"
         elif all(record.matrix[GRADIENT, index] == 0.0 for record in records):
-            yield f"no gradient has come to {row.name}, which is on a branch"
+            yield f"no gradient has come to {row.name}, which is {where}"
 
 
 def _heard(trace: RunTrace, *, told: bool) -> RunTrace:

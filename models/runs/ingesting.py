@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
@@ -20,7 +21,7 @@ from gradient_clinic.verdict.shapes import RunFacts
 from models.analysis.verdict.summary import summarise
 from models.plan.watched import WatchedPlan, plan_watched
 from models.runs import comparing, events
-from models.runs.claims import beat, cancel_requested, keep_chance_level
+from models.runs.claims import beat
 from models.runs.endings import fail, finish, stop
 from models.runs.lease import Lease
 from models.runs.logged import keep_evaluations, log_facts
@@ -192,16 +193,19 @@ class Kept:
     loss: float | None = None
 
 
-def append(session: Session, run: Run, spec: StoredSpec, first: int, sent: RecordsRequest) -> Kept:
-    """Store the records from number ``first`` on, and pass over those that are there; ``run`` and the ``spec`` of its
-    experiment as they were read. NotYoursError, GapError.
+def append(session: Session, run: Run, experiment: Experiment, first: int, sent: RecordsRequest) -> Kept:
+    """Store the records from number ``first`` on, and pass over those that are there; ``run``, locked, and its
+    ``experiment`` as they were read. NotYoursError, GapError.
     """
-    lease, plan = _held(session, run, spec, sent.token)
-    run_id = run.id
-    if cancel_requested(session, lease):
-        stop(session, lease)
-        return Kept(extent(session, run_id).records, cancelled=True)
-    stored = extent(session, run_id).records
+    if run.watched is None or run.lease_token != sent.token:
+        raise NotYoursError(_fate(run))
+    spec = experiment.spec
+    assert isinstance(spec, IngestedSpec)  # as its run is watched
+    plan = plan_watched(spec, run.watched, run.steps)
+    stored = extent(session, run.id).records
+    if experiment.cancel_requested_at is not None:
+        stop(session, Lease(run.id, experiment.id, sent.token, run.attempt))
+        return Kept(stored, cancelled=True)
     if first > stored:
         raise GapError(stored)
     signals, curves = (values[..., stored - first :] for values in sent.arrays(len(plan.layers), plan.told))
@@ -209,14 +213,25 @@ def append(session: Session, run: Run, spec: StoredSpec, first: int, sent: Recor
     if after > MAX_STEPS:
         message = f"a run has at most {MAX_STEPS:,} records"
         raise NotYoursError(message)
-    if sent.chance_level is not None:
-        keep_chance_level(session, lease, sent.chance_level)
     if after > stored:
-        _write(session, run_id, plan, Block(stored, signals, curves))
-        step = (after - 1) * plan.every + 1
-        far = {"step": func.greatest(Run.step, step), "steps": func.greatest(Run.steps, step)}
-        session.execute(update(Run).where(lease.holds()).values(**far))
+        _write(session, run.id, plan, Block(stored, signals, curves))
+    far = {"step": (after - 1) * plan.every + 1 if after > stored else 0, "chance_level": sent.chance_level}
+    session.execute(_HEARD, {"run_id": run.id, **far})
     return Kept(after, loss=float(curves[LOSS, -1]) if after > stored else None)
+
+
+# Put together once, as every message makes it. ``step``: 0 where nothing was new.
+_HEARD = (
+    update(Run)
+    .where(Run.id == bindparam("run_id"))
+    .values(
+        lease_until=func.clock_timestamp() + seconds(SILENCE_S),
+        step=func.greatest(Run.step, bindparam("step")),
+        steps=func.greatest(Run.steps, bindparam("step")),
+        chance_level=func.coalesce(bindparam("chance_level", type_=DOUBLE_PRECISION), Run.chance_level),
+    )
+    .execution_options(synchronize_session=False)
+)
 
 
 def tell(session: Session, run: Run, kept: Kept) -> None:
@@ -279,6 +294,9 @@ def _writer(run_id: uuid.UUID, plan: WatchedPlan) -> TraceWriter:
 def _write(session: Session, run_id: uuid.UUID, plan: WatchedPlan, new: Block) -> None:
     """The open chunk grows by the new records; each that is full goes to the rollups."""
     begin = new.first // CHUNK_RECORDS * CHUNK_RECORDS
+    if begin < new.first and new.first + new.records < begin + CHUNK_RECORDS:
+        _writer(run_id, plan).grow(session, new)
+        return
     opened = _open_block(session, run_id, plan, begin, new.first)
     signals = np.concatenate([opened.signals, new.signals], axis=2)
     curves = np.concatenate([opened.curves, new.curves], axis=1)

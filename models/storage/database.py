@@ -4,6 +4,7 @@ Sync on purpose: the same queries serve the API's threads and the workers.
 """
 
 import math
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from psycopg.abc import RV, PQGen
 from psycopg.errors import _WaitTimeout
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import set_json_loads
-from sqlalchemy import CursorResult, UpdateBase, create_engine
+from sqlalchemy import CursorResult, UpdateBase, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
 IDLE_LIMIT_MS = 60_000
@@ -123,10 +125,9 @@ class Database:
             max_overflow=max_overflow,
             # What a statement was given is users' own: an error that is logged quotes none of it.
             hide_parameters=True,
-            # A pooled connection may have died since its last use; asking costs one round trip.
-            pool_pre_ping=True,
             creator=self._connect if answer_s is None else partial(self._connect, impatient(answer_s)),
         )
+        event.listen(self.engine, "checkout", _must_live)
         # Rows are read after the commit, when no session is left that could load them again.
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
@@ -163,6 +164,21 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+def _must_live(connection: psycopg.Connection[Any], *_: object) -> None:
+    """A pooled connection may have died since its last use, and the others with it: then new ones are made.
+
+    Not SQLAlchemy's ping, which is a round trip before each transaction: that a server has ended a connection, or the
+    kernel has given its host up (``Patience``), is there to be read.
+    """
+    try:
+        waiting = select.poll()
+        waiting.register(connection.fileno(), select.POLLIN)
+        while waiting.poll(0):
+            connection.pgconn.consume_input()
+    except psycopg.OperationalError as error:
+        raise InvalidatePoolError(str(error)) from error
 
 
 def changed_rows(session: Session, change: UpdateBase) -> int:

@@ -65,7 +65,8 @@ class Experiment(Base):
     started_at: Mapped[dt.datetime | None]
     ended_at: Mapped[dt.datetime | None]
     cancel_requested_at: Mapped[dt.datetime | None]
-    comparison: Mapped[dict[str, Any] | None]
+    comparison: Mapped[dict[str, Any] | None] = mapped_column(deferred=True, deferred_raiseload=True)
+    """Larger than all the rest of the row, so only who asks for it (``undefer``) has it."""
     verdict: Mapped[str | None]
     """The kind that the stored comparison gives its baseline."""
 

@@ -4,14 +4,16 @@ All reads are by number of chunk, which the key holds: a window of a long run co
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, RowMapping, Select, func, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy import BigInteger, ColumnElement, Integer, RowMapping, Select, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session, aliased
 
 from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
 from gradient_clinic.verdict.run_trace import RunTrace
@@ -50,15 +52,18 @@ class Extent:
         return begin, max(begin, min(last // self.stride + 1, self.records))
 
 
+_NEWEST = (
+    select(CurveChunk.first_step, CurveChunk.stride, func.cardinality(CurveChunk.loss))
+    .where(CurveChunk.run_id == bindparam("run_id"))
+    .order_by(CurveChunk.chunk.desc())
+    .limit(1)
+)
+
+
 def extent(session: Session, run_id: uuid.UUID) -> Extent:
     """The extent of what the chunks hold now."""
     # The newest chunk alone tells: all before it are full.
-    newest = session.execute(
-        select(CurveChunk.first_step, CurveChunk.stride, func.cardinality(CurveChunk.loss))
-        .where(CurveChunk.run_id == run_id)
-        .order_by(CurveChunk.chunk.desc())
-        .limit(1)
-    ).one_or_none()
+    newest = session.execute(_NEWEST, {"run_id": run_id}).one_or_none()
     if newest is None:
         return Extent(1, 0)
     first, stride, length = newest
@@ -75,25 +80,8 @@ def read_signals(  # noqa: PLR0913, PLR0917 -- a window has these sides
     if not layers:  # a log has curves alone, and they say which records there are
         steps = read_curves(session, run_id, ["loss"], first, last).steps
         return Window(steps, np.empty((len(signals), 0, len(steps))))
-    found = (
-        session.execute(
-            select(
-                TraceChunk.first_step,
-                TraceChunk.stride,
-                TraceChunk.layer_index,
-                func.cardinality(TraceChunk.weight_norm).label("length"),
-                *(func.array_send(getattr(TraceChunk, name)).label(name) for name in signals),
-            )
-            .where(
-                TraceChunk.run_id == run_id,
-                TraceChunk.layer_index.in_(layers),
-                _within(session, TraceChunk, run_id, first, last),
-            )
-            .order_by(TraceChunk.layer_index, TraceChunk.chunk)
-        )
-        .mappings()
-        .all()
-    )
+    asked = {"run_id": run_id, "first": first, "last": last, "layers": list(layers)}
+    found = session.execute(_signals(tuple(signals)), asked).mappings().all()
     # The chunks of all layers are written together, so those of one say which records there are.
     of_a_layer = [row for row in found if row["layer_index"] == found[0]["layer_index"]]
     values = np.empty((len(signals), len(layers), sum(row["length"] for row in of_a_layer)))
@@ -114,8 +102,8 @@ def read_signal(  # noqa: PLR0913, PLR0917 -- a window has these sides
 
 def read_curves(session: Session, run_id: uuid.UUID, curves: Sequence[CurveName], first: int, last: int) -> Window:
     """The raw values of some curves in steps ``first`` … ``last``, a row per curve; NaN for one that was not told."""
-    query = _curve_chunks(curves).where(CurveChunk.run_id == run_id, _within(session, CurveChunk, run_id, first, last))
-    return _curve_window(session.execute(query.order_by(CurveChunk.chunk)).mappings().all(), curves, first, last)
+    asked = {"run_id": run_id, "first": first, "last": last}
+    return _curve_window(session.execute(_curves(tuple(curves)), asked).mappings().all(), curves, first, last)
 
 
 def read_curve_of_each(
@@ -157,15 +145,35 @@ def read_block(session: Session, run_id: uuid.UUID, chunk: int, layers: int, str
     return Block(first, signals.values, read_curves(session, run_id, CURVES, *steps).values)
 
 
-def _within(
-    session: Session, table: type[TraceChunk] | type[CurveChunk], run_id: uuid.UUID, first: int, last: int
-) -> ColumnElement[bool]:
-    """The chunks that may hold steps ``first`` … ``last``, by their numbers: steps are in no index."""
+# Statements of as many columns take longer to be put together than to be answered, so each is kept.
+@cache
+def _signals(signals: tuple[SignalName, ...]) -> Select[Any]:
+    return (
+        select(
+            TraceChunk.first_step,
+            TraceChunk.stride,
+            TraceChunk.layer_index,
+            func.cardinality(TraceChunk.weight_norm).label("length"),
+            *(func.array_send(getattr(TraceChunk, name)).label(name) for name in signals),
+        )
+        .where(TraceChunk.layer_index == any_(bindparam("layers", type_=ARRAY(Integer))), *_within(TraceChunk))
+        .order_by(TraceChunk.layer_index, TraceChunk.chunk)
+    )
+
+
+@cache
+def _curves(curves: tuple[CurveName, ...]) -> Select[Any]:
+    return _curve_chunks(curves).where(*_within(CurveChunk)).order_by(CurveChunk.chunk)
+
+
+def _within(table: type[TraceChunk] | type[CurveChunk]) -> Iterator[ColumnElement[bool]]:
+    """The chunks of a run that may hold steps ``first`` … ``last``, by their numbers: steps are in no index."""
+    yield table.run_id == bindparam("run_id")
     # Every chunk but the last has 200 records, so the step alone gives the number of its chunk.
-    stride = session.execute(select(CurveChunk.stride).where(CurveChunk.run_id == run_id).limit(1)).scalar()
-    if stride is None:
-        return true()
-    return table.chunk.between(first // stride // CHUNK_RECORDS, last // stride // CHUNK_RECORDS)
+    some = aliased(CurveChunk)
+    stride = select(some.stride).where(some.run_id == bindparam("run_id")).limit(1).scalar_subquery()
+    first, last = (bindparam(name, type_=BigInteger) // stride // CHUNK_RECORDS for name in ("first", "last"))
+    yield table.chunk.between(first, last)
 
 
 def _steps_of(found: Sequence[RowMapping]) -> Steps:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from gradient_clinic.signals import CURVES, SIGNALS, CurveName
 from models.storage.tables import CurveChunk, EpochValue, TraceChunk
-from models.traces.binary import Field, copy_rows
+from models.traces.binary import Field, Values, append_values, copy_rows
 from models.traces.rollups import CHUNK_RECORDS, ROLLUP_BUCKETS, Rollups, driver
 
 Singles = npt.NDArray[np.float32]
@@ -88,6 +88,22 @@ class TraceWriter:
                 if ended or block.records == CHUNK_RECORDS
             ]
             self._rollups.write(session, full, ended=ended)
+
+    def grow(self, session: Session, block: Block) -> None:
+        """Add records to the open chunk, which has some and is not full with these; nothing of it is read or sent. The
+        caller has made sure that the run is still its own, and that ``block`` begins where the chunk ends.
+        """
+        with np.errstate(over="ignore"):  # as above
+            signals = block.signals.astype(np.float32)
+        connection = driver(session)
+        where: dict[str, uuid.UUID | int] = {"run_id": self.run_id, "chunk": block.first // CHUNK_RECORDS}
+        if self.layers:
+            arrays: dict[str, Values] = dict(zip(SIGNALS, signals.reshape(len(SIGNALS), -1), strict=True))
+            append_values(connection, "trace_chunk", arrays, len(self.layers), where)
+        told: dict[str, Values] = {
+            name: values for name, values in zip(CURVES, block.curves, strict=True) if name in self.told
+        }
+        append_values(connection, "curve_chunk", told, 1, where)
 
     def _replace(self, session: Session, blocks: Sequence[Block], stored: Sequence[Singles]) -> None:
         chunks = [block.first // CHUNK_RECORDS for block in blocks]

@@ -1,21 +1,22 @@
 """``python -m proofs.speed.desk``: fifty clients at once, beside two workers that train.
 
 A whole clinic on a database with one finished experiment. Two runs train throughout and take both workers. The clients
-are threads of one process beside it, each with a connection of its own; they draw reads and one submission in ten from
-the seed. First back to back, so that the time of an answer is what waits before it; then each with a pause, as
-schedulers and pages ask. What they submit waits in the queue, as both workers are taken.
+are one process beside it, each with a connection of its own; they draw reads and one submission in ten from the seed.
+First back to back, so that the time of an answer is what waits before it; then each with a pause, as schedulers and
+pages ask. What they submit waits in the queue, as both workers are taken.
 """
 
 import argparse
-import http.client
+import asyncio
 import itertools
 import json
 import multiprocessing
 import random
-import threading
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
@@ -35,6 +36,7 @@ SUBMISSIONS: Final = 0.1
 SUBMISSION: Final = "submission"
 BROKEN: Final = 599
 """In place of a status: no answer came."""
+TIMEOUT_S: Final = 60.0
 LONG: Final = 5_000_000
 
 
@@ -102,47 +104,71 @@ def _asked(address: str, paths: Mapping[str, str], clients: int, seconds: float,
 
 
 def _all(address: str, paths: Mapping[str, str], clients: int, seconds: float, pause_s: float) -> list[Answer]:
-    answers: list[Answer] = []
-    until = time.monotonic() + seconds
+    async def every() -> list[Answer]:
+        until = time.monotonic() + seconds
+        host, _, port = address.removeprefix("http://").rpartition(":")
+        draws = [random.Random(f"{report.SEED} {pause_s} {number}") for number in range(clients)]  # noqa: S311 -- no secret
+        each = [_one(Connection(host, int(port)), paths, draw, until, pause_s) for draw in draws]
+        return [answer for answers in await asyncio.gather(*each) for answer in answers]
 
-    def one(number: int) -> None:
-        draw = random.Random(f"{report.SEED} {pause_s} {number}")  # noqa: S311 -- no secret
-        answers.extend(_one(address, paths, draw, until, pause_s))
-
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
+    return asyncio.run(every())
 
 
-def _one(address: str, paths: Mapping[str, str], draw: random.Random, until: float, pause_s: float) -> Iterator[Answer]:
-    # The standard library's client, as fifty of a larger one would take the processor from what is measured.
+class Connection:
+    """As little of HTTP as the clinic's answers need: a library's client, or threads, would take the processor from
+    what is measured. It is opened anew where it has ended.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._place = host, port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def status_of(self, method: str, path: str, body: bytes) -> int:
+        """OSError, EOFError: no answer, or half of one."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(*self._place)
+        reader, writer = self._streams
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+        answered = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = re.search(rb"\r\ncontent-length: (\d+)\r\n", answered)
+        if length is not None:
+            await reader.readexactly(int(length[1]))
+        if length is None or b"\r\nconnection: close\r\n" in answered:
+            self.close()
+        return int(answered.split(maxsplit=2)[1])
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def _one(
+    connection: Connection, paths: Mapping[str, str], draw: random.Random, until: float, pause_s: float
+) -> list[Answer]:
+    answers = []
     small = _spec("desk")
-    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60.0)
     for number in itertools.count():
         if pause_s:
-            time.sleep(min(draw.expovariate(1.0 / pause_s), LONGEST_PAUSE_S))
+            await asyncio.sleep(min(draw.expovariate(1.0 / pause_s), LONGEST_PAUSE_S))
         if time.monotonic() >= until:
-            connection.close()
-            return
+            break
         if draw.random() < SUBMISSIONS:
-            what, spec = SUBMISSION, json.dumps(small | {"name": f"desk {draw.random()} {number}"})
-            request: tuple[Any, ...] = ("POST", "/v1/experiments", spec, {"Content-Type": "application/json"})
+            what, body = SUBMISSION, json.dumps(small | {"name": f"desk {draw.random()} {number}"}).encode()
+            request = "POST", "/v1/experiments", body
         else:
             what = draw.choice(list(paths))
-            request = ("GET", paths[what])
+            request = "GET", paths[what], b""
         began = time.perf_counter()
         try:
-            connection.request(*request)
-            response = connection.getresponse()
-            response.read()
-            status = response.status
-        except (http.client.HTTPException, OSError):
+            status = await asyncio.wait_for(connection.status_of(*request), TIMEOUT_S)
+        except (OSError, EOFError):
             status = BROKEN
-            connection.close()  # the next request opens it again
-        yield Answer(what, 1e3 * (time.perf_counter() - began), status)
+            connection.close()
+        answers.append(Answer(what, 1e3 * (time.perf_counter() - began), status))
+    connection.close()
+    return answers
 
 
 def told(answers: Sequence[Answer], seconds: float) -> dict[str, Any]:
@@ -157,7 +183,7 @@ def told(answers: Sequence[Answer], seconds: float) -> dict[str, Any]:
         "by_kind": {name: report.spread(times) for name, times in by_kind.items()},
         "answers": len(answers),
         "per_second": round(len(answers) / seconds, 1),
-        "refused_or_failed": sum(its.status >= http.client.BAD_REQUEST for its in answers),
+        "refused_or_failed": sum(its.status >= HTTPStatus.BAD_REQUEST for its in answers),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import orjson
+import psycopg
 import pytest
 from sqlalchemy import cast, select, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -68,3 +69,29 @@ def test_a_number_in_json_returns_as_one_that_an_answer_can_carry(database: Data
         back = session.execute(select(cast([number], JSONB))).scalar_one()
     assert float(back[0]) == number
     assert float(orjson.loads(orjson.dumps(back))[0]) == number
+
+
+def _backend(database: Database) -> int:
+    with database.begin() as session:
+        return int(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+def test_a_connection_that_has_ended_between_two_transactions_is_replaced(
+    database: Database, database_url: str
+) -> None:
+    other = Database(database_url)
+    ended = _backend(database)
+    with other.begin() as session:
+        session.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": ended})
+    assert _backend(database) not in {ended, _backend(other)}
+    other.dispose()
+
+
+def test_a_connection_that_was_told_something_is_kept(database: Database, database_url: str) -> None:
+    kept = _backend(database)
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("LISTEN somebody")
+        connection.commit()
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("NOTIFY somebody")
+    assert _backend(database) == kept
