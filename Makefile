@@ -156,7 +156,7 @@ $(EXPORTS)/ready: requirements/exports.txt | $(READY)
 
 .PHONY: exports
 exports: $(READY) $(EXPORTS)/ready $(PEERS)/ready ## what is exported, read by TensorBoard, DuckDB and a server of MLflow; event files that come in
-	@PYTHONPATH=$(EXPORTS) $(BIN)/python -m pytest -q -m long tests/api/test_exports_of_others.py \
+	@PYTHONPATH=$(EXPORTS) $(BIN)/python -m pytest -q -m long tests/api/test_exports_of_others.py tests/api/test_grafana_of_others.py \
 	  tests/api/test_import_of_others.py
 
 .PHONY: lock-exports
