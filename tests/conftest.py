@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     idle.
     """
     for item in items:
-        if isinstance(item, pytest.Function) and reaches(item.module, "worker.engine"):
+        if isinstance(item, pytest.Function) and reaches(item.module, "worker.trainer"):
             item.add_marker("trains")
     items.sort(key=lambda item: item.get_closest_marker("end_to_end") is None)
 

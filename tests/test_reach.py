@@ -14,5 +14,5 @@ def test_a_module_that_trains_by_a_helper_alone_is_marked(request: pytest.Fixtur
 
 def test_what_only_reads_numbers_reaches_no_trainer() -> None:
     assert reach.reaches(limits, "gradient_clinic.gains.limits")
-    assert not reach.reaches(limits, "worker.engine")
-    assert reach.reaches(trials, "worker.engine")
+    assert not reach.reaches(limits, "worker.trainer")
+    assert reach.reaches(trials, "worker.trainer")

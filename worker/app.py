@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import psutil
 import structlog
+from billiard.exceptions import WorkerLostError
 from celery import Celery, Task, signals
 from celery.worker.request import Request
 from pydantic import SecretStr
@@ -61,7 +62,10 @@ class RunRequest(Request):
         # Its process has died or been ended; or the end of the run could not be stored, and nobody trains it any more.
         if self.worker_pid is not None:
             app = cast("ClinicCelery", self.task.app)
-            app.give_back(uuid.UUID(self.args[0]), worker_name(int(self.worker_pid)))
+            # Billiard wraps what a task has raised; what ends a process may be reported before the process has ended.
+            its = getattr(exc_info.exception, "exc", exc_info.exception)
+            dead = isinstance(its, WorkerLostError | SystemExit | KeyboardInterrupt)
+            app.give_back(uuid.UUID(self.args[0]), worker_name(int(self.worker_pid)), dead=dead)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
 
@@ -105,11 +109,16 @@ class ClinicCelery(Celery[Any]):
         """Opened on first use, in the parent: never shared with a child."""
         return Database(self.database_url, pool_size=1, max_overflow=1, silence_s=self.settings.silence_s)
 
-    def give_back(self, run_id: uuid.UUID, worker: str) -> None:
-        """Queue again what the dead child was training. Without a database the lease will lapse instead."""
+    def give_back(self, run_id: uuid.UUID, worker: str, *, dead: bool) -> None:
+        """Queue again what the child was training: all that it had where it is ``dead``, for others were trained with
+        the run that it was told of. Without a database the leases will lapse instead.
+        """
         try:
             with self._parent_database.begin() as session:
-                queueing.reap_worker(session, run_id, worker, self.settings.max_attempts)
+                if dead:
+                    queueing.reap_dead(session, worker, self.settings.max_attempts)
+                else:  # it may have begun another one
+                    queueing.reap_worker(session, run_id, worker, self.settings.max_attempts)
         except DBAPIError:
             log.warning("a worker process died while the database was away; its lease will lapse", run=str(run_id))
 

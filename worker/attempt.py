@@ -3,12 +3,13 @@
 The only module with torch in it that ``worker.tasks`` imports, and only inside a function.
 """
 
-import itertools
 import os
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
@@ -18,7 +19,6 @@ import torch
 from sqlalchemy.exc import DBAPIError
 
 from gradient_clinic.probe.meters.host import warm_up
-from gradient_clinic.probe.probe import StepRecord
 from models import heap, runs
 from models.analysis.verdict.summary import summarise
 from models.plan import Plan, plan_variant
@@ -32,31 +32,26 @@ from models.status import State
 from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
 from models.traces.ending import read_ending
-from worker.app import asked_to_stop
+from worker.beside import Beside
 from worker.cadence import cadence
 from worker.checkpoints import Keeper, unpacked
 from worker.datasets.split import TrialData
 from worker.engine import train
 from worker.found import found_of
+from worker.groups.group import Group, Member
 from worker.heart import Heart, Watch
 from worker.plugins import shelf as plugins
 from worker.plugins.blame import PluginError
 from worker.plugins.cases import data_of
 from worker.plugins.shelf import Shelf
 from worker.publication import Publication
-from worker.recorder import LeaseLostError, Recorder
-from worker.results import EpochResult, RunResult, Snapshot, StateRefusedError, TrainState
+from worker.recorder import LeaseLostError, Recorder, Recorders
+from worker.results import RunResult, Seen, StateRefusedError, TrainState
 from worker.slots import worker_name
+from worker.trainer import Trainer
+from worker.underway import CancelRequestedError, HandedBackError, Underway
 
 log = structlog.get_logger()
-
-
-class CancelRequestedError(Exception):
-    """The run's experiment was asked to stop."""
-
-
-class HandedBackError(Exception):
-    """This worker is being shut down: another one shall train the run."""
 
 
 def prepare(*, gpu: bool) -> None:
@@ -79,6 +74,7 @@ class Workshop:
     device: torch.device
     name: str
     shelf: Shelf
+    beside: Beside
 
     @classmethod
     def open(cls, settings: Settings, *, gpu: bool) -> "Workshop":
@@ -94,7 +90,9 @@ class Workshop:
         shelf = plugins.load(settings.plugins)
         publication = Publication(database, shelf.offers)
         heart, files = Heart(database, settings.lease_s, publication.renew), CheckpointFiles(settings.files_url())
-        return cls(settings, database, heart, files, device, worker_name(os.getpid()), shelf)
+        name = worker_name(os.getpid())
+        beside = Beside(settings, database, device, name)
+        return cls(settings, database, heart, files, device, name, shelf, beside)
 
     def close(self) -> None:
         self.heart.close()
@@ -108,24 +106,78 @@ class Workshop:
         # Committed: no transaction is open while the run trains, however long that takes.
         if claim is None:
             return
-        with self.heart.watch(claim.lease) as watch:
-            try:
-                self._train(claim, watch)
-            except LeaseLostError:
-                log.warning("the lease was lost; another worker has the run", run=str(run_id))
-            except CancelRequestedError:
-                self._close_run(claim, State.CANCELLED)
-            except HandedBackError:
-                self._close_run(claim, State.QUEUED)
-            except (DBAPIError, psycopg.Error) as error:  # psycopg's own come from COPY
-                log.warning("the database is away; the lease will lapse", run=str(run_id), error=str(error))
-                return  # whoever ends the run settles it; asking again would hold this slot for nothing
-            except Exception as error:  # the task's edge: the reason must reach the run row
-                log.exception("the run failed", run=str(run_id))
-                self._close_run(claim, State.FAILED, _explained(error, claim.spec))
+        beside = self.beside.claimed(claim)
+        if beside:
+            self._train_together([claim, *beside])
+        else:
+            with self.heart.watch(claim.lease) as watch:
+                self._ended_by(claim, partial(self._train, claim, watch))
+        heap.give_back()
+
+    def _ended_by(self, claim: Claim, train: Callable[[], None]) -> None:
+        """``train``, and what the run row is to say where it ends in an error."""
+        try:
+            train()
+        except LeaseLostError:
+            log.warning("the lease was lost; another worker has the run", run=str(claim.lease.run_id))
+        except CancelRequestedError:
+            self._close_run(claim, State.CANCELLED)
+        except HandedBackError:
+            self._close_run(claim, State.QUEUED)
+        except (DBAPIError, psycopg.Error) as error:  # psycopg's own come from COPY
+            log.warning("the database is away; the lease will lapse", run=str(claim.lease.run_id), error=str(error))
+            return  # whoever ends the run settles it; asking again would hold this slot for nothing
+        except Exception as error:  # the task's edge: the reason must reach the run row
+            log.exception("the run failed", run=str(claim.lease.run_id))
+            self._close_run(claim, State.FAILED, _explained(error, claim.spec))
         with self.database.begin() as session:  # whoever ends an experiment's last run stores its comparison
             comparing.store_if_ended(session, claim.lease.experiment_id)
-        heap.give_back()
+
+    # --- several runs as one --------------------------------------------------------------------------------------
+
+    def _train_together(self, claims: Sequence[Claim]) -> None:
+        pace = self.beside.pace(claims)
+        with ExitStack() as watching:
+            watches = [watching.enter_context(self.heart.watch(claim.lease)) for claim in claims]
+            ways, members = list[Underway](), list[Member]()
+            for claim, watch in zip(claims, watches, strict=True):
+                try:
+                    way, member = self._member(claim, watch)
+                except Exception as error:  # noqa: BLE001 -- one that cannot begin must not end the others
+                    self._ended_by(claim, partial(_fails, error))
+                else:
+                    ways.append(way)
+                    members.append(member)
+            group, apart = Group(members, pace), pace.is_apart
+            Recorders([way.recorder for way in ways])
+            for number, seen in group.train():
+                self._take(group, number, ways[number], seen)
+                if pace.is_apart and not apart:
+                    apart = True
+                    self.beside.tell_apart(claims)
+
+    def _member(self, claim: Claim, watch: Watch) -> tuple[Underway, Member]:
+        plan = plan_variant(claim.spec, claim.variant).at_rate(claim.learning_rate)
+        data = data_of(plan.dataset, claim.seed, self.settings.files_url(), self.shelf)
+        way = self._underway(claim, watch, plan, plan, data)
+        trainer = Trainer(plan, data, seed=claim.seed, device=self.device, dtype=torch.float32, record=True)
+        return way, Member(trainer, way.between_steps, way.keeper.due)
+
+    def _take(self, group: Group, number: int, way: Underway, seen: Seen | Exception) -> None:
+        result, error = None, seen if isinstance(seen, Exception) else None
+        if not isinstance(seen, Exception):
+            try:
+                result = way.take(seen)
+            except Exception as its:  # noqa: BLE001 -- told below, to this run alone
+                error = its
+        if error is None and result is None:
+            return
+        group.leave(number)
+        if way.recorder.beside is not None:
+            way.recorder.beside.leave(way.recorder)
+        self._ended_by(way.claim, partial(self._finish, way, result) if result is not None else partial(_fails, error))
+
+    # --- one run --------------------------------------------------------------------------------------------------
 
     def _train(self, claim: Claim, watch: Watch) -> None:
         plan = plan_variant(claim.spec, claim.variant).at_rate(claim.learning_rate)
@@ -133,13 +185,14 @@ class Workshop:
         if plan.experiment.trace.budget is not None:
             plan = self._within_budget(claim, plan, data)
         recorded = self._found(claim, plan, data) if plan.network.kind == "plugin" else plan
+        begin = partial(self._underway, claim, watch, plan, recorded, data)
         try:
-            self._go_through(claim, watch, plan, recorded, data, claim.checkpoint)
+            self._go_through(begin(claim.checkpoint), data)
         except StateRefusedError as refused:
             log.warning("the checkpoint is of no use; from step 0 again", run=str(claim.lease.run_id), why=str(refused))
             # Nothing of this attempt is recorded yet; what earlier ones have stored goes with their checkpoint.
             self._start_over(claim)
-            self._go_through(claim, watch, plan, recorded, data, None)
+            self._go_through(begin(), data)
 
     def _found(self, claim: Claim, plan: Plan, data: TrialData) -> WatchedPlan:
         """The plan with the layers that a plug-in's network has, which are stored before the first record."""
@@ -149,52 +202,42 @@ class Workshop:
                 raise LeaseLostError
         return plan_code(plan, found)
 
-    def _go_through(  # noqa: PLR0913, PLR0917 -- a run, how it is trained and how it is read
+    def _go_through(self, way: Underway, data: TrialData) -> None:
+        """From its checkpoint, or from step 0, to the end."""
+        state, checkpoint = None, way.keeper.last
+        if checkpoint is not None:
+            state = self._state_at(checkpoint)
+            log.info("going on from a checkpoint", run=str(way.claim.lease.run_id), step=checkpoint.step)
+        result: RunResult | None = None
+        for seen in train(
+            way.plan,
+            data,
+            seed=way.claim.seed,
+            device=self.device,
+            between_steps=way.between_steps,
+            state=state,
+            wanted=way.keeper.due,
+            shelf=self.shelf,
+        ):
+            result = way.take(seen)
+        assert result is not None  # the engine's last word
+        self._finish(way, result)
+
+    def _underway(  # noqa: PLR0913, PLR0917 -- a run, how it is trained and how it is read
         self,
         claim: Claim,
         watch: Watch,
         plan: Plan,
         recorded: AnyPlan,
         data: TrialData,
-        checkpoint: Checkpoint | None,
-    ) -> None:
-        """From the checkpoint, or from step 0, to the end. ``recorded``: the plan as its traces are read."""
-        state, first = None, 0
-        if checkpoint is not None:
-            state, first = self._state_at(checkpoint), checkpoint.step
-            log.info("going on from a checkpoint", run=str(claim.lease.run_id), step=first)
+        checkpoint: Checkpoint | None = None,
+    ) -> Underway:
+        """``recorded``: the plan as its traces are read."""
+        first = 0 if checkpoint is None else checkpoint.step
         recorder = Recorder(self.database, claim.lease, self.settings.lease_s, plan, first, rows_of(recorded))
         recorder.chance_level = data.chance_level(plan.objective)
         keeper = Keeper(self.files, recorder, self.device, self.settings.checkpoint_s, checkpoint)
-        result: RunResult | None = None
-        steps = itertools.count(first)
-
-        # Counted before it obeys: the heart, in its own thread, says with each beat how many steps are done.
-        def between_steps() -> None:
-            watch.step = next(steps)
-            _obey(watch)
-
-        for seen in train(
-            plan,
-            data,
-            seed=claim.seed,
-            device=self.device,
-            between_steps=between_steps,
-            state=state,
-            wanted=keeper.due,
-            shelf=self.shelf,
-        ):
-            match seen:
-                case StepRecord():
-                    recorder.add(seen)
-                case EpochResult():
-                    recorder.add_epoch(seen)
-                case Snapshot():
-                    keeper.keep(seen)
-                case RunResult():
-                    result = seen
-        assert result is not None  # the engine's last word
-        self._finish(claim, plan, recorded, recorder, result)
+        return Underway(claim, watch, plan, recorded, recorder, keeper, first)
 
     def _state_at(self, checkpoint: Checkpoint) -> TrainState:
         try:
@@ -218,8 +261,9 @@ class Workshop:
         # Later attempts take the stored one: rows of one run have one stride.
         return plan.recording_every(every)
 
-    def _finish(self, claim: Claim, plan: Plan, recorded: AnyPlan, recorder: Recorder, result: RunResult) -> None:
+    def _finish(self, way: Underway, result: RunResult) -> None:
         """The last rows, the verdict and the end of the run, all or nothing."""
+        claim, plan, recorded, recorder = way.claim, way.plan, way.recorded, way.recorder
         with self.database.begin() as session:
             recorder.write(session, result.steps_done - 1, ended=True)
             # Read back in this transaction, which alone sees the last rows.
@@ -240,13 +284,9 @@ class Workshop:
                 runs.fail(session, claim.lease, error or {})
 
 
-def _obey(watch: Watch) -> None:
-    if watch.stop == "cancelled":
-        raise CancelRequestedError
-    if watch.stop == "lost":
-        raise LeaseLostError
-    if asked_to_stop():
-        raise HandedBackError
+def _fails(error: Exception | None) -> None:
+    assert error is not None
+    raise error
 
 
 def _versions(spec: ExperimentSpec) -> dict[str, str]:

@@ -8,8 +8,8 @@ import torch
 
 from models.plan import Plan
 from worker.datasets.split import TrialData
-from worker.engine import Trainer
 from worker.plugins.shelf import NO_SHELF, Shelf
+from worker.trainer import Trainer
 
 PAIRS = 25
 WARM_UP = 5

@@ -7,11 +7,11 @@ from gradient_clinic.watcher.setup import described
 from models.plan import Plan
 from models.specs.ingested import WatchedSpec
 from worker.datasets.split import TrialData
-from worker.engine import Trainer
 from worker.plugins.blame import PluginError
 from worker.plugins.listening import RowProbe
 from worker.plugins.module import PluginNetwork
 from worker.plugins.shelf import Shelf
+from worker.trainer import Trainer
 
 
 def found_of(plan: Plan, data: TrialData, *, seed: int, device: torch.device, shelf: Shelf) -> WatchedSpec:

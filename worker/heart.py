@@ -1,7 +1,7 @@
 """A thread that keeps a run's lease alive and hears when the run must stop.
 
 It has a connection of its own, so a long training step or a slow write of traces never lets the lease lapse.
-One per worker process; it watches one run at a time.
+One per worker process; it watches the runs that are trained there, one or several together.
 """
 
 import threading
@@ -87,7 +87,8 @@ class Heart:
         self._database = database
         self._lease_s = lease_s
         self._beside = beside
-        self._watch: Watch | None = None
+        self._watches: tuple[Watch, ...] = ()
+        """Replaced and never changed: the heart's thread goes through it."""
         self._cancelled: deque[str] = deque(maxlen=_REMEMBERED)
         self._away = False
         self._closing = threading.Event()
@@ -97,13 +98,14 @@ class Heart:
     @contextmanager
     def watch(self, lease: Lease) -> Iterator[Watch]:
         """Watch a lease that was claimed just now."""
-        self._watch = Watch(lease, self._lease_s)
+        watch = Watch(lease, self._lease_s)
+        self._watches = (*self._watches, watch)
         # A cancel may have been heard between the claim and this line.
         self._hear_cancels()
         try:
-            yield self._watch
+            yield watch
         finally:
-            self._watch = None
+            self._watches = tuple(its for its in self._watches if its is not watch)
 
     def close(self) -> None:
         self._closing.set()
@@ -122,20 +124,21 @@ class Heart:
     def _listen(self) -> None:
         with self._database.listening(runs.CANCEL_CHANNEL) as connection:
             # A beat asks whether the run was cancelled; as it comes after LISTEN, no cancel falls between the two.
-            self._beat()
+            for watch in self._watches:
+                self._beat(watch)
             self._away = False
             while not self._closing.is_set():
                 for notice in connection.notifies(timeout=_LISTEN_S):
                     self._cancelled.append(notice.payload)
                     self._hear_cancels()
                 # Again at once after a slow one: what it has lengthened may be over already.
-                while (watch := self._watch) is not None and watch.due and not self._closing.is_set():
-                    self._beat()
+                while (due := [its for its in self._watches if its.due]) and not self._closing.is_set():
+                    for watch in due:
+                        self._beat(watch)
                 self._beside()
 
-    def _beat(self) -> None:
-        watch = self._watch
-        if watch is None or watch.ended:
+    def _beat(self, watch: Watch) -> None:
+        if watch.ended:
             return
         # Taken before the statement: our clock then never holds the lease to be longer than the database does.
         asked_at = time.monotonic()
@@ -151,6 +154,6 @@ class Heart:
             watch.beaten(asked_at)
 
     def _hear_cancels(self) -> None:
-        watch = self._watch
-        if watch is not None and str(watch.lease.experiment_id) in self._cancelled:
-            watch.end("cancelled")
+        for watch in self._watches:
+            if str(watch.lease.experiment_id) in self._cancelled:
+                watch.end("cancelled")

@@ -36,6 +36,11 @@ class Objective:
             self._least = least_losses(weights, asked.label_smoothing).to(device)
         self._scale = None if data.target_scale is None else data.target_scale.to(device)
 
+    @property
+    def is_plain_cross_entropy(self) -> bool:
+        """The mean of −log softmax at the labels, and nothing else."""
+        return self._kind == "cross_entropy" and self._weights is None and self._smoothing == 0.0
+
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Mean data loss over the batch, weighted where classes are. Cross entropy is of labels; the others are of
         numbers, and of classes against one-hot labels, over cases and classes.

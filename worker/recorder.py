@@ -21,7 +21,7 @@ from models.runs import Checkpoint, Lease, events
 from models.storage.database import Database
 from models.traces.reader import read_block
 from models.traces.rollups import CHUNK_RECORDS
-from models.traces.writer import Block, Doubles, TraceWriter, write_epoch
+from models.traces.writer import Block, Doubles, TraceWriter, write_all, write_epoch
 from worker.results import EpochResult
 
 FLUSH_S = 1.0
@@ -33,7 +33,7 @@ class LeaseLostError(Exception):
     """Another worker has the run: stop, and write nothing."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Recorder:
     """``add`` every record; it writes once a second. ``write`` writes what is left in the caller's transaction.
 
@@ -51,7 +51,10 @@ class Recorder:
     chance_level: float | None = None
     """Of the loss, to be noted with the first write."""
     loss: float = math.nan
-    _writer: TraceWriter = field(init=False)
+    broken: Exception | None = None
+    """Why no record can be kept any more: a write that was made for several runs has failed."""
+    beside: "Recorders | None" = None
+    writer: TraceWriter = field(init=False)
     _open: list[StepRecord] = field(default_factory=list)
     _open_first: int = field(init=False)
     _sealed: list[Block] = field(default_factory=list)
@@ -61,16 +64,17 @@ class Recorder:
     def __post_init__(self) -> None:
         names = self.plan.network.rows if self.rows is None else self.rows
         stride = self.plan.experiment.trace.every
-        self._writer = TraceWriter(self.lease.run_id, names, stride, self.plan.recorded_steps)
+        self.writer = TraceWriter(self.lease.run_id, names, stride, self.plan.recorded_steps)
         self._open_first = self.first_step // stride
         # No checkpoint holds the fold of the rollups: the raw chunks of their newest part give it back bit for bit.
         if self._open_first:
             with self.database.begin() as session:
                 stored = partial(read_block, session, self.lease.run_id, layers=len(names), stride=stride)
-                self._writer.go_on(self._open_first, stored)
+                self.writer.go_on(self._open_first, stored)
 
     def add(self, record: StepRecord) -> None:
         """Keep a record; LeaseLostError where a write finds the lease void."""
+        self._check()
         self._open.append(record)
         self.loss = record.loss
         if len(self._open) == CHUNK_RECORDS:
@@ -79,7 +83,14 @@ class Recorder:
             self._open.clear()
         # Fast steps fill chunks sooner than a second goes by: the second bound is on memory.
         if time.monotonic() - self._flushed_at >= FLUSH_S or len(self._sealed) >= MAX_PENDING:
-            self.flush(record.step)
+            if self.beside is None:
+                self.flush(record.step)
+            else:
+                self.beside.flush()
+
+    def _check(self) -> None:
+        if self.broken is not None:
+            raise self.broken
 
     def add_epoch(self, result: EpochResult) -> None:
         self._epochs.append(result)
@@ -102,20 +113,32 @@ class Recorder:
 
         ``ended``: these are the run's last records.
         """
+        self._check()
         began = time.monotonic()
         # First: the beat locks the run's row, so nobody can take the run before these writes are committed.
         if not runs.beat(session, self.lease, self.lease_s, step=step + 1):
             raise LeaseLostError
-        if self.chance_level is not None:
-            runs.keep_chance_level(session, self.lease, self.chance_level)
-        # The open chunk is written along, and replaced by the next write: a live view is not to wait for 200 records.
-        blocks = [*self._sealed, self._block()] if self._open else self._sealed
-        self._writer.write(session, blocks, ended=ended)
-        for epoch in self._epochs:
-            write_epoch(session, self.lease.run_id, epoch.epoch, epoch.loss, epoch.metric)
+        write_all(session, [(self.writer, self.unwritten())], ended=ended)
+        self.write_beside(session)
         if time.monotonic() - began > self.lease_s / 3:
             # The heart waits for the row that this transaction holds, so nobody else has lengthened the lease.
             runs.beat(session, self.lease, self.lease_s)
+
+    @property
+    def steps_done(self) -> int:
+        """As far as the newest record says."""
+        return self._open[-1].step + 1 if self._open else self._open_first * self.plan.experiment.trace.every
+
+    def unwritten(self) -> list[Block]:
+        # The open chunk is written along, and replaced by the next write: a live view is not to wait for 200 records.
+        return [*self._sealed, self._block()] if self._open else self._sealed
+
+    def write_beside(self, session: Session) -> None:
+        """What is no trace; after the trace has been written."""
+        if self.chance_level is not None:
+            runs.keep_chance_level(session, self.lease, self.chance_level)
+        for epoch in self._epochs:
+            write_epoch(session, self.lease.run_id, epoch.epoch, epoch.loss, epoch.metric)
         # Forgotten before the commit: where that fails the attempt ends, and another one makes these steps again.
         self._sealed, self._epochs, self.chance_level = [], [], None
         self._flushed_at = time.monotonic()
@@ -128,6 +151,50 @@ class Recorder:
         # (records, signals, layers) turns into (signals, layers, records): a stored chunk is one layer over time.
         untrained = self.plan.steps == 0
         return Block(self._open_first, np.ascontiguousarray(signals.transpose(1, 2, 0)), curves.T, untrained)
+
+
+class Recorders:
+    """Those of runs that are trained together write in one transaction: what one waits for, all wait for once."""
+
+    def __init__(self, recorders: Sequence[Recorder]) -> None:
+        self._recorders = list(recorders)
+        for recorder in recorders:
+            recorder.beside = self
+
+    def leave(self, recorder: Recorder) -> None:
+        """It writes what is left by itself."""
+        if recorder in self._recorders:
+            self._recorders.remove(recorder)
+            recorder.beside = None
+
+    def flush(self) -> None:
+        """``Recorder.flush`` of all. A run whose lease is void hears of it with its next record."""
+        try:
+            held = self._write()
+            with self._recorders[0].database.begin() as session:
+                events.outlives_no_crash(session)
+                for its in held:
+                    events.tell_progress(session, its.lease.experiment_id, its.lease.run_id, its.loss)
+        except Exception as error:
+            # Nobody knows what of these records is stored.
+            for its in self._recorders:
+                its.broken = error
+            raise
+
+    def _write(self) -> list[Recorder]:
+        began, first = time.monotonic(), self._recorders[0]
+        with first.database.begin() as session:
+            ours = runs.beat_all(session, [(its.lease, its.steps_done) for its in self._recorders], first.lease_s)
+            held = [its for its in self._recorders if its.lease.run_id in ours]
+            for its in self._recorders:
+                if its not in held:
+                    its.broken = LeaseLostError()
+            write_all(session, [(its.writer, its.unwritten()) for its in held])
+            for its in held:
+                its.write_beside(session)
+            if time.monotonic() - began > first.lease_s / 3:
+                runs.beat_all(session, [(its.lease, its.steps_done) for its in held], first.lease_s)
+        return held
 
 
 def _of_states(record: StepRecord) -> Doubles:

@@ -25,10 +25,10 @@ class EpochResult:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The engine's last word. ``step_seconds`` is the median step without recording (of the last 10,000). ``overhead``
-    is the factor by which recording lengthened training. ``peak_memory_bytes`` is CUDA's count; on the CPU it is the
-    sum of parameters, their gradients, the optimiser's state and one batch's activations. ``weights_hash`` covers every
-    entry of the state.
+    """The engine's last word. ``step_seconds`` is the median step without recording (of the last 10,000; of a member of
+    a group, of the steps that it has made alone). ``overhead`` is the factor by which recording lengthened training.
+    ``peak_memory_bytes`` is CUDA's count; on the CPU it is the sum of parameters, their gradients, the optimiser's
+    state and one batch's activations. ``weights_hash`` covers every entry of the state.
     """
 
     steps_done: int

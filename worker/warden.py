@@ -86,7 +86,7 @@ class Warden:
             # Without the database no slot can claim either, so what waited proves nothing.
             self._waiting.clear()
             return
-        if self._is_deaf(waiting, idle=len(held) < self.settings.workers):
+        if self._is_deaf(waiting, idle=len({run.worker for run in held}) < self.settings.workers):
             self._end_parent()
 
     def _since(self, held: Held) -> tuple[int, float]:

@@ -14,7 +14,8 @@ from api.http.rates import Rates
 from api.http.scopes import SAFE
 from api.http.sites import Sites
 
-_OPEN = {"/", "/dashboard", "/docs", "/openapi.json", "/openapi-3.0.json", "/healthz", "/readyz"}
+_DOCUMENTS = {"/openapi.json", "/openapi-3.0.json", "/openapi-3.2.json"}
+_OPEN = {"/", "/dashboard", "/docs", "/healthz", "/readyz"} | _DOCUMENTS
 """They tell nothing of experiments, and ask nothing of the database that grows."""
 
 

@@ -1,6 +1,7 @@
 """The app as a contract that machines read: ``/openapi.json``, and ``/docs`` for people, without any script."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from html import escape
 from typing import Any, Final
@@ -14,6 +15,7 @@ from api.http.document import for_generators
 from api.http.errors import MEDIA_TYPE, ProblemDetails
 from api.http.headers import Headers, page_policy
 from api.http.openapi30 import as_30
+from api.http.openapi32 import as_32
 from api.http.recorded import add_examples
 from api.http.scopes import needed
 from models.specs.base import by_kind
@@ -65,13 +67,19 @@ UNIONS: Final = {
     }.items()
 }
 # FastAPI's own page loads its scripts from a CDN, which a clinic without internet has not.
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}
-code{background:#f3f4f6;padding:.1em .3em;border-radius:3px}td{padding:.25rem .75rem .25rem 0;vertical-align:top}
-b{color:#0b5cad}"""
+_STYLE = """:root{color-scheme:light dark;--code:#f3f4f6;--verb:#0b5cad}
+@media(prefers-color-scheme:dark){:root{--code:#21262d;--verb:#6cb6ff}}
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem}
+code{background:var(--code);padding:.1em .3em;border-radius:3px;overflow-wrap:anywhere}
+dt{margin-top:.8rem}dd{margin:.1rem 0 0 4.5rem}b{display:inline-block;min-width:4.5rem;color:var(--verb)}
+h2{font-size:1.15rem;margin:2rem 0 0}h2:first-letter{text-transform:uppercase}
+@media(max-width:640px){dd{margin-left:0}}"""
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Gradient Clinic API</title>
-<link rel=icon href="data:,"><style>{style}</style></head><body><h1>Gradient Clinic</h1><p>{about}</p>
-<p>Machines read <a href="/openapi.json">/openapi.json</a> or
- <a href="/openapi-3.0.json">/openapi-3.0.json</a>.</p><table>{rows}</table></body></html>"""
+<meta name="viewport" content="width=device-width"><link rel=icon href="data:,"><style>{style}</style></head>
+<body><h1>Gradient Clinic</h1><p>{about}</p><p>The <a href="/dashboard/">dashboard</a> shows it all. Machines read
+ <a href="/openapi.json">/openapi.json</a>, <a href="/openapi-3.0.json">/openapi-3.0.json</a> or
+ <a href="/openapi-3.2.json">/openapi-3.2.json</a>.</p>{routes}
+</body></html>"""
 
 
 class Clinic(FastAPI):
@@ -119,21 +127,35 @@ def add_docs(app: FastAPI) -> None:
     def older() -> dict[str, Any]:
         return as_30(app.openapi())
 
+    @cache
+    def newer() -> dict[str, Any]:
+        return as_32(app.openapi())
+
     @app.get("/openapi-3.0.json", tags=["docs"], include_in_schema=False)
     def openapi_30() -> JSONResponse:
         return JSONResponse(older())
 
+    @app.get("/openapi-3.2.json", tags=["docs"], include_in_schema=False)
+    def openapi_32() -> JSONResponse:
+        return JSONResponse(newer())
+
     @app.get("/docs", tags=["docs"], include_in_schema=False)
     @app.get("/", tags=["docs"], include_in_schema=False)
     def docs() -> HTMLResponse:
-        rows = [
-            f"<tr><td><b>{method.upper()}</b></td><td><code>{escape(path)}</code></td>"
-            f"<td>{escape(route['summary'])}</td><td>{_marked(route.get('description', ''))}</td></tr>"
-            for path, methods in app.openapi()["paths"].items()
-            for method, route in methods.items()
-        ]
-        page = _PAGE.format(style=_STYLE, about=escape(app.description), rows="".join(rows))
+        page = _PAGE.format(style=_STYLE, about=escape(app.description), routes=_routes(app.openapi()))
         return HTMLResponse(page, headers=page_policy(_STYLE))
+
+
+def _routes(document: Mapping[str, Any]) -> str:
+    """Under a heading for each tag, in the order of the document."""
+    found: dict[str, list[str]] = {}
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            found.setdefault(route["tags"][0], []).append(
+                f"<dt><b>{method.upper()}</b><code>{escape(path)}</code> {escape(route['summary'])}"
+                f"<dd>{_marked(route.get('description', ''))}"
+            )
+    return "".join(f"<h2>{escape(tag)}</h2><dl>{''.join(rows)}</dl>" for tag, rows in found.items())
 
 
 def _marked(text: str) -> str:

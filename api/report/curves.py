@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from api.report.drawings import Axis, svg
 from api.report.palette import Place, places
+from api.report.ticks import decades, round_ticks, tick_words
 from gradient_clinic.values import Array
+from gradient_clinic.verdict.wording import number
 from models.traces.pictures import Picture
 
 WIDTH, HEIGHT = 920.0, 340.0
@@ -114,12 +116,12 @@ def _named(name: str, place: Place, row: int) -> str:
 
 def _frame(field: Field) -> str:
     x, y = field.x, field.y
-    values = np.linspace(y.low, y.high, 5)
+    values = decades(y.low, y.high) if field.logs else round_ticks(y.low, y.high)
+    words = [number(10.0**value, 1) for value in values] if field.logs else tick_words(values)
     rows = "".join(
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(float(value)):.1f}" y2="{y(float(value)):.1f}" class="grid"/>'
-        f'<text x="{LEFT - 6}" y="{y(float(value)) + 3:.1f}" class="tick" text-anchor="end">'
-        f"{10.0**value if field.logs else value:.3g}</text>"
-        for value in values
+        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" class="grid"/>'
+        f'<text x="{LEFT - 6}" y="{y(value) + 3:.1f}" class="tick" text-anchor="end">{shown}</text>'
+        for value, shown in zip(values, words, strict=True)
     )
     ends = "".join(
         f'<text x="{x(value):.1f}" y="{HEIGHT - 8}" class="tick" text-anchor="{anchor}">{words}</text>'

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from gradient_clinic.intervals import Estimate
+from gradient_clinic.maps.heatmaps import whole
 from models.analysis.comparison.parts import ProfileLayer
 
 WIDTH, HEIGHT = 300.0, 150.0
@@ -85,7 +86,7 @@ def _point(x: float, y: Axis, estimate: Estimate, low: float, high: float) -> st
 def _frame(y: Axis, low: float, high: float, below: str) -> str:
     ticks = [value for value in (low, 0.0, high) if value == 0.0 or abs(y(value) - y(0.0)) > TICK]
     labels = "".join(
-        f'<text x="{LEFT - 4}" y="{y(value) + 3:.1f}" class="tick" text-anchor="end">{value:+.0f}</text>'
+        f'<text x="{LEFT - 4}" y="{y(value) + 3:.1f}" class="tick" text-anchor="end">{whole(value)}</text>'
         f'<line x1="{LEFT}" x2="{WIDTH - 6}" y1="{y(value):.1f}" y2="{y(value):.1f}" class="grid"/>'
         for value in dict.fromkeys(ticks)
     )

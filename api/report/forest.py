@@ -5,12 +5,15 @@ from html import escape
 
 from api.report.drawings import Axis, svg
 from api.report.numbers import in_words
+from api.report.ticks import round_ticks, tick_words
 from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.parts import Outcomes, VariantComparison
 from models.analysis.statistics.methods import Method
 
 WIDTH, NAMES, MARKS, WORDS = 920.0, 190.0, 545.0, 557.0
 STEP, TOP = 34.0, 18.0
+NARROWEST = 0.02
+"""An axis of differences reaches at least so far."""
 
 
 def reached(variants: Sequence[VariantComparison], metric: str) -> str:
@@ -24,7 +27,7 @@ def reached(variants: Sequence[VariantComparison], metric: str) -> str:
     x = Axis(min(ends), max(ends), NAMES + 12, MARKS)
     drawn = [_outcome_row(variant, x, TOP + STEP * at) for at, variant in enumerate(rows)]
     label = f"{metric} that each variant's runs reached"
-    return svg(WIDTH, _height(rows), label, "".join(drawn) + _ticks(x, (x.low, x.high), _height(rows), ".3g"))
+    return svg(WIDTH, _height(rows), label, _ticks(x, _height(rows), metric) + "".join(drawn))
 
 
 def _ends(outcomes: Outcomes) -> list[float]:
@@ -63,11 +66,11 @@ def _means(outcomes: Outcomes, x: Axis, y: float) -> tuple[str, str]:
     marks, words = "", []
     if (every := of_all(outcomes)) is not None and every.mean is not None:
         marks += _mark(x, y, every.mean, (every.low, every.high), "all")
-        words.append(f"all {every.n}: {in_words(every, '.3g')}")
+        words.append(f"all {every.n}: {in_words(every)}")
     metric = outcomes.metric
     if metric.mean is not None:
         marks += _mark(x, y, metric.mean, (metric.low, metric.high), "measured")
-    return marks, "; ".join(["no run trains" if metric.mean is None else in_words(metric, ".3g"), *words])
+    return marks, "; ".join(["no run trains" if metric.mean is None else in_words(metric), *words])
 
 
 def forest(variants: Sequence[VariantComparison], metric: str) -> str:
@@ -78,12 +81,14 @@ def forest(variants: Sequence[VariantComparison], metric: str) -> str:
     ends = [
         value for _, estimate in rows for value in (estimate.low, estimate.high, estimate.mean) if value is not None
     ]
-    reach = max([abs(value) for value in ends] + [0.02]) * 1.05
+    reach = max([abs(value) for value in ends] + [NARROWEST]) * 1.05
     x, height = Axis(-reach, reach, NAMES, MARKS), _height(rows)
     zero = f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="4" y2="{height - 24:.0f}" class="zero"/>'
     drawn = [_forest_row(variant, estimate, metric, x, TOP + STEP * at) for at, (variant, estimate) in enumerate(rows)]
     label = "difference of each remedy to the baseline with its 95 % interval"
-    return svg(WIDTH, height, label, zero + "".join(drawn) + _ticks(x, (-reach, 0.0, reach), height, "+.2g"))
+    what = " or ".join(dict.fromkeys(_what(variant, metric) for variant, _ in rows))
+    below = _ticks(x, height, f"difference in {what}", signed=True)
+    return svg(WIDTH, height, label, below + zero + "".join(drawn))
 
 
 def caption(variants: Sequence[VariantComparison], metric: str) -> str:
@@ -128,9 +133,15 @@ def primary(variant: VariantComparison) -> Estimate | None:
 def _forest_row(variant: VariantComparison, estimate: Estimate, metric: str, x: Axis, y: float) -> str:
     assert estimate.mean is not None  # by primary()
     assert variant.versus_baseline is not None
-    what = "share that trains" if variant.versus_baseline.primary == "success_difference" else metric
     mark = _mark(x, y, estimate.mean, (estimate.low, estimate.high), "measured")
-    return _named(variant, y) + mark + _text(WORDS, y + 4, f"{what} {in_words(estimate, '+.3g')}")
+    return (
+        _named(variant, y) + mark + _text(WORDS, y + 4, f"{_what(variant, metric)} {in_words(estimate, signed=True)}")
+    )
+
+
+def _what(variant: VariantComparison, metric: str) -> str:
+    versus = variant.versus_baseline
+    return "share that trains" if versus is not None and versus.primary == "success_difference" else metric
 
 
 def _named(variant: VariantComparison, y: float) -> str:
@@ -158,9 +169,12 @@ def _height(rows: Sequence[object]) -> float:
     return STEP * len(rows) + 30
 
 
-def _ticks(x: Axis, values: Sequence[float], height: float, style: str) -> str:
-    anchors = ("start", *["middle"] * (len(values) - 2), "end")
-    return "".join(
-        f'<text x="{x(value):.1f}" y="{height - 6:.0f}" class="tick" text-anchor="{anchor}">{value:{style}}</text>'
-        for value, anchor in zip(values, anchors, strict=True)
+def _ticks(x: Axis, height: float, name: str, *, signed: bool = False) -> str:
+    """Round numbers below the rows, and what they are of beside them."""
+    values = round_ticks(x.low, x.high)
+    marks = "".join(
+        f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="4" y2="{height - 18:.0f}" class="grid"/>'
+        f'<text x="{x(value):.1f}" y="{height - 6:.0f}" class="tick" text-anchor="middle">{words}</text>'
+        for value, words in zip(values, tick_words(values, signed=signed), strict=True)
     )
+    return marks + _text(WORDS + 12, height - 6, name)

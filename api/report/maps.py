@@ -7,7 +7,7 @@ import numpy as np
 
 from api.report.drawings import svg
 from gradient_clinic.maps.colours import NOT_FINITE, SILENT, data_uri, scale_limit
-from gradient_clinic.maps.heatmaps import HeatMap, last_step
+from gradient_clinic.maps.heatmaps import HeatMap, last_step, whole
 
 WIDTH, LEFT, RIGHT = 920.0, 60.0, 12.0
 TALL, BETWEEN, TOP = 110.0, 44.0, 22.0
@@ -63,7 +63,7 @@ def _legend(limit: float, y: float) -> str:
     share = np.linspace(-1.0, 1.0, 101)
     bar = _image(LEFT, y, 260.0, 12.0, data_uri((np.sign(share) * share**2 * limit)[np.newaxis, :], limit))
     ends = "".join(
-        f'<text x="{LEFT + 260 * (at / 4)}" y="{y + 24}" class="tick" text-anchor="middle">{value:+.0f}</text>'
+        f'<text x="{LEFT + 260 * (at / 4)}" y="{y + 24}" class="tick" text-anchor="middle">{whole(value)}</text>'
         for at, value in enumerate((-limit, -limit / 4, 0.0, limit / 4, limit))
     )
     words = "ln ratio of a layer's gradient to the last hidden one's"

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from api.report import ticks
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.rendering import STUDENTS, rendered
 
@@ -25,12 +26,10 @@ def ratio(value: Estimate | None) -> str:
     return f"{mean} {dim(f'×{value.low:.3g} to ×{value.high:.3g}')}"
 
 
-def in_words(value: Estimate, style: str) -> str:
+def in_words(value: Estimate, *, signed: bool = False) -> str:
     """The figure, both ends of its interval, and a bootstrap's method; no HTML."""
-    text = f"{value.mean:{style}}"
-    if value.low is not None and value.high is not None:
-        text += f" ({value.low:{style}} to {value.high:{style}})"
-    return f"{text} {value.method}" if value.method not in STUDENTS else text
+    mean, ends = ticks.in_words(value, signed=signed)
+    return " ".join([mean, *([f"({ends})"] if ends else []), *([value.method] if value.method not in STUDENTS else [])])
 
 
 def dim(text: str) -> str:

@@ -53,6 +53,7 @@ def render(
         for one in comparison.variants
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
+    mapped = any(heat.levels.size for heat in maps.values())
     title, metric = escape(experiment.name), comparison.metric
     outcomes, drawn = reached(comparison.variants, metric), forest(comparison.variants, metric)
     below = caption(comparison.variants, metric)
@@ -64,20 +65,25 @@ def render(
         f"<p class=dim>Experiment {experiment.id}, {escape(experiment.state)}, ",
         f"posted {experiment.created_at:%Y-%m-%d %H:%M} UTC</p>{setup(experiment.spec)}",
         f"<p class=answer>{'<br>'.join(map(escape, answer))}</p>{table(comparison, half_of_chance)}",
-        f"<h2>What the runs reached</h2>{outcomes or '<p>Nothing has been reached yet.</p>'}<p class=dim>{REACHED}</p>",
-        f"<h2>Against the baseline</h2>{drawn or '<p>Nothing to compare yet.</p>'}",
-        f"{f'<p class=dim>{escape(below)}</p>' if below else ''}<h2>Layer by layer</h2>",
-        f"<p class=dim>{EXPLANATION}<br>{legend(limit)}</p>",
+        _drawn("What the runs reached", outcomes, REACHED),
+        _drawn("Against the baseline", drawn, escape(below)),
+        f"<h2>Layer by layer</h2><p class=dim>{EXPLANATION}<br>{legend(limit)}</p>" if mapped else "<h2>Variants</h2>",
         f"{sections}<h2>Notes</h2><ul>{notes}</ul></body></html>",
     )
     return "".join(parts)
 
 
+def _drawn(title: str, drawing: str, below: str) -> str:
+    """Nothing where there is nothing to draw: of a log, or of a variant alone."""
+    return f"<h2>{title}</h2><div class=wide>{drawing}</div><p class=dim>{below}</p>" if drawing else ""
+
+
 def _variant(variant: VariantComparison, what: str, heat: HeatMap | None, limit: float, axes: Axes) -> str:
     """``what``: HTML that says what it changes."""
+    layers = profile(variant.gradient.profile, axes.low, axes.high)
+    beside = f"<figure>{layers}<figcaption>before training: points measured, line predicted</figcaption></figure>"
     return (
         f"<section class=variant><h3>{escape(variant.name)}</h3><div class=what>{what}</div>"
         f"<div>{figure(variant.name, heat, limit, axes.last)}<p>{escape(variant.sentence)}</p></div>"
-        f"<figure>{profile(variant.gradient.profile, axes.low, axes.high)}<figcaption>before training: "
-        f"points measured, line predicted</figcaption></figure></section>"
+        f"{beside if layers else ''}</section>"
     )

@@ -3,11 +3,12 @@
 Poole et al. 2016; Schoenholz et al. 2017. Weights and biases by their variances σw² and σb², without norm or skips.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from api.report.drawings import Axis, svg
+from api.report.ticks import round_ticks, tick_words
 
 WIDTH, HEIGHT = 460.0, 330.0
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 16.0, 14.0, 40.0
@@ -49,12 +50,12 @@ def _regions(line: Sequence[Point], x: Axis, y: Axis) -> str:
 
 def _frame(x: Axis, y: Axis) -> str:
     across = "".join(
-        f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 14}" class="tick" text-anchor="middle">{value:.3g}</text>'
-        for value in (0.0, x.high / 4, x.high / 2, 3 * x.high / 4, x.high)
+        f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 14}" class="tick" text-anchor="middle">{words}</text>'
+        for value, words in _ticks(x)
     )
     up = "".join(
-        f'<text x="{LEFT - 6}" y="{y(value) + 3:.1f}" class="tick" text-anchor="end">{value:.2g}</text>'
-        for value in (0.0, y.high / 2, y.high)
+        f'<text x="{LEFT - 6}" y="{y(value) + 3:.1f}" class="tick" text-anchor="end">{words}</text>'
+        for value, words in _ticks(y)
     )
     names = (
         f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" class="tick" text-anchor="middle">{escape("σw², variance of weights")}'
@@ -64,6 +65,11 @@ def _frame(x: Axis, y: Axis) -> str:
         f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}" class="outline"/>'
     )
     return box + across + up + names
+
+
+def _ticks(axis: Axis) -> Iterable[tuple[float, str]]:
+    values = round_ticks(axis.low, axis.high)
+    return zip(values, tick_words(values), strict=True)
 
 
 def _marked(point: Point | None, x: Axis, y: Axis) -> str:

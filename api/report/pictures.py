@@ -14,7 +14,7 @@ STYLE = (Path(__file__).parent / "picture.css").read_text() + palette.style()
 
 def standalone(drawn: str, otherwise: str) -> bytes:
     """An inline ``<svg …>`` as a file; where nothing was drawn a line that says why."""
-    text = drawn or svg(420.0, 30.0, otherwise, f'<text x="0" y="20" class="tick">{escape(otherwise)}</text>')
+    text = drawn or svg(920.0, 30.0, otherwise, f'<text x="0" y="20" class="tick">{escape(otherwise)}</text>')
     head, rest = text.split(">", 1)
     named = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     return f"{named}><style>{STYLE}</style>{rest}".encode()

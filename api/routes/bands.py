@@ -18,7 +18,7 @@ from api.report.curves import common_steps, over_seeds
 from api.views.traces import BandsView, Stretch, StretchDep
 from gradient_clinic.signals import CurveName
 from models.storage.database import Database
-from models.traces.pictures import Curves, Picture, draw
+from models.traces.pictures import Curves, Picture, draw, draw_short
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=StrictRoute)
 
@@ -54,17 +54,20 @@ def _drawn(
     """By variant, of each of its runs that has recorded something of this curve."""
     with database.snapshot() as session:
         queries.experiment_of(session, caller, experiment_id)
-        return {
-            name: [
-                one
-                for run in runs[:SEEDS]
-                if curve in run.told and len((one := _one(session, run, stretch, curve)).steps)
-            ]
+        trials = {
+            name: [run for run in runs[:SEEDS] if curve in run.told]
             for name, runs in queries.trials(session, experiment_id).items()
         }
+        these = [run.id for runs in trials.values() for run in runs]
+        short = draw_short(session, these, curve, stretch.first, stretch.last, stretch.points)
+        drawn = {
+            name: [short.get(run.id) or _long(session, run, stretch, curve) for run in runs]
+            for name, runs in trials.items()
+        }
+        return {name: [one for one in each if len(one.steps)] for name, each in drawn.items()}
 
 
-def _one(session: Session, run: queries.TrialRun, stretch: Stretch, curve: CurveName) -> Picture:
+def _long(session: Session, run: queries.TrialRun, stretch: Stretch, curve: CurveName) -> Picture:
     source = Curves(session, run.id, (curve,))
     return draw(source, stretch.first, stretch.last, stretch.points, kept=run.kept)
 

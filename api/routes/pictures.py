@@ -39,6 +39,7 @@ from models.traces.pictures import Curves, Picture, draw
 router = APIRouter(prefix="/v1", tags=["pictures"])
 
 SVG, PNG = "image/svg+xml", "image/png"
+NOTHING = "nothing is recorded"
 PIXELS = 6
 """Of a map, for each layer and bucket: its side."""
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -68,14 +69,14 @@ VariantName = Annotated[str, Query(max_length=200, description="By its name.")]
 def drawn_comparison(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """A forest plot: the difference that the comparison says to read first, with its 95 % interval."""
     found = _comparison(database, caller, experiment_id)
-    return _drawn(request, forest(found.variants, found.metric), "nothing to compare yet")
+    return _drawn(request, forest(found.variants, found.metric), "nothing to compare")
 
 
 @_drawing("/experiments/{experiment_id}/outcomes", summary="What the runs reached")
 def drawn_outcomes(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
     """The metric of each variant over the runs that train, and pale over all that have ended."""
     found = _comparison(database, caller, experiment_id)
-    return _drawn(request, reached(found.variants, found.metric), "nothing has been reached yet")
+    return _drawn(request, reached(found.variants, found.metric), "no metric is known")
 
 
 @_drawing("/experiments/{experiment_id}/profile", summary="Gradients layer by layer, measured beside predicted")
@@ -95,7 +96,7 @@ def drawn_profile(
     if chosen is None:
         raise ApiError(HTTPStatus.NOT_FOUND, f"the experiment has no variant {variant}")
     low, high = range_of(one.gradient.profile for one in found.variants)
-    return _drawn(request, profile(chosen.gradient.profile, low, high), "no hidden layers yet")
+    return _drawn(request, profile(chosen.gradient.profile, low, high), "no hidden layers")
 
 
 CurveQuery = Annotated[CurveName, Query()]
@@ -128,7 +129,7 @@ def drawn_curves(
             ]
             for name in queries.first_runs(session, experiment)
         }
-    return _drawn(request, curves(found, curve.replace("_", " ")), "nothing is recorded yet")
+    return _drawn(request, curves(found, curve.replace("_", " ")), NOTHING)
 
 
 @_svg("/runs/{run_id}/heatmap.svg", summary="Gradients by layer and step, drawn")
@@ -157,7 +158,7 @@ def painted_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database
 
 def _no_map(maps: Mapping[str, HeatMap]) -> str:
     without = bool(maps) and all(heat.caption == NO_LAYERS for heat in maps.values())
-    return NO_LAYERS if without else "nothing is recorded yet"
+    return NO_LAYERS if without else NOTHING
 
 
 BIASES = tuple((at / 20) ** 2 for at in range(21))

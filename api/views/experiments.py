@@ -101,6 +101,8 @@ class RunView(BaseModel):
     outcome: Literal["finished", "diverged"] | None
     progress: float
     attempts: list[AttemptView]
+    batched: int
+    """With how many runs, itself included, its newest attempt is trained as one network; 1: alone."""
     device: str | None
     versions: dict[str, str] | None
     overhead: Number
@@ -258,6 +260,7 @@ def run_view(row: Run, attempts: list[Attempt]) -> RunView:
             )
             for attempt in attempts
         ],
+        batched=attempts[-1].batched if attempts else 1,
         device=row.device,
         versions=row.versions,
         trace_every=row.trace_every,

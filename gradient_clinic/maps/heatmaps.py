@@ -65,10 +65,16 @@ def legend(limit: float) -> str:
     """The bar is even in colour, so its quarters stand for a quarter of the limit."""
     share = np.linspace(-1.0, 1.0, 101)
     bar = data_uri((np.sign(share) * share**2 * limit)[np.newaxis, :], limit)
-    labels = "".join(f"<span>{value:+.0f}</span>" for value in (-limit, -limit / 4, 0.0, limit / 4, limit))
+    values = (-limit, -limit / 4, 0.0, limit / 4, limit)
+    labels = "".join(f"<span>{whole(value)}</span>" for value in values)
     scale = f'<span class=scale><img class=bar alt="colour scale" src="{bar}"><span>{labels}</span></span>'
     swatches = _swatch(SILENT, "exactly zero: no gradient arrives") + _swatch(NOT_FINITE, "not finite: NaN or overflow")
     return f"{scale} {swatches}"
+
+
+def whole(value: float) -> str:
+    """'+4', '0', '−27': a ratio as the axes of pictures have it."""
+    return "0" if round(value) == 0 else f"{value:+.0f}".replace("-", "−")
 
 
 def _swatch(colour: tuple[int, int, int], words: str) -> str:

@@ -165,6 +165,14 @@ class Probe:
         """The optimiser's step was left out on purpose: its update is 0, and not unknown."""
         self._before_step()
 
+    def settle(self) -> None:
+        """Backward has ended, of a network that is trained together with others: nobody else says so."""
+        self._settled()
+
+    def updating(self) -> None:
+        """An update follows that is made of several networks at once, and by no ``optimizer.step()``."""
+        self._before_step()
+
     # --- hooks ------------------------------------------------------------------------------------------------
 
     def _forward_hook(self, index: int) -> Callable[[nn.Module, object, Tensor], None]:

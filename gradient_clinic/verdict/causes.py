@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
+from gradient_clinic.gains.depth_axis import GradientKind
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.fact import Fact
@@ -28,6 +29,7 @@ from gradient_clinic.verdict.facts.of_logs import RATE_LEFT
 from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING, FIRST_LOSS, ONE_LABEL, RARE_LOST
 from gradient_clinic.verdict.facts.of_setups import (
     BARE_STREAM,
+    END_GAIN,
     EQUAL_UNITS,
     FEW_CASES_NORMED,
     INPUT_SCALE,
@@ -36,6 +38,7 @@ from gradient_clinic.verdict.facts.of_setups import (
     NEARLY_EQUAL,
     POST_NORM,
     PREDICTED_ALIKE,
+    START_GAIN,
     TARGET_OFFSET,
     TARGET_SCALE,
     TOLD_APART,
@@ -148,7 +151,7 @@ def _initialisation(case: Case) -> list[Evidence] | None:
     """G starts beyond the cut and theory says so of these weights; under a norm their variance drops out. Or G is
     inside, and δ of all layers together is so small or large that nothing trains; or a bounded φ is flat because of the
     weights below it; or the weights make the outputs so large that the loss starts far above chance; or what the
-    weights have in common drowns what tells cases apart.
+    weights have in common drowns what tells cases apart; or they are so small that they have to grow first.
     """
     if common := _shown(LEFT_BY_MEANS, case):
         return common
@@ -157,11 +160,17 @@ def _initialisation(case: Case) -> list[Evidence] | None:
         return out_of_scale
     if large := _shown(WEIGHT_SCALE, case) or _too_sure(case):
         return large
-    if case.measured.normalized or theory is None or not math.isfinite(theory):
+    if case.measured.normalized:
         return None
-    if (theory < -LIMIT and measured == "vanishing") or (theory > LIMIT and measured == "exploding"):
+    if theory is not None and math.isfinite(theory) and _beyond(theory, measured):
         return _shown(PREDICTED, case)
-    return None
+    small = (START_GAIN.of(case), END_GAIN.of(case))
+    return [shown for shown in small if shown is not None] or None
+
+
+def _beyond(theory: float, measured: GradientKind) -> bool:
+    """Whether both say the same of G at the start."""
+    return (theory < -LIMIT and measured == "vanishing") or (theory > LIMIT and measured == "exploding")
 
 
 def _too_sure(case: Case) -> list[Evidence] | None:

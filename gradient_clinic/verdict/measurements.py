@@ -79,7 +79,7 @@ def measure(trace: RunTrace, facts: RunFacts) -> Measured:
         dead=_over(_finite_median, trace.signals["dead_fraction"], rows, window),
         saturated=_over(_finite_median, trace.signals["saturated_fraction"], rows, window),
         dead_at_start=_over(_finite_median, trace.signals["dead_fraction"], rows, start),
-        weights_left=_weights_left(trace.signals["weight_norm"][rows], window),
+        weights_left=_weights_left(trace, rows, window),
         largest_update=_finite_median(updates[rows]),
         first_loss=float(trace.curves["loss"][0]),
         final_loss=loss,
@@ -209,11 +209,18 @@ def finite_maximum(values: Array) -> float:
     return float(finite.max()) if finite.size else math.nan
 
 
-def _weights_left(norms: Array, window: Records) -> float:
-    """Weights that start at zero have nothing to lose, and do not count."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = np.array([_finite_median(row[window]) / row[0] for row in norms])
-    return _finite_median(left) if np.isfinite(left).any() else 1.0
+def _weights_left(trace: RunTrace, rows: Records, window: Records) -> float:
+    """Weights that start at zero have nothing to lose, and do not count. Where no hidden layer has weights of its own,
+    as a fused one, those beside the depth axis do.
+    """
+    beside = np.array([row for row, layer in enumerate(trace.layers) if layer.role == "branch"], dtype=np.int64)
+    for chosen in (rows, beside):
+        norms = trace.signals["weight_norm"][chosen]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left = np.array([_finite_median(row[window]) / row[0] for row in norms])
+        if np.isfinite(left).any():
+            return _finite_median(left)
+    return 1.0
 
 
 def _largest_updates(trace: RunTrace) -> Array:

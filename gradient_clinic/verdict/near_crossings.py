@@ -12,10 +12,9 @@ from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict import near_bands
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses, of_setups
-from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, Fact
+from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, LARGE_UPDATE, Fact
 from gradient_clinic.verdict.facts.of_layers import (
     LARGE_INPUT,
-    LARGE_UPDATE,
     LEAST_WEIGHTS,
     SCALE_LIMIT,
     SMALL_UPDATE,
@@ -65,6 +64,7 @@ def crossings(case: Case) -> Iterator[Crossing]:
     start, end = bands_at_start(case.measured), _at_end(case)
     found = [*_of_loss(case.measured, end), *_of_gains(case, start, end), *_of_time(case.measured, end)]
     found += [*_of_layers(case.measured, end), *_of_start(case, start), *_of_levels(case.measured, start, end)]
+    found += _of_growth(case, end)
     yield from (its for its in found if math.isfinite(its.value) and math.isfinite(its.share_of_band))
 
 
@@ -199,6 +199,17 @@ def _of_layers(measured: Measured, bands: Bands) -> Iterator[Crossing]:
         share = abs(math.log(update / threshold)) / bands.update if update > 0.0 else math.inf
         moved_step = _moved(measured, largest_update=_across(update, threshold))
         yield Crossing("learning_rate", measured.hidden, fact, update, threshold, share, moved_step)
+
+
+def _of_growth(case: Case, bands: Bands) -> Iterator[Crossing]:
+    """What the weights have grown to. What they start at is known exactly."""
+    measured, size = case.measured, of_setups.gain_at_end(case)
+    if not 0.0 < size < math.inf:
+        return
+    share = abs(math.log(size / of_setups.GROWN)) / bands.update
+    moved = _moved(measured, weights_left=_across(size, of_setups.GROWN) / size * measured.weights_left)
+    told = of_setups.END_GAIN, size, of_setups.GROWN
+    yield Crossing("initialisation", measured.hidden, *told, share, moved)
 
 
 def _of_levels(measured: Measured, start: StartBands, end: Bands) -> Iterator[Crossing]:

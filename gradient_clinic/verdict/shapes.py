@@ -170,7 +170,7 @@ class Measured(Exact):
         return self.trained == "yes"
 
 
-RULES: Final = "8"
+RULES: Final = "9"
 
 
 RunKind = Literal[

@@ -9,6 +9,7 @@ from gradient_clinic.gains.depth_axis import OVER_INCREMENTS, GradientFacts, Gra
 from gradient_clinic.intervals import Estimate
 
 MOST_SPANS = 4
+DIGITS = 3
 KNOWN_DIGITS = 2
 """Of half an interval."""
 MOST_PLACES = 300
@@ -18,7 +19,7 @@ MOST_NAMED = 4
 """Layers named in a sentence; the evidence has all of them."""
 
 
-def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
+def number(value: float | None, digits: int = DIGITS, *, signed: bool = False) -> str:
     """Significant digits with a real minus sign; 'not finite' for null."""
     if value is None or not math.isfinite(value):
         return "not finite"
@@ -61,10 +62,16 @@ def estimate_words(estimate: Estimate, *, signed: bool = False) -> str:
         return number(estimate.mean, signed=signed)
     places = _places((estimate.high - estimate.low) / 2.0)
     mean, low, high = (
-        number(round(value, places) + 0.0, signed=signed) for value in (estimate.mean, estimate.low, estimate.high)
+        number(_rounded(value, places), DIGITS, signed=signed) for value in (estimate.mean, estimate.low, estimate.high)
     )
     source = f"{estimate.n} increments" if estimate.method == OVER_INCREMENTS else f"n = {estimate.n}"
     return f"{mean} (95 % {low} to {high}, {source})"
+
+
+def _rounded(value: float, places: int) -> float:
+    """To these places, or to the last digit that is shown, where that comes first: 0.97549 is 0.975 and never 0.976."""
+    shown = DIGITS - 1 - math.floor(math.log10(abs(value))) if value else places
+    return round(value, min(places, shown)) + 0.0
 
 
 def _places(half: float) -> int:

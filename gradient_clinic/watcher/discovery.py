@@ -14,7 +14,6 @@ from typing import Any
 
 from torch import nn
 
-from gradient_clinic.layers import Role
 from gradient_clinic.watcher.flow import Called, Passed, Sum, is_layer, norm_of
 from gradient_clinic.watcher.rows import Held, Place, Row, Side, name_of, weights_of
 
@@ -164,8 +163,8 @@ def _before_norms(spots: Sequence[_Spot]) -> Iterator[_Spot]:
     for index, spot in enumerate(spots):
         before = spot.row.role == "hidden" and not spot.row.normalization and bool(normed) and index < normed[-1]
         if before and (spot.row.activation is None or spot.row.activation.function in RECTIFIERS):
-            note = "the norm of a later layer takes its size away: beside the depth axis"
-            yield replace(spot, row=replace(spot.row, role="branch", note=note))
+            note = "the norm of a later layer takes its size away"
+            yield replace(spot, row=replace(spot.row, role="branch", on_branch=False, note=note))
         else:
             yield spot
 
@@ -192,16 +191,17 @@ def _of_streams(passed: Passed) -> Iterator[_Spot]:
 def _as_asked(spots: list[_Spot], passed: Passed) -> list[_Spot]:
     """The axis is the modules that were asked for: what they give, or where one is a layer its own h."""
     asked, layers = {name_of(name) for name in passed.asked}, {spot.row.name for spot in spots}
-    named = [
-        spot if spot.row.role is None else replace(spot, row=replace(spot.row, role=_role(spot.row.name, asked)))
-        for spot in spots
-    ]
+    named = [replace(spot, row=_row_as_asked(spot.row, asked)) for spot in spots]
     others = ((name_of(name), its) for name, its in passed.asked.items() if name_of(name) not in layers)
     return [*named, *(_stream(order, name, seen, "output") for name, (order, *seen) in others)]
 
 
-def _role(name: str, asked: AbstractSet[str]) -> Role:
-    return "hidden" if name in asked else "branch"
+def _row_as_asked(row: Row, asked: AbstractSet[str]) -> Row:
+    if row.role is None:
+        return row
+    if row.name in asked:
+        return replace(row, role="hidden")
+    return replace(row, role="branch", on_branch=row.role == "branch")
 
 
 def _stream(order: int, name: str, seen: Sequence[Any], side: Side) -> _Spot:

@@ -60,7 +60,7 @@ def maps_of(its: Observed) -> list[Map]:
         return []
     rows = [index for index, layer in enumerate(trace.layers) if layer.role == "hidden"]
     beside = len(trace.layers) - len(rows)
-    caption = f"{len(rows)} hidden layers ({beside} rows beside the depth axis left out)"
+    caption = f"{len(rows)} hidden layers ({beside} {'row' if beside == 1 else 'rows'} beside the depth axis left out)"
     edges, values = _columns(trace.steps), [(title, trace.signals[name][rows]) for name, title in MAPS]
     return [
         Map(title, HeatMap(_levels(_held(rms, trace.steps, edges)), _spans(edges), caption)) for title, rms in values
@@ -103,7 +103,7 @@ def _evidence(report: Report) -> str:
         return ""
     rows = "".join(map(_row, report.verdict.evidence))
     head = "<tr><th>Signal<th>Layers<th>Steps<th>Statistic<th>Value<th>Threshold</tr>"
-    return f"<h2>What it rests on</h2><table>{head}{rows}</table>"
+    return f"<h2>What it rests on</h2><table class=words>{head}{rows}</table>"
 
 
 def _row(item: Evidence) -> str:

@@ -39,6 +39,8 @@ class Row:
     activation: Activation | None = None
     normalization: str | None = None
     resized: bool = False
+    on_branch: bool = True
+    """Of role "branch": whether it lies on one, or in a gate; else it is another layer beside the depth axis."""
     cases: int = 1
     """Of the first pass."""
     positions: int = 1
@@ -56,7 +58,13 @@ class Row:
         """For ``Watch.layers``."""
         activation = "" if self.activation is None else self.activation.function
         said = ", ".join(part for part in (activation, self.normalization, self.note) if part)
-        return f"{self.role or 'weights':7}  {said}"
+        return f"{self._called:7}  {said}"
+
+    @property
+    def _called(self) -> str:
+        if self.role == "branch":
+            return "branch" if self.on_branch else "beside"
+        return self.role or "weights"
 
 
 @dataclass(slots=True, eq=False)

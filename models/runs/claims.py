@@ -1,16 +1,19 @@
 """The worker's side while a run is trained: claim it, keep its lease, note how far it is."""
 
+import math
 import uuid
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from models.runs import events
 from models.runs.lease import Checkpoint, Claim, Lease
 from models.runs.stopping import end_overdue, expire
-from models.runs.writes import NO_CHECKPOINT, QUEUE_CHANNEL, notify, seconds
+from models.runs.writes import NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify, seconds
 from models.specs.experiment import ExperimentSpec
 from models.specs.ingested import WatchedSpec
 from models.specs.plugin import PluginKey, plugins_of
@@ -62,6 +65,73 @@ def _claim(  # noqa: PLR0913, PLR0917 -- as above
     owner_limit: int | None,
     plugins: AbstractSet[PluginKey],
 ) -> Claim | None:
+    taken = _take(session, run_id, worker, lease_s)
+    if taken is None:
+        return None
+    asked = select(Experiment.spec, Experiment.owner).where(Experiment.id == taken.lease.experiment_id)
+    spec, owner = session.execute(asked).one()
+    assert isinstance(spec, ExperimentSpec)  # what others train is never queued
+    if plugins_of(spec.network, spec.dataset) - plugins:
+        raise _LackingError
+    _start(session, taken.lease.experiment_id)
+    events.tell_runs(session, taken.lease.experiment_id, [run_id])
+    # From here on no other claim of this experiment comes between.
+    if _room(session, taken.lease.experiment_id, spec.max_parallel, owner, owner_limit) < 0:
+        raise _OverCapError
+    _tell_taken(session, taken.lease.experiment_id)
+    return taken.claim(spec)
+
+
+def claim_beside(  # noqa: PLR0913, PLR0917 -- as ``claim``
+    session: Session,
+    first: Claim,
+    run_ids: Sequence[uuid.UUID],
+    worker: str,
+    lease_s: float,
+    owner_limit: int | None = None,
+) -> list[Claim]:
+    """Of these queued runs of ``first``'s experiment, in this order, as many as may be under way with it: those that
+    nobody else is taking just now. All are told to be trained as one, ``first`` as well.
+    """
+    experiment_id = first.lease.experiment_id
+    # Runs before their experiment, and all at once: whoever holds one of them is not waited for with others in hand.
+    free = select(Run.id).where(Run.id.in_(run_ids), Run.state == State.QUEUED, ~Run.held).order_by(Run.id)
+    locked = set(session.execute(free.with_for_update(skip_locked=True)).scalars())
+    asked = select(Experiment.owner).where(Experiment.id == experiment_id).with_for_update(key_share=True)
+    owner = session.execute(asked).scalar_one_or_none()
+    if owner is None:
+        return []
+    room = _room(session, experiment_id, first.spec.max_parallel, owner, owner_limit)
+    chosen = [run_id for run_id in run_ids if run_id in locked][: int(min(max(0, room), len(run_ids)))]
+    if not chosen:
+        return []
+    batched = len(chosen) + 1
+    found = [_take(session, run_id, worker, lease_s, batched) for run_id in chosen]
+    taken = [its for its in found if its is not None]
+    session.execute(
+        update(Attempt)
+        .where(Attempt.run_id == first.lease.run_id, Attempt.number == first.lease.attempt)
+        .values(batched=batched)
+    )
+    events.tell_runs(session, experiment_id, [its.lease.run_id for its in taken])
+    _tell_taken(session, experiment_id)
+    return [its.claim(first.spec) for its in taken]
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A run's row in the moment in which it was taken."""
+
+    lease: Lease
+    row: Any
+    checkpoint: Checkpoint | None
+
+    def claim(self, spec: ExperimentSpec) -> Claim:
+        row = self.row
+        return Claim(self.lease, spec, row.variant, row.seed, row.learning_rate, row.trace_every, self.checkpoint)
+
+
+def _take(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, batched: int = 1) -> _Taken | None:
     token = uuid.uuid4()
     # Look and take are one statement: of two workers that heard of the run one finds it queued, the other waits for
     # this row and then finds it running. What training needs comes back with it, so no session stays open meanwhile.
@@ -94,44 +164,37 @@ def _claim(  # noqa: PLR0913, PLR0917 -- as above
     ).one_or_none()
     if row is None:
         return None
-    lease = Lease(run_id, row.experiment_id, token, row.attempt)
-    session.execute(insert(Attempt).values(run_id=run_id, number=row.attempt, worker=worker))
+    session.execute(insert(Attempt).values(run_id=run_id, number=row.attempt, worker=worker, batched=batched))
     found = row.checkpoint_step, row.checkpoint_epochs, row.checkpoint_path
     checkpoint = None if row.checkpoint_step is None else Checkpoint(*found)
     if row.attempt > 1:  # a first attempt is spared the deletes, which would find nothing
         _erase_trace(session, run_id, checkpoint)
-    asked = select(Experiment.spec, Experiment.owner).where(Experiment.id == row.experiment_id)
-    spec, owner = session.execute(asked).one()
-    assert isinstance(spec, ExperimentSpec)  # what others train is never queued
-    if plugins_of(spec.network, spec.dataset) - plugins:
-        raise _LackingError
-    _start(session, row.experiment_id)
-    events.tell_runs(session, row.experiment_id, [run_id])
-    # From here on no other claim of this experiment comes between.
-    _keep_to_caps(session, row.experiment_id, spec.max_parallel, owner, owner_limit)
-    events.tell_experiment(session, row.experiment_id)
-    # One message less lies unclaimed, so a dispatcher may publish the next.
+    return _Taken(Lease(run_id, row.experiment_id, token, row.attempt), row, checkpoint)
+
+
+def _tell_taken(session: Session, experiment_id: uuid.UUID) -> None:
+    events.tell_experiment(session, experiment_id)
+    # A message less lies unclaimed, so a dispatcher may publish the next.
     notify(session, QUEUE_CHANNEL)
-    events.wake(session, [row.experiment_id])
-    return Claim(lease, spec, row.variant, row.seed, row.learning_rate, row.trace_every, checkpoint)
+    events.wake(session, [experiment_id])
 
 
-def _keep_to_caps(
+def _room(
     session: Session, experiment_id: uuid.UUID, max_parallel: int | None, owner: str, owner_limit: int | None
-) -> None:
-    """_OverCapError where too many runs are under way, this one counted. The experiment is locked."""
-    # Counted with this run taken: two claims that count before they take would both find the last place free.
+) -> float:
+    """How many runs more may be under way; below 0 where too many are. The experiment is locked."""
+    # Counted with what was taken: two claims that count before they take would both find the last place free.
+    room = math.inf
     running = select(func.count()).select_from(Run).where(Run.state == State.RUNNING, Run.source == Source.TRAINED)
     if max_parallel is not None:
         abreast = session.execute(running.where(Run.experiment_id == experiment_id)).scalar_one()
-        if abreast > max_parallel:
-            raise _OverCapError
+        room = max_parallel - abreast
     if owner_limit is not None:
         # The last lock of a claim, and of claims alone.
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"clinic owner {owner}"))))
         of_owner = running.join(Experiment, Experiment.id == Run.experiment_id).where(Experiment.owner == owner)
-        if session.execute(of_owner).scalar_one() > owner_limit:
-            raise _OverCapError
+        room = min(room, owner_limit - session.execute(of_owner).scalar_one())
+    return room
 
 
 def _erase_trace(session: Session, run_id: uuid.UUID, checkpoint: Checkpoint | None) -> None:
@@ -164,6 +227,22 @@ def beat(session: Session, lease: Lease, lease_s: float, step: int | None = None
     return beaten > 0
 
 
+_BEAT_ALL = text("""
+UPDATE run SET lease_until = clock_timestamp() + make_interval(secs => :lease_s), step = greatest(run.step, held.step)
+FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:steps AS integer[])) AS held (id, token, step)
+WHERE run.id = held.id AND run.lease_token = held.token
+RETURNING run.id
+""")
+
+
+def beat_all(session: Session, held: Sequence[tuple[Lease, int]], lease_s: float) -> AbstractSet[uuid.UUID]:
+    """``beat`` of several runs, each with its step. Those whose lease still holds."""
+    ids = [lease.run_id for lease, _ in held]
+    lock_runs(session, among(ids))  # in the order of all who lock several
+    values = {"ids": ids, "tokens": [lease.token for lease, _ in held], "steps": [step for _, step in held]}
+    return set(session.execute(_BEAT_ALL, {"lease_s": lease_s, **values}).scalars())
+
+
 def keep_chance_level(session: Session, lease: Lease, chance_level: float) -> None:
     """Note what early losses are measured against; in a transaction that has beaten just now."""
     session.execute(update(Run).where(lease.holds()).values(chance_level=chance_level))
@@ -172,6 +251,13 @@ def keep_chance_level(session: Session, lease: Lease, chance_level: float) -> No
 def keep_cadence(session: Session, lease: Lease, every: int) -> bool:
     """Store what the recording budget chose, for this attempt and later ones. False: the lease is void."""
     return changed_rows(session, update(Run).where(lease.holds()).values(trace_every=every)) > 0
+
+
+def keep_apart(session: Session, leases: Sequence[Lease]) -> None:
+    """Note that what was claimed together is trained run by run."""
+    for lease in leases:
+        its = (Attempt.run_id == lease.run_id) & (Attempt.number == lease.attempt)
+        session.execute(update(Attempt).where(its).values(batched=1))
 
 
 def keep_found(session: Session, lease: Lease, found: WatchedSpec) -> bool:

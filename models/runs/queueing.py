@@ -100,6 +100,46 @@ FOR UPDATE OF r SKIP LOCKED
 """)
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A queued run that begins at step 0, and the rate that it is trained at; None: its variant's own."""
+
+    run_id: uuid.UUID
+    variant: str
+    learning_rate: float | None
+
+
+def waiting_beside(session: Session, experiment_id: uuid.UUID) -> list[Waiting]:
+    """The runs of an experiment that could be claimed now, in the queue's order; none where runs of a higher priority
+    wait, whose turn comes before theirs.
+    """
+    its = select(Experiment.priority).where(Experiment.id == experiment_id).scalar_subquery()
+    claimable = (Run.state == State.QUEUED, ~Run.held)
+    urgent = select(Run.id).join(Experiment).where(*claimable, Experiment.priority > its, _may_begin())
+    rows = session.execute(
+        select(Run.id, Run.variant, Run.learning_rate)
+        .join(Experiment, Experiment.id == Run.experiment_id)
+        .where(Run.experiment_id == experiment_id, *claimable, Run.checkpoint_step.is_(None), _may_begin())
+        .where(~urgent.exists())
+        .order_by(Run.position)
+        .limit(BESIDE)
+    )
+    return [Waiting(*row) for row in rows]
+
+
+BESIDE = 1_000
+"""How many are looked at: enough for every worker to have some of one structure left."""
+
+
+def _may_begin() -> ColumnElement[bool]:
+    now = func.clock_timestamp()
+    return (
+        or_(Experiment.not_before.is_(None), Experiment.not_before <= now)
+        & or_(Experiment.start_before.is_(None), Experiment.start_before > now)
+        & or_(Experiment.end_before.is_(None), Experiment.end_before > now)
+    )
+
+
 def reap(session: Session, max_attempts: int) -> int:
     """Give back every run whose lease has run out; those tried ``max_attempts`` times fail. How many."""
     return _reap_where(session, Run.lease_until < func.clock_timestamp(), "lease lost", max_attempts)
@@ -111,6 +151,11 @@ def reap_worker(
     """Give back at once the run of a worker process that is dead, or about to be. How many runs: 0 or 1."""
     held = (Run.id == run_id) & (Run.worker == worker)
     return _reap_where(session, held, reason, max_attempts)
+
+
+def reap_dead(session: Session, worker: str, max_attempts: int) -> int:
+    """Give back at once all runs of a worker process that is dead. How many."""
+    return _reap_where(session, Run.worker == worker, "worker process died", max_attempts)
 
 
 def _reap_where(session: Session, condition: ColumnElement[bool], reason: str, max_attempts: int) -> int:

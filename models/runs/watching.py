@@ -31,7 +31,7 @@ class Held:
 
 
 def held_by(session: Session, workers: Sequence[str]) -> list[Held]:
-    """The runs that these worker processes hold now, one each at most."""
+    """The runs that these worker processes hold now: one each, or several that are trained together."""
     rows = session.execute(
         select(
             Run.id,

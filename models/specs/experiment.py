@@ -134,6 +134,13 @@ class ExperimentFields(Spec):
     ] = None
     deadline: Annotated[Moment | None, Field(description="Another name of `start_before`.")] = None
     max_parallel: int | None = Field(default=None, ge=1, le=MAX_RUNS)
+    batching: Annotated[
+        bool,
+        Field(
+            description="Runs of one structure may be trained as one network, where that is faster: every number of a "
+            "run is then what it would be alone, on a CPU bit for bit."
+        ),
+    ] = True
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=MAX_LABELS)
 
     @model_validator(mode="before")

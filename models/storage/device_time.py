@@ -12,10 +12,11 @@ from models.storage.owner_tables import DeletedAttempt
 from models.storage.tables import Attempt, Experiment, Run
 
 DAY: Final = dt.timedelta(days=1)
-_SECONDS: Final = func.extract(
-    "epoch", func.coalesce(Attempt.ended_at, func.clock_timestamp()) - Attempt.started_at
+_SECONDS: Final = (
+    func.extract("epoch", func.coalesce(Attempt.ended_at, func.clock_timestamp()) - Attempt.started_at)
+    / Attempt.batched
 ).label("seconds")
-"""Of one attempt, so far."""
+"""Of one attempt, so far: its part where several are trained as one."""
 
 
 def used_s(session: Session, owner: str) -> float:

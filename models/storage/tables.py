@@ -7,7 +7,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, SmallInteger, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL, TIMESTAMP, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -154,6 +154,8 @@ class Attempt(Base):
     started_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
     ended_at: Mapped[dt.datetime | None]
     reason: Mapped[str | None]
+    batched: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    """With how many runs, itself included, it began to be trained as one network."""
 
 
 class Idempotency(Base):

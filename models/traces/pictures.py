@@ -18,7 +18,7 @@ from gradient_clinic.signals import CurveName, SignalName
 from models.storage.tables import CurveRollup, TraceRollup
 from models.traces.binary import array_values
 from models.traces.buckets import Buckets, bucket_size, joined
-from models.traces.reader import Extent, Steps, Window, extent, read_curves, read_signal
+from models.traces.reader import Extent, Steps, Window, extent, read_curve_of_each, read_curves, read_signal
 from models.traces.rollups import RAW_VALUES, ROLLUP_ARRAYS
 
 
@@ -194,6 +194,19 @@ def draw(source: Source, first: int, last: int, points: int, *, kept: bool = Tru
     begin = min(begin, low)
     width = bucket_size(max(end, high) - begin, points)
     return _assembled(list(_pieces(source, there.stride, (begin, low, high, end), width)), width, there.stride)
+
+
+def draw_short(  # noqa: PLR0913, PLR0917 -- a window has these sides
+    session: Session, run_ids: Sequence[uuid.UUID], curve: CurveName, first: int, last: int, points: int
+) -> dict[uuid.UUID, Picture]:
+    """What ``draw`` gives of a curve of each of those runs that have no rollups, so are short: by two statements,
+    however many they are.
+    """
+    rolled = select(CurveRollup.run_id).where(CurveRollup.run_id.in_(run_ids), CurveRollup.curve == curve)
+    long = set(session.execute(rolled.distinct()).scalars())
+    short = [run_id for run_id in run_ids if run_id not in long]
+    windows = read_curve_of_each(session, short, curve, first, last)
+    return {run_id: picture(window, points) for run_id, window in windows.items()}
 
 
 def _inside(rolled: Rolled, begin: int, end: int, *, kept: bool) -> tuple[int, int]:

@@ -5,13 +5,14 @@ step ``i · stride``. Chunk k holds records 200·k … 200·k + 199; the newest 
 grows. Not-a-number and infinities are data and are stored bit for bit.
 """
 
+import itertools
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import delete
+from sqlalchemy import delete, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -76,11 +77,10 @@ class TraceWriter:
 
         ``ended``: no more will come, so the rollups take in what is left.
         """
-        # Beyond float32 becomes ±inf, which reads as non-finite: rollups must see what the chunks will hold.
-        with np.errstate(over="ignore"):
-            stored = [block.signals.astype(np.float32) for block in blocks]
-        if blocks:
-            self._replace(session, blocks, stored)
+        write_all(session, [(self, blocks)], ended=ended)
+
+    def roll_up(self, session: Session, blocks: Sequence[Block], stored: Sequence[Singles], *, ended: bool) -> None:
+        """Fold what was written into the rollups, where the run has some."""
         if self._rollups is not None:
             full = [
                 (block.first // CHUNK_RECORDS, _rows(values, block.curves))
@@ -93,7 +93,7 @@ class TraceWriter:
         """Add records to the open chunk, which has some and is not full with these; nothing of it is read or sent. The
         caller has made sure that the run is still its own, and that ``block`` begins where the chunk ends.
         """
-        with np.errstate(over="ignore"):  # as above
+        with np.errstate(over="ignore"):  # as ``write_all``
             signals = block.signals.astype(np.float32)
         connection = driver(session)
         where: dict[str, uuid.UUID | int] = {"run_id": self.run_id, "chunk": block.first // CHUNK_RECORDS}
@@ -105,16 +105,7 @@ class TraceWriter:
         }
         append_values(connection, "curve_chunk", told, 1, where)
 
-    def _replace(self, session: Session, blocks: Sequence[Block], stored: Sequence[Singles]) -> None:
-        chunks = [block.first // CHUNK_RECORDS for block in blocks]
-        # The open chunk was stored before and has grown; COPY cannot replace a row.
-        for table in (TraceChunk, CurveChunk):
-            session.execute(delete(table).where(table.run_id == self.run_id, table.chunk.in_(chunks)))
-        connection = driver(session)
-        copy_rows(connection, "trace_chunk", _TRACE_COLUMNS, self._trace_rows(blocks, stored))
-        copy_rows(connection, "curve_chunk", _CURVE_COLUMNS, self._curve_rows(blocks))
-
-    def _trace_rows(self, blocks: Sequence[Block], stored: Sequence[Singles]) -> Iterator[Sequence[Field]]:
+    def trace_rows(self, blocks: Sequence[Block], stored: Sequence[Singles]) -> Iterator[Sequence[Field]]:
         for block, values in zip(blocks, stored, strict=True):
             for layer, name in enumerate(self.layers):
                 arrays = {signal: values[index, layer] for index, signal in enumerate(SIGNALS)}
@@ -123,7 +114,7 @@ class TraceWriter:
                 columns = [ratio if signal == "update_ratio" else arrays[signal] for signal in SIGNALS]
                 yield [self.run_id, layer + 1, block.first // CHUNK_RECORDS, name, *self._place(block), *columns]
 
-    def _curve_rows(self, blocks: Sequence[Block]) -> Iterator[Sequence[Field]]:
+    def curve_rows(self, blocks: Sequence[Block]) -> Iterator[Sequence[Field]]:
         for block in blocks:
             # NULL and not NaN: nobody has told this curve.
             curves = [values if name in self.told else None for name, values in zip(CURVES, block.curves, strict=True)]
@@ -132,6 +123,25 @@ class TraceWriter:
     def _place(self, block: Block) -> tuple[int, int, bool]:
         """(first step, stride, sealed)."""
         return block.first * self.stride, self.stride, block.records == CHUNK_RECORDS
+
+
+def write_all(session: Session, written: Sequence[tuple[TraceWriter, Sequence[Block]]], *, ended: bool = False) -> None:
+    """``TraceWriter.write`` of several runs, in as many statements as for one."""
+    # Beyond float32 becomes ±inf, which reads as non-finite: rollups must see what the chunks will hold.
+    with np.errstate(over="ignore"):
+        stored = [(its, blocks, [block.signals.astype(np.float32) for block in blocks]) for its, blocks in written]
+    chunks = [(its.run_id, block.first // CHUNK_RECORDS) for its, blocks in written for block in blocks]
+    if chunks:
+        # The open chunk was stored before and has grown; COPY cannot replace a row.
+        for table in (TraceChunk, CurveChunk):
+            session.execute(delete(table).where(tuple_(table.run_id, table.chunk).in_(chunks)))
+        connection = driver(session)
+        traces = itertools.chain.from_iterable(its.trace_rows(blocks, values) for its, blocks, values in stored)
+        curves = itertools.chain.from_iterable(its.curve_rows(blocks) for its, blocks, _ in stored)
+        copy_rows(connection, "trace_chunk", _TRACE_COLUMNS, traces)
+        copy_rows(connection, "curve_chunk", _CURVE_COLUMNS, curves)
+    for its, blocks, values in stored:
+        its.roll_up(session, blocks, values, ended=ended)
 
 
 def _rows(signals: Singles, curves: Doubles) -> Doubles:

@@ -2,7 +2,7 @@
 network, an optimiser or a remedy keeps from step to step.
 
 They are long enough for a fault to land inside, and for chunks to be sealed, grown and replaced. Two have rollups. One
-is trained through several attempts, each from the checkpoint of the one before.
+is trained through several attempts, each from the checkpoint of the one before. The runs of another are trained as one.
 """
 
 from typing import Any
@@ -25,6 +25,16 @@ EXPERIMENTS: tuple[Spec, ...] = (
         "steps": 400,
         "remedies": [{"kind": "batch_norm"}],
         "seeds": [0],
+    },
+    {
+        "name": "together",
+        "dataset": {"kind": "digits", "split_seed": 0},
+        "network": {"kind": "mlp", "depth": 6, "width": 32, "init": {"kind": "kaiming_normal"}, "dropout": 0.1},
+        "optimizer": {"kind": "adam", "learning_rate": 0.002},
+        "batch_size": 64,
+        "steps": 610,
+        "remedies": [{"kind": "ema_clip", "z": 1.5, "warm_up": 10}],
+        "seeds": [0, 8, 9],
     },
     {
         "name": "momentum",

@@ -20,7 +20,7 @@ from proofs.gpu.golden import farthest
 from proofs.gpu.trials import NETWORKS, SEED, data_of, plan_of
 from worker.cadence import share
 from worker.datasets import load
-from worker.engine import Trainer
+from worker.trainer import Trainer
 
 ROUNDING = {torch.float64: 1e-8, torch.float32: 2e-2}
 """As for golden cases, over a whole step. A GPU may compute convolutions in float32 with ten bits (TF32)."""

@@ -13,6 +13,7 @@ ADAM: Final[Json] = {"kind": "adam", "learning_rate": 0.001}
 ADAMW: Final[Json] = {"kind": "adamw", "learning_rate": 0.001}
 LSTM: Final[Json] = {"kind": "rnn", "cell": "lstm", "width": 32}
 TANH: Final[Json] = {"kind": "mlp", "hidden": [64, 64], "activation": "tanh"}
+SMALL: Final[Json] = {**TANH, "init": {"kind": "gaussian", "weight_variance": 0.003}}
 RELU: Final[Json] = {"kind": "mlp", "hidden": [64, 64], "activation": "relu", "init": {"kind": "kaiming_normal"}}
 FIVE: Final[Json] = {**RELU, "hidden": [64] * 5}
 PAIRS: Final[Json] = {"batch_size": 2, "steps": 400}
@@ -69,6 +70,16 @@ FAULTS: Final[tuple[tuple[Cause, Json, Json], ...]] = (
         "initialisation",
         {"network": {**RELU, "init": {"kind": "gaussian", "weight_variance": 200.0}}, "optimizer": ADAM},
         {"network": {**RELU, "init": {"kind": "gaussian", "weight_variance": 5.0}}, "optimizer": ADAM},
+    ),
+    (
+        "initialisation",
+        {"network": SMALL, "optimizer": ADAM, "steps": 60},
+        {"network": SMALL, "optimizer": {**ADAM, "learning_rate": 0.3}, "steps": 60},
+    ),
+    (
+        "learning_rate",
+        {"network": SMALL, "optimizer": {**ADAM, "learning_rate": 0.3}, "steps": 60},
+        {"network": SMALL, "optimizer": ADAM, "steps": 60},
     ),
     (
         "weight_decay",

@@ -21,7 +21,7 @@ import torch
 
 from models.plan import Plan
 from proofs.science.running import FOLDER, Touch, finished, key_of, loaded
-from worker.engine import Trainer
+from worker.trainer import Trainer
 
 HOME: Final = Path(".clinic-diagnosers")
 NAMES: Final = ("torchmortem", "torchmortem, critical", "gradsnitch", "gradsnitch, errors", "torch-audit")

@@ -12,8 +12,8 @@ from proofs.science.cases.case import DIGITS, HE, LECUN, Json, optim
 from proofs.science.running import UNTOUCHED, Touch
 from worker.begun import laid_out
 from worker.datasets.split import Part, TrialData
-from worker.engine import Trainer
 from worker.networks.network import Network
+from worker.trainer import Trainer
 
 STEPS: Final = 8
 

@@ -18,7 +18,7 @@ from proofs.science.cases.case import DEFAULT, HE, Json, optim
 from proofs.science.running import finished, loaded
 from proofs.science.scale import Scale
 from worker.begun import laid_out
-from worker.engine import Trainer
+from worker.trainer import Trainer
 
 NONE: Final = "none"
 GUESSABLE: Final = [cause for cause in CAUSES if cause != "no_gradient_cause_found"]

@@ -19,7 +19,7 @@ from models.specs.experiment import ExperimentSpec
 from proofs.science.cases.case import Case
 from proofs.science.running import FOLDER, accuracy, finished, key_of, loaded
 from worker.begun import laid_out
-from worker.engine import Trainer
+from worker.trainer import Trainer
 
 Remedies = Sequence[Mapping[str, Any]]
 """Specs of one variant."""

@@ -31,9 +31,9 @@ from proofs.science.tensor_statistics import Collector, TensorStatistics, packed
 from worker.begun import laid_out
 from worker.datasets import load
 from worker.datasets.split import IGNORED, Part, TrialData
-from worker.engine import Trainer
 from worker.networks.network import Network
 from worker.results import RunResult
+from worker.trainer import Trainer
 
 FOLDER = Path(".clinic-science")
 EARLY = 50

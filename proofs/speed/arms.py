@@ -15,7 +15,7 @@ from torch import Tensor
 
 from proofs.speed import peers
 from worker.begun import laid_out
-from worker.engine import Trainer
+from worker.trainer import Trainer
 
 Look = Callable[[int], object]
 Arm = Callable[[Trainer], Look]

@@ -27,7 +27,7 @@ from models.plan.work import Amounts
 from proofs.speed import report
 from proofs.speed.cost_specs import drawn
 from worker.datasets import load
-from worker.engine import Trainer
+from worker.trainer import Trainer
 
 RUNS: Final = 2
 HELD_OUT: Final = 3

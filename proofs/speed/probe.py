@@ -21,7 +21,7 @@ from models.specs.experiment import ExperimentSpec
 from proofs.speed import arms, peers, report
 from proofs.speed.arms import Arm, Look
 from worker.datasets import load
-from worker.engine import Trainer
+from worker.trainer import Trainer
 
 DEPTHS, WIDTHS, BATCH = (3, 20, 50), (64, 256), 128
 UNTRACED, OURS = "untraced", "ours: 9 signals"

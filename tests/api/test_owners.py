@@ -108,6 +108,7 @@ OF_NOBODY = {
     "GET /docs",
     "GET /openapi.json",
     "GET /openapi-3.0.json",
+    "GET /openapi-3.2.json",
     "GET /healthz",
     "GET /readyz",
     "GET /dashboard",

@@ -51,7 +51,7 @@ def test_the_legend_has_what_is_no_number() -> None:
     drawn = legend(12.0)
     for colour, words in ((SILENT, "exactly zero"), (NOT_FINITE, "not finite")):
         assert re.search(rf'rgb\({",".join(map(str, colour))}\)"/></svg>{words}', drawn)
-    assert "<span>-12</span><span>-3</span>" in drawn
+    assert "<span>−12</span><span>−3</span><span>0</span>" in drawn
 
 
 def test_a_profile_counts_hidden_layers_as_the_map_does() -> None:
@@ -64,9 +64,9 @@ def test_a_profile_counts_hidden_layers_as_the_map_does() -> None:
 
 def test_labels_of_a_profile_do_not_lie_on_each_other() -> None:
     layers = [layer(1, -160.0), layer(2, 0.0)]
-    assert re.findall(r'text-anchor="end">([^<]*)<', profile(layers, -165.0, 4.0)) == ["-165", "+0"]
-    assert re.findall(r'text-anchor="end">([^<]*)<', profile(layers, -4.0, 4.0)) == ["-4", "+0", "+4"]
-    assert re.findall(r'text-anchor="end">([^<]*)<', profile(layers, -4.0, 165.0)) == ["+0", "+165"]
+    assert re.findall(r'text-anchor="end">([^<]*)<', profile(layers, -165.0, 4.0)) == ["−165", "0"]
+    assert re.findall(r'text-anchor="end">([^<]*)<', profile(layers, -4.0, 4.0)) == ["−4", "0", "+4"]
+    assert re.findall(r'text-anchor="end">([^<]*)<', profile(layers, -4.0, 165.0)) == ["0", "+165"]
 
 
 def layer(index: int, r: float) -> ProfileLayer:

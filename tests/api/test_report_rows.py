@@ -30,14 +30,14 @@ def test_two_groups_are_two_marks_and_one_group_is_one() -> None:
     assert [lower, upper, one] == pytest.approx([202 + 343 * (v - 0.10) / 0.87 for v in (0.11, 0.96, 0.92)], abs=0.06)
     assert "3 near 0.11, 2 near 0.96: no one mean" in drawn
     assert "2 of 5 train" in drawn
-    assert "0.92 (0.9 to 0.94)" in drawn
+    assert "0.920 (0.900 to 0.940)" in drawn
 
 
 def test_a_variant_of_which_nothing_trains_has_a_pale_mark_of_what_its_runs_reached() -> None:
     comparison = compared({BASE: DEAD, FIRST: with_metrics(0.9, 0.92)})
     drawn = reached(comparison.variants, "accuracy")
     # Student's at two degrees of freedom: 4.3027 · 0.01/√3.
-    assert "no run trains; all 3: 0.11 (0.0852 to 0.135)<" in drawn
+    assert "no run trains; all 3: 0.110 (0.085 to 0.135)<" in drawn
     assert len(circles(drawn, "measured")) == 1
     assert len(circles(drawn, "all")) == 1
     dead = reached(compared({BASE: DEAD}).variants, "accuracy")
@@ -51,13 +51,14 @@ def test_where_some_runs_train_those_and_all_are_marked() -> None:
     drawn = reached(compared({BASE: some, FIRST: with_metrics(0.6, 0.7)}).variants, "accuracy")
     assert len(circles(drawn, "measured")) == 2
     assert len(circles(drawn, "all")) == 1
-    assert "0.65 (0.0147 to 1); all 3: 0.6 (0.352 to 0.848)<" in drawn
+    assert "0.65 (0.01 to 1.00); all 3: 0.60 (0.35 to 0.85)<" in drawn
 
 
 def test_no_drawn_accuracy_lies_beyond_1() -> None:
     drawn = reached(compared({BASE: with_metrics(0.95, 0.975), FIRST: with_metrics(0.9, 0.99)}).variants, "accuracy")
-    assert 'text-anchor="end">1</text>' in drawn
-    assert 'text-anchor="start">0.373</text>' in drawn  # 0.945 − 12.706 · 0.045
+    assert "0.95 (0.37 to 1.00)<" in drawn  # 0.945 − 12.706 · 0.045
+    ticks = [float(tick) for tick in re.findall(r'text-anchor="middle">([0-9.]+)</text>', drawn)]
+    assert ticks == [0.4, 0.6, 0.8, 1.0]
 
 
 def test_the_forest_says_by_which_method_its_intervals_are() -> None:
@@ -83,7 +84,7 @@ def test_the_method_is_named_where_it_is_not_students() -> None:
     comparison = compared({BASE: with_metrics(*base), FIRST: with_metrics(*better)})
     assert re.search(r"0\.903 \(0\.902 to 0\.904\) BCa<", reached(comparison.variants, "accuracy"))
     assert re.search(
-        r"accuracy \+0\.021 \(\+0\.0207 to \+0\.0213\) paired BCa<", forest(comparison.variants, "accuracy")
+        r"accuracy \+0\.0210 \(\+0\.0207 to \+0\.0213\) paired BCa<", forest(comparison.variants, "accuracy")
     )
     few = compared({BASE: with_metrics(*base[:5]), FIRST: with_metrics(*better[:5])})
     assert "BCa" not in reached(few.variants, "accuracy") + forest(few.variants, "accuracy")
@@ -99,7 +100,7 @@ def test_the_pages_table_gives_rates_successes_and_bounds_that_are_not_symmetric
     page = page_of(tuned())
     assert f"<td>{FIRST} <span class=dim>rate 0.1</span></td>" in page
     assert "2/2 <span class=dim>16% to 100%</span>" in page  # by hand: 0.025^½
-    assert "<h2>What the runs reached</h2><svg" in page
+    assert "<h2>What the runs reached</h2><div class=wide><svg" in page
     many = compared({BASE: with_metrics(*(0.90 + 0.001 * (seed % 7) for seed in range(24)))})
     assert "0.903 <span class=dim>0.902 to 0.904, BCa</span>" in page_of(many)
 

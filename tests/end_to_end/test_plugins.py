@@ -76,6 +76,7 @@ def test_a_package_that_is_not_allowed_is_not_there(desk: httpx.Client) -> None:
     assert refused.json()["errors"][0]["allowed"] == ["gated_tower"]
 
 
+@pytest.mark.long
 def test_of_two_workers_the_one_that_has_the_plug_in_trains(desk: httpx.Client, plugged_clinic: Clinic) -> None:
     environment = os.environ | {  # noqa: TID251 -- for a process
         "CLINIC_DATABASE_URL": plugged_clinic.database_url,

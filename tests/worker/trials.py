@@ -13,8 +13,9 @@ from models.specs.experiment import ExperimentSpec
 from tests.networks import REQUIRED, TREATABLE
 from worker.datasets import load
 from worker.datasets.split import TrialData
-from worker.engine import Trainer, train
+from worker.engine import train
 from worker.results import EpochResult, RunResult
+from worker.trainer import Trainer
 
 CPU = torch.device("cpu")
 WIDE = {"kind": "gaussian", "weight_variance": 6.0, "bias_variance": 1.0}

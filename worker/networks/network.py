@@ -17,7 +17,7 @@ from worker.networks.nodes import Lengths, Recurrence, Step, Weights
 from worker.networks.parts import Dropout, activation_module, norm_module
 
 
-class _Plain(Step):
+class Plain(Step):
     """A module that takes no lengths."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -177,7 +177,7 @@ class Network(nn.Module):
                 # The layer's h is what this norm gives, so its point moves here; the weight stays the layer's.
                 if node.shows is not None:
                     self._shown[node.shows.name] = self._shown[node.shows.name][0], norm
-                return _Plain(norm)
+                return Plain(norm)
             case _:
                 return SIMPLE[type(node)](node, self._seed)
 
@@ -198,7 +198,7 @@ class Network(nn.Module):
 
 SIMPLE: dict[type, Callable[[Any, int], Step]] = {
     plan.Activate: Activated,
-    plan.Dropout: lambda node, seed: _Plain(Dropout(node.p, seed, node.name)),
+    plan.Dropout: lambda node, seed: Plain(Dropout(node.p, seed, node.name)),
     plan.Flatten: lambda _, __: nodes.Flatten(),
     plan.Rows: lambda _, __: nodes.Rows(),
     plan.Steps: lambda _, __: nodes.Steps(),

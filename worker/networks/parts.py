@@ -59,8 +59,14 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
+        return self.masked(x, self.draw(torch.empty_like(x)))
+
+    def draw(self, keep: Tensor) -> Tensor:
+        """The next mask, into ``keep``: 1 where a unit is kept."""
         # torch's own dropout draws from the global generator, which layers would share.
-        keep = torch.empty_like(x).bernoulli_(1.0 - self.p, generator=self.masks(x.device))
+        return keep.bernoulli_(1.0 - self.p, generator=self.masks(keep.device))
+
+    def masked(self, x: Tensor, keep: Tensor) -> Tensor:
         if not self.alpha:
             return x * keep / (1.0 - self.p)
         # The variance that a mix of kept units and floors has, taken back to 1.

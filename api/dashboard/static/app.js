@@ -67,7 +67,7 @@ function askForKey(reason) {
 function themeButton() {
   const root = document.documentElement;
   const button = h("button", { type: "button", class: "quiet" });
-  const name = () => { button.textContent = { light: "Light", dark: "Dark" }[root.dataset.theme] ?? "Auto"; };
+  const name = () => { button.textContent = `Theme: ${root.dataset.theme ?? "auto"}`; };
   const apply = (theme) => {
     if (theme) root.dataset.theme = theme;
     else delete root.dataset.theme;
@@ -94,7 +94,7 @@ function frame() {
     notice.hidden = false;
   });
   window.addEventListener("clinic:back", () => { notice.hidden = true; });
-  window.addEventListener("clinic:key", (event) => askForKey(event.detail));
+  window.addEventListener("clinic:key", (event) => askForKey(key() ? event.detail : "This clinic asks for a key."));
   window.addEventListener("hashchange", show);
 }
 

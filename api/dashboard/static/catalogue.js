@@ -1,7 +1,7 @@
 // What can be asked for, from the catalogue: titles, schemas, and what a spec says beyond its defaults.
 
 import { get } from "./api.js";
-import { words } from "./numbers.js";
+import { setting, words } from "./numbers.js";
 
 const NAMES = ["networks", "datasets", "optimizers", "inits", "activations", "remedies"];
 let asked = null;
@@ -20,6 +20,7 @@ const HOLDERS = ["remedies", "networks", "datasets", "optimizers", "inits"];
 
 /** A part of a spec in words: its kind, and what it says beyond the defaults of this kind in `lists`. */
 export function told(part, lists, holder = null) {
+  if (typeof part === "number") return setting(part);
   if (part === null || typeof part !== "object") return words(String(part));
   if (Array.isArray(part)) return part.map((one) => told(one, lists)).join(", ");
   const { kind, facts, ...rest } = part;

@@ -5,8 +5,8 @@ import { badge } from "./badges.js";
 import { catalogue } from "./catalogue.js";
 import { slots } from "./colours.js";
 import { Curves } from "./curves.js";
-import { h, put, table } from "./dom.js";
-import { recurrent, sentences } from "./experiment.js";
+import { h, put, sentences, table } from "./dom.js";
+import { recurrent } from "./experiment.js";
 import { Maps } from "./maps.js";
 import { figure, words } from "./numbers.js";
 import { link, parsed } from "./route.js";
@@ -33,7 +33,7 @@ export async function page(root, { query }, signal) {
   const { comparison, problem, lists } = ofExperiments;
   put(place,
     chosen(asked, arms),
-    problem && h("p", { role: "alert" }, `No common table: ${problem}`),
+    problem && h("p", { role: "alert" }, "No common table: ", problem),
     comparison && [h("section", { class: "answer" }, h("h2", {}, "Answer"), sentences(comparison.answer)),
       h("section", {}, h("h2", {}, "Variants"), variantTable(ofExperiments.arms, comparison.metric, lists)),
       h("section", {}, h("h2", {}, "Against the baseline of the first"), differenceTable(ofExperiments.arms, comparison.metric)),
@@ -55,7 +55,7 @@ async function experimentArms(ids, signal) {
     comparison = await send("POST", "/v1/comparisons", { experiment_ids: ids });
   } catch (error) {
     if (signal.aborted) throw error;
-    problem = error.message;
+    problem = named(error, ids, experiments);
   }
   const entries = comparison ? comparison.variants
     : experiments.flatMap((one, at) => [...new Set(runs[at].map((run) => run.variant))].map((name) => ({ name, experiment_id: one.id })));
@@ -68,6 +68,12 @@ async function experimentArms(ids, signal) {
     return { title, place: { ...places.get(entry.name), dash: DASHES[at % DASHES.length] }, entry, runs: own, run: own[0]?.id, of: ids[at], recurrent: recurrent(experiments[at]) };
   });
   return { arms, comparison, problem, lists };
+}
+
+/** The reason with the names of experiments in place of their ids. */
+function named(error, ids, experiments) {
+  const reason = error.errors[0]?.message ?? error.message;
+  return ids.reduce((text, id, at) => text.replaceAll(id, `“${experiments[at].name}”`), reason);
 }
 
 async function runArms(ids, signal) {
@@ -95,7 +101,7 @@ function runTable(arms) {
 
 /** Links and ids, of experiments or runs, one or many. */
 function form(asked) {
-  const input = h("input", { type: "text", name: "add", "aria-label": "Links or ids of experiments and runs", placeholder: "link or id of an experiment or a run" });
+  const input = h("input", { type: "text", name: "add", "aria-label": "Links or ids of experiments and runs", placeholder: "link or id of an experiment or a run", size: "36" });
   const alert = h("span", { role: "alert" });
   const add = async () => {
     const next = { experiments: [...asked.experiments], runs: [...asked.runs] };

@@ -21,11 +21,16 @@ export class Curves {
   }
 
   controls() {
-    const seeds = h("input", { type: "checkbox", checked: this.query.get("seeds") === "1", onchange: () => this.choose({ seeds: seeds.checked ? "1" : "" }) });
+    const seeds = h("input", { type: "checkbox", checked: this.single, onchange: () => this.choose({ seeds: seeds.checked ? "1" : "" }) });
     return h("div", { class: "row" },
       choice("Curve", Object.entries(CURVES), this.query.get("curve") ?? "loss", (value) => this.choose({ curve: value, clit: "" })),
       choice("Scale", [["", "as it suits"], ["linear", "linear"], ["log", "log"]], this.query.get("scale") ?? "", (value) => this.set({ scale: value })),
-      h("label", {}, seeds, " single seeds"));
+      this.arms.some((arm) => arm.of) && h("label", {}, seeds, " single seeds"));
+  }
+
+  /** Each run a line of its own, besides those of the variants. */
+  get single() {
+    return this.query.get("seeds") === "1";
   }
 
   set(values) {
@@ -47,13 +52,13 @@ export class Curves {
     const [from, to] = ["cfrom", "cto"].map((name) => this.query.get(name));
     const asked = stretch({ from, to, points: POINTS });
     const name = this.query.get("curve") ?? "loss";
-    const single = this.query.get("seeds") === "1";
+    const { single } = this;
     const drawn = (run) => curvesOf(run.id, name, asked, this.signal).catch(() => null);
     const bands = new Map([...new Set(this.arms.map((arm) => arm.of))].filter((id) => id && !single).map((id) =>
       [id, bandsOf(id, name, asked, this.signal).catch(() => new Map())]));
     const found = await Promise.all(this.arms.map(async (arm) => (bands.has(arm.of) ? (await bands.get(arm.of)).get(arm.entry.name) ?? []
       : (await Promise.all(arm.runs.map(drawn))).filter((one) => one?.steps.length && one.numbers[`curves.${name}.mean`]))));
-    if (single !== (this.query.get("seeds") === "1") || name !== (this.query.get("curve") ?? "loss")) return; // another one was chosen meanwhile
+    if (single !== this.single || name !== (this.query.get("curve") ?? "loss")) return; // another one was chosen meanwhile
     this.drawn = found;
     this.show();
   }
@@ -88,7 +93,7 @@ export class Curves {
     const { mean, low, high, each } = overSeeds(runs, name, xs);
     const colour = ink(arm.place);
     const { dash } = arm.place;
-    const single = this.query.get("seeds") === "1" && runs.length > 1
+    const single = this.single && runs.length > 1
       ? each.map((values, at) => ({ label: `${arm.title}, run ${at + 1}`, colour, dash, values, thin: true })) : [];
     return [...single, { label: arm.title, colour, dash, values: mean, low, high }];
   }

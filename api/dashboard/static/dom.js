@@ -27,6 +27,12 @@ export const put = (element, ...children) => {
   return add(element, children);
 };
 
+/** One sentence a line, the first in front. */
+export function sentences(text) {
+  const [first, ...rest] = text.split(/(?<=\.) (?=[A-Za-z])/);
+  return [h("p", { class: "first" }, first), rest.length > 0 && h("ul", { class: "told" }, rest.map((one) => h("li", {}, one)))];
+}
+
 /** What a screen reader is told now. */
 export function say(text) {
   document.getElementById("said").textContent = text;
@@ -40,7 +46,7 @@ export function table(caption, columns, rows, attributes = {}) {
       h("thead", {}, h("tr", {}, columns.map((one) =>
         h("th", { scope: "col", class: one.number ? "number" : null, title: one.help }, one.title)))),
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((one) =>
-        h("td", { class: one.number ? "number" : one.wide ? "changes" : null }, one.cell(row))))))));
+        h("td", { class: one.number ? "number" : one.wide ? "changes" : one.time ? "time" : null }, one.cell(row))))))));
 }
 
 /** The numbers behind a picture, folded away; made when it is opened first. */

@@ -5,10 +5,10 @@ import { FINISHED, badge, labels, progress } from "./badges.js";
 import { catalogue, told } from "./catalogue.js";
 import { slots } from "./colours.js";
 import { Curves } from "./curves.js";
-import { add, confirmed, h, numbersBehind, put, say, table } from "./dom.js";
+import { add, confirmed, h, numbersBehind, put, say, sentences, table } from "./dom.js";
 import { drawn } from "./drawn.js";
 import { Maps } from "./maps.js";
-import { estimate, figure, moment, percent, seconds, words } from "./numbers.js";
+import { counted, estimate, figure, moment, percent, seconds, words } from "./numbers.js";
 import { link } from "./route.js";
 import { differenceTable, profileTable, variantTable } from "./variants.js";
 
@@ -20,7 +20,6 @@ export async function page(root, { id, query }, signal) {
   await view.load();
   put(root, view.element);
   document.title = `${view.experiment.name} – Gradient Clinic`;
-  await view.loadRuns();
   await view.fill();
   if (!FINISHED.has(view.experiment.state)) view.live();
 }
@@ -28,13 +27,19 @@ export async function page(root, { id, query }, signal) {
 export const recurrent = ({ spec: { network } }) =>
   network?.kind === "rnn" || (network?.kind === "sequential" && network.layers.some((layer) => layer.kind === "recurrent"));
 
-/** A comparison's variants, each with its colour, its runs and the first of them. */
-function armsOf(comparison, experiment, runs) {
+/** A comparison's variants, each with its colour; their runs come later. */
+function armsOf(comparison, experiment) {
   const places = slots(comparison.variants.map((one) => one.name));
-  return comparison.variants.map((entry) => {
-    const own = runs.filter((run) => run.variant === entry.name && run.phase === "trial");
-    return { title: entry.name, place: places.get(entry.name), entry, runs: own, run: own[0]?.id, of: experiment.id, recurrent: recurrent(experiment) };
-  });
+  return comparison.variants.map((entry) => (
+    { title: entry.name, place: places.get(entry.name), entry, runs: [], of: experiment.id, recurrent: recurrent(experiment) }));
+}
+
+/** Each variant's runs, and the first of them, of which a map is drawn. */
+function give(arms, runs) {
+  for (const arm of arms) {
+    arm.runs = runs.filter((run) => run.variant === arm.title && run.phase === "trial");
+    arm.run = arm.runs[0]?.id;
+  }
 }
 
 class Experiment {
@@ -43,9 +48,10 @@ class Experiment {
     this.head = h("header", { class: "head" });
     this.early = h("div", {});
     this.answer = h("section", { class: "answer", "aria-label": "Answer" });
+    this.broken = h("div", { class: "broken-runs" });
     this.body = h("div", {});
     this.runsPlace = h("section", {});
-    this.element = h("article", {}, this.head, this.early, this.answer, this.body, this.runsPlace);
+    this.element = h("article", {}, this.head, this.early, this.answer, this.broken, this.body, this.runsPlace);
   }
 
   async load() {
@@ -57,7 +63,7 @@ class Experiment {
   /** After the answer, which does not wait for hundreds of them. */
   async loadRuns() {
     this.runs = await every(`${this.path}/runs`, this.signal);
-    this.arms = armsOf(this.comparison, this.experiment, this.runs);
+    give(this.arms, this.runs);
     this.runTable();
   }
 
@@ -83,20 +89,20 @@ class Experiment {
       ["Length", spec.steps === null ? `${spec.epochs} epochs in batches of ${spec.batch_size}` : `${spec.steps} steps in batches of ${spec.batch_size}`],
       ["Seeds", Array.isArray(spec.seeds) ? spec.seeds.join(", ") : `${spec.seeds.count} from ${spec.seeds.first}`], ["Design", words(spec.design)],
     ] : [["Trained", "elsewhere, and watched or brought in as a log"], ["Data", spec.data ?? "not told"]];
-    return h("details", { class: "setup" }, h("summary", {}, this.trained ? "What was asked" : "What it is"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+    return h("details", { class: "setup" }, h("summary", {}, this.trained ? `What was asked: ${facts[1][1]}, on ${facts[0][1]}` : "What it is"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
   }
 
   actions(ended) {
     const button = (title, action, type = "quiet") => h("button", { type: "button", class: type, onclick: action }, title);
     const file = this.experiment.name;
     return h("div", { class: "row actions" },
-      !ended && button("Cancel", () => this.act("POST", `${this.path}/cancel`, `Cancel “${file}”? What it has trained stays.`, "Cancel it")),
-      this.trained && this.experiment.runs.failed > 0 && ended && button("Retry failed runs", () => this.act("POST", `${this.path}/retry`)),
-      button("Delete", () => this.act("DELETE", this.path, `Delete “${file}” with all its runs and traces? This cannot be undone.`, "Delete it"), "quiet danger"),
       this.trained && h("a", { href: link("new", "", { from: this.id }) }, "Again, changed"),
       button("Report", () => download(`${this.path}/report`, "text/html", `${file}.html`)),
       button("Heat maps, SVG", () => download(`${this.path}/heatmaps.svg`, "image/svg+xml", `${file}-heatmaps.svg`)),
-      button("Comparison as JSON", () => download(`${this.path}/comparison`, "application/json", `${file}.json`)));
+      button("Comparison as JSON", () => download(`${this.path}/comparison`, "application/json", `${file}.json`)),
+      !ended && button("Cancel", () => this.act("POST", `${this.path}/cancel`, `Cancel “${file}”? What it has trained stays.`, "Cancel it")),
+      this.trained && this.experiment.runs.failed > 0 && ended && button("Retry failed runs", () => this.act("POST", `${this.path}/retry`)),
+      button("Delete", () => this.act("DELETE", this.path, `Delete “${file}” with all its runs and traces? This cannot be undone.`, "Delete it"), "quiet danger"));
   }
 
   /** Each variant to take home, as one file of plain PyTorch. */
@@ -117,39 +123,60 @@ class Experiment {
       say("Deleted");
       location.hash = "#/experiments";
     } else {
-      await this.load();
-      await this.loadRuns();
+      await this.again();
       this.live();
     }
   }
 
-  /** The pictures; again while it trains. */
+  /** The pictures; again while it trains. Curves are told by variant and take longest: they are asked for first, beside the
+   * list of runs, and the many small profiles last. */
   async fill() {
-    const { arms, comparison, query, signal } = this;
+    const { comparison, query, signal } = this;
     this.curves?.lines?.close();
+    const arms = armsOf(comparison, this.experiment);
+    this.arms = arms;
     this.maps = new Maps(arms, query, signal);
     this.curves = new Curves(arms, query, signal);
+    const curves = this.curves.single ? null : this.curves.load();
+    const pictures = this.loadRuns().then(() => Promise.all([curves ?? this.curves.load(), this.maps.load()]));
     const metric = comparison.metric;
+    const outcomes = arms.some(({ entry }) => entry.outcomes.metric_of_all?.mean != null || entry.outcomes.metric.mean !== null);
+    const section = (title, ...inner) => h("section", {}, h("h2", {}, title), inner);
     put(this.body,
-      h("section", {}, h("h2", {}, "Variants"), variantTable(arms, metric, this.lists), this.trained && this.files(arms)),
-      h("section", {}, h("h2", {}, "Against the baseline"), this.image("comparison.svg", "Forest plot: difference of each remedy to the baseline, with its 95 % interval"), numbersBehind("Numbers", () => differenceTable(arms, metric))),
-      h("section", {}, h("h2", {}, "What the runs reached"), this.image("outcomes.svg", `${metric} that each variant's runs reached`), numbersBehind("Numbers", () => reachedTable(arms, metric))),
-      h("section", {}, h("h2", {}, "Gradients by layer and step"),
-        h("p", { class: "dim" }, "ln ratio of each layer's rms gradient to that of the last hidden layer (of a recurrent network, of its states along time); first seed. Blue is smaller, red larger."), this.maps.element),
-      h("section", {}, h("h2", {}, "Measured beside predicted, before training"), h("div", { class: "maps" }, arms.map((arm) => this.profile(arm)))),
-      h("section", {}, h("h2", {}, "Curves"), this.curves.element),
-      comparison.factorial && h("section", {}, h("h2", {}, "Factorial effects"), factorialTable(comparison.factorial)),
-      comparison.notes.length > 0 && h("section", {}, h("h2", {}, "Notes"), h("ul", {}, comparison.notes.map((note) => h("li", {}, note)))));
-    await Promise.all([this.maps.load(), this.curves.load()]);
+      section("Variants", variantTable(arms, metric, this.lists), this.trained && this.files(arms)),
+      arms.some(({ entry }) => entry.versus_baseline?.primary) && section("Against the baseline", this.image("comparison.svg", "Forest plot: difference of each remedy to the baseline, with its 95 % interval"), numbersBehind("Numbers", () => differenceTable(arms, metric))),
+      outcomes && section("What the runs reached", this.image("outcomes.svg", `${metric} that each variant's runs reached`), numbersBehind("Numbers", () => reachedTable(arms, metric))),
+      this.layers ? section("Gradients by layer and step",
+        h("p", { class: "dim" }, "ln ratio of each layer's rms gradient to that of the last hidden layer (of a recurrent network, of its states along time); first seed. Blue is smaller, red larger."), this.maps.element)
+        : section("Gradients by layer and step", h("p", { class: "dim" }, "No layers were recorded: the log of a finished training has its curves alone.")),
+      arms.some(({ entry }) => entry.gradient.profile.length) && section("Measured beside predicted, before training",
+        h("p", { class: "dim" }, "The same ratio by layer, all seeds. Points are measured, with 95 % intervals; the line is theory; green is where gradients neither vanish nor explode (±3)."),
+        h("div", { class: "maps" }, arms.map((arm) => this.profile(arm, pictures)))),
+      section("Curves", this.curves.element),
+      comparison.factorial && section("Factorial effects", factorialTable(comparison.factorial)),
+      comparison.notes.length > 0 && section("Notes", h("ul", {}, comparison.notes.map((note) => h("li", {}, note)))));
+    await pictures;
+    this.sayBroken();
   }
 
-  image(name, alt) {
-    return drawn(`${this.path}/${name}`, alt, this.signal);
+  /** Where the runs of the maps broke, each a link to all of its signals. */
+  sayBroken() {
+    put(this.broken, this.arms.map(({ title, run, runs }, at) => this.maps.drawn[at]?.broken
+      && h("p", {}, h("a", { href: link("run", run) }, `${title}, seed ${runs[0].seed}`), `: ${this.maps.drawn[at].broken.text}`)));
   }
 
-  profile(arm) {
+  /** A log that was brought in has none. */
+  get layers() {
+    return !this.comparison.variants.every(({ verdict }) => verdict?.rests_on === "loss");
+  }
+
+  image(name, alt, first) {
+    return drawn(`${this.path}/${name}`, alt, this.signal, first);
+  }
+
+  profile(arm, first) {
     return h("figure", {}, h("figcaption", {}, arm.title),
-      this.image(`profile.svg?variant=${encodeURIComponent(arm.title)}`, `Profile of ${arm.title}: measured points with intervals, predicted line`),
+      this.image(`profile.svg?variant=${encodeURIComponent(arm.title)}`, `Profile of ${arm.title}: measured points with intervals, predicted line`, first),
       numbersBehind("Numbers", () => profileTable(arm)));
   }
 
@@ -161,12 +188,12 @@ class Experiment {
       { title: "Trained", cell: (run) => run.verdict?.trained ?? "–" },
       { title: "Final loss", number: true, cell: (run) => estimate({ mean: run.result?.final_loss ?? null, low: null }) },
       { title: "Progress", number: true, cell: (run) => percent(run.progress) },
-      { title: "Device time", number: true, cell: (run) => seconds(run.result?.device_seconds) },
+      { title: "Device time", number: true, cell: (run) => seconds(run.result?.device_seconds || null) },
     ];
     // What is compared comes first, then what chose the rates.
     const runs = this.runs.toSorted((one, other) => (one.phase === "trial" ? 0 : 1) - (other.phase === "trial" ? 0 : 1));
     const open = this.runsPlace.querySelector("details")?.open ?? runs.length <= SHOWN;
-    put(this.runsPlace, h("h2", {}, "Runs"), h("details", { open }, h("summary", {}, `${runs.length} runs`), table("Runs", columns, runs)));
+    put(this.runsPlace, h("h2", {}, "Runs"), h("details", { open }, h("summary", {}, counted(runs.length, "run")), table("Runs", columns, runs)));
   }
 
   async live() {
@@ -187,12 +214,11 @@ class Experiment {
     if (this.signal.aborted) return;
     const before = this.comparison;
     await this.load();
-    await this.loadRuns();
+    if (JSON.stringify(before) === JSON.stringify(this.comparison)) {
+      await this.loadRuns();
+      await Promise.all([this.maps.load(), this.curves.load()]);
+    } else await this.fill();
     await this.foretold();
-    this.maps.arms = this.arms;
-    this.curves.arms = this.arms;
-    if (JSON.stringify(before) === JSON.stringify(this.comparison)) await Promise.all([this.maps.load(), this.curves.load()]);
-    else await this.fill();
   }
 
   /** What the first steps of a baseline run that trains foretell. */
@@ -206,12 +232,6 @@ class Experiment {
 }
 
 const EARLY = "It is no verdict: on networks it had not seen, at step 50, such alarms found 92 % of the failures and were false in 1 % of the healthy runs.";
-
-/** One sentence a line, the first in front. */
-export function sentences(text) {
-  const [first, ...rest] = text.split(/(?<=\.) (?=[A-Za-z])/);
-  return [h("p", { class: "first" }, first), rest.length > 0 && h("p", {}, rest.join(" "))];
-}
 
 function reachedTable(arms, metric) {
   const columns = [

@@ -34,7 +34,8 @@ export function fields(schema, value, path, context, first = null) {
   const made = (name) => control(schema.properties[name], value[name], `${path}.${name}`, words(name), context);
   const shown = names.filter((name) => !first || first.has(name) || schema.required?.includes(name));
   const folded = names.filter((name) => !shown.includes(name));
-  const open = folded.some((name) => value[name] !== undefined);
+  const usual = (name) => [undefined, JSON.stringify(schema.properties[name].default)].includes(JSON.stringify(value[name]));
+  const open = !folded.every(usual);
   return [h("div", { class: "fields" }, shown.map(made)),
     folded.length > 0 && h("details", { open }, h("summary", {}, "More"), h("div", { class: "fields" }, folded.map(made)))];
 }

@@ -2,9 +2,11 @@
 
 import { h, say } from "./dom.js";
 import { pale } from "./colours.js";
-import { figure } from "./numbers.js";
+import { figure, tickWords } from "./numbers.js";
 
 const MOST_TICKS = 7;
+/** Steps and layers are whole numbers. */
+const WHOLE = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((part) => part * 10 ** power)).flat();
 
 /** Powers of ten, and between them 2 and 5 where few decades are shown; never so many that they run together. */
 function decades(low, high) {
@@ -46,9 +48,9 @@ export class Lines {
     this.plot = new uPlot({
       width, height: width < 500 ? 240 : 320, series, bands,
       scales: { x: { time: false } },
-      axes: [{ ...axis, size: 32 }, { ...axis, size: 64, ...this.upright() }],
+      axes: [{ ...axis, size: 32, incrs: WHOLE }, { ...axis, size: 64, ...this.upright() }],
       cursor: { drag: { setScale: false, x: true, y: false } },
-      legend: { live: true },
+      legend: { live: true, markers: { dash: (plot, at) => (plot.series[at].dash?.length ? "dashed" : "solid") } },
       hooks: { setSelect: [(plot) => this.selected(plot)], draw: this.span ? [(plot) => this.lit(plot)] : [] },
     }, data, this.host);
   }
@@ -77,7 +79,7 @@ export class Lines {
 
   /** Logarithms are taken here and not by uPlot, whose axis has no ticks beyond 10¹⁷: what explodes is beyond. */
   upright() {
-    if (!this.log) return { values: (_, ticks) => ticks.map((tick) => figure(tick, 2)) };
+    if (!this.log) return { values: (_, ticks) => tickWords(ticks) };
     return { splits: (_, __, low, high) => decades(10 ** low, 10 ** high).map(Math.log10), values: (_, ticks) => ticks.map((tick) => figure(10 ** tick, 1)) };
   }
 

@@ -49,6 +49,11 @@ export class Maps {
 
   show() {
     const scale = { diverging: true, limit: this.limit() };
+    if (!this.drawn.some(Boolean)) {
+      put(this.scale);
+      put(this.grid, h("p", { class: "dim" }, "Nothing is recorded."));
+      return;
+    }
     const first = Math.min(...this.drawn.filter(Boolean).map((one) => one.steps[0][0]));
     const last = Math.max(...this.drawn.filter(Boolean).map((one) => one.steps.at(-1)[1]));
     this.maps = [];
@@ -58,7 +63,7 @@ export class Maps {
 
   one(arm, grid, scale, first, last) {
     const title = h("span", { class: "named" }, swatch(arm.place), arm.title);
-    if (!grid) return h("figure", { class: "map" }, h("figcaption", {}, title), h("p", { class: "dim" }, "No trace yet."));
+    if (!grid) return h("figure", { class: "map" }, h("figcaption", {}, title), h("p", { class: "dim" }, "Nothing is recorded."));
     const map = new HeatMap({ title: arm.title, grid, scale, axis: [first, last], mark: grid.broken, onzoom: (from, to) => this.zoom(from, to) });
     this.maps.push(map);
     map.element.querySelector("figcaption").replaceChildren(title);

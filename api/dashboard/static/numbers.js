@@ -7,18 +7,41 @@ export function figure(value, digits = 3) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : `${MINUS}∞`;
   const size = Math.abs(value);
   const text = size !== 0 && (size < 1e-3 || size >= 1e5)
-    ? value.toExponential(Math.max(digits - 1, 0)) : String(Number(value.toPrecision(digits)));
+    ? value.toExponential(Math.max(digits - 1, 0)).replace("e+", "e") : String(Number(value.toPrecision(digits)));
   return text.replaceAll("-", MINUS);
 }
 
+/** Numbers that stand beside each other, all with these decimal places. */
+const fixed = (value, places) => value.toFixed(Math.max(places, 0)).replace(/^-(?=0\.?0*$)/, "").replace("-", MINUS);
+
+/** The place of its first digit: 0 of 7.3, 1 of 0.73. */
+const place = (value) => -Math.floor(Math.log10(value));
+
+/** Ticks of an axis, evenly apart: as many digits as tell one from the next. */
+export function tickWords(ticks) {
+  const apart = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 0;
+  const most = Math.max(...ticks.map(Math.abs));
+  if (!apart) return ticks.map((tick) => figure(tick));
+  if (most >= 1e5 || most < 1e-3) return ticks.map((tick) => figure(tick, Math.ceil(Math.log10(most / apart)) + 1));
+  const part = (apart * 10 ** place(apart)) % 1; // of steps of 2.5
+  return ticks.map((tick) => fixed(tick, place(apart) + (part > 0.1 && part < 0.9 ? 1 : 0)));
+}
+
+/** A value of a spec: as it was written, without the digits that its binary form has more. */
+export const setting = (value) => String(Number(value.toPrecision(6)));
+
 export const percent = (share) => (share === null ? "–" : `${Math.round(100 * share)} %`);
 
-/** Mean and 95 % interval of an Estimate. */
+/** Mean and 95 % interval of an Estimate, in the same decimals: none behind the second digit of half the interval, which
+ * says how little is known of it, as in the answer's own words. */
 export function estimate(value, digits = 3) {
   if (!value || value.mean === null) return "–";
-  const interval = value.low === null || value.low === value.high ? ""
-    : ` (${figure(value.low, digits)} to ${figure(value.high, digits)})`;
-  return figure(value.mean, digits) + interval;
+  const { mean, low, high } = value;
+  if (low === null || high === null || low === high) return figure(mean, digits);
+  const most = Math.max(Math.abs(mean), Math.abs(low), Math.abs(high));
+  const places = Math.min(place((high - low) / 2) + 1, place(most) + digits - 1);
+  const shown = most < 1e5 && most >= 1e-3 ? (one) => fixed(one, places) : (one) => figure(one, digits);
+  return `${shown(mean)} (${shown(low)} to ${shown(high)})`;
 }
 
 export const ratio = (value) => (value && value.mean !== null ? `×${figure(value.mean, 3)}` : "–");

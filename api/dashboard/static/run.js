@@ -4,8 +4,8 @@ import { download, get, pause } from "./api.js";
 import { FINISHED, badge } from "./badges.js";
 import { slots } from "./colours.js";
 import { Curves } from "./curves.js";
-import { h, put, table } from "./dom.js";
-import { bytes, figure, moment, percent, seconds, steps as stepWords, words } from "./numbers.js";
+import { h, put, sentences, table } from "./dom.js";
+import { bytes, counted, figure, moment, percent, seconds, steps as stepWords, words } from "./numbers.js";
 import { link } from "./route.js";
 import { SignalView } from "./signal.js";
 
@@ -22,7 +22,7 @@ export async function page(root, { id, query }, signal) {
     await pause(AGAIN_MS, signal);
     if (signal.aborted) return;
     await view.load();
-    await Promise.all([view.signals.load(), view.curves.load()]);
+    await view.draw();
   }
 }
 
@@ -53,13 +53,21 @@ class Run {
       h("p", { class: "crumbs" }, h("a", { href: "#/experiments" }, "Experiments"), " / ", h("a", { href: link("experiment", experiment.id) }, experiment.name)),
       h("h1", {}, this.name()),
       h("p", { class: "row" }, badge(run.state), run.verdict && badge(run.verdict.kind), run.outcome === "diverged" && badge("diverged"),
-        h("span", {}, percent(run.progress)), h("span", { class: "dim" }, [run.device, run.result && `${run.result.steps} steps`].filter(Boolean).join(", "))),
+        h("span", {}, percent(run.progress)), h("span", { class: "dim" }, this.circumstances())),
       run.first_nonfinite && h("p", { class: "mark-words" }, `First value that is not finite: step ${run.first_nonfinite.step}, ${place(run.first_nonfinite)}.`),
       this.downloads());
-    put(this.verdict, h("h2", {}, "Verdict"), run.verdict
-      ? [h("p", { class: "first" }, run.verdict.sentence.split(/(?<=\.) (?=[A-Z])/)[0]), h("p", {}, run.verdict.sentence)]
-      : h("p", {}, run.error ? run.error.detail ?? JSON.stringify(run.error) : "It stands at the end of the run."));
+    put(this.verdict, h("h2", {}, run.error ? "Why it failed" : "Verdict"), run.verdict
+      ? sentences(run.verdict.sentence)
+      : h("p", {}, run.error ? run.error.detail ?? JSON.stringify(run.error) : FINISHED.has(run.state) ? "None: the run has not trained to an end." : "It stands at the end of the run."));
     this.details();
+  }
+
+  /** "cpu, of 220 steps, ended early (nonfinite steps)". */
+  circumstances() {
+    const { device, result } = this.run;
+    const early = result?.stopped_by;
+    return [device && device !== "unknown" && device, result && `${early ? "of " : ""}${counted(result.steps, "step")}`,
+      early && `ended early (${words(early)})`].filter(Boolean).join(", ");
   }
 
   downloads() {
@@ -79,16 +87,25 @@ class Run {
     this.curves = new Curves([{ title: this.run.variant, place, runs: [this.run] }], this.query, this.signal);
     put(this.body,
       this.run.verdict && h("section", {}, h("h2", {}, "Evidence"), h("p", { class: "dim" }, "Show marks the layers and steps that a number comes from."), this.evidence()),
-      h("section", {}, h("h2", {}, "Signals"), this.signals.element),
+      h("section", {}, h("h2", {}, "Signals"), this.layers ? this.signals.element : h("p", { class: "dim" }, "No layers were recorded: the log of a finished training has its curves alone.")),
       h("section", {}, h("h2", {}, "Curves"), this.curves.element));
-    await Promise.all([this.signals.load(), this.curves.load()]);
+    await this.draw();
+  }
+
+  /** A log that was brought in has none. */
+  get layers() {
+    return this.run.verdict?.rests_on !== "loss";
+  }
+
+  draw() {
+    return Promise.all([this.layers && this.signals.load(), this.curves.load()]);
   }
 
   evidence() {
     const columns = [
       { title: "Signal", cell: (one) => words(one.signal) },
       { title: "What", cell: (one) => words(one.statistic) },
-      { title: "Value", number: true, cell: (one) => figure(one.value) },
+      { title: "Value", number: true, cell: (one) => (one.value === null ? "not finite" : figure(one.value)) },
       { title: "Threshold", number: true, cell: (one) => figure(one.threshold) },
       { title: "Layers", cell: (one) => (one.layers.length > 2 ? `${one.layers[0]} to ${one.layers.at(-1)}` : one.layers.join(", ")) || "–" },
       { title: "Steps", cell: (one) => (one.steps ? stepWords(one.steps) : "–") },
@@ -113,19 +130,20 @@ class Run {
     const attempts = [
       { title: "Attempt", number: true, cell: (one) => String(one.number) },
       { title: "Worker", cell: (one) => one.worker },
-      { title: "Began", cell: (one) => moment(one.started_at) },
-      { title: "Ended", cell: (one) => moment(one.ended_at) },
+      { title: "Began", time: true, cell: (one) => moment(one.started_at) },
+      { title: "Ended", time: true, cell: (one) => moment(one.ended_at) },
       { title: "Reason", cell: (one) => one.reason ?? "–" },
     ];
     const { result } = run;
     const facts = result ? [
-      ["Final loss", figure(result.final_loss, 4)], ["Chance level", figure(result.chance_level, 4)], ["Test metric", figure(result.test_metric, 4)],
-      ["Test loss", figure(result.test_loss, 4)], ["Time per step", seconds(result.step_seconds)], ["Device time", seconds(result.device_seconds)],
-      ["Peak memory", bytes(result.peak_memory_bytes)], ["Parameters", result.parameters ? result.parameters.toLocaleString("en") : "–"], ["Overhead of recording", figure(run.overhead)],
-    ] : [];
+      ["Final loss", figure(result.final_loss, 4)], ["Chance level", figure(result.chance_level, 4)], ["Test metric", figure(result.test_metric)],
+      ["Test loss", figure(result.test_loss, 4)], ["Time per step", seconds(result.step_seconds)], ["Device time", seconds(result.device_seconds || null)],
+      ["Peak memory", bytes(result.peak_memory_bytes)], ["Parameters", result.parameters ? result.parameters.toLocaleString("en") : "–"],
+      ["Recording lengthened steps", result.step_seconds ? `×${figure(run.overhead)}` : "–"],
+    ].filter(([, value]) => value !== "–") : [];
     const versions = Object.entries(run.versions ?? {});
     put(this.rest,
-      h("section", {}, h("h2", {}, "Attempts"), table("Attempts", attempts, run.attempts)),
-      h("section", { class: "setup" }, h("h2", {}, "Figures and versions"), h("dl", {}, [...facts, ...versions].map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
+      run.attempts.length > 0 && h("section", {}, h("h2", {}, "Attempts"), table("Attempts", attempts, run.attempts)),
+      facts.length + versions.length > 0 && h("section", { class: "setup" }, h("h2", {}, "Figures and versions"), h("dl", {}, [...facts, ...versions].map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
   }
 }

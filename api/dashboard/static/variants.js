@@ -19,12 +19,13 @@ function cell(value) {
 }
 
 const success = ({ count, of, low, high }) =>
-  (of ? [`${count} of ${of}`, low !== null && h("small", {}, `${percent(low)} to ${percent(high)}`)] : "–");
+  (of ? [`${count} of ${of}`, low !== null && h("small", {}, `${Math.round(100 * low)} to ${percent(high)}`)] : "–");
 
 function metric({ metric: learned, metric_of_all: all, modes, success: { count, of } }) {
   if (modes) return modes.map((mode) => `${mode.n} near ${figure(mode.mean)}`).join(", ");
   if (count < of && all?.mean !== null && all) {
-    return [learned.mean === null ? "" : cell(learned), h("small", {}, `all ${all.n}: ${estimate(all)}`)];
+    const [mean, interval] = estimate(all).split(" (");
+    return [learned.mean === null ? "" : cell(learned), h("small", {}, `all ${all.n}: ${mean}`), interval && h("small", {}, interval.slice(0, -1))];
   }
   return cell(learned);
 }
@@ -45,9 +46,11 @@ export function variantTable(arms, metricName, lists) {
     { title: "Step time", number: true, help: "Of the baseline's", cell: ({ entry }) => ratio(entry.cost.step_time_ratio) },
     { title: "Parameters", number: true, cell: ({ entry }) => (entry.cost.parameters ? entry.cost.parameters.toLocaleString("en") : "–") },
     { title: "Memory", number: true, cell: ({ entry }) => bytes(entry.cost.peak_memory_bytes) },
-    { title: "Device time", number: true, cell: ({ entry }) => seconds(entry.cost.device_seconds) },
+    { title: "Device time", number: true, cell: ({ entry }) => seconds(entry.cost.device_seconds || null) },
   ];
-  return table("Variants", columns, arms);
+  // Of what was brought in as a log, or has not ended, most is not known.
+  const known = columns.filter((one) => arms.some((arm) => one.cell(arm) !== "–"));
+  return table("Variants", known, arms, { class: "dense" });
 }
 
 const layersIn = (names) => (names.length > 2 ? `${names.length}, ${names[0]} to ${names.at(-1)}` : names.join(", ") || "none");

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gradient_clinic.activations import Activation
 from gradient_clinic.probe.meters import kernels
-from gradient_clinic.probe.meters.kernels import Integers, Reals
+from gradient_clinic.probe.meters.kernels import Integers, Marks, Reals
 from gradient_clinic.probe.meters.meter import NO_STATES, Array, Meter, Scalar, flat_intervals
 from gradient_clinic.probe.points import Point
 from gradient_clinic.signals import SIGNALS
@@ -87,6 +87,16 @@ class HostMeter(Meter):
         rows = kernels.columns_of(self._table, _SIGNALS)
         return rows, [float(scalar) for scalar in scalars], NO_STATES if states is None else states.numpy()
 
+    def share(self, table: Array, seen: Marks, values: Reals) -> None:
+        """Keep all numbers in these arrays from now on: they are rows of what many meters have together."""
+        self._fit()
+        self._table, self._seen, self._rows = table, seen, list(table)
+        self._before.keep_in(values)
+
+    @property
+    def weight_sizes(self) -> list[int]:
+        return [weight.numel() for weight in self._weights]
+
     def _fit(self) -> None:
         """Room for the weights as they are in this step: a user may have given the model another type."""
         if self._fitted:
@@ -123,6 +133,44 @@ def warm_up() -> None:
     meter.see_gradient(0)
     meter.settle([weight])
     meter.read([], updated=True)
+    together = HostMeters([meter])
+    together.see_h(0, weight[None])
+    together.see_delta(0, weight[None])
+    together.see_gradient(0)
+
+
+class HostMeters:
+    """The meters of networks alike, which show one tensor (networks, cases, units) for all: one call reduces it."""
+
+    def __init__(self, meters: Sequence[HostMeter]) -> None:
+        self._meters, first = meters, meters[0]
+        self._ends = np.cumsum(first.weight_sizes)
+        self._tables = np.zeros((len(meters), len(first.points), len(kernels.COLUMNS)))
+        self._seen = np.zeros(self._tables.shape[:2], dtype=np.int32)
+        self._before = np.zeros((len(meters), self._ends[-1]), dtype=_ZEROS[first.points[0].weight.dtype].dtype)
+        self._limits = [_limits(point.activation).astype(self._before.dtype) for point in first.points]
+        for meter, *rows in zip(meters, self._tables, self._seen, self._before, strict=True):
+            meter.share(*rows)
+
+    def see_h(self, index: int, h: Tensor) -> None:
+        h = h if h.is_contiguous() else h.contiguous()
+        shape = (math.prod(h.shape[1:-1]), h.shape[-1], 1)
+        kernels.see_h_of_each(h.data_ptr(), shape, self._limits[index], index, self._tables)
+
+    def see_delta(self, index: int, delta: Tensor) -> None:
+        delta = delta if delta.is_contiguous() else delta.contiguous()
+        size = delta.numel() // len(delta)
+        kernels.see_delta_of_each(delta.data_ptr(), size, _ZEROS[delta.dtype], index, self._tables)
+
+    def see_gradient(self, index: int) -> None:
+        weights = [meter.points[index].weight for meter in self._meters]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        last, size = int(self._ends[index]), weights[0].numel()
+        at = _addresses(weights), _addresses(gradients)
+        kernels.see_weight_of_each(
+            *at, last - size, last, self._before, kernels.SIGN_OFF[self._before.itemsize], index, self._tables
+        )
+        self._seen[:, index] = 1
 
 
 class _Before:
@@ -130,10 +178,13 @@ class _Before:
 
     def __init__(self, sizes: list[int], kind: torch.dtype) -> None:
         self.sizes, self.kind = sizes, kind
-        self.values: Reals = np.zeros(sum(sizes), dtype=_ZEROS[kind].dtype)
         self.ends = np.cumsum(sizes, dtype=np.int64)
-        self.parts = [self.values[end - size : end] for end, size in zip(self.ends, sizes, strict=True)]
+        self.keep_in(np.zeros(sum(sizes), dtype=_ZEROS[kind].dtype))
         self.sign_off = kernels.SIGN_OFF[self.values.itemsize]
+
+    def keep_in(self, values: Reals) -> None:
+        self.values: Reals = values
+        self.parts = [values[end - size : end] for end, size in zip(self.ends, self.sizes, strict=True)]
 
 
 def _readable(tensor: Tensor, kind: torch.dtype | None = None) -> Tensor:

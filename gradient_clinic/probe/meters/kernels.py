@@ -20,6 +20,8 @@ Integers = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 Reals = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Marks = npt.NDArray[np.int32]
 Table = npt.NDArray[np.float64]
+Tables = npt.NDArray[np.float64]
+"""(networks, layers, columns)."""
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 COLUMNS: Final = {
@@ -239,6 +241,38 @@ def see_weight(weight: int, gradient: int, before: Reals, sign_off: Integers, ro
         row[GRADIENT] = _root(_sum_of_squares(values), values)
         row[LARGEST] = _largest(values, sign_off)
         row[NONFINITE_GRADIENT] = _nonfinite(row[GRADIENT], values)
+
+
+@_compiled
+def see_h_of_each(address: int, shape: tuple[int, int, int], limits: Reals, layer: int, tables: Tables) -> None:
+    """``see_h`` of networks whose h lie one after another, into row ``layer`` of each one's table."""
+    cases, units, places = shape
+    for member in range(len(tables)):
+        see_h(address + member * cases * units * places * limits.itemsize, shape, limits, tables[member, layer])
+
+
+@_compiled
+def see_delta_of_each(address: int, size: int, zero: Reals, layer: int, tables: Tables) -> None:
+    """Likewise ``see_delta``, ``size`` entries of each."""
+    for member in range(len(tables)):
+        see_delta(address + member * size * zero.itemsize, size, zero, tables[member, layer])
+
+
+@_compiled
+def see_weight_of_each(  # noqa: PLR0913, PLR0917 -- as ``settle``
+    weights: Integers,
+    gradients: Integers,
+    first: int,
+    last: int,
+    before: Table,
+    sign_off: Integers,
+    layer: int,
+    tables: Tables,
+) -> None:
+    """Likewise ``see_weight``, with entries ``first`` to ``last`` of each one's row of ``before``."""
+    for member in range(len(tables)):
+        row = tables[member, layer]
+        see_weight(weights[member], gradients[member], before[member, first:last], sign_off, row)
 
 
 @_compiled

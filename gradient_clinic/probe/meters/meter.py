@@ -50,6 +50,11 @@ class Meter(ABC):
             self._take_delta(index, delta)
             self._waiting.discard(index)
 
+    def seen_elsewhere(self) -> None:
+        """Every layer has shown h and δ, which somebody else has reduced into this meter."""
+        self._uses = [1] * len(self.points)
+        self._waiting.clear()
+
     @abstractmethod
     def see_gradient(self, index: int) -> None:
         """Backward has written ∂L/∂W of the layer: a chance to reduce it that ``settle`` does not need."""

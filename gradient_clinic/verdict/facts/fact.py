@@ -20,6 +20,9 @@ LEAST_RATE: Final = 0.15
 """Of the learning rate, as a mean over the steps: a cosine leaves 0.5, a tenth after each third 0.37, a warm-up over
 all steps 0.5."""
 
+LARGE_UPDATE: Final = 0.1
+"""‖ΔW‖/‖W‖ of one step; 0.001 is usual (Karpathy)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

@@ -10,13 +10,11 @@ from scipy import special
 
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, START, Fact, Reading, above, below
+from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, LARGE_UPDATE, START, Fact, Reading, above, below
 from gradient_clinic.verdict.headline import FRACTION_LIMIT, worst
 from gradient_clinic.verdict.shapes import Evidence
 from gradient_clinic.verdict.wording import layers_words, number, steps_words, words
 
-LARGE_UPDATE: Final = 0.1
-"""‖ΔW‖/‖W‖ of one step; 0.001 is usual (Karpathy)."""
 SMALL_UPDATE: Final = 5e-4
 """‖ΔW‖/‖W‖ of the largest step. ReLU, tanh and convolutional networks on digits that learn in 250 steps have 0.0017 to
 0.8 there; with 5e-4 and less none closes half of the way from chance."""

@@ -40,7 +40,7 @@ def answer_of(
     baseline, *others = parts
     verdict = baseline.verdict
     if verdict is None:
-        return ("No run of the baseline has ended: there is nothing to compare with yet.",)
+        return (_without_baseline(baseline),)
     supported = _supported(causes)
     helping = [*_of_degree(others, "repairs", supported), *_of_degree(others, "improves", supported)]
     said = [
@@ -54,6 +54,15 @@ def answer_of(
         *_rest(verdict, others),
     ]
     return tuple(f"{sentence}." for sentence in said)
+
+
+def _without_baseline(baseline: VariantComparison) -> str:
+    """Runs that wait or train may still say something; those that failed or were cancelled have not."""
+    left = {state: baseline.runs[state] for state in ("failed", "cancelled") if baseline.runs[state]}
+    if baseline.runs["queued"] + baseline.runs["running"] or not left:
+        return "No run of the baseline has ended: there is nothing to compare with yet."
+    ended = " and ".join(f"{count} {state}" for state, count in left.items())
+    return f"No run of the baseline came to its end ({ended}): there is nothing to compare with."
 
 
 def _supported(causes: Sequence[ShownCause]) -> set[str]:
@@ -129,6 +138,9 @@ def _without_remedies(verdict: Verdict) -> str:
         return "Train longer"
     if verdict.rests_on == "loss":
         return "Watch a run with its layers: the loss alone tells no cause"
+    if verdict.causes and not verdict.answers:
+        # Of what is trained elsewhere there is no plan that a remedy could be tried on.
+        return f"Mend {either([words(cause) for cause in verdict.causes])}: no remedy of this network is known here"
     return "Look at the data and the task: no remedy of gradients is left to try"
 
 
@@ -299,21 +311,31 @@ def _rest(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str
     if idle := _of_degree(others, "changes_nothing"):
         yield f"Changed nothing here, traces equal to the baseline's bit for bit in every seed: {_names(idle)}"
     if unclear := _of_degree(others, "no_difference_shown"):
-        yield f"No difference shown: {', '.join(_unclear(part, verdict) for part in unclear)}"
+        smallest = {part.name: _smallest(part) for part in unclear}
+        alike = len(unclear) > 1 and len(set(smallest.values())) == 1 and smallest[unclear[0].name]
+        each = ", ".join(_unclear(part, verdict, "" if alike else smallest[part.name]) for part in unclear)
+        yield f"No difference shown: {each}{f'; of each {alike}' if alike else ''}"
     if unknown := [part for part in others if part.grade is None]:
         yield f"No run has ended of: {_names(unknown)}"
 
 
-def _unclear(part: VariantComparison, baseline: Verdict) -> str:
-    """'layer_norm (dead, at chance where the baseline is not; 0.04 of the way or more would have been seen)'."""
-    assert part.verdict is not None  # it is graded
+def _smallest(part: VariantComparison) -> str:
+    """'0.04 of the way or more would have been seen'."""
     assert part.versus_baseline is not None  # it is graded
+    smallest = part.versus_baseline.progress["loss"].smallest_shown
+    return (
+        "" if smallest is None or smallest >= 1.0 else f"{number(smallest, 1)} of the way or more would have been seen"
+    )
+
+
+def _unclear(part: VariantComparison, baseline: Verdict, smallest: str) -> str:
+    """'layer_norm (dead, at chance where the baseline is not, 0.04 of the way or more would have been seen)'."""
+    assert part.verdict is not None  # it is graded
     fate: list[str] = [] if part.verdict.kind == "healthy" else [part.verdict.kind]
     if baseline.trained == "partly" and part.verdict.trained == "no":
         fate.append("at chance where the baseline is not")
-    smallest = part.versus_baseline.progress["loss"].smallest_shown
-    if smallest is not None and smallest < 1.0:
-        fate.append(f"{number(smallest, 1)} of the way or more would have been seen")
+    if smallest:
+        fate.append(smallest)
     return f"{_named(part)} ({', '.join(fate)})" if fate else _named(part)
 
 

@@ -12,6 +12,7 @@ from proofs.science.cases.random import (
     ADVICE_DRAW,
     FIRST_ADVICE_DRAW,
     FIRST_DRAW,
+    FOURTH_DRAW,
     RECORD_DRAW,
     SECOND_ADVICE_DRAW,
     SECOND_DRAW,
@@ -68,8 +69,9 @@ def cases() -> list[Case]:
 
 
 def newest() -> list[Case]:
-    """Of architectures that none of ``cases`` has."""
-    return list(random_cases(cases(), THIRD_DRAW, "unseen"))
+    """Of architectures that none of ``cases`` has, nor the draw before it."""
+    known = cases()
+    return list(random_cases([*known, *random_cases(known, THIRD_DRAW, "unseen")], FOURTH_DRAW, "unseen"))
 
 
 def advised() -> dict[Part, list[Case]]:

@@ -21,7 +21,9 @@ def paths(reader: TestClient) -> dict[str, set[str]]:
     """Of every path template the methods that have an operation; and those that no schema tells of."""
     told: Json = reader.get("/openapi.json").json()["paths"]
     documented = {path: {method.upper() for method in methods} for path, methods in told.items()}
-    return documented | {path: {"GET"} for path in ("/", "/docs", "/openapi.json", "/openapi-3.0.json")}
+    return documented | {
+        path: {"GET"} for path in ("/", "/docs", "/openapi.json", "/openapi-3.0.json", "/openapi-3.2.json")
+    }
 
 
 def filled(template: str) -> str:
@@ -68,7 +70,8 @@ def test_head_answers_what_get_does_without_a_body(client: TestClient, database:
     train_all(database, experiment)
     self, run = experiment["links"]["self"], f"/v1/runs/{run_id}"
     for path in (
-        "/", "/docs", "/openapi.json", "/openapi-3.0.json", "/healthz", "/readyz", "/v1/experiments", self,
+        "/", "/docs", "/openapi.json", "/openapi-3.0.json", "/openapi-3.2.json", "/healthz", "/readyz",
+        "/v1/experiments", self,
         f"{self}/runs", f"{self}/comparison", f"{self}/report", run, f"{run}/diagnosis", f"{run}/early",
         f"{run}/curves", f"{run}/trace?signal=weight_norm", "/v1/datasets", "/v1/datasets/nothing",
         "/v1/catalogue/remedies", "/v1/catalogue/nothing", f"{run}/trace", "/v1/experiments?colour=red",

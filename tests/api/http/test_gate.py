@@ -76,7 +76,7 @@ def test_a_body_is_not_looked_at_before_the_key(guarded: TestClient) -> None:
 
 
 def test_what_tells_nothing_of_experiments_is_open(guarded: TestClient) -> None:
-    for path in ("/", "/docs", "/openapi.json", "/openapi-3.0.json", "/healthz", "/readyz"):
+    for path in ("/", "/docs", "/openapi.json", "/openapi-3.0.json", "/openapi-3.2.json", "/healthz", "/readyz"):
         assert guarded.get(path).status_code == 200, path
 
 
@@ -173,6 +173,7 @@ def test_without_a_key_only_names_of_loopback_are_answered(reader: TestClient) -
             "/docs",
             "/openapi.json",
             "/openapi-3.0.json",
+            "/openapi-3.2.json",
             "/healthz",
             "/readyz",
             "/metrics",

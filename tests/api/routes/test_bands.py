@@ -18,13 +18,13 @@ from tests.api import made
 STEPS = 6
 
 
-def trial(client: TestClient, database: Database, *, seeds: int = 3, missing: int = 0) -> str:
+def trial(client: TestClient, database: Database, *, seeds: int = 3, missing: int = 0, steps: int = STEPS) -> str:
     """Two variants; the last ``missing`` runs have recorded nothing."""
-    asked = made.submit(client, remedies=[{"kind": "l2"}], seeds=list(range(seeds)), steps=STEPS)
+    asked = made.submit(client, remedies=[{"kind": "l2"}], seeds=list(range(seeds)), steps=steps)
     run_ids = made.run_ids(database, asked)
     for at, run_id in enumerate(run_ids[: len(run_ids) - missing]):
         lease, plan = made.claim(database, run_id)
-        curves: Array = np.random.default_rng(at).normal(size=(len(CURVES), STEPS))
+        curves: Array = np.random.default_rng(at).normal(size=(len(CURVES), steps))
         curves[CURVES.index("loss"), 2] = np.nan if at == 0 else np.inf
         made.write(database, lease, plan, made.values(plan, 0.0), curves, ended=True)
         made.finish(database, lease, plan)
@@ -40,6 +40,7 @@ def of_runs(client: TestClient, path: str, variant: str, curve: str) -> Array:
 
 @pytest.mark.parametrize("curve", ["loss", "gradient_norm"])
 def test_it_is_mean_and_ends_of_what_each_run_says(client: TestClient, database: Database, curve: str) -> None:
+    """Six steps: runs without rollups, whose values are read together."""
     path = trial(client, database, missing=1)
     found = client.get(f"{path}/curves", params={"curve": curve}).json()
     assert found["variants"] == [{"name": "baseline", "runs": 3}, {"name": "l2", "runs": 2}]
@@ -52,6 +53,17 @@ def test_it_is_mean_and_ends_of_what_each_run_says(client: TestClient, database:
             shown = np.array(found[name][row], dtype=np.float64)
             assert np.isnan(shown).tolist() == (~there).tolist()
             np.testing.assert_allclose(shown[there], over(each[:, there], axis=0), rtol=1e-12)
+
+
+def test_of_long_runs_it_is_what_their_rollups_say(client: TestClient, database: Database) -> None:
+    path = trial(client, database, seeds=2, steps=600)
+    found = client.get(f"{path}/curves", params={"points": 100}).json()
+    runs = client.get(f"{path}/runs", params={"variant": "l2"}).json()["items"]
+    told = [client.get(f"{run['links']['self']}/curves", params={"points": 100}).json() for run in runs]
+    assert found["steps"] == told[0]["steps"]
+    for name, over in (("min", np.min), ("max", np.max)):
+        each = np.array([one["curves"]["loss"][name] for one in told], dtype=np.float64)
+        np.testing.assert_array_equal(np.array(found[name][1], dtype=np.float64), over(each, axis=0))
 
 
 def test_packed_it_is_the_same(client: TestClient, database: Database) -> None:
@@ -87,8 +99,9 @@ def test_before_anything_is_recorded_it_is_empty_and_what_cannot_be_is_refused(
 
 
 def test_a_run_more_costs_its_records_and_nothing_else(client: TestClient, database: Database) -> None:
-    """Neither specs nor verdicts are read for it, which are larger than what is asked for."""
+    """No statement, and neither specs nor verdicts are read for it, which are larger than what is asked for."""
     told: list[str] = []
+    asked: list[int] = []
     engine = client.app.state.database.engine  # type: ignore[attr-defined]  # it is ours
     for seeds in (1, 4):
         path = trial(client, database, seeds=seeds)
@@ -99,5 +112,7 @@ def test_a_run_more_costs_its_records_and_nothing_else(client: TestClient, datab
         event.listen(engine, "before_cursor_execute", note)
         client.get(f"{path}/curves")
         event.remove(engine, "before_cursor_execute", note)
+        asked.append(len(told) - sum(asked))
+    assert asked[0] == asked[1]
     assert not [one for one in told if "summary" in one]
     assert len([one for one in told if "experiment.spec" in one]) == 2

@@ -163,10 +163,10 @@ def test_colours_of_variants_are_those_of_the_dashboard() -> None:
 
 def test_before_anything_has_ended_a_picture_says_so(client: TestClient) -> None:
     path = f"/v1/experiments/{made.submit(client)['id']}"
-    assert words(drawn(client, f"{path}/comparison.svg")) == "nothing to compare yet"
-    assert words(drawn(client, f"{path}/outcomes.svg")) == "nothing has been reached yet"
-    assert words(drawn(client, f"{path}/heatmaps.svg")) == "nothing is recorded yet"
-    assert words(drawn(client, f"{path}/curves.svg")) == "nothing is recorded yet"
+    assert words(drawn(client, f"{path}/comparison.svg")) == "nothing to compare"
+    assert words(drawn(client, f"{path}/outcomes.svg")) == "no metric is known"
+    assert words(drawn(client, f"{path}/heatmaps.svg")) == "nothing is recorded"
+    assert words(drawn(client, f"{path}/curves.svg")) == "nothing is recorded"
     run = client.get(f"{path}/runs").json()["items"][0]["links"]["self"]
     made.problem(client.get(f"{run}/heatmap.png"), 409)
 
@@ -201,7 +201,7 @@ def test_pixels_hold_the_letters(client: TestClient) -> None:
     path = f"/v1/experiments/{made.submit(client)['id']}"
     picture = painted(client, f"{path}/comparison.png")
     ink = (picture < 200).any(axis=2)
-    letters = len("nothing to compare yet".replace(" ", ""))
+    letters = len("nothing to compare".replace(" ", ""))
     # Columns of ink, with a gap between most letters.
     strokes = int((np.diff(ink.any(axis=0).astype(int)) == 1).sum())
     assert letters / 2 < strokes <= letters + 1

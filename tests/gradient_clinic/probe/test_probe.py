@@ -23,8 +23,9 @@ from models.specs.remedy import REMEDIES
 from tests.networks import EVERY_KIND, MORE_KINDS, TREATABLE
 from tests.worker.oracle import Oracle, tell
 from tests.worker.trials import CPU, data_of, plan_of, record_of, run_of, spec_of_kind, state_of, trainer_of, treated
-from worker.engine import Trainer, measure
+from worker.engine import measure
 from worker.results import RunResult
+from worker.trainer import Trainer
 
 NORMS = [None, "batch_norm", "layer_norm"]
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-4}

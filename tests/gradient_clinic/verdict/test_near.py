@@ -36,6 +36,21 @@ def test_inputs_at_a_limit_of_their_scale_are_near_the_cause_that_they_are(limit
     assert near.value == pytest.approx(limit)
 
 
+@pytest.mark.parametrize("side", [1.0 - 1e-7, 1.0 + 1e-7])
+def test_weights_that_have_grown_to_the_limit_of_a_small_start_are_near_it(side: float) -> None:
+    plan = plan_of(hidden=[32, 16], activation="tanh", init={"kind": "gaussian", "weight_variance": 0.01})
+    trace = trace_of(plan, even(2, 0.0))
+    trace.signals["activation_rms"][0] = 0.1
+    trace.signals["weight_norm"][:, 1:] = 40.0 * side
+    trace.signals["update_ratio"][:, 0] = 1.0
+    found = summarise(plan, trace, facts_of(plan, test_metric=0.1)).verdict
+    assert found.causes == (("initialisation",) if side < 1.0 else ("learning_rate",))
+    (near,) = [item for item in found.near if item.statistic == "gain_at_end"]
+    assert near.would_be is not None
+    assert near.would_be.causes == (("learning_rate",) if side < 1.0 else ("initialisation",))
+    assert near.value == pytest.approx(4.0)
+
+
 def test_a_verdict_far_from_every_threshold_is_near_none() -> None:
     assert summary_of(PLAN, -26.0, -26.0, LOSS).verdict.near == ()
 

@@ -67,7 +67,7 @@ def test_a_layer_whose_size_a_later_norm_takes_away_is_beside_the_axis() -> None
     assert [(row.name, row.role) for row in watched.rows] == [
         ("0", "branch"), ("2", "hidden"), ("5", "hidden"), ("8", "hidden"), ("12", "output")
     ]  # fmt: skip
-    assert "the norm of a later layer takes its size away" in watched.layers()
+    assert watched.layers().splitlines()[0] == "0   beside   leaky_relu, the norm of a later layer takes its size away"
     found = watched.reported()
     assert found.verdict is not None
     assert found.verdict.kind == "healthy"
@@ -158,6 +158,12 @@ def test_the_depth_axis_can_be_named_and_the_rows_chosen() -> None:
         ("gate", "branch"),
         ("twice", "output"),
     ]
+
+
+def test_a_layer_that_the_named_axis_leaves_out_is_beside_it_and_on_no_branch() -> None:
+    model = nn.Sequential(*(nn.Linear(8, 8) for _ in range(4)))
+    lines = passed(model, torch.randn(4, 8), depth=["1", "2"]).layers().splitlines()
+    assert [line.split()[1] for line in lines] == ["beside", "hidden", "hidden", "output"]
 
 
 def test_a_norm_of_a_layer_s_own_is_part_of_it_and_one_that_begins_a_branch_is_not() -> None:

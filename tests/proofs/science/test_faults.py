@@ -9,7 +9,7 @@ from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from proofs.science.faults import BASES, NONE, Fault, Judged, body_of, faults, figures_of, promises
 from proofs.science.running import loaded
-from worker.engine import Trainer
+from worker.trainer import Trainer
 
 
 def judged(cause: str, named: tuple[str, ...], *, harmed: bool = True) -> Judged:

@@ -11,7 +11,7 @@ from proofs.science.ladders import BASE, Rung, figures_of, plan_of_step, strengt
 from proofs.science.published import SETS
 from proofs.science.running import UNTOUCHED, loaded
 from worker.datasets.split import Part
-from worker.engine import Trainer
+from worker.trainer import Trainer
 
 TWO = FAMILIES[:2]
 

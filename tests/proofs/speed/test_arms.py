@@ -9,7 +9,7 @@ import torch
 from proofs.speed import arms, probe
 from worker.begun import laid_out
 from worker.datasets import load
-from worker.engine import Trainer
+from worker.trainer import Trainer
 
 SMALL: dict[str, Any] = {
     "dataset": {"kind": "digits"},

@@ -51,10 +51,13 @@ def test_a_promise_holds_at_its_limit_and_not_beyond() -> None:
 
 
 def test_the_usual_script_is_taken_at_its_fastest() -> None:
-    overs = {name: {"service_over": over} for name, over in zip(_NAMES, (1.0, 1.1, 0.2, 0.7), strict=True)}
+    overs = {
+        name: {"service_over": over, "alone_over": 2.0 * over}
+        for name, over in zip(_NAMES, (1.0, 0.6, 0.2, 0.7), strict=True)
+    }
     figures = {"matrix": overs, "start": {"ended_ms": {"p50": 60.0, "p95": 80.0}}}
     held = {line.what: line.held for line in promises.of_matrix(figures)}
-    assert list(held.values()) == [True, False, True]
+    assert list(held.values()) == [True, False, False, True]
 
 
 _NAMES = (matrix.SERVICE, matrix.GOOD, matrix.USUAL, matrix.USUAL_ONE)

@@ -27,10 +27,11 @@ from tests.eventually import eventually
 from worker.attempt import Workshop
 from worker.checkpoints import packed, unpacked
 from worker.datasets.split import TrialData
-from worker.engine import Trainer, train
+from worker.engine import train
 from worker.plugins.cases import data_of
 from worker.plugins.shelf import Shelf
 from worker.results import RunResult, Snapshot
+from worker.trainer import Trainer
 
 LEASE_S = 60.0
 CPU = torch.device("cpu")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -156,6 +157,33 @@ def test_untrained_networks_are_told_by_their_gradients() -> None:
 
 def test_without_a_baseline_there_is_nothing_to_say() -> None:
     assert "nothing to compare with yet" in compared([], seeds=[0]).answer
+
+
+def test_a_baseline_that_never_trained_is_not_waited_for() -> None:
+    spec, variants = variants_of(NORM, network=HE, seeds={"count": 3})
+    states = ["failed", "cancelled", "cancelled"]
+    rows = [RunRow("baseline", seed, state) for seed, state in enumerate(states)]
+    found = compare(Trial("e", spec, variants, rows)).answer
+    assert found == (
+        "No run of the baseline came to its end (1 failed and 2 cancelled): there is nothing to compare with."
+    )
+    rows[0] = RunRow("baseline", 0, "running")
+    assert "nothing to compare with yet" in compare(Trial("e", spec, variants, rows)).answer
+
+
+def test_what_all_that_are_unclear_share_is_said_once() -> None:
+    noisy = [(-9.0, 2.0 + 0.02 * seed, 0.2 + 0.01 * seed) for seed in range(5)]
+    answer = compared(noisy, noisy[::-1], noisy[::-1]).answer
+    assert re.search(r"No difference shown: batch_norm [^;]*, clip_norm [^;]*; of each 0\.\d+ of the way", answer)
+    assert answer.count("would have been seen") == 1
+
+
+def test_trained_elsewhere_the_causes_are_what_is_to_be_mended() -> None:
+    """Of a network without a plan no remedy is advised, which is not that none is left."""
+    baseline = compared([SICK] * 5).variants[0]
+    assert baseline.verdict is not None
+    bare = baseline.model_copy(update={"verdict": replace(baseline.verdict, answers=())})
+    assert answer_of([bare], "accuracy", None, [])[0].startswith("Mend depth without skip: ")
 
 
 @settings(max_examples=40, deadline=None)

@@ -118,6 +118,51 @@ def test_weights_too_large_for_a_bounded_activation_are_the_cause_of_its_saturat
     assert "initialisation" not in judged(plan_of(**tanh, init={"kind": "xavier_normal"}), rms={0: 8.0}).causes
 
 
+@pytest.mark.parametrize(
+    ("gain", "grown", "step", "cause"),
+    [
+        (0.06, 8.0, 1.0, "initialisation"),
+        (0.06, 100.0, 1.0, "learning_rate"),
+        (0.6, 1.5, 1.0, "learning_rate"),
+        (0.06, 8.0, 0.05, "no_gradient_cause_found"),
+    ],
+)
+def test_steps_that_are_long_beside_a_small_start_alone_are_not_the_rates_fault(
+    gain: float, grown: float, step: float, cause: str
+) -> None:
+    """Weights that grow toward a usual size have started too small; too high a rate takes them beyond it."""
+    tanh = {"hidden": [32, 16], "activation": "tanh"}
+    found = _grown(plan_of(**tanh, init={"kind": "gaussian", "weight_variance": gain**2}), grown, step)
+    assert found.causes == (cause,)
+    shown = {item.statistic: item.value for item in found.evidence}
+    if cause == "initialisation":
+        assert shown["gain_at_start"] == pytest.approx(gain)
+        assert shown["gain_at_end"] == pytest.approx(gain * grown)
+        assert "init" in supported(found)
+        assert "learning_rate" not in supported(found)
+        assert "Weights start too small: their √σw² is 0.06" in found.sentence
+        assert "Training has grown it to 0.48" in found.sentence
+    else:
+        assert "gain_at_start" not in shown
+
+
+def test_weights_under_a_norm_have_no_size_to_start_too_small_at() -> None:
+    layers = {"hidden": [32, 16], "activation": "tanh", "normalization": {"kind": "layer_norm"}}
+    found = _grown(plan_of(**layers, init={"kind": "gaussian", "weight_variance": 0.0036}), 8.0, 1.0)
+    assert found.causes == ("learning_rate",)
+
+
+def _grown(plan: Plan, grown: float, step: float) -> Verdict:
+    """A run that stays at chance, whose weights grow by this factor, and by this share of themselves at first. Inputs
+    have an rms of 1, which the first layer's weights multiply.
+    """
+    trace = trace_of(plan, even(len(plan.layers) - 1, 0.0))
+    trace.signals["activation_rms"][0] = setup_of(plan).first_layer_gain or 1.0
+    trace.signals["weight_norm"][:] = np.geomspace(1.0, grown, 20)[np.arange(len(trace.steps)).clip(max=19)]
+    trace.signals["update_ratio"][:, 0] = step
+    return summarise(plan, trace, facts_of(plan, test_metric=0.1)).verdict
+
+
 # --- cases that can no longer be told apart -------------------------------------------------------------------------
 
 

@@ -55,6 +55,8 @@ def test_an_estimate_without_bounds_is_said_without_them() -> None:
     assert estimate_words(replace(estimate, low=-3.0, high=4.8), signed=True) == "+0.9 (95 % −3 to +4.8, n = 5)"
     assert estimate_words(replace(estimate, low=0.913, high=0.913)) == "0.913 (95 % 0.913 to 0.913, n = 5)"
     assert estimate_words(replace(estimate, low=None, high=None)) == "0.913"
+    # Rounded once: by its four known decimals first, and then to the three that are shown, it would be 0.976.
+    assert estimate_words(replace(estimate, mean=0.97549, low=0.9661, high=0.9849)).startswith("0.975 (")
 
 
 def test_neighbouring_layers_are_drawn_together() -> None:

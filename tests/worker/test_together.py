@@ -1,0 +1,277 @@
+"""Runs that a worker trains together, on real PostgreSQL: what is stored of each is what it would leave alone."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select, text, update
+
+from gradient_clinic.signals import CURVES, SIGNALS
+from models import runs
+from models.plan import expand
+from models.runs import queueing
+from models.settings import Settings
+from models.specs.experiment import ExperimentSpec
+from models.storage.database import Database
+from models.storage.tables import Attempt, CurveChunk, Experiment, Run, TraceChunk
+from tests.worker.test_attempt import CUT_EVERY_COPY
+from worker import underway
+from worker.attempt import Workshop
+from worker.groups.pace import Pace
+
+LEASE_S = 60.0
+SPEC: dict[str, Any] = {
+    "name": "together",
+    "dataset": {"kind": "digits"},
+    "network": {"kind": "mlp", "hidden": [16] * 5, "dropout": 0.2},
+    "optimizer": {"kind": "adam"},
+    "batch_size": 32,
+    "steps": 40,
+    "seeds": [0, 1, 2],
+    "remedies": [{"kind": "clip_norm", "max_norm": 0.5}],
+}
+
+
+@pytest.fixture
+def workshop(database_url: str, tmp_path: Path) -> Iterator[Workshop]:
+    settings = Settings(
+        database_url=SecretStr(database_url), lease_s=LEASE_S, workers=1, data_dir=tmp_path, checkpoint_s=0.001
+    )
+    workshop = Workshop.open(settings, gpu=False)
+    yield workshop
+    workshop.close()
+
+
+@pytest.fixture(autouse=True)
+def _always_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timings on a busy machine decide nothing here."""
+    monkeypatch.setattr("worker.groups.pace.WORTH", 0.0)
+
+
+def submitted(database: Database, **changes: Any) -> list[uuid.UUID]:
+    """The runs of a new experiment, in the queue's order."""
+    spec = ExperimentSpec.model_validate({**SPEC, **changes})
+    with database.begin() as session:
+        experiment_id = runs.submit(session, spec, expand(spec), owner="local")
+    with database.begin() as session:
+        query = select(Run.id).where(Run.experiment_id == experiment_id).order_by(Run.position)
+        return list(session.execute(query).scalars())
+
+
+def row(database: Database, run_id: uuid.UUID) -> Run:
+    with database.begin() as session:
+        return session.get_one(Run, run_id)
+
+
+def attempts(database: Database, run_id: uuid.UUID) -> list[int]:
+    """With how many runs each attempt was trained."""
+    with database.begin() as session:
+        query = select(Attempt.batched).where(Attempt.run_id == run_id).order_by(Attempt.number)
+        return list(session.execute(query).scalars())
+
+
+def left(database: Database, run_id: uuid.UUID) -> list[Any]:
+    """What the run has left but its times."""
+    curves = [name for name in CURVES if name != "step_seconds"]
+    left: list[Any] = []
+    with database.begin() as session:
+        for table, names in ((TraceChunk, SIGNALS), (CurveChunk, curves)):
+            columns = [getattr(table, name) for name in ("first_step", *names)]
+            order = (table.layer_index, table.chunk) if table is TraceChunk else (table.chunk,)
+            left += [
+                repr(its) for its in session.execute(select(*columns).where(table.run_id == run_id).order_by(*order))
+            ]
+        run = session.get_one(Run, run_id)
+        facts = None if run.summary is None else (run.summary.verdict, run.summary.facts.test_loss)
+        left += [run.state, run.outcome, run.step, repr(facts)]  # where NaN is NaN
+    return left
+
+
+def assert_left_alike(database: Database, workshop: Workshop, run_ids: list[uuid.UUID], **changes: Any) -> None:
+    """As runs that are asked to be trained alone, by a worker of its own."""
+    alone = submitted(database, **changes, batching=False)
+    for run_id in alone:
+        workshop.carry_out(run_id)
+    for one, other in zip(run_ids, alone, strict=True):
+        assert left(database, one) == left(database, other)
+        assert attempts(database, other) == [1]
+
+
+def test_runs_of_one_structure_are_trained_as_one(database: Database, workshop: Workshop) -> None:
+    run_ids = submitted(database)
+    workshop.carry_out(run_ids[0])
+    assert [row(database, run_id).state for run_id in run_ids] == ["succeeded"] * 6
+    assert [attempts(database, run_id) for run_id in run_ids] == [[6]] * 6
+    with database.begin() as session:
+        assert session.execute(select(Experiment.state)).scalar_one() == "succeeded"
+    assert_left_alike(database, workshop, run_ids)
+
+
+def test_other_structures_wait_for_their_own_turn(database: Database, workshop: Workshop) -> None:
+    run_ids = submitted(database, remedies=[{"kind": "batch_norm"}], steps=3)
+    workshop.carry_out(run_ids[0])
+    states = {run_id: row(database, run_id) for run_id in run_ids}
+    assert {its.variant for its in states.values() if its.state == "succeeded"} == {"baseline"}
+    assert {its.variant for its in states.values() if its.state == "queued"} == {"batch_norm"}
+
+
+def test_other_workers_are_left_their_share(database: Database, workshop: Workshop) -> None:
+    workshop.settings.__dict__["workers"] = 2
+    run_ids = submitted(database, steps=3)
+    workshop.carry_out(run_ids[0])
+    assert [row(database, run_id).state for run_id in run_ids] == ["succeeded"] * 3 + ["queued"] * 3
+
+
+@pytest.mark.parametrize("changes", [{"max_parallel": 2}, {"priority": 5}])
+def test_caps_and_priorities_are_kept(changes: dict[str, Any], database: Database, workshop: Workshop) -> None:
+    run_ids = submitted(database, steps=3, **changes)
+    if "priority" in changes:
+        submitted(database, steps=3, priority=6)
+    workshop.carry_out(run_ids[0])
+    together = changes.get("max_parallel", 1)
+    assert [attempts(database, run_id) for run_id in run_ids[:together]] == [[together]] * together
+    assert row(database, run_ids[together]).state == "queued"
+
+
+def test_one_that_diverges_ends_and_the_others_go_on(database: Database, workshop: Workshop) -> None:
+    changes: dict[str, Any] = {
+        "optimizer": {"kind": "sgd", "learning_rate": 1000.0, "momentum": 0.9},
+        "remedies": [{"kind": "learning_rate", "value": 0.01}],
+        "stop_when": {"nonfinite_steps": 3},
+    }
+    run_ids = submitted(database, **changes)
+    workshop.carry_out(run_ids[0])
+    assert {row(database, run_id).outcome for run_id in run_ids} == {"diverged", "finished"}
+    assert_left_alike(database, workshop, run_ids, **changes)
+
+
+def test_one_that_fails_says_so_and_the_others_go_on(
+    database: Database, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_ids, take = submitted(database), underway.Underway.take
+
+    def fails(way: Any, seen: Any) -> Any:
+        if way.claim.lease.run_id == run_ids[1] and getattr(seen, "step", 0) == 7:
+            raise ValueError("it breaks")
+        return take(way, seen)
+
+    monkeypatch.setattr(underway.Underway, "take", fails)
+    workshop.carry_out(run_ids[0])
+    monkeypatch.undo()
+    broken = row(database, run_ids[1])
+    assert broken.state == "failed"
+    assert broken.error is not None
+    assert "it breaks" in broken.error["detail"]
+    others = [run_id for run_id in run_ids if run_id != run_ids[1]]
+    assert [row(database, run_id).state for run_id in others] == ["succeeded"] * 5
+
+
+def test_a_lost_lease_costs_its_own_run_alone(
+    database: Database, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_ids, take = submitted(database), underway.Underway.take
+
+    def loses(way: Any, seen: Any) -> Any:
+        if way.claim.lease.run_id == run_ids[2] and getattr(seen, "step", 0) == 9:
+            with database.begin() as session:
+                session.execute(update(Run).where(Run.id == run_ids[2]).values(lease_token=uuid.uuid4()))
+            way.watch.end("lost")
+        return take(way, seen)
+
+    monkeypatch.setattr(underway.Underway, "take", loses)
+    workshop.carry_out(run_ids[0])
+    assert [row(database, run_id).state for run_id in run_ids] == ["succeeded"] * 2 + ["running"] + ["succeeded"] * 3
+
+
+def test_a_write_that_fails_costs_all_of_them_the_attempt_and_no_run(
+    database: Database, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.recorder.FLUSH_S", 0.0)
+    run_ids = submitted(database)
+    with database.begin() as session:
+        session.execute(text(CUT_EVERY_COPY))
+    workshop.carry_out(run_ids[0])
+    with database.begin() as session:
+        session.execute(text("DROP TRIGGER cut ON trace_chunk"))
+    assert {row(database, run_id).state for run_id in run_ids} == {"running"}
+    with database.begin() as session:
+        assert queueing.reap_dead(session, workshop.name, max_attempts=5) == 6
+    workshop.carry_out(run_ids[0])
+    assert_left_alike(database, workshop, run_ids)
+
+
+def test_a_cancel_stops_all_of_them(database: Database, workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_ids, take = submitted(database, steps=100_000), underway.Underway.take
+
+    def cancels(way: Any, seen: Any) -> Any:
+        if way.claim.lease.run_id == run_ids[0] and getattr(seen, "step", 0) == 9:
+            with database.begin() as session:
+                runs.cancel(session, way.claim.lease.experiment_id)
+        return take(way, seen)
+
+    monkeypatch.setattr(underway.Underway, "take", cancels)
+    workshop.carry_out(run_ids[0])
+    assert {row(database, run_id).state for run_id in run_ids} == {"cancelled"}
+
+
+def test_what_is_handed_back_goes_on_from_its_checkpoint_bit_for_bit(
+    database: Database, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"steps": 208, "seeds": [0], "remedies": SPEC["remedies"]}
+    run_ids, take, ending = submitted(database, **changes), underway.Underway.take, [False]
+
+    def stops(way: Any, seen: Any) -> Any:
+        ending[0] = ending[0] or getattr(seen, "step", 0) == 204
+        return take(way, seen)
+
+    monkeypatch.setattr(underway.Underway, "take", stops)
+    monkeypatch.setattr(underway, "asked_to_stop", lambda: ending[0])
+    workshop.carry_out(run_ids[0])
+    assert [row(database, run_id).state for run_id in run_ids] == ["queued"] * 2
+    assert [row(database, run_id).checkpoint_step for run_id in run_ids] == [200] * 2
+    monkeypatch.undo()
+    for run_id in run_ids:
+        workshop.carry_out(run_id)
+    assert attempts(database, run_ids[0]) == [2, 1]
+    assert_left_alike(database, workshop, run_ids, **changes)
+
+
+def test_a_dead_process_gives_back_all_that_it_had(database: Database, workshop: Workshop) -> None:
+    run_ids = submitted(database)
+    with database.begin() as session:
+        claim = runs.claim(session, run_ids[0], workshop.name, LEASE_S)
+    assert claim is not None
+    assert len(workshop.beside.claimed(claim)) == 5
+    with database.begin() as session:
+        assert queueing.reap_dead(session, "another", max_attempts=5) == 0
+        assert queueing.reap_dead(session, workshop.name, max_attempts=5) == 6
+    workshop.carry_out(run_ids[3])
+    assert {row(database, run_id).state for run_id in run_ids} == {"succeeded"}
+    assert_left_alike(database, workshop, run_ids)
+
+
+def test_what_is_no_faster_together_is_trained_apart_and_says_so(
+    database: Database, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.groups.pace.WORTH", float("inf"))
+    run_ids = submitted(database)
+    workshop.carry_out(run_ids[0])
+    assert [attempts(database, run_id) for run_id in run_ids] == [[1]] * 6
+    assert_left_alike(database, workshop, run_ids)
+    again = submitted(database)
+    workshop.carry_out(again[0])
+    assert [row(database, run_id).state for run_id in again] == ["succeeded"] + ["queued"] * 5
+
+
+def test_the_steps_that_measure_are_made_in_either_way() -> None:
+    pace = Pace()
+    ways = []
+    for step in range(100):
+        ways.append(pace.is_together(step))
+        pace.took(1.0 if ways[-1] else 2.0, together=ways[-1])
+    assert pace.gain == 2.0
+    assert ways[:8] == [True, True, False, False] * 2
+    assert [step for step in range(30, 100) if not ways[step]] == [31, 63, 95]

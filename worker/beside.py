@@ -1,0 +1,88 @@
+"""Which runs a worker claims with the one that it has, to train them together."""
+
+import itertools
+import math
+import uuid
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+import torch
+from sqlalchemy.exc import DBAPIError
+
+from models import runs
+from models.plan import plan_variant
+from models.runs import Claim, queueing
+from models.settings import Settings
+from models.storage.database import Database
+from worker.groups.pace import Pace, Paces
+from worker.groups.structure import structure_of
+
+log = structlog.get_logger()
+
+MOST_TOGETHER = 8
+"""Runs in a group: more gain little, and hold up those who wait for a turn."""
+STRUCTURES_KEPT = 1_000
+
+
+@dataclass(slots=True)
+class Beside:
+    """What one worker process, ``name``, knows of runs that can be trained together."""
+
+    settings: Settings
+    database: Database
+    device: torch.device
+    name: str
+    _paces: Paces = field(default_factory=Paces)
+    _structures: dict[tuple[uuid.UUID, str, float | None], Hashable | None] = field(default_factory=dict)
+
+    def claimed(self, claim: Claim) -> list[Claim]:
+        """Further runs of its experiment that are trained with this one, if there are any worth it."""
+        structure = None if self._trains_alone(claim) else self._structure(claim, claim.variant, claim.learning_rate)
+        if structure is None or not self._paces.may_be_worth(structure, 2):
+            return []
+        with self.database.begin() as session:
+            waiting = queueing.waiting_beside(session, claim.lease.experiment_id)
+        # The other workers get their share of what waits.
+        most = min(MOST_TOGETHER, math.ceil((len(waiting) + 1) / self.settings.workers))
+        alike = (its for its in waiting if self._structure(claim, its.variant, its.learning_rate) == structure)
+        chosen = [its.run_id for its in itertools.islice(alike, most - 1)]
+        if not chosen or not self._paces.may_be_worth(structure, len(chosen) + 1):
+            return []
+        limit = self.settings.max_parallel_per_owner
+        with self.database.begin() as session:
+            return runs.claim_beside(session, claim, chosen, self.name, self.settings.lease_s, limit)
+
+    def pace(self, claims: Sequence[Claim]) -> Pace:
+        """Of these together."""
+        first = claims[0]
+        return self._paces.of(self._structure(first, first.variant, first.learning_rate), len(claims))
+
+    def tell_apart(self, claims: Sequence[Claim]) -> None:
+        """Their steps have turned out to be no faster together."""
+        try:
+            with self.database.begin() as session:
+                runs.keep_apart(session, [claim.lease for claim in claims])
+        except DBAPIError as error:  # it ends no run that its own row says less
+            log.warning("it could not be told that runs are trained apart", error=str(error))
+
+    def _trains_alone(self, claim: Claim) -> bool:
+        limits = self.settings
+        return (
+            not claim.spec.batching
+            or claim.checkpoint is not None
+            or self.device.type != "cpu"
+            # Several threads would split a group's loops elsewhere than a run's, which may round otherwise.
+            or torch.get_num_threads() > 1
+            # One run may have so much time or memory, and would be ended for what others take.
+            or limits.time_limit_s is not None
+            or limits.memory_limit_bytes is not None
+        )
+
+    def _structure(self, claim: Claim, variant: str, learning_rate: float | None) -> Hashable | None:
+        known, asked = self._structures, (claim.lease.experiment_id, variant, learning_rate)
+        if asked not in known:
+            if len(known) >= STRUCTURES_KEPT:
+                known.clear()
+            known[asked] = structure_of(plan_variant(claim.spec, variant).at_rate(learning_rate))
+        return known[asked]
