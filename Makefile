@@ -131,9 +131,19 @@ $(VISION)/ready: requirements/vision.txt | $(READY)
 	@$(PIP_INSTALL) --no-deps --target $(VISION) -r requirements/vision.txt
 	@touch $@
 
+# Packages of others that read a training: laid beside .venv for the ladders of faults and for `make watched`; a name has
+# to stand above the rules that need it.
+DIAGNOSERS := .clinic-diagnosers
+
+$(DIAGNOSERS)/ready: requirements/diagnosers.txt | $(READY)
+	@echo "setting up $(DIAGNOSERS): torchmortem, gradsnitch and torch-audit, to be measured beside ours (once)"
+	@rm -rf $(DIAGNOSERS)
+	@$(PIP_INSTALL) --no-deps --target $(DIAGNOSERS) -r requirements/diagnosers.txt
+	@touch $@
+
 .PHONY: watched
-watched: $(READY) $(TRAINERS)/ready $(VISION)/ready $(PEERS)/ready $(DIAGNOSERS)/ready ## the watch on ResNet-18, VGG-16, GPT-2, an LSTM, a DCGAN: signals, verdicts, cost (about 15 minutes; NETWORKS="DCGAN")
-	@PYTHONPATH=$(TRAINERS):$(VISION) $(BIN)/python -W ignore -m proofs.watched $(NETWORKS)
+watched: $(READY) $(TRAINERS)/ready $(VISION)/ready $(PEERS)/ready $(DIAGNOSERS)/ready ## the watch on ResNet-18, VGG-16, GPT-2, an LSTM, a DCGAN: signals, verdicts, cost (about 15 minutes; NETWORKS=DCGAN PARTS=overhead)
+	@PYTHONPATH=$(TRAINERS):$(VISION) $(BIN)/python -W ignore -m proofs.watched $(NETWORKS) $(if $(PARTS),--parts $(PARTS))
 
 # What `gradient-clinic export` writes with: laid beside .venv for its tests, and seen by nothing else.
 EXPORTS := .clinic-exports
@@ -146,7 +156,7 @@ $(EXPORTS)/ready: requirements/exports.txt | $(READY)
 
 .PHONY: exports
 exports: $(READY) $(EXPORTS)/ready $(PEERS)/ready ## what is exported, read by TensorBoard, DuckDB and a server of MLflow; event files that come in
-	@PYTHONPATH=$(EXPORTS) $(BIN)/python -m pytest -q -m long tests/api/test_exports_of_others.py \
+	@PYTHONPATH=$(EXPORTS) $(BIN)/python -m pytest -q -m long tests/api/test_exports_of_others.py tests/api/test_grafana_of_others.py \
 	  tests/api/test_import_of_others.py
 
 .PHONY: lock-exports
@@ -240,15 +250,6 @@ PROCESSORS_SEED ?= 7
 .PHONY: processors
 processors: $(READY) ## verdicts and tests that train, under other instructions and moved weights (CASES= SETTINGS=)
 	@$(BIN)/python -m proofs.outcomes.processors $(CASES) --settings $(SETTINGS) --seed $(PROCESSORS_SEED)
-
-# Packages of others that read a training: laid beside .venv for the ladders of faults, and seen by nothing else.
-DIAGNOSERS := .clinic-diagnosers
-
-$(DIAGNOSERS)/ready: requirements/diagnosers.txt | $(READY)
-	@echo "setting up $(DIAGNOSERS): torchmortem, gradsnitch and torch-audit, to be measured beside ours (once)"
-	@rm -rf $(DIAGNOSERS)
-	@$(PIP_INSTALL) --no-deps --target $(DIAGNOSERS) -r requirements/diagnosers.txt
-	@touch $@
 
 SCALE ?= quick
 PARTS ?=

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from api import queries
 from api.dependencies import CallerDep, DatabaseDep
+from api.http.answers import written
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
 from api.http.etags import UNCHANGED, tagged
@@ -105,7 +106,7 @@ def _not_yet(view: Doneness, end_before: dt.datetime | None, pending: str) -> Re
     if pending == "404":
         detail = f"the experiment is {view.state} ({view.progress:.0%}); it is not done yet"
         raise ApiError(HTTPStatus.NOT_FOUND, detail, headers=headers)
-    return Response(view.model_dump_json(), HTTPStatus.ACCEPTED, headers, media_type="application/json")
+    return written(view, HTTPStatus.ACCEPTED, headers)
 
 
 def _again_in(left_s: float | None, end_before: dt.datetime | None) -> int:

@@ -18,6 +18,7 @@ from api.changes import first_of
 from api.costs import Cost, estimate
 from api.dependencies import CallerDep, ChangesDep, CheckpointsDep, DatabaseDep
 from api.examples import SPEC_EXAMPLES
+from api.http.answers import written
 from api.http.bodies import StrictRoute
 from api.http.callers import Caller
 from api.http.errors import ApiError
@@ -61,14 +62,16 @@ def validate(spec: SpecBody, caller: CallerDep, database: DatabaseDep) -> Cost:
         return estimate(session, *settled(session, caller, spec))
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, summary="Submit an experiment", responses=_ACCEPTED)
+@router.post(
+    "",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=ExperimentView,
+    summary="Submit an experiment",
+    responses=_ACCEPTED,
+)
 def submit(
-    spec: SpecBody,
-    response: Response,
-    caller: CallerDep,
-    database: DatabaseDep,
-    idempotency_key: IdempotencyKey = None,
-) -> ExperimentView:
+    spec: SpecBody, caller: CallerDep, database: DatabaseDep, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Start a controlled trial: every variant under every seed. The answer shows every default.
 
     410 where the experiment that this ``Idempotency-Key`` made was deleted since, 404 where there is none that
@@ -78,10 +81,9 @@ def submit(
     with database.begin() as session:
         view = once(session, caller, idempotency_key, body, lambda: _stored(session, caller, spec), ExperimentView)
         # A repeated key gives the first answer, and its experiment may have been deleted since (decision 17).
-        if not runs.existing(session, [uuid.UUID(view.id)]):
+        if idempotency_key is not None and not runs.existing(session, [uuid.UUID(view.id)]):
             raise deleted(view.id)
-    response.headers["Location"] = view.links["self"]
-    return view
+    return written(view, HTTPStatus.ACCEPTED, {"Location": view.links["self"]})
 
 
 def _stored(session: Session, caller: Caller, request: ExperimentRequest) -> ExperimentView:
@@ -130,13 +132,13 @@ async def _wanted_runs(
     return queries.RunFilter(state, phase, variant, verdict)
 
 
-@router.get("", summary="List experiments")
+@router.get("", response_model=ExperimentPage, summary="List experiments")
 def list_experiments(
     caller: CallerDep,
     database: DatabaseDep,
     page: PageDep,
     wanted: Annotated[queries.Filter, Depends(_wanted)],
-) -> ExperimentPage:
+) -> Response:
     """Those that the caller may see, newest first unless ``sort`` says otherwise. The last page has an empty
     ``next_page_token``.
     """
@@ -146,7 +148,8 @@ def list_experiments(
         shown = found[: page.limit]
         progress = progress_of(session, [row.id for row, _ in shown])
     token = encode_token(shown[-1][1]) if len(found) > page.limit else ""
-    return ExperimentPage(items=[experiment_view(row, progress[row.id]) for row, _ in shown], next_page_token=token)
+    items = [experiment_view(row, progress[row.id]) for row, _ in shown]
+    return written(ExperimentPage(items=items, next_page_token=token))
 
 
 @router.post("/{experiment_id}/cancel", status_code=HTTPStatus.ACCEPTED, summary="Cancel an experiment")
@@ -185,14 +188,14 @@ def _remove(files: CheckpointFiles, name: str) -> None:
         log.warning("a checkpoint is left to the dispatcher", name=name, error=str(error))
 
 
-@router.get("/{experiment_id}/runs", summary="List the runs of an experiment")
+@router.get("/{experiment_id}/runs", response_model=RunPage, summary="List the runs of an experiment")
 def list_runs(
     experiment_id: uuid.UUID,
     caller: CallerDep,
     database: DatabaseDep,
     page: PageDep,
     wanted: Annotated[queries.RunFilter, Depends(_wanted_runs)],
-) -> RunPage:
+) -> Response:
     """Its runs: those of tuning, then all variants of the first seed, of the second, …"""
     with database.begin() as session:
         queries.experiment_of(session, caller, experiment_id)
@@ -200,7 +203,7 @@ def list_runs(
         shown = found[: page.limit]
         attempts = queries.attempts_of(session, [row.id for row in shown])
     token = encode_token(shown[-1].position) if len(found) > page.limit else ""
-    return RunPage(items=[run_view(row, attempts[row.id]) for row in shown], next_page_token=token)
+    return written(RunPage(items=[run_view(row, attempts[row.id]) for row in shown], next_page_token=token))
 
 
 @router.get(

@@ -4,11 +4,12 @@ import uuid
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel
 
 from api import queries
 from api.dependencies import CallerDep, DatabaseDep
+from api.http.answers import written
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError
 from api.http.scopes import UNNOTED
@@ -56,8 +57,13 @@ def open_run(asked: OpeningRequest, caller: CallerDep, database: DatabaseDep) ->
     )
 
 
-@router.put("/{run_id}/records/{first}", summary="Records of a run that is trained elsewhere", dependencies=[UNNOTED])
-def append(run_id: uuid.UUID, first: First, sent: RecordsRequest, caller: CallerDep, database: DatabaseDep) -> KeptView:
+@router.put(
+    "/{run_id}/records/{first}",
+    response_model=KeptView,
+    summary="Records of a run that is trained elsewhere",
+    dependencies=[UNNOTED],
+)
+def append(run_id: uuid.UUID, first: First, sent: RecordsRequest, caller: CallerDep, database: DatabaseDep) -> Response:
     """Records ``first``, ``first`` + 1, …; those that are stored already are passed over, so that a message may come
     twice. 409 where some are missing before it, where another writer has the run, or it has ended.
     """
@@ -70,7 +76,7 @@ def append(run_id: uuid.UUID, first: First, sent: RecordsRequest, caller: Caller
             raise ApiError(HTTPStatus.CONFLICT, str(error)) from error
     with database.begin() as session:
         ingesting.tell(session, run, kept)
-    return KeptView(records=kept.records, cancelled=kept.cancelled)
+    return written(KeptView(records=kept.records, cancelled=kept.cancelled))
 
 
 @router.post("/{run_id}/end", summary="The end of a run that was trained elsewhere")

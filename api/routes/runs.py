@@ -72,7 +72,4 @@ def early(
         last = min(stored.last_step, LAST_STEP if step is None else step)
         plan = plan_of(experiment.spec, run)
         optimizer = plan.optimizer if isinstance(plan, WatchedPlan) else plan.optimizer.kind
-        # How many steps others have planned nobody is told for sure.
-        trained = plan.trained if isinstance(plan, WatchedPlan) else plan
-        planned = None if trained is None else trained.steps
-        return read_early(read_run(session, run_id, plan, 0, last), chance_level, optimizer, planned)
+        return read_early(read_run(session, run_id, plan, 0, last), chance_level, optimizer)

@@ -76,7 +76,9 @@ def upload(arguments: argparse.Namespace) -> int:
         stored = client.upload(
             arguments.name, arguments.file, {name: value for name, value in asked.items() if value is not None}
         )
-    say(arguments, stored, f"{stored['name']} is stored as version {stored['version']}")
+    facts = stored["facts"]
+    words = f"{stored['name']}: {facts['cases']} cases, stored as version {stored['version']}"
+    say(arguments, stored, f"{words}\n{facts['note']}" if facts["note"] else words)
     return WELL
 
 

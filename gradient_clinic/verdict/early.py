@@ -17,7 +17,7 @@ from gradient_clinic.verdict.headline import FRACTION_LIMIT, worst
 from gradient_clinic.verdict.run_trace import RunTrace
 from gradient_clinic.verdict.shapes import Evidence
 
-EARLY_RULES: Final = "early-6"
+EARLY_RULES: Final = "early-5"
 FAR: Final = 9.0
 """|G| of three times the cut, a factor 8,000 between the ends: beyond it hardly an optimiser made up for it in time.
 Between 3 and 9 Adam often does."""
@@ -39,16 +39,12 @@ TOO_FAR: Final = 170.0
 of chance."""
 AT_CHANCE: Final = 0.995
 """The same plateau where no layer shows a reason."""
-LATE: Final = 2.0
-"""Slow: on the plateau, and at the speed of the last ten steps half of chance is so many times as far away as the
-planned end. Learning often gets faster: networks that learned were up to 1.4 times as far away at step 50 of 250, and
-of those that failed without another sign the nearest was 2.2 times."""
 FALL: Final = 0.02
 """Of the loss since the start, by which it counts as falling."""
 FEWEST_FOR_STALL: Final = 40
 
 EarlyKind = Literal[
-    "vanishing", "exploding", "diverged", "unstable", "dead", "saturated", "stalled", "slow", "healthy", "undecided"
+    "vanishing", "exploding", "diverged", "unstable", "dead", "saturated", "stalled", "healthy", "undecided"
 ]
 
 
@@ -75,11 +71,11 @@ EVEN_STEPS: Final = frozenset({"muon"})
 Adam that holds entry by entry, as far as ε and noise allow.)"""
 
 
-def read_early(trace: RunTrace, chance_level: float, optimizer: str, planned: int | None = None) -> EarlyReading:
+def read_early(trace: RunTrace, chance_level: float, optimizer: str) -> EarlyReading:
     """The reading at the trace's last record, under this kind of optimiser. A trace needs its records from step 0 on,
-    in every step. ``planned``: how many steps the run is to have, where that is known.
+    in every step.
     """
-    signs = signs_of(trace, chance_level, even_steps=optimizer in EVEN_STEPS, planned=planned)
+    signs = signs_of(trace, chance_level, even_steps=optimizer in EVEN_STEPS)
     for rule in ALARMS:
         if found := rule(signs):
             return EarlyReading(kind=found[0], step=signs.step, evidence=(found[1],))
@@ -169,14 +165,6 @@ def _at_chance(signs: Signs) -> Finding | None:
     return "stalled", _of_loss(signs, "loss_of_chance", signs.loss, AT_CHANCE)
 
 
-def _late(signs: Signs) -> Finding | None:
-    """The loss falls, too slowly for the steps that are left, and no layer says why."""
-    if signs.step < FEWEST_FOR_STALL or not (signs.loss > PLATEAU and signs.steps_to_half > LATE * signs.left):
-        return None
-    value = signs.steps_to_half if math.isfinite(signs.steps_to_half) else None
-    return "slow", _of_loss(signs, "steps_to_half_of_chance", value, LATE * signs.left)
-
-
 ALARMS: Final[tuple[Callable[[Signs], Finding | None], ...]] = (
     _nonfinite,
     _far,
@@ -186,7 +174,6 @@ ALARMS: Final[tuple[Callable[[Signs], Finding | None], ...]] = (
     _silent,
     _stalled,
     _at_chance,
-    _late,
 )
 
 
@@ -209,7 +196,7 @@ def _of_gain(signs: Signs, gain: float, limit: float) -> Evidence:
     return _evidence(signs, "activation_gradient_rms", "total_gain", gain, math.copysign(limit, gain))
 
 
-def _of_loss(signs: Signs, statistic: str, value: float | None, threshold: float) -> Evidence:
+def _of_loss(signs: Signs, statistic: str, value: float, threshold: float) -> Evidence:
     return _evidence(signs, "loss", statistic, value, threshold)
 
 

@@ -30,8 +30,6 @@ class Signs:
     normalized: bool
     even_steps: bool
     """The optimiser's step is as long in every layer however small its gradient is."""
-    left: float
-    """Planned steps that are still to come; NaN where nobody knows."""
     loss_at_start: float
     loss: float
     fall: float
@@ -58,7 +56,7 @@ class Signs:
         return (self.loss - HALF) / self.fall * WINDOW if self.fall > 0.0 else math.inf
 
 
-def signs_of(trace: RunTrace, chance_level: float, *, even_steps: bool, planned: int | None = None) -> Signs:
+def signs_of(trace: RunTrace, chance_level: float, *, even_steps: bool) -> Signs:
     rows = [row for row, layer in enumerate(trace.layers) if layer.role == "hidden"]
     loss = trace.curves["loss"] / chance_level
     deltas = trace.signals["activation_gradient_rms"][rows]
@@ -70,7 +68,6 @@ def signs_of(trace: RunTrace, chance_level: float, *, even_steps: bool, planned:
         broken=_broken(trace, loss),
         normalized=any(trace.layers[row].normalization is not None for row in rows),
         even_steps=even_steps,
-        left=math.nan if planned is None else planned - 1.0 - int(trace.steps[-1]),
         loss_at_start=float(loss[0]),
         loss=float(loss[-WINDOW:].mean()),
         fall=_fall(loss),

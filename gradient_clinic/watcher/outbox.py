@@ -17,10 +17,9 @@ import numpy as np
 
 from gradient_clinic.values import Array
 from gradient_clinic.watcher.calls import ENDS, TIMEOUT_S, AwayError, Body, Call, RefusedError, Service, plain_line
+from gradient_clinic.watcher.pace import Pace
 from gradient_clinic.watcher.spool import Spool
 
-FLUSH_S: Final = 1.0
-"""Between two messages; a live view lags behind by this."""
 MOST_BYTES: Final = 1 << 20
 """Of signals in a message."""
 MOST_RECORDS: Final = 200
@@ -54,6 +53,7 @@ class Outbox:
         self.cut: str | None = None
         """Why later records are not sent."""
         self.over = False
+        self.pace = Pace()
         self._opening = opening
         self._token = opening.body["token"]
         self._lines: queue.Queue[Line | None] = queue.Queue()
@@ -119,9 +119,9 @@ class Outbox:
         self._finish()
 
     def _gather(self) -> tuple[list[Line], bool]:
-        """The records of a second, or as many as a message holds. Whether they are the last."""
+        """The records of a second or of some, or as many as a message holds. Whether they are the last."""
         lines: list[Line] = []
-        until, size = time.monotonic() + FLUSH_S, 0
+        until, size = time.monotonic() + self.pace.next_s(), 0
         while size < MOST_BYTES and len(lines) < MOST_RECORDS:
             try:
                 line = self._lines.get(timeout=max(0.0, until - time.monotonic()))
@@ -170,6 +170,7 @@ class Outbox:
     def _try(self, call: Call) -> bool:
         if time.monotonic() < self._retry_at:
             return False
+        began = time.monotonic()
         try:
             self._service.send(call)
         except AwayError:
@@ -177,6 +178,8 @@ class Outbox:
             self._pause = min(2.0 * self._pause, BACKOFF_S[1])
             return False
         self._pause = BACKOFF_S[0]
+        if call.first not in {None, ENDS}:
+            self.pace.took(time.monotonic() - began)
         return True
 
     def _cut_at(self, step: int, why: str) -> None:

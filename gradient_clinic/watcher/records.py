@@ -71,6 +71,15 @@ class Records:
             self._later = self._later[::2]
             self._stride *= 2
 
+    @property
+    def told(self) -> bool:
+        """Whether somebody tells the loss, as far as can be known."""
+        return not self.count or not math.isnan(self.first_loss)
+
+    def highest_rate(self) -> float:
+        """A schedule may have ended at 0, which says nothing of the training."""
+        return max((its.curves.get("learning_rate", 0.0) for its in self.kept()), default=0.0)
+
     def kept(self) -> list[Record]:
         """In the order of steps, each once."""
         broken = [] if self.first_broken is None else [self.first_broken]

@@ -20,6 +20,7 @@ from gradient_clinic.verdict.measurements import first_nonfinite, measure
 from gradient_clinic.verdict.run_trace import RunTrace
 from gradient_clinic.verdict.shapes import FirstNonfinite, Measured, RunFacts, Verdict
 from gradient_clinic.verdict.wording import gain_words, number
+from gradient_clinic.watcher.answers import worth_trying
 from gradient_clinic.watcher.records import Record, Records
 from gradient_clinic.watcher.rows import Row
 from gradient_clinic.watcher.setup import kind_of, setup_of
@@ -90,11 +91,12 @@ class Report(Value):
 
     def _lines(self) -> list[str]:
         lines = [] if self.verdict is None else [f"{self.verdict.kind}: {self.verdict.sentence}"]
+        if self.verdict is not None and (answers := worth_trying(self.verdict)):
+            lines.append(answers)
         if self.at_end is not None:
             lines.append(f"G now: {gain_words(self.at_end)}.")
         if self.early is not None:
-            known = f"recall {self.recall}, false alarms {self.false_alarms} at step {_known_at(self.early.step)}"
-            lines.append(f"Early reading at step {self.early.step}: {self.early.kind} (on held-out networks {known}).")
+            lines.append(f"Early reading at step {self.early.step}: {self.early.kind}. {self._known(self.early)}.")
         if self.first_nonfinite is not None:
             its = self.first_nonfinite
             lines.append(f"First non-finite value: step {its.step}, {its.layer}, {its.where}. Recorded before it:")
@@ -103,6 +105,12 @@ class Report(Value):
         skipped = f", {self.skipped} of them skipped by loss scaling" if self.skipped else ""
         lines.append(f"{self.steps} steps, {self.recorded} recorded{skipped}; watching cost {100 * self.cost:.1f} %.")
         return lines
+
+    def _known(self, early: EarlyReading) -> str:
+        """What such a reading is worth."""
+        recall, alarms = (f"{100 * (its or 0.0):.2g} %" for its in (self.recall, self.false_alarms))
+        found = f"{recall} of those that failed, by step {_known_at(early.step)}"
+        return f"Of networks that it had not seen it found {found}, and alarmed at {alarms} of the others"
 
 
 def report_of(its: Observed) -> Report:

@@ -135,7 +135,7 @@ class Watch:
         )
 
     def _conditions(self) -> str:
-        rate = float(self.optimizers[0].param_groups[0]["lr"])
+        rate = max(float(self.optimizers[0].param_groups[0]["lr"]), self.records.highest_rate())
         return f"{type(self.optimizers[0]).__name__} {rate:g}, {self.steps} steps so far"
 
     def close(self) -> None:
@@ -267,14 +267,14 @@ class Watch:
             self._end_step()
 
     def _end_step(self) -> None:
-        now = time.perf_counter()
-        seconds = now - self._stepped_at - (self._guard.seconds - self._spent)
-        self._stepped_at, self._spent = now, self._guard.seconds
+        seconds = time.perf_counter() - self._stepped_at - (self._guard.seconds - self._spent)
+        self._stepped_at, self._spent = time.perf_counter(), self._guard.seconds
         if self._step.norm is not None and self._listener is not None:
             self._record(self._listener, seconds)
         self.steps += 1
         self._step = Step()
-        self._recording = self._cadence.wants(self.steps, time.perf_counter(), self._guard.seconds)
+        now, spent = time.perf_counter(), self._guard.seconds
+        self._recording = self._cadence.wants(self.steps, now, spent, told=self.records.told)
         self._listen(on=self._recording)
 
     def _record(self, listener: Listener, seconds: float) -> None:
@@ -322,8 +322,8 @@ def watch(  # noqa: PLR0913 -- what to watch, and how
     step together.
 
     ``every``: which steps are recorded; 10 is each tenth, "0.5s" one in half a second, "2%" as many as that share of
-    the time pays for (the first 51 always). ``signals``: "weights" leaves out h and δ, and with them every hook on a
-    module. ``layers``: a regular expression of names to record. ``depth``: patterns of the modules whose outputs are
+    the time pays for (the first 51 always, 20 without a loss). ``signals``: "weights" leaves out h and δ, and with them
+    all hooks. ``layers``: a regular expression of names to record. ``depth``: patterns of the modules whose outputs are
     the depth axis, where what is found is not it (see ``Watch.layers``). ``scaler``: what scales the loss, so that δ is
     without it. ``chance``: the loss of who knows no case, where the targets are not found behind the loss that
     ``Watch.loss`` is told. ``to``: the address of a service that keeps the records too; ``run``: its ``key``, and which

@@ -16,7 +16,7 @@ from proofs.promise import Promise
 from proofs.science.cases import cases
 from proofs.science.cases.case import Case, Part
 from proofs.science.published import RULES, SETS, Step, fires
-from proofs.science.running import EARLY, Seen, plan_of, see, up_to
+from proofs.science.running import EARLY, Seen, see, up_to
 from proofs.science.scale import Scale
 
 MOMENTS: Final = ("step 0", "step 10", f"step {EARLY}", "end")
@@ -67,9 +67,8 @@ def judge(case: Case, seed: int, seen: Seen) -> Judged:
     steps = [step_at(seen, moment, rate) for moment in range(len(MOMENTS))]
     rule_sets = SETS | {rule.title: (rule.number,) for rule in RULES}
     answers = {name: tuple(_answer(fires(rules, step)) for step in steps) for name, rules in rule_sets.items()}
-    chance, planned = seen.outcome.chance_level, plan_of(case).steps
     kinds = (
-        *(read_early(up_to(seen.early, step), chance, optimizer, planned).kind for step in STEPS),
+        *(read_early(up_to(seen.early, step), seen.outcome.chance_level, optimizer).kind for step in STEPS),
         seen.outcome.kind,
     )
     ours = tuple(_our_answer(kind, end=moment == len(STEPS)) for moment, kind in enumerate(kinds))

@@ -6,18 +6,23 @@ costs. Exit 1 where a promise is broken.
 
 import argparse
 import sys
+from typing import Final
 
 import torch
 
-from proofs.promise import Promise, count, show
+from proofs.promise import WORDS, Promise, count, show
 from proofs.watched import exactness, overhead, verdicts
 from proofs.watched.networks import TRAININGS, torchvision
+
+PARTS: Final = {"exactness": exactness, "verdicts": verdicts, "overhead": overhead}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m proofs.watched", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(TRAININGS)}; all by default", metavar="NAME")
-    chosen = parser.parse_args().names or list(TRAININGS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="all by default")
+    asked = parser.parse_args()
+    chosen = asked.names or list(TRAININGS)
     if unknown := set(chosen) - set(TRAININGS):
         parser.error(f"there is no network {', '.join(sorted(unknown))}; there are {', '.join(TRAININGS)}")
     torch.set_num_threads(1)  # the sums of a pass and of its oracle in one order
@@ -25,9 +30,10 @@ def main() -> int:
     torchvision()  # before transformers, which imports it where it finds it
     promises: list[Promise] = []
     for name in chosen:
-        for part in (exactness, verdicts, overhead):
-            promises += part.promises(name)
-            print(f"{name}: {len(promises)} promises so far", flush=True)
+        for part in asked.parts:
+            for promise in PARTS[part].promises(name):
+                print(f"{WORDS[promise.held]:8}  {promise.what}: {promise.seen}", flush=True)  # one takes minutes
+                promises.append(promise)
     show("Networks as people have them, watched", promises)
     promised, held = count(promises)
     print(f"networks={len(chosen)} promises={promised} held={held} broken={promised - held}")

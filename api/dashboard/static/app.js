@@ -94,7 +94,7 @@ function frame() {
     notice.hidden = false;
   });
   window.addEventListener("clinic:back", () => { notice.hidden = true; });
-  window.addEventListener("clinic:key", (event) => askForKey(event.detail));
+  window.addEventListener("clinic:key", (event) => askForKey(key() ? event.detail : "This clinic asks for a key."));
   window.addEventListener("hashchange", show);
 }
 

@@ -48,9 +48,10 @@ class Experiment {
     this.head = h("header", { class: "head" });
     this.early = h("div", {});
     this.answer = h("section", { class: "answer", "aria-label": "Answer" });
+    this.broken = h("div", { class: "broken-runs" });
     this.body = h("div", {});
     this.runsPlace = h("section", {});
-    this.element = h("article", {}, this.head, this.early, this.answer, this.body, this.runsPlace);
+    this.element = h("article", {}, this.head, this.early, this.answer, this.broken, this.body, this.runsPlace);
   }
 
   async load() {
@@ -88,7 +89,7 @@ class Experiment {
       ["Length", spec.steps === null ? `${spec.epochs} epochs in batches of ${spec.batch_size}` : `${spec.steps} steps in batches of ${spec.batch_size}`],
       ["Seeds", Array.isArray(spec.seeds) ? spec.seeds.join(", ") : `${spec.seeds.count} from ${spec.seeds.first}`], ["Design", words(spec.design)],
     ] : [["Trained", "elsewhere, and watched or brought in as a log"], ["Data", spec.data ?? "not told"]];
-    return h("details", { class: "setup" }, h("summary", {}, this.trained ? "What was asked" : "What it is"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+    return h("details", { class: "setup" }, h("summary", {}, this.trained ? `What was asked: ${facts[1][1]}, on ${facts[0][1]}` : "What it is"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
   }
 
   actions(ended) {
@@ -155,6 +156,13 @@ class Experiment {
       comparison.factorial && section("Factorial effects", factorialTable(comparison.factorial)),
       comparison.notes.length > 0 && section("Notes", h("ul", {}, comparison.notes.map((note) => h("li", {}, note)))));
     await pictures;
+    this.sayBroken();
+  }
+
+  /** Where the runs of the maps broke, each a link to all of its signals. */
+  sayBroken() {
+    put(this.broken, this.arms.map(({ title, run, runs }, at) => this.maps.drawn[at]?.broken
+      && h("p", {}, h("a", { href: link("run", run) }, `${title}, seed ${runs[0].seed}`), `: ${this.maps.drawn[at].broken.text}`)));
   }
 
   /** A log that was brought in has none. */

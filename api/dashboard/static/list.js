@@ -11,6 +11,7 @@ const PAGE = 50;
 const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
 const VERDICTS = ["vanishing", "exploding", "diverged", "dead", "saturated", "stalled", "slow", "healthy", "inconclusive", "mixed"];
 const COLUMNS = { Name: "name", Verdict: "verdict", State: "state", Progress: null, Labels: null, Owner: null, Submitted: "created" };
+const FILTERS = ["search", "state", "verdict", "label"];
 const NEWEST = "-created";
 const NAMED = 5;
 /** What can be done to all that are selected; the API says of each whether it could be. */
@@ -39,14 +40,14 @@ class List {
     this.known = new Map();
     this.heads = new Map();
     this.body = h("tbody", {});
-    this.count = h("span", { class: "dim" });
+    this.count = h("span", { class: "dim" }, "Loading …");
     this.number = h("span", {});
     this.beside = h("a", {}, "Compare");
     this.bar = h("div", { class: "row chosen", role: "group", "aria-label": "Selected experiments", hidden: true }, this.number, this.beside,
       Object.keys(ACTS).map((verb) => h("button", { type: "button", class: ACTS[verb].danger ? "quiet danger" : "quiet", onclick: () => this.act(verb) }, verb)),
       h("button", { type: "button", class: "quiet", onclick: () => this.clear() }, "Clear"));
     this.outcome = h("div", { role: "status" });
-    this.more = h("button", { type: "button", onclick: () => this.next() }, "Show more");
+    this.more = h("button", { type: "button", hidden: true, onclick: () => this.next() }, "Show more");
     this.element = h("div", {}, h("h1", {}, "Experiments"), this.filters(), this.bar, this.outcome, this.tableOf(), h("p", { class: "row" }, this.more, this.count));
     this.showSort();
   }
@@ -108,7 +109,7 @@ class List {
 
   path(size, token = "") {
     const asked = new URLSearchParams({ page_size: size });
-    for (const name of ["search", "state", "verdict", "label", "sort"]) if (this.query.get(name)) asked.set(name, this.query.get(name));
+    for (const name of [...FILTERS, "sort"]) if (this.query.get(name)) asked.set(name, this.query.get(name));
     if (token) asked.set("page_token", token);
     return `/v1/experiments?${asked}`;
   }
@@ -199,7 +200,9 @@ class List {
     put(this.body, this.items.map((one, at) => this.row(one, at)));
     if (focused) this.body.querySelector(`${focused.tagName}[data-row="${CSS.escape(focused.dataset.row)}"]`)?.focus();
     this.more.hidden = !this.token;
-    this.count.textContent = this.items.length ? `${this.items.length} shown` : "No experiment fits.";
+    if (this.items.length) put(this.count, `${this.items.length} shown`);
+    else if (FILTERS.some((name) => this.query.get(name))) put(this.count, "No experiment fits.");
+    else put(this.count, "There is no experiment yet: ", h("a", { href: "#/new" }, "start one"), ".");
     this.showChosen();
   }
 

@@ -72,7 +72,9 @@ def test_pictures_of_the_server_are_shown_with_their_numbers_behind(visitor: Vis
     page = shown(visitor, stored.sick)
     images = page.locator("img.drawn")
     expect(images).to_have_count(6)
-    page.wait_for_function("[...document.querySelectorAll('img.drawn')].every(one => one.naturalWidth > 0)")
+    for image in images.all():
+        expect(image).to_be_visible()  # the profiles come last
+    assert all(images.evaluate_all("all => all.map(one => one.naturalWidth)"))
     assert page.locator("img.drawn:not([alt])").count() == 0
     behind = page.locator("section").filter(has=page.get_by_role("heading", name="Against the baseline"))
     behind.get_by_text("Numbers").click()
@@ -98,7 +100,11 @@ def test_zero_is_grey_and_the_first_value_that_is_not_finite_is_marked(visitor: 
     first = stored.served.client.get(f"/v1/experiments/{stored.broken['id']}/runs").json()["items"][0]["id"]
     place = stored.served.client.get(f"/v1/runs/{first}").json()["first_nonfinite"]
     assert place["step"] == BROKEN_STEP
-    expect(page.get_by_text(f"step {BROKEN_STEP}, {place['layer']}")).to_be_visible()
+    said = f"First value that is not finite: step {BROKEN_STEP}, {place['layer']}, {place['where']} pass"
+    expect(page.locator("figure .mark-words")).to_have_text(said)
+    # And above all pictures, where it is looked for first.
+    expect(page.locator(".broken-runs")).to_have_text(f"baseline, seed 0: {said}")
+    expect(page.locator(".broken-runs a")).to_have_attribute("href", f"#/run/{first}")
     mark = page.locator(".first-broken")
     assert float(mark.evaluate("one => parseFloat(one.style.left)")) == pytest.approx(100 * (BROKEN_STEP + 0.5) / STEPS)
 

@@ -185,7 +185,7 @@ def test_the_key_is_asked_for_and_kept_in_this_tab_alone(browser: Browser, guard
         expect(page.get_by_text("this key is not known")).to_be_visible()
         page.get_by_label("Key of this clinic").fill(KEY)
         page.get_by_role("button", name="Enter").click()
-        expect(page.get_by_text("No experiment fits.")).to_be_visible()
+        expect(page.get_by_text("There is no experiment yet: start one.")).to_be_visible()
         assert page.evaluate("[Object.keys(sessionStorage), localStorage.length, document.cookie]") == [
             ["clinic-key"],
             0,
@@ -196,3 +196,14 @@ def test_the_key_is_asked_for_and_kept_in_this_tab_alone(browser: Browser, guard
         another.goto(f"{guarded.address}/dashboard/")
         expect(another.get_by_label("Key of this clinic")).to_be_visible()
         assert re.search(KEY, another.content()) is None
+
+
+def test_nothing_is_offered_before_the_list_is_there(visitor: Visitor) -> None:
+    """No more to show, and nobody who could answer."""
+    visitor.context.route("**/v1/experiments*", lambda route: route.abort())
+    page = visitor.open()
+    expect(page.locator("#notice")).to_have_text("The clinic does not answer. Trying again …")
+    expect(page.get_by_text("Loading …")).to_be_visible()
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+    visitor.context.unroute("**/v1/experiments*")
+    visitor.complaints.clear()  # the browser says of each request that it failed

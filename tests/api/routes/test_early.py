@@ -2,12 +2,10 @@
 
 import uuid
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from gradient_clinic.signals import CURVES, SIGNALS
 from gradient_clinic.verdict.early import EARLY_RULES
 from models import runs
 from models.storage.database import Database
@@ -47,20 +45,6 @@ def test_after_the_end_it_reads_the_same_steps(client: TestClient, database: Dat
     train_all(database, experiment)
     (run_id,) = run_ids(database, experiment)
     assert client.get(f"/v1/runs/{run_id}/early").json()["step"] == 3
-
-
-@pytest.mark.parametrize(("steps", "kind"), [(100, "slow"), (10_000, "undecided")])
-def test_it_knows_how_many_steps_are_left(client: TestClient, database: Database, steps: int, kind: str) -> None:
-    (run_id,) = run_ids(database, submit(client, seeds=[0], steps=steps))
-    lease, plan = claim(database, run_id)
-    signals = values(plan, 0.0)[..., :50]
-    signals[SIGNALS.index("update_ratio")] = 1e-3
-    curves = np.zeros((len(CURVES), 50))
-    curves[CURVES.index("loss")] = np.linspace(1.0, 0.99, 50) * CHANCE  # half of it is 2,400 steps away
-    write(database, lease, plan, signals, curves)
-    with database.begin() as session:
-        runs.keep_chance_level(session, lease, CHANCE)
-    assert client.get(f"/v1/runs/{run_id}/early").json()["kind"] == kind
 
 
 def test_what_cannot_be_read_is_a_conflict(client: TestClient, database: Database, early: str) -> None:

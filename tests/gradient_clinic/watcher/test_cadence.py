@@ -1,8 +1,11 @@
 """Which steps are recorded."""
 
+from dataclasses import dataclass
+
 import pytest
 
-from gradient_clinic.watcher.cadence import LEAD, cadence_of
+from gradient_clinic.verdict.measurements import SETTLED
+from gradient_clinic.watcher.cadence import LEAD, Company, Even, cadence_of
 
 
 def recorded(every: float | str, steps: int, cost: float = 0.0) -> list[int]:
@@ -34,6 +37,70 @@ def test_a_share_of_the_time_is_kept_and_used_up(every: str, cost: float) -> Non
     allowed = float(every.rstrip(" %")) / 100.0
     assert share <= allowed
     assert share > 0.95 * allowed or len(behind) == steps - LEAD
+
+
+@dataclass
+class Stepping:
+    """A watch that steps in each ``each``-th round, until ``until``, and whose record takes ``cost``."""
+
+    cost: float
+    each: int = 1
+    until: int = 10**9
+    every: str = "2%"
+
+    def __post_init__(self) -> None:
+        self.cadence, self.recorded, self.steps, self.spent = cadence_of(self.every), list[int](), 0, 0.0
+
+
+def share_of(stepping: list[Stepping], first: int, rounds: int) -> float:
+    """Of all the time of the rounds from ``first`` on what recording took, where each step of one takes a second."""
+    now, spent_at_first, began = 0.0, 0.0, 0.0
+    for number in range(rounds):
+        if number == first:
+            spent_at_first, began = sum(its.spent for its in stepping), now
+        for its in stepping:
+            if number % its.each or number >= its.until:
+                continue
+            if its.cadence.wants(its.steps, now, its.spent):
+                its.recorded.append(number)
+                its.spent, now = its.spent + its.cost, now + its.cost
+            its.steps, now = its.steps + 1, now + 1.0
+    return (sum(its.spent for its in stepping) - spent_at_first) / (now - began)
+
+
+@pytest.mark.parametrize("costs", [(0.2, 0.2), (0.05, 3.0), (0.1, 0.2, 0.4)])
+def test_the_watches_of_a_process_share_its_budget(costs: tuple[float, ...]) -> None:
+    stepping = [Stepping(cost) for cost in costs]
+    taken = share_of(stepping, LEAD, 20_000)
+    assert 0.95 * 0.02 < taken <= 0.0201
+    spent = [len([at for at in its.recorded if at >= LEAD]) * its.cost for its in stepping]
+    assert max(spent) < 1.1 * min(spent)
+
+
+def test_one_that_steps_seldom_has_its_part_and_one_that_has_ended_has_none() -> None:
+    critic, generator = Stepping(0.2), Stepping(0.2, each=5)
+    assert 0.95 * 0.02 < share_of([critic, generator], 5 * LEAD, 20_000) <= 0.0201
+    assert len(generator.recorded) > 0.9 * len(critic.recorded)
+    lasting, ended = Stepping(0.2), Stepping(0.2, until=1_000)
+    assert 0.95 * 0.02 < share_of([lasting, ended], 1_000, 20_000) <= 0.0201
+
+
+def test_even_distances_are_chosen_by_the_part_of_the_time_that_a_watch_has() -> None:
+    """Alone a record of 0.25 is worth 12.5 steps of a second; two watches make one in as many rounds of two seconds."""
+    for together in (1, 2):
+        company, stepping = Company(), [Stepping(0.25) for _ in range(together)]
+        for its in stepping:
+            its.cadence = Even(cadence_of("2%"), company=company)
+        assert 0.018 < share_of(stepping, LEAD, 5_000) <= 0.02
+        assert [its.recorded[LEAD] - its.recorded[LEAD - 1] for its in stepping] == [2] * together
+        assert [its.recorded[-1] - its.recorded[-2] for its in stepping] == [13] * together
+
+
+def test_without_a_loss_there_is_no_early_reading_and_the_lead_ends_with_the_settled_steps() -> None:
+    for every in ("2%", "1000s"):
+        cadence = cadence_of(every)
+        found = [step for step in range(100) if cadence.wants(step, float(step), 10.0 * step, told=False)]
+        assert found == list(range(SETTLED[1] + 1))
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, "2", "fast", "-1%"])

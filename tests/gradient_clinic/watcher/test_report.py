@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 -- as everybody calls it
 from torch import Tensor, nn
 
-from gradient_clinic.verdict.shapes import Verdict
+from gradient_clinic.verdict.shapes import CAUSES, Verdict
+from gradient_clinic.watcher.answers import USUAL
 from gradient_clinic.watcher.report import RECALL, Report
 from gradient_clinic.watcher.watch import Watch, watch
 from tests.processes import ROOT
@@ -96,6 +97,28 @@ def test_what_was_broken_is_named(name: str) -> None:
     assert found.early.alarm
 
 
+def test_every_cause_has_what_usually_answers_it() -> None:
+    assert USUAL.keys() == set(CAUSES)
+    model = drawn(12, activation=nn.Sigmoid)
+    said = trained(model, sgd(model, 0.1)).report().splitlines()[1]
+    assert said.startswith("Worth trying: draw the weights")
+    assert "use ReLU" in said
+
+
+def test_a_rate_that_is_too_low_is_answered_by_a_higher_one() -> None:
+    model = drawn(3)
+    said = trained(model, sgd(model, 1e-6)).report()
+    assert "Worth trying: use a higher learning rate." in said
+
+
+def test_the_rate_of_a_report_is_the_one_that_a_schedule_began_with() -> None:
+    model = drawn(3)
+    optimizer = sgd(model, 0.01)
+    watched = trained(model, optimizer, 5)
+    optimizer.param_groups[0]["lr"] = 0.0
+    assert "SGD 0.01, 5 steps so far" in watched.report()
+
+
 def test_a_network_that_trains_is_healthy() -> None:
     model = drawn(3)
     found = trained(model, adam(model, 0.01), 200).reported()
@@ -105,6 +128,8 @@ def test_a_network_that_trains_is_healthy() -> None:
     assert not found.early.alarm
     assert found.first_nonfinite is None
     assert "Adam 0.01, 200 steps so far" in found.text()
+    assert "Worth trying" not in found.text()
+    assert "it found 92 % of those that failed, by step 50, and alarmed at 1 % of the others." in found.text()
 
 
 def test_a_dead_branch_is_dead() -> None:

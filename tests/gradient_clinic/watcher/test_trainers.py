@@ -1,6 +1,7 @@
 """The callbacks, in the trainers themselves: run by `make trainers`, which installs these libraries for it alone."""
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 import gradient_clinic as gc
 from tests.gradient_clinic.watcher.test_no_harm import hooks_of
 from tests.gradient_clinic.watcher.test_report import WIDTH, drawn
+from tests.processes import ROOT
 
 pytestmark = [
     pytest.mark.long,
@@ -110,3 +112,14 @@ def test_the_trainer_of_lightning_is_watched(parts: int, precision: str, tmp_pat
     assert found.verdict.kind == "vanishing"
     assert watched.records.kept()[0].curves["loss"] == pytest.approx(1.386, abs=0.02)
     assert hooks_of(module, watched.optimizers[0]) == 0
+
+
+def test_the_trainer_of_the_readme_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As somebody types it who has installed the wheel and transformers."""
+    (example,) = re.findall(r"```py\n(.+?)```", (ROOT / "gradient_clinic" / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    with torch.random.fork_rng():
+        exec(example, {})
+    assert "healthy: The network trains: no remedy needed under these conditions." in capsys.readouterr().out

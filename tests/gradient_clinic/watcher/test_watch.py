@@ -257,3 +257,15 @@ def test_other_steps_run_the_model_without_a_hook(every: float | str) -> None:
     steps = [number for number in range(60) if number % 3 == 0] if every == 3 else list(range(51))
     assert [record.step for record in watched.records.kept()] == steps
     assert [number for number, its in enumerate(hooked) if its] == steps
+
+
+@pytest.mark.parametrize("every", ["1000s", "0.000001%"])
+def test_a_loss_that_nobody_tells_ends_the_first_steps_sooner(every: str) -> None:
+    model, (inputs, targets) = made("mlp"), batch_of("mlp", 0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watched = watch(model, optimizer, every=every)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.autograd.backward(F.cross_entropy(model(inputs), targets))
+        optimizer.step()
+    assert [record.step for record in watched.records.kept()] == list(range(20))
