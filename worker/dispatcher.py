@@ -34,8 +34,10 @@ from worker.postman import HANDS, Postman
 log = structlog.get_logger()
 
 WINDOW = 16
-"""Messages in flight for each kind of device: enough to keep workers busy, few enough that order is decided in SQL,
-not in Redis."""
+"""Runs of each kind of device that are published and unclaimed: enough to keep workers busy, few enough that order is
+decided in SQL, not in Redis."""
+MOST_MESSAGES = 4 * WINDOW
+"""In Redis: those of runs that were claimed beside others lie there until a worker takes and drops them."""
 REPUBLISH_S = 10.0
 RETENTION_S = 60.0
 """Between two looks for traces that are too old, once none was left."""
@@ -151,7 +153,7 @@ class Dispatcher:
     def publish(self) -> int:
         """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run. How many were marked.
 
-        Where Redis still holds a window of messages that no worker has taken yet, more would only pile up.
+        Where no worker takes what Redis holds, more would only pile up.
         """
         with self._database.begin() as session:
             limit = self._settings.max_parallel_per_owner
@@ -160,16 +162,16 @@ class Dispatcher:
         for run in queued:
             by_queue[queue_of(run.device, plugins=run.plugins)].append(run.run_id)
         for queue, run_ids in by_queue.items():
-            for run_id in run_ids[: WINDOW - self._untaken(queue)]:
+            for run_id in run_ids[: MOST_MESSAGES - self._untaken(queue)]:
                 # Not tried again here: what Redis did not take is published anew after REPUBLISH_S.
                 self._celery.send_task(RUN_TASK, args=[str(run_id)], queue=queue, retry=False)
         return len(queued)
 
     def _untaken(self, queue: str) -> int:
-        """How many messages lie in a queue, WINDOW at most."""
+        """How many messages lie in a queue, ``MOST_MESSAGES`` at most."""
         with self._celery.pool.acquire(block=True) as connection:
             channel: Any = connection.default_channel  # type: ignore[attr-defined]  # a connection, not a producer
-            return min(WINDOW, int(channel.client.llen(queue)))
+            return min(MOST_MESSAGES, int(channel.client.llen(queue)))
 
 
 def main() -> None:

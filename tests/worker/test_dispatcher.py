@@ -25,7 +25,7 @@ from models.storage.tables import CurveChunk, Experiment, Run
 from tests.eventually import eventually
 from tests.models.stored import new_run, some_values, write_all, writer_of
 from worker.app import ANY_QUEUE, CPU_QUEUE, GPU_QUEUE, ClinicCelery, create_app, queue_of, queues
-from worker.dispatcher import REPUBLISH_S, WINDOW, Dispatcher
+from worker.dispatcher import MOST_MESSAGES, REPUBLISH_S, WINDOW, Dispatcher
 
 
 def submit(database: Database, **changes: object) -> uuid.UUID:
@@ -133,14 +133,25 @@ def test_messages_that_nobody_takes_do_not_pile_up(
     database: Database, dispatcher: Dispatcher, broker: "redis.Redis"
 ) -> None:
     submit(database, seeds={"count": 2 * WINDOW})
-    for _ in range(3):
+    for _ in range(6):
         dispatcher.publish()
         with database.begin() as session:
             session.execute(update(Run).values(published_at=Run.published_at - runs.seconds(REPUBLISH_S + 1)))
-    assert len(messages(broker)) == WINDOW
+    assert len(messages(broker)) == MOST_MESSAGES
     broker.lpop(ANY_QUEUE)
     dispatcher.publish()
-    assert len(messages(broker)) == WINDOW
+    assert len(messages(broker)) == MOST_MESSAGES
+
+
+def test_messages_of_runs_that_were_claimed_beside_others_hold_up_nobody(
+    database: Database, dispatcher: Dispatcher, broker: "redis.Redis"
+) -> None:
+    submit(database, seeds={"count": 2 * WINDOW})
+    dispatcher.publish()
+    with database.begin() as session:
+        session.execute(update(Run).where(Run.published_at.is_not(None)).values(state="running"))
+    assert dispatcher.publish() == WINDOW
+    assert messages(broker) == run_ids(database)
 
 
 def test_it_serves_what_is_submitted_and_what_was_lost(
