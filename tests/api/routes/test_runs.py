@@ -13,7 +13,7 @@ from tests.api.made import claim, end_epoch, finish, problem, run_ids, submit, t
 KEYS = {
     "id", "experiment_id", "variant", "seed", "state", "outcome", "progress", "attempts", "device", "versions",
     "overhead", "verdict", "result", "error", "source", "links", "first_nonfinite", "trace_every", "phase",
-    "learning_rate",
+    "learning_rate", "batched",
 }  # fmt: skip
 
 

@@ -33,11 +33,11 @@ def test_the_last_run_leaves_the_comparison(database: Database) -> None:
     for run_id in run_ids:
         reads.train(database, run_id)
     with database.begin() as session:
-        row = session.execute(select(Experiment).where(Experiment.id == experiment_id)).scalar_one()
+        stored = session.execute(select(Experiment.comparison).where(Experiment.id == experiment_id)).scalar_one()
         states = session.execute(select(Run.state)).scalars().all()
     assert set(states) == {State.SUCCEEDED}
-    assert row.comparison is not None
-    assert len(row.comparison["variants"]) == 2
+    assert stored is not None
+    assert len(stored["variants"]) == 2
 
 
 def test_the_comparison_is_of_two_hundred_runs() -> None:

@@ -71,6 +71,12 @@ def test_other_networks_have_none(kind: str) -> None:
     assert structure_of(plan) is None
 
 
+def test_code_of_others_has_none() -> None:
+    plugin = {"kind": "plugin", "name": "theirs", "package": "theirs", "version": "1.0.0"}
+    spec = spec_of_kind({"network": plugin}, batch_size=32)
+    assert structure_of(expand(spec)[0].plan) is None
+
+
 def test_time_is_shared_by_those_that_are_there() -> None:
     hours = iter([0.0, 6.0, 8.0, 12.0])
     clock = SharedClock(3, lambda: next(hours))
