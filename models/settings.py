@@ -69,7 +69,6 @@ class Settings(BaseSettings):
     audit_retention_days: float = Field(default=90.0, gt=0.0, le=36_500.0)
     webhook_private: bool = False
     threads_per_worker: int = Field(default=1, ge=1)
-    niceness: int = Field(default=5, ge=0, le=19)
     device: str = "auto"
     plugins: Annotated[tuple[str, ...], NoDecode] = ()
 

@@ -13,7 +13,6 @@ from celery import current_app, shared_task, signals
 from models import heap
 from models.settings import Settings
 from worker.app import RUN_TASK, ClinicCelery
-from worker.priority import step_back
 from worker.slots import gpu_count, has_gpu
 
 if TYPE_CHECKING:
@@ -38,10 +37,9 @@ def load(**_: object) -> None:
 
 @signals.worker_process_init.connect
 def open_workshop(**_: object) -> None:
-    """In the child, after the fork: fix its priority and its device, then load torch where the parent has not."""
+    """In the child, after the fork: fix its device, then load torch where the parent has not."""
     global _workshop  # noqa: PLW0603 -- one workshop per process, made by Celery's hook
     settings = _settings()
-    step_back(settings.niceness)
     gpu = has_gpu(settings)
     if gpu and gpu_count() > 1:
         # Slots share the GPUs of a machine evenly; billiard's pool numbers its children.

@@ -26,8 +26,7 @@ def started(cluster: Cluster, births: Births, **environment: str) -> Iterator[Cl
     """Two workers and all else, which outlive single tests."""
     folder = with_copy(Folder.temporary(ROOT, ".clinic-test-"), cluster)
     with pytest.MonkeyPatch.context() as patch:
-        # Hardly nice: whatever else is tested meanwhile would go first.
-        for name, value in {"CLINIC_WORKERS": "2", "CLINIC_NICENESS": "1", **environment}.items():
+        for name, value in {"CLINIC_WORKERS": "2", **environment}.items():
             patch.setenv(name, value)
         clinic = Clinic(Settings(), folder, port=free_port("127.0.0.1"))
         births.spare(lambda: [clinic.pid(name) for name in PROCESSES])

@@ -108,12 +108,6 @@ def values(client: httpx.Client, run: Json) -> Json:
     return trace
 
 
-def test_what_trains_steps_back_behind_what_answers(clinic: Clinic) -> None:
-    parent, children = worker_pids(clinic)
-    nice = psutil.Process(parent).nice()
-    assert [psutil.Process(child).nice() - nice for child in children] == [1, 1]
-
-
 def test_a_killed_worker_child_costs_nothing_but_time(client: httpx.Client) -> None:
     undisturbed = submitted(client)
     ended(client, undisturbed)
