@@ -5,6 +5,7 @@ The only module with torch in it that ``worker.tasks`` imports, and only inside 
 
 import os
 import platform
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ import numpy as np
 import psycopg
 import structlog
 import torch
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from gradient_clinic.probe.meters.host import warm_up
 from models import heap, runs
@@ -32,6 +33,7 @@ from models.status import State
 from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
 from models.traces.ending import read_ending
+from worker.app import asked_to_stop
 from worker.beside import Beside
 from worker.cadence import cadence
 from worker.checkpoints import Keeper, unpacked
@@ -52,6 +54,9 @@ from worker.trainer import Trainer
 from worker.underway import CancelRequestedError, HandedBackError, Underway
 
 log = structlog.get_logger()
+
+AWAY_S = 0.5
+"""Between two looks for a database that is away."""
 
 
 def prepare(*, gpu: bool) -> None:
@@ -100,9 +105,7 @@ class Workshop:
 
     def carry_out(self, run_id: uuid.UUID) -> None:
         """Claim, train, store. Whatever happens, the run row says so, or its lease lapses and another takes it."""
-        with self.database.begin() as session:
-            limit = self.settings.max_parallel_per_owner
-            claim = runs.claim(session, run_id, self.name, self.settings.lease_s, limit, self.shelf.plugins.keys())
+        claim = self._claim(run_id)
         # Committed: no transaction is open while the run trains, however long that takes.
         if claim is None:
             return
@@ -113,6 +116,25 @@ class Workshop:
             with self.heart.watch(claim.lease) as watch:
                 self._ended_by(claim, partial(self._train, claim, watch))
         heap.give_back()
+
+    def _claim(self, run_id: uuid.UUID) -> Claim | None:
+        """None where the run is not to be had.
+
+        While the database is away the slot stays busy with this one message. If it fell idle, it would swallow those of
+        all runs, one after the other, and a worker that does reach the database would hear of none.
+        """
+        limit, told = self.settings.max_parallel_per_owner, False
+        while not asked_to_stop():
+            try:
+                with self.database.begin() as session:
+                    lease_s, plugins = self.settings.lease_s, self.shelf.plugins.keys()
+                    return runs.claim(session, run_id, self.name, lease_s, limit, plugins)
+            except (OperationalError, InterfaceError) as error:
+                if not told:
+                    log.warning("the database is away; this slot waits for it", run=str(run_id), error=str(error))
+                told = True
+                time.sleep(AWAY_S)
+        return None
 
     def _ended_by(self, claim: Claim, train: Callable[[], None]) -> None:
         """``train``, and what the run row is to say where it ends in an error."""

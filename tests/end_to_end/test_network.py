@@ -5,10 +5,12 @@ the worker takes work again once the cable is mended. PostgreSQL and Redis have 
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,7 @@ pytestmark = [
 
 ROOT = Path(__file__).parent.parent.parent
 LEASE_S = 3.0
+OUTAGE_S, OUTAGE_RUNS = 15.0, 30
 PATIENCE_S = 150.0
 """For what takes seconds on a machine that has nothing else to do."""
 SPEC = ExperimentSpec.model_validate(
@@ -251,6 +254,20 @@ def test_a_cut_off_workers_run_is_finished_by_another(
     assert hosts.left(far) == undisturbed
     hosts.both_take_work()
     assert hosts.left(far) == undisturbed
+
+
+def test_a_worker_without_its_database_leaves_the_runs_to_the_other(hosts: Hosts) -> None:
+    """It hears of runs and can claim none: it may swallow one message, which is sent again, and no second one."""
+    said = hosts.far_log.stat().st_size
+    with hosts.cut(hosts.to_postgres):
+        # Its slot is given many chances, and time to be done with what it has swallowed.
+        for _ in range(OUTAGE_RUNS):
+            run_id = hosts.submit(steps=1)
+            assert eventually(partial(hosts.succeeded, run_id), PATIENCE_S)
+            assert hosts.attempts(run_id) == [(False, "finished")]
+            time.sleep(OUTAGE_S / OUTAGE_RUNS)
+        assert hosts.far_log.read_text()[said:].count("received") <= 1
+    hosts.both_take_work()
 
 
 def test_without_redis_a_run_goes_on_and_the_next_one_comes_when_it_is_back(

@@ -1,12 +1,14 @@
 """One attempt on real PostgreSQL: what ends it, and what it then says of its run."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, text
+from structlog.testing import capture_logs
 
 from gradient_clinic.signals import CURVES
 from models import runs
@@ -17,7 +19,10 @@ from models.specs.experiment import ExperimentSpec
 from models.storage.database import Database
 from models.storage.tables import Run
 from models.traces.reader import read_curves
-from worker.attempt import Workshop
+from tests.away import away
+from tests.eventually import HANGS_S, eventually, stays
+from worker import attempt
+from worker.attempt import AWAY_S, Workshop
 
 LEASE_S = 60.0
 # The server ends the connection in the middle of a COPY, as a restart of the server does.
@@ -52,6 +57,10 @@ def submitted(database: Database, **changes: Any) -> uuid.UUID:
         return session.execute(select(Run.id)).scalar_one()
 
 
+def events_of(logged: list[MutableMapping[str, Any]]) -> list[str]:
+    return [line["event"] for line in logged]
+
+
 def state(database: Database, run_id: uuid.UUID) -> str:
     with database.begin() as session:
         return session.get_one(Run, run_id).state
@@ -70,6 +79,30 @@ def test_a_connection_cut_while_traces_are_written_costs_the_attempt_and_not_the
         assert queueing.reap_worker(session, run_id, workshop.name, max_attempts=5) == 1
     workshop.carry_out(run_id)
     assert state(database, run_id) == "succeeded"
+
+
+def test_a_slot_that_reaches_no_database_waits_with_the_one_message_that_it_has(
+    database: Database, workshop: Workshop, postgres_server: str
+) -> None:
+    run_id = submitted(database)
+    with ThreadPoolExecutor() as pool, away(database, postgres_server), capture_logs() as logged:
+        carried_out = pool.submit(workshop.carry_out, run_id)
+        assert eventually(lambda: "the database is away; this slot waits for it" in events_of(logged))
+        assert stays(lambda: not carried_out.done(), for_s=2 * AWAY_S)
+        assert events_of(logged).count("the database is away; this slot waits for it") == 1
+    carried_out.result(HANGS_S)
+    assert state(database, run_id) == "succeeded"
+
+
+def test_a_slot_that_waits_for_its_database_can_be_shut_down(
+    database: Database, workshop: Workshop, postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = submitted(database)
+    asked = iter([False, True])
+    monkeypatch.setattr(attempt, "asked_to_stop", lambda: next(asked))
+    with away(database, postgres_server):
+        workshop.carry_out(run_id)
+    assert state(database, run_id) == "queued"
 
 
 def test_a_later_attempt_records_as_often_as_the_first_one_found_right(database: Database, workshop: Workshop) -> None:

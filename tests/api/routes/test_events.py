@@ -9,13 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx2
-import psycopg
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from sqlalchemy import event, select, text, update
-from sqlalchemy.engine import make_url
 from structlog.testing import capture_logs
 
 from api.app import create_app
@@ -30,6 +28,7 @@ from models.storage.tables import Event, Experiment
 from tests.api.conftest import ADDRESS
 from tests.api.heard import Follower, Heard, Json, parsed
 from tests.api.made import claim, problem, run_ids, submit, train, train_all
+from tests.away import away
 
 Eventually = Callable[[Callable[[], bool]], bool]
 SOON_S = 60.0
@@ -356,14 +355,9 @@ def test_a_stream_outlives_a_database_that_is_away(
 ) -> None:  # fmt: skip
     experiment = submit(live)
     follower, ended = listening(app, live, experiment, pool, eventually)
-    name = make_url(database.url).database
-    with psycopg.connect(postgres_server, autocommit=True) as outside:
-        outside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        outside.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-        with capture_logs() as logged:
-            assert eventually(lambda: "a stream waits for the database" in [line["event"] for line in logged])
+    with away(database, postgres_server), capture_logs() as logged:
+        assert eventually(lambda: "a stream waits for the database" in [line["event"] for line in logged])
         assert not ended.done()
-        outside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     cancel(database, experiment)
     ended.result(SOON_S)
     assert follower.ended
