@@ -12,6 +12,7 @@ from models.storage.columns import PydanticColumn
 from models.storage.database import psycopg_url
 from models.storage.owner_tables import ApiKey
 from models.storage.plugin_tables import Plugin
+from models.storage.trace_tables import TraceChunk
 
 
 def _url() -> str:
@@ -39,7 +40,7 @@ def _run() -> None:
     engine = create_engine(_url(), poolclass=pool.NullPool)
     with engine.connect() as connection:
         # Modules of tables that no other one imports: with these all are known.
-        (tables,) = {table.metadata for table in (ApiKey, Plugin)}
+        (tables,) = {table.metadata for table in (ApiKey, Plugin, TraceChunk)}
         context.configure(connection=connection, target_metadata=tables, render_item=_render)
         with context.begin_transaction():
             # Two starts at once (compose, several hosts): the second waits, then finds nothing to do.

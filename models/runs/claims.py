@@ -19,7 +19,8 @@ from models.specs.ingested import WatchedSpec
 from models.specs.plugin import PluginKey, plugins_of
 from models.status import Source, State
 from models.storage.database import changed_rows
-from models.storage.tables import Attempt, CurveChunk, CurveRollup, EpochValue, Experiment, Run, TraceChunk, TraceRollup
+from models.storage.tables import Attempt, Experiment, Run
+from models.storage.trace_tables import CurveChunk, CurveRollup, EpochValue, TraceChunk, TraceRollup
 
 
 class _OverCapError(Exception):

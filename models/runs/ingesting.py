@@ -6,17 +6,14 @@ offered them. What comes twice is stored once: a message names its first record,
 
 import math
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
-import numpy as np
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
-from gradient_clinic.signals import CURVES, SIGNALS
+from gradient_clinic.signals import CURVES
 from gradient_clinic.verdict.shapes import RunFacts
 from models.analysis.verdict.summary import summarise
 from models.plan.watched import WatchedPlan, plan_watched
@@ -31,9 +28,9 @@ from models.specs.ingested import EndingRequest, IngestedSpec, OpeningRequest, R
 from models.status import Source, State
 from models.storage.tables import Attempt, Experiment, Run
 from models.traces.ending import read_ending
-from models.traces.reader import extent, read_block, read_curves, read_signals
-from models.traces.rollups import CHUNK_RECORDS, ROLLUP_BUCKETS
-from models.traces.writer import Block, TraceWriter
+from models.traces.growing import close_rollups, grow
+from models.traces.reader import extent
+from models.traces.writer import Block
 
 SILENCE_S = 86_400.0
 """After so long without a word of its watcher a run has failed."""
@@ -214,7 +211,7 @@ def append(session: Session, run: Run, experiment: Experiment, first: int, sent:
         message = f"a run has at most {MAX_STEPS:,} records"
         raise NotYoursError(message)
     if after > stored:
-        _write(session, run.id, plan, Block(stored, signals, curves))
+        grow(session, run.id, plan, Block(stored, signals, curves))
     far = {"step": (after - 1) * plan.every + 1 if after > stored else 0, "chance_level": sent.chance_level}
     session.execute(_HEARD, {"run_id": run.id, **far})
     return Kept(after, loss=float(curves[LOSS, -1]) if after > stored else None)
@@ -252,7 +249,7 @@ def end(session: Session, run: Run, spec: StoredSpec, sent: EndingRequest) -> No
         fail(session, lease, {"title": "Not watched to its end", "detail": sent.error or "no record came of it"})
     else:
         session.execute(update(Run).where(lease.holds()).values(steps=sent.steps))
-        _close_rollups(session, run.id, plan, stored)
+        close_rollups(session, run.id, plan, stored)
         if sent.evaluations is not None:
             keep_evaluations(session, run.id, sent.evaluations)
         facts = _facts(sent, plan)
@@ -285,52 +282,6 @@ def _fate(run: Run) -> str:
     assert run.ended_at is not None  # it has
     why = "" if run.error is None else f" ({run.error.get('detail')})"
     return f"it was written by {run.worker}, and has {run.state} at {run.ended_at.isoformat(timespec='seconds')}{why}"
-
-
-def _writer(run_id: uuid.UUID, plan: WatchedPlan) -> TraceWriter:
-    return TraceWriter(run_id, [layer.name for layer in plan.layers], plan.every, plan.expected, plan.told)
-
-
-def _write(session: Session, run_id: uuid.UUID, plan: WatchedPlan, new: Block) -> None:
-    """The open chunk grows by the new records; each that is full goes to the rollups."""
-    begin = new.first // CHUNK_RECORDS * CHUNK_RECORDS
-    if begin < new.first and new.first + new.records < begin + CHUNK_RECORDS:
-        _writer(run_id, plan).grow(session, new)
-        return
-    opened = _open_block(session, run_id, plan, begin, new.first)
-    signals = np.concatenate([opened.signals, new.signals], axis=2)
-    curves = np.concatenate([opened.curves, new.curves], axis=1)
-    cuts = [slice(first, first + CHUNK_RECORDS) for first in range(0, curves.shape[1], CHUNK_RECORDS)]
-    blocks = [Block(begin + cut.start, signals[..., cut], curves[..., cut]) for cut in cuts]
-    writer = _writer(run_id, plan)
-    if blocks[0].records == CHUNK_RECORDS:
-        _go_on(session, run_id, plan, writer, begin)
-    writer.write(session, blocks)
-
-
-def _open_block(session: Session, run_id: uuid.UUID, plan: WatchedPlan, begin: int, stored: int) -> Block:
-    """The records of the newest chunk, where it is not full; none where it is."""
-    if begin == stored:
-        return Block(begin, np.zeros((len(SIGNALS), len(plan.layers), 0)), np.zeros((len(CURVES), 0)))
-    steps = begin * plan.every, (stored - 1) * plan.every
-    layers = [layer.index for layer in plan.layers]
-    signals = read_signals(session, run_id, SIGNALS, layers, *steps)
-    return Block(begin, signals.values, read_curves(session, run_id, CURVES, *steps).values)
-
-
-def _go_on(session: Session, run_id: uuid.UUID, plan: WatchedPlan, writer: TraceWriter, records: int) -> None:
-    writer.go_on(records, partial(read_block, session, run_id, layers=len(plan.layers), stride=plan.every))
-
-
-def _close_rollups(session: Session, run_id: uuid.UUID, plan: WatchedPlan, stored: int) -> None:
-    """What no rollup has taken in yet; a run as short as a picture has none."""
-    if stored <= ROLLUP_BUCKETS:
-        return
-    begin = stored // CHUNK_RECORDS * CHUNK_RECORDS
-    writer = _writer(run_id, plan)
-    _go_on(session, run_id, plan, writer, begin)
-    left: Sequence[Block] = [_open_block(session, run_id, plan, begin, stored)] if stored > begin else []
-    writer.write(session, left, ended=True)
 
 
 def _facts(sent: EndingRequest, plan: WatchedPlan) -> RunFacts:

@@ -12,7 +12,7 @@ from gradient_clinic.values import Array
 from gradient_clinic.verdict.shapes import LogFacts
 from models.plan.watched import WatchedPlan
 from models.specs.ingested import Evaluations
-from models.storage.tables import EpochValue
+from models.storage.trace_tables import EpochValue
 from models.traces.pictures import Curves, draw
 from models.traces.reader import Extent, read_curves
 

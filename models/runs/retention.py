@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from models import runs
 from models.status import State
 from models.storage.database import changed_rows
-from models.storage.tables import CurveChunk, CurveRollup, Run, TraceChunk, TraceRollup
+from models.storage.tables import Run
+from models.storage.trace_tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup
 from models.traces.reader import extent
 from models.traces.rollups import CHUNK_RECORDS
 

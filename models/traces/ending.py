@@ -15,7 +15,7 @@ from gradient_clinic.verdict.measurements import finite_maximum, steps_read
 from gradient_clinic.verdict.run_trace import JUDGED, RunTrace
 from gradient_clinic.verdict.shapes import RunFacts
 from models.plan.watched import Recorded
-from models.storage.tables import TraceRollup
+from models.storage.trace_tables import TraceRollup
 from models.traces.binary import array_values
 from models.traces.nonfinite import deciding_curves, first_broken
 from models.traces.reader import Window, extent, read_curves, read_signal, read_signals, read_states

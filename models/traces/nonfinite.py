@@ -16,7 +16,7 @@ from gradient_clinic.verdict.measurements import first_nonfinite
 from gradient_clinic.verdict.run_trace import RunTrace
 from gradient_clinic.verdict.shapes import FirstNonfinite
 from models.plan.watched import Recorded
-from models.storage.tables import CurveRollup
+from models.storage.trace_tables import CurveRollup
 from models.traces.reader import extent, read_curves, read_signals
 from models.traces.rollups import CHUNK_RECORDS
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, ColumnExpressionArgument, case, func, sele
 from sqlalchemy.orm import Session
 
 from gradient_clinic.signals import CurveName, SignalName
-from models.storage.tables import CurveRollup, TraceRollup
+from models.storage.trace_tables import CurveRollup, TraceRollup
 from models.traces.binary import array_values
 from models.traces.buckets import Buckets, bucket_size, joined
 from models.traces.reader import Extent, Steps, Window, extent, read_curve_of_each, read_curves, read_signal

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, aliased
 from gradient_clinic.signals import CURVES, SIGNALS, CurveName, SignalName
 from gradient_clinic.verdict.run_trace import RunTrace
 from models.plan.watched import Recorded
-from models.storage.tables import CurveChunk, EpochValue, TraceChunk
+from models.storage.trace_tables import CurveChunk, EpochValue, TraceChunk
 from models.traces.binary import array_values
 from models.traces.rollups import CHUNK_RECORDS
 from models.traces.writer import Block

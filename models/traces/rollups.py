@@ -16,7 +16,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from gradient_clinic.signals import CURVES, SIGNALS, CurveName
-from models.storage.tables import CurveRollup, TraceRollup
+from models.storage.trace_tables import CurveRollup, TraceRollup
 from models.traces.binary import Field, copy_rows
 from models.traces.buckets import Array, Buckets, bucket_size, joined
 

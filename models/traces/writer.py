@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from gradient_clinic.signals import CURVES, SIGNALS, CurveName
-from models.storage.tables import CurveChunk, EpochValue, TraceChunk
+from models.storage.trace_tables import CurveChunk, EpochValue, TraceChunk
 from models.traces.binary import Field, Values, append_values, copy_rows
 from models.traces.rollups import CHUNK_RECORDS, ROLLUP_BUCKETS, Rollups, driver
 

@@ -14,7 +14,8 @@ from models.runs.events import news
 from models.runs.progress import progress_of
 from models.status import State
 from models.storage.database import Database
-from models.storage.tables import CurveRollup, Run
+from models.storage.tables import Run
+from models.storage.trace_tables import CurveRollup
 from models.traces.buckets import Buckets
 from models.traces.pictures import Curves, draw
 from tests.models.stored import new_run, some_values, write_all, writer_of

@@ -21,7 +21,8 @@ from models.specs.experiment import ExperimentSpec
 from models.storage import checkpoints
 from models.storage.checkpoints import Name
 from models.storage.database import Database
-from models.storage.tables import CurveChunk, CurveRollup, EpochValue, Run, TraceChunk, TraceRollup
+from models.storage.tables import Run
+from models.storage.trace_tables import CurveChunk, CurveRollup, EpochValue, TraceChunk, TraceRollup
 from tests.as_json import as_json
 from tests.spares import Spares
 from tests.worker.trials import CPU

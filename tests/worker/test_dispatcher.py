@@ -21,7 +21,8 @@ from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
 from models.storage.checkpoints import CheckpointFiles, Name
 from models.storage.database import Database
-from models.storage.tables import CurveChunk, Experiment, Run
+from models.storage.tables import Experiment, Run
+from models.storage.trace_tables import CurveChunk
 from tests.eventually import eventually
 from tests.models.stored import new_run, some_values, write_all, writer_of
 from worker.app import ANY_QUEUE, CPU_QUEUE, GPU_QUEUE, ClinicCelery, create_app, queue_of, queues

@@ -18,7 +18,8 @@ from models import runs
 from models.plan import Plan
 from models.runs import Lease, queueing
 from models.storage.database import Database
-from models.storage.tables import CurveChunk, CurveRollup, Event, Experiment, Run, TraceChunk, TraceRollup
+from models.storage.tables import Event, Experiment, Run
+from models.storage.trace_tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup
 from models.traces.reader import read_curves, read_signal
 from models.traces.rollups import CHUNK_RECORDS
 from tests.eventually import eventually, stays

@@ -16,7 +16,8 @@ from models.runs import queueing
 from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
 from models.storage.database import Database
-from models.storage.tables import Attempt, CurveChunk, Experiment, Run, TraceChunk
+from models.storage.tables import Attempt, Experiment, Run
+from models.storage.trace_tables import CurveChunk, TraceChunk
 from tests.worker.test_attempt import CUT_EVERY_COPY
 from worker import underway
 from worker.attempt import Workshop

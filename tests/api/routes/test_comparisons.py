@@ -11,7 +11,8 @@ from sqlalchemy import delete, select, update
 
 from gradient_clinic.verdict.shapes import RULES
 from models.storage.database import Database
-from models.storage.tables import Experiment, Run, TraceChunk
+from models.storage.tables import Experiment, Run
+from models.storage.trace_tables import TraceChunk
 from tests.api.made import problem, run_ids, submit, train, train_all
 
 

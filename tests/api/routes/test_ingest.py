@@ -20,7 +20,8 @@ from models.runs.claims import beat
 from models.runs.lease import Lease
 from models.specs.ingested import EndingRequest, OpeningRequest
 from models.storage.database import Database
-from models.storage.tables import CurveChunk, Run, TraceChunk, TraceRollup
+from models.storage.tables import Run
+from models.storage.trace_tables import CurveChunk, TraceChunk, TraceRollup
 from models.traces.pictures import Signal, draw
 from tests.api import made
 from tests.api.described import bodies

@@ -18,7 +18,7 @@ from gradient_clinic.signals import CURVES
 from gradient_clinic.values import Array
 from models.runs import retention
 from models.storage.database import Database
-from models.storage.tables import CurveChunk, CurveRollup, TraceChunk
+from models.storage.trace_tables import CurveChunk, CurveRollup, TraceChunk
 from tests.api.made import Json, problem
 from tests.api.routes.test_ingest import RUNS, end, ending, opening, put, records
 

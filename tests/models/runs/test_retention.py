@@ -12,7 +12,8 @@ from gradient_clinic.values import Array
 from models import runs
 from models.runs import Lease, retention
 from models.storage.database import Database
-from models.storage.tables import CurveChunk, CurveRollup, Run, TraceChunk, TraceRollup
+from models.storage.tables import Run
+from models.storage.trace_tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup
 from models.traces.nonfinite import first_broken
 from models.traces.pictures import Curves, Picture, Signal, draw
 from tests.models.stored import flushes, new_run, some_values, write_all, writer_of

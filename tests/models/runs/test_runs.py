@@ -18,7 +18,8 @@ from models.runs import Claim, Lease, comparing, queueing
 from models.specs.experiment import ExperimentSpec
 from models.status import State
 from models.storage.database import Database
-from models.storage.tables import Attempt, CurveChunk, Experiment, Run
+from models.storage.tables import Attempt, Experiment, Run
+from models.storage.trace_tables import CurveChunk
 from models.traces.writer import Block, TraceWriter
 from tests.eventually import HANGS_S
 

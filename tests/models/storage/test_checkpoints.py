@@ -14,7 +14,8 @@ from models.status import State
 from models.storage import checkpoints
 from models.storage.checkpoints import STRANGE_S, CheckpointFiles, Name
 from models.storage.database import Database
-from models.storage.tables import CurveChunk, CurveRollup, EpochValue, Run, TraceChunk, TraceRollup
+from models.storage.tables import Run
+from models.storage.trace_tables import CurveChunk, CurveRollup, EpochValue, TraceChunk, TraceRollup
 from models.traces.writer import write_epoch
 from tests.models.stored import flushes, new_run, some_values, writer_of
 

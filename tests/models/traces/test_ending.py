@@ -15,7 +15,7 @@ from gradient_clinic.verdict.measurements import measure
 from gradient_clinic.verdict.shapes import RunFacts
 from models.plan import Plan
 from models.storage.database import Database
-from models.storage.tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup
+from models.storage.trace_tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup
 from models.traces.ending import read_ending
 from models.traces.reader import read_run
 from models.traces.rollups import CHUNK_RECORDS

@@ -13,7 +13,8 @@ from models import runs
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from models.storage.database import Database
-from models.storage.tables import Run, TraceChunk
+from models.storage.tables import Run
+from models.storage.trace_tables import TraceChunk
 from models.traces import pictures, reader
 from models.traces.buckets import Buckets
 from models.traces.rollups import CHUNK_RECORDS, rollup_size

@@ -12,7 +12,7 @@ from gradient_clinic.signals import CURVES, SIGNALS
 from gradient_clinic.values import Array
 from models.plan import Plan
 from models.storage.database import Database
-from models.storage.tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup
+from models.storage.trace_tables import CurveChunk, CurveRollup, TraceChunk, TraceRollup
 from models.traces.buckets import Buckets
 from models.traces.pictures import Curves, Picture, Signal, Source, draw
 from models.traces.reader import read_block
