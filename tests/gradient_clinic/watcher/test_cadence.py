@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from gradient_clinic.verdict.measurements import SETTLED
-from gradient_clinic.watcher.cadence import LEAD, Company, Even, cadence_of
+from gradient_clinic.watcher.cadence import LEAD, SEEN, Cadence, Company, Even, Share, cadence_of
 
 
 def recorded(every: float | str, steps: int, cost: float = 0.0) -> list[int]:
@@ -31,10 +31,11 @@ def test_seconds_are_kept_behind_the_lead() -> None:
 
 @pytest.mark.parametrize(("every", "cost"), [("2%", 1.0), ("10%", 5.0), ("2 %", 0.04), ("1%", 0.001)])
 def test_a_share_of_the_time_is_kept_and_used_up(every: str, cost: float) -> None:
+    """Less what a watch does not see of its cost."""
     steps = 20_000
     behind = [step for step in recorded(every, steps, cost) if step >= LEAD]
     share = len(behind) * cost / (steps - LEAD + len(behind) * cost)
-    allowed = float(every.rstrip(" %")) / 100.0
+    allowed = SEEN * float(every.rstrip(" %")) / 100.0
     assert share <= allowed
     assert share > 0.95 * allowed or len(behind) == steps - LEAD
 
@@ -46,10 +47,10 @@ class Stepping:
     cost: float
     each: int = 1
     until: int = 10**9
-    every: str = "2%"
 
     def __post_init__(self) -> None:
-        self.cadence, self.recorded, self.steps, self.spent = cadence_of(self.every), list[int](), 0, 0.0
+        self.cadence: Cadence = Share(0.02)
+        self.recorded, self.steps, self.spent = list[int](), 0, 0.0
 
 
 def share_of(stepping: list[Stepping], first: int, rounds: int) -> float:
@@ -90,7 +91,7 @@ def test_even_distances_are_chosen_by_the_part_of_the_time_that_a_watch_has() ->
     for together in (1, 2):
         company, stepping = Company(), [Stepping(0.25) for _ in range(together)]
         for its in stepping:
-            its.cadence = Even(cadence_of("2%"), company=company)
+            its.cadence = Even(Share(0.02), company=company)
         assert 0.018 < share_of(stepping, LEAD, 5_000) <= 0.02
         assert [its.recorded[LEAD] - its.recorded[LEAD - 1] for its in stepping] == [2] * together
         assert [its.recorded[-1] - its.recorded[-2] for its in stepping] == [13] * together
