@@ -155,10 +155,9 @@ def _database(settings: Settings) -> Database:
         message = "CLINIC_DATABASE_URL is not set: experiments are kept in PostgreSQL"
         raise ValueError(message)
     try:
-        return Database(
-            settings.database_url.get_secret_value(), pool_size=CONNECTIONS, max_overflow=0, answer_s=ANSWER_S
-        )
+        return Database(*settings.database_urls(), pool_size=CONNECTIONS, max_overflow=0, answer_s=ANSWER_S)
     except (ValueError, ArgumentError):
         # The reason is not shown: it quotes the URL, which may hold a password.
-        message = "CLINIC_DATABASE_URL cannot be used; it looks like postgresql://user:password@host:5432/name"
+        names = "CLINIC_DATABASE_URL" if settings.pooler_url is None else "CLINIC_DATABASE_URL or CLINIC_POOLER_URL"
+        message = f"{names} cannot be used; it looks like postgresql://user:password@host:5432/name"
         raise ValueError(message) from None

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-_SECRETS = ("api_key", "database_url", "redis_url")
+_SECRETS = ("api_key", "database_url", "pooler_url", "redis_url")
 _NAME = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_.-]+", re.ASCII)
 
 
@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".clinic")
     database_url: SecretStr | None = None
     database_url_file: Path | None = None
+    pooler_url: SecretStr | None = None
+    pooler_url_file: Path | None = None
     redis_url: SecretStr | None = None
     redis_url_file: Path | None = None
     storage_url: str | None = None
@@ -118,6 +120,11 @@ class Settings(BaseSettings):
         time for another one.
         """
         return self.lease_s / 3
+
+    def database_urls(self) -> tuple[str, str | None]:
+        """Of the server itself, and of a pooler before it if there is one; the first is known to be set."""
+        assert self.database_url is not None
+        return self.database_url.get_secret_value(), self.pooler_url.get_secret_value() if self.pooler_url else None
 
     def files_url(self) -> str:
         """Where files are kept: an fsspec URL, the data folder unless another was named."""

@@ -79,7 +79,7 @@ class ClinicCelery(Celery[Any]):
     def __init__(self, settings: Settings) -> None:
         super().__init__("clinic", include=["worker.tasks"], task_cls=RunTask)
         self.settings = settings
-        self.database_url = _required(settings.database_url, "CLINIC_DATABASE_URL", "traces are kept in PostgreSQL")
+        _required(settings.database_url, "CLINIC_DATABASE_URL", "traces are kept in PostgreSQL")
         self.conf.update(
             broker_url=_required(settings.redis_url, "CLINIC_REDIS_URL", "workers hear of runs through Redis"),
             broker_connection_retry_on_startup=True,
@@ -107,7 +107,7 @@ class ClinicCelery(Celery[Any]):
     @cached_property
     def _parent_database(self) -> Database:
         """Opened on first use, in the parent: never shared with a child."""
-        return Database(self.database_url, pool_size=1, max_overflow=1, silence_s=self.settings.silence_s)
+        return Database(*self.settings.database_urls(), pool_size=1, max_overflow=1, silence_s=self.settings.silence_s)
 
     def give_back(self, run_id: uuid.UUID, worker: str, *, dead: bool) -> None:
         """Queue again what the child was training: all that it had where it is ``dead``, for others were trained with

@@ -84,13 +84,10 @@ class Workshop:
     @classmethod
     def open(cls, settings: Settings, *, gpu: bool) -> "Workshop":
         """Call it in the child, after the fork."""
-        assert settings.database_url is not None  # the Celery app has seen to it
         prepare(gpu=gpu)
         torch.set_num_threads(settings.threads_per_worker)
         # Here and not in the parent: neither a connection nor the heart's thread would survive the fork.
-        database = Database(
-            settings.database_url.get_secret_value(), pool_size=2, max_overflow=1, silence_s=settings.silence_s
-        )
+        database = Database(*settings.database_urls(), pool_size=2, max_overflow=1, silence_s=settings.silence_s)
         device = torch.device("cuda" if gpu else "cpu")
         shelf = plugins.load(settings.plugins)
         publication = Publication(database, shelf.offers)

@@ -177,9 +177,11 @@ class Dispatcher:
 def main() -> None:
     logs.configure()
     app = create_app(Settings())
-    database = Database(app.database_url, pool_size=1, max_overflow=1, silence_s=app.settings.silence_s)
+    database = Database(*app.settings.database_urls(), pool_size=1, max_overflow=1, silence_s=app.settings.silence_s)
     dispatcher = Dispatcher(database, app, app.settings)
-    post_office = Database(app.database_url, pool_size=HANDS + 1, max_overflow=1, silence_s=app.settings.silence_s)
+    post_office = Database(
+        *app.settings.database_urls(), pool_size=HANDS + 1, max_overflow=1, silence_s=app.settings.silence_s
+    )
     postman = Postman(post_office, Post(private=app.settings.webhook_private), app.settings.sweep_s)
 
     def close(_signal: int, _frame: FrameType | None) -> None:

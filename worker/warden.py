@@ -172,8 +172,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, and the warden ends after it
     logs.configure()
     settings = Settings()
-    assert settings.database_url is not None  # as above
-    database = Database(settings.database_url.get_secret_value(), pool_size=1, max_overflow=0)
+    database = Database(*settings.database_urls(), pool_size=1, max_overflow=0)
     Warden(psutil.Process(int(sys.argv[1])), database, settings).keep_looking()
 
 

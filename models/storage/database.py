@@ -104,13 +104,17 @@ def impatient(answer_s: float) -> type[_Impatient]:
 class Database:
     """An engine and its sessions. ``dispose()`` closes every connection.
 
+    ``pooler_url``: of a pooler that gives each transaction a connection, as PgBouncer does. All goes through it but
+    LISTEN, which is bound to a connection and goes to ``url``.
+
     ``silence_s``: a connection that carries nothing for so long is given up, with an OperationalError. ``answer_s``: so
     is one whose server lives but has not answered a statement for so long (None: it is waited for).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- where, how many, how long
         self,
         url: str,
+        pooler_url: str | None = None,
         *,
         pool_size: int = 5,
         max_overflow: int = 10,
@@ -118,14 +122,16 @@ class Database:
         answer_s: float | None = None,
     ) -> None:
         self.url = psycopg_url(url)
-        self._parameters = Patience(silence_s).parameters(make_url(self.url))
+        self._patience = Patience(silence_s)
+        kind = psycopg.Connection if answer_s is None else impatient(answer_s)
+        connect = self._connect if pooler_url is None else partial(self._connect_pooled, psycopg_url(pooler_url))
         self.engine = create_engine(
             self.url,
             pool_size=pool_size,
             max_overflow=max_overflow,
             # What a statement was given is users' own: an error that is logged quotes none of it.
             hide_parameters=True,
-            creator=self._connect if answer_s is None else partial(self._connect, impatient(answer_s)),
+            creator=partial(connect, kind),
         )
         event.listen(self.engine, "checkout", _must_live)
         # Rows are read after the commit, when no session is left that could load them again.
@@ -155,15 +161,26 @@ class Database:
             yield connection
 
     def _connect(self, kind: type[psycopg.Connection[Any]] = psycopg.Connection) -> psycopg.Connection[Any]:
-        # The dialect's name for the driver is SQLAlchemy's; libpq knows the plain scheme only.
-        url = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
-        connection = kind.connect(url, **self._parameters)  # type: ignore[arg-type]  # libpq's, by name
-        # jsonb gives 1e30 back in 31 digits: a float, where Python's own reader makes an int that no answer can carry.
-        set_json_loads(orjson.loads, connection)
-        return connection
+        return _opened(kind, self.url, **self._patience.parameters(make_url(self.url)))
+
+    def _connect_pooled(self, url: str, kind: type[psycopg.Connection[Any]]) -> psycopg.Connection[Any]:
+        parameters = self._patience.parameters(make_url(url))
+        # The next transaction may have another connection: its server's settings are the pooler's, and nothing that
+        # was prepared is there.
+        del parameters["options"]
+        return _opened(kind, url, prepare_threshold=None, **parameters)
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+def _opened(kind: type[psycopg.Connection[Any]], url: str, **parameters: Any) -> psycopg.Connection[Any]:
+    # The dialect's name for the driver is SQLAlchemy's; libpq knows the plain scheme only.
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = kind.connect(plain, **parameters)
+    # jsonb gives 1e30 back in 31 digits: a float, where Python's own reader makes an int that no answer can carry.
+    set_json_loads(orjson.loads, connection)
+    return connection
 
 
 def _must_live(connection: psycopg.Connection[Any], *_: object) -> None:

@@ -140,6 +140,16 @@ def of_ingest(figures: Figures) -> Iterator[Promise]:
         yield most(f"calls of them that failed, {rate}", 0.0, found["failed"], "")
 
 
+def of_scale(figures: Figures) -> Iterator[Promise]:
+    alone = f"tiny runs of {figures['run_alone_s']:.2f} s"
+    for workers, found in figures["workers"].items():
+        what = f"{found['runs']:,} {alone}, over that training alone, workers: {workers}"
+        over = 100.0 * found["overhead"]
+        # More workers than cores only share them.
+        yield most(what, 15.0, over, " %") if int(workers) <= figures["cores"] else known(what, f"{over:.4g} %")
+        yield known(f"the list meanwhile, p95, workers: {workers}", f"{found['list_ms']['p95']:,.0f} ms")
+
+
 BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "probe": of_probe,
     "store": of_store,
@@ -153,6 +163,7 @@ BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "notify": of_notify,
     "desk": of_desk,
     "ingest": of_ingest,
+    "scale": of_scale,
 }
 
 

@@ -1,0 +1,176 @@
+"""``python -m proofs.speed.scale``: thousands of tiny runs through the service, by number of worker processes.
+
+Ten seeds to an experiment, all submitted in one batch to a clinic that is up and warm. What the service takes is held
+against the same training by the engine alone, one after another, on as many cores as there are workers or cores. While
+they are trained the list is asked for, and what the dispatcher and PostgreSQL hold is looked at.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import httpx
+import psutil
+import torch
+from sqlalchemy import func, select, text
+
+from local.supervisor import Clinic
+from models.plan import expand
+from models.specs.experiment import ExperimentSpec
+from models.status import State
+from models.storage.database import Database
+from models.storage.tables import Run
+from proofs.clinic import Scratch, clinic, scratch
+from proofs.speed import report
+from worker.engine import train
+from worker.plugins.cases import data_of
+
+Spec = dict[str, Any]
+SEEDS: Final = 10
+"""Runs of an experiment."""
+BATCH: Final = 1_000
+"""Experiments of a request, at most."""
+ALONE: Final = 20
+"""Trainings without the service."""
+LOOK_S: Final = 0.5
+SPEC: Final[Spec] = {
+    "dataset": {"kind": "digits"},
+    "network": {"kind": "mlp", "depth": 4, "width": 32, "activation": "tanh"},
+    "optimizer": {"kind": "adam"},
+    "batch_size": 64,
+    "steps": 200,
+    "seeds": list(range(SEEDS)),
+    # Each run has its own claim, lease and end here; what grouping them saves is another figure (decision 40).
+    "batching": False,
+}
+_CONNECTIONS: Final = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=300, help="rounded up to whole experiments; 10000 for the promise")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8], help="processes, one figure each")
+    options = parser.parse_args()
+    alone_s = statistics.median(alone())
+    figures: dict[str, Any] = {"run_alone_s": round(alone_s, 4), "cores": os.cpu_count(), "workers": {}}
+    with scratch() as on:
+        for workers in options.workers:
+            figures["workers"][str(workers)] = measured(on, workers, -(-options.runs // SEEDS), alone_s)
+    report.save("scale", {"experiment": SPEC, **vars(options)}, figures)
+    show(figures)
+
+
+def alone() -> Iterator[float]:
+    """Seconds of a training by the engine, recorded as in the service, but for the first, which loads what it needs."""
+    torch.set_num_threads(1)
+    spec = ExperimentSpec.model_validate(SPEC | {"name": "alone"})
+    (variant,) = expand(spec)
+    data = data_of(variant.plan.dataset, 0)
+    for number in range(ALONE + 1):
+        began = time.perf_counter()
+        for _ in train(variant.plan, data, seed=number):
+            pass
+        if number:
+            yield time.perf_counter() - began
+
+
+def measured(on: Scratch, workers: int, experiments: int, alone_s: float) -> dict[str, Any]:
+    with (
+        clinic(on, workers=workers) as running,
+        httpx.Client(base_url=running.address, timeout=60.0, trust_env=False) as http,
+    ):
+        submit(http, f"warm {workers}", -(-2 * workers // SEEDS))
+        until_ended(on.database)
+        began = time.perf_counter()
+        submit(http, f"scale {workers}", experiments)
+        submitted_s, watcher = time.perf_counter() - began, Watcher(running, http, on.database)
+        until_ended(on.database, watcher.look)
+        seconds = time.perf_counter() - began
+    runs = experiments * SEEDS
+    least_s = runs * alone_s / min(workers, os.cpu_count() or 1)
+    return {
+        "runs": runs,
+        "submitted_s": round(submitted_s, 2),
+        "seconds": round(seconds, 2),
+        "overhead": round(seconds / least_s - 1.0, 3),
+        "claims_per_s": round(runs / seconds, 1),
+        **watcher.figures(),
+    }
+
+
+def submit(http: httpx.Client, name: str, experiments: int) -> None:
+    items = [SPEC | {"name": f"{name}, {number}"} for number in range(experiments)]
+    for first in range(0, experiments, BATCH):
+        response = http.post("/v1/experiments/batch", json={"items": items[first : first + BATCH]})
+        response.raise_for_status()
+        assert {item["status"] for item in response.json()["items"]} == {httpx.codes.ACCEPTED}
+
+
+def until_ended(database: Database, look: Callable[[], object] = lambda: None) -> None:
+    """RuntimeError where a run did not succeed."""
+    left = 1
+    while left:
+        with database.begin() as session:
+            left = session.execute(select(func.count()).where(Run.ended_at.is_(None))).scalar_one()
+            wrong = session.execute(select(func.count()).where(Run.state == State.FAILED)).scalar_one()
+        if wrong:
+            message = f"{wrong} runs failed"
+            raise RuntimeError(message)
+        look()
+        time.sleep(LOOK_S)
+
+
+class Watcher:
+    """What the service holds, and how long its list takes, while the runs are trained."""
+
+    def __init__(self, running: Clinic, http: httpx.Client, database: Database) -> None:
+        dispatcher = running.pid("dispatcher")
+        assert dispatcher is not None  # the clinic is up
+        self._dispatcher, self._http, self._database = psutil.Process(dispatcher), http, database
+        self._listed_ms: list[float] = []
+        self._memory: list[int] = []
+        self._connections: list[int] = []
+
+    def look(self) -> None:
+        began = time.perf_counter()
+        self._http.get("/v1/experiments").raise_for_status()
+        self._listed_ms.append(1e3 * (time.perf_counter() - began))
+        self._memory.append(self._dispatcher.memory_info().rss)
+        with self._database.begin() as session:
+            self._connections.append(session.execute(_CONNECTIONS).scalar_one())
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "list_ms": report.spread(self._listed_ms),
+            "list_ms_at_first": round(self._listed_ms[0], 1),
+            "dispatcher_mb": round(max(self._memory) / 2**20, 1),
+            "connections": max(self._connections),
+        }
+
+
+def show(figures: dict[str, Any]) -> None:
+    alone_s = figures["run_alone_s"]
+    report.show(
+        f"Runs of {alone_s:.2f} s each through the service, {figures['cores']} cores",
+        ("workers", "runs", "s", "over the training alone", "runs/s", "list p95 ms", "dispatcher MB", "connections"),
+        [
+            (
+                workers,
+                its["runs"],
+                its["seconds"],
+                f"+{its['overhead']:.0%}",
+                its["claims_per_s"],
+                its["list_ms"]["p95"],
+                its["dispatcher_mb"],
+                its["connections"],
+            )
+            for workers, its in figures["workers"].items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
