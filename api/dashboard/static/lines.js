@@ -23,22 +23,35 @@ const finite = (values) => values.filter((value) => value !== null && Number.isF
 
 /** `series`: [{label, colour, dash, values, low?, high?, thin?}] over `xs`. `onzoom(first, last)`, nulls for all. */
 export class Lines {
-  constructor({ title, xs, series, log = false, onzoom = null, span = null, unit = "step" }) {
-    this.host = h("div", {
-      class: "lines", tabindex: "0", role: "group", "aria-label": `${title}, ${series.length} lines. Arrow keys read values.`,
-      onkeydown: (event) => this.key(event),
-    });
-    this.element = h("figure", {}, h("figcaption", {}, title), this.host);
-    Object.assign(this, { title, xs, log, onzoom, span, unit, shown: series });
+  constructor({ onzoom = null, unit = "step" }) {
+    this.host = h("div", { class: "lines", tabindex: "0", role: "group", onkeydown: (event) => this.key(event) });
+    this.caption = h("figcaption", {});
+    this.element = h("figure", {}, this.caption, this.host);
+    Object.assign(this, { onzoom, unit });
     this.width = 0;
     // A plot is as wide as its place; uPlot has to be told.
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(this.host);
   }
 
+  /** These lines from now on: new values of the same ones leave alone what was hidden of them and the place that is read. */
+  show({ title, xs, series, log = false, span = null }) {
+    const drawn = JSON.stringify([log, series.map((one) => [one.label, one.colour, one.dash, one.thin, one.low !== undefined, finite(one.values).length === 1])]);
+    const same = this.plot && drawn === this.kind;
+    Object.assign(this, { title, xs, log, span, shown: series, kind: drawn });
+    this.caption.textContent = title;
+    this.host.setAttribute("aria-label", `${title}, ${series.length} lines. Arrow keys read values.`);
+    if (same) this.plot.setData(this.parts().data);
+    else {
+      this.width = 0;
+      this.draw();
+    }
+    return this.element;
+  }
+
   draw() {
     const width = Math.floor(this.host.clientWidth);
-    if (!width || width === this.width) return;
+    if (!width || width === this.width || !this.shown) return;
     this.width = width;
     this.plot?.destroy();
     const style = getComputedStyle(this.host);
@@ -51,7 +64,7 @@ export class Lines {
       axes: [{ ...axis, size: 32, incrs: WHOLE }, { ...axis, size: 64, ...this.upright() }],
       cursor: { drag: { setScale: false, x: true, y: false } },
       legend: { live: true, markers: { dash: (plot, at) => (plot.series[at].dash?.length ? "dashed" : "solid") } },
-      hooks: { setSelect: [(plot) => this.selected(plot)], draw: this.span ? [(plot) => this.lit(plot)] : [] },
+      hooks: { setSelect: [(plot) => this.selected(plot)], draw: [(plot) => this.span && this.lit(plot)] },
     }, data, this.host);
   }
 

@@ -262,8 +262,9 @@ def test_no_word_of_a_picture_is_cut_off(visitor: Visitor, stored: Stored) -> No
 LINES = """async (values) => {
     const {Lines} = await import("/dashboard/lines.js");
     const series = values.map((its, at) => ({label: `${at}`, colour: "#000000", values: its}));
-    const lines = new Lines({title: "measured", xs: values[0].map((_, at) => at), series, log: true});
+    const lines = new Lines({});
     document.getElementById("main").replaceChildren(lines.element);
+    lines.show({title: "measured", xs: values[0].map((_, at) => at), series, log: true});
     while (!lines.plot) await new Promise(requestAnimationFrame);
     await new Promise(requestAnimationFrame);
     const drawn = lines.plot.series.slice(1).map(its => its.points.show);
