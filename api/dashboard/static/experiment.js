@@ -63,7 +63,7 @@ class Experiment {
 
   /** After the answer, which does not wait for hundreds of them. */
   async loadRuns() {
-    this.runs = await every(`${this.path}/runs`, this.signal);
+    this.runs = await every(`${this.path}/runs/brief`, this.signal);
     give(this.arms, this.runs);
     unhurried(this.runsPlace, () => this.runTable());
   }
