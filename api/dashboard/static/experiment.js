@@ -28,6 +28,9 @@ export async function page(root, { id, query }, signal) {
 export const recurrent = ({ spec: { network } }) =>
   network?.kind === "rnn" || (network?.kind === "sequential" && network.layers.some((layer) => layer.kind === "recurrent"));
 
+/** Not of a log that was brought in. */
+export const layered = ({ variants }) => !variants.every(({ verdict }) => verdict?.rests_on === "loss");
+
 /** A comparison's variants, each with its colour; their runs come later. */
 function armsOf(comparison, experiment) {
   const places = slots(comparison.variants.map((one) => one.name));
@@ -99,7 +102,7 @@ class Experiment {
     return h("div", { class: "row actions" },
       this.trained && h("a", { href: link("new", "", { from: this.id }) }, "Again, changed"),
       button("Report", () => download(`${this.path}/report`, "text/html", `${file}.html`)),
-      button("Heat maps, SVG", () => download(`${this.path}/heatmaps.svg`, "image/svg+xml", `${file}-heatmaps.svg`)),
+      layered(this.comparison) && button("Heat maps, SVG", () => download(`${this.path}/heatmaps.svg`, "image/svg+xml", `${file}-heatmaps.svg`)),
       button("Comparison as JSON", () => download(`${this.path}/comparison`, "application/json", `${file}.json`)),
       !ended && button("Cancel", () => this.act("POST", `${this.path}/cancel`, `Cancel “${file}”? What it has trained stays.`, "Cancel it")),
       this.trained && this.experiment.runs.failed > 0 && ended && button("Retry failed runs", () => this.act("POST", `${this.path}/retry`)),
@@ -157,9 +160,9 @@ class Experiment {
       section("Variants", variantTable(arms, metric, this.lists), this.trained && this.files(arms)),
       arms.some(({ entry }) => entry.versus_baseline?.primary) && section("Against the baseline", this.image("comparison.svg", "Forest plot: difference of each remedy to the baseline, with its 95 % interval"), numbersBehind("Numbers", () => differenceTable(arms, metric))),
       outcomes && section("What the runs reached", this.image("outcomes.svg", `${metric} that each variant's runs reached`), numbersBehind("Numbers", () => reachedTable(arms, metric))),
-      this.layers ? this.mapsSection
+      layered(comparison) ? this.mapsSection
         : section("Gradients by layer and step", h("p", { class: "dim" }, "No layers were recorded: the log of a finished training has its curves alone.")),
-      arms.some(({ entry }) => entry.gradient.profile.length) && section("Measured beside predicted, before training",
+      arms.some(({ entry }) => entry.gradient.profile.length > 1) && section("Measured beside predicted, before training",
         h("p", { class: "dim" }, "The same ratio by layer, all seeds. Points are measured, with 95 % intervals; the line is theory; green is where gradients neither vanish nor explode (±3)."),
         h("div", { class: "maps" }, arms.map((arm) => this.profile(arm, pictures)))),
       this.curvesSection,
@@ -171,11 +174,6 @@ class Experiment {
   sayBroken() {
     renew(this.broken, this.arms.map(({ title, run, runs }, at) => this.maps.drawn?.[at]?.broken
       && h("p", {}, h("a", { href: link("run", run) }, `${title}, seed ${runs[0].seed}`), `: ${this.maps.drawn[at].broken.text}`)));
-  }
-
-  /** A log that was brought in has none. */
-  get layers() {
-    return !this.comparison.variants.every(({ verdict }) => verdict?.rests_on === "loss");
   }
 
   image(name, alt, first) {
