@@ -4,11 +4,12 @@ import datetime as dt
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import (
     Boolean,
     ColumnElement,
+    Row,
     String,
     Uuid,
     any_,
@@ -28,7 +29,14 @@ from sqlalchemy.orm import Session, load_only, undefer
 from api.http.callers import Caller
 from api.http.errors import not_found
 from api.http.pagination import Place
-from api.views.experiments import ExperimentView, experiment_view
+from api.views.experiments import (
+    BriefResult,
+    BriefRun,
+    BriefVerdict,
+    ExperimentView,
+    experiment_view,
+    progress_of_run,
+)
 from gradient_clinic.signals import CURVES, CurveName
 from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunKind
 from models.analysis.comparison.compare import Comparison
@@ -190,14 +198,69 @@ class RunFilter:
 
 
 def runs(session: Session, experiment_id: uuid.UUID, wanted: RunFilter, after: int | None, limit: int) -> Sequence[Run]:
-    query = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.position).limit(limit)
+    conditions = _wanted_runs(experiment_id, wanted, after)
+    return session.execute(select(Run).where(*conditions).order_by(Run.position).limit(limit)).scalars().all()
+
+
+def _wanted_runs(experiment_id: uuid.UUID, wanted: RunFilter, after: int | None) -> Iterator[ColumnElement[bool]]:
+    yield Run.experiment_id == experiment_id
     if after is not None:
-        query = query.where(Run.position > after)
+        yield Run.position > after
     given = {Run.state: wanted.state, Run.phase: wanted.phase, Run.variant: wanted.variant}
-    query = query.where(*(column == value for column, value in given.items() if value is not None))
+    yield from (column == value for column, value in given.items() if value is not None)
     if wanted.verdict is not None:
-        query = query.where(func.jsonb_extract_path_text(Run.summary, "verdict", "kind") == wanted.verdict)
-    return session.execute(query).scalars().all()
+        yield _of_summary("verdict", "kind") == wanted.verdict
+
+
+def _of_summary(*path: str) -> ColumnElement[str]:
+    return func.jsonb_extract_path_text(Run.summary, *path)
+
+
+_BRIEF = select(
+    Run.position,
+    Run.id,
+    Run.variant,
+    Run.seed,
+    Run.phase,
+    Run.learning_rate,
+    Run.state,
+    Run.outcome,
+    Run.step,
+    Run.steps,
+    Run.trace_every,
+    _of_summary("verdict", "kind").label("kind"),
+    _of_summary("verdict", "trained").label("trained"),
+    _of_summary("final_loss").label("final_loss"),
+    _of_summary("facts", "test_metric").label("test_metric"),
+    _of_summary("facts", "device_seconds").label("device_seconds"),
+)
+
+
+def brief_runs(
+    session: Session, experiment_id: uuid.UUID, wanted: RunFilter, after: int | None, limit: int
+) -> list[tuple[int, BriefRun]]:
+    """Each with its position. Of their summaries, which are long, the database hands over what is shown."""
+    query = _BRIEF.where(*_wanted_runs(experiment_id, wanted, after)).order_by(Run.position).limit(limit)
+    return [(row.position, _brief(row)) for row in session.execute(query)]
+
+
+def _brief(row: Row[*tuple[Any, ...]]) -> BriefRun:
+    ended = row.kind is not None
+    # Numbers come as text, which knows NaN and ±∞ as well.
+    numbers = {name: getattr(row, name) for name in BriefResult.model_fields}
+    return BriefRun(
+        id=str(row.id),
+        variant=row.variant,
+        seed=row.seed,
+        phase=row.phase,
+        learning_rate=row.learning_rate,
+        state=row.state,
+        outcome=row.outcome,
+        progress=progress_of_run(row.state, row.step, row.steps),
+        trace_every=row.trace_every,
+        verdict=BriefVerdict(kind=row.kind, trained=row.trained) if ended else None,
+        result=BriefResult(**{name: text and float(text) for name, text in numbers.items()}) if ended else None,
+    )
 
 
 def first_runs(session: Session, experiment: Experiment) -> dict[str, Run]:

@@ -29,7 +29,14 @@ from api.http.quotas import admit_runs
 from api.http.scopes import ANSWERS_ONLY
 from api.submissions import deleted, prepared, stored
 from api.suggestions import settled
-from api.views.experiments import ExperimentPage, ExperimentView, RunPage, experiment_view, run_view
+from api.views.experiments import (
+    BriefRunPage,
+    ExperimentPage,
+    ExperimentView,
+    RunPage,
+    experiment_view,
+    run_view,
+)
 from gradient_clinic.verdict.shapes import Kind, RunKind
 from models import runs
 from models.runs.progress import progress_of
@@ -204,6 +211,23 @@ def list_runs(
         attempts = queries.attempts_of(session, [row.id for row in shown])
     token = encode_token(shown[-1].position) if len(found) > page.limit else ""
     return written(RunPage(items=[run_view(row, attempts[row.id]) for row in shown], next_page_token=token))
+
+
+@router.get("/{experiment_id}/runs/brief", response_model=BriefRunPage, summary="List the runs in brief")
+def list_brief_runs(
+    experiment_id: uuid.UUID,
+    caller: CallerDep,
+    database: DatabaseDep,
+    page: PageDep,
+    wanted: Annotated[queries.RunFilter, Depends(_wanted_runs)],
+) -> Response:
+    """The same runs in the same order, a twentieth as long: for tables of many."""
+    with database.begin() as session:
+        queries.experiment_of(session, caller, experiment_id)
+        found = queries.brief_runs(session, experiment_id, wanted, page.after(), page.limit + 1)
+    shown = found[: page.limit]
+    token = encode_token(shown[-1][0]) if len(found) > page.limit else ""
+    return written(BriefRunPage(items=[run for _, run in shown], next_page_token=token))
 
 
 @router.get(

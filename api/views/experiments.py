@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, PlainSerializer, WithJsonSchema
 
-from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunSummary, Verdict
+from gradient_clinic.verdict.shapes import FirstNonfinite, Kind, RunKind, RunSummary, Trained, Verdict
 from models.analysis.comparison.parts import Id
 from models.analysis.statistics.numbers import Number
 from models.analysis.suggestion.choice import Suggested
@@ -115,6 +115,33 @@ class RunView(BaseModel):
     links: Links
 
 
+class BriefVerdict(BaseModel):
+    kind: RunKind
+    trained: Trained | None
+
+
+class BriefResult(BaseModel):
+    final_loss: Number
+    test_metric: Number
+    device_seconds: Number
+
+
+class BriefRun(BaseModel):
+    """What a table of many runs shows: keys as a run has them, without evidence, attempts, versions and links."""
+
+    id: Id
+    variant: str
+    seed: int
+    phase: Phase
+    learning_rate: float | None
+    state: State
+    outcome: Literal["finished", "diverged"] | None
+    progress: float
+    trace_every: int | None
+    verdict: BriefVerdict | None
+    result: BriefResult | None
+
+
 class RunDetail(RunView):
     """A run looked at by itself: also the first non-finite place that is stored of it, while it goes on as well."""
 
@@ -208,6 +235,11 @@ class RunPage(BaseModel):
     next_page_token: str
 
 
+class BriefRunPage(BaseModel):
+    items: list[BriefRun]
+    next_page_token: str
+
+
 def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
     path = f"/v1/experiments/{row.id}"
     return ExperimentView(
@@ -248,8 +280,7 @@ def run_view(row: Run, attempts: list[Attempt]) -> RunView:
         learning_rate=row.learning_rate,
         state=State(row.state),
         outcome=row.outcome,  # type: ignore[arg-type]  # written from the same two words
-        # A run of no steps has made none when it is done.
-        progress=1.0 if State(row.state) is State.SUCCEEDED else row.step / max(row.steps, 1),
+        progress=progress_of_run(row.state, row.step, row.steps),
         attempts=[
             AttemptView(
                 number=attempt.number,
@@ -278,6 +309,11 @@ def run_view(row: Run, attempts: list[Attempt]) -> RunView:
             "early": f"{path}/early",
         },
     )
+
+
+def progress_of_run(state: str, step: int, steps: int) -> float:
+    """A run of no steps has made none when it is done."""
+    return 1.0 if State(state) is State.SUCCEEDED else step / max(steps, 1)
 
 
 def _result(summary: RunSummary) -> RunResult:

@@ -109,6 +109,7 @@ class Scenario:
         self.ask("GET", f"{path}/comparison")
         self.ask("GET", f"{path}/curves", params={"points": 2})
         self.ask("POST", f"{path}/judge")
+        self.ask("GET", f"{path}/runs/brief", params={"page_size": 2})
         runs = self.ask("GET", f"{path}/runs", params={"page_size": 2})["items"]
         for run in runs:
             self.ask("GET", f"/v1/runs/{run['id']}")

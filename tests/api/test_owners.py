@@ -51,6 +51,7 @@ OF_ONE: dict[str, Body | None] = {
     "GET /v1/experiments/{experiment_id}": None,
     "GET /v1/experiments/{experiment_id}/done": None,
     "GET /v1/experiments/{experiment_id}/runs": None,
+    "GET /v1/experiments/{experiment_id}/runs/brief": None,
     "GET /v1/experiments/{experiment_id}/events": None,
     "GET /v1/experiments/{experiment_id}/comparison": None,
     "GET /v1/experiments/{experiment_id}/curves": None,

@@ -48,7 +48,7 @@ async function experimentArms(ids, signal) {
   if (!ids.length) return { arms: [] };
   const [experiments, runs, lists] = await Promise.all([
     Promise.all(ids.map((id) => get(`/v1/experiments/${id}`, signal))),
-    Promise.all(ids.map((id) => every(`/v1/experiments/${id}/runs?phase=trial`, signal))), catalogue()]);
+    Promise.all(ids.map((id) => every(`/v1/experiments/${id}/runs/brief?phase=trial`, signal))), catalogue()]);
   let comparison = null;
   let problem = null;
   try {

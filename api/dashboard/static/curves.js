@@ -4,6 +4,7 @@ import { choice, h, numbersBehind, put, table } from "./dom.js";
 import { ink } from "./colours.js";
 import { Lines } from "./lines.js";
 import { figure } from "./numbers.js";
+import { renew, unhurried } from "./renew.js";
 import { remember } from "./route.js";
 import { CURVES, bandsOf, commonSteps, curvesOf, overSeeds, spanOf, stretch } from "./traces.js";
 
@@ -21,7 +22,7 @@ export class Curves {
   }
 
   controls() {
-    const seeds = h("input", { type: "checkbox", checked: this.single, onchange: () => this.choose({ seeds: seeds.checked ? "1" : "" }) });
+    const seeds = h("input", { type: "checkbox", checked: this.single, onchange: (event) => this.choose({ seeds: event.currentTarget.checked ? "1" : "" }) });
     return h("div", { class: "row" },
       choice("Curve", Object.entries(CURVES), this.query.get("curve") ?? "loss", (value) => this.choose({ curve: value, clit: "" })),
       choice("Scale", [["", "as it suits"], ["linear", "linear"], ["log", "log"]], this.query.get("scale") ?? "", (value) => this.set({ scale: value })),
@@ -52,15 +53,18 @@ export class Curves {
     const [from, to] = ["cfrom", "cto"].map((name) => this.query.get(name));
     const asked = stretch({ from, to, points: POINTS });
     const name = this.query.get("curve") ?? "loss";
-    const { single } = this;
+    const { arms, single } = this;
     const drawn = (run) => curvesOf(run.id, name, asked, this.signal).catch(() => null);
-    const bands = new Map([...new Set(this.arms.map((arm) => arm.of))].filter((id) => id && !single).map((id) =>
+    const bands = new Map([...new Set(arms.map((arm) => arm.of))].filter((id) => id && !single).map((id) =>
       [id, bandsOf(id, name, asked, this.signal).catch(() => new Map())]));
-    const found = await Promise.all(this.arms.map(async (arm) => (bands.has(arm.of) ? (await bands.get(arm.of)).get(arm.entry.name) ?? []
+    const found = await Promise.all(arms.map(async (arm) => (bands.has(arm.of) ? (await bands.get(arm.of)).get(arm.entry.name) ?? []
       : (await Promise.all(arm.runs.map(drawn))).filter((one) => one?.steps.length && one.numbers[`curves.${name}.mean`]))));
-    if (single !== this.single || name !== (this.query.get("curve") ?? "loss")) return; // another one was chosen meanwhile
-    this.drawn = found;
-    this.show();
+    unhurried(this, () => {
+      // Others were chosen meanwhile, or the page was left.
+      if (arms !== this.arms || single !== this.single || name !== (this.query.get("curve") ?? "loss") || this.signal.aborted) return;
+      this.drawn = found;
+      this.show();
+    });
   }
 
   show() {
@@ -73,10 +77,9 @@ export class Curves {
     const name = this.query.get("curve") ?? "loss";
     const xs = commonSteps(all);
     const series = this.arms.flatMap((arm, at) => (this.drawn[at].length ? this.seriesOf(arm, this.drawn[at], name, xs) : []));
-    this.lines?.close();
-    this.lines = new Lines({ title: `${CURVES[name]} by step`, xs, series, log: this.logarithmic(series), span: this.query.get("clit")?.split(",").map(Number), onzoom: (from, to) => this.zoom(from, to) });
+    this.lines ??= new Lines({ onzoom: (from, to) => this.zoom(from, to) });
     const whole = this.query.get("cfrom") === null && this.query.get("cto") === null;
-    put(this.place, this.lines.element,
+    renew(this.place, this.lines.show({ title: `${CURVES[name]} by step`, xs, series, log: this.logarithmic(series), span: this.query.get("clit")?.split(",").map(Number) }),
       !whole && h("button", { type: "button", class: "quiet", onclick: () => this.zoom(null, null) }, "All steps"),
       numbersBehind("Numbers", () => curveTable(CURVES[name], xs, series.filter((one) => !one.thin))));
   }

@@ -1,24 +1,31 @@
 // Elements from values. Text is only ever set as text, so no name or label can become markup.
 
+/** Names of all listeners that were given: "onclick", … */
+export const listened = new Set();
+
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "value" || name === "checked" || name === "indeterminate") element[name] = value;
+    if (name.startsWith("on")) {
+      listened.add(name);
+      element[name] = value;
+    } else if (name === "value" || name === "checked" || name === "indeterminate") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
   add(element, children);
   return element;
 }
 
+/** All that are there: null and false are left out. */
+export const present = (children) => children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false);
+
 export function add(element, children) {
-  for (const child of children.flat(Infinity)) {
-    if (child !== null && child !== undefined && child !== false) element.append(child);
-  }
+  element.append(...present(children));
   return element;
 }
 
-/** h("p", {class: "dim"}, "text", element, …): `on…` are listeners; null and false are left out. */
+/** h("p", {class: "dim"}, "text", element, …). `on…` are listeners; `renew` hands them on to other elements, so they take
+ * theirs from the event. */
 export const h = (tag, attributes = {}, ...children) =>
   filled(document.createElement(tag), attributes, children);
 
@@ -51,17 +58,13 @@ export function table(caption, columns, rows, attributes = {}) {
 
 /** The numbers behind a picture, folded away; made when it is opened first. */
 export function numbersBehind(title, make) {
-  const details = h("details", { class: "behind" }, h("summary", {}, title));
-  details.addEventListener("toggle", () => {
-    if (details.open && details.childElementCount === 1) details.append(make());
-  });
-  return details;
+  const fill = ({ currentTarget: details }) => { if (details.childElementCount === 1) details.append(make()); };
+  return h("details", { class: "behind", ontoggle: fill }, h("summary", {}, title));
 }
 
 export function choice(label, options, value, onchange) {
-  const select = h("select", { onchange: () => onchange(select.value) },
-    options.map(([key, title]) => h("option", { value: key, selected: key === value }, title)));
-  return h("label", { class: "choice" }, `${label} `, select);
+  return h("label", { class: "choice" }, `${label} `, h("select", { onchange: (event) => onchange(event.currentTarget.value) },
+    options.map(([key, title]) => h("option", { value: key, selected: key === value }, title))));
 }
 
 export function confirmed(question, action) {

@@ -5,10 +5,11 @@ import { FINISHED, badge, labels, progress } from "./badges.js";
 import { catalogue, told } from "./catalogue.js";
 import { slots } from "./colours.js";
 import { Curves } from "./curves.js";
-import { add, confirmed, h, numbersBehind, put, say, sentences, table } from "./dom.js";
+import { confirmed, h, numbersBehind, put, say, sentences, table } from "./dom.js";
 import { drawn } from "./drawn.js";
 import { Maps } from "./maps.js";
 import { counted, estimate, figure, moment, percent, seconds, words } from "./numbers.js";
+import { renew, unhurried } from "./renew.js";
 import { link } from "./route.js";
 import { differenceTable, profileTable, variantTable } from "./variants.js";
 
@@ -26,6 +27,9 @@ export async function page(root, { id, query }, signal) {
 
 export const recurrent = ({ spec: { network } }) =>
   network?.kind === "rnn" || (network?.kind === "sequential" && network.layers.some((layer) => layer.kind === "recurrent"));
+
+/** Not of a log that was brought in. */
+export const layered = ({ variants }) => !variants.every(({ verdict }) => verdict?.rests_on === "loss");
 
 /** A comparison's variants, each with its colour; their runs come later. */
 function armsOf(comparison, experiment) {
@@ -57,24 +61,24 @@ class Experiment {
   async load() {
     [this.experiment, this.comparison, this.lists] = await Promise.all([
       get(this.path, this.signal), get(`${this.path}/comparison`, this.signal), catalogue()]);
-    this.summary();
+    unhurried(this.head, () => this.summary());
   }
 
   /** After the answer, which does not wait for hundreds of them. */
   async loadRuns() {
-    this.runs = await every(`${this.path}/runs`, this.signal);
+    this.runs = await every(`${this.path}/runs/brief`, this.signal);
     give(this.arms, this.runs);
-    this.runTable();
+    unhurried(this.runsPlace, () => this.runTable());
   }
 
   summary() {
     const { experiment, comparison } = this;
     const ended = FINISHED.has(experiment.state);
-    put(this.head, h("p", { class: "crumbs" }, h("a", { href: "#/experiments" }, "Experiments")), h("h1", {}, experiment.name),
+    renew(this.head, h("p", { class: "crumbs" }, h("a", { href: "#/experiments" }, "Experiments")), h("h1", {}, experiment.name),
       h("p", { class: "row" }, badge(experiment.state), progress(experiment), experiment.verdict && badge(experiment.verdict, "on the baseline"), labels(experiment.labels),
         h("span", { class: "dim" }, `${experiment.owner}, ${moment(experiment.started_at ?? experiment.created_at)}`)),
-      this.setup(), this.actions(ended));
-    put(this.answer, h("h2", {}, ended ? "Answer" : "So far"), sentences(comparison.answer));
+      this.setup(), this.actions(ended), this.refused && h("p", { role: "alert" }, this.refused));
+    renew(this.answer, h("h2", {}, ended ? "Answer" : "So far"), sentences(comparison.answer));
   }
 
   /** Here, by workers of this clinic; else a loop elsewhere was watched, which nobody here can repeat. */
@@ -98,7 +102,7 @@ class Experiment {
     return h("div", { class: "row actions" },
       this.trained && h("a", { href: link("new", "", { from: this.id }) }, "Again, changed"),
       button("Report", () => download(`${this.path}/report`, "text/html", `${file}.html`)),
-      button("Heat maps, SVG", () => download(`${this.path}/heatmaps.svg`, "image/svg+xml", `${file}-heatmaps.svg`)),
+      layered(this.comparison) && button("Heat maps, SVG", () => download(`${this.path}/heatmaps.svg`, "image/svg+xml", `${file}-heatmaps.svg`)),
       button("Comparison as JSON", () => download(`${this.path}/comparison`, "application/json", `${file}.json`)),
       !ended && button("Cancel", () => this.act("POST", `${this.path}/cancel`, `Cancel “${file}”? What it has trained stays.`, "Cancel it")),
       this.trained && this.experiment.runs.failed > 0 && ended && button("Retry failed runs", () => this.act("POST", `${this.path}/retry`)),
@@ -113,10 +117,9 @@ class Experiment {
 
   async act(method, path, question, verb) {
     if (question && !await confirmed(question, verb)) return;
-    try {
-      await send(method, path);
-    } catch (error) {
-      add(this.head, [h("p", { role: "alert" }, error.message)]);
+    this.refused = await send(method, path).then(() => null, (error) => error.message);
+    if (this.refused) {
+      this.summary();
       return;
     }
     if (method === "DELETE") {
@@ -131,43 +134,46 @@ class Experiment {
   /** The pictures; again while it trains. Curves are told by variant and take longest: they are asked for first, beside the
    * list of runs, and the many small profiles last. */
   async fill() {
-    const { comparison, query, signal } = this;
-    this.curves?.lines?.close();
-    const arms = armsOf(comparison, this.experiment);
-    this.arms = arms;
-    this.maps = new Maps(arms, query, signal);
-    this.curves = new Curves(arms, query, signal);
+    const { query, signal } = this;
+    this.arms = armsOf(this.comparison, this.experiment);
+    this.maps ??= new Maps(this.arms, query, signal);
+    this.curves ??= new Curves(this.arms, query, signal);
+    this.maps.arms = this.arms;
+    this.curves.arms = this.arms;
     const curves = this.curves.single ? null : this.curves.load();
     const pictures = this.loadRuns().then(() => Promise.all([curves ?? this.curves.load(), this.maps.load()]));
+    unhurried(this.body, () => this.draw(pictures));
+    await pictures;
+    unhurried(this.broken, () => this.sayBroken());
+  }
+
+  /** What has a life of its own, maps and curves, is in sections that stay. */
+  draw(pictures) {
+    const { comparison, arms } = this;
     const metric = comparison.metric;
     const outcomes = arms.some(({ entry }) => entry.outcomes.metric_of_all?.mean != null || entry.outcomes.metric.mean !== null);
-    const section = (title, ...inner) => h("section", {}, h("h2", {}, title), inner);
-    put(this.body,
+    const section = (title, ...inner) => h("section", { "data-key": title }, h("h2", {}, title), inner);
+    this.mapsSection ??= section("Gradients by layer and step",
+      h("p", { class: "dim" }, "ln ratio of each layer's rms gradient to that of the last hidden layer (of a recurrent network, of its states along time); first seed. Blue is smaller, red larger."), this.maps.element);
+    this.curvesSection ??= section("Curves", this.curves.element);
+    renew(this.body,
       section("Variants", variantTable(arms, metric, this.lists), this.trained && this.files(arms)),
       arms.some(({ entry }) => entry.versus_baseline?.primary) && section("Against the baseline", this.image("comparison.svg", "Forest plot: difference of each remedy to the baseline, with its 95 % interval"), numbersBehind("Numbers", () => differenceTable(arms, metric))),
       outcomes && section("What the runs reached", this.image("outcomes.svg", `${metric} that each variant's runs reached`), numbersBehind("Numbers", () => reachedTable(arms, metric))),
-      this.layers ? section("Gradients by layer and step",
-        h("p", { class: "dim" }, "ln ratio of each layer's rms gradient to that of the last hidden layer (of a recurrent network, of its states along time); first seed. Blue is smaller, red larger."), this.maps.element)
+      layered(comparison) ? this.mapsSection
         : section("Gradients by layer and step", h("p", { class: "dim" }, "No layers were recorded: the log of a finished training has its curves alone.")),
-      arms.some(({ entry }) => entry.gradient.profile.length) && section("Measured beside predicted, before training",
+      arms.some(({ entry }) => entry.gradient.profile.length > 1) && section("Measured beside predicted, before training",
         h("p", { class: "dim" }, "The same ratio by layer, all seeds. Points are measured, with 95 % intervals; the line is theory; green is where gradients neither vanish nor explode (±3)."),
         h("div", { class: "maps" }, arms.map((arm) => this.profile(arm, pictures)))),
-      section("Curves", this.curves.element),
+      this.curvesSection,
       comparison.factorial && section("Factorial effects", factorialTable(comparison.factorial)),
       comparison.notes.length > 0 && section("Notes", h("ul", {}, comparison.notes.map((note) => h("li", {}, note)))));
-    await pictures;
-    this.sayBroken();
   }
 
   /** Where the runs of the maps broke, each a link to all of its signals. */
   sayBroken() {
-    put(this.broken, this.arms.map(({ title, run, runs }, at) => this.maps.drawn[at]?.broken
+    renew(this.broken, this.arms.map(({ title, run, runs }, at) => this.maps.drawn?.[at]?.broken
       && h("p", {}, h("a", { href: link("run", run) }, `${title}, seed ${runs[0].seed}`), `: ${this.maps.drawn[at].broken.text}`)));
-  }
-
-  /** A log that was brought in has none. */
-  get layers() {
-    return !this.comparison.variants.every(({ verdict }) => verdict?.rests_on === "loss");
   }
 
   image(name, alt, first) {
@@ -175,7 +181,7 @@ class Experiment {
   }
 
   profile(arm, first) {
-    return h("figure", {}, h("figcaption", {}, arm.title),
+    return h("figure", { "data-key": arm.title }, h("figcaption", {}, arm.title),
       this.image(`profile.svg?variant=${encodeURIComponent(arm.title)}`, `Profile of ${arm.title}: measured points with intervals, predicted line`, first),
       numbersBehind("Numbers", () => profileTable(arm)));
   }
@@ -192,8 +198,7 @@ class Experiment {
     ];
     // What is compared comes first, then what chose the rates.
     const runs = this.runs.toSorted((one, other) => (one.phase === "trial" ? 0 : 1) - (other.phase === "trial" ? 0 : 1));
-    const open = this.runsPlace.querySelector("details")?.open ?? runs.length <= SHOWN;
-    put(this.runsPlace, h("h2", {}, "Runs"), h("details", { open }, h("summary", {}, counted(runs.length, "run")), table("Runs", columns, runs)));
+    renew(this.runsPlace, h("h2", {}, "Runs"), h("details", { open: runs.length <= SHOWN }, h("summary", {}, counted(runs.length, "run")), table("Runs", columns, runs)));
   }
 
   async live() {
@@ -210,8 +215,24 @@ class Experiment {
     await this.again();
   }
 
+  /** One at a time: what is told meanwhile asks for one more. */
   async again() {
-    if (this.signal.aborted) return;
+    this.due = true;
+    if (this.loading) return;
+    this.loading = true;
+    try {
+      while (this.due && !this.signal.aborted) {
+        this.due = false;
+        await this.anew();
+      }
+    } catch (error) {
+      if (!this.signal.aborted) throw error;
+    } finally {
+      this.loading = false;
+    }
+  }
+
+  async anew() {
     const before = this.comparison;
     await this.load();
     if (JSON.stringify(before) === JSON.stringify(this.comparison)) {
@@ -226,8 +247,8 @@ class Experiment {
     const every = this.experiment.spec.trace?.every ?? 1;
     const run = this.runs.find((one) => one.variant === "baseline" && one.state === "running" && one.progress > 0 && (one.trace_every ?? every) === 1);
     const reading = run && await get(`/v1/runs/${run.id}/early`, this.signal).catch(() => null);
-    put(this.early, reading && h("p", { class: "early" }, badge(reading.kind),
-      ` early reading of the baseline, seed ${run.seed}, at step ${reading.step}. ${EARLY}`));
+    unhurried(this.early, () => renew(this.early, reading && h("p", { class: "early" }, badge(reading.kind),
+      ` early reading of the baseline, seed ${run.seed}, at step ${reading.step}. ${EARLY}`)));
   }
 }
 

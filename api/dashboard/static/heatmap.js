@@ -3,39 +3,47 @@
 import { h, say } from "./dom.js";
 import { paint } from "./colours.js";
 import { steps as stepWords } from "./numbers.js";
+import { renew } from "./renew.js";
 
-/** `grid`: {values (rows × columns), rows, columns, names, steps, read(row, column) → text}. `scale` as `paint` takes it.
+/** `title`: text or elements, `name`: what it is of. `grid`: {values (rows × columns), rows, columns, names, steps, read(row, column) → text}. `scale` as `paint` takes it.
  * `mark`: {row, step, text} of the first value that is not finite. `axis`: [first, last] step of maps side by side. `onzoom(first,
- * last)` with nulls for all; rows in `lit` and steps in `span` are marked as evidence. */
+ * last)` with nulls for all; rows in `lit` and steps in `span` are marked as evidence; `behind` stands below. */
 export class HeatMap {
-  constructor({ title, grid, scale, mark = null, axis = null, onzoom = null, lit = null }) {
-    this.grid = grid;
-    this.at = { row: 0, column: 0 };
-    this.canvas = h("canvas", { width: grid.columns, height: grid.rows, "aria-hidden": "true" });
+  constructor(onzoom) {
+    this.onzoom = onzoom;
+    this.at = null;
+    this.canvas = h("canvas", { "aria-hidden": "true" });
     this.cross = h("span", { class: "cross", hidden: true });
     this.output = h("output", { class: "dim" });
-    this.surface = h("div", {
-      class: "surface", tabindex: "0", role: "group", "aria-label": `Heat map of ${title}: ${grid.rows} rows, ${stepWords([grid.steps[0][0], grid.steps.at(-1)[1]])}`,
-      onkeydown: (event) => this.key(event),
-    }, this.canvas, this.cross, mark && this.marked(mark), lit && this.evidence(lit));
+    this.surface = h("div", { class: "surface", tabindex: "0", role: "group", onkeydown: (event) => this.key(event) }, this.canvas, this.cross);
+    this.listen();
+    this.caption = h("figcaption", {});
+    this.frame = h("div", { class: "frame" }, h("div", { class: "rows", "aria-hidden": "true" }), h("div", { class: "ground" }, this.surface));
+    this.element = h("figure", { class: "map" }, this.caption, this.frame);
+  }
+
+  /** This grid from now on; who reads it stays where he is, as far as there still is such a place. */
+  show({ title, name, grid, scale, mark = null, axis = null, lit = null, behind = null }) {
+    this.grid = grid;
     const ends = [grid.steps[0][0], grid.steps.at(-1)[1]];
     const [first, last] = axis ?? ends;
+    Object.assign(this.canvas, { width: grid.columns, height: grid.rows });
+    this.surface.setAttribute("aria-label", `Heat map of ${name}: ${grid.rows} rows, ${stepWords(ends)}`);
     this.surface.style.width = `${Math.max(100 * (ends[1] - first + 1) / (last - first + 1), 2)}%`;
     this.surface.style.height = `${Math.min(Math.max(grid.rows * 8, 90), 420)}px`;
-    this.onzoom = onzoom;
-    this.listen();
-    this.element = h("figure", { class: "map" },
-      h("figcaption", {}, title),
-      h("div", { class: "frame" },
-        h("div", { class: "rows", "aria-hidden": "true" }, h("span", {}, grid.names.at(-1)), h("span", {}, grid.names[0])),
-        h("div", { class: "ground" }, this.surface)),
+    renew(this.surface, this.canvas, this.cross, mark && this.marked(mark), lit && this.evidence(lit));
+    renew(this.caption, title);
+    renew(this.frame.firstChild, h("span", {}, grid.names.at(-1)), h("span", {}, grid.names[0]));
+    renew(this.element, this.caption, this.frame,
       h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, `step ${first}`), h("span", {}, String(last))),
       mark && h("p", { class: "mark-words" }, mark.text),
-      this.output);
+      this.output, behind);
     this.image = new ImageData(grid.columns, grid.rows);
     this.pixels = new Uint32Array(this.image.data.buffer);
     this.flipped = flipped(grid);
     this.repaint(scale);
+    if (this.at) this.read({ row: Math.min(this.at.row, grid.rows - 1), column: Math.min(this.at.column, grid.columns - 1) });
+    return this.element;
   }
 
   repaint(scale) {
@@ -108,7 +116,7 @@ export class HeatMap {
   }
 
   key(event) {
-    const { row, column } = this.at;
+    const { row, column } = this.at ?? { row: 0, column: 0 };
     const far = event.shiftKey ? 10 : 1;
     const moves = {
       ArrowLeft: [row, column - far], ArrowRight: [row, column + far], ArrowUp: [row + far, column],

@@ -18,27 +18,46 @@ function decades(low, high) {
   return ticks.filter((tick) => tick >= low && tick <= high);
 }
 
+/** uPlot takes values that lie closer than 1e-9 for one, and draws vanished gradients as a flat line at zero. */
+const SMALL = 1e-6;
+
+/** Beside an axis, for its longest label: "9.0e−16" needs more than most. */
+const room = (_, labels) => Math.max(64, 16 + 8 * Math.max(...(labels ?? []).map((label) => label.length)));
+
 const logarithms = (values) => values.map((value) => (value > 0 ? Math.log10(value) : null));
 const finite = (values) => values.filter((value) => value !== null && Number.isFinite(value));
 
 /** `series`: [{label, colour, dash, values, low?, high?, thin?}] over `xs`. `onzoom(first, last)`, nulls for all. */
 export class Lines {
-  constructor({ title, xs, series, log = false, onzoom = null, span = null, unit = "step" }) {
-    this.host = h("div", {
-      class: "lines", tabindex: "0", role: "group", "aria-label": `${title}, ${series.length} lines. Arrow keys read values.`,
-      onkeydown: (event) => this.key(event),
-    });
-    this.element = h("figure", {}, h("figcaption", {}, title), this.host);
-    Object.assign(this, { title, xs, log, onzoom, span, unit, shown: series });
+  constructor({ onzoom = null, unit = "step" }) {
+    this.host = h("div", { class: "lines", tabindex: "0", role: "group", onkeydown: (event) => this.key(event) });
+    this.caption = h("figcaption", {});
+    this.element = h("figure", {}, this.caption, this.host);
+    Object.assign(this, { onzoom, unit });
     this.width = 0;
     // A plot is as wide as its place; uPlot has to be told.
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(this.host);
   }
 
+  /** These lines from now on: new values of the same ones leave alone what was hidden of them and the place that is read. */
+  show({ title, xs, series, log = false, span = null }) {
+    const drawn = JSON.stringify([log, series.map((one) => [one.label, one.colour, one.dash, one.thin, one.low !== undefined, finite(one.values).length === 1])]);
+    const same = this.plot && drawn === this.kind;
+    Object.assign(this, { title, xs, log, span, shown: series, kind: drawn });
+    this.caption.textContent = title;
+    this.host.setAttribute("aria-label", `${title}, ${series.length} lines. Arrow keys read values.`);
+    if (same) this.plot.setData(this.parts().data);
+    else {
+      this.width = 0;
+      this.draw();
+    }
+    return this.element;
+  }
+
   draw() {
     const width = Math.floor(this.host.clientWidth);
-    if (!width || width === this.width) return;
+    if (!width || width === this.width || !this.shown) return;
     this.width = width;
     this.plot?.destroy();
     const style = getComputedStyle(this.host);
@@ -48,10 +67,10 @@ export class Lines {
     this.plot = new uPlot({
       width, height: width < 500 ? 240 : 320, series, bands,
       scales: { x: { time: false } },
-      axes: [{ ...axis, size: 32, incrs: WHOLE }, { ...axis, size: 64, ...this.upright() }],
+      axes: [{ ...axis, size: 32, incrs: WHOLE }, { ...axis, size: room, ...this.ticks() }],
       cursor: { drag: { setScale: false, x: true, y: false } },
       legend: { live: true, markers: { dash: (plot, at) => (plot.series[at].dash?.length ? "dashed" : "solid") } },
-      hooks: { setSelect: [(plot) => this.selected(plot)], draw: this.span ? [(plot) => this.lit(plot)] : [] },
+      hooks: { setSelect: [(plot) => this.selected(plot)], draw: [(plot) => this.span && this.lit(plot)] },
     }, data, this.host);
   }
 
@@ -59,8 +78,10 @@ export class Lines {
     const data = [this.xs];
     const series = [{ label: this.unit, value: (_, value) => (value === null ? "–" : String(value)) }];
     const bands = [];
-    const kept = this.log ? logarithms : (values) => values;
-    const read = (value) => figure(this.log && value !== null ? 10 ** value : value, 4);
+    const most = this.shown.flatMap((one) => finite(one.values)).reduce((found, value) => Math.max(found, Math.abs(value)), 0);
+    this.times = most > 0 && most < SMALL ? 10 ** -Math.floor(Math.log10(most)) : 1;
+    const kept = this.log ? logarithms : (values) => values.map((value) => (value === null ? null : value * this.times));
+    const read = (value) => figure(value === null ? value : this.log ? 10 ** value : value / this.times, 4);
     for (const one of this.shown) {
       if (one.low) {
         data.push(kept(one.high), kept(one.low));
@@ -78,8 +99,8 @@ export class Lines {
   }
 
   /** Logarithms are taken here and not by uPlot, whose axis has no ticks beyond 10¹⁷: what explodes is beyond. */
-  upright() {
-    if (!this.log) return { values: (_, ticks) => tickWords(ticks) };
+  ticks() {
+    if (!this.log) return { values: (_, ticks) => tickWords(ticks.map((tick) => tick / this.times)) };
     return { splits: (_, __, low, high) => decades(10 ** low, 10 ** high).map(Math.log10), values: (_, ticks) => ticks.map((tick) => figure(10 ** tick, 1)) };
   }
 

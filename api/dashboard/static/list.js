@@ -5,6 +5,7 @@ import { follow, get, send } from "./api.js";
 import { badge, labels, progress } from "./badges.js";
 import { choice, confirmed, h, put, say } from "./dom.js";
 import { counted, moment, words } from "./numbers.js";
+import { become, renew, unhurried } from "./renew.js";
 import { change, link, remember } from "./route.js";
 
 const PAGE = 50;
@@ -36,7 +37,6 @@ class List {
     this.token = "";
     this.chosen = new Set((query.get("selected") ?? "").split(",").filter(Boolean));
     this.anchor = null;
-    this.rows = new Map();
     this.known = new Map();
     this.heads = new Map();
     this.body = h("tbody", {});
@@ -116,7 +116,7 @@ class List {
 
   async load() {
     const pages = Math.max(Number(this.query.get("pages")) || 1, 1);
-    const asked = this.path(PAGE);
+    const asked = `${pages} ${this.path(PAGE)}`;
     this.asked = asked;
     let items = [];
     let token = "";
@@ -132,18 +132,17 @@ class List {
       this.count.textContent = error.message;
       return;
     }
-    if (this.asked !== asked) return;
-    [this.items, this.token] = [items, token];
     for (const one of items) this.known.set(one.id, `${one.state} ${one.verdict}`);
-    this.show();
+    unhurried(this, () => {
+      if (this.asked !== asked) return;
+      [this.items, this.token] = [items, token];
+      this.show();
+    });
   }
 
   async next() {
-    const page = await get(this.path(PAGE, this.token), this.signal);
-    this.items = this.items.concat(page.items);
-    this.token = page.next_page_token;
-    remember(this.query, { pages: String(Math.ceil(this.items.length / PAGE)) });
-    this.show();
+    remember(this.query, { pages: String(Math.ceil(this.items.length / PAGE) + 1) });
+    await this.load();
   }
 
   /** Told by the server while this page is seen; who comes back to it hears first that all may have changed. */
@@ -187,42 +186,47 @@ class List {
     const one = this.items.find((item) => item.id === news.id);
     if (!one) return;
     Object.assign(one, news);
-    const row = this.rows.get(one.id);
-    put(row.verdict, one.verdict && badge(one.verdict, "on the baseline"));
-    put(row.state, badge(one.state));
-    put(row.progress, progress(one));
+    unhurried(one, () => {
+      const row = this.rows.get(one.id);
+      if (row) become(row, this.row(one));
+    });
+  }
+
+  get rows() {
+    return new Map([...this.body.rows].map((row) => [row.dataset.key, row]));
   }
 
   show() {
-    // Rows are made anew; who stands in one stays there.
-    const focused = this.body.contains(document.activeElement) && document.activeElement;
-    this.rows.clear();
-    put(this.body, this.items.map((one, at) => this.row(one, at)));
-    if (focused) this.body.querySelector(`${focused.tagName}[data-row="${CSS.escape(focused.dataset.row)}"]`)?.focus();
+    renew(this.body, this.items.map((one) => this.row(one)));
     this.more.hidden = !this.token;
-    if (this.items.length) put(this.count, `${this.items.length} shown`);
-    else if (FILTERS.some((name) => this.query.get(name))) put(this.count, "No experiment fits.");
-    else put(this.count, "There is no experiment yet: ", h("a", { href: "#/new" }, "start one"), ".");
+    if (this.items.length) renew(this.count, `${this.items.length} shown`);
+    else if (FILTERS.some((name) => this.query.get(name))) renew(this.count, "No experiment fits.");
+    else renew(this.count, "There is no experiment yet: ", h("a", { href: "#/new" }, "start one"), ".");
     this.showChosen();
   }
 
-  row(one, at) {
+  row(one) {
     const box = h("input", {
-      type: "checkbox", checked: this.chosen.has(one.id), "aria-label": `Select ${one.name}`, "data-row": one.id,
-      onclick: (event) => this.choose(at, box.checked, event.shiftKey),
-      onkeydown: (event) => this.key(event, at),
+      type: "checkbox", checked: this.chosen.has(one.id), "aria-label": `Select ${one.name}`,
+      onclick: ({ currentTarget, shiftKey }) => this.choose(one.id, currentTarget.checked, shiftKey),
+      onkeydown: (event) => this.key(event, one.id),
     });
-    const [verdict, state, share] = [h("td", {}), h("td", {}), h("td", {})];
-    this.rows.set(one.id, { verdict, state, progress: share });
-    this.paint(one);
-    return h("tr", {}, h("td", {}, box), h("td", {}, h("a", { href: link("experiment", one.id), "data-row": one.id }, one.name)), verdict, state, share,
+    return h("tr", { "data-key": one.id }, h("td", {}, box), h("td", {}, h("a", { href: link("experiment", one.id) }, one.name)),
+      h("td", {}, one.verdict && badge(one.verdict, "on the baseline")), h("td", {}, badge(one.state)), h("td", {}, progress(one)),
       h("td", {}, labels(one.labels)), h("td", {}, one.owner), h("td", { class: "time" }, moment(one.created_at)));
   }
 
-  choose(at, on, range) {
-    const from = range && this.anchor !== null ? this.anchor : at;
+  placeOf(id) {
+    return this.items.findIndex((one) => one.id === id);
+  }
+
+  /** `range`: with all from the one that was chosen before, wherever it stands now. */
+  choose(id, on, range) {
+    const at = this.placeOf(id);
+    const before = this.placeOf(this.anchor);
+    const from = range && before >= 0 ? before : at;
     for (let row = Math.min(from, at); row <= Math.max(from, at); row += 1) this.mark(this.items[row].id, on);
-    this.anchor = at;
+    this.anchor = id;
     this.kept();
   }
 
@@ -236,23 +240,24 @@ class List {
     else this.chosen.delete(id);
   }
 
-  key(event, at) {
+  key(event, id) {
     if (event.key === "Delete") {
-      if (!this.chosen.size) this.choose(at, true, false);
+      if (!this.chosen.size) this.choose(id, true, false);
       this.act("Delete");
       return;
     }
-    const to = at + ({ ArrowDown: 1, ArrowUp: -1 }[event.key] ?? 0);
-    if (to === at || !this.items[to]) return;
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const to = step && this.items[this.placeOf(id) + step];
+    if (!to) return;
     event.preventDefault();
-    if (event.shiftKey) this.choose(to, true, true);
-    this.body.rows[to].querySelector("input").focus();
+    if (event.shiftKey) this.choose(to.id, true, true);
+    this.rows.get(to.id).querySelector("input").focus();
   }
 
   kept() {
     const selected = [...this.chosen].join(",");
     change({ selected });
-    for (const box of this.body.querySelectorAll("input")) box.checked = this.chosen.has(box.dataset.row);
+    for (const [id, row] of this.rows) row.querySelector("input").checked = this.chosen.has(id);
     this.showChosen();
     say(`${this.chosen.size} selected`);
   }

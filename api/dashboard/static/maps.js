@@ -4,6 +4,7 @@ import { h, numbersBehind, put, table } from "./dom.js";
 import { NOT_FINITE, SILENT, SMALLEST_LIMIT, paint } from "./colours.js";
 import { HeatMap } from "./heatmap.js";
 import { figure, steps as stepWords } from "./numbers.js";
+import { renew, unhurried } from "./renew.js";
 import { remember } from "./route.js";
 import { levels, stretch } from "./traces.js";
 import { swatch } from "./variants.js";
@@ -19,6 +20,7 @@ export class Maps {
     this.query = query;
     this.signal = signal;
     this.arms = arms;
+    this.known = new Map();
     this.scale = h("div", { class: "row legend" });
     this.grid = h("div", { class: "maps" }, h("p", { class: "dim" }, "Loading …"));
     this.element = h("div", {}, this.scale, this.grid);
@@ -30,8 +32,13 @@ export class Maps {
 
   async load() {
     const asked = stretch({ ...this.zoomed, points: POINTS });
-    this.drawn = await Promise.all(this.arms.map((arm) => (arm.run ? levels(arm.run, arm.recurrent, asked, this.signal).catch(() => null) : null)));
-    this.show();
+    const { arms } = this;
+    const drawn = await Promise.all(arms.map((arm) => (arm.run ? levels(arm.run, arm.recurrent, asked, this.signal).catch(() => null) : null)));
+    unhurried(this, () => {
+      if (arms !== this.arms) return; // others are loaded
+      this.drawn = drawn;
+      this.show();
+    });
   }
 
   /** The largest |r| of all maps, or the one that was locked. */
@@ -52,23 +59,23 @@ export class Maps {
     if (!this.drawn.some(Boolean)) {
       put(this.scale);
       put(this.grid, h("p", { class: "dim" }, "Nothing is recorded."));
+      this.maps = [];
       return;
     }
     const first = Math.min(...this.drawn.filter(Boolean).map((one) => one.steps[0][0]));
     const last = Math.max(...this.drawn.filter(Boolean).map((one) => one.steps.at(-1)[1]));
     this.maps = [];
-    put(this.grid, this.arms.map((arm, at) => this.one(arm, this.drawn[at], scale, first, last)));
+    renew(this.grid, this.arms.map((arm, at) => this.one(arm, this.drawn[at], scale, first, last)));
     this.legend(scale);
   }
 
   one(arm, grid, scale, first, last) {
     const title = h("span", { class: "named" }, swatch(arm.place), arm.title);
-    if (!grid) return h("figure", { class: "map" }, h("figcaption", {}, title), h("p", { class: "dim" }, "Nothing is recorded."));
-    const map = new HeatMap({ title: arm.title, grid, scale, axis: [first, last], mark: grid.broken, onzoom: (from, to) => this.zoom(from, to) });
+    if (!grid) return h("figure", { class: "map", "data-key": "none" }, h("figcaption", {}, title), h("p", { class: "dim" }, "Nothing is recorded."));
+    const map = this.known.get(arm.title) ?? new HeatMap((from, to) => this.zoom(from, to));
+    this.known.set(arm.title, map);
     this.maps.push(map);
-    map.element.querySelector("figcaption").replaceChildren(title);
-    map.element.append(numbersBehind("Numbers", () => levelTable(arm.title, grid)));
-    return map.element;
+    return map.show({ title, name: arm.title, grid, scale, axis: [first, last], mark: grid.broken, behind: numbersBehind("Numbers", () => levelTable(arm.title, grid)) });
   }
 
   zoom(from, to) {
@@ -82,13 +89,13 @@ export class Maps {
 
   legend(scale) {
     const locked = this.query.get("limit") !== null;
-    const lock = h("input", { type: "checkbox", checked: locked, onchange: () => { this.set({ limit: lock.checked ? String(scale.limit) : "" }); this.rescale(); } });
+    const lock = h("input", { type: "checkbox", checked: locked, onchange: (event) => { this.set({ limit: event.currentTarget.checked ? String(scale.limit) : "" }); this.rescale(); } });
     const number = h("input", {
       type: "number", min: "0.1", step: "any", value: String(Number(scale.limit.toPrecision(3))), "aria-label": "Limit of the colour scale",
-      onchange: () => { if (number.valueAsNumber > 0) { this.set({ limit: String(number.valueAsNumber) }); this.rescale(); } },
+      onchange: ({ currentTarget: { valueAsNumber: limit } }) => { if (limit > 0) { this.set({ limit: String(limit) }); this.rescale(); } },
     });
     const { from, to } = this.zoomed;
-    put(this.scale, bar(scale.limit),
+    renew(this.scale, bar(scale.limit),
       h("span", { class: "key" }, block(SILENT), "exactly zero"), h("span", { class: "key" }, block(NOT_FINITE), "NaN or Inf"),
       h("span", { class: "key" }, h("span", { class: "ring" }), "first of them"),
       h("label", {}, "limit ", number), h("label", {}, lock, " lock scale"), h("span", { class: "dim" }, "Arrow keys read values. Drag or Enter zooms, Escape shows all."),

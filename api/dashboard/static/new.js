@@ -6,6 +6,7 @@ import { catalogue } from "./catalogue.js";
 import { choice, h, put, say, table } from "./dom.js";
 import { control, fields, group, labelled, placed } from "./form.js";
 import { counted, seconds, words } from "./numbers.js";
+import { renew } from "./renew.js";
 import { link } from "./route.js";
 
 const SETTLE_MS = 400;
@@ -181,7 +182,7 @@ class NewExperiment {
     this.button.disabled = false;
     const range = cost.estimated_device_seconds_range; // null of a plug-in, of which a warning says so
     const about = range && `, about ${seconds(cost.estimated_device_seconds)}`;
-    put(this.cost,
+    renew(this.cost,
       h("p", { class: "first" }, `${counted(cost.runs, "run")} of ${counted(cost.steps, "step")}${about ?? ""}`),
       range && h("p", { class: "dim" }, `of device time; nine times in ten between ${seconds(range.low)} and ${seconds(range.high)}`),
       cost.warnings.map((warning) => h("p", { class: "warning" }, warning)),

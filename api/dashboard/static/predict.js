@@ -7,6 +7,7 @@ import { choice, h, numbersBehind, put, table } from "./dom.js";
 import { Lines } from "./lines.js";
 import { ink, slots } from "./colours.js";
 import { figure, words } from "./numbers.js";
+import { renew } from "./renew.js";
 import { link, remember } from "./route.js";
 
 const SETTLE_MS = 150;
@@ -98,22 +99,22 @@ class Prediction {
 
   show(said, network) {
     const spec = { name: `predicted: ${words(network.activation)}, ${this.number("depth")} layers`, dataset: { kind: "digits" }, network, optimizer: { kind: "adam" }, epochs: 5, remedies: "suggest" };
-    put(this.answer,
+    renew(this.answer,
       h("p", { class: "first" }, badge(said.regime), said.gain_per_layer === null ? " no gain is known here" : ` each layer passes on ×${figure(said.gain_per_layer)} of the gradient`),
       h("p", {}, `Total gain G ${figure(said.total_gain)}; depth scale ${figure(said.depth_scale)} layers, trainable to about ${figure(said.trainable_depth)} layers.`),
       said.caveats.map((caveat) => h("p", { class: "warning" }, caveat)),
       h("p", {}, h("a", { href: link("new", "", { spec: JSON.stringify(spec) }) }, "Make it an experiment")),
       said.notes.length > 0 && h("details", {}, h("summary", {}, "Notes"), said.notes.map((note) => h("p", { class: "dim" }, note))));
     const profile = Object.entries(said.profile ?? {});
-    this.lines?.close();
     if (!profile.length) {
       put(this.layers);
       return;
     }
     const values = profile.map(([, value]) => value);
     const colour = ink(slots(["prediction"]).get("prediction"));
-    this.lines = new Lines({ title: "ln ratio of each layer's gradient to the last hidden one's", unit: "layer", xs: profile.map((_, at) => at + 1), series: [{ label: "predicted", colour, dash: [], values }] });
-    put(this.layers, this.lines.element, numbersBehind("Numbers", () => table("Layers", [
+    this.lines ??= new Lines({ unit: "layer" });
+    const lines = this.lines.show({ title: "ln ratio of each layer's gradient to the last hidden one's", xs: profile.map((_, at) => at + 1), series: [{ label: "predicted", colour, dash: [], values }] });
+    renew(this.layers, lines, numbersBehind("Numbers", () => table("Layers", [
       { title: "Layer", cell: (one) => one.name }, { title: "χ", number: true, cell: (one) => figure(one.chi, 4) },
       { title: "q*", number: true, cell: (one) => figure(one.q_star, 4) }, { title: "critical σw²", number: true, cell: (one) => figure(one.critical_weight_variance, 4) }], said.layers)));
   }

@@ -6,6 +6,7 @@ import { slots } from "./colours.js";
 import { Curves } from "./curves.js";
 import { h, put, sentences, table } from "./dom.js";
 import { bytes, counted, figure, moment, percent, seconds, steps as stepWords, words } from "./numbers.js";
+import { renew, unhurried } from "./renew.js";
 import { link } from "./route.js";
 import { SignalView } from "./signal.js";
 
@@ -22,7 +23,7 @@ export async function page(root, { id, query }, signal) {
     await pause(AGAIN_MS, signal);
     if (signal.aborted) return;
     await view.load();
-    await view.draw();
+    await view.fill();
   }
 }
 
@@ -40,7 +41,7 @@ class Run {
     this.run = await get(this.path, this.signal);
     this.experiment ??= await get(`/v1/experiments/${this.run.experiment_id}`, this.signal);
     document.title = `${this.name()} – Gradient Clinic`;
-    this.summary();
+    unhurried(this, () => this.summary());
   }
 
   name() {
@@ -49,14 +50,14 @@ class Run {
 
   summary() {
     const { run, experiment } = this;
-    put(this.head,
+    renew(this.head,
       h("p", { class: "crumbs" }, h("a", { href: "#/experiments" }, "Experiments"), " / ", h("a", { href: link("experiment", experiment.id) }, experiment.name)),
       h("h1", {}, this.name()),
       h("p", { class: "row" }, badge(run.state), run.verdict && badge(run.verdict.kind), run.outcome === "diverged" && badge("diverged"),
         h("span", {}, percent(run.progress)), h("span", { class: "dim" }, this.circumstances())),
       run.first_nonfinite && h("p", { class: "mark-words" }, `First value that is not finite: step ${run.first_nonfinite.step}, ${place(run.first_nonfinite)}.`),
       this.downloads());
-    put(this.verdict, h("h2", {}, run.error ? "Why it failed" : "Verdict"), run.verdict
+    renew(this.verdict, h("h2", {}, run.error ? "Why it failed" : "Verdict"), run.verdict
       ? sentences(run.verdict.sentence)
       : h("p", {}, run.error ? run.error.detail ?? JSON.stringify(run.error) : FINISHED.has(run.state) ? "None: the run has not trained to an end." : "It stands at the end of the run."));
     this.details();
@@ -81,24 +82,24 @@ class Run {
       h("a", { href: link("compare", "", { runs: this.id }) }, "Compare with others"));
   }
 
+  /** Again while it trains: the evidence comes with its verdict. */
   async fill() {
     const place = slots([this.id]).get(this.id);
-    this.signals = new SignalView(this.run, this.query, this.signal);
-    this.curves = new Curves([{ title: this.run.variant, place, runs: [this.run] }], this.query, this.signal);
-    put(this.body,
-      this.run.verdict && h("section", {}, h("h2", {}, "Evidence"), h("p", { class: "dim" }, "Show marks the layers and steps that a number comes from."), this.evidence()),
-      h("section", {}, h("h2", {}, "Signals"), this.layers ? this.signals.element : h("p", { class: "dim" }, "No layers were recorded: the log of a finished training has its curves alone.")),
-      h("section", {}, h("h2", {}, "Curves"), this.curves.element));
-    await this.draw();
+    this.signals ??= new SignalView(this.run, this.query, this.signal);
+    this.curves ??= new Curves([{ title: this.run.variant, place, runs: [this.run] }], this.query, this.signal);
+    const section = (title, ...inner) => h("section", { "data-key": title }, h("h2", {}, title), inner);
+    this.signalsSection ??= section("Signals", this.signals.element);
+    this.curvesSection ??= section("Curves", this.curves.element);
+    unhurried(this.body, () => renew(this.body,
+      this.run.verdict && section("Evidence", h("p", { class: "dim" }, "Show marks the layers and steps that a number comes from."), this.evidence()),
+      this.layers ? this.signalsSection : section("Signals", h("p", { class: "dim" }, "No layers were recorded: the log of a finished training has its curves alone.")),
+      this.curvesSection));
+    await Promise.all([this.layers && this.signals.load(), this.curves.load()]);
   }
 
   /** A log that was brought in has none. */
   get layers() {
     return this.run.verdict?.rests_on !== "loss";
-  }
-
-  draw() {
-    return Promise.all([this.layers && this.signals.load(), this.curves.load()]);
   }
 
   evidence() {
@@ -142,7 +143,7 @@ class Run {
       ["Recording lengthened steps", result.step_seconds ? `×${figure(run.overhead)}` : "–"],
     ].filter(([, value]) => value !== "–") : [];
     const versions = Object.entries(run.versions ?? {});
-    put(this.rest,
+    renew(this.rest,
       run.attempts.length > 0 && h("section", {}, h("h2", {}, "Attempts"), table("Attempts", attempts, run.attempts)),
       facts.length + versions.length > 0 && h("section", { class: "setup" }, h("h2", {}, "Figures and versions"), h("dl", {}, [...facts, ...versions].map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
   }

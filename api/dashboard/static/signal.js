@@ -6,6 +6,7 @@ import { HeatMap } from "./heatmap.js";
 import { curveTable } from "./curves.js";
 import { Lines } from "./lines.js";
 import { figure, steps as stepWords } from "./numbers.js";
+import { renew, unhurried } from "./renew.js";
 import { SIGNALS, signalGrid, spanOf, stretch } from "./traces.js";
 import { levelTable } from "./maps.js";
 import { remember } from "./route.js";
@@ -15,10 +16,13 @@ const POINTS = 600;
 export class SignalView {
   constructor(run, query, signal) {
     Object.assign(this, { run, query, signal });
+    this.zoom = (from, to) => this.set({ from: from === null ? "" : String(from), to: to === null ? "" : String(to) });
+    this.map = new HeatMap(this.zoom);
+    this.lines = new Lines({ onzoom: this.zoom });
     this.controls = h("div", { class: "row" });
     this.place = h("div", {}, h("p", { class: "dim" }, "Loading …"));
     this.element = h("div", {}, this.controls, this.place);
-    signal.addEventListener("abort", () => this.lines?.close());
+    signal.addEventListener("abort", () => this.lines.close());
   }
 
   chosen(name, otherwise) {
@@ -40,21 +44,23 @@ export class SignalView {
   }
 
   async load() {
-    const axis = this.chosen("axis", "depth");
-    const asked = stretch({ from: this.chosen("from", null), to: this.chosen("to", null), points: POINTS });
+    const asked = [this.chosen("signal", "activation_gradient_rms"), this.chosen("axis", "depth"), stretch({ from: this.chosen("from", null), to: this.chosen("to", null), points: POINTS })];
+    this.asked = asked;
     try {
-      this.grid = await signalGrid(this.run.id, this.chosen("signal", "activation_gradient_rms"), axis, asked, this.signal);
+      const grid = await signalGrid(this.run.id, ...asked, this.signal);
+      unhurried(this, () => {
+        if (this.asked !== asked || this.signal.aborted) return; // another one was chosen meanwhile, or the page was left
+        this.grid = grid;
+        this.show();
+      });
     } catch (error) {
-      if (this.signal.aborted) return;
+      if (this.asked !== asked || this.signal.aborted) return;
       put(this.place, h("p", { role: "alert" }, error.message));
-      return;
     }
-    this.show();
   }
 
   show() {
     const { grid } = this;
-    this.lines?.close();
     const name = this.chosen("signal", "activation_gradient_rms");
     const layer = grid && Math.max(grid.names.indexOf(this.chosen("layer", grid.names[0])), 0);
     this.fillControls(name, grid, layer);
@@ -64,14 +70,13 @@ export class SignalView {
     }
     const { low, high } = spanOf(grid.values);
     const scale = { diverging: false, low, high };
-    const zoom = (from, to) => this.set({ from: from === null ? "" : String(from), to: to === null ? "" : String(to) });
-    const map = new HeatMap({ title: SIGNALS[name], grid, scale, mark: grid.broken, lit: this.lit(), onzoom: zoom });
     const back = grid.logs ? Math.exp : (value) => value;
     const zoomed = this.query.get("from") !== null || this.query.get("to") !== null;
-    put(this.place,
+    renew(this.place,
       h("p", { class: "dim" }, `Largest of each bucket, from ${figure(back(low))} (pale) to ${figure(back(high))} (dark)${grid.logs ? ", by logarithm" : ""}; grey is exactly zero, black is not finite. ${grid.raw ? "Every single step is shown." : "Zoom in for single steps; extremes are kept."}`),
-      zoomed && h("button", { type: "button", class: "quiet", onclick: () => zoom(null, null) }, `${stepWords([grid.steps[0][0], grid.steps.at(-1)[1]])} ×`),
-      map.element, numbersBehind("Numbers", () => levelTable(SIGNALS[name], grid)), this.lineOf(name, grid, layer, zoom));
+      zoomed && h("button", { type: "button", class: "quiet", onclick: () => this.zoom(null, null) }, `${stepWords([grid.steps[0][0], grid.steps.at(-1)[1]])} ×`),
+      this.map.show({ title: SIGNALS[name], name: SIGNALS[name], grid, scale, mark: grid.broken, lit: this.lit() }),
+      numbersBehind("Numbers", () => levelTable(SIGNALS[name], grid)), this.lineOf(name, grid, layer));
   }
 
   lit() {
@@ -81,19 +86,19 @@ export class SignalView {
   }
 
   fillControls(name, grid, layer) {
-    put(this.controls,
+    renew(this.controls,
       choice("Signal", Object.entries(SIGNALS), name, (value) => this.set({ signal: value, lit: "" })),
       choice("Axis", [["depth", "layers"], ["time", "states along time"]], this.chosen("axis", "depth"), (value) => this.set({ axis: value, lit: "", layer: "" })),
       grid && choice("Layer", grid.names.map((one) => [one, one]), grid.names[layer], (value) => this.set({ layer: value }, false)));
   }
 
-  lineOf(name, grid, layer, zoom) {
+  lineOf(name, grid, layer) {
     const part = (values) => [...values.subarray(layer * grid.columns, (layer + 1) * grid.columns)].map((value) => (Number.isFinite(value) ? value : null));
     const xs = grid.steps.map(([first]) => first);
     const colour = ink(slots([grid.names[layer]]).get(grid.names[layer]));
     const one = { label: grid.names[layer], colour, dash: [], values: part(grid.mean), ...(grid.raw ? {} : { low: part(grid.min), high: part(grid.max) }) };
     const { low, high } = spanOf(one.values.filter((value) => value !== null));
-    this.lines = new Lines({ title: `${SIGNALS[name]}: ${grid.names[layer]}`, xs, series: [one], log: grid.logs && low > 0 && high / low > 1000, onzoom: zoom, span: this.lit()?.span });
-    return [this.lines.element, numbersBehind("Numbers", () => curveTable(grid.names[layer], xs, [one, ...(one.low ? [{ label: "lowest", values: one.low }, { label: "highest", values: one.high }] : [])]))];
+    const log = grid.logs && low > 0 && high / low > 1000;
+    return [this.lines.show({ title: `${SIGNALS[name]}: ${grid.names[layer]}`, xs, series: [one], log, span: this.lit()?.span }), numbersBehind("Numbers", () => curveTable(grid.names[layer], xs, [one, ...(one.low ? [{ label: "lowest", values: one.low }, { label: "highest", values: one.high }] : [])]))];
   }
 }

@@ -4,6 +4,8 @@ import { get, pause } from "./api.js";
 import { badge, progress } from "./badges.js";
 import { h, put, sentences } from "./dom.js";
 import { drawn } from "./drawn.js";
+import { layered } from "./experiment.js";
+import { renew, unhurried } from "./renew.js";
 
 const SHOWN = 8;
 const EVERY_S = 20;
@@ -39,12 +41,12 @@ export async function page(root, { query }, signal) {
 /** The pictures are asked for with the page's signal, and let go with the next one. */
 async function one(place, experiment, signal) {
   const path = `/v1/experiments/${experiment.id}`;
-  const { answer, variants } = await get(`${path}/comparison`, signal);
-  const compared = variants.some((variant) => variant.versus_baseline?.primary);
-  put(place,
+  const comparison = await get(`${path}/comparison`, signal);
+  const compared = comparison.variants.some((variant) => variant.versus_baseline?.primary);
+  unhurried(place, () => renew(place,
     h("h1", {}, experiment.name),
     h("p", { class: "row" }, badge(experiment.state), progress(experiment), experiment.verdict && badge(experiment.verdict, "on the baseline")),
-    h("section", { class: "answer" }, sentences(answer)),
-    h("div", { class: "columns even" }, drawn(`${path}/heatmaps.svg`, "Heat maps of all variants", signal),
-      h("div", {}, compared && drawn(`${path}/comparison.svg`, "Forest plot against the baseline", signal), drawn(`${path}/curves.svg`, "Loss of all variants", signal))));
+    h("section", { class: "answer" }, sentences(comparison.answer)),
+    h("div", { class: "columns even" }, layered(comparison) && drawn(`${path}/heatmaps.svg`, "Heat maps of all variants", signal),
+      h("div", {}, compared && drawn(`${path}/comparison.svg`, "Forest plot against the baseline", signal), drawn(`${path}/curves.svg`, "Loss of all variants", signal)))));
 }

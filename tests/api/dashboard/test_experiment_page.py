@@ -259,22 +259,43 @@ def test_no_word_of_a_picture_is_cut_off(visitor: Visitor, stored: Stored) -> No
         assert visitor.page.evaluate(beyond) == [], name
 
 
-LINES = """async (values) => {
+LINES = """async ([values, log]) => {
     const {Lines} = await import("/dashboard/lines.js");
     const series = values.map((its, at) => ({label: `${at}`, colour: "#000000", values: its}));
-    const lines = new Lines({title: "measured", xs: values[0].map((_, at) => at), series, log: true});
+    const lines = new Lines({});
     document.getElementById("main").replaceChildren(lines.element);
+    lines.show({title: "measured", xs: values[0].map((_, at) => at), series, log});
     while (!lines.plot) await new Promise(requestAnimationFrame);
     await new Promise(requestAnimationFrame);
     const drawn = lines.plot.series.slice(1).map(its => its.points.show);
-    return [lines.plot.axes[1]._values, drawn.map(its => typeof its === "function" ? its() : its)];
+    const heights = lines.plot.data[1].map(value => lines.plot.valToPos(value, "y") / lines.plot.bbox.height);
+    return [lines.plot.axes[1]._values, drawn.map(its => typeof its === "function" ? its() : its), heights];
 }"""
 
 
 def test_an_axis_says_how_far_something_has_exploded_and_one_point_is_seen(visitor: Visitor) -> None:
     page = visitor.open("#/predict")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    labels, points = page.evaluate(LINES, [[0.1, 1e30, 1e20], [None, 2.0, None]])
+    labels, points, _ = page.evaluate(LINES, [[[0.1, 1e30, 1e20], [None, 2.0, None]], True])
     powers = [int(label.replace("\u2212", "-").split("e")[1]) for label in labels if "e" in label]
     assert (len(powers) >= 4, max(powers) > 20, powers == sorted(powers)) == (True, True, True)
     assert points == [False, True]
+
+
+def test_what_has_vanished_is_no_flat_line(visitor: Visitor) -> None:
+    page = visitor.open("#/predict")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    labels, _, (low, high, between) = page.evaluate(LINES, [[[1e-16, 4e-16, 2e-16]], False])
+    assert low - high > 0.5  # of the height
+    assert between == pytest.approx(low + (high - low) / 3)
+    assert all(label.endswith("e\u221216") for label in labels if not label.startswith("0"))
+    assert len(set(labels)) == len(labels) >= 3
+
+
+def test_one_hidden_layer_has_no_profile(visitor: Visitor, stored: Stored) -> None:
+    shallow = made.submit(stored.served.client, network={"kind": "mlp", "depth": 2, "width": 8}, seeds=[0], steps=STEPS)
+    made.train_all(stored.database, shallow)
+    page = visitor.open(f"#/experiment/{shallow['id']}")
+    expect(page.locator(".surface")).to_have_count(1)
+    expect(page.get_by_role("heading", name="Curves")).to_be_visible()
+    expect(page.get_by_role("heading", name="Measured beside predicted")).to_have_count(0)

@@ -29,5 +29,10 @@ def test_a_log_has_curves_and_a_verdict_and_no_maps(visitor: Visitor, stored: St
         ["Answer", "Variants", "Gradients by layer and step", "Curves", "Notes", "Runs"]
     )
     accessible(page)
+    expect(page.get_by_role("button", name="Heat maps, SVG")).to_have_count(0)
+    page = visitor.open("#/wall")  # the newest is the first
+    expect(page.get_by_role("img", name="Loss of all variants")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("a log")
+    expect(page.get_by_role("region", name="Heat maps of all variants")).to_have_count(0)
     page = visitor.open(f"#/compare?runs={run['id']}")
     expect(page.get_by_text("baseline").first).to_be_visible()

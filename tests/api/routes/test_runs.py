@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from gradient_clinic.signals import CURVES
 from models import runs
 from models.storage.database import Database
-from tests.api.made import claim, end_epoch, finish, problem, run_ids, submit, train, values, write
+from tests.api.made import Json, claim, end_epoch, finish, problem, run_ids, submit, train, values, write
 
 KEYS = {
     "id", "experiment_id", "variant", "seed", "state", "outcome", "progress", "attempts", "device", "versions",
@@ -107,3 +107,47 @@ def test_curves_of_a_run_without_records_are_empty(client: TestClient, database:
     empty = client.get(f"/v1/runs/{run_id}/curves").json()
     assert empty["steps"] == []
     assert empty["curves"]["loss"] == {"min": [], "mean": [], "max": [], "last": [], "nonfinite": []}
+
+
+def brief_of(run: Json) -> Json:
+    """What the short list keeps of a run, by the documented keys."""
+    kept = ("id", "variant", "seed", "phase", "learning_rate", "state", "outcome", "progress", "trace_every")
+    parts = {"verdict": ("kind", "trained"), "result": ("final_loss", "test_metric", "device_seconds")}
+    found = {name: run[name] for name in kept}
+    return found | {
+        part: None if run[part] is None else {name: run[part][name] for name in names} for part, names in parts.items()
+    }
+
+
+def test_runs_in_brief_are_the_same_runs_with_less_of_each(client: TestClient, database: Database) -> None:
+    """One has ended well, one diverged (its loss and metric are not finite), one goes on, one waits."""
+    experiment = submit(client, seeds=[0, 1, 2, 3])
+    first, second, third, _ = run_ids(database, experiment)
+    train(database, first)
+    lease, plan = claim(database, second)
+    signals = values(plan, 0.0)
+    signals[:] = math.nan
+    write(database, lease, plan, signals, np.full((len(CURVES), signals.shape[-1]), math.nan), ended=True)
+    finish(database, lease, plan, outcome="diverged", test_metric=math.nan)
+    lease, _ = claim(database, third)
+    with database.begin() as session:
+        runs.beat(session, lease, 60.0, step=1)
+    path = f"/v1/experiments/{experiment['id']}/runs"
+    for asked in ({}, {"state": "succeeded"}, {"verdict": "diverged"}, {"variant": "none"}):
+        whole = client.get(path, params=asked).json()
+        assert client.get(f"{path}/brief", params=asked).json() == whole | {
+            "items": list(map(brief_of, whole["items"]))
+        }
+    diverged = client.get(f"{path}/brief", params={"verdict": "diverged"}).json()["items"][0]
+    assert (diverged["result"]["final_loss"], diverged["result"]["test_metric"]) == (None, None)
+
+
+def test_runs_in_brief_come_page_by_page(client: TestClient) -> None:
+    experiment = submit(client, seeds=[0, 1, 2])
+    seeds, token = [], ""
+    for _ in range(2):
+        asked = {"page_size": "2", "page_token": token}
+        page = client.get(f"/v1/experiments/{experiment['id']}/runs/brief", params=asked).json()
+        seeds += [run["seed"] for run in page["items"]]
+        token = page["next_page_token"]
+    assert (seeds, token) == ([0, 1, 2], "")
