@@ -19,6 +19,7 @@ MATERIAL: Final[Mapping[Measure, float]] = {"metric": 0.01, "loss": 0.05}
 """Of the way from chance: less is told by its figures and is no improvement. The training loss also falls where a
 network learns its cases by heart, so more is asked of it.
 """
+HELPS: Final = frozenset({"repairs", "improves"})
 SICK: Final = frozenset({"vanishing", "exploding"})
 VERBS: Final[Mapping[tuple[Degree, Certainty | None], str]] = {
     ("repairs", "shown"): "repairs",
