@@ -31,8 +31,8 @@ def _why(comparison: Comparison) -> str:
     certain = {part.name for part in comparison.variants if part.grade is not None and part.grade.certainty == "shown"}
     for shown in comparison.causes:
         sure = shown.shown_by == "rule" or certain.intersection(shown.variants)
-        ways.setdefault(shown.cause, []).append(shown.shown_by if sure else f"{shown.shown_by}, not shown yet")
-    said = ", ".join(f"{words(cause)} (by {' and '.join(by)})" for cause, by in ways.items())
+        ways.setdefault(shown.cause, []).append(f"{'' if sure else 'not shown yet '}by {shown.shown_by}")
+    said = ", ".join(f"{words(cause)} ({' and '.join(by)})" for cause, by in ways.items())
     return f"Why: {said or 'no cause found'}."
 
 

@@ -122,9 +122,16 @@ def _results(part: VariantComparison, versus: VersusBaseline, metric: str) -> It
         first, second = results if versus.primary == "success_difference" else reversed(results)
         yield from (*first, *second)
     yield from _modes(part.outcomes, metric)
-    ratio = part.cost.step_time_ratio
-    if ratio.mean is not None:
-        yield f"A step takes {estimate_words(ratio)} times the baseline's"
+    if part.cost.step_time_ratio.mean is not None:
+        yield _step_time(part.cost.step_time_ratio)
+
+
+def _step_time(ratio: Estimate) -> str:
+    """By its ends alone where they hold 1: a mean of so wide an interval may round to nothing."""
+    if ratio.low is None or ratio.high is None or not ratio.low <= 1.0 <= ratio.high:
+        return f"A step takes {estimate_words(ratio)} times the baseline's"
+    ends = f"95 % ×{number(ratio.low, 2)} to ×{number(ratio.high, 2)}, n = {ratio.n}"
+    return f"A step is not shown to take longer or shorter than the baseline's ({ends})"
 
 
 def _modes(outcomes: Outcomes, metric: str) -> Iterator[str]:

@@ -221,7 +221,7 @@ def test_the_brief_says_what_a_trial_does_not_show() -> None:
     chance = [(0.0, CHANCE, 0.1)] * 3
     found = _noisy(chance, [(0.0, 0.9 * CHANCE + 0.03 * seed, 0.1) for seed in (-1, 0, 1)])
     _, _, why, _, _ = brief_of(found, "")
-    assert why == "Why: dropout noise (by rule), initialisation (by trial, not shown yet)."
+    assert why == "Why: dropout noise (by rule), initialisation (not shown yet by trial)."
 
 
 def test_chance_is_told_where_it_is_first_used_and_once() -> None:
@@ -254,9 +254,11 @@ def test_the_cost_of_a_step_is_told_as_surely_as_it_is_known(times: tuple[float,
         for v, run, all_of in zip(variants, (SICK, WELL), ((1.0,) * len(times), times), strict=True)
         for seed, its in enumerate(all_of)
     ]
-    answer = compare(Trial("e", spec, variants, rows)).answer
-    assert ("a step costs" in answer) == bool(told)
-    assert told in answer
+    found = compare(Trial("e", spec, variants, rows))
+    assert ("a step costs" in found.answer) == bool(told)
+    assert told in found.answer
+    assert ("A step is not shown to take longer or shorter" in found.variants[1].sentence) == (not told)
+    assert ("A step takes" in found.variants[1].sentence) == bool(told)
 
 
 def test_a_variant_at_chance_beside_a_baseline_above_it_is_told_so() -> None:
