@@ -92,7 +92,10 @@ def _trains_far_more(these: Sequence[bool], those: Sequence[bool]) -> bool:
 
 
 def _by_progress(measure: Measure, progress: Progress, level: float, *, shown: bool) -> Degree | None:
+    """From 20 seeds on the interval is not the test's own; what is shown leaves 0 out of both."""
     p, mean = progress.p_holm if shown else progress.p, progress.difference.mean
     if p is None or mean is None or p >= level or abs(mean) < MATERIAL[measure]:
+        return None
+    if shown and (progress.difference.low or 0.0) <= 0.0 <= (progress.difference.high or 0.0):
         return None
     return "improves" if mean > 0.0 else "harms"
