@@ -88,6 +88,8 @@ def _is_changed(spec: BaseModel, name: str) -> bool:
 def _field(name: str, value: object, kind: str | None) -> str:
     if value is None:
         return f"{_name(name)} none" if name in ABSENT else ""
+    if name == "depth" and isinstance(value, int):
+        return f"depth {value} ({value - 1} hidden layer{'s' * (value > 2)} and the output)"
     return _text(value) if name in PLAIN or name == kind else f"{_name(name)} {_text(value)}"
 
 

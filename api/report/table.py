@@ -9,6 +9,7 @@ from api.report.numbers import dim, estimate, ratio
 from models.analysis.comparison.compare import Comparison
 from models.analysis.comparison.parts import GradientMoment, Outcomes, PredictedGradient, Success, VariantComparison
 
+MARK = ' <span role=img aria-label="may be off, as is said below" title="may be off, as is said below">?</span>'
 LEARNED = "A run has learned when its final loss is at most half of chance"
 
 
@@ -26,10 +27,22 @@ def table(comparison: Comparison, half_of_chance: float | None) -> str:
     ]
     head = "".join(_head(column) for column in (Column("variant", _name), Column("verdict", _kind), *columns))
     rows = "".join(_row(variant, columns) for variant in comparison.variants)
-    known = "" if half_of_chance is None else f", here {half_of_chance:.3g}"
+    known = "" if half_of_chance is None else f", here {half_of_chance:.3g} of {2.0 * half_of_chance:.3g}"
     below = f"{LEARNED}{known}; beside the count the exact 95 % interval of the share. G is the ln ratio of the rms "
     below += "gradient at the first hidden layer to that at the last; other intervals are of the mean over seeds, 95 %."
-    return f"<table><tr>{head}</tr>{rows}</table><p class=dim>{below}</p>"
+    return f"<table><tr>{head}</tr>{rows}</table><p class=dim>{below}</p>{_caveats(comparison.variants)}"
+
+
+def _caveats(variants: Sequence[VariantComparison]) -> str:
+    """What a mark beside a prediction means, by variant; those that share their caveats together."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for variant in variants:
+        if MARK in _predicted(variant.gradient.predicted):
+            names.setdefault(variant.gradient.predicted.caveats, []).append(variant.name)
+    if not names:
+        return ""
+    said = "".join(f"<li>{escape(', '.join(those))}: {escape(' '.join(why))}</li>" for why, those in names.items())
+    return f"<p class=dim>? beside a gain in theory: it may be off.</p><ul class=dim>{said}</ul>"
 
 
 def _columns(metric: str) -> tuple[Column, ...]:
@@ -70,7 +83,7 @@ def _kind(variant: VariantComparison) -> str:
 
 
 def _gain(moment: GradientMoment | None) -> str:
-    return estimate(None if moment is None else moment.total_gain, "+.1f")
+    return estimate(None if moment is None or not moment.judged else moment.total_gain, "+.1f")
 
 
 def _per_layer(moment: GradientMoment | None) -> str:
@@ -84,11 +97,10 @@ def _over_time(start: GradientMoment | None) -> str:
 
 
 def _predicted(theory: PredictedGradient) -> str:
-    """The predicted gain; a mark beside it says why it may be off."""
+    """The predicted gain; below the table stands why one with a mark may be off."""
     if theory.gain_per_layer is None:
         return "–"
-    mark = f' <abbr title="{escape(" ".join(theory.caveats))}">?</abbr>' if theory.caveats else ""
-    return f"{theory.gain_per_layer:.3f}{mark}"
+    return f"{theory.gain_per_layer:.3f}{MARK if theory.caveats else ''}"
 
 
 def _success(success: Success) -> str:

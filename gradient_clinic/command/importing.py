@@ -185,12 +185,20 @@ def _ending(log: Read, chance: float | None) -> Json:
     return {
         "steps": found.steps,
         "outcome": "diverged" if found.ends_broken else "finished",
-        "conditions": _line(f"the log {log.place.name}, {found.records:,} losses over {found.steps:,} steps"),
+        "conditions": _line(f"the log {log.place.name}, {_logged(found)}"),
         "chance_level": chance,
         "validation_loss": None if loss is None else finite_or_none(float(loss[-1])),
         "test_metric": None if metric is None else finite_or_none(float(metric[-1])),
         "evaluations": _evaluations(evaluations),
     }
+
+
+def _logged(found: Laid) -> str:
+    """'4 losses at its steps 0 to 30': what was recorded, in the log's own count."""
+    first, last = found.logged
+    if first == last:
+        return f"one loss at its step {first:,}"
+    return f"{found.records:,} losses at its steps {first:,} to {last:,}"
 
 
 def _evaluations(found: Evaluations | None) -> Json | None:

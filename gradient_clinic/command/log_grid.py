@@ -32,11 +32,13 @@ class Evaluations:
 class Laid:
     """Record i stands for the steps ``i · every`` … of the run. ``curves``: by name, (records,).
 
-    ``offset``: which step of the log is step 0; ``remarks``: what a reader of the run would not know.
+    ``offset``: which step of the log is step 0; ``logged``: the first and the last one that it has a loss of;
+    ``remarks``: what a reader of the run would not know.
     """
 
     every: int
     offset: int
+    logged: tuple[int, int]
     curves: Mapping[CurveName, Array]
     evaluations: Evaluations | None
     remarks: tuple[str, ...]
@@ -47,7 +49,9 @@ class Laid:
 
     @property
     def steps(self) -> int:
-        return self.records * self.every
+        """Those that were made when the last loss was logged: its own number where the log counts from 1."""
+        first, last = self.logged
+        return last - self.offset + (first == self.offset)
 
     @property
     def ends_broken(self) -> bool:
@@ -84,7 +88,8 @@ def laid(series: Mapping[str, Series], roles: Roles) -> Laid:
     offset = first if first > every else 0
     if offset:
         remarks.append(f"the log begins at step {first:,}, which is step 0 here")
-    return Laid(every, offset, curves, _evaluations(series, roles, offset, remarks), tuple(remarks))
+    logged = (first, int(loss.steps[-1]))
+    return Laid(every, offset, logged, curves, _evaluations(series, roles, offset, remarks), tuple(remarks))
 
 
 def _means(cells: Steps, values: Array, records: int) -> Array:

@@ -83,7 +83,7 @@ def _columns(metric: str) -> list[Column]:
     return [
         Column("variant", lambda v: str(v.get("name")), weight=9),
         Column("verdict", lambda v: str(_at(v, "verdict", "kind") or NONE), weight=8),
-        Column("G at\nstart", lambda v: _estimate(_at(v, "verdict", "at_start", "total_gain"), "+.1f"), weight=5),
+        Column("G at\nstart", _gain, weight=5),
         Column(OVER_TIME, _over_time, weight=6),
         Column(
             "gain per\nlayer",
@@ -117,6 +117,12 @@ def _filled(columns: list[Column], variants: list[Json]) -> Table:
         cells = [Text(column.cell(variant), style=style if column.title == "verdict" else "") for column in columns]
         table.add_row(*cells)
     return table
+
+
+def _gain(variant: Json) -> str:
+    """Of one hidden layer it is 0 by definition."""
+    start = _at(variant, "verdict", "at_start") or {}
+    return NONE if start.get("judged") is False else _estimate(start.get("total_gain"), "+.1f")
 
 
 def _states(variant: Json) -> list[Json]:

@@ -39,12 +39,14 @@ class GradientFacts(Value):
     """One moment's gradients: how G lies to its network's cut, and per layer e^(mean increment) = √χ toward the input.
 
     ``kind`` is that of the depth axis, or of the time axis of a recurrent layer where that one is the worse.
+    ``judged``: False of one hidden layer, whose G is 0 by definition and says nothing.
     """
 
     kind: GradientKind
     total_gain: Estimate
     gain_per_layer: Estimate | None
     time: tuple[TimeFacts, ...] = ()
+    judged: bool = True
 
 
 def log_ratios(levels: Sequence[float]) -> Array:
@@ -90,6 +92,7 @@ def gradient_of_run(
         kind=KIND_OF[region(gain, cut)],
         total_gain=gain.estimate(OVER_INCREMENTS),
         gain_per_layer=None if per_layer is None else per_layer.exp().estimate(OVER_INCREMENTS),
+        judged=len(levels) > 1,
     )
 
 
@@ -109,6 +112,7 @@ def gradient_of_seeds(
         kind=KIND_OF[region(gain, cut)],
         total_gain=gain.estimate(OVER_SEEDS),
         gain_per_layer=None if no_increment else t_interval(means).exp().estimate(OVER_SEEDS),
+        judged=any(len(levels) > 1 for levels in runs),
     )
 
 

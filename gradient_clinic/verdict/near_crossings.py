@@ -24,7 +24,7 @@ from gradient_clinic.verdict.facts.of_layers import (
 from gradient_clinic.verdict.headline import FRACTION_LIMIT, worst
 from gradient_clinic.verdict.measurements import NORMAL_QUANTILE
 from gradient_clinic.verdict.near_bands import Bands, StartBands, bands_at_end, bands_at_start
-from gradient_clinic.verdict.shapes import Measured, Near, Outcome, TimeLevels, Trained
+from gradient_clinic.verdict.shapes import Bound, Measured, Near, Outcome, TimeLevels, Trained
 
 Numbers = TypeVar("Numbers", Measured, TimeLevels)
 
@@ -46,6 +46,7 @@ class Crossing:
     threshold: float
     share_of_band: float
     moved: Measured
+    bound: Bound | None = None
 
     def near(self, would_be: Outcome) -> Near:
         return Near(
@@ -56,6 +57,7 @@ class Crossing:
             threshold=self.threshold,
             distance=abs(self.value - self.threshold),
             would_be=would_be,
+            bound=self.bound,
         )
 
 
@@ -130,16 +132,21 @@ def _of_gains(case: Case, start: StartBands, end: Bands) -> Iterator[Crossing]:
             continue
         levels = getattr(measured, field)
         where = (measured.hidden[0], measured.hidden[-1])
-        for value, threshold in _pairs(facts.total_gain, measured.depth_cut):
+        for bound, value, threshold in _pairs(facts.total_gain, measured.depth_cut):
             moved = _moved(measured, **{field: _tilted(levels, _beyond(value, threshold) - value)})
             share = abs(value - threshold) / band
-            yield Crossing(rule, where, of_gains.AT_START, value, threshold, share, moved)
+            yield Crossing(rule, where, of_gains.AT_START, value, threshold, share, moved, bound)
 
 
-def _pairs(gain: Estimate, cut: Cut) -> Iterator[tuple[float, float]]:
+def _pairs(gain: Estimate, cut: Cut) -> Iterator[tuple[Bound, float, float]]:
+    """Every number of the interval against every limit; of one that is a point, the mean alone."""
     limits = {limit for limit in (cut.vanishing, cut.exploding, -LIMIT, LIMIT) if limit is not None}
-    for value in {gain.low, gain.mean, gain.high} - {None}:
-        yield from ((value, limit) for limit in sorted(limits) if value is not None)
+    if gain.mean is None:
+        return
+    ends: tuple[tuple[Bound, float | None], ...] = (("low", gain.low), ("high", gain.high))
+    apart = [(bound, end) for bound, end in ends if end is not None and not math.isclose(end, gain.mean)]
+    for bound, value in [("mean", gain.mean), *apart]:
+        yield from ((bound, value, limit) for limit in sorted(limits))
 
 
 def _tilted(levels: Sequence[float], by: float) -> tuple[float, ...]:

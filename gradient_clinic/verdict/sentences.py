@@ -3,9 +3,20 @@
 from collections.abc import Iterator
 from typing import Final
 
-from gradient_clinic.verdict.facts.registry import CALLED, FACTS
-from gradient_clinic.verdict.shapes import STEPS, Findings, Outcome
-from gradient_clinic.verdict.wording import capital, gain_words, number, time_words, words
+from gradient_clinic.gains.depth_axis import GradientFacts
+from gradient_clinic.verdict.facts.of_layers import WORST
+from gradient_clinic.verdict.facts.registry import CALLED, FACTS, LIMITS
+from gradient_clinic.verdict.shapes import CAUSES, STEPS, Answer, Findings, Near, Outcome
+from gradient_clinic.verdict.wording import (
+    apart,
+    capital,
+    gain_words,
+    layers_words,
+    number,
+    time_words,
+    values_of,
+    words,
+)
 
 NO_REMEDY: Final = "no remedy needed"
 HEADLINES: Final = {
@@ -26,7 +37,10 @@ OF_LOGS: Final = {
     "inconclusive": "whether the network trains cannot be said",
 }
 NOT_JUDGED: Final = "not judged: whether gradients vanish or explode, in which layer, and why"
+ONE_LAYER: Final = "G needs two hidden layers and is not judged"
 MOST_NEAR: Final = 2
+ENDS: Final = {"low": "the lower end of G's interval", "mean": "G", "high": "the upper end of G's interval"}
+MOMENTS: Final = {"at_start": " at the start", "settled": " after the first steps", "at_end": " at the end"}
 TRAINED: Final = {"yes": "trained", "no": "not trained", "partly": "partly trained", "mixed": "trained in some seeds"}
 KINDS: Final = {"vanishing", "exploding", "healthy", "inconclusive"}
 
@@ -41,10 +55,16 @@ def verdict_sentence(verdict: Findings) -> str:
         parts.append("No gradient cause found.")
     elif verdict.causes:
         parts.append(f"Causes: {', '.join(words(cause) for cause in verdict.causes)}.")
-    if verdict.answers:
-        parts.append(f"Worth trying: {', '.join(answer.remedy for answer in verdict.answers)}.")
+    if left := [answer_words(answer) for answer in verdict.answers if not answer.tried]:
+        parts.append(f"Worth trying: {', '.join(left)}.")
     parts.append(f"Conditions: {verdict.conditions}.")
     return " ".join(parts)
+
+
+def answer_words(answer: Answer) -> str:
+    """'learning_rate 0.0001 (lower)', 'layer_norm with optimizer adam 0.001'."""
+    named = " with ".join(" ".join([str(spec["kind"]), *values_of(spec)]) for spec in answer.specs)
+    return named if answer.direction is None else f"{named} ({answer.direction})"
 
 
 def headline(verdict: Findings) -> str:
@@ -65,8 +85,15 @@ def headline(verdict: Findings) -> str:
     return HEADLINES[verdict.kind]
 
 
+def is_judged(gradients: GradientFacts) -> bool:
+    """Over depth, or back through time."""
+    return gradients.judged or bool(gradients.time)
+
+
 def _untrained(verdict: Findings) -> str:
     """Single runs and their mean need not agree: the kind is that of most runs, G's interval is over seeds."""
+    if not is_judged(verdict.at_start):
+        return "Whether gradients vanish or explode is not judged in this untrained network"
     if verdict.at_start.kind not in {verdict.kind, "inconclusive"}:
         return f"Single runs are {verdict.kind}; over the seeds gradients start {verdict.at_start.kind}"
     if verdict.kind == "healthy":
@@ -78,10 +105,22 @@ def _untrained(verdict: Findings) -> str:
 
 def _gradients(verdict: Findings) -> Iterator[str]:
     """Both moments, so that a headline by training hides no gradient fact."""
+    if not verdict.at_start.judged:
+        yield f"{ONE_LAYER} over depth: here is one"
+        yield f"The verdict rests on {_rests_on(verdict)}"
+        return
     yield "G is ln(rms δ of the first / last hidden layer)"
     yield f"At the start it is {gain_words(verdict.at_start)}"
     if verdict.at_end is not None:
         yield f"At the end it is {gain_words(verdict.at_end)}"
+
+
+def _rests_on(verdict: Findings) -> str:
+    """What is left without a depth axis."""
+    time = "gradients back through time, " if verdict.at_start.time else ""
+    if verdict.trained is None:
+        return f"{time}sizes and units of the untrained layer"
+    return f"{time}the loss, and sizes, units and steps of this layer"
 
 
 def _over_time(verdict: Findings) -> Iterator[str]:
@@ -96,14 +135,24 @@ def _near(verdict: Findings) -> Iterator[str]:
     """What rounding may turn: the closest few, as the list has all."""
     seeds = sum(verdict.seeds.values())
     for item in verdict.near[:MOST_NEAR]:
-        named = CALLED.get(item.statistic) or words(item.statistic)
-        what = f"{named} {number(item.value)}"
         among = _among(item.seeds, seeds)
         if item.rule == STEPS:
-            yield f"Steps are so long ({what}) that rounding may decide how this ends{among}"
+            moves = f"the largest moves the weights by {number(item.value)} of themselves"
+            yield f"Steps are so long ({moves}) that rounding may decide how this ends{among}"
             continue
-        yield f"{what} is close to {number(item.threshold)}{among}"
+        yield f"Rounding may take {_numbered(item)}{among}"
         yield f"On another processor this may be {_other(verdict, item.would_be)}"
+
+
+def _numbered(item: Near) -> str:
+    """'the upper end of G's interval at the end from +2.9 across +3'."""
+    if item.statistic == WORST:
+        named = f"the {words(item.rule)} of {layers_words(item.layers)}"
+    else:
+        named = ENDS.get(item.bound or "") or CALLED.get(item.statistic) or words(item.statistic)
+    value, threshold = apart(item.value, item.threshold, signed=item.bound is not None)
+    limit = LIMITS.get(item.statistic)
+    return f"{named}{MOMENTS.get(item.rule, '')} from {value} across {threshold}{f', {limit}' if limit else ''}"
 
 
 def _other(verdict: Findings, other: Outcome | None) -> str:
@@ -114,9 +163,8 @@ def _other(verdict: Findings, other: Outcome | None) -> str:
     if other.trained is not None and other.trained != verdict.trained:
         parts.append(TRAINED[other.trained])
     if other.causes != verdict.causes:
-        parts.append(
-            f"caused by {', '.join(words(cause) for cause in other.causes)}" if other.causes else "without a cause"
-        )
+        named = [words(cause) for cause in other.causes if cause != CAUSES[-1]]
+        parts.append(f"caused by {', '.join(named)}" if named else "without a cause")
     return ", ".join(parts)
 
 

@@ -241,7 +241,9 @@ class Answer(Finite):
     """A remedy of the catalogue with a reason, and as a spec to paste. ``predicted_gain``: theory's G with it;
     ``direction``: where its value lies beside that of the run; ``record``: None where it was never tried under such a
     verdict; ``estimated_device_seconds``: of all seeds with it, before any are run. ``basis``: what speaks for it; a
-    *usual* one makes most networks train, and nothing of this run speaks for it.
+    *usual* one makes most networks train, and nothing of this run speaks for it. ``cause``: which one it answers, where
+    it is for a cause that the verdict names. ``tried``: a variant of the same experiment has it, or had a part of it in
+    vain; a run alone does not know.
 
     ``beside``: specs of what belongs to it. One answer is then several remedies at once, each of which alone mends half
     of what is wrong; ``remedy`` names them all, joined by +, and ``spec`` is the first.
@@ -256,6 +258,8 @@ class Answer(Finite):
     estimated_device_seconds: float | None = None
     basis: Literal["cause", "theory", "usual"] = "cause"
     beside: tuple[Mapping[str, object], ...] = ()
+    cause: Cause | None = None
+    tried: bool = False
 
     @property
     def specs(self) -> tuple[Mapping[str, object], ...]:
@@ -272,6 +276,9 @@ class Outcome(Value):
     causes: tuple[Cause, ...]
 
 
+Bound = Literal["low", "mean", "high"]
+
+
 STEPS: Final = "steps"
 """The rule of a ``Near`` which names a run that failed under steps so long that how it fails, and whether, hangs on
 rounding."""
@@ -283,6 +290,7 @@ class Near(Finite):
 
     ``distance``: between them, in the statistic's own unit. ``would_be``: what the verdict says on the other side; None
     where the steps are so long that it may be any. ``seeds``: of how many runs ``value`` and ``distance`` are means.
+    ``bound``: of a G, which number of its interval is near; None of what is one number alone.
     """
 
     rule: str
@@ -293,6 +301,7 @@ class Near(Finite):
     distance: float | None
     would_be: Outcome | None
     seeds: int = 1
+    bound: Bound | None = None
 
 
 Basis = Literal["layers", "loss"]

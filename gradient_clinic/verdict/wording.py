@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from gradient_clinic.gains.depth_axis import OVER_INCREMENTS, GradientFacts, GradientKind, TimeFacts
@@ -10,6 +10,8 @@ from gradient_clinic.intervals import Estimate
 
 MOST_SPANS = 4
 DIGITS = 3
+MOST_DIGITS = 15
+"""Of a float64."""
 KNOWN_DIGITS = 2
 """Of half an interval."""
 MOST_PLACES = 300
@@ -17,6 +19,15 @@ LARGE = 1e6
 """From where on a number has an exponent."""
 MOST_NAMED = 4
 """Layers named in a sentence; the evidence has all of them."""
+TOLD = {
+    "activation": "function",
+    "dropout": "p",
+    "init": "init",
+    "learning_rate": "value",
+    "optimizer": "optimizer",
+    "warm_up": "steps",
+}
+"""What a remedy of these kinds is, beside its name."""
 
 
 def number(value: float | None, digits: int = DIGITS, *, signed: bool = False) -> str:
@@ -28,6 +39,16 @@ def number(value: float | None, digits: int = DIGITS, *, signed: bool = False) -
     return f"{'+' if signed and rounded > 0.0 else ''}{shown}".replace("-", "−")
 
 
+def apart(value: float | None, other: float | None, *, signed: bool = False) -> tuple[str, str]:
+    """Both, with as many digits as tell one from the other."""
+    shown = number(value, signed=signed), number(other, signed=signed)
+    for digits in range(DIGITS + 1, MOST_DIGITS):
+        if shown[0] != shown[1]:
+            break
+        shown = number(value, digits, signed=signed), number(other, digits, signed=signed)
+    return shown
+
+
 def capital(text: str) -> str:
     """With a capital letter first, and the rest as it is."""
     return text[:1].upper() + text[1:]
@@ -35,6 +56,15 @@ def capital(text: str) -> str:
 
 def words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def values_of(remedy: Mapping[str, object]) -> Iterator[str]:
+    """What it is, where its kind alone does not say it: '0.001', 'lecun_normal', 'adam 0.001'."""
+    value = remedy.get(TOLD.get(str(remedy.get("kind")), ""))
+    if isinstance(value, Mapping):
+        yield " ".join(str(value[name]) for name in ("kind", "learning_rate") if name in value)
+    elif value is not None:
+        yield str(value)
 
 
 def steps_words(steps: tuple[int, int] | None) -> str:
@@ -81,6 +111,8 @@ def _places(half: float) -> int:
 
 def gain_words(facts: GradientFacts) -> str:
     """'−26.1 (95 % −26.6 to −25.7, n = 5), vanishing, ×0.236 per layer'; beside time axes the kind is said there."""
+    if not facts.judged:
+        return "not judged"
     return _gain_words(facts.total_gain, None if facts.time else facts.kind, facts.gain_per_layer, "layer")
 
 

@@ -163,6 +163,7 @@ def test_the_newest_state_of_a_trainers_folder_is_read(
     assert found["curves"]["total_gradient_norm"]["last"] == [1.5, 1.4, 1.2]
     assert found["epochs"] == {"validation_loss": [2.1], "validation_metric": [], "steps": [10]}
     assert run["result"]["steps"] == 30
+    assert run["verdict"]["sentence"].endswith("Conditions: the log out, 3 losses at its steps 10 to 30.")
     with httpx2.Client(base_url=address, trust_env=False) as clinic:
         assert clinic.get(f"/v1/experiments/{run['experiment_id']}").json()["name"] == "out"
 

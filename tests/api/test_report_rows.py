@@ -8,6 +8,7 @@ import pytest
 
 from api.report.forest import caption, forest, reached
 from api.report.page import render
+from api.report.table import table
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
@@ -52,6 +53,37 @@ def test_where_some_runs_train_those_and_all_are_marked() -> None:
     assert len(circles(drawn, "measured")) == 2
     assert len(circles(drawn, "all")) == 1
     assert "0.65 (0.01 to 1.00); all 3: 0.60 (0.35 to 0.85)<" in drawn
+
+
+def test_a_mark_beside_a_prediction_is_told_below_and_to_screen_readers() -> None:
+    comparison = compared({BASE: [run()], FIRST: [run()], SECOND: [run()]})
+    sure = comparison.variants[0].gradient.predicted.model_copy(update={"caveats": ()})
+    unsure = sure.model_copy(update={"caveats": ("Theory is of <wide> layers.",)})
+    given = zip(comparison.variants, (sure, unsure, unsure), strict=True)
+    variants = tuple(
+        its.model_copy(update={"gradient": its.gradient.model_copy(update={"predicted": theory})})
+        for its, theory in given
+    )
+    drawn = table(comparison.model_copy(update={"variants": variants}), None)
+    marks = re.findall(r"<span role=img aria-label=\"([^\"]+)\" title=\"\1\">\?</span>", drawn)
+    assert marks == ["may be off, as is said below"] * 2
+    assert f"<li>{FIRST}, {SECOND}: Theory is of &lt;wide&gt; layers.</li>" in drawn
+    without = table(comparison.model_copy(update={"variants": variants[:1]}), None)
+    assert "?" not in without
+    assert "may be off" not in without
+
+
+def test_one_hidden_layer_has_a_dash_in_the_place_of_a_gain() -> None:
+    comparison = compared({BASE: [run()]})
+    baseline = comparison.variants[0]
+    start = baseline.gradient.at_start
+    assert start is not None
+    assert "G at start" in table(comparison, None)
+    alone = baseline.gradient.model_copy(
+        update={"at_start": start.model_copy(update={"judged": False, "gain_per_layer": None}), "at_end": None}
+    )
+    page = table(comparison.model_copy(update={"variants": (baseline.model_copy(update={"gradient": alone}),)}), None)
+    assert "G at start" not in page
 
 
 def test_no_drawn_accuracy_lies_beyond_1() -> None:

@@ -27,10 +27,18 @@ def plain(html: str) -> str:
 def test_the_set_up_line_says_all_that_was_asked() -> None:
     deep = {"kind": "mlp", "depth": 20, "width": 64, "activation": "sigmoid", "init": {"kind": "xavier_normal"}}
     assert said(network=deep, optimizer={"kind": "adam"}, steps=60, seeds={"count": 3, "first": 5}) == (
-        "Network Multilayer perceptron (mlp), depth 20, width 64, activation sigmoid, init xavier normal, "
-        "normalization none, skip none. Data Handwritten digits, 8×8 (digits), 1,438 training and 359 test cases. "
+        "Network Multilayer perceptron (mlp), depth 20 (19 hidden layers and the output), width 64, "
+        "activation sigmoid, init xavier normal, normalization none, skip none. "
+        "Data Handwritten digits, 8×8 (digits), 1,438 training and 359 test cases. "
         "Training adam, learning rate 0.001, batches of 128, 60 steps. Seeds 3, from 5 to 7. "
     )
+
+
+def test_a_depth_is_told_with_its_hidden_layers() -> None:
+    """As pictures and verdicts count hidden layers, and a depth counts the output too."""
+    spec = ExperimentSpec.model_validate(made.spec(network={"kind": "mlp", "depth": 4, "width": 8}))
+    hidden = len(expand(spec)[0].plan.network.hidden)
+    assert f"depth 4 ({hidden} hidden layers and the output)" in plain(setup(spec))
 
 
 def test_what_differs_from_a_default_is_said_and_what_does_not_is_left_out() -> None:

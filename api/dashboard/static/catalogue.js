@@ -1,7 +1,7 @@
 // What can be asked for, from the catalogue: titles, schemas, and what a spec says beyond its defaults.
 
 import { get } from "./api.js";
-import { setting, words } from "./numbers.js";
+import { counted, setting, words } from "./numbers.js";
 
 const NAMES = ["networks", "datasets", "optimizers", "inits", "activations", "remedies"];
 let asked = null;
@@ -28,6 +28,6 @@ export function told(part, lists, holder = null) {
   const usual = item?.schema.properties ?? {};
   const own = Object.entries(rest).filter(([name, value]) => value !== null && JSON.stringify(value) !== JSON.stringify(usual[name]?.default)
     && !(Array.isArray(value) && !value.length));
-  const shown = own.map(([name, value]) => `${words(name)} ${told(value, lists)}`);
+  const shown = own.map(([name, value]) => `${words(name)} ${told(value, lists)}${name === "depth" ? ` (${counted(value - 1, "hidden layer")} and the output)` : ""}`);
   return (kind ? words(kind) : "") + (shown.length ? `${kind ? " (" : ""}${shown.join(", ")}${kind ? ")" : ""}` : "");
 }

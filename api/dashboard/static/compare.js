@@ -10,7 +10,7 @@ import { recurrent } from "./experiment.js";
 import { Maps } from "./maps.js";
 import { figure, words } from "./numbers.js";
 import { link, parsed } from "./route.js";
-import { differenceTable, swatch, variantTable } from "./variants.js";
+import { differenceTable, gain, swatch, variantTable } from "./variants.js";
 
 const ID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
@@ -91,8 +91,8 @@ function runTable(arms) {
     { title: "Verdict", cell: ({ single }) => badge(single.verdict?.kind) },
     { title: "Trained", cell: ({ single }) => single.verdict?.trained ?? "–" },
     { title: "Causes", cell: ({ single }) => single.verdict?.causes.map(words).join(", ") ?? "–" },
-    { title: "G at start", number: true, cell: ({ single }) => figure(single.verdict?.at_start?.total_gain?.mean ?? null) },
-    { title: "G at end", number: true, cell: ({ single }) => figure(single.verdict?.at_end?.total_gain?.mean ?? null) },
+    { title: "G at start", number: true, cell: ({ single }) => gain(single.verdict?.at_start) },
+    { title: "G at end", number: true, cell: ({ single }) => gain(single.verdict?.at_end) },
     { title: "Final loss", number: true, cell: ({ single }) => figure(single.result?.final_loss ?? null, 4) },
     { title: "Test metric", number: true, cell: ({ single }) => figure(single.result?.test_metric ?? null, 4) },
   ];

@@ -30,9 +30,11 @@ function metric({ metric: learned, metric_of_all: all, modes, success: { count, 
   return cell(learned);
 }
 
+/** G of a moment; of one hidden layer it is 0 by definition, and says nothing. */
+export const gain = (moment) => cell(moment?.judged === false ? null : moment?.total_gain ?? null);
+
 /** `arms`: [{name, title, place (colour), entry}] of a comparison. */
 export function variantTable(arms, metricName, lists) {
-  const gain = (moment) => cell(moment?.total_gain ?? null);
   const columns = [
     { title: "Variant", cell: ({ title, place }) => h("span", { class: "named" }, swatch(place), title) },
     { title: "Changes", wide: true, cell: ({ entry }) => entry.remedies.map((one) => told(one, lists, "remedies")).join("; ") || "nothing" },

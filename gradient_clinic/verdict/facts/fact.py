@@ -59,7 +59,8 @@ class Fact:
 
     ``number``: None where the fact does not hold or was not measured. ``words``: a clause of the evidence's own
     numbers; None where they are no news. ``called``: its number in words, where that is not its name. ``of_most``:
-    told of a variant where most seeds have it and not of some, which luck alone brings.
+    told of a variant where most seeds have it and not of some, which luck alone brings. ``limit``: its threshold in
+    words, where that has a name.
     """
 
     signal: str
@@ -68,6 +69,7 @@ class Fact:
     words: Callable[[Evidence], str | None] = unsaid
     called: str | None = None
     of_most: bool = False
+    limit: str | None = None
 
     def of(self, case: Case) -> Evidence | None:
         """What shows it in this run."""

@@ -19,14 +19,14 @@ def against_cut(measured: Measured, gain: float | None, steps: tuple[int, int] |
 
 
 def _at_start(case: Case) -> Reading | None:
-    if not case.measured.has_layers:
+    if not case.at_start.judged:
         return None
     return against_cut(case.measured, case.at_start.total_gain.mean, START)
 
 
 def _at_end(case: Case) -> Reading | None:
     steps, facts = case.measured.end_steps, case.at_end
-    if facts is None or steps is None or not case.measured.has_layers:
+    if facts is None or steps is None or not facts.judged:
         return None
     return against_cut(case.measured, facts.total_gain.mean, steps)
 
@@ -36,8 +36,9 @@ def _predicted(case: Case) -> Reading | None:
     return None if theory is None else against_cut(case.measured, theory, None)
 
 
-AT_START: Final = Fact(SIGNAL, "total_gain", _at_start)
-AT_END: Final = Fact(SIGNAL, "total_gain", _at_end)
+CALLED_GAIN: Final = "G"
+AT_START: Final = Fact(SIGNAL, "total_gain", _at_start, called=CALLED_GAIN)
+AT_END: Final = Fact(SIGNAL, "total_gain", _at_end, called=CALLED_GAIN)
 PREDICTED: Final = Fact(SIGNAL, "predicted_total_gain", _predicted)
 
 
@@ -74,7 +75,9 @@ def _over_time_words(item: Evidence) -> str:
     )
 
 
-OVER_TIME_ALONE: Final = Fact(SIGNAL, "total_gain_over_time", _over_time, _over_time_words)
+OVER_TIME_ALONE: Final = Fact(
+    SIGNAL, "total_gain_over_time", _over_time, _over_time_words, called="G back through time"
+)
 
 
 # --- where the start is an exception --------------------------------------------------------------------------------

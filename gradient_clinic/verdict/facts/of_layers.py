@@ -83,8 +83,9 @@ def _worst_words(item: Evidence) -> str:
     return f"{words(item.signal)} is {number(item.value)} in {layers_words(item.layers)}"
 
 
-DEAD: Final = Fact("dead_fraction", "worst_hidden_layer", _dead, _worst_words)
-SATURATED: Final = Fact("saturated_fraction", "worst_hidden_layer", _saturated, _worst_words)
+WORST: Final = "worst_hidden_layer"
+DEAD: Final = Fact("dead_fraction", WORST, _dead, _worst_words)
+SATURATED: Final = Fact("saturated_fraction", WORST, _saturated, _worst_words)
 
 
 def _slope(case: Case) -> Reading | None:
@@ -94,7 +95,7 @@ def _slope(case: Case) -> Reading | None:
     return below(median, FLAT_SLOPE, case.measured.hidden, START) if median < FLAT_SLOPE else None
 
 
-SLOPE: Final = Fact("activation_rms", "median_rms_slope", _slope)
+SLOPE: Final = Fact("activation_rms", "median_rms_slope", _slope, called="the median slope of the activations")
 
 
 # --- samples that become one point: rank collapse -------------------------------------------------------------------
@@ -124,7 +125,13 @@ def _collapsed_words(item: Evidence) -> str:
     return f"samples become one point on their way: {share}"
 
 
-OFF_AT_START: Final = Fact("dead_fraction", "median_off_for_all_at_start", _off_at_start, _collapsed_words)
+OFF_AT_START: Final = Fact(
+    "dead_fraction",
+    "median_off_for_all_at_start",
+    _off_at_start,
+    _collapsed_words,
+    called="the share of units that are off for every case",
+)
 
 
 @lru_cache(maxsize=64)
@@ -150,7 +157,7 @@ def _inputs_words(item: Evidence) -> str:
     return f"inputs are out of scale: rms h of {item.layers[0]} is {number(item.value)} at the start"
 
 
-INPUTS: Final = Fact("activation_rms", "first_layer_rms", _inputs, _inputs_words)
+INPUTS: Final = Fact("activation_rms", "first_layer_rms", _inputs, _inputs_words, called="rms h of the first layer")
 
 
 def _growth(case: Case) -> Reading | None:
@@ -202,7 +209,13 @@ def _scale_words(item: Evidence) -> str:
     return f"δ of all hidden layers together is {size} at the start: ×{ratio} of the output layer's"
 
 
-SCALE: Final = Fact("activation_gradient_rms", "median_ln_ratio_to_output", _scale, _scale_words)
+SCALE: Final = Fact(
+    "activation_gradient_rms",
+    "median_ln_ratio_to_output",
+    _scale,
+    _scale_words,
+    called="ln(rms δ of all hidden layers / the output's)",
+)
 
 
 def _underflow(case: Case) -> Reading | None:
@@ -218,7 +231,7 @@ def _underflow(case: Case) -> Reading | None:
     return None
 
 
-LOWEST: Final = Fact("activation_gradient_rms", "smallest_layer", _underflow)
+LOWEST: Final = Fact("activation_gradient_rms", "smallest_layer", _underflow, called="the smallest rms δ")
 
 
 def _lost_in_half(case: Case) -> Reading | None:
@@ -248,7 +261,8 @@ def _largest_step(case: Case) -> Reading | None:
     return found if its.largest_update > LARGE_UPDATE else None
 
 
-LARGEST_STEP: Final = Fact("update_ratio", "median_of_largest_steps", _largest_step)
+CALLED_STEP: Final = "the largest step, as a share of the weights,"
+LARGEST_STEP: Final = Fact("update_ratio", "median_of_largest_steps", _largest_step, called=CALLED_STEP)
 
 
 def _smallest_step(case: Case) -> Reading | None:
@@ -262,7 +276,13 @@ def _smallest_step_words(item: Evidence) -> str:
     return f"steps are too short: the largest one moves the weights by {number(item.value, 2)} of themselves"
 
 
-SMALL_STEP: Final = Fact("update_ratio", "median_of_largest_steps_too_short", _smallest_step, _smallest_step_words)
+SMALL_STEP: Final = Fact(
+    "update_ratio",
+    "median_of_largest_steps_too_short",
+    _smallest_step,
+    _smallest_step_words,
+    called=CALLED_STEP,
+)
 
 
 def _weights_left(case: Case) -> Reading | None:
@@ -277,4 +297,10 @@ def _weights_left_words(item: Evidence) -> str:
     return f"decay has taken the weights to {number(item.value, 2)} of their size at the start"
 
 
-WEIGHTS_LEFT: Final = Fact("weight_norm", "median_left", _weights_left, _weights_left_words)
+WEIGHTS_LEFT: Final = Fact(
+    "weight_norm",
+    "median_left",
+    _weights_left,
+    _weights_left_words,
+    called="the size of the weights beside that at the start",
+)

@@ -101,7 +101,8 @@ BELOW_HALF: Final = Fact(
     "loss_below_half_of_chance",
     _half("yes", below),
     _loss_words("trained: final loss {value} is at most half of chance ({threshold})"),
-    called="final loss",
+    called="the final loss",
+    limit="half of chance",
 )
 ABOVE_HALF: Final = Fact(
     "loss",
@@ -114,7 +115,8 @@ AT_CHANCE: Final = Fact(
     "loss_at_chance",
     _not_trained(at_chance=True),
     _at_chance_words,
-    called="final loss",
+    called="the final loss",
+    limit="chance less its noise",
 )
 BROKEN: Final = Fact(
     "loss",
@@ -123,7 +125,9 @@ BROKEN: Final = Fact(
     _loss_words("not trained: the run ended non-finite (loss before: {value})"),
 )
 FIRST_LOSS: Final = Fact("loss", "first_loss_over_chance", _first_loss, _first_loss_words)
-ABOVE_CHANCE: Final = Fact("loss", "loss_above_chance", _above_chance, called="final loss")
+ABOVE_CHANCE: Final = Fact(
+    "loss", "loss_above_chance", _above_chance, called="the final loss", limit="chance with its noise"
+)
 
 
 # --- a log whose first loss stands for chance, as nobody has told it ------------------------------------------------

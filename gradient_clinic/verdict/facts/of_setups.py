@@ -107,7 +107,9 @@ def _input_scale_words(item: Evidence) -> str:
     return f"inputs are out of scale: their rms is about {number(item.value, 2)}, and 1 is usual"
 
 
-INPUT_SCALE: Final = Fact("activation_rms", "input_rms", _input_scale, _input_scale_words)
+INPUT_SCALE: Final = Fact(
+    "activation_rms", "input_rms", _input_scale, _input_scale_words, called="the rms of the inputs"
+)
 
 
 def _target_scale(case: Case) -> Reading | None:
@@ -201,7 +203,9 @@ def _end_gain_words(item: Evidence) -> str:
 
 
 START_GAIN: Final = Fact("weight_norm", "gain_at_start", _start_gain, _start_gain_words)
-END_GAIN: Final = Fact("weight_norm", "gain_at_end", _end_gain, _end_gain_words)
+END_GAIN: Final = Fact(
+    "weight_norm", "gain_at_end", _end_gain, _end_gain_words, called="√σw² of the weights at the end"
+)
 
 
 def _told_apart(case: Case) -> Reading | None:

@@ -71,6 +71,7 @@ FACTS: Final[Mapping[tuple[str, str], Fact]] = {
     (fact.signal, fact.name): fact for fact in (*RESTS_ON, *OF_CAUSES, *BESIDE, *OF_LOGS)
 }
 CALLED: Final[Mapping[str, str]] = {fact.name: fact.called for fact in FACTS.values() if fact.called is not None}
+LIMITS: Final[Mapping[str, str]] = {fact.name: fact.limit for fact in FACTS.values() if fact.limit is not None}
 
 
 def shown_first(case: Case) -> tuple[Fact, ...]:

@@ -11,11 +11,12 @@ from typing import Final
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.facts.of_losses import FALLING
-from gradient_clinic.verdict.sentences import NO_REMEDY, headline
-from gradient_clinic.verdict.shapes import Answer, Verdict
-from gradient_clinic.verdict.wording import capital, estimate_words, number, spans, words
+from gradient_clinic.verdict.sentences import NO_REMEDY, ONE_LAYER, headline, is_judged
+from gradient_clinic.verdict.shapes import Answer, Cause, Verdict
+from gradient_clinic.verdict.wording import capital, estimate_words, number, spans, values_of, words
+from models.analysis.comparison.from_chance import chance_words
 from models.analysis.comparison.grade import FEWEST, SICK, VERBS
-from models.analysis.comparison.left_to_try import either, untested, values_of, worth_trying
+from models.analysis.comparison.left_to_try import either, untested, worth_trying
 from models.analysis.comparison.parts import (
     Degree,
     Grade,
@@ -29,6 +30,8 @@ from models.plan.variants import optimizer_words
 from models.specs.optimizer import OptimizerSpec
 
 MOST_ANSWERS: Final = 3
+VAGUE: Final[frozenset[Cause]] = frozenset({"too_few_steps", "no_gradient_cause_found"})
+"""Causes that name no fault of the network, whose answers claim no place."""
 TENTH: Final = 0.1
 """Of the way from chance."""
 
@@ -43,17 +46,27 @@ def answer_of(
         return (_without_baseline(baseline),)
     supported = _supported(causes)
     helping = [*_of_degree(others, "repairs", supported), *_of_degree(others, "improves", supported)]
+    left = untested(verdict, parts, optimizer)
     said = [
-        _to_do(baseline, verdict, helping, untested(verdict, others), metric),
+        _helped(helping, supported, verdict, left) if helping else _unhelped(baseline, verdict, left, metric),
         *_state(baseline, verdict),
-        *_because(baseline, optimizer, causes),
+        *_because(parts, optimizer, causes),
         *_lacking(verdict, others),
         *(sentence for part in helping for sentence in _told(part, metric)),
         *_between(helping, metric),
         *(sentence for part in _of_degree(others, "harms") for sentence in _told(part, metric)),
         *_rest(verdict, others),
     ]
-    return tuple(f"{sentence}." for sentence in said)
+    return tuple(f"{sentence}." for sentence in _with_chance(said, chance_words(baseline, metric)))
+
+
+def _with_chance(said: Sequence[str], chance: str) -> Iterator[str]:
+    """What chance is comes behind the first sentence that measures by it."""
+    first = next((place for place, sentence in enumerate(said) if chance and "chance" in sentence), None)
+    for place, sentence in enumerate(said):
+        yield sentence
+        if place == first:
+            yield capital(chance)
 
 
 def _without_baseline(baseline: VariantComparison) -> str:
@@ -109,20 +122,21 @@ def _is_promising(part: VariantComparison) -> bool:
     return grade is not None and grade.certainty == "promising"
 
 
-def _to_do(
-    baseline: VariantComparison,
-    verdict: Verdict,
-    helping: Sequence[VariantComparison],
-    left: Sequence[Answer],
-    metric: str,
+def _helped(
+    helping: Sequence[VariantComparison], supported: AbstractSet[str], verdict: Verdict, left: Sequence[Answer]
 ) -> str:
-    """What a reader should do next."""
-    if helping:
-        return _use(helping[0], verdict, left)
+    """What a reader should do next, where something helps."""
+    best = helping[0]
+    against = () if best.name in supported else _answering(verdict, left)
+    if against and _is_unproved(best):
+        return _before_it(best, verdict, against)
+    return _use(best, verdict, against or left, leaves_cause=bool(against))
+
+
+def _unhelped(baseline: VariantComparison, verdict: Verdict, left: Sequence[Answer], metric: str) -> str:
+    """The same where nothing does."""
     if verdict.kind == "healthy":
-        trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
-        said = capital(NO_REMEDY) if verdict.rests_on == "layers" else "No remedy is needed by the loss alone"
-        return f"{said}{trains}{_improving(left)}"
+        return _well(baseline, verdict, left)
     next_one = f"try {worth_trying(left, MOST_ANSWERS)} next" if left else ""
     if "class_imbalance" in verdict.causes and baseline.outcomes.metric_of_all is not None:
         reached, share = baseline.outcomes.metric_of_all.mean, baseline.outcomes.majority_share
@@ -131,6 +145,14 @@ def _to_do(
     if left:
         return capital(next_one)
     return _without_remedies(verdict)
+
+
+def _well(baseline: VariantComparison, verdict: Verdict, left: Sequence[Answer]) -> str:
+    if verdict.trained is None and not is_judged(verdict.at_start):
+        return f"Train it: {ONE_LAYER}"
+    trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
+    said = capital(NO_REMEDY) if verdict.rests_on == "layers" else "No remedy is needed by the loss alone"
+    return f"{said}{trains}{_improving(left)}"
 
 
 def _without_remedies(verdict: Verdict) -> str:
@@ -144,14 +166,34 @@ def _without_remedies(verdict: Verdict) -> str:
     return "Look at the data and the task: no remedy of gradients is left to try"
 
 
-def _use(best: VariantComparison, verdict: Verdict, left: Sequence[Answer]) -> str:
+def _answering(verdict: Verdict, left: Sequence[Answer]) -> tuple[Answer, ...]:
+    """What was not tried against the cause that is named first, where the network needs it."""
+    if verdict.kind == "healthy" or not verdict.causes or verdict.causes[0] in VAGUE:
+        return ()
+    return tuple(its for its in left if its.cause == verdict.causes[0])
+
+
+def _is_unproved(best: VariantComparison) -> bool:
+    return _is_promising(best) and best.verdict is not None and best.verdict.trained not in {"yes", None}
+
+
+def _before_it(best: VariantComparison, verdict: Verdict, answering: Sequence[Answer]) -> str:
+    """An answer to the cause that is named first goes before what changes another thing and is not shown to help."""
+    grade = best.grade
+    assert grade is not None  # it helps
+    helps = f"{_named(best)} {VERBS[grade.degree, grade.certainty]} it, which {_seeds(best)} do not show"
+    return f"Try {worth_trying(answering, 2)} next, against {words(verdict.causes[0])}; {helps}"
+
+
+def _use(best: VariantComparison, verdict: Verdict, left: Sequence[Answer], *, leaves_cause: bool) -> str:
     more = f", and confirm it on more than {_seeds(best)}" if _is_promising(best) else ""
     if verdict.kind == "healthy":
         return f"The network trains without a remedy; to improve it, use {_named(best)}{more}"
     if verdict.trained is None or (best.verdict is not None and best.verdict.trained == "yes"):
         return f"Use {_named(best)}{more}"
     beside = f", so try {worth_trying(left, 2)} too" if left else ""
-    return f"Use {_named(best)}{more}; it does not train yet{beside}"
+    why = ", which is shown to help" if leaves_cause else more
+    return f"Use {_named(best)}{why}; it does not train yet{beside}"
 
 
 def _improving(left: Sequence[Answer]) -> str:
@@ -193,9 +235,10 @@ def _is_beyond(ratio: Estimate) -> bool:
 
 
 def _because(
-    baseline: VariantComparison, optimizer: OptimizerSpec | None, causes: Sequence[ShownCause]
+    parts: Sequence[VariantComparison], optimizer: OptimizerSpec | None, causes: Sequence[ShownCause]
 ) -> Iterator[str]:
     """What its own numbers show, and what the trial does; a rate is named with its side and its optimiser."""
+    baseline = parts[0]
     tuned = None if baseline.tuned is None else baseline.tuned["learning_rate"]
     named = "" if optimizer is None else f" ({optimizer_words(optimizer, tuned)})"
     value = {"learning_rate": f"{_side(baseline)}{named}"}
@@ -205,9 +248,19 @@ def _because(
     for shown in causes:
         if shown.shown_by == "trial":
             known = any((other.cause, other.shown_by) == (shown.cause, "rule") for other in causes)
-            change = "changes it alone and helps" if len(shown.variants) == 1 else "change it alone and help"
             says = f"The trial {'supports' if known else 'points to'} {words(shown.cause)}"
-            yield f"{says}: {', '.join(shown.variants)} {change}"
+            yield f"{says}: {'; '.join(_changing(shown, parts))}"
+
+
+def _changing(shown: ShownCause, parts: Sequence[VariantComparison]) -> Iterator[str]:
+    """'activation changes it alone and helps'; of one whose grade is a promise only, that it is not shown."""
+    for promising in (False, True):
+        those = [part for part in parts if part.name in shown.variants and _is_promising(part) == promising]
+        if not those:
+            continue
+        change, helps, come = ("change", "help", "come") if len(those) > 1 else ("changes", "helps", "comes")
+        said = f"{_names(those)} {change} it alone"
+        yield f"{said} and {come} further, not shown on {_seeds(those[0])}" if promising else f"{said} and {helps}"
 
 
 def _side(baseline: VariantComparison) -> str:
@@ -267,9 +320,19 @@ def _reached(part: VariantComparison, grade: Grade, metric: str) -> str:
     said = []
     if grade.by == "success" and part.outcomes.metric.mean is not None:
         said.append(f"{metric} {estimate_words(part.outcomes.metric)}")
-    if grade.by != "gradients" and part.cost.step_time_ratio.mean is not None:
-        said.append(f"a step costs ×{number(part.cost.step_time_ratio.mean, 2)}")
+    if grade.by != "gradients":
+        said += _cost(part.cost.step_time_ratio)
     return ", ".join(said)
+
+
+def _cost(ratio: Estimate) -> Iterator[str]:
+    """Only where it can be told from ×1; of one seed nothing says whether it can."""
+    if ratio.mean is None:
+        return
+    if ratio.low is None or ratio.high is None:
+        yield f"a step costs about ×{number(ratio.mean, 2)}"
+    elif ratio.low > 1.0 or ratio.high < 1.0:
+        yield f"a step costs ×{estimate_words(ratio)}"
 
 
 def _further(versus: VersusBaseline, grade: Grade, metric: str) -> str:

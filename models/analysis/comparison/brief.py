@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gradient_clinic.verdict.sentences import headline
 from gradient_clinic.verdict.wording import number, words
+from models.analysis.comparison.from_chance import chance_words
 from models.analysis.comparison.grade import VERBS
 from models.analysis.comparison.parts import Comparison, VariantComparison
 
@@ -11,22 +12,27 @@ from models.analysis.comparison.parts import Comparison, VariantComparison
 def brief_of(comparison: Comparison, to_do: str) -> tuple[str, ...]:
     """What to do (the answer's first sentence), what is wrong, why, what each variant did, under which conditions."""
     baseline, *others = comparison.variants
-    return to_do, _found(baseline), _why(comparison), _variants(others), _conditions(comparison)
+    return to_do, _found(baseline, comparison.metric), _why(comparison), _variants(others), _conditions(comparison)
 
 
-def _found(baseline: VariantComparison) -> str:
+def _found(baseline: VariantComparison, metric: str) -> str:
     if baseline.verdict is None:
         return "Found: nothing yet, no run of the baseline has ended."
     success = baseline.outcomes.success
-    trains = f" ({success.count} of {success.of} runs train)" if success.of else ""
-    return f"Found: {headline(baseline.verdict)}{trains}."
+    said, chance = headline(baseline.verdict), chance_words(baseline, metric)
+    facts = [f"{success.count} of {success.of} runs train"] if success.of else []
+    facts += [chance] if chance and "chance" in said else []
+    beside = f" ({'; '.join(facts)})" if facts else ""
+    return f"Found: {said}{beside}."
 
 
 def _why(comparison: Comparison) -> str:
     ways: dict[str, list[str]] = {}
+    certain = {part.name for part in comparison.variants if part.grade is not None and part.grade.certainty == "shown"}
     for shown in comparison.causes:
-        ways.setdefault(shown.cause, []).append(shown.shown_by)
-    said = ", ".join(f"{words(cause)} (by {' and '.join(by)})" for cause, by in ways.items())
+        sure = shown.shown_by == "rule" or certain.intersection(shown.variants)
+        ways.setdefault(shown.cause, []).append(f"{'' if sure else 'not shown yet '}by {shown.shown_by}")
+    said = ", ".join(f"{words(cause)} ({' and '.join(by)})" for cause, by in ways.items())
     return f"Why: {said or 'no cause found'}."
 
 

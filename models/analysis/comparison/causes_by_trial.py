@@ -8,12 +8,11 @@ from gradient_clinic.verdict.facts.of_setups import FEW_CASES
 from gradient_clinic.verdict.shapes import CAUSES, Cause
 from models.analysis.comparison.arms import Arm, Runs
 from models.analysis.comparison.from_chance import CLOSED
+from models.analysis.comparison.grade import HELPS
 from models.analysis.comparison.parts import ShownCause, VersusBaseline
 from models.analysis.theory.structure import cases_per_statistic, equal_units, first_activation, has_skips
 from models.plan import Plan, Variant
 from models.plan.watched import AnyVariant, trained_here
-
-HELPS: Final = frozenset({"repairs", "improves"})
 
 
 def causes_of(first: Arm, arms: Sequence[Arm], against: Sequence[VersusBaseline]) -> tuple[ShownCause, ...]:

@@ -16,6 +16,7 @@ from models.analysis.comparison.causes_by_trial import causes_of
 from models.analysis.comparison.factorial import Factorial, analyse
 from models.analysis.comparison.from_chance import progress_of
 from models.analysis.comparison.layers import profile
+from models.analysis.comparison.left_to_try import with_tried
 from models.analysis.comparison.outcomes import outcomes_of
 from models.analysis.comparison.parts import (
     Comparison,
@@ -59,8 +60,10 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     beside = [versus(arm, first, tested, came) for arm, tested, came in zip(arms, tests, progress, strict=True)]
     against = [None, *beside]
     parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
+    if first.verdict is not None:
+        parts[0] = parts[0].model_copy(update={"verdict": with_tried(first.verdict, parts, trial.spec.optimizer)})
     metric, causes = trial.spec.metric, causes_of(first, arms, beside)
-    said = [baseline_sentence(parts[0], parts[1:], metric), *(variant_sentence(part, metric) for part in parts[1:])]
+    said = [baseline_sentence(parts[0], metric), *(variant_sentence(part, metric) for part in parts[1:])]
     parts = [part.model_copy(update={"sentence": text}) for part, text in zip(parts, said, strict=True)]
     return Comparison(
         experiment_id=trial.experiment_id,
@@ -168,7 +171,9 @@ def _predicted(plan: AnyPlan) -> tuple[PredictedGradient, Mapping[str, float | N
 def _moment(facts: GradientFacts | None) -> GradientMoment | None:
     if facts is None:
         return None
-    return GradientMoment(gain_per_layer=facts.gain_per_layer, total_gain=facts.total_gain, time=facts.time)
+    return GradientMoment(
+        gain_per_layer=facts.gain_per_layer, total_gain=facts.total_gain, time=facts.time, judged=facts.judged
+    )
 
 
 def _cost(arm: Arm, baseline: Runs) -> MeasuredCost:

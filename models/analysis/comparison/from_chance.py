@@ -12,12 +12,17 @@ from typing import Final
 import numpy as np
 
 from gradient_clinic.intervals import Estimate, t_interval
+from gradient_clinic.verdict.facts.of_losses import OF_FIRST
 from gradient_clinic.verdict.shapes import RunSummary
+from gradient_clinic.verdict.wording import number
 from models.analysis.comparison.arms import Arm, Runs
-from models.analysis.comparison.parts import Measure, Progress
+from models.analysis.comparison.parts import Measure, Progress, VariantComparison
 from models.analysis.statistics.effects import has_spread, holm
 from models.analysis.statistics.over_seeds import over_seeds, paired_over_seeds, paired_test
 from models.analysis.statistics.power import ALPHA
+
+FIRST_FOR_CHANCE: Final = frozenset(fact.name for fact in OF_FIRST)
+METRICS: Final = {"accuracy": "an accuracy", "r2": "an R²"}
 
 
 def closed_by_loss(run: RunSummary) -> float:
@@ -35,6 +40,18 @@ def closed_by_metric(run: RunSummary) -> float:
     if run.trained is None or not held_out or floor >= 1.0:
         return math.nan
     return 0.0 if run.diverged else _within((metric - floor) / (1.0 - floor))
+
+
+def chance_words(part: VariantComparison, metric: str) -> str:
+    """'chance is a loss of 2.3 and an accuracy of 0.11'; empty where it is not known."""
+    outcomes, evidence = part.outcomes, () if part.verdict is None else part.verdict.evidence
+    if outcomes.chance_loss is None:
+        return ""
+    loss = number(outcomes.chance_loss)
+    if {item.statistic for item in evidence} & FIRST_FOR_CHANCE:
+        return f"the first loss that was logged, {loss}, stands for chance"
+    reached = {"accuracy": outcomes.majority_share, "r2": 0.0}.get(metric)
+    return f"chance is a loss of {loss}{'' if reached is None else f' and {METRICS[metric]} of {number(reached)}'}"
 
 
 CLOSED: Final[Mapping[Measure, Callable[[RunSummary], float]]] = {"metric": closed_by_metric, "loss": closed_by_loss}

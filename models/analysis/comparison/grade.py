@@ -19,6 +19,7 @@ MATERIAL: Final[Mapping[Measure, float]] = {"metric": 0.01, "loss": 0.05}
 """Of the way from chance: less is told by its figures and is no improvement. The training loss also falls where a
 network learns its cases by heart, so more is asked of it.
 """
+HELPS: Final = frozenset({"repairs", "improves"})
 SICK: Final = frozenset({"vanishing", "exploding"})
 VERBS: Final[Mapping[tuple[Degree, Certainty | None], str]] = {
     ("repairs", "shown"): "repairs",
@@ -91,7 +92,10 @@ def _trains_far_more(these: Sequence[bool], those: Sequence[bool]) -> bool:
 
 
 def _by_progress(measure: Measure, progress: Progress, level: float, *, shown: bool) -> Degree | None:
+    """From 20 seeds on the interval is not the test's own; what is shown leaves 0 out of both."""
     p, mean = progress.p_holm if shown else progress.p, progress.difference.mean
     if p is None or mean is None or p >= level or abs(mean) < MATERIAL[measure]:
+        return None
+    if shown and (progress.difference.low or 0.0) <= 0.0 <= (progress.difference.high or 0.0):
         return None
     return "improves" if mean > 0.0 else "harms"

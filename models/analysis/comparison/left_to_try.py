@@ -1,56 +1,78 @@
 """What a verdict answers and no variant has tried yet, in words."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from gradient_clinic.verdict.sentences import answer_words, verdict_sentence
 from gradient_clinic.verdict.shapes import Answer, Verdict
+from gradient_clinic.verdict.wording import TOLD
+from models.analysis.comparison.grade import HELPS
 from models.analysis.comparison.parts import VariantComparison
+from models.specs.optimizer import OptimizerSpec
 
-TOLD: Final = {
-    "activation": "function",
-    "dropout": "p",
-    "init": "init",
-    "learning_rate": "value",
-    "optimizer": "optimizer",
-    "warm_up": "steps",
-}
-"""What a remedy of these kinds is, beside its name."""
+IN_VAIN = frozenset({"harms", "changes_nothing"})
+Spec = Mapping[str, object]
 
 
-def untested(verdict: Verdict, parts: Sequence[VariantComparison]) -> tuple[Answer, ...]:
-    """Its answers that none of the variants is: what was tried here is told by its own figures."""
-    return tuple(answer for answer in verdict.answers if not any(_is_tried(answer, part) for part in parts))
+def with_tried(verdict: Verdict, parts: Sequence[VariantComparison], optimizer: OptimizerSpec | None) -> Verdict:
+    """The verdict on the baseline, with those of its answers marked, and left unsaid, that were tried."""
+    left = untested(verdict, parts, optimizer)
+    marked = replace(verdict, answers=tuple(replace(its, tried=its not in left) for its in verdict.answers))
+    return replace(marked, sentence=verdict_sentence(marked))
 
 
-def _is_tried(answer: Answer, part: VariantComparison) -> bool:
-    """Whether a variant has it; one of several remedies where a variant has them all."""
-    return all(any(_is_as(spec, remedy) for remedy in part.remedies) for spec in answer.specs)
+def untested(
+    verdict: Verdict, parts: Sequence[VariantComparison], optimizer: OptimizerSpec | None
+) -> tuple[Answer, ...]:
+    """Its answers that none of the variants is: what was tried here is told by its own figures. ``parts``: the baseline
+    first; ``optimizer``: the one that its spec names, if any.
+    """
+    own = None if optimizer is None else optimizer.model_dump(mode="json", exclude_none=True)
+    return tuple(
+        answer
+        for answer in verdict.answers
+        if not (answer.tried or _is_tuned(answer, parts) or any(_is_tried(answer, part, own) for part in parts))
+    )
 
 
-def _is_as(spec: Mapping[str, object], remedy: Mapping[str, object]) -> bool:
-    field = TOLD.get(str(spec["kind"]))
-    return remedy["kind"] == spec["kind"] and (field is None or remedy.get(field) == spec.get(field))
+def _is_tuned(answer: Answer, parts: Sequence[VariantComparison]) -> bool:
+    """A rate that the baseline's tuning has tried."""
+    tuning = parts[0].tuning if parts else None
+    rates = [] if tuning is None else [tried.learning_rate for tried in tuning.tried]
+    return not answer.beside and answer.spec.get("kind") == "learning_rate" and answer.spec.get("value") in rates
+
+
+def _is_tried(answer: Answer, part: VariantComparison, own: Spec | None) -> bool:
+    """Whether a variant has it. One of several remedies: where a variant has them all, or had one of them alone and in
+    vain; where nothing of the run speaks for them, one that was not shown to help suffices.
+    """
+    if all(any(_is_as(spec, remedy, own) for remedy in part.remedies) for spec in answer.specs):
+        return True
+    if not answer.beside or len(part.remedies) != 1 or part.grade is None:
+        return False
+    in_vain = part.grade.degree in IN_VAIN or (answer.basis == "usual" and part.grade.degree not in HELPS)
+    return in_vain and any(_is_as(spec, part.remedies[0], own) for spec in answer.specs)
+
+
+def _is_as(spec: Spec, remedy: Spec, own: Spec | None) -> bool:
+    """Whether they set the same: another rate of the baseline's own optimiser is a learning rate too."""
+    one, other = (_of_optimizer(each, own) for each in (spec, remedy))
+    field = TOLD.get(str(one["kind"]))
+    return other["kind"] == one["kind"] and (field is None or other.get(field) == one.get(field))
+
+
+def _of_optimizer(remedy: Spec, own: Spec | None) -> Spec:
+    if remedy["kind"] != "learning_rate" or own is None:
+        return remedy
+    return {"kind": "optimizer", "optimizer": {**own, "learning_rate": remedy.get("value")}}
 
 
 def worth_trying(left: Sequence[Answer], most: int) -> str:
     """What something speaks for; what usually helps only where nothing else is left."""
     supported = [answer for answer in left if answer.basis != "usual"]
-    return either([_asked(answer) for answer in (supported or left)[:most]])
+    return either([answer_words(answer) for answer in (supported or left)[:most]])
 
 
 def either(names: Sequence[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
-
-
-def _asked(answer: Answer) -> str:
-    """'learning_rate 0.0001 (lower)', 'layer_norm with optimizer adam'."""
-    named = " with ".join(" ".join([str(spec["kind"]), *values_of(spec)]) for spec in answer.specs)
-    return named if answer.direction is None else f"{named} ({answer.direction})"
-
-
-def values_of(remedy: Mapping[str, object]) -> Iterator[str]:
-    """What it is, where its kind alone does not say it."""
-    value = remedy.get(TOLD.get(str(remedy.get("kind")), ""))
-    if value is not None:
-        yield str(value["kind"] if isinstance(value, Mapping) else value)

@@ -43,6 +43,7 @@ class Outcomes(_Answer):
     runs whose metric is finite, successes or not; ``modes`` where that falls into two groups: no mean describes them.
     ``closed``: the share of the way from chance to the best possible over all trained runs, by metric and by loss.
     ``majority_share``: the accuracy of always saying the commonest label; null where cases have no label each.
+    ``chance_loss``: that of who knows no case, a mean over the runs that were trained; null where it is not known.
     """
 
     success: Success
@@ -52,6 +53,7 @@ class Outcomes(_Answer):
     modes: tuple[Mode, Mode] | None = None
     closed: Mapping[Measure, Estimate] = {}
     majority_share: Number = None
+    chance_loss: Number = None
 
 
 class GradientMoment(_Answer):
@@ -59,6 +61,8 @@ class GradientMoment(_Answer):
     total_gain: Estimate
     time: tuple[TimeFacts, ...] = ()
     """Of recurrent layers, back through the steps."""
+    judged: bool = True
+    """False of one hidden layer, whose G is 0 by definition."""
 
 
 class PredictedGradient(_Answer):

@@ -1,14 +1,12 @@
 """A variant beside the baseline in words, from the comparison's own fields only."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from gradient_clinic.intervals import Estimate
-from gradient_clinic.verdict.sentences import verdict_sentence
+from gradient_clinic.verdict.sentences import ONE_LAYER, is_judged
 from gradient_clinic.verdict.wording import capital, estimate_words, number, spans
 from models.analysis.comparison.layers import LayerComparison, State
-from models.analysis.comparison.left_to_try import untested
 from models.analysis.comparison.parts import Outcomes, VariantComparison, VersusBaseline
 from models.analysis.statistics.methods import Method
 from models.analysis.statistics.power import ALPHA
@@ -29,12 +27,11 @@ LIMITS_OF: Final = {
 }
 
 
-def baseline_sentence(part: VariantComparison, others: Sequence[VariantComparison], metric: str) -> str:
-    """Its verdict; what the other variants have tried is not among what is worth trying."""
+def baseline_sentence(part: VariantComparison, metric: str) -> str:
+    """Its verdict, and what of its runs no mean describes."""
     if part.verdict is None:
         return f"{part.name}: no run has ended."
-    verdict = replace(part.verdict, answers=untested(part.verdict, others))
-    return " ".join([verdict_sentence(verdict), *(f"{clause}." for clause in _modes(part.outcomes, metric))])
+    return " ".join([part.verdict.sentence, *(f"{clause}." for clause in _modes(part.outcomes, metric))])
 
 
 def variant_sentence(part: VariantComparison, metric: str) -> str:
@@ -74,6 +71,8 @@ def _kind(part: VariantComparison) -> str:
     fate = "trains" if verdict.kind == "healthy" and verdict.trained == "yes" else verdict.kind
     if verdict.rests_on == "loss":
         return f"{fate}, by the loss alone"
+    if not is_judged(verdict.at_start):
+        return ONE_LAYER if verdict.trained is None else f"{fate}; {ONE_LAYER}"
     start = f"{fate}; gradients{back} start {verdict.at_start.kind}"
     return start if verdict.at_end is None else f"{start} and end {verdict.at_end.kind}"
 
@@ -87,6 +86,8 @@ def _layers(layers: Sequence[LayerComparison]) -> Iterator[str]:
     """Which layers it repairs, leaves and harms in the untrained network, and at the end of training where there was
     one: a baseline that broke has no gradients there that a change could be told from.
     """
+    if len(layers) == 1:  # it lies at 0 to itself
+        return
     starts = {layer.layer: layer.at_start.state for layer in layers}
     changes = {layer.layer: layer.at_end for layer in layers if layer.at_end is not None}
     ends = {name: moment.state for name, moment in changes.items()}
@@ -121,9 +122,16 @@ def _results(part: VariantComparison, versus: VersusBaseline, metric: str) -> It
         first, second = results if versus.primary == "success_difference" else reversed(results)
         yield from (*first, *second)
     yield from _modes(part.outcomes, metric)
-    ratio = part.cost.step_time_ratio
-    if ratio.mean is not None:
-        yield f"A step takes {estimate_words(ratio)} times the baseline's"
+    if part.cost.step_time_ratio.mean is not None:
+        yield _step_time(part.cost.step_time_ratio)
+
+
+def _step_time(ratio: Estimate) -> str:
+    """By its ends alone where they hold 1: a mean of so wide an interval may round to nothing."""
+    if ratio.low is None or ratio.high is None or not ratio.low <= 1.0 <= ratio.high:
+        return f"A step takes {estimate_words(ratio)} times the baseline's"
+    ends = f"95 % ×{number(ratio.low, 2)} to ×{number(ratio.high, 2)}, n = {ratio.n}"
+    return f"A step is not shown to take longer or shorter than the baseline's ({ends})"
 
 
 def _modes(outcomes: Outcomes, metric: str) -> Iterator[str]:

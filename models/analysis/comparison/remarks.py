@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from gradient_clinic.verdict.sentences import NO_REMEDY
+from gradient_clinic.verdict.sentences import NO_REMEDY, ONE_LAYER, is_judged
 from models.analysis.comparison.arms import RunRow, Trial
+from models.analysis.comparison.from_chance import chance_words
 from models.analysis.comparison.parts import VariantComparison
 from models.specs.base import leaves
 from models.specs.experiment import ExperimentSpec
@@ -28,9 +29,11 @@ def notes_of(trials: Sequence[Trial], parts: Sequence[VariantComparison]) -> Ite
     yield from (_differences(first.spec, other) for other in others)
     if len(first.seeds) == 1:
         yield "one seed: no intervals over seeds, and the states of layers rest on point values"
-    yield from (f"baseline: {NO_REMEDY}{why}" for why in _is_well(parts[0]))
+    yield from (f"baseline: {why}" for why in _is_well(parts[0]))
     if first.variants[0].plan.steps:
-        yield "a run trains when its final loss closes at least half of the way from chance to zero"
+        chance = chance_words(parts[0], first.spec.metric)
+        trains = "a run trains when its final loss closes at least half of the way from chance to zero"
+        yield f"{trains}; {chance}" if chance else trains
     if any(part.gradient.profile for part in parts):
         yield "states of layers: intervals simultaneous over layers (Bonferroni); other intervals are one by one"
     if without := [part.name for part in parts if part.verdict is not None and part.verdict.rests_on == "loss"]:
@@ -114,10 +117,12 @@ def _is_well(baseline: VariantComparison) -> Iterator[str]:
     if verdict is None or verdict.kind != "healthy":
         return
     if verdict.rests_on == "loss":
-        yield ", it trains; its gradients were not recorded"
+        yield f"{NO_REMEDY}, it trains; its gradients were not recorded"
+    elif not is_judged(verdict.at_start):
+        yield f"{NO_REMEDY}, it trains; {ONE_LAYER}" if verdict.trained else ONE_LAYER
     elif verdict.trained is None:
-        yield ", its gradients start healthy"
+        yield f"{NO_REMEDY}, its gradients start healthy"
     elif verdict.at_start.kind == "healthy":
-        yield ", it trains and its gradients start healthy"
+        yield f"{NO_REMEDY}, it trains and its gradients start healthy"
     else:
-        yield f", it trains; its gradients start {verdict.at_start.kind}"
+        yield f"{NO_REMEDY}, it trains; its gradients start {verdict.at_start.kind}"

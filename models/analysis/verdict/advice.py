@@ -52,6 +52,8 @@ from models.specs.training_remedies import ClipNormRemedy
 WELL: Final = frozenset({"healthy", "inconclusive"})
 AT_RUN_TIME: Final = ("schedule", "learning_rate", "optimizer", "clip_norm")
 """In this order where the rate is at fault: so often they have repaired (record.json)."""
+AT_RUN_TIME_FOR: Final[frozenset[Cause]] = frozenset({"learning_rate", "exploding_over_time", "too_few_steps"})
+"""Causes that these answer."""
 
 
 def find_answers(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer, ...]:
@@ -102,6 +104,7 @@ def _in_order(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer
     applying = _applying(plan)
     candidates = (remedy for remedy in _candidates(plan, case, causes) if remedy.kind in applying)
     structural = [answer for remedy in candidates if (answer := _structural(plan, case, remedy, found))]
+    structural = [replace(answer, cause=_treated(answer, causes)) for answer in structural]
     # Another activation alone has repaired none of those that were counted (record.json).
     structural.sort(key=lambda answer: (answer.remedy == "activation", abs(answer.predicted_gain or 0.0)))
     at_run_time = list(_at_run_time(plan, case, causes))
@@ -119,6 +122,12 @@ def _in_order(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> tuple[Answer
         if each.remedy in applying:
             first.setdefault(each.remedy, each)
     return tuple(first.values())
+
+
+def _treated(answer: Answer, causes: tuple[Cause, ...]) -> Cause | None:
+    """The first cause that its remedy treats by the catalogue."""
+    treats = REMEDIES[answer.remedy].about.treats
+    return next((cause for cause in causes if cause in treats), None)
 
 
 def _applying(plan: Plan) -> set[str]:
@@ -183,6 +192,11 @@ def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> 
 
 
 def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
+    cause = next((cause for cause in causes if cause in AT_RUN_TIME_FOR), None)
+    yield from (replace(its, cause=cause) for its in _on_steps(plan, case, causes))
+
+
+def _on_steps(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
     no_clip = case.kind == "vanishing" or any(remedy.kind == "clip_norm" for remedy in plan.run_time)
     short, gone = SMALL_STEP.of(case), MEAN_RATE.of(case)
     if "learning_rate" in causes and gone is not None:

@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final, Literal
 
 from gradient_clinic.activations import Activation
@@ -79,7 +80,7 @@ WARM_UP_SHARE: Final = 0.4
 def answers_to(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
     """Cause by cause. None for those that theory answers (``advice.py``)."""
     for cause in causes:
-        yield from ANSWERS.get(cause, _none)(plan, case)
+        yield from (replace(its, cause=cause) for its in ANSWERS.get(cause, _none)(plan, case))
 
 
 def answer(remedy: RemedySpec, why: str, direction: Literal["lower", "higher"] | None = None) -> Answer:

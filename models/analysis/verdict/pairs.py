@@ -102,4 +102,5 @@ def joined(
         predicted_gain=parts[0].predicted_gain,
         direction=direction,
         basis=basis,
+        cause=parts[0].cause,
     )

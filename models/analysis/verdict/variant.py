@@ -125,9 +125,9 @@ def _evidence(
     seen = _with_layers(summaries)
     model = seen[0]
     spans = [run.end_steps for run in seen if run.end_steps is not None]
-    if model.has_layers:
+    if at_start.judged:
         yield _gain(AT_START, model, at_start, START)
-    if model.has_layers and at_end is not None and spans:
+    if at_end is not None and at_end.judged and spans:
         yield _gain(AT_END, model, at_end, _span(spans))
     others: dict[tuple[str, str], list[Evidence]] = {}
     for run in summaries:
@@ -178,21 +178,23 @@ def _near(verdicts: Sequence[Verdict]) -> tuple[Near, ...]:
         for near in verdict.near:
             by_rule[near.rule, near.statistic].setdefault(run, near)
     own = outcome_of_seeds([verdict.outcome for verdict in verdicts])
-    found = [joined for runs in by_rule.values() if (joined := _joined(verdicts, runs, own)) is not None]
+    found = tuple(near for runs in by_rule.values() for near in _joined(verdicts, runs, own))
     if found:
-        return tuple(found)
+        return found
     together = {run: verdict.near[0] for run, verdict in enumerate(verdicts) if verdict.near}
     if _crossed(verdicts, together) == own:
         return ()
-    return tuple(_near_mean(list(runs.values()), None) for runs in by_rule.values())
+    return tuple(near for runs in by_rule.values() for near in _near_means(runs.values(), None))
 
 
-def _joined(verdicts: Sequence[Verdict], runs: dict[int, Near], own: Outcome) -> Near | None:
+def _joined(verdicts: Sequence[Verdict], runs: dict[int, Near], own: Outcome) -> tuple[Near, ...]:
     if any(near.would_be is None for near in runs.values()):
         # They may be anything, so the verdict hangs on them as soon as the others are too few to carry it.
-        return _near_mean(list(runs.values()), None) if len(verdicts) - len(runs) < SHARE * len(verdicts) else None
-    would_be = _crossed(verdicts, runs)
-    return None if would_be == own else _near_mean(list(runs.values()), would_be)
+        hangs, would_be = len(verdicts) - len(runs) < SHARE * len(verdicts), None
+    else:
+        would_be = _crossed(verdicts, runs)
+        hangs = would_be != own
+    return _near_means(runs.values(), would_be) if hangs else ()
 
 
 def _crossed(verdicts: Sequence[Verdict], runs: dict[int, Near]) -> Outcome:
@@ -200,6 +202,14 @@ def _crossed(verdicts: Sequence[Verdict], runs: dict[int, Near]) -> Outcome:
     return outcome_of_seeds(
         [near.would_be or said[run] if (near := runs.get(run)) else said[run] for run in range(len(said))]
     )
+
+
+def _near_means(items: Iterable[Near], would_be: Outcome | None) -> tuple[Near, ...]:
+    """One of each number and limit: a mean of lower and upper ends would lie near neither's limit."""
+    alike: dict[tuple[object, object], list[Near]] = defaultdict(list)
+    for item in items:
+        alike[item.bound, None if item.bound is None else item.threshold].append(item)
+    return tuple(_near_mean(those, would_be) for those in alike.values())
 
 
 def _near_mean(items: Sequence[Near], would_be: Outcome | None) -> Near:
@@ -215,4 +225,5 @@ def _near_mean(items: Sequence[Near], would_be: Outcome | None) -> Near:
         distance=distance,
         would_be=would_be,
         seeds=len(items),
+        bound=items[0].bound,
     )

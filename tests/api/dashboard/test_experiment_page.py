@@ -59,6 +59,12 @@ def test_curves_wait_for_no_list_of_runs(visitor: Visitor, stored: Stored) -> No
     expect(page.locator("figure.map")).to_have_count(0)
 
 
+def test_a_depth_is_told_with_its_hidden_layers(visitor: Visitor, stored: Stored) -> None:
+    """Twelve layers with the output; its map has eleven rows."""
+    page = shown(visitor, stored.sick)
+    expect(page.locator(".setup")).to_contain_text("depth 12 (11 hidden layers and the output)")
+
+
 def test_a_variant_is_taken_home_as_a_file(visitor: Visitor, stored: Stored) -> None:
     page = shown(visitor, stored.sick)
     with page.expect_download() as downloading:

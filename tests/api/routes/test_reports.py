@@ -26,7 +26,7 @@ def test_a_report_holds_all_that_it_needs(client: TestClient, database: Database
     assert "<script" not in page
     assert "a &lt;b&gt; &amp; c" in page
     assert "no run trains; all 2: " in page
-    assert "Multilayer perceptron (mlp), depth 4, width 8" in page
+    assert "Multilayer perceptron (mlp), depth 4 (3 hidden layers and the output), width 8" in page
     assert "<b>batch_norm</b>: eps 1e-05" in page
     assert page.count("3 hidden layers, first at the bottom; steps 0 to 3<") == 2
     comparison = client.get(f"/v1/experiments/{experiment['id']}/comparison").json()
@@ -87,7 +87,7 @@ def test_the_page_says_which_loss_counts_as_learned(client: TestClient, database
     assert "at most half of chance; beside" in client.get(address).text
     with database.begin() as session:
         session.execute(update(Run).values(chance_level=2.302))
-    assert "at most half of chance, here 1.15; beside" in client.get(address).text
+    assert "at most half of chance, here 1.15 of 2.3; beside" in client.get(address).text
 
 
 def test_where_variants_have_losses_of_their_own_no_single_one_counts_as_learned(

@@ -33,6 +33,24 @@ def test_even_distances_are_kept_value_by_value() -> None:
     assert found.curves["learning_rate"].tolist() == [0.3, 0.2, 0.1]
 
 
+@pytest.mark.parametrize(
+    ("steps", "made"),
+    [
+        ((0, 10, 20, 30), 31),  # step 30 is the 31st, and nothing says that more were made
+        ((10, 20, 30, 40), 40),
+        ((1, 2, 3), 3),
+        ((0, 1, 2), 3),
+        ((5, 15, 25), 25),
+        ((5_000, 5_010), 11),
+        ((0,), 1),
+    ],
+)
+def test_as_many_steps_were_made_as_the_log_shows(steps: tuple[int, ...], made: int) -> None:
+    found = on_grid([(step, 1.0) for step in steps])
+    assert (found.logged, found.steps) == ((steps[0], steps[-1]), made)
+    assert found.steps > (found.records - 1) * found.every  # every record is a step of the run
+
+
 def test_uneven_distances_are_means_within_the_largest() -> None:
     found = on_grid([(1, 4.0), (10, 2.0), (20, 1.0), (30, 0.5)])
     assert found.every == 10

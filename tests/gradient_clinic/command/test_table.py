@@ -53,6 +53,13 @@ def test_figures_come_with_their_uncertainty_and_what_is_missing_is_a_dash() -> 
     assert healthy in lines
 
 
+def test_the_gain_of_one_hidden_layer_is_a_dash() -> None:
+    """G is 0 by definition there."""
+    alone = {"judged": False, "total_gain": estimate(0.0, 0.0, 0.0)}
+    text = shown({"variants": [variant("baseline", verdict={"kind": "stalled", "at_start": alone})]})
+    assert next(line.split()[:3] for line in text.splitlines() if "stalled" in line) == ["baseline", "stalled", "–"]
+
+
 def test_every_variant_has_its_sentence_and_the_notes_follow() -> None:
     text = shown(COMPARISON)
     assert "What baseline did." in text

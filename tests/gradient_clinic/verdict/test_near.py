@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from scipy import stats
 
 from models.analysis.verdict.summary import summarise
 from models.analysis.verdict.variant import variant_verdict
@@ -18,7 +19,7 @@ def test_a_gain_at_its_cut_is_near_and_says_the_other_kind(gain: float, other: s
     """Levels are on a line, so the interval of G is a point."""
     found = summary_of(PLAN, 0.0, gain, LOSS).verdict
     assert other in {near.would_be.kind for near in found.near if near.would_be is not None}
-    assert "close to −3" in found.sentence
+    assert f"Rounding may take G at the end from −{abs(gain)} across −3." in found.sentence
 
 
 @pytest.mark.parametrize("limit", [5.0, 0.05])
@@ -53,6 +54,32 @@ def test_weights_that_have_grown_to_the_limit_of_a_small_start_are_near_it(side:
 
 def test_a_verdict_far_from_every_threshold_is_near_none() -> None:
     assert summary_of(PLAN, -26.0, -26.0, LOSS).verdict.near == ()
+
+
+def test_an_end_of_an_interval_that_is_near_is_told_as_that_end() -> None:
+    """The interval of G is that of its three increments."""
+    plan, spread = plan_of(hidden=[8, 8, 8, 8], activation="relu"), 0.4019
+    trace = trace_of(plan, even(4, 0.0), [6.0, 4.0 - spread, 2.0 - spread, 0.0], loss=LOSS)
+    found = summarise(plan, trace, facts_of(plan)).verdict
+    (near,) = [item for item in found.near if item.rule == "at_end"]
+    low = 6.0 - stats.t.ppf(0.975, 2) * math.sqrt(3.0) * spread  # increments 2 + s, 2, 2 − s
+    assert (near.bound, near.threshold) == ("low", 3.0)
+    assert near.value == pytest.approx(low)
+    assert "Rounding may take the lower end of G's interval at the end from +3.005 across +3." in found.sentence
+
+
+def test_runs_that_are_near_with_other_ends_are_not_averaged() -> None:
+    below, above = (summary_of(PLAN, 0.0, gain, LOSS) for gain in (-3.001, 3.001))
+    near = [item for item in variant_verdict([below, above]).near if item.rule == "at_end"]
+    assert sorted((item.threshold or 0.0, item.seeds) for item in near) == [(-3.0, 1), (3.0, 1)]
+    assert all(abs((item.value or 0.0) - (item.threshold or 0.0)) < 0.01 for item in near)
+
+
+def test_a_loss_that_is_near_is_told_with_what_it_is_near() -> None:
+    half = math.log(10.0) / 2.0
+    told = summary_of(PLAN, 0.0, 0.0, half * (1.0 + 1e-6), chance_level=2.0 * half).verdict.sentence
+    assert f"Rounding may take the final loss from 1.151294 across {half:.6f}, half of chance." in told
+    assert "On another processor this may be healthy" in told
 
 
 def test_a_variant_is_near_where_its_counts_hang_on_near_runs() -> None:

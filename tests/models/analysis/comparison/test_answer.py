@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.analysis.comparison.answer import answer_of
+from models.analysis.comparison.brief import brief_of
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
 from models.analysis.comparison.parts import ShownCause, VersusBaseline
 from models.specs.optimizer import SgdSpec
@@ -24,11 +25,19 @@ one_run = st.tuples(st.sampled_from([-9.0, 0.0, 9.0]), st.sampled_from([LEARNED,
 
 
 def compared(
-    *arms: list[tuple[float, float, float]], remedies: Sequence[dict[str, str]] = (NORM, CLIP), **changes: Any
+    *arms: list[tuple[float, float, float]],
+    remedies: Sequence[dict[str, Any]] = (NORM, CLIP),
+    facts: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> Comparison:
     spec, variants = variants_of(*remedies, network=HE, **{"seeds": {"count": len(arms[0])}, **changes})
     rows = [
-        RunRow(variant.name, seed, "succeeded", summary_of(variant.plan, gain, gain, loss, test_metric=metric))
+        RunRow(
+            variant.name,
+            seed,
+            "succeeded",
+            summary_of(variant.plan, gain, gain, loss, test_metric=metric, **facts or {}),
+        )
         for variant, arm in zip(variants, arms, strict=False)
         for seed, (gain, loss, metric) in enumerate(arm)
     ]
@@ -40,10 +49,11 @@ def test_what_is_wrong_what_helps_and_what_is_not_shown() -> None:
     assert found.answer == (
         "Use batch_norm. "
         "The baseline trains in 0 of 5 runs (95 % 0 to 0.522) and closes 0 of the way from chance by loss. "
+        "Chance is a loss of 2.3. "
         "Gradients vanish on their way to the input, at the start beyond ±3 in hidden.0 to hidden.11. "
         "Cause: depth without skip. "
         "batch_norm repairs it: trains in 5 of 5 runs (95 % 0.478 to 1). "
-        "Accuracy 0.9 (95 % 0.9 to 0.9, n = 5), a step costs ×1. "
+        "Accuracy 0.9 (95 % 0.9 to 0.9, n = 5). "
         "No difference shown: clip_norm (vanishing)."
     )
 
@@ -107,7 +117,9 @@ def test_of_two_that_repair_the_one_that_mends_a_known_cause_goes_first_unless_i
 def test_what_comes_further_without_training_improves() -> None:
     closer = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(5)]
     found = compared([SICK] * 5, closer, [SICK] * 5)
-    assert found.answer.startswith("Use batch_norm; it does not train yet, so try ")
+    assert found.answer.startswith(
+        "Use batch_norm, which is shown to help; it does not train yet, so try rezero or scaled"
+    )
     assert "batch_norm improves it: of the way from chance by accuracy it closes +0.3" in found.answer
     assert "It does not train yet." in found.answer
 
@@ -128,6 +140,125 @@ def test_what_was_tried_is_not_worth_trying_again() -> None:
         tried = re.search(r"(?:Worth trying: |Try )([^.]*)\.", text)
         assert tried is not None
         assert "layer_norm" not in tried.group(1)
+
+
+def test_what_was_tried_is_not_proposed_again_in_other_words() -> None:
+    """Adam at 0.001 is what a rate of 0.001 makes of Adam."""
+    broken = [(0.0, 2.0 * CHANCE, 0.1)] * 5
+    adam: dict[str, Any] = {"optimizer": {"kind": "adam", "learning_rate": 0.05}}
+    first = compared(broken, **adam).variants[0]
+    assert first.verdict is not None
+    proposed = [its.spec["optimizer"] for its in first.verdict.answers if its.remedy == "optimizer"]
+    assert [dict(its)["learning_rate"] for its in proposed if isinstance(its, dict)] == [0.001]
+    again = compared(broken, broken, remedies=[{"kind": "learning_rate", "value": 0.001}], **adam)
+    baseline = again.variants[0]
+    assert baseline.verdict is not None
+    assert "optimizer" in {its.remedy for its in baseline.verdict.answers if its.tried}
+    assert "optimizer adam 0.001" in first.sentence
+    assert "optimizer" not in baseline.sentence.split("Worth trying: ")[1]
+    assert baseline.verdict.sentence == baseline.sentence
+
+
+def test_what_is_worth_trying_is_told_with_its_value() -> None:
+    """A rate that was not tried is no repetition of one that was."""
+    broken = [(0.0, 2.0 * CHANCE, 0.1)] * 5
+    sgd: dict[str, Any] = {"optimizer": {"kind": "sgd", "learning_rate": 0.5}}
+    found = compared(broken, broken, remedies=[{"kind": "learning_rate", "value": 0.1}], **sgd)
+    assert "learning_rate 0.05 (lower)" in found.variants[0].sentence.split("Worth trying: ")[1]
+
+
+@pytest.mark.parametrize("norm", [SICK, (-9.0, 1.5 * CHANCE, 0.05)])
+def test_several_at_once_are_not_proposed_where_one_was_tried_in_vain(norm: tuple[float, float, float]) -> None:
+    first = compared([SICK] * 5).variants[0]
+    assert first.verdict is not None
+    usual = [its.remedy for its in first.verdict.answers if its.beside and its.basis == "usual"]
+    assert usual == ["rezero+batch_norm"]
+    found = compared([SICK] * 5, [norm] * 5, remedies=[NORM])
+    assert found.variants[0].verdict is not None
+    assert {its.remedy for its in found.variants[0].verdict.answers if its.tried} >= {"rezero+batch_norm", "batch_norm"}
+    assert "batch_norm" not in found.variants[0].sentence.split("Worth trying: ")[1]
+
+
+def _noisy(*arms: list[tuple[float, float, float]], seeds: int = 3) -> Comparison:
+    """Sixteen SELU layers under dropout of one half: theory leaves nothing that tells two cases apart."""
+    network = {"depth": 16, "width": 64, "activation": "selu", "init": {"kind": "xavier_uniform"}, "dropout": 0.5}
+    remedies = [{"kind": "init", "init": {"kind": "lecun_normal"}}]
+    spec, variants = variants_of(*remedies, network=network, seeds={"count": seeds})
+    rows = [
+        RunRow(variant.name, seed, "succeeded", summary_of(variant.plan, gain, gain, loss, test_metric=metric))
+        for variant, arm in zip(variants, arms, strict=False)
+        for seed, (gain, loss, metric) in enumerate(arm)
+    ]
+    return compare(Trial("e", spec, variants, rows))
+
+
+def test_an_answer_to_the_cause_comes_before_what_is_not_shown_to_help() -> None:
+    chance = [(0.0, CHANCE, 0.1)] * 3
+    found = _noisy(chance, [(0.0, 0.9 * CHANCE + 0.03 * seed, 0.1) for seed in (-1, 0, 1)])
+    part = found.variants[1].versus_baseline
+    assert part is not None
+    assert part.grade is not None
+    assert (part.grade.degree, part.grade.certainty) == ("improves", "promising")
+    assert found.answer.startswith(
+        "Try dropout 0.05 (lower) next, against dropout noise; init lecun_normal seems to improve it, which 3 seeds do "
+        "not show. "
+    )
+    assert "init changes it alone and comes further, not shown on 3 seeds." in found.answer
+    assert "helps" not in found.answer
+    assert_short(found.answer)
+
+
+def test_what_is_shown_to_help_comes_first_and_says_so() -> None:
+    chance = [(0.0, CHANCE, 0.1)] * 6
+    found = _noisy(chance, [(0.0, 0.8 * CHANCE + 0.01 * seed, 0.3 + 0.01 * seed) for seed in range(6)], seeds=6)
+    assert found.answer.startswith(
+        "Use init lecun_normal, which is shown to help; it does not train yet, so try dropout 0.05 (lower) too. "
+    )
+    assert "The trial points to initialisation: init changes it alone and helps." in found.answer
+
+
+def test_the_brief_says_what_a_trial_does_not_show() -> None:
+    chance = [(0.0, CHANCE, 0.1)] * 3
+    found = _noisy(chance, [(0.0, 0.9 * CHANCE + 0.03 * seed, 0.1) for seed in (-1, 0, 1)])
+    _, _, why, _, _ = brief_of(found, "")
+    assert why == "Why: dropout noise (by rule), initialisation (not shown yet by trial)."
+
+
+def test_chance_is_told_where_it_is_first_used_and_once() -> None:
+    found = compared([SICK] * 5, [WELL] * 5, facts={"majority_share": 0.113, "test_cases": 360})
+    first, *rest = [sentence for sentence in re.split(r"(?<=\.) (?=[A-Z])", found.answer) if "hance" in sentence]
+    assert first.endswith("of the way from chance by loss.")
+    assert rest == ["Chance is a loss of 2.3 and an accuracy of 0.113."]
+    assert any(note.endswith("to zero; chance is a loss of 2.3 and an accuracy of 0.113") for note in found.notes)
+    well = compared([WELL] * 5, [(0.0, 0.4 * CHANCE, 0.9)] * 5)
+    assert "hance" not in well.answer
+    stalled = compared([(0.0, CHANCE, 0.1)] * 5)
+    _, told, *_ = brief_of(stalled, "")
+    assert told.endswith("(0 of 5 runs train; chance is a loss of 2.3).")
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ((2.0, 2.02, 1.98, 2.01, 1.99), "a step costs ×2 (95 % 1.98 to 2.02, n = 5)"),
+        ((1.3, 0.9, 1.8, 0.8, 2.4), ""),  # ln ratios of mean 0.26 and deviation 0.49
+        ((2.0,), "a step costs about ×2"),
+    ],
+)
+def test_the_cost_of_a_step_is_told_as_surely_as_it_is_known(times: tuple[float, ...], told: str) -> None:
+    spec, variants = variants_of(NORM, network=HE, seeds={"count": len(times)})
+    rows = [
+        RunRow(
+            v.name, seed, "succeeded", summary_of(v.plan, run[0], run[0], run[1], test_metric=run[2], step_seconds=its)
+        )
+        for v, run, all_of in zip(variants, (SICK, WELL), ((1.0,) * len(times), times), strict=True)
+        for seed, its in enumerate(all_of)
+    ]
+    found = compare(Trial("e", spec, variants, rows))
+    assert ("a step costs" in found.answer) == bool(told)
+    assert told in found.answer
+    assert ("A step is not shown to take longer or shorter" in found.variants[1].sentence) == (not told)
+    assert ("A step takes" in found.variants[1].sentence) == bool(told)
 
 
 def test_a_variant_at_chance_beside_a_baseline_above_it_is_told_so() -> None:

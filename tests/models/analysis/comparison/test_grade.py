@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gradient_clinic.intervals import t_interval
+from gradient_clinic.intervals import Estimate, t_interval
 from gradient_clinic.verdict.shapes import RunSummary
 from models.analysis.comparison.arms import Arm
 from models.analysis.comparison.from_chance import closed_by_loss, closed_by_metric, progress_of
@@ -25,6 +25,17 @@ def with_loss(loss: float, chance: float = 2.0, **facts: Any) -> RunSummary:
 
 def arm(runs: Sequence[RunSummary]) -> Arm:
     return Arm("e", VARIANTS[1], {"succeeded": len(runs)}, dict(enumerate(runs)), None, ())
+
+
+@pytest.mark.parametrize(("low", "certainty"), [(0.001, "shown"), (0.0, "promising"), (-0.001, "promising")])
+def test_what_an_interval_with_0_in_it_says_is_not_shown(low: float, certainty: str) -> None:
+    """Of 20 seeds, whose interval is a bootstrap's and whose test is Student's."""
+    further = Estimate(mean=0.2, low=low, high=0.4, n=20, method="BCa")
+    moved = Progress(difference=further, p=0.001, p_holm=0.001, smallest_shown=0.1)
+    still = replace(further, mean=0.0, low=-0.1, high=0.1)
+    unmoved = Progress(difference=still, p=1.0, p_holm=1.0, smallest_shown=0.1)
+    found = grade_of_runs([False] * 20, [False] * 20, still, {"metric": unmoved, "loss": moved})
+    assert (found.degree, found.certainty, found.by) == ("improves", certainty, "loss")
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,36 @@ def test_a_verdict_says_both_moments_and_its_conditions() -> None:
     assert sentence.endswith("Conditions: adam 0.001, batch 128, 110 steps.")
 
 
+def test_one_hidden_layer_has_no_gain_to_judge() -> None:
+    """G is log of the first hidden layer's gradient over the last one's, which is the same layer."""
+    plan = plan_of(hidden=[32], activation="tanh")
+    runs = [summary_of(plan, 0.0, 0.0, loss) for loss in (CHANCE, 1.01 * CHANCE)]
+    for found in (runs[0].verdict, variant_verdict(runs)):
+        assert found.at_start.total_gain.mean == 0.0
+        assert not found.at_start.judged
+        assert not any(item.statistic == "total_gain" for item in found.evidence)
+        assert "G needs two hidden layers and is not judged over depth: here is one." in found.sentence
+        assert "The verdict rests on the loss, and sizes, units and steps of this layer." in found.sentence
+        assert "healthy" not in found.sentence
+    deep = summary_of(plan_of(hidden=[32, 32], activation="tanh"), 0.0, 0.0, CHANCE).verdict
+    assert deep.at_start.judged
+    assert "not judged" not in deep.sentence
+
+
+def test_one_untrained_hidden_layer_is_not_called_healthy() -> None:
+    spec, variants = variants_of(L2, network={"hidden": [32]}, steps=0, epochs=None, seeds={"count": 2})
+    rows = [RunRow(v.name, seed, "succeeded", summary_of(v.plan, 0.0)) for v in variants for seed in range(2)]
+    comparison = compare(Trial("e", spec, variants, rows))
+    gradient = comparison.variants[0].gradient.at_start
+    assert gradient is not None
+    assert not gradient.judged
+    words = [comparison.answer, *comparison.notes, *(part.sentence for part in comparison.variants)]
+    assert "healthy" not in " ".join(words)
+    assert "No remedy needed" not in comparison.answer
+    assert any("G needs two hidden layers and is not judged" in note for note in comparison.notes)
+    assert_short(comparison.variants[0].sentence)
+
+
 def test_seeds_that_disagree_are_counted() -> None:
     found = variant_verdict([summary_of(PLAN, 0.0, 0.0, loss) for loss in (0.1, 0.1, CHANCE)])
     assert found.sentence.startswith("The seeds disagree: 2 healthy, 1 stalled.")
