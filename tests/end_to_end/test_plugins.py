@@ -3,38 +3,25 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from local.cluster import Cluster
 from local.supervisor import Clinic
-from tests import plugged
-from tests.end_to_end.conftest import ROOT, started
+from tests.end_to_end.conftest import ROOT
 from tests.end_to_end.test_first_light import Json, finished
 from tests.eventually import eventually
-from tests.processes import Births, process
+from tests.processes import process
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 SPEC: Json = json.loads((ROOT / "examples" / "plugin" / "spec.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def plugged_clinic(cluster: Cluster, births: Births, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
-    """With the example on the path of its processes, and its worker told to load it."""
-    installed = plugged.installed(tmp_path_factory.mktemp("example"))
-    strange = plugged.strange(tmp_path_factory.mktemp("strange"))
-    path = f"{installed}{os.pathsep}{strange}"
-    with started(cluster, births, PYTHONPATH=path, CLINIC_PLUGINS="clinic-example") as clinic:
-        yield clinic
-
-
 @pytest.fixture
-def desk(plugged_clinic: Clinic) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=plugged_clinic.address, timeout=90.0, trust_env=False) as client:
-        assert eventually(lambda: "gated_tower" in _present(client))
-        yield client
+def desk(client: httpx.Client) -> httpx.Client:
+    """Once the example is there: workers publish what they have when they begin."""
+    assert eventually(lambda: "gated_tower" in _present(client))
+    return client
 
 
 def _present(client: httpx.Client) -> set[str]:
@@ -43,7 +30,7 @@ def _present(client: httpx.Client) -> set[str]:
 
 
 def test_the_example_is_trained_measured_and_compared(desk: httpx.Client) -> None:
-    experiment = finished(desk, SPEC)
+    experiment = finished(desk, SPEC | {"epochs": 4})  # none of this asks how well it learns
     assert experiment["state"] == "succeeded", experiment
     assert experiment["spec"]["network"]["version"] == "1.0.0"
     comparison = desk.get(experiment["links"]["comparison"]).json()
@@ -77,12 +64,15 @@ def test_a_package_that_is_not_allowed_is_not_there(desk: httpx.Client) -> None:
 
 
 @pytest.mark.long
-def test_of_two_workers_the_one_that_has_the_plug_in_trains(desk: httpx.Client, plugged_clinic: Clinic) -> None:
+def test_of_two_workers_the_one_that_has_the_plug_in_trains(
+    desk: httpx.Client, clinic: Clinic, plugins_path: str
+) -> None:
     environment = os.environ | {  # noqa: TID251 -- for a process
-        "CLINIC_DATABASE_URL": plugged_clinic.database_url,
-        "CLINIC_REDIS_URL": plugged_clinic.redis_url,
+        "CLINIC_DATABASE_URL": clinic.database_url,
+        "CLINIC_REDIS_URL": clinic.redis_url,
         "CLINIC_PLUGINS": "strange",
         "CLINIC_WORKERS": "1",
+        "PYTHONPATH": plugins_path,
     }
     with process(sys.executable, "-m", "worker", environment=environment):
         assert eventually(lambda: "good" in _present(desk))

@@ -191,11 +191,12 @@ def test_a_lost_lease_costs_its_own_run_alone(
 def test_a_write_that_fails_costs_all_of_them_the_attempt_and_no_run(
     database: Database, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.recorder.FLUSH_S", 0.0)
     run_ids = submitted(database)
     with database.begin() as session:
         session.execute(text(CUT_EVERY_COPY))
-    workshop.carry_out(run_ids[0])
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.recorder.FLUSH_S", 0.0)
+        workshop.carry_out(run_ids[0])
     with database.begin() as session:
         session.execute(text("DROP TRIGGER cut ON trace_chunk"))
     assert {row(database, run_id).state for run_id in run_ids} == {"running"}

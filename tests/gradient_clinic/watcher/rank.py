@@ -1,13 +1,13 @@
 """One of two processes that train together, case after case: torch takes seconds to load, a case takes a moment.
 
-``python -m tests.gradient_clinic.watcher.rank RANK FOLDER`` writes ``FOLDER/CASE.RANK`` for each case, as JSON. Each
-case has a process group of its own; the two find each other in ``FOLDER``.
+``python -m tests.gradient_clinic.watcher.rank RANK FOLDER CASE…`` writes ``FOLDER/CASE.RANK`` for each case, as JSON.
+Each case has a process group of its own; the two find each other in ``FOLDER``.
 """
 
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +18,6 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from gradient_clinic.watcher import ranks
@@ -101,6 +100,8 @@ def spread(case: Case) -> nn.Module:
     model = network()
     if not case.sharded:
         return DistributedDataParallel(model)
+    from torch.distributed.fsdp import fully_shard  # noqa: PLC0415 -- a second, which no process of tests needs
+
     mesh = init_device_mesh("cpu", (SIZE,))
     for its in model:
         if list(its.parameters()):
@@ -139,13 +140,13 @@ def told(case: Case, rank: int) -> dict[str, Any]:
     return {"weights": weights, "remarks": watched.remarks, "closed": watched.closed, **said(watched)}
 
 
-def main(rank: int, folder: Path) -> None:
-    for name, case in ALL.items():
+def main(rank: int, folder: Path, names: Sequence[str]) -> None:
+    for name in names:
         place = f"file://{folder / name}"
         dist.init_process_group("gloo", place, timedelta(seconds=HANGS_S), rank=rank, world_size=SIZE)
-        (folder / f"{name}.{rank}").write_text(json.dumps(told(case, rank)))
+        (folder / f"{name}.{rank}").write_text(json.dumps(told(ALL[name], rank)))
         dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -2,8 +2,10 @@
 
 from typing import get_args
 
+import pytest
+
 from models.analysis.theory.caveat import Caveat
-from proofs.science import advice, alarms, coverage, faults, ladders, newest, theory
+from proofs.science import advice, alarms, coverage, coverage_over_seeds, faults, ladders, newest, theory
 from proofs.science.alarms import MOMENTS, OURS, Judged
 from proofs.science.cases.case import Part
 from proofs.science.coverage_counts import exact
@@ -13,6 +15,9 @@ from proofs.science.families import FAMILIES
 from proofs.science.pages import page
 from proofs.science.published import RULES, SETS
 from proofs.science.repairs import Tried
+
+FEW = 5
+"""Samples, which take seconds by the fifty: what they say is no matter here."""
 
 
 def _alarms() -> dict[str, object]:
@@ -61,7 +66,7 @@ def _coverage() -> dict[str, object]:
         "means": list(coverage.means(200)),
         "paired": list(coverage.paired(200)),
         "layers": list(coverage.simultaneous(200)),
-        "service": service(50, 50, 1),
+        "service": service(FEW, FEW, 1),
         "effect_sizes": list(effect_sizes(50)),
         "gains": list(gains(250)),
         "exact": [exact(of) for of in coverage.SIZES],
@@ -69,7 +74,8 @@ def _coverage() -> dict[str, object]:
     }
 
 
-def test_every_part_has_its_tables_and_rows_fit_their_head() -> None:
+def test_every_part_has_its_tables_and_rows_fit_their_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage_over_seeds, "BLOCK", FEW)
     figures = {"alarms": _alarms(), "faults": _faults(), "advice": _advice(), "ladders": _ladders()}
     figures |= {"newest": _newest(), "coverage": _coverage(), "theory": _theory()}
     text = page(figures, "quick")

@@ -87,7 +87,9 @@ def test_every_optimizer(optimizer: str) -> None:
 
 
 @pytest.mark.parametrize("remedy", REMEDIES)
-@pytest.mark.parametrize("kind", ["mlp", "residual_mlp", "sequential"])
+@pytest.mark.parametrize(
+    "kind", ["mlp", *(pytest.param(its, marks=pytest.mark.long) for its in ("residual_mlp", "sequential"))]
+)
 def test_every_remedy_where_it_leaves_a_structure(remedy: str, kind: str) -> None:
     try:
         plan = expand(treated(remedy, TREATABLE[kind], **USUAL))[-1].plan
