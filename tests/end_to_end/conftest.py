@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -34,23 +35,29 @@ def clinic(cluster: Cluster, births: Births, plugins_path: str) -> Iterator[Clin
     """Two workers and all else, for all tests: a start takes longer than most of them. Leases are short, so that a lost
     worker's run is taken up while a test watches, and of the plug-ins the example is allowed.
     """
-    folder = with_copy(Folder.temporary(ROOT, ".clinic-test-"), cluster)
     environment = {
-        "CLINIC_WORKERS": "2",
         "CLINIC_LEASE_S": LEASE_S,
         "CLINIC_CANCEL_GRACE_S": "1",
         "CLINIC_WEBHOOK_PRIVATE": "true",  # receivers are on this machine
         "CLINIC_PLUGINS": "clinic-example",
         "PYTHONPATH": plugins_path,
     }
+    with started(cluster, births, **environment) as clinic:
+        yield clinic
+
+
+@contextmanager
+def started(cluster: Cluster, births: Births, **environment: str) -> Iterator[Clinic]:
+    """Two workers and all else, with these variables, which no other test has."""
+    folder = with_copy(Folder.temporary(ROOT, ".clinic-test-"), cluster)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+        for name, value in {"CLINIC_WORKERS": "2", **environment}.items():
             patch.setenv(name, value)
         clinic = Clinic(Settings(), folder, port=free_port("127.0.0.1"))
         births.spare(lambda: [clinic.pid(name) for name in PROCESSES])  # which outlive single tests
         try:
             clinic.start()
-            patch.undo()  # no other test's
+            patch.undo()
             yield clinic
         finally:
             clinic.stop()
