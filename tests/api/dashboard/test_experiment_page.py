@@ -53,7 +53,7 @@ def test_the_answer_is_in_front_and_the_variants_are_told(visitor: Visitor, stor
 
 def test_curves_wait_for_no_list_of_runs(visitor: Visitor, stored: Stored) -> None:
     """Of hundreds of runs that is what takes longest."""
-    visitor.page.route("**/runs?*", lambda _: None)
+    visitor.page.route("**/runs/brief?*", lambda _: None)
     page = visitor.open(f"#/experiment/{stored.sick['id']}")
     expect(page.locator(".lines canvas").first).to_be_visible()
     expect(page.locator("figure.map")).to_have_count(0)
