@@ -74,7 +74,7 @@ up: $(READY) ## start everything and keep it up until Ctrl-C
 # Many processes of the clinic begin in the tests: none shall compile again what one before it has.
 .PHONY: test
 test: $(READY) ## all tests, with servers of their own
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)
 
 .PHONY: test-long
 test-long: $(READY) ## the tests that take minutes: whole clinics that are killed, limits of memory and time, screenshots

@@ -95,6 +95,7 @@ def test_any_spec(reader: TestClient, body: Any) -> None:
     everywhere(reader, body)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_what_is_suggested_for_any_network_can_be_asked_for(reader: TestClient, kind: str) -> None:
     answered: list[int] = []

@@ -23,6 +23,7 @@ SPEC: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_what_is_trained_ends_at_its_latest_end_and_a_webhook_is_told(client: httpx.Client) -> None:
     # Workers that have just started load torch first; then a run begins at once.
     first = client.post("/v1/experiments", json=SPEC | {"steps": 0}).json()["links"]["done"]

@@ -318,6 +318,7 @@ def make_first(case: Case) -> Tensor:
     return case.make(Drawing(torch.Generator().manual_seed(1)))[0][0].detach()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", [*CASES, IMAGES], ids=lambda case: case.name)
 def test_theory_and_engine_agree_with_explicit_networks(case: Case) -> None:
     given = Shape("image", (192, 5, 5)) if case is IMAGES else vector(256 if "blocks" in case.spec else 320)

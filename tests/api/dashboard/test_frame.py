@@ -131,6 +131,7 @@ def test_what_is_not_there_is_said(visitor: Visitor) -> None:
     visitor.complaints[:] = [one for one in visitor.complaints if "status of 404" not in one]
 
 
+@pytest.mark.long
 def test_nothing_is_wider_than_the_screen(visitor: Visitor, stored: Stored) -> None:
     sick, run = stored.sick["id"], run_of(stored, stored.broken)["id"]
     pages = (

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.api.dashboard.conftest import Stored, Visitor, accessible
@@ -36,6 +37,7 @@ def test_keys_move_the_sliders(visitor: Visitor) -> None:
     expect(page).to_have_url(re.compile("depth=21"))
 
 
+@pytest.mark.long
 def test_the_wall_goes_from_one_experiment_to_the_next(visitor: Visitor, stored: Stored) -> None:
     page = visitor.open("#/wall?every=2")
     heading = page.get_by_role("heading", level=1)

@@ -104,6 +104,7 @@ def beat(stored: Stored, lease: Lease, step: int) -> None:
         runs.events.tell_progress(session, lease.experiment_id, lease.run_id, 1.0)
 
 
+@pytest.mark.long
 def test_a_button_of_an_experiment_works_while_it_trains(
     visitor: Visitor, stored: Stored, training: tuple[Json, Lease]
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_button_of_an_experiment_works_while_it_trains(
     expect(page.locator("header .progress")).to_contain_text("75 %")
 
 
+@pytest.mark.long
 def test_what_is_read_and_unfolded_of_an_experiment_stays_when_its_answer_changes(
     visitor: Visitor, stored: Stored, training: tuple[Json, Lease]
 ) -> None:
@@ -147,6 +149,7 @@ def test_what_is_read_and_unfolded_of_an_experiment_stays_when_its_answer_change
     accessible(page)
 
 
+@pytest.mark.long
 def test_a_run_that_ends_before_the_eyes_brings_its_evidence_and_leaves_the_rest(
     visitor: Visitor, stored: Stored
 ) -> None:

@@ -74,6 +74,7 @@ def test_records_of_two_ranks_are_those_of_one_process(untroubled: Together, how
     assert (dead > 0).any()  # and so it was compared
 
 
+@pytest.mark.long
 def test_a_rank_that_nobody_watches_is_not_waited_for_again(troubled: Together) -> None:
     first, second = troubled.of("alone")
     assert [its for its in first["remarks"] if "the other ranks are not watched" in its]

@@ -137,6 +137,7 @@ def test_a_variant_that_alone_leaves_chance_in_every_seed_is_promising() -> None
     assert (grades[0].certainty, grades[0].by) == ("promising", "loss")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seeds", "certainty", "most"), [(5, "shown", 0.05), (3, "promising", 0.20)])
 def test_remedies_that_do_nothing_are_seldom_praised(seeds: int, certainty: str, most: float) -> None:
     """Normal differences of mean 0 that are far larger than what is material; 2,000 trials, three sigma of margin."""
