@@ -276,7 +276,7 @@ format: $(READY) ## rewrite the code in the one format
 	@$(BIN)/ruff format --quiet .
 
 .PHONY: migration
-migration: $(READY) ## write a migration for what has changed in models/storage/tables.py (MESSAGE="what it does")
+migration: $(READY) ## write a migration for what has changed in the tables (MESSAGE="what it does")
 	@$(BIN)/python -m local migration "$(MESSAGE)"
 
 .PHONY: document

@@ -8,7 +8,7 @@ import { Curves } from "./curves.js";
 import { h, put, sentences, table } from "./dom.js";
 import { recurrent } from "./experiment.js";
 import { Maps } from "./maps.js";
-import { figure, words } from "./numbers.js";
+import { figure, metricWords, words } from "./numbers.js";
 import { link, parsed } from "./route.js";
 import { differenceTable, gain, swatch, variantTable } from "./variants.js";
 
@@ -35,8 +35,8 @@ export async function page(root, { query }, signal) {
     chosen(asked, arms),
     problem && h("p", { role: "alert" }, "No common table: ", problem),
     comparison && [h("section", { class: "answer" }, h("h2", {}, "Answer"), sentences(comparison.answer)),
-      h("section", {}, h("h2", {}, "Variants"), variantTable(ofExperiments.arms, comparison.metric, lists)),
-      h("section", {}, h("h2", {}, "Against the baseline of the first"), differenceTable(ofExperiments.arms, comparison.metric)),
+      h("section", {}, h("h2", {}, "Variants"), variantTable(ofExperiments.arms, metricWords(comparison.metric), lists)),
+      h("section", {}, h("h2", {}, "Against the baseline of the first"), differenceTable(ofExperiments.arms, metricWords(comparison.metric))),
       h("ul", {}, comparison.notes.map((note) => h("li", {}, note)))],
     ofRuns.length > 0 && h("section", {}, h("h2", {}, "Runs"), runTable(ofRuns)),
     h("section", {}, h("h2", {}, "Gradients by layer and step"), maps.element),

@@ -8,7 +8,7 @@ import { Curves } from "./curves.js";
 import { confirmed, h, numbersBehind, put, say, sentences, table } from "./dom.js";
 import { drawn } from "./drawn.js";
 import { Maps } from "./maps.js";
-import { counted, estimate, figure, moment, percent, seconds, words } from "./numbers.js";
+import { counted, estimate, figure, metricWords, moment, percent, seconds, words } from "./numbers.js";
 import { renew, unhurried } from "./renew.js";
 import { link } from "./route.js";
 import { differenceTable, profileTable, variantTable } from "./variants.js";
@@ -150,8 +150,9 @@ class Experiment {
   /** What has a life of its own, maps and curves, is in sections that stay. */
   draw(pictures) {
     const { comparison, arms } = this;
-    const metric = comparison.metric;
+    const metric = metricWords(comparison.metric);
     const outcomes = arms.some(({ entry }) => entry.outcomes.metric_of_all?.mean != null || entry.outcomes.metric.mean !== null);
+    const predicted = arms.some(({ entry }) => entry.gradient.predicted.gain_per_layer !== null);
     const section = (title, ...inner) => h("section", { "data-key": title }, h("h2", {}, title), inner);
     this.mapsSection ??= section("Gradients by layer and step",
       h("p", { class: "dim" }, "ln ratio of each layer's rms gradient to that of the last hidden layer (of a recurrent network, of its states along time); first seed. Blue is smaller, red larger."), this.maps.element);
@@ -163,7 +164,7 @@ class Experiment {
       layered(comparison) ? this.mapsSection
         : section("Gradients by layer and step", h("p", { class: "dim" }, "No layers were recorded: the log of a finished training has its curves alone.")),
       arms.some(({ entry }) => entry.gradient.profile.length > 1) && section("Measured beside predicted, before training",
-        h("p", { class: "dim" }, "The same ratio by layer, all seeds. Points are measured, with 95 % intervals; the line is theory; green is where gradients neither vanish nor explode (±3)."),
+        h("p", { class: "dim" }, `The same ratio by layer, all seeds. Points are measured, with 95 % intervals; ${predicted ? "the line is theory; " : ""}green is where gradients neither vanish nor explode (±3).`),
         h("div", { class: "maps" }, arms.map((arm) => this.profile(arm, pictures)))),
       this.curvesSection,
       comparison.factorial && section("Factorial effects", factorialTable(comparison.factorial)),

@@ -2,7 +2,7 @@
 
 import { h, say } from "./dom.js";
 import { pale } from "./colours.js";
-import { figure, tickWords } from "./numbers.js";
+import { figure, powerWords, tickWords } from "./numbers.js";
 
 const MOST_TICKS = 7;
 /** Steps and layers are whole numbers. */
@@ -101,7 +101,7 @@ export class Lines {
   /** Logarithms are taken here and not by uPlot, whose axis has no ticks beyond 10¹⁷: what explodes is beyond. */
   ticks() {
     if (!this.log) return { values: (_, ticks) => tickWords(ticks.map((tick) => tick / this.times)) };
-    return { splits: (_, __, low, high) => decades(10 ** low, 10 ** high).map(Math.log10), values: (_, ticks) => ticks.map((tick) => figure(10 ** tick, 1)) };
+    return { splits: (_, __, low, high) => decades(10 ** low, 10 ** high).map(Math.log10), values: (_, ticks) => powerWords(ticks.map((tick) => 10 ** tick)) };
   }
 
   lit(plot) {

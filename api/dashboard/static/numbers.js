@@ -27,6 +27,15 @@ export function tickWords(ticks) {
   return ticks.map((tick) => fixed(tick, place(apart) + (part > 0.1 && part < 0.9 ? 1 : 0)));
 }
 
+/** Ticks of a logarithmic axis: all in one way of writing, so that their order is seen. */
+export function powerWords(ticks) {
+  const plain = ticks.every((tick) => tick >= 1e-3 && tick < 1e5);
+  return ticks.map((tick) => (plain ? figure(tick, 1) : tick.toExponential(0).replace("e+", "e").replaceAll("-", MINUS)));
+}
+
+/** "accuracy", "balanced accuracy", "R²". */
+export const metricWords = (metric) => (metric === "r2" ? "R²" : metric.replaceAll("_", " "));
+
 /** A value of a spec: as it was written, without the digits that its binary form has more. */
 export const setting = (value) => String(Number(value.toPrecision(6)));
 
