@@ -77,7 +77,7 @@ test: $(READY) ## all tests, with servers of their own
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)
 
 .PHONY: test-long
-test-long: $(READY) ## the tests that take minutes: whole clinics that are killed, limits of memory and time, screenshots
+test-long: $(READY) ## the tests that take minutes: whole clinics, also killed ones, sweeps, limits of memory and time, screenshots
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal -m long $(TESTS)
 
 .PHONY: check

@@ -14,7 +14,7 @@ import pytest
 from gradient_clinic.command.line import main
 from local.supervisor import Clinic
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(600)]
 
 Json = dict[str, Any]
 SPEC: Json = {

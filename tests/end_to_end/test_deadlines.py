@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 from tests.eventually import eventually
 from tests.receiver import receiving
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(300)]
 
 WITHIN_S = 10.0
 SPEC: dict[str, Any] = {
@@ -23,7 +23,6 @@ SPEC: dict[str, Any] = {
 }
 
 
-@pytest.mark.long
 def test_what_is_trained_ends_at_its_latest_end_and_a_webhook_is_told(client: httpx.Client) -> None:
     # Workers that have just started load torch first; then a run begins at once.
     first = client.post("/v1/experiments", json=SPEC | {"steps": 0}).json()["links"]["done"]

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(600)]
 
 SEEDS = [0, 1, 2]
 """Verdicts are of runs, so three that agree say it."""
@@ -55,7 +55,6 @@ def test_deep_sigmoid_vanishes_l2_is_no_cure_and_relu_learns_all_the_same(client
     assert norm["cost"]["parameters"] == 82_122
 
 
-@pytest.mark.long
 def test_exploding_names_where_it_broke_and_what_each_remedy_does(client: httpx.Client) -> None:
     comparison, variants = compared(client, "exploding.json", seeds=SEEDS)
     baseline, right, clipped, slow = (
@@ -78,7 +77,6 @@ def test_exploding_names_where_it_broke_and_what_each_remedy_does(client: httpx.
     assert np.array(trace["nonfinite"]).sum() > 0
 
 
-@pytest.mark.long
 def test_the_seed_article_needs_no_remedy(client: httpx.Client) -> None:
     comparison, variants = compared(client, "seed-article.json", seeds=SEEDS)
     assert {variant["verdict"]["kind"] for variant in variants.values()} == {"healthy"}

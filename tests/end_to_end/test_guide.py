@@ -11,7 +11,7 @@ from local.supervisor import Clinic
 from tests import processes
 from tests.end_to_end.conftest import ROOT
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(600)]
 
 GUIDE = (ROOT / "docs" / "api.md").read_text()
 SECTION = re.split(r"^### ", GUIDE.partition("### From a table to an answer\n")[2], flags=re.MULTILINE)[0]

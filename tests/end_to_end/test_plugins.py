@@ -13,7 +13,7 @@ from tests.end_to_end.test_first_light import Json, finished
 from tests.eventually import eventually
 from tests.processes import process
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(600)]
 SPEC: Json = json.loads((ROOT / "examples" / "plugin" / "spec.json").read_text())
 
 
@@ -63,7 +63,6 @@ def test_a_package_that_is_not_allowed_is_not_there(desk: httpx.Client) -> None:
     assert refused.json()["errors"][0]["allowed"] == ["gated_tower"]
 
 
-@pytest.mark.long
 def test_of_two_workers_the_one_that_has_the_plug_in_trains(
     desk: httpx.Client, clinic: Clinic, plugins_path: str
 ) -> None:

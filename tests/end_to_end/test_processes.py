@@ -15,7 +15,7 @@ import pytest
 from local.supervisor import Clinic
 from tests.eventually import eventually
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(600)]
 
 Json = dict[str, Any]
 PATIENCE_S = 180.0
@@ -121,7 +121,6 @@ def test_a_killed_worker_child_costs_nothing_but_time(client: httpx.Client) -> N
     assert values(client, again) == values(client, only_run(client, undisturbed))
 
 
-@pytest.mark.long
 def test_a_killed_child_gives_back_all_runs_that_it_trains_as_one(client: httpx.Client) -> None:
     # Widths of 32 are far from the border at which together is no faster.
     asked = {"seeds": [0, 1, 2, 3], "network": {"kind": "mlp", "depth": 10, "width": 32}, "steps": 2000}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.end_to_end.test_processes import ended, submitted
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(600)]
 
 RATES = [1e-6, 0.05, 1e3]
 """One at which nothing is learned in an epoch, one that learns, one that diverges."""

@@ -10,7 +10,7 @@ from local.supervisor import Clinic
 from proofs.outcomes.running import Ran, run_all, trained_by
 from proofs.outcomes.service import address_of, send
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(120)]
 
 BODY: dict[str, Any] = {
     "dataset": {"kind": "digits", "standardise": "none"},
