@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -79,7 +79,9 @@ def test_the_interval_of_g_has_the_effects_at_which_t_lies_at_the_edge_of_either
     assert found.mean == hedges_g(differences.tolist())
 
 
-@given(st.lists(st.floats(-1, 1), min_size=3, max_size=30).filter(lambda its: np.std(its) > 1e-6), st.floats(-1e4, 1e4))
+# Beside the largest shift the smallest spread is still a hundred times what counts as rounding.
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=30).filter(lambda its: np.std(its) > 1e-3), st.floats(-1e4, 1e4))
+@example([0.0, 0.0, 0.0, 1.0], 1e4)
 def test_the_interval_of_g_holds_it_and_turns_with_its_sign(values: list[float], shift: float) -> None:
     there, back = (hedges_g_interval([sign * (value + shift) for value in values]) for sign in (1.0, -1.0))
     assert there.low <= there.mean <= there.high
