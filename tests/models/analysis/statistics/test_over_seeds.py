@@ -74,6 +74,7 @@ def test_a_bootstrap_is_asked_for_more_the_fewer_seeds_there_are(n: int, level: 
     assert widened(n) == pytest.approx(level, abs=5e-5)
 
 
+@pytest.mark.long
 def test_twenty_normal_seeds_have_an_interval_as_wide_as_students() -> None:
     samples = np.random.default_rng(7).normal(size=(100, 20))
     found = [over_seeds(sample) for sample in samples.tolist()]
@@ -82,6 +83,7 @@ def test_twenty_normal_seeds_have_an_interval_as_wide_as_students() -> None:
     assert np.mean(widths / student) == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("draw", [np.random.default_rng(5).normal, np.random.default_rng(6).uniform])
 def test_intervals_of_twenty_seeds_hold_the_mean_about_as_often_as_they_say(draw: object) -> None:
     assert callable(draw)
@@ -119,6 +121,7 @@ def test_seeds_that_hardly_differ_are_no_trouble(values: list[float], method: st
 # --- heavy tails ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n", [20, 50])
 def test_one_in_a_hundred_normal_samples_is_taken_for_heavy(n: int) -> None:
     samples = np.random.default_rng(n).normal(size=(2_000, n))
@@ -151,6 +154,7 @@ def test_the_test_speaks_of_the_mean_that_is_given() -> None:
     assert p == pytest.approx(stats.ttest_1samp(NORMAL, 0.89).pvalue)
 
 
+@pytest.mark.long
 def test_the_test_keeps_its_level_and_sees_more_than_paired_t_where_tails_are_heavy() -> None:
     samples = np.random.default_rng(5).standard_t(2, size=(800, 20))
     by_chance = [paired_test(sample)[1] or 1.0 for sample in samples.tolist()]
