@@ -11,7 +11,6 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -24,7 +23,6 @@ from sqlalchemy.exc import DBAPIError
 from models import logs, runs
 from models.owners import audit
 from models.runs import comparing, idempotency, queueing, rates, retention
-from models.runs.queueing import Queued
 from models.settings import Settings
 from models.storage import checkpoints, device_time
 from models.storage.checkpoints import CheckpointFiles
@@ -153,31 +151,27 @@ class Dispatcher:
             return rates.release(session)
 
     def publish(self) -> int:
-        """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run. How many were marked."""
+        """Mark first, then send: a death in between costs ``REPUBLISH_S``, never a run. How many were marked.
+
+        Where no worker takes what Redis holds, more would only pile up.
+        """
         with self._database.begin() as session:
             limit = self._settings.max_parallel_per_owner
-            queued = queueing.take_unpublished(session, WINDOW, REPUBLISH_S, limit, self._sendable)
+            queued = queueing.take_unpublished(session, WINDOW, REPUBLISH_S, limit)
+        by_queue: dict[str, list[uuid.UUID]] = defaultdict(list)
         for run in queued:
-            # Not tried again here: what Redis did not take is published anew after REPUBLISH_S.
-            self._celery.send_task(RUN_TASK, args=[str(run.run_id)], queue=_queue(run), retry=False)
+            by_queue[queue_of(run.device, plugins=run.plugins)].append(run.run_id)
+        for queue, run_ids in by_queue.items():
+            for run_id in run_ids[: MOST_MESSAGES - self._untaken(queue)]:
+                # Not tried again here: what Redis did not take is published anew after REPUBLISH_S.
+                self._celery.send_task(RUN_TASK, args=[str(run_id)], queue=queue, retry=False)
         return len(queued)
 
-    def _sendable(self, queued: Sequence[Queued]) -> list[Queued]:
-        """As many for each queue as it has room for: where no worker takes what lies there, more would only pile up."""
-        by_queue: dict[str, list[Queued]] = defaultdict(list)
-        for run in queued:
-            by_queue[_queue(run)].append(run)
-        return [run for queue, its in by_queue.items() for run in its[: max(0, MOST_MESSAGES - self._untaken(queue))]]
-
     def _untaken(self, queue: str) -> int:
-        """How many messages lie in a queue."""
+        """How many messages lie in a queue, ``MOST_MESSAGES`` at most."""
         with self._celery.pool.acquire(block=True) as connection:
             channel: Any = connection.default_channel  # type: ignore[attr-defined]  # a connection, not a producer
-            return int(channel.client.llen(queue))
-
-
-def _queue(run: Queued) -> str:
-    return queue_of(run.device, plugins=run.plugins)
+            return min(MOST_MESSAGES, int(channel.client.llen(queue)))
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ Order is decided here in SQL, never in Redis. Any number of dispatchers may ask 
 """
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, or_, select, text, update
@@ -25,18 +24,12 @@ class Queued:
 
 
 def take_unpublished(
-    session: Session,
-    window: int,
-    republish_after_s: float,
-    owner_limit: int | None = None,
-    sendable: Callable[[list[Queued]], list[Queued]] = list,
+    session: Session, window: int, republish_after_s: float, owner_limit: int | None = None
 ) -> list[Queued]:
     """Mark as published, and return, the queued runs whose turn it is: highest priority first, then fair between
     owners, then oldest first. At most ``window`` published runs of each ``device``, and as many of plug-ins, are left
     unclaimed at any time, so that runs without a worker hold up nobody else. What nobody claimed in
     ``republish_after_s`` is published again, so a lost message costs time only.
-
-    ``sendable``: of those whose turn it is, the ones that can be sent now; no other is marked.
 
     Neither an experiment's ``max_parallel`` nor ``owner_limit`` runs of one owner are exceeded.
     """
@@ -44,7 +37,7 @@ def take_unpublished(
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext(runs.QUEUE_CHANNEL))))
     stale = func.clock_timestamp() - runs.seconds(republish_after_s)
     parameters = {"stale_s": republish_after_s, "owner_limit": owner_limit, "window": window}
-    chosen = sendable([Queued(row.id, row.device, row.plugins) for row in session.execute(_NEXT_RUNS, parameters)])
+    chosen = [Queued(row.id, row.device, row.plugins) for row in session.execute(_NEXT_RUNS, parameters)]
     marked = session.execute(
         update(Run)
         .where(
