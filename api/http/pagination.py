@@ -4,9 +4,10 @@ import base64
 import binascii
 import datetime as dt
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query
 
@@ -25,6 +26,10 @@ class Place:
     order: str
     id: uuid.UUID
     word: str
+
+
+Row = TypeVar("Row")
+Position = uuid.UUID | int | tuple[dt.datetime, uuid.UUID] | Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,21 @@ class Page:
             raise _bad_token(self.page_token)
         return int(text)
 
+    @property
+    def asked(self) -> int:
+        """How many rows are read: one more than is shown tells whether there is a next page."""
+        return self.limit + 1
+
+    def cut(self, found: Sequence[Row], position: Callable[[Row], Position]) -> tuple[Sequence[Row], str]:
+        """Of as many rows as were ``asked``: those that are shown, and the token of the next page, "" at the end."""
+        shown = found[: self.limit]
+        return shown, _encoded(position(shown[-1])) if len(found) > self.limit else ""
+
 
 PageDep = Annotated[Page, Depends(at_once(Page))]
 
 
-def encode_token(position: uuid.UUID | int | tuple[dt.datetime, uuid.UUID] | Place) -> str:
+def _encoded(position: Position) -> str:
     match position:
         case Place(order, row_id, word):
             text = f"{order} {row_id} {word}"

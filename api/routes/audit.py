@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, StringConstraints
 
 from api.dependencies import CallerDep, DatabaseDep, RingDep
-from api.http.pagination import PageDep, encode_token
+from api.http.pagination import PageDep
 from api.http.scopes import ADMINS_ONLY
 from api.views.experiments import Time
 from models.analysis.comparison.parts import Id
@@ -62,10 +62,8 @@ def list_audit(
     down, and neither is each message of a run that is trained elsewhere.
     """
     with database.begin() as session:
-        # One more than is shown tells whether there is a next page.
-        found = audit.newest(session, wanted, page.before(), page.limit + 1)
-    shown = found[: page.limit]
-    token = encode_token(shown[-1].id) if len(found) > page.limit else ""
+        found = audit.newest(session, wanted, page.before(), page.asked)
+    shown, token = page.cut(found, lambda row: row.id)
     items = [
         AuditItem(
             at=row.at,

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from api.dependencies import CallerDep, DatabaseDep, OwnerQuery, ShelfDep
 from api.http.callers import Caller
 from api.http.errors import not_found
-from api.http.pagination import PageDep, encode_token
+from api.http.pagination import PageDep
 from api.uploads.body import UploadDep
 from api.uploads.keeping import forget, keep
 from api.uploads.reading import reading
@@ -117,10 +117,8 @@ def list_datasets(
         return DatasetPage(items=[], next_page_token="")
     whose = {owner} if owner is not None else None if caller.sees_all else caller.visible
     with database.begin() as session:
-        # One more than is shown tells whether there is a next page.
-        found = uploads.newest(session, whose, page.before(), page.limit + 1)
-    shown = found[: page.limit]
-    token = encode_token(shown[-1].id) if len(found) > page.limit else ""
+        found = uploads.newest(session, whose, page.before(), page.asked)
+    shown, token = page.cut(found, lambda row: row.id)
     items = [DatasetItem(**_shown(row), name=row.name, owner=row.owner, links=_links(row, caller)) for row in shown]
     return DatasetPage(items=items, next_page_token=token)
 

@@ -24,7 +24,7 @@ from api.http.callers import Caller
 from api.http.errors import ApiError
 from api.http.etags import UNCHANGED, etag_of, matches, tagged
 from api.http.idempotency import IdempotencyKey, forget, once
-from api.http.pagination import PageDep, encode_token
+from api.http.pagination import PageDep
 from api.http.quotas import admit_runs
 from api.http.scopes import ANSWERS_ONLY
 from api.submissions import deleted, prepared, stored
@@ -150,11 +150,9 @@ def list_experiments(
     ``next_page_token``.
     """
     with database.begin() as session:
-        # One more than is shown tells whether there is a next page.
-        found = queries.experiments(session, caller, wanted, page.place(wanted.order), page.limit + 1)
-        shown = found[: page.limit]
+        found = queries.experiments(session, caller, wanted, page.place(wanted.order), page.asked)
+        shown, token = page.cut(found, lambda one: one[1])
         progress = progress_of(session, [row.id for row, _ in shown])
-    token = encode_token(shown[-1][1]) if len(found) > page.limit else ""
     items = [experiment_view(row, progress[row.id]) for row, _ in shown]
     return written(ExperimentPage(items=items, next_page_token=token))
 
@@ -206,10 +204,9 @@ def list_runs(
     """Its runs: those of tuning, then all variants of the first seed, of the second, …"""
     with database.begin() as session:
         queries.experiment_of(session, caller, experiment_id)
-        found = queries.runs(session, experiment_id, wanted, page.after(), page.limit + 1)
-        shown = found[: page.limit]
+        found = queries.runs(session, experiment_id, wanted, page.after(), page.asked)
+        shown, token = page.cut(found, lambda row: row.position)
         attempts = queries.attempts_of(session, [row.id for row in shown])
-    token = encode_token(shown[-1].position) if len(found) > page.limit else ""
     return written(RunPage(items=[run_view(row, attempts[row.id]) for row in shown], next_page_token=token))
 
 
@@ -224,9 +221,8 @@ def list_brief_runs(
     """The same runs in the same order, a twentieth as long: for tables of many."""
     with database.begin() as session:
         queries.experiment_of(session, caller, experiment_id)
-        found = queries.brief_runs(session, experiment_id, wanted, page.after(), page.limit + 1)
-    shown = found[: page.limit]
-    token = encode_token(shown[-1][0]) if len(found) > page.limit else ""
+        found = queries.brief_runs(session, experiment_id, wanted, page.after(), page.asked)
+    shown, token = page.cut(found, lambda one: one[0])
     return written(BriefRunPage(items=[run for _, run in shown], next_page_token=token))
 
 

@@ -12,7 +12,7 @@ from api.changes import KEYS
 from api.dependencies import CallerDep, DatabaseDep, RingDep
 from api.http.bodies import StrictRoute
 from api.http.errors import ApiError, not_found
-from api.http.pagination import PageDep, encode_token
+from api.http.pagination import PageDep
 from api.http.scopes import ADMINS_ONLY
 from api.views.experiments import Links, Time
 from models.analysis.comparison.parts import Id
@@ -112,10 +112,8 @@ def list_keys(
 ) -> KeyPage:
     """All owners', those made last first; their secrets are told nowhere."""
     with database.begin() as session:
-        # One more than is shown tells whether there is a next page.
-        found = keys.newest(session, owner, page.before(), page.limit + 1)
-    shown = found[: page.limit]
-    token = encode_token(shown[-1].id) if len(found) > page.limit else ""
+        found = keys.newest(session, owner, page.before(), page.asked)
+    shown, token = page.cut(found, lambda row: row.id)
     return KeyPage(items=[KeyView(**_shown(row)) for row in shown], next_page_token=token)
 
 

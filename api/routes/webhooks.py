@@ -16,7 +16,7 @@ from api.dependencies import CallerDep, DatabaseDep, OwnerQuery
 from api.http.bodies import StrictRoute
 from api.http.callers import Caller
 from api.http.errors import ApiError, not_found
-from api.http.pagination import PageDep, encode_token
+from api.http.pagination import PageDep
 from api.views.experiments import Links, Time
 from models.analysis.comparison.parts import Id
 from models.runs import webhooks
@@ -113,9 +113,8 @@ def list_webhooks(
     if (before := page.before()) is not None:
         query = query.where(Webhook.id < before)
     with database.begin() as session:
-        found = session.execute(query.order_by(Webhook.id.desc()).limit(page.limit + 1)).scalars().all()
-    shown = found[: page.limit]
-    token = encode_token(shown[-1].id) if len(found) > page.limit else ""
+        found = session.execute(query.order_by(Webhook.id.desc()).limit(page.asked)).scalars().all()
+    shown, token = page.cut(found, lambda row: row.id)
     return WebhookPage(items=[_view(row) for row in shown], next_page_token=token)
 
 
@@ -164,9 +163,8 @@ def list_deliveries(
     """Newest first; for thirty days."""
     with database.begin() as session:
         hook = _of(session, caller, webhook_id)
-        found = webhooks.deliveries(session, hook.id, state, page.before_moment(), page.limit + 1)
-    shown = found[: page.limit]
-    token = encode_token((shown[-1].created_at, shown[-1].id)) if len(found) > page.limit else ""
+        found = webhooks.deliveries(session, hook.id, state, page.before_moment(), page.asked)
+    shown, token = page.cut(found, lambda row: (row.created_at, row.id))
     return DeliveryPage(items=[_delivery(row) for row in shown], next_page_token=token)
 
 
