@@ -62,6 +62,13 @@ class Patience:
         options = [self._of_the_server(), *([given] if isinstance(given, str) else given)]
         return {name: value for name, value in asked.items() if name not in url.query} | {"options": " ".join(options)}
 
+    def parameters_before_a_pooler(self, url: URL) -> dict[str, Any]:
+        """The same for a connection whose next transaction may have another server's: the settings of that end are the
+        pooler's own, and nothing that was prepared is there.
+        """
+        own = {name: value for name, value in self.parameters(url).items() if name != "options"}
+        return own | {"prepare_threshold": None}
+
     def _of_the_server(self) -> str:
         settings = {
             # A process frozen inside a transaction must not hold its row locks for ever.
@@ -122,9 +129,11 @@ class Database:
         answer_s: float | None = None,
     ) -> None:
         self.url = psycopg_url(url)
-        self._patience = Patience(silence_s)
-        kind = psycopg.Connection if answer_s is None else impatient(answer_s)
-        connect = self._connect if pooler_url is None else partial(self._connect_pooled, psycopg_url(pooler_url))
+        patience, kind = Patience(silence_s), psycopg.Connection if answer_s is None else impatient(answer_s)
+        self._connect = connect = partial(_opened, _plain(self.url), patience.parameters(make_url(self.url)))
+        if pooler_url is not None:
+            pooler = psycopg_url(pooler_url)
+            connect = partial(_opened, _plain(pooler), patience.parameters_before_a_pooler(make_url(pooler)))
         self.engine = create_engine(
             self.url,
             pool_size=pool_size,
@@ -160,24 +169,19 @@ class Database:
                 connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
             yield connection
 
-    def _connect(self, kind: type[psycopg.Connection[Any]] = psycopg.Connection) -> psycopg.Connection[Any]:
-        return _opened(kind, self.url, **self._patience.parameters(make_url(self.url)))
-
-    def _connect_pooled(self, url: str, kind: type[psycopg.Connection[Any]]) -> psycopg.Connection[Any]:
-        parameters = self._patience.parameters(make_url(url))
-        # The next transaction may have another connection: its server's settings are the pooler's, and nothing that
-        # was prepared is there.
-        del parameters["options"]
-        return _opened(kind, url, prepare_threshold=None, **parameters)
-
     def dispose(self) -> None:
         self.engine.dispose()
 
 
-def _opened(kind: type[psycopg.Connection[Any]], url: str, **parameters: Any) -> psycopg.Connection[Any]:
-    # The dialect's name for the driver is SQLAlchemy's; libpq knows the plain scheme only.
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = kind.connect(plain, **parameters)
+def _plain(url: str) -> str:
+    """The dialect's name for the driver is SQLAlchemy's; libpq knows the plain scheme only."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _opened(
+    url: str, parameters: dict[str, Any], kind: type[psycopg.Connection[Any]] = psycopg.Connection
+) -> psycopg.Connection[Any]:
+    connection = kind.connect(url, **parameters)
     # jsonb gives 1e30 back in 31 digits: a float, where Python's own reader makes an int that no answer can carry.
     set_json_loads(orjson.loads, connection)
     return connection
