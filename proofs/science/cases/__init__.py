@@ -10,12 +10,14 @@ from proofs.science.cases import cnn, mlp, rates, recurrent, residual, transform
 from proofs.science.cases.case import Case, Part
 from proofs.science.cases.random import (
     ADVICE_DRAW,
+    FIFTH_DRAW,
     FIRST_ADVICE_DRAW,
     FIRST_DRAW,
     FOURTH_DRAW,
     RECORD_DRAW,
     SECOND_ADVICE_DRAW,
     SECOND_DRAW,
+    THIRD_ADVICE_DRAW,
     THIRD_DRAW,
     any_cases,
     random_cases,
@@ -69,9 +71,11 @@ def cases() -> list[Case]:
 
 
 def newest() -> list[Case]:
-    """Of architectures that none of ``cases`` has, nor the draw before it."""
+    """Of architectures that none of ``cases`` has, nor the draws before it."""
     known = cases()
-    return list(random_cases([*known, *random_cases(known, THIRD_DRAW, "unseen")], FOURTH_DRAW, "unseen"))
+    for draw in (THIRD_DRAW, FOURTH_DRAW):
+        known += random_cases(known, draw, "unseen")
+    return list(random_cases(known, FIFTH_DRAW, "unseen"))
 
 
 def advised() -> dict[Part, list[Case]]:
@@ -79,7 +83,7 @@ def advised() -> dict[Part, list[Case]]:
     known = cases()
     counted = list(islice(any_cases(known, RECORD_DRAW, "beside"), DRAWN))
     judged_once = list(counted)
-    for draw in (FIRST_ADVICE_DRAW, SECOND_ADVICE_DRAW):
+    for draw in (FIRST_ADVICE_DRAW, SECOND_ADVICE_DRAW, THIRD_ADVICE_DRAW):
         judged_once += islice(any_cases([*known, *judged_once], draw, "unseen"), DRAWN)
     judged = list(islice(any_cases([*known, *judged_once], ADVICE_DRAW, "unseen"), DRAWN))
     return {"beside": counted, "unseen": judged}
