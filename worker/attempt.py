@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from typing import Final
 
 import numpy as np
 import psycopg
@@ -55,6 +56,12 @@ from worker.underway import CancelRequestedError, HandedBackError, Underway
 
 log = structlog.get_logger()
 
+LIBRARIES: Final[Mapping[str, str]] = {
+    "python": platform.python_version(),
+    "torch": torch.__version__,
+    "numpy": np.__version__,
+    "scikit-learn": version("scikit-learn"),  # of the data inside it
+}
 AWAY_S = 0.5
 """Between two looks for a database that is away."""
 
@@ -309,13 +316,7 @@ def _fails(error: Exception | None) -> None:
 
 
 def _versions(spec: ExperimentSpec) -> dict[str, str]:
-    return {
-        **{its.package: its.version for its in plugins_of(spec.network, spec.dataset)},
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scikit-learn": version("scikit-learn"),  # of the data inside it
-    }
+    return {**{its.package: its.version for its in plugins_of(spec.network, spec.dataset)}, **LIBRARIES}
 
 
 def _explained(error: Exception, spec: ExperimentSpec) -> dict[str, str]:

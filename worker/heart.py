@@ -143,7 +143,7 @@ class Heart:
         # Taken before the statement: our clock then never holds the lease to be longer than the database does.
         asked_at = time.monotonic()
         with self._database.begin() as session:
-            ours = runs.beat(session, watch.lease, self._lease_s, watch.step)
+            ours = runs.beat(session, watch.lease, self._lease_s, watch.step or 0)
             cancelled = runs.cancel_requested(session, watch.lease)
         # Told after the commit: until then the lease may still be as it was.
         if not ours:

@@ -17,7 +17,7 @@ from gradient_clinic.probe.probe import StepRecord
 from gradient_clinic.signals import CURVES, SIGNALS
 from models import runs
 from models.plan import Plan
-from models.runs import Checkpoint, Lease, events
+from models.runs import Beat, Checkpoint, Lease, events
 from models.storage.database import Database
 from models.traces.reader import read_block
 from models.traces.rollups import CHUNK_RECORDS
@@ -116,7 +116,7 @@ class Recorder:
         self._check()
         began = time.monotonic()
         # First: the beat locks the run's row, so nobody can take the run before these writes are committed.
-        if not runs.beat(session, self.lease, self.lease_s, step=step + 1):
+        if not runs.beat(session, self.lease, self.lease_s, step + 1, self.chance_level):
             raise LeaseLostError
         write_all(session, [(self.writer, self.unwritten())], ended=ended)
         self.write_beside(session)
@@ -124,10 +124,10 @@ class Recorder:
             # The heart waits for the row that this transaction holds, so nobody else has lengthened the lease.
             runs.beat(session, self.lease, self.lease_s)
 
-    @property
-    def steps_done(self) -> int:
-        """As far as the newest record says."""
-        return self._open[-1].step + 1 if self._open else self._open_first * self.plan.experiment.trace.every
+    def said(self) -> Beat:
+        """How far the newest record says that the run is."""
+        step = self._open[-1].step + 1 if self._open else self._open_first * self.plan.experiment.trace.every
+        return Beat(self.lease, step, self.chance_level)
 
     def unwritten(self) -> list[Block]:
         # The open chunk is written along, and replaced by the next write: a live view is not to wait for 200 records.
@@ -135,8 +135,6 @@ class Recorder:
 
     def write_beside(self, session: Session) -> None:
         """What is no trace; after the trace has been written."""
-        if self.chance_level is not None:
-            runs.keep_chance_level(session, self.lease, self.chance_level)
         for epoch in self._epochs:
             write_epoch(session, self.lease.run_id, epoch.epoch, epoch.loss, epoch.metric)
         # Forgotten before the commit: where that fails the attempt ends, and another one makes these steps again.
@@ -184,7 +182,7 @@ class Recorders:
     def _write(self) -> list[Recorder]:
         began, first = time.monotonic(), self._recorders[0]
         with first.database.begin() as session:
-            ours = runs.beat_all(session, [(its.lease, its.steps_done) for its in self._recorders], first.lease_s)
+            ours = runs.beat_all(session, [its.said() for its in self._recorders], first.lease_s)
             held = [its for its in self._recorders if its.lease.run_id in ours]
             for its in self._recorders:
                 if its not in held:
@@ -193,7 +191,7 @@ class Recorders:
             for its in held:
                 its.write_beside(session)
             if time.monotonic() - began > first.lease_s / 3:
-                runs.beat_all(session, [(its.lease, its.steps_done) for its in held], first.lease_s)
+                runs.beat_all(session, [its.said() for its in held], first.lease_s)
         return held
 
 

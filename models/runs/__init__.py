@@ -6,6 +6,7 @@ an experiment, ``clinic_cancel`` the workers. What changes is told in the same t
 """
 
 from models.runs.claims import (
+    Beat,
     beat,
     beat_all,
     cancel_requested,
@@ -13,7 +14,6 @@ from models.runs.claims import (
     claim_beside,
     keep_apart,
     keep_cadence,
-    keep_chance_level,
     keep_checkpoint,
     keep_found,
     start_over,
@@ -29,6 +29,7 @@ __all__ = [
     "CANCEL_CHANNEL",
     "CHANGED_CHANNEL",
     "QUEUE_CHANNEL",
+    "Beat",
     "Checkpoint",
     "Claim",
     "Lease",
@@ -49,7 +50,6 @@ __all__ = [
     "give_back",
     "keep_apart",
     "keep_cadence",
-    "keep_chance_level",
     "keep_checkpoint",
     "keep_found",
     "lock_runs",

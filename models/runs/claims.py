@@ -7,13 +7,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from models.runs import events
 from models.runs.lease import Checkpoint, Claim, Lease
+from models.runs.progress import standing_of
 from models.runs.stopping import end_overdue, expire
-from models.runs.writes import NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify, seconds
+from models.runs.writes import NO_CHECKPOINT, among, lock_runs
 from models.specs.experiment import ExperimentSpec
 from models.specs.ingested import WatchedSpec
 from models.specs.plugin import PluginKey, plugins_of
@@ -25,10 +26,6 @@ from models.storage.trace_tables import CurveChunk, CurveRollup, EpochValue, Tra
 
 class _OverCapError(Exception):
     """One run more than may be under way at once."""
-
-
-class _LackingError(Exception):
-    """The worker has not all of the run's plug-ins."""
 
 
 def claim(  # noqa: PLR0913, PLR0917 -- a run, who asks for it and what limits that
@@ -44,42 +41,69 @@ def claim(  # noqa: PLR0913, PLR0917 -- a run, who asks for it and what limits t
     ``max_parallel``, or ``owner_limit`` runs of its owner, it waits to be published again; so it does where it needs
     other ``plugins`` than this worker has, but not at once: the message would come back here.
     """
-    its_experiment = select(Run.experiment_id).where(Run.id == run_id).scalar_subquery()
-    if end_overdue(session, Experiment.id == its_experiment) or expire(session, Run.id == run_id):
+    asked = session.execute(_ASKED, {"run_id": run_id}).one_or_none()
+    if asked is None or _ended(session, asked):
         return None
+    spec = asked.spec
+    assert isinstance(spec, ExperimentSpec)  # what others train is never queued
+    if plugins_of(spec.network, spec.dataset) - plugins:
+        return None
+    if spec.max_parallel is None and owner_limit is None:
+        return _claim(session, run_id, worker, lease_s, spec)
     try:
         # A savepoint: over a cap all of the claim is undone, and this transaction can still free the run.
         with session.begin_nested():
-            return _claim(session, run_id, worker, lease_s, owner_limit, plugins)
-    except _LackingError:
-        return None
+            return _claim(session, run_id, worker, lease_s, spec, _Cap(spec.max_parallel, asked.owner, owner_limit))
     except _OverCapError:
         session.execute(update(Run).where(Run.id == run_id, Run.state == State.QUEUED).values(published_at=None))
         return None
 
 
+def _ended(session: Session, asked: Any) -> bool:
+    """Whether the run was not to start any more, or to be trained any more; what that ends is ended here."""
+    if asked.overdue:
+        end_overdue(session, Experiment.id == asked.experiment_id)
+    elif asked.late:
+        expire(session, Run.id == asked.run_id)
+    return bool(asked.overdue or asked.late)
+
+
+_NOW = func.clock_timestamp()
+_ASKED = (
+    select(
+        Run.id.label("run_id"),
+        Run.experiment_id,
+        Experiment.spec,
+        Experiment.owner,
+        (Experiment.end_before <= _NOW).label("overdue"),
+        (Experiment.start_before <= _NOW).label("late"),
+    )
+    .join(Experiment, Experiment.id == Run.experiment_id)
+    .where(Run.id == bindparam("run_id"), Run.state == State.QUEUED)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cap:
+    """What a claim is held against: the experiment's own ``max_parallel``, and a limit of all runs of its owner."""
+
+    max_parallel: int | None
+    owner: str
+    owner_limit: int | None
+
+
 def _claim(  # noqa: PLR0913, PLR0917 -- as above
-    session: Session,
-    run_id: uuid.UUID,
-    worker: str,
-    lease_s: float,
-    owner_limit: int | None,
-    plugins: AbstractSet[PluginKey],
+    session: Session, run_id: uuid.UUID, worker: str, lease_s: float, spec: ExperimentSpec, cap: _Cap | None = None
 ) -> Claim | None:
     taken = _take(session, run_id, worker, lease_s)
     if taken is None:
         return None
-    asked = select(Experiment.spec, Experiment.owner).where(Experiment.id == taken.lease.experiment_id)
-    spec, owner = session.execute(asked).one()
-    assert isinstance(spec, ExperimentSpec)  # what others train is never queued
-    if plugins_of(spec.network, spec.dataset) - plugins:
-        raise _LackingError
-    _start(session, taken.lease.experiment_id)
-    events.tell_runs(session, taken.lease.experiment_id, [run_id])
+    experiment_id = taken.lease.experiment_id
+    events.tell_runs(session, experiment_id, [run_id])
     # From here on no other claim of this experiment comes between.
-    if _room(session, taken.lease.experiment_id, spec.max_parallel, owner, owner_limit) < 0:
+    if cap is not None and _room(session, experiment_id, cap) < 0:
         raise _OverCapError
-    _tell_taken(session, taken.lease.experiment_id)
+    _tell_taken(session, experiment_id)
     return taken.claim(spec)
 
 
@@ -102,7 +126,7 @@ def claim_beside(  # noqa: PLR0913, PLR0917 -- as ``claim``
     owner = session.execute(asked).scalar_one_or_none()
     if owner is None:
         return []
-    room = _room(session, experiment_id, first.spec.max_parallel, owner, owner_limit)
+    room = _room(session, experiment_id, _Cap(first.spec.max_parallel, owner, owner_limit))
     chosen = [run_id for run_id in run_ids if run_id in locked][: int(min(max(0, room), len(run_ids)))]
     if not chosen:
         return []
@@ -134,38 +158,10 @@ class _Taken:
 
 def _take(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, batched: int = 1) -> _Taken | None:
     token = uuid.uuid4()
-    # Look and take are one statement: of two workers that heard of the run one finds it queued, the other waits for
-    # this row and then finds it running. What training needs comes back with it, so no session stays open meanwhile.
-    row = session.execute(
-        update(Run)
-        .where(Run.id == run_id, Run.state == State.QUEUED, ~Run.held)
-        .values(
-            state=State.RUNNING,
-            attempt=Run.attempt + 1,
-            lease_token=token,
-            # Not now(), which is when the transaction began: a claim that waited for a lock would get a shorter lease.
-            lease_until=func.clock_timestamp() + seconds(lease_s),
-            worker=worker,
-            step=func.coalesce(Run.checkpoint_step, 0),
-            # This attempt writes raw values again, whatever retention took of an earlier one.
-            raw_dropped_at=None,
-            started_at=func.coalesce(Run.started_at, func.clock_timestamp()),
-        )
-        .returning(
-            Run.experiment_id,
-            Run.variant,
-            Run.seed,
-            Run.attempt,
-            Run.learning_rate,
-            Run.trace_every,
-            Run.checkpoint_step,
-            Run.checkpoint_epochs,
-            Run.checkpoint_path,
-        )
-    ).one_or_none()
+    asked = {"run_id": run_id, "token": token, "lease_s": lease_s, "worker": worker, "batched": batched}
+    row = session.execute(_TAKE, asked).one_or_none()
     if row is None:
         return None
-    session.execute(insert(Attempt).values(run_id=run_id, number=row.attempt, worker=worker, batched=batched))
     found = row.checkpoint_step, row.checkpoint_epochs, row.checkpoint_path
     checkpoint = None if row.checkpoint_step is None else Checkpoint(*found)
     if row.attempt > 1:  # a first attempt is spared the deletes, which would find nothing
@@ -173,28 +169,49 @@ def _take(session: Session, run_id: uuid.UUID, worker: str, lease_s: float, batc
     return _Taken(Lease(run_id, row.experiment_id, token, row.attempt), row, checkpoint)
 
 
+# Look and take are one statement: of two workers that heard of the run one finds it queued, the other waits for this
+# row and then finds it running. What training needs comes back with it, so no session stays open meanwhile. The lease
+# begins now and not with the transaction: a claim that waited for a lock would get a shorter one. This attempt writes
+# raw values again, whatever retention took of an earlier one.
+_TAKE = text("""
+WITH taken AS (
+    UPDATE run SET state = 'running', attempt = attempt + 1, lease_token = :token,
+        lease_until = clock_timestamp() + make_interval(secs => :lease_s), worker = :worker,
+        step = coalesce(checkpoint_step, 0), raw_dropped_at = NULL,
+        started_at = coalesce(started_at, clock_timestamp())
+    WHERE id = :run_id AND state = 'queued' AND NOT held
+    RETURNING id, experiment_id, variant, seed, attempt, learning_rate, trace_every, checkpoint_step, checkpoint_epochs,
+        checkpoint_path
+), begun AS (
+    INSERT INTO attempt (run_id, number, worker, batched) SELECT id, attempt, :worker, :batched FROM taken
+)
+SELECT * FROM taken
+""")
+
+
 def _tell_taken(session: Session, experiment_id: uuid.UUID) -> None:
-    events.tell_experiment(session, experiment_id)
-    # A message less lies unclaimed, so a dispatcher may publish the next.
-    notify(session, QUEUE_CHANNEL)
-    events.wake(session, [experiment_id])
+    """Runs of it have been told, so it is locked. Dispatchers hear with it that a message less lies unclaimed."""
+    standing = standing_of(session, experiment_id)
+    assert standing is not None  # one of its runs was taken just now
+    if standing.state is State.QUEUED:
+        started = {"state": State.RUNNING, "started_at": func.clock_timestamp()}
+        session.execute(update(Experiment).where(Experiment.id == experiment_id).values(**started))
+    events.tell_experiment(session, experiment_id, standing.progress)
 
 
-def _room(
-    session: Session, experiment_id: uuid.UUID, max_parallel: int | None, owner: str, owner_limit: int | None
-) -> float:
+def _room(session: Session, experiment_id: uuid.UUID, cap: _Cap) -> float:
     """How many runs more may be under way; below 0 where too many are. The experiment is locked."""
     # Counted with what was taken: two claims that count before they take would both find the last place free.
     room = math.inf
     running = select(func.count()).select_from(Run).where(Run.state == State.RUNNING, Run.source == Source.TRAINED)
-    if max_parallel is not None:
+    if cap.max_parallel is not None:
         abreast = session.execute(running.where(Run.experiment_id == experiment_id)).scalar_one()
-        room = max_parallel - abreast
-    if owner_limit is not None:
+        room = cap.max_parallel - abreast
+    if cap.owner_limit is not None:
         # The last lock of a claim, and of claims alone.
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"clinic owner {owner}"))))
-        of_owner = running.join(Experiment, Experiment.id == Run.experiment_id).where(Experiment.owner == owner)
-        room = min(room, owner_limit - session.execute(of_owner).scalar_one())
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"clinic owner {cap.owner}"))))
+        of_owner = running.join(Experiment, Experiment.id == Run.experiment_id).where(Experiment.owner == cap.owner)
+        room = min(room, cap.owner_limit - session.execute(of_owner).scalar_one())
     return room
 
 
@@ -210,43 +227,48 @@ def _erase_trace(session: Session, run_id: uuid.UUID, checkpoint: Checkpoint | N
     session.execute(delete(EpochValue).where(EpochValue.run_id == run_id, EpochValue.epoch >= epochs))
 
 
-def _start(session: Session, experiment_id: uuid.UUID) -> None:
-    session.execute(
-        update(Experiment)
-        .where(Experiment.id == experiment_id, Experiment.state == State.QUEUED)
-        .values(state=State.RUNNING, started_at=func.clock_timestamp())
-    )
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a worker says of a run that it holds: how far it is, in steps, and once what its early losses are measured
+    against.
+    """
+
+    lease: Lease
+    step: int = 0
+    chance_level: float | None = None
 
 
-def beat(session: Session, lease: Lease, lease_s: float, step: int | None = None) -> bool:
-    """Lengthen the lease, and say how far the run is. False: the lease is void, stop and write nothing."""
-    # By the clock at this statement: the transaction may have waited for the row before it.
-    values: dict[str, Any] = {"lease_until": func.clock_timestamp() + seconds(lease_s)}
-    if step is not None:
-        values["step"] = func.greatest(Run.step, step)  # of the heart and the recorder either may be ahead
-    beaten = changed_rows(session, update(Run).where(lease.holds()).values(**values))
-    return beaten > 0
-
-
-_BEAT_ALL = text("""
-UPDATE run SET lease_until = clock_timestamp() + make_interval(secs => :lease_s), step = greatest(run.step, held.step)
-FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:steps AS integer[])) AS held (id, token, step)
+# By the clock at this statement: the transaction may have waited for the row before it. Of the heart and the recorder
+# either may be ahead.
+_BEAT = text("""
+UPDATE run SET lease_until = clock_timestamp() + make_interval(secs => :lease_s), step = greatest(run.step, held.step),
+    chance_level = coalesce(held.chance_level, run.chance_level)
+FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:steps AS integer[]), CAST(:levels AS float8[]))
+    AS held (id, token, step, chance_level)
 WHERE run.id = held.id AND run.lease_token = held.token
 RETURNING run.id
 """)
 
 
-def beat_all(session: Session, held: Sequence[tuple[Lease, int]], lease_s: float) -> AbstractSet[uuid.UUID]:
-    """``beat`` of several runs, each with its step. Those whose lease still holds."""
-    ids = [lease.run_id for lease, _ in held]
-    lock_runs(session, among(ids))  # in the order of all who lock several
-    values = {"ids": ids, "tokens": [lease.token for lease, _ in held], "steps": [step for _, step in held]}
-    return set(session.execute(_BEAT_ALL, {"lease_s": lease_s, **values}).scalars())
+def beat(session: Session, lease: Lease, lease_s: float, step: int = 0, chance_level: float | None = None) -> bool:
+    """Lengthen the lease, and say how far the run is. False: the lease is void, stop and write nothing."""
+    return bool(_beaten(session, [Beat(lease, step, chance_level)], lease_s))
 
 
-def keep_chance_level(session: Session, lease: Lease, chance_level: float) -> None:
-    """Note what early losses are measured against; in a transaction that has beaten just now."""
-    session.execute(update(Run).where(lease.holds()).values(chance_level=chance_level))
+def beat_all(session: Session, held: Sequence[Beat], lease_s: float) -> AbstractSet[uuid.UUID]:
+    """``beat`` of several runs. Those whose lease still holds."""
+    lock_runs(session, among([its.lease.run_id for its in held]))  # in the order of all who lock several
+    return _beaten(session, held, lease_s)
+
+
+def _beaten(session: Session, held: Sequence[Beat], lease_s: float) -> AbstractSet[uuid.UUID]:
+    values = {
+        "ids": [its.lease.run_id for its in held],
+        "tokens": [its.lease.token for its in held],
+        "steps": [its.step for its in held],
+        "levels": [its.chance_level for its in held],
+    }
+    return set(session.execute(_BEAT, {"lease_s": lease_s, **values}).scalars())
 
 
 def keep_cadence(session: Session, lease: Lease, every: int) -> bool:

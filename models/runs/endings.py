@@ -10,13 +10,8 @@ from sqlalchemy.orm import Session
 from gradient_clinic.verdict.shapes import RunSummary
 from models.runs import events
 from models.runs.lease import Lease
-from models.runs.progress import progress_of
-from models.runs.writes import (
-    QUEUE_CHANNEL,
-    among,
-    lock_runs,
-    notify,
-)
+from models.runs.progress import standing_of
+from models.runs.writes import among, lock_runs
 from models.status import State, settled
 from models.storage.database import changed_rows
 from models.storage.tables import Attempt, Experiment, Run
@@ -81,12 +76,18 @@ def _end(session: Session, lease: Lease, state: State, reason: str, loss: float 
         update(Run)
         .where(lease.holds())
         .values(state=state, lease_token=None, lease_until=None, ended_at=ended_at, **values)
+        .returning(Run.id)
+        .cte("ended")
     )
-    if not changed_rows(session, ended):
+    attempt = (
+        update(Attempt)
+        .where(Attempt.run_id == ended.c.id, Attempt.number == lease.attempt)
+        .values(ended_at=func.clock_timestamp(), reason=reason)
+        .execution_options(synchronize_session=False)
+    )
+    if not changed_rows(session, attempt):
         return False
     # Past this line the lease is ours to the commit, and what follows needs no guard.
-    attempt = update(Attempt).where(Attempt.run_id == lease.run_id, Attempt.number == lease.attempt)
-    session.execute(attempt.values(ended_at=func.clock_timestamp(), reason=reason))
     _stop_unaffordable(session, unaffordable)
     # The experiment is locked from here on, so no run may be locked any more.
     if loss is not None:
@@ -94,7 +95,6 @@ def _end(session: Session, lease: Lease, state: State, reason: str, loss: float 
     events.tell_runs(session, lease.experiment_id, [lease.run_id], None if state is State.SUCCEEDED else reason)
     events.tell_runs(session, lease.experiment_id, unaffordable, _SPENT["detail"])
     settle(session, lease.experiment_id)
-    notify(session, QUEUE_CHANNEL)
     return True
 
 
@@ -118,22 +118,17 @@ def _stop_unaffordable(session: Session, run_ids: Sequence[uuid.UUID]) -> None:
 
 
 def settle(session: Session, experiment_id: uuid.UUID) -> None:
-    """Give the experiment its end state if that was its last run. Its row is locked: two ends come one by one."""
-    row = session.execute(
-        select(Experiment.state, Experiment.cancel_requested_at)
-        .where(Experiment.id == experiment_id)
-        # The lock that telling takes as well, so that none is ever raised to a stronger one.
-        .with_for_update(key_share=True)
-    ).one_or_none()
-    if row is None:
+    """Give the experiment its end state if that was its last run, and tell how it stands. Runs of it have been told, so
+    its row is locked: two ends come one by one.
+    """
+    standing = standing_of(session, experiment_id)
+    if standing is None:
         return
-    progress = progress_of(session, [experiment_id])[experiment_id]
-    state = settled(progress.counts, cancel_accepted=row.cancel_requested_at is not None)
-    if state is not None and not State(row.state).is_finished:
+    state = settled(standing.progress.counts, cancel_accepted=standing.cancel_requested)
+    if state is not None and not standing.state.is_finished:
         session.execute(
             update(Experiment)
             .where(Experiment.id == experiment_id)
             .values(state=state, ended_at=func.clock_timestamp())
         )
-    events.tell_experiment(session, experiment_id, progress)
-    events.wake(session, [experiment_id])
+    events.tell_experiment(session, experiment_id, standing.progress)

@@ -23,7 +23,7 @@ from sqlalchemy import String, Uuid, any_, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from models.runs.progress import Progress, progress_of
+from models.runs.progress import Progress
 from models.status import State
 from models.storage.tables import Event, Experiment
 
@@ -100,7 +100,9 @@ WITH news AS (
         AND experiment.state IN ('succeeded', 'failed', 'cancelled')
     RETURNING 1
 )
-SELECT pg_notify('clinic_webhooks', '') WHERE EXISTS (SELECT FROM posted)
+SELECT pg_notify('clinic_changed', id || ' ' || owner) FROM experiment WHERE id = :experiment_id
+UNION ALL SELECT pg_notify('clinic_queue', '')
+UNION ALL SELECT pg_notify('clinic_webhooks', '') WHERE EXISTS (SELECT FROM posted)
 """)
 
 
@@ -139,15 +141,12 @@ def outlives_no_crash(session: Session) -> None:
     session.execute(text("SET LOCAL synchronous_commit TO off"))
 
 
-def tell_experiment(session: Session, experiment_id: uuid.UUID, progress: Progress | None = None) -> None:
+def tell_experiment(session: Session, experiment_id: uuid.UUID, progress: Progress) -> None:
     """Its state or the states of its runs have changed. A new state is kept; new counts replace the last ones.
 
-    ``progress``: where the caller has counted, under the experiment's lock.
+    ``progress``: counted under the experiment's lock. Whoever waits for the experiment is woken, and the dispatchers:
+    where a run has changed its state there may be room for another.
     """
-    if progress is None:
-        # A statement of its own: the counts must see what those have committed who had the lock before.
-        session.execute(select(Experiment.id).where(Experiment.id == experiment_id).with_for_update(key_share=True))
-        progress = progress_of(session, [experiment_id])[experiment_id]
     told = {"progress": progress.share, "runs": dict.fromkeys(State, 0) | dict(progress.counts)}
     session.execute(_EXPERIMENT, {"experiment_id": experiment_id, "progress": json.dumps(told)})
 

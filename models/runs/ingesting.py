@@ -19,7 +19,7 @@ from models.analysis.verdict.summary import summarise
 from models.plan.watched import WatchedPlan, plan_watched
 from models.runs import comparing, events
 from models.runs.claims import beat
-from models.runs.endings import fail, finish, stop
+from models.runs.endings import fail, finish, settle, stop
 from models.runs.lease import Lease
 from models.runs.logged import keep_evaluations, log_facts
 from models.runs.writes import seconds
@@ -173,8 +173,7 @@ def _new_run(session: Session, experiment_id: uuid.UUID, asked: OpeningRequest) 
         )
     )
     events.tell_runs(session, experiment_id, [run_id])
-    events.tell_experiment(session, experiment_id)
-    events.wake(session, [experiment_id])
+    settle(session, experiment_id)
     return run_id
 
 

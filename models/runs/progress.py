@@ -3,8 +3,9 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Uuid, any_, bindparam, case, func, select
+from sqlalchemy import Uuid, any_, bindparam, case, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -34,13 +35,43 @@ _PROGRESS = (
 def progress_of(session: Session, experiment_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Progress]:
     """The progress of all these experiments, in one statement. A run that has ended counts whole."""
     rows = session.execute(_PROGRESS, {"experiment_ids": list(experiment_ids)}).all()
-    answer: dict[uuid.UUID, Progress] = {}
-    for experiment_id in experiment_ids:
-        mine = [row for row in rows if row[0] == experiment_id]
-        total = sum(int(row[4]) for row in mine)
-        share = sum(int(row[3]) for row in mine) / total if total else 0.0
-        answer[experiment_id] = Progress({State(row[1]): row[2] for row in mine}, share)
-    return answer
+    return {its: _counted([row[1:] for row in rows if row[0] == its]) for its in experiment_ids}
+
+
+def _counted(rows: Sequence[Sequence[Any]]) -> Progress:
+    """Of one experiment: a row per state, with the number of runs, their steps that are done, and all of them."""
+    total = sum(int(row[3]) for row in rows)
+    share = sum(int(row[2]) for row in rows) / total if total else 0.0
+    return Progress({State(row[0]): row[1] for row in rows}, share)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An experiment's own state, and that of its runs, of one moment."""
+
+    state: State
+    cancel_requested: bool
+    progress: Progress
+
+
+_STANDING = text("""
+SELECT experiment.state, experiment.cancel_requested_at IS NOT NULL, run.state, count(*),
+    sum(CASE WHEN run.state IN ('queued', 'running') THEN run.step ELSE greatest(run.steps, 1) END),
+    sum(greatest(run.steps, 1))
+FROM experiment JOIN run ON run.experiment_id = experiment.id
+WHERE experiment.id = :experiment_id
+GROUP BY experiment.id, run.state
+""")
+
+
+def standing_of(session: Session, experiment_id: uuid.UUID) -> Standing | None:
+    """None: there is no such experiment. Of one that this transaction has locked by an earlier statement it is what
+    stays true up to the commit: all that who had the lock before have written is counted.
+    """
+    rows = session.execute(_STANDING, {"experiment_id": experiment_id}).all()
+    if not rows:
+        return None
+    return Standing(State(rows[0][0]), bool(rows[0][1]), _counted([row[2:] for row in rows]))
 
 
 def seconds_left(session: Session, experiment_id: uuid.UUID, share: float) -> float | None:

@@ -12,6 +12,7 @@ from uuid6 import uuid7
 
 from models.plan import Variant, runs_per_variant
 from models.runs import events
+from models.runs.endings import settle
 from models.runs.writes import CANCEL_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify
 from models.specs.experiment import ExperimentSpec
 from models.status import Phase, Source, State
@@ -196,9 +197,7 @@ def retry(session: Session, experiment_id: uuid.UUID) -> int:
         .values(state=State.RUNNING, ended_at=None, cancel_requested_at=None, comparison=None, verdict=None)
     )
     events.tell_runs(session, experiment_id, retried, "retried")
-    events.tell_experiment(session, experiment_id)
-    notify(session, QUEUE_CHANNEL)
-    events.wake(session, [experiment_id])
+    settle(session, experiment_id)
     return len(retried)
 
 

@@ -5,11 +5,13 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from gradient_clinic.signals import SignalName
 from gradient_clinic.values import Array
 from gradient_clinic.verdict.measurements import finite_maximum, steps_read
 from gradient_clinic.verdict.run_trace import JUDGED, RunTrace
@@ -25,25 +27,36 @@ from models.traces.rollups import ROLLUP_BUCKETS
 def read_ending(session: Session, run_id: uuid.UUID, plan: Recorded, facts: RunFacts) -> RunTrace:
     """A trace that measures as the whole one does. Its steps are those that the rules look at."""
     stored = extent(session, run_id)
-    layers = [layer.index for layer in plan.layers]
+    if stored.records <= ROLLUP_BUCKETS:
+        # It takes longer to ask for in parts than to read, and holds the largest update itself.
+        return _read(session, run_id, plan, (*JUDGED, "update_ratio"), [(0, stored.last_step)])
     broken = first_broken(session, run_id, plan)
-    stretches_read = steps_read(facts, stored.stride, None if broken is None else broken.step, stored.last_step)
-    # A short run takes longer to ask for in parts than to read.
-    stretches = [(0, stored.last_step)] if stored.records <= ROLLUP_BUCKETS else list(_disjoint(stretches_read))
-    # Signals that no rule reads are not fetched: each is an array per layer and chunk.
-    names = deciding_curves(plan)
+    stretches = steps_read(facts, stored.stride, None if broken is None else broken.step, stored.last_step)
+    trace = _read(session, run_id, plan, JUDGED, list(_disjoint(stretches)))
+    layers = [layer.index for layer in plan.layers]
+    return replace(trace, largest_update=_largest_updates(session, run_id, layers, stored.last_step))
+
+
+def _read(
+    session: Session,
+    run_id: uuid.UUID,
+    plan: Recorded,
+    signals: Sequence[SignalName],
+    stretches: Sequence[tuple[int, int]],
+) -> RunTrace:
+    """Of these stretches of steps. What no rule reads is not fetched: it is an array per signal, layer and chunk."""
+    layers, names = [layer.index for layer in plan.layers], deciding_curves(plan)
     curves = [read_curves(session, run_id, names, *stretch) for stretch in stretches]
-    judged = _joined([read_signals(session, run_id, JUDGED, layers, *stretch) for stretch in stretches])
+    values = _joined([read_signals(session, run_id, signals, layers, *stretch) for stretch in stretches])
     return RunTrace(
         layers=plan.network.judged,
         steps=np.concatenate([window.steps for window in curves]),
-        signals=dict(zip(JUDGED, judged, strict=True)),
+        signals=dict(zip(signals, values, strict=True)),
         curves=dict(zip(names, _joined(curves), strict=True)),
         time=plan.network.time,
         state_gradient_rms=np.concatenate(
             [read_states(session, run_id, plan, *stretch) for stretch in stretches], axis=-1
         ),
-        largest_update=_largest_updates(session, run_id, layers, stored.last_step),
     )
 
 

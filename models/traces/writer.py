@@ -133,8 +133,8 @@ def write_all(session: Session, written: Sequence[tuple[TraceWriter, Sequence[Bl
     chunks = [(its.run_id, block.first // CHUNK_RECORDS) for its, blocks in written for block in blocks]
     if chunks:
         # The open chunk was stored before and has grown; COPY cannot replace a row.
-        for table in (TraceChunk, CurveChunk):
-            session.execute(delete(table).where(tuple_(table.run_id, table.chunk).in_(chunks)))
+        before = [delete(its).where(tuple_(its.run_id, its.chunk).in_(chunks)) for its in (TraceChunk, CurveChunk)]
+        session.execute(before[0].add_cte(before[1].cte("curves")))
         connection = driver(session)
         traces = itertools.chain.from_iterable(its.trace_rows(blocks, values) for its, blocks, values in stored)
         curves = itertools.chain.from_iterable(its.curve_rows(blocks) for its, blocks, _ in stored)

@@ -21,6 +21,7 @@ from models.storage.tables import Run
 from models.traces.reader import read_curves
 from tests.away import away
 from tests.eventually import HANGS_S, eventually, stays
+from tests.statements import sent_to
 from worker import attempt
 from worker.attempt import AWAY_S, Workshop
 
@@ -41,7 +42,7 @@ def workshop(database_url: str) -> Iterator[Workshop]:
 
 
 def submitted(database: Database, **changes: Any) -> uuid.UUID:
-    """The only run there is."""
+    """The first of its runs."""
     asked = {
         "name": "attempt",
         "dataset": {"kind": "digits"},
@@ -54,7 +55,7 @@ def submitted(database: Database, **changes: Any) -> uuid.UUID:
     spec = ExperimentSpec.model_validate(asked)
     with database.begin() as session:
         runs.submit(session, spec, expand(spec), owner="local")
-        return session.execute(select(Run.id)).scalar_one()
+        return session.execute(select(Run.id).order_by(Run.position).limit(1)).scalar_one()
 
 
 def events_of(logged: list[MutableMapping[str, Any]]) -> list[str]:
@@ -79,6 +80,18 @@ def test_a_connection_cut_while_traces_are_written_costs_the_attempt_and_not_the
         assert queueing.reap_worker(session, run_id, workshop.name, max_attempts=5) == 1
     workshop.carry_out(run_id)
     assert state(database, run_id) == "succeeded"
+
+
+def test_a_short_run_takes_twenty_statements_and_no_savepoint_where_nothing_is_capped(
+    database: Database, workshop: Workshop
+) -> None:
+    """Thousands of tiny runs wait for them: 41 they were, and each is a way to the server and back."""
+    run_id = submitted(database, seeds=[0, 1])
+    with sent_to(workshop.database) as first:
+        workshop.carry_out(run_id)
+    assert state(database, run_id) == "succeeded"
+    assert len(first) <= 20
+    assert not [one for one in first if "SAVEPOINT" in one]
 
 
 def test_a_slot_that_reaches_no_database_waits_with_the_one_message_that_it_has(

@@ -93,7 +93,7 @@ def training(stored: Stored) -> Iterator[tuple[Json, Lease]]:
     lease, plan = made.claim(stored.database, made.run_ids(stored.database, experiment)[0])
     made.write(stored.database, lease, plan, made.values(plan, 0.5)[..., :20])
     with stored.database.begin() as session:
-        runs.keep_chance_level(session, lease, 2.3)
+        runs.beat(session, lease, 600.0, chance_level=2.3)
     yield experiment, lease
     stored.served.client.post(f"/v1/experiments/{experiment['id']}/cancel")
 

@@ -24,7 +24,7 @@ def early(client: TestClient, database: Database) -> str:
     signals = values(plan, -2.0)
     write(database, lease, plan, signals[..., :20])
     with database.begin() as session:
-        runs.keep_chance_level(session, lease, CHANCE)
+        runs.beat(session, lease, 600.0, chance_level=CHANCE)
     return f"/v1/runs/{run_id}/early"
 
 

@@ -2,14 +2,12 @@
 
 import json
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 
 from api.examples import SPEC_EXAMPLES
 from models import runs
@@ -18,6 +16,7 @@ from models.specs.experiment import ExperimentSpec
 from models.storage.database import Database
 from models.storage.tables import Experiment, Run
 from tests.api.made import Json, claim, problem, run_ids, spec, submit, train, train_all
+from tests.statements import sent_to
 
 ROOT = Path(__file__).parent.parent.parent.parent
 EXAMPLES = [json.loads(path.read_text()) for path in sorted((ROOT / "examples").glob("*.json"))]
@@ -37,22 +36,6 @@ def owned_by(database: Database, owner: str) -> str:
     asked = ExperimentSpec.model_validate(spec())
     with database.begin() as session:
         return str(runs.submit(session, asked, expand(asked), owner))
-
-
-@contextmanager
-def counted(app: FastAPI) -> Iterator[list[str]]:
-    """The SQL statements that the app sends meanwhile."""
-    statements: list[str] = []
-
-    def note(*given: object) -> None:
-        statements.append(str(given[2]))
-
-    engine = app.state.database.engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def test_submitting_answers_202_with_the_place_and_every_default(client: TestClient) -> None:
@@ -230,7 +213,7 @@ def test_a_list_takes_as_many_statements_for_many_experiments_as_for_one(
     def statements(experiment: Json) -> list[int]:
         numbers = []
         for path in ("/v1/experiments", experiment["links"]["runs"], f"{experiment['links']['runs']}/brief"):
-            with counted(app) as sent:
+            with sent_to(app.state.database) as sent:
                 assert client.get(path).json()["items"]
             numbers.append(len(sent))
         return numbers

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from api.app import create_app
 from api.http.keyring import Keyring
@@ -21,6 +21,7 @@ from models.storage.database import Database
 from tests.api.conftest import ADDRESS, served
 from tests.api.keyed import ADMIN, KEY, bearer, holder, new_key
 from tests.api.made import problem, spec
+from tests.statements import sent_to
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
@@ -109,12 +110,11 @@ def test_an_expired_key_opens_nothing(keyed: TestClient, database: Database) -> 
 
 def test_unknown_keys_ask_the_database_for_nothing(keyed: TestClient, database: Database) -> None:
     known = new_key(keyed)["key"]
-    statements: list[str] = []
-    event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
     ring = Keyring(database, Quota(), 600)
-    for number in range(200):
-        assert asyncio.run(ring.holder(f"gc_{number}")) is None
-    assert asyncio.run(ring.holder(known)) is not None
+    with sent_to(database) as statements:
+        for number in range(200):
+            assert asyncio.run(ring.holder(f"gc_{number}")) is None
+        assert asyncio.run(ring.holder(known)) is not None
     assert len(statements) == 1
 
 

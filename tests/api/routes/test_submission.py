@@ -16,6 +16,7 @@ from models.runs.idempotency import Once
 from models.storage.database import Database
 from models.storage.tables import Experiment, Run
 from tests.api.made import problem
+from tests.statements import sent_to
 
 SPEC: dict[str, Any] = {
     "name": "once",
@@ -191,17 +192,8 @@ def test_a_batch_that_dies_halfway_has_stored_nothing_and_can_be_asked_again(
 
 def statements(client: TestClient, path: str, body: dict[str, Any]) -> int:
     """How many are sent for this request."""
-    engine = cast("FastAPI", client.app).state.database.engine
-    sent: list[str] = []
-
-    def count(_: Connection, __: object, statement: str, *___: object) -> None:
-        sent.append(statement)
-
-    event.listen(engine, "before_cursor_execute", count)
-    try:
+    with sent_to(cast("FastAPI", client.app).state.database) as sent:
         assert client.post(path, json=body).status_code == 207
-    finally:
-        event.remove(engine, "before_cursor_execute", count)
     return len(sent)
 
 

@@ -139,10 +139,15 @@ def test_a_void_lease_tells_nothing(database: Database) -> None:
     assert told(database, one) == before
 
 
+def told_as_it_stands(session: Session, experiment_id: uuid.UUID, run_id: uuid.UUID) -> None:
+    events.tell_runs(session, experiment_id, [run_id])
+    runs.settle(session, experiment_id)
+
+
 TELLING: dict[str, Callable[[Session, uuid.UUID, uuid.UUID], None]] = {
     "runs": lambda session, one, run_id: events.tell_runs(session, one, [run_id]),
     "progress": lambda session, one, run_id: events.tell_progress(session, one, run_id, 1.0),
-    "experiment": lambda session, one, _: events.tell_experiment(session, one),
+    "experiment": told_as_it_stands,
 }
 
 
