@@ -38,6 +38,9 @@ WINDOW = 16
 decided in SQL, not in Redis."""
 MOST_MESSAGES = 4 * WINDOW
 """In Redis: those of runs that were claimed beside others lie there until a worker takes and drops them."""
+REST = 4.0
+"""After a look, as a multiple of its time: each claim and each end of a run is a notice, and among thousands of queued
+runs a look takes a while. All notices of this time are seen to with the next one."""
 REPUBLISH_S = 10.0
 RETENTION_S = 60.0
 """Between two looks for traces that are too old, once none was left."""
@@ -84,8 +87,10 @@ class Dispatcher:
                     if reaped_at - collected_at >= COLLECT_S:
                         self.collect()
                         collected_at = reaped_at
+                began = time.monotonic()
                 self.release()
                 self.publish()
+                self._closing.wait(REST * (time.monotonic() - began))
                 # One notice is enough to look again; the rest of a burst is swallowed with it.
                 # The wait is no longer than a sweep, as time alone makes leases lapse and notices may be lost.
                 for _ in connection.notifies(timeout=self._settings.sweep_s, stop_after=1):

@@ -54,11 +54,14 @@ def take_unpublished(
 
 # Fairness: an owner's k-th waiting run counts behind the runs that the owner has under way already. Caps come first,
 # so that a run which has to wait takes nobody's turn. FOR UPDATE SKIP LOCKED passes by what a worker claims just now.
+# Of an experiment no more than a window's runs are looked at: each has those before it in front of it, so no other one
+# can be among the next. What a spec says is read once for an experiment: one of thousands of seeds is long.
 _NEXT_RUNS = text("""
-WITH asked AS NOT MATERIALIZED (
-    SELECT *, spec ->> 'device' AS device,
+WITH asked AS MATERIALIZED (
+    SELECT id, owner, priority, created_at, max_parallel, not_before, start_before, end_before,
+        spec ->> 'device' AS device,
         coalesce('plugin' IN (spec #>> '{network,kind}', spec #>> '{dataset,kind}'), false) AS plugins
-    FROM experiment
+    FROM experiment WHERE state IN ('queued', 'running')
 ), under_way AS (
     SELECT r.experiment_id, e.owner, r.state, e.device, e.plugins
     FROM run r JOIN asked e ON e.id = r.experiment_id
@@ -75,11 +78,15 @@ WITH asked AS NOT MATERIALIZED (
     SELECT r.id, r.position, e.id AS experiment_id, e.owner, e.priority, e.created_at, e.max_parallel,
         e.device, e.plugins,
         coalesce(p.n, 0) + row_number() OVER (PARTITION BY e.id ORDER BY r.position) AS abreast
-    FROM run r JOIN asked e ON e.id = r.experiment_id LEFT JOIN parallel p ON p.id = e.id
-    WHERE r.state = 'queued' AND NOT r.held AND (e.start_before IS NULL OR e.start_before > clock_timestamp())
+    FROM asked e LEFT JOIN parallel p ON p.id = e.id CROSS JOIN LATERAL (
+        SELECT id, position FROM run
+        WHERE experiment_id = e.id AND state = 'queued' AND NOT held
+            AND (published_at IS NULL OR published_at < clock_timestamp() - make_interval(secs => :stale_s))
+        ORDER BY position LIMIT :window
+    ) r
+    WHERE (e.start_before IS NULL OR e.start_before > clock_timestamp())
         AND (e.end_before IS NULL OR e.end_before > clock_timestamp())
         AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())
-        AND (r.published_at IS NULL OR r.published_at < clock_timestamp() - make_interval(secs => :stale_s))
 ), allowed AS (
     SELECT w.*, coalesce(b.n, 0) + row_number() OVER (
         PARTITION BY w.owner ORDER BY w.priority DESC, w.created_at, w.experiment_id, w.position

@@ -4,6 +4,7 @@ import base64
 import datetime as dt
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from sqlalchemy import func, select, text, update
 
 from models import runs
 from models.plan import expand
+from models.runs.writes import notify
 from models.settings import Settings
 from models.specs.experiment import ExperimentSpec
 from models.storage.checkpoints import CheckpointFiles, Name
@@ -164,6 +166,27 @@ def test_it_serves_what_is_submitted_and_what_was_lost(
         with database.begin() as session:
             runs.claim(session, uuid.UUID(run_ids(database)[0]), "host:1", lease_s=0.0)
         assert eventually(lambda: messages(broker) == 2 * run_ids(database))
+
+
+def test_a_burst_of_notices_takes_a_fifth_of_its_time_at_most(
+    database: Database, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    def look() -> int:
+        looks.append(time.monotonic())
+        time.sleep(0.1)  # as among many thousands
+        return 0
+
+    monkeypatch.setattr(dispatcher, "publish", look)
+    with serving(dispatcher):
+        assert eventually(lambda: bool(looks))
+        while time.monotonic() - looks[0] < 10 * 0.1:
+            with database.begin() as session:
+                notify(session, runs.QUEUE_CHANNEL)
+        # One after the other they would be ten.
+        assert 2 <= len(looks) <= 3
+        assert eventually(lambda: len(looks) > 3)  # what came last is not forgotten
 
 
 def test_old_traces_go_only_where_a_setting_says_so(database: Database, celery: ClinicCelery) -> None:
