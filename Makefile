@@ -255,7 +255,7 @@ SCALE ?= quick
 PARTS ?=
 
 .PHONY: bench-science
-bench-science: $(READY) $(DIAGNOSERS)/ready ## whether its answers hold: alarms beside published rules, causes, advice, intervals, theory (about 5 minutes; SCALE=full PARTS="coverage")
+bench-science: $(READY) $(DIAGNOSERS)/ready ## whether its answers hold: alarms beside published rules, causes, advice, intervals, theory (about 10 minutes; SCALE=full PARTS="coverage")
 	@$(BIN)/python -m proofs.science --scale $(SCALE) $(PARTS)
 
 KILLS ?= 20

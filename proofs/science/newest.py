@@ -74,9 +74,12 @@ FALSE_ALARMS: Final = 0.01
 def promises(figures: Mapping[str, Any]) -> Iterator[Promise]:
     for moment in MOMENTS[len(STEPS) - 1 :]:
         ours = figures["part"]["rules"][OURS][moment]
-        for what, limit, at_least in (("recall", RECALL, True), ("false_alarms", FALSE_ALARMS, False)):
+        for what, limit, at_least, runs in (
+            ("recall", RECALL, True, figures["part"]["failed"]),
+            ("false_alarms", FALSE_ALARMS, False, figures["part"]["healthy"]),
+        ):
             value = ours[what]
             held = value is not None and (value >= limit if at_least else value <= limit)
-            seen = "–" if value is None else f"{value:.3f}"
+            seen = "–" if value is None else f"{value:.3f} of {runs}"
             name = f"newest draw, {moment}: {what.replace('_', ' ')}"
             yield Promise(name, f"{'≥' if at_least else '≤'} {limit:.2f}", seen, held=held)
