@@ -27,7 +27,7 @@ def _opening(scale: str) -> Iterator[str]:
     yield "# Answers that hold up"
     yield ""
     yield "Written by `make bench-science SCALE=full`; figures, machine and versions are in `proofs/science/results/`."
-    yield "`make bench-science` measures a part of it in about ten minutes on two quiet cores and prints the same tables."
+    yield "`make bench-science` measures a part of it in ten minutes on two quiet cores and prints the same tables."
     yield "Trained runs are kept in `.clinic-science/`: `.venv/bin/python -m proofs.science --scale full --again` reads"
     yield "the rules over them again, and trains only what is not there."
     yield f"This page: scale {scale}."
