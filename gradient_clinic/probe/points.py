@@ -56,6 +56,9 @@ class Loop(Protocol):
     """A recurrent layer that keeps its steps in a pass while ``listening``."""
 
     listening: bool
+    given: Tensor | None
+    """What the input gives to each step, (batch, steps, units of all gates). A step adds what comes from the state
+    before, so ∂L/∂ of it is the gradient of what enters the activations."""
     entering: list[tuple[Tensor, ...]]
     """What enters the activations at each step, in parts (batch, …) that lie side by side."""
     states: list[Tensor]

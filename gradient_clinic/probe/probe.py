@@ -5,7 +5,6 @@ A layer is one weight tensor with the normalisation and activation that follow i
 accumulation h and δ are those of the last pass. What is computed of them, and how, is in ``meters``.
 """
 
-import itertools
 import math
 import time
 import timeit
@@ -23,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 from gradient_clinic.probe.meters import meter_for
 from gradient_clinic.probe.meters.meter import Array, Meter, Scalar
 from gradient_clinic.probe.points import Loop, Point, find_points
-from gradient_clinic.probe.states import gradient_of, over_steps, state_norms
+from gradient_clinic.probe.states import inside_of, side_by_side, state_norms
 from gradient_clinic.signals import SIGNALS
 
 _SCALED = [SIGNALS.index(name) for name in ("activation_gradient_rms", "weight_gradient_norm", "weight_gradient_max")]
@@ -93,7 +92,7 @@ class Probe:
     overhead_seconds: float = 0.0
     """What reading took since the last record, an estimate of what torch takes to call the hooks included."""
     _handles: list[RemovableHandle] = field(default_factory=list)
-    _loops: dict[int, tuple[Loop, int]] = field(default_factory=dict)
+    _loops: list[Loop] = field(default_factory=list)
     _layers: tuple[str, ...] = ()
     _times: tuple[str, ...] = ()
     _calling_seconds: float = 0.0
@@ -134,7 +133,7 @@ class Probe:
     def watch(self, index: int, h: Tensor) -> None:
         """Take ``h`` (batch × units, requiring a gradient) as what enters layer ``index``'s activation."""
         began = time.perf_counter()
-        inside = self._inside(h) if h.dim() == 3 else None
+        inside = inside_of(h, self.lengths()) if h.dim() == 3 else None
         use = self.meter.see_h(index, h if inside is None else h.detach()[inside])
         on_gradient(h, partial(self._see_delta, index, use, inside))
         self.overhead_seconds += time.perf_counter() - began
@@ -189,16 +188,20 @@ class Probe:
         return hook
 
     def _loop_hook(self, index: int, loop: Loop) -> Callable[[nn.Module, object, Tensor], None]:
-        """Of a recurrent layer: every step's h and every state keep the gradient that reaches them."""
+        """Of a recurrent layer: δ of all steps comes in one tensor, every state keeps the gradient that reaches it."""
 
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             if not (loop.listening and output.requires_grad):
                 return
-            for tensor in (*itertools.chain(*loop.entering), *loop.states):
-                if tensor.requires_grad:
-                    tensor.retain_grad()
-            steps = over_steps([torch.cat(parts, dim=1).detach() for parts in loop.entering], loop.lengths)
-            self._loops[index] = loop, self.meter.see_h(index, steps)
+            for state in loop.states:
+                if state.requires_grad:
+                    state.retain_grad()
+            self._loops.append(loop)
+            assert loop.given is not None  # it listens
+            inside = inside_of(loop.given, loop.lengths)
+            h = side_by_side(loop.entering)
+            use = self.meter.see_h(index, h if inside is None else h[inside])
+            on_gradient(loop.given, partial(self._see_delta, index, use, inside))
 
         return hook
 
@@ -217,20 +220,10 @@ class Probe:
             self.meter.see_gradient(index)
             self.overhead_seconds += time.perf_counter() - began
 
-    def _inside(self, h: Tensor) -> Tensor | None:
-        """Which steps (batch, steps) of h (batch, steps, units) lie before the cases' ends; None where all do."""
-        lengths = self.lengths()
-        if lengths is None:
-            return None
-        return torch.arange(h.shape[1], device=h.device) < lengths[:, None]
-
     def _after_backward(self) -> None:
         """Gradients are read now, before a penalty or clipping changes them."""
         self._queued = False
         self._gradient_norm = None
-        for index, (loop, use) in self._loops.items():
-            gradients = [torch.cat([gradient_of(part) for part in parts], dim=1) for parts in loop.entering]
-            self.meter.see_delta(index, use, over_steps(gradients, loop.lengths))
         # Not yet where a pass is made of several backward calls: the last one of them completes it.
         if self.meter.complete():
             self._settled()
@@ -261,7 +254,7 @@ class Probe:
         """(2, states) of rms and gradient rms over all recurrent layers, on the device; None without any."""
         if not self._loops:
             return None
-        return torch.cat([state_norms(loop) for loop, _ in self._loops.values()], dim=1)
+        return torch.cat([state_norms(loop, self.meter.norms) for loop in self._loops], dim=1)
 
     def _assemble(self, matrix: Array, curves: dict[str, Any], states: Array, began: float) -> StepRecord:
         if self.loss_scale != 1.0:
@@ -289,9 +282,9 @@ class Probe:
         self._gradient_norm = None
         self._updated = False
         self.overhead_seconds = 0.0
-        for loop, _ in self._loops.values():
+        for loop in self._loops:
             # They hold the graph of the whole loop: until they go, its memory does not.
-            loop.entering, loop.states = [], []
+            loop.given, loop.entering, loop.states = None, [], []
         self._loops.clear()
 
 

@@ -193,6 +193,7 @@ class Recurrence(Step):
         _put_under_rule(self.linear, layer, seed)
         self.phi = activation_module(layer.activation) if layer.activation is not None else None
         self.listening = False
+        self.given: Tensor | None = None
         self.entering: list[tuple[Tensor, ...]] = []
         """What enters the gates, per step."""
         self.states: list[Tensor] = []
@@ -206,6 +207,9 @@ class Recurrence(Step):
 
     def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
         self.entering, self.states, self.lengths = [], [], lengths
+        if self.listening:
+            # A tensor of this layer's own: whoever else reads x adds to ∂L/∂x. Behind frozen layers x asks for none.
+            x = self.given = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
         # A state that asks for a gradient even before the first step: ∂L/∂state_0 is where the time axis begins.
         hidden = x.new_zeros(len(x), self.recur.units, requires_grad=self.listening and torch.is_grad_enabled())
         state = (hidden, torch.zeros_like(hidden).requires_grad_(hidden.requires_grad))

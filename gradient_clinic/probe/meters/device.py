@@ -60,6 +60,9 @@ class DeviceMeter(Meter):
     def norm(self, tensors: Sequence[Tensor]) -> Tensor:
         return _norms([_norms(tensors)])[0]
 
+    def norms(self, tensors: Sequence[Tensor]) -> Tensor:
+        return _norms(tensors)
+
     def read(
         self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
     ) -> tuple[Array, list[float], Array]:

@@ -76,6 +76,9 @@ class HostMeter(Meter):
     def norm(self, tensors: Sequence[Tensor]) -> float:
         return float(kernels.norm_of(_norms(tensors)))
 
+    def norms(self, tensors: Sequence[Tensor]) -> Tensor:
+        return torch.from_numpy(_norms(tensors))
+
     def read(
         self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
     ) -> tuple[Array, list[float], Array]:

@@ -75,6 +75,10 @@ class Meter(ABC):
         """‖·‖₂ over all of them together."""
 
     @abstractmethod
+    def norms(self, tensors: Sequence[Tensor]) -> Tensor:
+        """‖·‖₂ of each, float64, where they are."""
+
+    @abstractmethod
     def read(
         self, scalars: Sequence[Scalar], states: Tensor | None = None, *, updated: bool
     ) -> tuple[Array, list[float], Array]:
