@@ -43,8 +43,8 @@ GENERATORS: Final = (
         "openapi-python-client",
         "openapi_python_client.py",
         ("openapi-python-client", "generate", "--path", "{document}", "--output-path", "client", "--overwrite"),
-        # It makes no type of an SVG or PNG; the bytes are in the answer's ``content`` all the same.
-        known=("within pictures.", "Warning(s) encountered while generating"),
+        # It makes no type of an SVG, PNG or Parquet file; the bytes are in the answer's ``content`` all the same.
+        known=("within pictures.", "records.parquet within runs.", "Warning(s) encountered while generating"),
     ),
     Generator(
         "openapi-generator, python",
