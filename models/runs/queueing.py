@@ -34,10 +34,12 @@ def take_unpublished(
     Neither an experiment's ``max_parallel`` nor ``owner_limit`` runs of one owner are exceeded.
     """
     # One dispatcher chooses at a time: what another one has just marked counts.
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(runs.QUEUE_CHANNEL))))
-    stale = func.clock_timestamp() - runs.seconds(republish_after_s)
+    session.execute(_ONE_AT_A_TIME)
     parameters = {"stale_s": republish_after_s, "owner_limit": owner_limit, "window": window}
     chosen = [Queued(row.id, row.device, row.plugins) for row in session.execute(_NEXT_RUNS, parameters)]
+    if not chosen:
+        return []
+    stale = func.clock_timestamp() - runs.seconds(republish_after_s)
     marked = session.execute(
         update(Run)
         .where(
@@ -51,6 +53,8 @@ def take_unpublished(
     still_queued = set(marked)
     return [run for run in chosen if run.run_id in still_queued]
 
+
+_ONE_AT_A_TIME = select(func.pg_advisory_xact_lock(func.hashtext(runs.QUEUE_CHANNEL)))
 
 # Fairness: an owner's k-th waiting run counts behind the runs that the owner has under way already. Caps come first,
 # so that a run which has to wait takes nobody's turn. FOR UPDATE SKIP LOCKED passes by what a worker claims just now.
