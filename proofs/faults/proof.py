@@ -66,6 +66,7 @@ class Proof:
         self._line(f"no more faults; waiting for what is under way ({self._counts()})")
         api = self.target.clinic.pid("api")
         if api is not None:
+            # No end may need it: who waits for one is told when it is back.
             self.target.sleepers.stop(api, API_AWAY_S)
         self.target.tend(API_AWAY_S)
         if not self._until(

@@ -83,6 +83,7 @@ def main() -> None:
 
 
 def plan_of(spec: Spec) -> Plan:
+    # So small that it never diverges, however many rounds there are: such steps would take another time.
     rest = {"name": "what recording costs", "optimizer": {"kind": "adam", "learning_rate": 1e-4}, "steps": 1_000_000}
     return expand(ExperimentSpec.model_validate(rest | spec))[0].plan
 

@@ -143,6 +143,7 @@ def spec(draw: random.Random) -> dict[str, Any]:
         "optimizer": {"kind": "adam"},
         "steps": 20,
         "remedies": [{"kind": kind} for kind in remedies],
+        # Labels and names never repeat: a cache that keeps what was asked would grow with them.
         "labels": {"drawn": str(draw.randrange(10**9))},
     }
 
