@@ -71,10 +71,8 @@ def main() -> None:
 
 
 def _measured(address: str, rate: int, writers: int, seconds: float) -> dict[str, Any]:
-    share = writers // PROCESSES
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
-        asked = [(address, rate / writers, share, seconds) for _ in range(PROCESSES)]
-        told = pool.starmap(_written, asked)
+        told = pool.starmap(_written, [(address, rate / writers, share, seconds) for share in shares(writers)])
     times = [each for _, each_times, _ in told for each in each_times]
     return {
         "call_ms": report.spread(times),
@@ -82,6 +80,11 @@ def _measured(address: str, rate: int, writers: int, seconds: float) -> dict[str
         "told_per_second": round(sum(values for values, _, _ in told) / seconds),
         "failed": sum(failed for _, _, failed in told),
     }
+
+
+def shares(writers: int) -> list[int]:
+    """How many of them each process has: all are there, however many are asked for."""
+    return [len(range(first, writers, PROCESSES)) for first in range(PROCESSES)]
 
 
 def _written(address: str, rate: float, writers: int, seconds: float) -> tuple[int, list[float], int]:
