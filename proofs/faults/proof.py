@@ -109,6 +109,7 @@ class Proof:
             counts = self.target.count()
         except DBAPIError:
             return False
+        # Few while they are trained: each run that is left at the end has to be waited for before anything is compared.
         most = MOST_WAITING if counts.get(State.RUNNING, 0) else MOST_WHEN_IDLE
         return counts.get(State.QUEUED, 0) < most
 

@@ -54,6 +54,7 @@ def _short(asked: Json, random: np.random.Generator) -> ExperimentSpec | None:
     except (ValueError, SpecError):
         return None
     step = plan.experiment.batch_size * max(1, forward_macs(plan.network))
+    # Of fewer than three steps the setting up would be most of what is measured.
     most = MOST_MACS / step
     return spec.model_copy(update={"steps": min(int(most), int(random.integers(3, 15)))}) if most > 3.0 else None
 

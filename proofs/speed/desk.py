@@ -154,6 +154,7 @@ async def _one(
     for number in itertools.count():
         if pause_s:
             await asyncio.sleep(min(draw.expovariate(1.0 / pause_s), LONGEST_PAUSE_S))
+        # Looked at after the pause: a request that begins beyond the end has fewer beside it.
         if time.monotonic() >= until:
             break
         if draw.random() < SUBMISSIONS:

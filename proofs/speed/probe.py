@@ -29,6 +29,7 @@ OWN: Mapping[str, Arm] = {"foreach norm of gradients": arms.foreach_norm, ".item
 TURN = 5
 """Steps in a row of one arm. The first of them finds the others' data in the caches and is left out."""
 FEWEST_ROUNDS = 15
+"""Of long steps too, of which the time allows few: their median would be whatever the machine did just then."""
 
 Spec = dict[str, Any]
 
