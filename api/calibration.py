@@ -47,6 +47,7 @@ def scale(session: Session, device: str) -> Scale:
     query = (
         select(Experiment.spec, Run.variant, Run.summary)
         .join(Experiment, Experiment.id == Run.experiment_id)
+        # What a watch sends was trained on a machine of somebody else's, and says nothing of this one.
         .where(Run.state == State.SUCCEEDED, Run.source == Source.TRAINED)
         .order_by(Run.id.desc())
         .limit(RECENT_RUNS)
@@ -57,6 +58,7 @@ def scale(session: Session, device: str) -> Scale:
     for spec, variant, summary in session.execute(query):
         # Planning thousands of layers again, for each of their runs, would cost more than it tells.
         assert isinstance(spec, ExperimentSpec)  # it was trained here
+        # A run that was ended early took less than its plan says.
         if summary is None or summary.facts.stopped_by is not None or layers_of(spec) > _SMALL_TRIAL:
             continue
         if spec.network.kind == "plugin":  # its amounts of work are not known

@@ -18,8 +18,10 @@ log = structlog.get_logger()
 KEYS = "keys"
 """In place of an experiment's id: a key has ended. Whoever waits under one looks whether it still opens."""
 _LISTEN_S = 0.1
+"""How late the thread notices that it shall end."""
 _RETRY_S = 1.0
 _CLOSE_S = 2.0
+"""Longer than a look takes, shorter than a connect that hangs: the end of the process waits for it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -99,6 +101,7 @@ class Changes:
             yield changed
         finally:
             self._waiting[experiment_id].discard(changed)
+            # Or an entry would stay for every experiment that anybody has ever waited for.
             if not self._waiting[experiment_id]:
                 del self._waiting[experiment_id]
 
@@ -156,6 +159,7 @@ class Changes:
 
 async def first_of(changed: asyncio.Event, gone: asyncio.Task[None], timeout_s: float) -> None:
     """Returns at a change, when the client has gone, or after the time."""
+    # ``gone`` stays as it is: who waits asks again with the same one until the deadline.
     change = asyncio.create_task(changed.wait())
     try:
         await asyncio.wait({change, gone}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)

@@ -101,6 +101,7 @@ def _twice(variants: Sequence[Variant]) -> list[list[str]]:
         # As JSON, so that parameters count and the order of the remedies does not.
         held = tuple(sorted(remedy.model_dump_json() for remedy in variant.remedies))
         by_remedies.setdefault(held, []).append(variant.name)
+    # Those without any remedy are left out: of each it is said already that it changes nothing.
     return [names for held, names in by_remedies.items() if held and len(names) > 1]
 
 
@@ -112,6 +113,7 @@ def _warnings(spec: ExperimentSpec, variants: Sequence[Variant], suggested: Sequ
         if (why := without_effect(variant.plan, baseline)) is not None
     ]
     said += [f"{', '.join(names)} are one and the same" for names in _twice(variants)]
+    # A 95 % interval is ±1.24 standard deviations wide with five seeds, ±2.5 with three and ±9 with two.
     seeds = len(spec.seed_list())
     if seeds == 1:
         said.append("one seed gives no interval over seeds; 5 or more are usual")

@@ -55,6 +55,7 @@ class Counting:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        # What raises before it answers is answered further out, with a 500 that does not pass here.
         status = 500
 
         async def noting(message: Message) -> None:

@@ -48,6 +48,7 @@ def _chosen(
     session: Session,
 ) -> Offered:
     """The newest version that a worker has. SpecError where there is none, or where two packages have that name."""
+    # By name, then package, then version: what is refused at one of them lists the choice that there is at it.
     present = [its.offered for its in there if its.present]
     if not present:
         named = sorted({its.offered.key.name for its in plugins.listed(session, part) if its.present})
@@ -63,6 +64,7 @@ def _chosen(
     versions = [its.key.version for its in present]
     if asked.version is not None and asked.version not in versions:
         raise SpecError(Problem(f"{part}.version", asked.version, "no worker has this version", versions))
+    # One package is left, and ``listed`` has its newest version first.
     return present[0 if asked.version is None else versions.index(asked.version)]
 
 

@@ -88,6 +88,7 @@ _COMPARED = _EXPERIMENT.options(undefer(Experiment.comparison))
 _RUN = (
     select(Run, Experiment).join(Experiment, Experiment.id == Run.experiment_id).where(Run.id == bindparam("id"), _SEEN)
 )
+# As an update of the row locks it, and no stronger: rows that refer to the run can still be written beside it.
 _LOCKED_RUN = _RUN.with_for_update(of=Run, key_share=True)
 _ATTEMPTS = (
     select(Attempt)
@@ -155,6 +156,8 @@ def experiments(
     query = select(Experiment, shown.label("word")).where(_visible(caller), *_conditions(wanted))
     if after is not None:
         here, there = tuple_(*by), tuple_(*(after.word, after.id)[-len(by) :])
+        # One comparison of rows, which an index serves from the place on; spelt out with OR it would begin at the
+        # first.
         query = query.where(here < there if falls else here > there)
     query = query.order_by(*(one.desc() if falls else one.asc() for one in by)).limit(limit)
     return [(row, Place(wanted.order, row.id, found)) for row, found in session.execute(query)]
@@ -184,6 +187,7 @@ def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:
     if wanted.verdict is not None:
         yield Experiment.verdict == wanted.verdict
     if wanted.search is not None:
+        # No index serves a part of a name: a rare one looks through all that the caller may see.
         yield Experiment.name.icontains(wanted.search, autoescape=True)
 
 
@@ -271,6 +275,7 @@ def first_runs(session: Session, experiment: Experiment) -> dict[str, Run]:
         .where(Run.experiment_id == experiment.id, Run.phase == Phase.TRIAL)
         .order_by(Run.variant, Run.position)
     )
+    # DISTINCT ON has to sort by variant, and positions have them in the order of the spec.
     found = sorted(session.execute(query).scalars(), key=lambda run: run.position)
     return {run.variant: run for run in found}
 

@@ -18,6 +18,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
         connection: Any = partial(Connection, limits=app.state.limits)
+        # No line for each request: it would quote addresses, and names of data sets in them. /metrics counts by route.
         config = uvicorn.Config(
             app, host, port, http=connection, timeout_graceful_shutdown=_GRACEFUL_S, access_log=False
         )

@@ -25,6 +25,7 @@ def refusing(field: str) -> Iterator[None]:
         yield
     except SpecError:
         raise
+    # What a formula or a table can raise, and no more: a full memory is no fault of the spec.
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         log.exception("a spec could not be planned")
         message = f"this cannot be planned: {type(error).__name__}: {error}"

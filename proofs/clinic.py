@@ -28,6 +28,7 @@ def own_clinic(settings: Mapping[str, str], commands: Sequence[Command]) -> Iter
         try:
             yield running, folder
         finally:
+            # From here on a Ctrl-C is the second one: who asks again while servers stop wants out at once.
             interrupts.ending()
 
 
@@ -67,6 +68,7 @@ def clinic(on: Scratch, *names: str, workers: int = WORKERS, **changes: str) -> 
 
 @contextmanager
 def _own_folder() -> Iterator[tuple[Folder, Interrupts]]:
+    # Entered first: by default SIGTERM ends a process at once, and folder and servers would stay.
     with Interrupts() as interrupts:
         folder = Folder.temporary(ROOT, PREFIX)
         try:

@@ -21,6 +21,7 @@ def over(function: Callable[[Item], Result], items: Sequence[Item], processes: i
         yield from map(function, items)
         return
     # Spawned: a forked child would share torch's thread pools with its parent.
+    # Idle processes of a pool do not notice that a parent was killed, and would stay for good.
     bound = (os.getpid(), signal.SIGKILL)
     with ProcessPoolExecutor(processes, get_context("spawn"), die_with, bound) as pool:
         yield from pool.map(function, items)

@@ -47,6 +47,7 @@ def _about(versions: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _cpu() -> str:
+    # On Linux ``platform.processor()`` names the architecture at best; figures of two machines need the model.
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -31,6 +31,7 @@ def _taken_out(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     """The value without its arrays of numbers, which go into ``arrays`` under their path."""
     if isinstance(value, dict):
         left = {key: _taken_out(one, f"{name}.{key}" if name else key, arrays) for key, one in value.items()}
+        # A null that was there before stays.
         return {key: one for key, one in left.items() if one is not None or value[key] is None}
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         arrays[name] = value
@@ -50,6 +51,7 @@ def picture_response(body: dict[str, Any], kind: str, headers: dict[str, str]) -
     head = _taken_out(body, "", arrays)
     head["arrays"] = [{"name": name, "shape": array.shape} for name, array in arrays.items()]
     text = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
+    # A browser's Float32Array can begin at a multiple of 4 alone; else it would have to copy the numbers.
     text += b" " * (-len(text) % 4)
     with np.errstate(over="ignore"):  # beyond float32 it is drawn as infinite
         numbers = [np.ascontiguousarray(array, dtype="<f4").tobytes() for array in arrays.values()]

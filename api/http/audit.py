@@ -67,6 +67,7 @@ def _deed(request: Request, status: int, location: str) -> Deed | None:
     asked: Asked | None = getattr(request.state, "asked", None)
     if caller is None or asked is None or not asked.noted:
         return None
+    # What was made is in no address that was asked, and in the answer's Location.
     found = _ID.search(request.url.path) or _ID.search(location)
     return Deed(
         owner=caller.owner,

@@ -31,9 +31,11 @@ def for_generators(document: Json, unions: Mapping[str, Collection[str]]) -> Jso
     for name in _chosen_by_kind(document):
         _require_kind(schemas[name])
     for name, schema in schemas.items():
+        # openapi-python-client names its classes by titles, and drops both of two that share one.
         schema["title"] = name
     for operation in _operations(document):
         _say_headers(operation)
+    # Whatever order routes are joined in, so that the published file changes only where a schema does.
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
 
@@ -111,6 +113,7 @@ def _no_null_parameter(node: Json) -> None:
 
 def _with_named_unions(document: Json, unions: Mapping[str, Collection[str]]) -> Json:
     """Each union stands once, and is referred to. Inline each place that uses it would have a type of its own."""
+    # By their kinds as a set: FastAPI writes a union anew at each place that uses it, and in the order of that place.
     names = {frozenset(kinds): name for name, kinds in unions.items()}
     found: Json = {}
 

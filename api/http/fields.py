@@ -96,6 +96,7 @@ def _field_problem(error: Mapping[str, Any], path: str) -> FieldProblem:
         case "missing":
             return FieldProblem(field=where, message="this field is required")
         case "union_tag_not_found":
+            # An entry of a list (``remedies[1]``) has the kinds of the list.
             kinds = _KINDS.get(re.split(r"[.\[]", where.rstrip("0123456789[]"))[-1], ())
             return FieldProblem(field=f"{where}.kind", message="this field is required", allowed=list(kinds) or None)
         case "union_tag_invalid":
@@ -116,6 +117,7 @@ def _field_problem(error: Mapping[str, Any], path: str) -> FieldProblem:
 def _siblings(error: Mapping[str, Any], where: str) -> list[str] | None:
     """The fields that a part of a spec has, where its ``kind`` is known: ``optimizer.lr`` → learning_rate, …"""
     parts = re.sub(r"\[\d+\]", "", where).split(".")
+    # Pydantic names the branch that it tried, which is the kind, before the field.
     known = _KINDS.get(parts[-2], {}).get(str(error["loc"][-2])) if len(parts) > 1 else None
     return None if known is None else sorted(known.model_fields)
 

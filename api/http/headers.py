@@ -12,6 +12,7 @@ HEADERS = {
     "Content-Security-Policy": _NOTHING,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # Not "no-referrer": with it browsers send "Origin: null" for our own forms, which the gate refuses (decision 18).
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

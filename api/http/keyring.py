@@ -58,6 +58,7 @@ class Keyring:
 
     def note_uses(self) -> None:
         """Write down which keys were used since the last time. Apart from requests, which wait for none of it."""
+        # Taken out first: a use during the write counts for the next one. What a failed write has taken is forgotten.
         used, self._used = self._used, set()
         if used:
             with self._database.begin() as session:
@@ -71,6 +72,7 @@ class Keyring:
         with self._reading:
             if not self._is_old():
                 return
+            # From when it began: what changes while it is read is then as old as what changed just before.
             began = time.monotonic()
             with self._database.begin() as session:
                 self._held = {held.digest: held for held in keys.alive(session, self._usual)}

@@ -17,6 +17,7 @@ from api.http.fields import FieldProblem
 
 LARGEST_PAGE = 100
 _MOST_DIGITS = 9
+"""Of a position, which PostgreSQL has in four bytes: it would refuse a larger one with an error of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Page:
     """The stretch of a list that is asked for."""
 
     page_size: Annotated[int, Query(ge=1, description="How many items; more than 100 count as 100.")] = 50
+    # A name of 200 characters may have 800 bytes, and base64 makes a third more of them.
     page_token: Annotated[str, Query(max_length=1_500, description="next_page_token of the page before.")] = ""
 
     @property
@@ -69,6 +71,7 @@ class Page:
         its, _, rest = _decoded(self.page_token).partition(" ")
         row_id, _, word = rest.partition(" ")
         try:
+            # PostgreSQL takes no NUL in text; a token may be anything that a client made up.
             if its == order and "\0" not in word:
                 return Place(order, uuid.UUID(row_id), word)
         except ValueError as error:

@@ -21,6 +21,7 @@ class Rates:
     """By owner, whichever of its keys it sends: a minute begins with the first request after the last one."""
 
     def __init__(self) -> None:
+        # Two numbers for each owner. The price: around the border of two minutes twice as many may come.
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     def count(self, caller: Caller) -> Headers:
@@ -30,6 +31,7 @@ class Rates:
         limit = RateLimitItemPerMinute(caller.quota.requests_per_minute)
         allowed = self._limiter.hit(limit, caller.owner)
         window = self._limiter.get_window_stats(limit, caller.owner)
+        # At least 1: after 0 s a client would come again within the same window.
         left_s = max(1, math.ceil(window.reset_time - time.time()))
         headers = {
             "RateLimit-Limit": str(limit.amount),

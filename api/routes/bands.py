@@ -59,6 +59,7 @@ def _drawn(
             for name, runs in queries.trials(session, experiment_id).items()
         }
         these = [run.id for runs in trials.values() for run in runs]
+        # Short ones by two statements together; a long one's rollups and ends are read by themselves.
         short = draw_short(session, these, curve, stretch.first, stretch.last, stretch.points)
         drawn = {
             name: [short.get(run.id) or _long(session, run, stretch, curve) for run in runs]

@@ -99,6 +99,7 @@ def submit_batch(
             left = [index for index, item in enumerate(kept["items"]) if item["status"] in PASSING]
             if not left:
                 return kept
+            # All of them and not those that are left: which of two has a key first hangs on the others.
             asked = _read_all(caller, batch, idempotency_key)
             again = _results(session, caller, [asked[index] for index in left])
             items = dict(enumerate(kept["items"]))
@@ -188,6 +189,7 @@ def _together(session: Session, caller: Caller, asked: Sequence[_Read]) -> list[
         view = next(views)
         results.append(BatchItem(status=HTTPStatus.ACCEPTED, experiment=view, swept=one.swept))
         if isinstance(one, _Asked) and one.once is not None:
+            # Only what was accepted is kept: a refusal leaves its key free for the same item once it can be.
             answers[one.once] = view.model_dump(mode="json")
     keep(session, answers)
     return results

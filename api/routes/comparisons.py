@@ -82,6 +82,7 @@ def compare_several(asked: ComparisonRequest, caller: CallerDep, database: Datab
     with database.snapshot() as session:
         for experiment_id in asked.experiment_ids:
             queries.experiment_of(session, caller, experiment_id)
+        # Each once and in the order given, as the first one's baseline is everybody's.
         return comparing.compute(session, *dict.fromkeys(asked.experiment_ids))
 
 

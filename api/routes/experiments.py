@@ -84,6 +84,7 @@ def submit(
     410 where the experiment that this ``Idempotency-Key`` made was deleted since, 404 where there is none that
     ``suggest_from`` names.
     """
+    # As it was understood and not as it was sent: spaces and the order of fields make no other body under one key.
     body = spec.model_dump_json().encode()
     with database.begin() as session:
         view = once(session, caller, idempotency_key, body, lambda: _stored(session, caller, spec), ExperimentView)

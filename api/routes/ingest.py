@@ -75,6 +75,7 @@ def append(run_id: uuid.UUID, first: First, sent: RecordsRequest, caller: Caller
         except (GapError, NotYoursError) as error:
             raise ApiError(HTTPStatus.CONFLICT, str(error)) from error
     with database.begin() as session:
+        # Apart, as after a worker's flush: commits that notify go one by one, and records must not wait (decision 9).
         ingesting.tell(session, run, kept)
     return written(KeptView(records=kept.records, cancelled=kept.cancelled))
 

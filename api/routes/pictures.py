@@ -95,6 +95,7 @@ def drawn_profile(
     chosen = next((one for one in found.variants if one.name == variant), None)
     if chosen is None:
         raise ApiError(HTTPStatus.NOT_FOUND, f"the experiment has no variant {variant}")
+    # One axis for all of them: pictures of two variants lie side by side, and must not flatter one.
     low, high = range_of(one.gradient.profile for one in found.variants)
     return _drawn(request, profile(chosen.gradient.profile, low, high), "no hidden layers")
 

@@ -67,6 +67,7 @@ def look(
 ) -> QuotaView:
     """Limits and what counts against them. The owners ``local`` and ``admin`` have no limits."""
     whose = caller.owner if owner is None else owner
+    # What another owner may have is not shared along with its experiments.
     if not caller.unshared().may_see(whose):
         raise not_found("owner", whose)
     return _view(database, whose, request.app.state.usual_quota)

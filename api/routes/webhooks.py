@@ -29,6 +29,7 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=StrictR
 MOST_WEBHOOKS = 20
 """Of one owner: each end is sent to all of them."""
 _SECRET_BYTES = 32
+"""Standard Webhooks wants between 24 and 64."""
 
 
 class WebhookView(BaseModel):
@@ -133,6 +134,7 @@ def change(webhook_id: uuid.UUID, given: WebhookChange, caller: CallerDep, datab
         row = _of(session, caller, webhook_id)
         if values:
             changed = update(Webhook).where(Webhook.id == row.id).values(**values).returning(Webhook)
+            # The session has this row already, and would give it back as it was read.
             row = session.execute(changed, execution_options={"populate_existing": True}).scalar_one()
         return _view(row)
 

@@ -71,6 +71,7 @@ def _check_members(members: list[zipfile.ZipInfo], limit: int) -> None:
         if member.compress_type not in _METHODS:
             method = zipfile.compressor_names.get(member.compress_type, member.compress_type)  # type: ignore[attr-defined]
             raise invalid(member.filename, "files packed like this are not read", method, list(_METHODS.values()))
+    # Who looks by name, as labels.csv does, finds one of them, and nobody can say whether it is the one that is meant.
     twice = len(members) - len({member.filename for member in members})
     if twice:
         raise invalid("zip", f"{twice} files have the name of another one")

@@ -128,6 +128,7 @@ def _check_counts(raw: RawSet, axes: set[int]) -> int:
         if x.shape[0] != y.shape[0]:
             message = f"{x.shape[0]} cases, and {y.shape[0]} labels in {y.where}"
             raise invalid(x.where, message, x.shape[0], "a label for each case")
+        # One array is kept of all parts, whose cases stand behind each other.
         if x.shape[1:] != first.shape[1:]:
             message = f"cases of {x.shape[1:]}, and of {first.shape[1:]} in {first.where}"
             raise invalid(x.where, message, list(x.shape), "one shape in all parts")

@@ -28,6 +28,7 @@ BASE_BYTES = 384 * 1024 * 1024
 """Python, numpy and pyarrow with their threads' stacks, directories of zips, one stretch of what is being unpacked."""
 _CPU_S, _WALL_S = 120, 180
 BUSY_S, MOST_WAITING = 30.0, 16
+"""How long an upload waits for its turn, and how many do: each has its files on disk meanwhile."""
 _ROOT = Path(__file__).parents[2]
 # Its own pool reserves more addresses than it uses, and threads reserve stacks: both would count.
 _ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -7,6 +7,7 @@ from models.code.formatting import function
 from models.plan.tree import LayerPlan
 from models.specs.init import INITS, InitSpec
 
+# As the worker draws, operation by operation: in another order the last bits differ, and with them every loss.
 NORMAL = "weight.normal_(generator=random).mul_(math.sqrt(variance))"
 UNIFORM = "weight.uniform_(-1.0, 1.0, generator=random).mul_(math.sqrt(3.0) * math.sqrt(variance))"
 
@@ -32,6 +33,7 @@ def _weight_lines(init: InitSpec, *, embedding: bool) -> list[str]:  # noqa: PLR
                 "nn.init.eye_(weight) if weight.dim() == 2 else nn.init.dirac_(weight)",
                 f"weight.mul_({init.gain!r})",
             ]
+        # Before the rest, which draws by fans: nn.Embedding has a default of its own.
         case "torch_default" if embedding:
             return ["weight.normal_(generator=random)"]
         case "uniform":
@@ -40,6 +42,7 @@ def _weight_lines(init: InitSpec, *, embedding: bool) -> list[str]:  # noqa: PLR
         case "constant":
             return [f"weight.fill_({init.value!r})"]
         case "normal" | "gpt2":
+            # √(std²) and not std, which are not always the same number: the worker goes by variances.
             return [f"weight.normal_(generator=random).mul_({math.sqrt(init.std**2)!r})"]
     is_uniform = init.kind in {"torch_default", "xavier_uniform", "kaiming_uniform"} or (
         init.kind == "gaussian" and init.distribution == "uniform"

@@ -70,6 +70,8 @@ def load(plan: Plan) -> list[str]:
     if facts.target == "value" and dataset.kind == "uploaded":
         body.append("y = y.astype(np.float32).reshape(len(y), -1)")
     body += [
+        # One permutation and two cuts, as ``worker/datasets/split.py`` makes them: else other cases would be trained
+        # on.
         f"order = np.random.default_rng({split_seed}).permutation(len(x))",
         f"cuts = np.split(order, [{sizes.train}, {sizes.train + sizes.validation}])",
     ]
@@ -82,12 +84,14 @@ def load(plan: Plan) -> list[str]:
         axis = ", axis=0" if dataset.standardise == "feature" else ""
         body += [f"mean, sd = moments(known{axis})", "x = (x - mean) / sd"]
         if ends:
+            # What stands behind an end was 0, and the mean has moved it.
             body.append("x[np.arange(x.shape[1]) >= lengths[:, None]] = 0.0")
     if scaled:
         body += ["mean, sd = moments(y[cuts[0]].astype(np.float64), axis=0)", "y = (y - mean) / sd"]
     given = "x[cut], y[cut], lengths[cut]" if ends else "x[cut], y[cut]"
     body.append(f"training, validation, test = (part_of({given}) for cut in cuts)")
     body.append("return training, validation, test" + (", torch.from_numpy(sd)" if scaled else ""))
+    # The callers hand the seed to every set; where none draws by it the name has to say so to linters.
     unused = "" if "seed" in " ".join(body).replace("seed=", "") else "_"
     head = f"def load({unused}seed: int) -> {result}:"
     return function(head, f"The cases for {parts}.", body)

@@ -83,7 +83,9 @@ class Loop:
         after = [*self._update()]
         if self.plan.stop_when.nonfinite_steps is not None:
             finite = "bool(loss.isfinite()) and all(bool(gradient.isfinite().all()) for gradient in gradients)"
+            # Looked at before the remedies act: clipping makes a finite number of an infinite one.
             after = [f"finite = {finite}", *after]
+        # Only where a line reads them: a list that nobody uses would puzzle whoever reads the file.
         if any("gradients" in line for line in after):
             yield "gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]"
         yield from after

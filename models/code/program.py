@@ -66,6 +66,7 @@ def program(plan: Plan, origin: Origin) -> str:
         "network": _network(plan),
         "training": _training(plan),
     }
+    # Behind the file's own texts: which pieces it needs is read off the names that they use.
     needed = selection.needed("\n\n\n".join(text for texts in own.values() for text in texts))
     constants = _constants(plan, origin.seed)
     blocks: list[str] = []

@@ -11,6 +11,7 @@ def optimizer(plan: Plan) -> Iterator[str]:
     """The lines that make it, inside ``train``."""
     spec = plan.optimizer
     options: dict[str, Any]
+    # Fused or foreach as in the worker: another kernel rounds otherwise, and losses would part in the last bits.
     match spec.kind:
         case "sgd":
             options = {"momentum": spec.momentum or None, "nesterov": spec.nesterov or None, "fused": True}

@@ -68,6 +68,7 @@ def digest_of(secret: str) -> bytes:
 
 def make(session: Session, new: NewKey) -> tuple[ApiKey, str]:
     """The key, and its secret, which nobody can be told again. TooManyKeysError."""
+    # Not locked: two at once may both take the last place, and one key more than the bound harms nobody.
     if session.execute(select(func.count()).select_from(ApiKey)).scalar_one() >= MOST_KEYS:
         raise TooManyKeysError
     secret = _new_secret()
@@ -91,6 +92,7 @@ def rotate(session: Session, key_id: uuid.UUID, overlap_s: float) -> tuple[ApiKe
     changed = (
         update(ApiKey)
         .where(ApiKey.id == key_id, or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now))
+        # From the row itself: of two rotations at once the second one's previous secret is what the first has made.
         .values(previous_digest=ApiKey.digest, previous_until=until, **_found_by(secret))
         .returning(ApiKey)
     )

@@ -165,6 +165,7 @@ def _figure(seconds: float) -> str:
 
 
 def _lock(session: Session, family: int, owner: str) -> None:
+    # Two owners of one hash wait for each other, and nothing else comes of it.
     session.execute(select(func.pg_advisory_xact_lock(family, func.hashtext(owner))))
 
 

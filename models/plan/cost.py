@@ -35,6 +35,7 @@ def run_amounts(plan: Plan) -> Amounts:
     steps, batch = max(plan.steps, 1), plan.experiment.batch_size
     work = pass_work(plan.network)
     passed = Amounts({name: amount * (1 if name in PER_BATCH else batch) for name, amount in work.items()})
+    # A run takes something whatever it does, and at its end the digest of all weights.
     total = Amounts({"runs": 1, "hashed": plan.network.parameters})
     for name, amount in passed.items():
         if name not in ONLY_RECORDED:

@@ -127,6 +127,7 @@ def plan_watched(spec: IngestedSpec, watched: Watched, steps: int) -> WatchedPla
         network=_network(watched),
         experiment=spec,
         setup=_setup(watched.setup),
+        # A watch says the class (AdamW), and rules know kinds (adamw).
         optimizer=watched.optimizer.lower(),
         every=watched.every,
         expected=RECORDS if watched.steps is None else -(-watched.steps // watched.every),

@@ -203,8 +203,8 @@ class RecordsRequest(Spec):
 
     def _without_layers(self, records: int) -> Array:
         if self.signals or not records:
-            message = f"there are {records} records of curves, and signals although the run has no layers"
-            message = message if self.signals else "no record is sent"
+            both = f"there are {records} records of curves, and signals although the run has no layers"
+            message = both if self.signals else "no record is sent"
             raise SpecError(Problem("signals", self.signals[:40], message, "no signals, and at least one record"))
         return np.empty((len(SIGNALS), 0, records))
 

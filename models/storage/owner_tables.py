@@ -31,6 +31,7 @@ class ApiKey(Base):
     expires_at: Mapped[dt.datetime | None]
     last_used_at: Mapped[dt.datetime | None]
 
+    # None on the digest: the API reads all keys at once and looks them up in its memory (``owners/keys.py``).
     __table_args__ = (Index("ix_api_key_owner_id", "owner", "id"),)
 
 

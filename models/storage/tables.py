@@ -78,6 +78,7 @@ class Experiment(Base):
         Index("ix_experiment_name_sorted", text("lower(name)"), "id"),
         Index("ix_experiment_verdict_sorted", text("COALESCE(verdict, '')"), "id"),
         Index("ix_experiment_not_compared", "ended_at", postgresql_where=text("comparison IS NULL")),
+        # It never trips while who opens a run holds the name's lock (``runs/ingesting.py``): it is for who forgets to.
         Index("ix_experiment_ingested", "owner", "name", unique=True, postgresql_where=text("source = 'ingested'")),
         Index("ix_experiment_start_before", "start_before", postgresql_where=text("state IN ('queued', 'running')")),
         Index("ix_experiment_end_before", "end_before", postgresql_where=text("state IN ('queued', 'running')")),
@@ -137,6 +138,7 @@ class Run(Base):
 
     __table_args__ = (
         Index("ix_run_experiment_id_position", "experiment_id", "position", unique=True),
+        # Partial ones: of a million runs that have ended they hold none, and stay as small as the queue.
         Index("ix_run_held", "experiment_id", postgresql_where=text("held AND state = 'queued'")),
         Index("ix_run_queued", "created_at", postgresql_where=text("state = 'queued'")),
         Index("ix_run_running", "lease_until", postgresql_where=text("state = 'running'")),

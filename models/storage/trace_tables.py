@@ -7,7 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.storage.tables import Base
 
+# Signals take half the room of doubles so; the recorder counts what a float4 does not hold.
 Reals = ARRAY(REAL, dimensions=1)
+# One row of curves beside those of all layers: here the digits cost next to nothing.
 Doubles = ARRAY(DOUBLE_PRECISION, dimensions=1)
 
 

@@ -79,6 +79,7 @@ def newest(session: Session, owners: Collection[str] | None, before: uuid.UUID |
         .ext(distinct_on(Dataset.owner, Dataset.name))
         .order_by(Dataset.owner, Dataset.name, Dataset.put_at.desc(), Dataset.id.desc())
     )
+    # Cut into pages afterwards: cut before, a name would show an older version behind the page that has its newest.
     query = select(Dataset).where(Dataset.id.in_(current))
     if before is not None:
         query = query.where(Dataset.id < before)

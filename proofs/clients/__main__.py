@@ -30,9 +30,11 @@ _WARNING: Final = re.compile(r"\bwarn(ing)?\b|unable to|⚠", re.IGNORECASE)
 _COMPILER_OPTIONS: Final = {
     "strict": True,
     "noEmit": True,
+    # The types of node and of other packages are not what is proved.
     "skipLibCheck": True,
     "target": "es2022",
     "module": "esnext",
+    # Generators import their own files without an ending, which node's rules of modules refuse.
     "moduleResolution": "bundler",
     "lib": ["es2022", "dom", "dom.iterable"],
     "types": ["node"],
@@ -64,6 +66,7 @@ def main() -> int:
 
 def _documents() -> Mapping[bool, Path]:
     """The two forms of the document, as files: the older, and the one in the tree."""
+    # A client of an earlier run would compile and work, whatever the generator does today.
     shutil.rmtree(MADE, ignore_errors=True)
     MADE.mkdir(parents=True)
     older = MADE / "openapi-3.0.json"
@@ -84,6 +87,7 @@ def _promises(generator: Generator, file: Path, address: str) -> Iterator[Promis
     (home / "client").mkdir(parents=True)
     shutil.copy(PROGRAMS / generator.program, home)
     (home / "tsconfig.json").write_text(json.dumps({"compilerOptions": _COMPILER_OPTIONS, "include": ["**/*.ts"]}))
+    # The programs await at their top level, which only modules may.
     (home / "package.json").write_text('{"type": "module"}')
     for step, command in (("generates", generator.generate), ("compiles", generator.compile), ("works", generator.run)):
         code, said = _ran([part.format(document=file, address=address) for part in command], home)
@@ -97,6 +101,7 @@ def _promises(generator: Generator, file: Path, address: str) -> Iterator[Promis
             return
 
 
+# A warning fails the step: with one, generators leave out a type or an operation and go on.
 def _warnings(said: str, known: tuple[str, ...]) -> list[str]:
     return [line for line in said.splitlines() if _WARNING.search(line) and not any(one in line for one in known)]
 

@@ -10,6 +10,7 @@ from typing import Final
 
 PROGRAMS: Final = Path(__file__).parent / "programs"
 _JAVA: Final = ("openapi-generator-cli", "generate", "-i", "{document}", "-o", "client", "-g")
+# Warnings are errors: a backslash of a pattern that a generator copies into a docstring is only warned of.
 _COMPILED: Final = ("python", "-W", "error", "-m", "compileall", "-q", "client")
 _TYPED: Final = ("tsc", "-p", ".")
 

@@ -32,6 +32,7 @@ def main() -> int:
     harvest = Harvest(document)
     for name, spec in every_kind():
         harvest.take({"$ref": REF + name}, spec)
+    # With a key: a clinic without one has one owner, and answers the addresses of keys and audit with 409.
     key = new_password()
     settings = {"CLINIC_WORKERS": "2", "CLINIC_DEVICE": "cpu", "CLINIC_API_KEY": key}
     try:
@@ -52,9 +53,11 @@ def main() -> int:
 
 def _heard(document: Json, harvest: Harvest, response: httpx.Response) -> None:
     """What was sent and answered, by the schemas of its operation."""
+    # httpx calls its hooks before the body has come.
     response.read()
     request, status = response.request, str(response.status_code)
     operation = _operation(document, request.method.lower(), request.url.path)
+    # Of a request that was refused nothing is kept: an example has to be one that is answered.
     if request.headers.get("content-type") == JSON and response.is_success:
         harvest.take(operation["requestBody"]["content"][JSON]["schema"], json.loads(request.content))
     answered = operation["responses"].get(status, operation["responses"]["default"])["content"]

@@ -54,6 +54,7 @@ class Harvest:
         self._found[name].append(shown if self._fits({"$ref": REF + name}, shown) else value)
 
     def _parts(self, schema: Json, value: Any) -> Iterator[tuple[Json, Any]]:
+        # Into each branch that fits and not the first alone: every one of them needs an example.
         choices: Iterable[Json] = schema.get("oneOf") or schema.get("anyOf") or ()
         yield from ((one, value) for one in choices if self._fits(one, value))
         if isinstance(value, dict):
@@ -67,6 +68,7 @@ class Harvest:
             yield from ((first[at] if at < len(first) else items, inner) for at, inner in enumerate(value))
 
     def _fits(self, schema: Json, value: Any) -> bool:
+        # The components lie beside the schema, as its references lead from the root of whatever is validated.
         return bool(Draft202012Validator(schema | self._components).is_valid(value))
 
 

@@ -63,6 +63,7 @@ EXPERIMENTS: Final[dict[str, Json]] = {
         "seeds": {"count": 4},
         "variants": [{"name": "normed", "remedies": [{"kind": "layer_norm"}]}],
     },
+    # A bound that no gradient reaches: the comparison of runs that are alike bit for bit has a shape of its own.
     "changes nothing": SMALL | {"steps": 20, "remedies": [{"kind": "clip_norm", "max_norm": 1e6}]},
 }
 
@@ -79,6 +80,7 @@ class Scenario:
         return response.json() if response.content and "json" in response.headers["content-type"] else None
 
     def run(self) -> None:
+        # All at once and first: they train while the rest is asked.
         made = {name: self.ask("POST", "/v1/experiments", spec) for name, spec in EXPERIMENTS.items()}
         self._keys_and_owners()
         self._data()
@@ -126,9 +128,11 @@ class Scenario:
     def _before(self) -> None:
         """What is asked before anything is trained."""
         self.ask("POST", "/v1/experiments/validate", SMALL)
+        # The last depth is refused: an answer of a batch shows an item of each fate.
         sweep = {"items": [SMALL | {"steps": 0, "seeds": [0]}], "sweep": {"network.depth": [4, 6, 10**6]}}
         self.ask("POST", "/v1/experiments/batch", sweep)
         self.ask("POST", "/v1/experiments/batch", {"items": [SMALL | {"steps": 0, "idempotency_key": "night-43"}]})
+        # A fixed date beyond any recording, so that the file changes only where the service does.
         budget = {"max_parallel": 1, "budget": {"device_seconds": 600}, "end_before": "2999-01-01T00:00:00Z"}
         self.ask("POST", "/v1/experiments/batch", {"items": [SMALL | {"steps": 0} | budget]})
         self.ask("POST", "/v1/predictions", {"network": DEEP, "batch_size": 128})
@@ -155,6 +159,7 @@ class Scenario:
         self.ask("GET", "/v1/quota", params={"owner": "ada"})
 
     def _webhooks(self) -> None:
+        # A name that is reserved for examples leads nowhere: the attempt fails, is shown, and tells nobody.
         hook = self.ask("POST", "/v1/webhooks", {"url": "https://ci.example/clinic", "events": ["experiment.ended"]})
         path = f"/v1/webhooks/{hook['id']}"
         self.ask("PATCH", path, {"events": ["experiment.ended", "run.ended"]})

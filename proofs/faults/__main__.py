@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--take-up", type=int, default=1, help="so many hosts die at production settings before")
     arguments = parser.parse_args()
     try:
+        # Before the faults and in a clinic of its own: leases of two seconds would prove nothing about twenty.
         promises = take_ups(arguments.take_up, arguments.seed, _say)
         findings = prove(arguments.kills, arguments.seed, _say)
     except LocalError as error:

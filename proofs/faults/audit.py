@@ -26,6 +26,7 @@ Arm = tuple[str, str, int]
 Outputs = dict[str, bytes]
 """All that a run has stored but its timings, by the name of the part: runs are alike only where every bit is."""
 MOST_POINTS = 10_000
+"""Of a rollup: more than it has buckets, so that it is compared as it is stored and never merged."""
 
 _HELD = text("""
 SELECT
@@ -124,6 +125,7 @@ def compare(database: Database, undisturbed: Undisturbed, expected: Expected) ->
 
 
 def _count_experiments(stored: frozenset[uuid.UUID], expected: Expected, findings: Findings) -> None:
+    # A deletion that was requested may not have been made yet: such an experiment is neither lost nor doubled.
     lost, doubled = expected.stored - expected.deleted - stored, stored - expected.stored
     findings.lost += len(lost)
     findings.doubled += len(doubled)

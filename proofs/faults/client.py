@@ -17,9 +17,11 @@ from local.errors import LocalError
 from proofs.faults.experiments import Spec
 
 TIMEOUT_S = 3.0
+"""Shorter than the longest sleep of the API: some requests are repeated while the first still lies in its socket."""
 PATH = "/v1/experiments"
 AGAIN = {httpx.codes.CONFLICT, httpx.codes.TOO_MANY_REQUESTS}
 CROWD = 32
+"""More than the API has connections to its database, so that the requests also wait for each other there."""
 
 
 class RefusedError(LocalError):
@@ -93,6 +95,7 @@ class Client:
 
     def submit_at_once(self, submission: Submission) -> int:
         """Sends it from 32 threads at the same moment. Returns how many of them were answered with an experiment."""
+        # Threads start one after the other, and the first might be answered before the last exists.
         together = threading.Barrier(CROWD)
 
         def send(_: int) -> bool:
@@ -148,5 +151,6 @@ class Client:
         """None where there was none, or where the API says that it cannot just now."""
         with suppress(httpx.TransportError):
             answer = self._http.request(method, path, **request)  # type: ignore[arg-type]  # as httpx takes them
+            # An answer of 5xx leaves open whether anything was done, as a lost one does.
             return None if answer.is_server_error else answer
         return None

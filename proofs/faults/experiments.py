@@ -1,7 +1,7 @@
 """The experiments that are trained again and again: together they draw on every generator and every state that a
 network, an optimiser or a remedy keeps from step to step.
 
-They are long enough for a fault to land inside, and for chunks to be sealed, grown and replaced. Two have rollups. One
+They are long enough for a fault to land inside, and for chunks to be sealed, grown and replaced. Four have rollups. One
 is trained through several attempts, each from the checkpoint of the one before. The runs of another are trained as one.
 """
 
@@ -27,6 +27,7 @@ EXPERIMENTS: tuple[Spec, ...] = (
         "seeds": [0],
     },
     {
+        # Runs of one structure: a worker trains them as one, and each has to be what it is alone (decision 40).
         "name": "together",
         "dataset": {"kind": "digits", "split_seed": 0},
         "network": {"kind": "mlp", "depth": 6, "width": 32, "init": {"kind": "kaiming_normal"}, "dropout": 0.1},
@@ -72,6 +73,7 @@ EXPERIMENTS: tuple[Spec, ...] = (
         "seeds": [0, 3],
     },
     {
+        # Fifteen borders of chunks, each with a checkpoint: several attempts go on one after the other.
         "name": "long",
         "dataset": {"kind": "digits", "split_seed": 0, "validation_fraction": 0.1},
         "network": {
@@ -88,6 +90,7 @@ EXPERIMENTS: tuple[Spec, ...] = (
         "seeds": [2],
     },
     {
+        # What the clip remembers of gradients goes into a checkpoint; a small z makes it clip often.
         "name": "lstm",
         "dataset": {"kind": "adding", "length": 5, "cases": 2000, "split_seed": 0},
         "network": {"kind": "rnn", "cell": "lstm", "width": 24},
@@ -114,6 +117,7 @@ EXPERIMENTS: tuple[Spec, ...] = (
         "seeds": [5],
     },
     {
+        # Dropout draws per block, and a fault lands before and behind the end of the warm-up.
         "name": "transformer",
         "dataset": {"kind": "names", "split_seed": 0},
         "network": {"kind": "transformer", "blocks": 1, "width": 16, "heads": 2, "dropout": 0.1},
@@ -124,6 +128,7 @@ EXPERIMENTS: tuple[Spec, ...] = (
         "seeds": [6],
     },
     {
+        # The vectors of the power iteration, muon's momentum, and the scale of float16, which changes every 50 steps.
         "name": "spectral",
         "dataset": {"kind": "digits", "split_seed": 0},
         "network": {"kind": "residual_mlp", "blocks": 3, "width": 32, "weight_rule": "spectral_norm"},

@@ -33,6 +33,7 @@ VIOLATIONS = {
         f"HAVING count(*) FILTER (WHERE e.data ->> 'state' IN {_ENDED}) <> 1 "
         "OR (array_agg(e.data ->> 'state' ORDER BY e.id DESC))[1] IS DISTINCT FROM r.state"
     ),
+    # By distinct attempts too: one told twice would make up for one that was not told at all.
     "an attempt that is not told": (
         "SELECT r.experiment_id, r.id || ': ' || count(e.id) || ' of ' || r.attempt "
         "FROM run r LEFT JOIN event e ON e.kind = 'run' AND e.experiment_id = r.experiment_id "
@@ -66,6 +67,7 @@ def violations(session: Session) -> Iterator[str]:
 
 def leftovers(session: Session, experiment_ids: Sequence[uuid.UUID]) -> Iterator[str]:
     """A line for each table that still has rows of deleted experiments. Rows of a run go with the run's own row."""
+    # Of the metadata and not of a list here, so that a table of tomorrow is looked at as well.
     for table in Base.metadata.sorted_tables:
         column = table.c.get("experiment_id", table.c.id if table.name == "experiment" else None)
         if column is not None:

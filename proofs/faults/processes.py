@@ -44,6 +44,7 @@ class Sleepers:
 
     def stop(self, pid: int, for_s: float) -> bool:
         """Whether it was there to be stopped."""
+        # Taken before the signal: taken after, it could be the mark of a later process under the same id.
         mark = identity.started(pid)
         if mark is None or not send(pid, signal.SIGSTOP):
             return False

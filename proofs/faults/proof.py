@@ -66,6 +66,7 @@ class Proof:
         self._line(f"no more faults; waiting for what is under way ({self._counts()})")
         api = self.target.clinic.pid("api")
         if api is not None:
+            # No end may need it: who waits for one is told when it is back.
             self.target.sleepers.stop(api, API_AWAY_S)
         self.target.tend(API_AWAY_S)
         if not self._until(
@@ -108,6 +109,7 @@ class Proof:
             counts = self.target.count()
         except DBAPIError:
             return False
+        # Few while they are trained: each run that is left at the end has to be waited for before anything is compared.
         most = MOST_WAITING if counts.get(State.RUNNING, 0) else MOST_WHEN_IDLE
         return counts.get(State.QUEUED, 0) < most
 

@@ -24,6 +24,7 @@ from proofs.promise import Promise
 T = TypeVar("T")
 
 PROMISE_S = 30.0
+"""A lease of 20 s and a sweep of 2 s, with room for the claim of a machine that is busy."""
 WITHIN_S = 120.0
 
 

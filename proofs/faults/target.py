@@ -88,6 +88,7 @@ class Target:
     ) -> Iterator["Target"]:
         """``seed`` is that of the one generator of chance."""
         with own_clinic(settings, commands) as (clinic, folder):
+            # One connection: faults that cut or stop "all others" tell it by its process id, and spare no second one.
             database = Database(clinic.database_url, pool_size=1, max_overflow=0)
             celery: Celery[Any] = Celery(broker=clinic.redis_url)
             client, rng = Client(clinic.address), random.Random(seed)  # noqa: S311 -- a proof can be repeated
@@ -127,6 +128,7 @@ class Target:
                 .order_by(Run.id)
             ).all()
         held = [UnderWay(row.id, row.experiment_id, row.attempt, *ours[row.worker]) for row in rows]
+        # One that stands still already cannot be hit: a second fault would count and change nothing.
         return [run for run in held if not self.sleepers.holds(run.pid)]
 
     def ended(self) -> list[tuple[uuid.UUID, uuid.UUID]]:
@@ -143,7 +145,9 @@ class Target:
 
     def message(self, run_id: uuid.UUID) -> None:
         """Send the workers a message for a run, whether or not it is theirs to train."""
+        # Not tried again: where Redis is away the fault has found nothing to hit, and the next one has its turn.
         self.celery.send_task(RUN_TASK, args=[str(run_id)], queue=ANY_QUEUE, retry=False)
 
     def broker(self) -> "redis.Redis":
+        # A Redis that an earlier fault holds back must not hold this program back as well.
         return redis.Redis.from_url(self.clinic.redis_url, socket_timeout=2.0)

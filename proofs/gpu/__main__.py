@@ -50,6 +50,7 @@ def _checked(device: torch.device, name: str) -> int:
             lines.append(line)
     except InterruptedBySignal as interrupt:
         return 128 + interrupt.number
+    # After the checks and in no count: a busy device must not fail them.
     for sentence in recording.overhead(device):
         _say(sentence)
     number, held = promise.count(lines)
@@ -66,6 +67,7 @@ def _lines(checks: Iterable[Check]) -> Iterator[Promise]:
 
 def _as_a_worker_has_it() -> None:
     """As ``worker.app`` and ``Workshop.open`` set it in a worker: the same bits in every repetition."""
+    # Before anything reaches the GPU: cuBLAS reads it once, and torch refuses deterministic products without it.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # noqa: TID251 -- read by CUDA
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True)

@@ -17,6 +17,7 @@ from worker.engine import train
 from worker.results import EpochResult, RunResult, Seen, Snapshot
 
 STEPS, STOPPED_AT = 40, 23
+"""Behind the clip's warm-up and in the midst of the learning rate's, so that both memories are in the file."""
 TREATED: dict[str, Any] = {
     "variants": [
         {"name": "treated", "remedies": [{"kind": "ema_clip", "warm_up": 5}, {"kind": "warm_up", "steps": 30}]}

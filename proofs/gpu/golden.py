@@ -55,9 +55,12 @@ CASES = (
     Golden("G1", "identity", gaussian(1 / 3), math.sqrt(1 / 3)),
     Golden("G3", "relu", gaussian(2.0), 1.0),
     Golden("G4", "relu", gaussian(1.0), math.sqrt(0.5)),
+    # G5 and G6: a third, uniform, is what torch draws for a linear layer by itself (±1/√fan_in).
     Golden("G5", "relu", gaussian(1 / 3, 0.0, "uniform"), 0.408248),
+    # With so small an h tanh is the identity, and theory is exact without a fixed point.
     Golden("G6", "tanh", gaussian(1 / 3, 0.0, "uniform"), 0.57735, 1e-6),
     Golden("G7", "tanh", gaussian(1.3, 0.05), 0.93817, 0.315316),
+    # On the critical line of tanh for this bias variance: the one between G7, which is ordered, and G9, chaotic.
     Golden("G8", "tanh", gaussian(1.7609546396069404, 0.05), 1.0, 0.570048),
     Golden("G9", "tanh", gaussian(4.0, 0.05), 1.158621, 2.195494),
     Golden("G10", "sigmoid", gaussian(1.0), 0.236052, 0.264687),
@@ -85,6 +88,7 @@ def record(  # noqa: PLR0913 -- all that a closed form is of, by name
     numbers on every device.
     """
     width = plan.layers[0].fan_out
+    # Not the seed of the weights, or the input would begin with the numbers that the first layer has.
     random = torch.Generator().manual_seed(seed + 1000)
     # Drawn in float64 on the CPU and then moved: devices have generators of their own.
     given = torch.randn(batch, width, generator=random, dtype=torch.float64) * math.sqrt(variance)
@@ -136,5 +140,6 @@ def farthest(one: StepRecord, other: StepRecord) -> float:
 
 
 def _distance(name: str, here: Array, there: Array) -> float:
+    # A share may be 0 on one device and one unit's on the other: relative to 0 that would be without bound.
     size = 1.0 if name.endswith("_fraction") else np.maximum(np.abs(here), np.finfo(np.float64).tiny)
     return float(np.max(np.where(np.isnan(here) & np.isnan(there), 0.0, np.abs(here - there) / size)))

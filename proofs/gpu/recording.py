@@ -42,6 +42,8 @@ class CountOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         keywords = kwargs or {}
         name = str(function.overloadpacket)
         self.operations[name] += 1
+        # A plain copy and those that hide in an ``if``, a comparison or ``.item()``: each stops the host until the GPU
+        # is done.
         to_host = name == "aten._to_copy" and keywords.get("device") == torch.device("cpu")
         if to_host or name in {"aten._local_scalar_dense", "aten.is_nonzero", "aten.equal", "aten.item"}:
             self.copies[name] += 1
@@ -61,6 +63,7 @@ def checks(device: torch.device) -> Iterator[Check]:
 def _trainer(kind: str, device: torch.device, dtype: torch.dtype, meter: type[Meter]) -> Trainer:
     trainer = Trainer(plan_of(kind), data_of(kind), seed=SEED, device=device, dtype=dtype, record=True)
     assert isinstance(trainer.probe, Probe)  # record=True
+    # Put in its place: by itself a trainer takes the host's on a CPU, and a rehearsal has to meet the device's too.
     trainer.probe.meter = meter(trainer.probe.points)
     return trainer
 
@@ -125,6 +128,7 @@ def overhead(device: torch.device) -> Iterator[str]:
             "network": {"kind": "mlp", "depth": DEPTH, "width": width},
             "optimizer": {"kind": "adam"},
             "steps": 1_000,
+            # As ``share`` needs it: recorded and plain steps in turn meet the same weights and the same caches.
             "trace": {"every": 2},
         }
         plan = expand(ExperimentSpec.model_validate(spec))[0].plan

@@ -20,6 +20,7 @@ class Search:
 
 
 def search(driver: Path = DRIVER, devices: Path = DEVICES) -> Search:
+    # Every place is looked at, whatever the first one says: a driver without device files has another cure than none.
     usable = torch.cuda.is_available()
     slots = f"GPUs that a worker with CLINIC_DEVICE=auto would count: {gpu_count()}."
     return Search(usable, (_driver(driver), _files(devices), slots, _build(), _torch(usable=usable)))

@@ -61,6 +61,7 @@ class _Slots:
             workers = session.execute(select(func.count(Attempt.worker.distinct()))).scalar_one()
         self._undisturbed = audit.references(self.target.database)
         seen = f"trained by {workers} of {SLOTS} slots; its runs say {', '.join(sorted(map(str, devices)))}"
+        # By all slots: where one trains alone it is unknown whether two children can share the device.
         if devices != {str(self.device)} or workers != SLOTS:
             raise WrongError(seen)
         return seen
@@ -77,6 +78,8 @@ class _Slots:
         holders = [_holds_torch(child) for child in others]
         shared = _holds_torch(parent)
         seen = f"parent {'with' if shared else 'without'} it, {sum(holders)} of {len(holders)} children with it"
+        # CUDA must not be forked: a parent with torch beside a GPU would break its children, one without it elsewhere
+        # costs them 340 MB each.
         if shared is (self.device.type == "cuda") or holders != [True] * SLOTS:
             raise WrongError(seen)
         return seen

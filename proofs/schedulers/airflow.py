@@ -54,25 +54,29 @@ class Airflow:
         return {
             "PATH": f"{PYTHON_HOME / 'bin'}:/usr/bin:/bin",
             "HOME": str(home),
+            # The folder of its DAGs is our own tree.
             "PYTHONDONTWRITEBYTECODE": "1",
             "AIRFLOW_HOME": str(home),
             "AIRFLOW_CONN_CLINIC": json.dumps(self._connection),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "examples" / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            # One slot is enough, as a sensor that waits in the triggerer holds none.
             "AIRFLOW__CORE__PARALLELISM": "1",
+            # Else it makes a password and writes it into its log; so the token is given to whoever asks on loopback.
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__API__HOST": HOST,
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__BASE_URL": self.url,
+            # These two are fixed by default, and another Airflow of this machine may have them.
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port(HOST)),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(HOST)),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
 
     def answers(self) -> bool:
-        """Once every part of it lives, and the DAG was read."""
+        """Once every part of it lives; the DAG is read after that."""
         try:
             health = self._http.get(f"{self.url}/api/v2/monitor/health").json()
         except (httpx.TransportError, ValueError):
@@ -121,10 +125,12 @@ def promises(scene: Scene) -> Iterator[Promise]:
 
 
 def _promises(scene: Scene, api: Api) -> Iterator[Promise]:
+    # An error ends the waiting too: what cannot be imported is never known.
     read = _until(lambda: api.knows(DAG) or bool(api.get("importErrors")["total_entries"]))
     errors = api.get("importErrors")["import_errors"]
     said = str(errors[0]["stack_trace"])[-200:] if errors else "read" if read else "not found"
     yield Promise("airflow: the DAG is read", "read", said, said == "read")
+    # A DAG that was just read is paused, and what is triggered would wait for good.
     api.unpause(DAG)
     run, waited = api.trigger(DAG), set[str]()
     state = _followed(api, run, lambda: waited.update(_waiting(scene, api, run)))

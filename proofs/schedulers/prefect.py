@@ -26,6 +26,7 @@ twice()
 
 
 def promises(scene: Scene) -> Iterator[Promise]:
+    # Without a server's address Prefect starts one for the script, on SQLite in PREFECT_HOME.
     code, said = _ran(scene, str(FLOW / "flow.py"))
     yield Promise("prefect: the flow ends", "exit 0", f"exit {code}", code == 0)
     told = said.partition(" succeeded: ")[2].partition("\n")[0]

@@ -31,6 +31,7 @@ from worker.trainer import Trainer
 
 RUNS: Final = 2
 HELD_OUT: Final = 3
+"""Every third: kinds are drawn in turn, seven of them, so each is in both parts."""
 WITHIN: Final = 0.25
 EDGES: Final = (0.05, 0.95)
 HELD: Final = 0.2
@@ -107,6 +108,7 @@ def fitted(measured: Sequence[Measured]) -> dict[str, float]:
         parts = shares * np.exp(change)
         return np.vstack([parts / parts.sum(axis=1, keepdims=True), HELD * np.eye(len(change))])
 
+    # The matrices are small: a second thread would wait for the first.
     with threadpool_limits(1):
         found = least_squares(apart, np.zeros(len(names)), jac=slopes, loss="soft_l1", f_scale=FAR)
     return {name: PRICES[name] * float(np.exp(change)) for name, change in zip(names, found.x, strict=True)}

@@ -18,6 +18,7 @@ IMAGES: Final = ("digits", "mnist_5k")
 STEPS: Final = ("japanese_vowels", "names", "python_docs", "digits", "adding", "mnist_5k")
 FUNCTIONS: Final = ("relu", "leaky_relu", "tanh", "gelu", "silu", "sigmoid", "elu", "mish")
 OPTIMIZERS: Final = ("sgd", "adam", "adamw", "rmsprop", "nadam", "radam", "muon")
+# Four times none: a third of the runs tell what a plain step costs, which is in all the others too.
 REMEDIES: Final[tuple[Json | None, ...]] = (
     None,
     None,
@@ -53,6 +54,7 @@ def _short(asked: Json, random: np.random.Generator) -> ExperimentSpec | None:
     except (ValueError, SpecError):
         return None
     step = plan.experiment.batch_size * max(1, forward_macs(plan.network))
+    # Of fewer than three steps the setting up would be most of what is measured.
     most = MOST_MACS / step
     return spec.model_copy(update={"steps": min(int(most), int(random.integers(3, 15)))}) if most > 3.0 else None
 
@@ -68,10 +70,12 @@ def _spec(kind: str, random: np.random.Generator) -> Json:
         "name": "cost",
         "dataset": dataset,
         "network": _network(kind, random),
+        # So small that none diverges: in mixed precision a step that is not finite is left out, and costs less.
         "optimizer": {"kind": _one(random, OPTIMIZERS), "learning_rate": 1e-4},
         "batch_size": _even(random, 8, 512),
         "steps": 3,
         "seeds": [0],
+        # Never ended early: the plan alone has to say how many steps there are.
         "stop_when": {"nonfinite_steps": None},
         "trace": {"every": _one(random, (1, 1, 2, 10))},
         "remedies": [] if remedy is None else [remedy],

@@ -107,6 +107,7 @@ def _all(address: str, paths: Mapping[str, str], clients: int, seconds: float, p
     async def every() -> list[Answer]:
         until = time.monotonic() + seconds
         host, _, port = address.removeprefix("http://").rpartition(":")
+        # One for each client, so that what it asks does not hang on whose answer came first.
         draws = [random.Random(f"{report.SEED} {pause_s} {number}") for number in range(clients)]  # noqa: S311 -- no secret
         each = [_one(Connection(host, int(port)), paths, draw, until, pause_s) for draw in draws]
         return [answer for answers in await asyncio.gather(*each) for answer in answers]
@@ -128,6 +129,7 @@ class Connection:
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._place)
         reader, writer = self._streams
+        # Names other than those of loopback are answered with 421 (decision 18).
         head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
         writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
         answered = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -152,6 +154,7 @@ async def _one(
     for number in itertools.count():
         if pause_s:
             await asyncio.sleep(min(draw.expovariate(1.0 / pause_s), LONGEST_PAUSE_S))
+        # Looked at after the pause: a request that begins beyond the end has fewer beside it.
         if time.monotonic() >= until:
             break
         if draw.random() < SUBMISSIONS:

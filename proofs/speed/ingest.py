@@ -25,6 +25,7 @@ from proofs.speed import report
 
 WRITERS: Final = 50
 PROCESSES: Final = 5
+"""Ten writers each: fifty in one interpreter would wait for each other and not for the clinic."""
 LAYERS: Final = 10
 VALUES: Final = len(SIGNALS) * LAYERS + len(CURVES)
 """Of a record."""
@@ -49,6 +50,7 @@ class Timed(Service):
         except Exception:
             self.failed += 1
             raise
+        # An opening and an end are said once in a training, records all along.
         if call.first not in {None, ENDS}:
             self.milliseconds.append(1e3 * (time.perf_counter() - began))
 
@@ -60,6 +62,7 @@ def main() -> None:
     asked = parser.parse_args()
     figures = {}
     for rate in RATES:
+        # Anew for each rate: rows of the one before would lengthen the calls of the next.
         with scratch() as on, clinic(on) as running:
             figures[f"{rate:,} values/s"] = _measured(running.address, rate, asked.writers, asked.seconds)
     report.save("ingest", {"writers": asked.writers, "seconds": asked.seconds, "layers": LAYERS}, figures)
@@ -68,10 +71,8 @@ def main() -> None:
 
 
 def _measured(address: str, rate: int, writers: int, seconds: float) -> dict[str, Any]:
-    share = writers // PROCESSES
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
-        asked = [(address, rate / writers, share, seconds) for _ in range(PROCESSES)]
-        told = pool.starmap(_written, asked)
+        told = pool.starmap(_written, [(address, rate / writers, share, seconds) for share in shares(writers)])
     times = [each for _, each_times, _ in told for each in each_times]
     return {
         "call_ms": report.spread(times),
@@ -79,6 +80,11 @@ def _measured(address: str, rate: int, writers: int, seconds: float) -> dict[str
         "told_per_second": round(sum(values for values, _, _ in told) / seconds),
         "failed": sum(failed for _, _, failed in told),
     }
+
+
+def shares(writers: int) -> list[int]:
+    """How many of them each process has: all are there, however many are asked for."""
+    return [len(range(first, writers, PROCESSES)) for first in range(PROCESSES)]
 
 
 def _written(address: str, rate: float, writers: int, seconds: float) -> tuple[int, list[float], int]:
@@ -91,6 +97,7 @@ def _written(address: str, rate: float, writers: int, seconds: float) -> tuple[i
         _until(lambda: all(its.opened for its in services))
         steps, began = int(seconds * rate / VALUES), time.monotonic()
         # Trainings of their own: no two make their steps at the same moments.
+        # Without a seed: five processes of one seed would send in step.
         phases = np.random.default_rng().random(writers)
         due = sorted(
             (began + (step + phase) * VALUES / rate, step, at)
@@ -102,6 +109,7 @@ def _written(address: str, rate: float, writers: int, seconds: float) -> tuple[i
             time.sleep(max(0.0, moment - time.monotonic()))
             told[at].add(Line(step, signals, curves))
         for token, outbox in outboxes.items():
+            # Not joined one by one: all ends are on their way at once, as those of fifty trainings would be.
             outbox.close({"token": token, "steps": steps, "conditions": "sgd 0.1"}, 60.0, join=False)
         _until(lambda: all(its.over for its in outboxes.values()))
     cut = [its.cut for its in outboxes.values() if its.cut]

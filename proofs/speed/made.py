@@ -24,6 +24,7 @@ from models.traces.writer import Block, TraceWriter
 Doubles = npt.NDArray[np.float64]
 CHUNKS_A_WRITE = 5
 LEASE_S = 3600.0
+"""No sweep may take such a run for lost, however long it is written."""
 OWNER = "local"
 
 

@@ -135,6 +135,7 @@ class Service:
         with self._database.begin() as session:
             query = select(Run.summary).where(Run.experiment_id == uuid.UUID(experiment["id"]))
             summaries = [summary for summary in session.execute(query).scalars() if summary is not None]
+        # Beside the scripts' own: a time counts only where as much was learnt.
         accuracy = statistics.fmean(summary.facts.test_metric for summary in summaries)
         return plain.Trained(seconds, accuracy, len(summaries))
 
@@ -161,6 +162,7 @@ class Service:
         return experiment
 
     def _wait(self, experiment: dict[str, Any]) -> dict[str, Any]:
+        # With its tag the clinic answers when something changes: a look in a fixed rhythm would round times up to it.
         path, tag = f"/v1/experiments/{experiment['id']}", ""
         while experiment["state"] not in FINISHED:
             response = self._http.get(path, params={"wait": 30}, headers={"If-None-Match": tag} if tag else {})

@@ -69,6 +69,7 @@ def watched(database: Database, address: str, steps: int) -> tuple[list[Sample],
     if row.state is not State.SUCCEEDED:
         message = f"the run {row.state}"
         raise RuntimeError(message)
+    # At step 0 it is what loading takes, which no line through steps should see.
     return [sample for sample in samples if sample.step > 0], peak
 
 

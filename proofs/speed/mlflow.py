@@ -58,6 +58,7 @@ class MlflowServer:
                 "HOME": str(files),
                 "MLFLOW_DISABLE_TELEMETRY": "true",
                 "DO_NOT_TRACK": "true",
+                # Its jobs are processes of their own, which would take the processor from what is measured.
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             },
             folder=files,
@@ -130,6 +131,7 @@ class Mlflow:
 def running(on: Scratch) -> Iterator[Mlflow]:
     """MLflow's server on a database of its own in the same PostgreSQL."""
     url = f"{on.url.rpartition('/')[0]}/{DATABASE}"
+    # PostgreSQL makes no database within a transaction.
     with psycopg.connect(on.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {DATABASE}")
     server = MlflowServer(on.folder, url)

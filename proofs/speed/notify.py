@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with scratch() as on:
+        # Experiments of their own: writers of one would wait for its row, whatever they notify.
         claimed = [_claimed(on.database, number) for number in range(max(WRITERS))]
         figures = {disk: measure(on.url, delay, claimed, options) for disk, delay in DELAYS_US.items()}
     report.save("notify", {"experiment": SPEC, "layers": LAYERS, "records": RECORDS, **vars(options)}, figures)
@@ -74,7 +75,9 @@ def main() -> None:
 
 def measure(url: str, delay_us: int, claimed: list[Claimed], options: argparse.Namespace) -> dict[str, Any]:
     """By number of writers: flushes a second of each arm, and ours over the other, in the median of the rounds."""
+    # By default the delay is waited for only where five others are under way; with 0 the lone writer pays it too.
     slow = make_url(url).update_query_dict({"options": f"-c commit_delay={delay_us} -c commit_siblings=0"})
+    # A connection for each thread: what is waited for must be the commit.
     database = Database(slow.render_as_string(hide_password=False), pool_size=max(WRITERS), max_overflow=0)
     figures: dict[str, Any] = {}
     for writers in WRITERS:

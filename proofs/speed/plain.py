@@ -58,6 +58,7 @@ def train_all(
         for accuracy in pool.imap_unordered(SCRIPTS[script], arms):
             accuracies.append(accuracy)
             seconds = time.perf_counter() - began
+            # What still trains is terminated with the pool.
             if seconds >= limit_s:
                 break
         return Trained(seconds, sum(accuracies) / len(accuracies), len(accuracies))

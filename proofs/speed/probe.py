@@ -29,6 +29,7 @@ OWN: Mapping[str, Arm] = {"foreach norm of gradients": arms.foreach_norm, ".item
 TURN = 5
 """Steps in a row of one arm. The first of them finds the others' data in the caches and is left out."""
 FEWEST_ROUNDS = 15
+"""Of long steps too, of which the time allows few: their median would be whatever the machine did just then."""
 
 Spec = dict[str, Any]
 
@@ -83,6 +84,7 @@ def main() -> None:
 
 
 def plan_of(spec: Spec) -> Plan:
+    # So small that it never diverges, however many rounds there are: such steps would take another time.
     rest = {"name": "what recording costs", "optimizer": {"kind": "adam", "learning_rate": 1e-4}, "steps": 1_000_000}
     return expand(ExperimentSpec.model_validate(rest | spec))[0].plan
 

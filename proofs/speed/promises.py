@@ -3,7 +3,6 @@
 A figure that does not hold stands here as it is.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -133,10 +132,10 @@ def of_desk(figures: Figures) -> Iterator[Promise]:
 
 def of_ingest(figures: Figures) -> Iterator[Promise]:
     for rate, found in figures.items():
-        limit = 100.0 if rate.startswith("10,000") else math.inf
         what = f"a call of fifty watched trainings, {rate} together, p95"
         p95 = found["call_ms"]["p95"]
-        yield most(what, limit, p95, " ms") if math.isfinite(limit) else known(what, f"{p95:,.4g} ms")
+        # The lower rate is promised; the higher one shows what is left beyond it.
+        yield most(what, 100.0, p95, " ms") if rate.startswith("10,000") else known(what, f"{p95:,.4g} ms")
         yield most(f"calls of them that failed, {rate}", 0.0, found["failed"], "")
 
 

@@ -96,6 +96,7 @@ _VALUES = "SELECT sum(cardinality(weight_norm)) FROM trace_chunk"
 
 def train(database: Database, run_id: uuid.UUID) -> None:
     lease, plan = made.claim(database, run_id)
+    # Drawn from the run's id: seeds with equal values would have no spread, and their comparison little to store.
     signals, curves = made.values(len(plan.network.rows), min(CHUNK_RECORDS, plan.recorded_steps), run_id.int % 2**32)
     made.write(database, lease, plan, made.healthy(signals), curves)
     made.finish(database, lease, plan)
@@ -178,6 +179,7 @@ def beside(on: Scratch, asking: Asking, options: argparse.Namespace) -> dict[str
     keys = [f"activation_gradient_rms/hidden.{layer}" for layer in range(LAYERS)]
     with mlflow.running(on) as peer:
         filled = mlflow.fill(peer, keys, options.mlflow_seconds)
+        # Each time is 50 calls, one for a layer, beside one call of ours.
         times = max(3, options.requests // 20)
         return {
             "values": filled.values,

@@ -115,6 +115,7 @@ def ask(http: httpx.Client, stored: Stored, draw: random.Random) -> None:
             answer = http.get(f"/v1/experiments?page_size={draw.randint(1, 100)}")
         case _:
             answer = http.get(draw.choice((f"{run}/diagnosis", run, trial, "/v1/catalogue/remedies", "/metrics")))
+    # A refusal is an answer: some of the drawn networks are more than theory follows.
     if answer.is_server_error:
         message = f"{answer.request.url}: {answer.status_code}"
         raise RuntimeError(message)
@@ -143,6 +144,7 @@ def spec(draw: random.Random) -> dict[str, Any]:
         "optimizer": {"kind": "adam"},
         "steps": 20,
         "remedies": [{"kind": kind} for kind in remedies],
+        # Labels and names never repeat: a cache that keeps what was asked would grow with them.
         "labels": {"drawn": str(draw.randrange(10**9))},
     }
 

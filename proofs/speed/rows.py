@@ -38,6 +38,7 @@ def fill(url: str, signals: tuple[str, ...], layers: int, seconds: float) -> Fil
                 values += _copy(connection, _points(run_id, signals, layers, first))
         taken = time.perf_counter() - began
         row = connection.execute("SELECT pg_total_relation_size('point')").fetchone()
+        # What follows is measured in the same server, and must not share its caches and its disk with this.
         connection.execute("DROP TABLE point")
     return Filled(values, taken, 0 if row is None else int(row[0]))
 

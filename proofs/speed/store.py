@@ -48,6 +48,7 @@ def measure(on: Scratch, options: argparse.Namespace) -> dict[str, Any]:
     writer = through_the_writer(on.database, options.steps)
     recorder = through_the_recorder(on.database, options.recorder_steps)
     replay = replayed(on.database)
+    # After ours: its rows fill the server's caches, and its checkpoints write for a while after it.
     by_row = rows.fill(on.url, SIGNALS, LAYERS, options.row_seconds)
     figures: dict[str, Any] = {
         "writer": writer,
@@ -118,6 +119,7 @@ def records(steps: int) -> list[StepRecord]:
 
 
 def _record(step: int, names: tuple[str, ...], signals: made.Doubles, curves: made.Doubles) -> StepRecord:
+    # As the probe's are: a strided column would be slower to store than any real record.
     of_layers: dict[str, Any] = dict(zip(SIGNALS, np.ascontiguousarray(signals), strict=True))
     of_step: dict[str, Any] = dict(zip(CURVES, curves.tolist(), strict=True))
     return StepRecord(step, names, **of_layers, **of_step)
@@ -127,6 +129,7 @@ def replayed(database: Database) -> dict[str, float]:
     """Median time of a full write of five chunks, and of the same write again, which replaces them."""
     steps = CHUNK_RECORDS * made.CHUNKS_A_WRITE
     signals, curves = made.values(LAYERS, CHUNK_RECORDS, seed=report.SEED)
+    # A run for each: a third write of one run would find what the second had left to be vacuumed.
     firsts, again = list[float](), list[float]()
     for _ in range(REPLAYS):
         _, [run_id] = made.submit(database, made.spec(**SPEC, steps=steps))

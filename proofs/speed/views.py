@@ -70,6 +70,7 @@ def main() -> int:
             train(on.database, run_id)
         submit_many(on.database, options.experiments - 1)
         with clinic(on, "api") as running, sync_playwright() as playwright:
+            # Chromium refuses its sandbox to root, whom a container often is; every page here is our own.
             browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
             figures = measured(browser, f"{running.address}/dashboard/", compared, options.views)
             browser.close()
@@ -103,6 +104,7 @@ def opened(browser: Browser, address: str, shown: str) -> dict[str, float]:
         page.add_init_script(WATCH)
         page.goto(address, wait_until="commit")
         page.locator(shown).first.wait_for()
+        # By the page's own clock, which begins with the navigation: making a context is in no figure.
         at = page.evaluate("performance.now()")
         return {"ms": at, "kb": page.evaluate(SIZES) / 1000, "long": longest(page)}
 

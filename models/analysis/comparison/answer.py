@@ -113,6 +113,7 @@ def _is_alike(part: VariantComparison, first: VariantComparison) -> bool:
     """As sure, as often trained, and of a metric whose interval meets that of the first."""
     ours, best = part.outcomes.metric_of_all, first.outcomes.metric_of_all
     high, low = (None if ours is None else ours.high), (None if best is None else best.low)
+    # With one seed there is no interval, and nothing that would tell them apart.
     meet = high is None or low is None or high >= low
     return _is_promising(part) == _is_promising(first) and _share(part) == _share(first) and meet
 

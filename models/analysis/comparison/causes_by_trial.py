@@ -17,6 +17,7 @@ from models.plan.watched import AnyVariant, trained_here
 
 def causes_of(first: Arm, arms: Sequence[Arm], against: Sequence[VersusBaseline]) -> tuple[ShownCause, ...]:
     """Those of the baseline's verdict by rule, and those that single remedies show by trial, in the order of causes."""
+    # The last of the causes says that none was found.
     by_rule = [] if first.verdict is None else [cause for cause in first.verdict.causes if cause != CAUSES[-1]]
     shown: dict[Cause, list[Arm]] = defaultdict(list)
     for arm, versus in zip(arms, against, strict=True):

@@ -60,9 +60,11 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     beside = [versus(arm, first, tested, came) for arm, tested, came in zip(arms, tests, progress, strict=True)]
     against = [None, *beside]
     parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
+    # After all parts: which of the baseline's answers were tried already only the other variants say.
     if first.verdict is not None:
         parts[0] = parts[0].model_copy(update={"verdict": with_tried(first.verdict, parts, trial.spec.optimizer)})
     metric, causes = trial.spec.metric, causes_of(first, arms, beside)
+    # Words last: they read all that was put into the parts before.
     said = [baseline_sentence(parts[0], metric), *(variant_sentence(part, metric) for part in parts[1:])]
     parts = [part.model_copy(update={"sentence": text}) for part, text in zip(parts, said, strict=True)]
     return Comparison(
@@ -178,6 +180,7 @@ def _moment(facts: GradientFacts | None) -> GradientMoment | None:
 
 def _cost(arm: Arm, baseline: Runs) -> MeasuredCost:
     runs = arm.ended.values()
+    # Tuning as well: a variant that had to be tuned has cost that too.
     spent = [*(run.facts.device_seconds for run in runs), *(tried.device_seconds for tried in arm.tried)]
     return MeasuredCost(
         step_time_ratio=_step_time_ratio(arm.ended, baseline),

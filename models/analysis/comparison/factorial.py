@@ -102,6 +102,7 @@ def _complete_seeds(
 
     seeds = sorted({seed for by_seed in runs.values() for seed in by_seed})
     values = np.array([[response(name, seed) for seed in seeds] for name in cells.values()]).reshape(len(cells), -1)
+    # A seed without one of the cells would put into a contrast what tells seeds apart.
     complete = values[:, np.isfinite(values).all(axis=0)]
     return dict(zip(cells, complete, strict=True))
 
@@ -122,6 +123,7 @@ def _simple_effects(names: Sequence[str], table: Mapping[Cell, Array]) -> Iterat
                 continue
             with_it = table[(*cell[:i], True, *cell[i + 1 :])]
             given = tuple(other for other, there in zip(names, cell, strict=True) if there)
+            # An interval and no p: these are read where main effects mislead, and belong to no family of tests.
             effect = t_interval(with_it - without).estimate(WITHIN_SEEDS)
             yield SimpleEffect(remedy=name, given=given, effect=effect)
 

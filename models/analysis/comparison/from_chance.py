@@ -74,6 +74,7 @@ def progress_of(baseline: Runs, arms: Sequence[Arm]) -> list[dict[Measure, Progr
 
 def _of_one_measure(baseline: Runs, arms: Sequence[Arm], measure: Measure) -> list[Progress]:
     differences = [_differences(arm.ended, baseline, measure) for arm in arms]
+    # Each measure is a family of its own: a reader asks one question by it, of all variants.
     tests = [paired_test(values)[1] for values in differences]
     family = sum(p is not None for p in tests)
     return [

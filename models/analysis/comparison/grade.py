@@ -63,6 +63,7 @@ def grade_of_runs(
         for measure in measures:
             if degree := _by_progress(measure, progress[measure], level, shown=shown):
                 return _grade(degree, measure, progress[measure].difference.n, shown=shown)
+    # The last resort, and never more than promising: every seed left chance, all to one side.
     if len(off_chance) > 1 and abs(sum(off_chance)) == len(off_chance):
         return _grade("improves" if off_chance[0] > 0 else "harms", "loss", len(off_chance), shown=False)
     return Grade(degree="no_difference_shown")

@@ -58,6 +58,7 @@ def choose(tried: Sequence[Tried]) -> float | None:
     None where no run of any rate ended well.
     """
     rates = sorted({run.learning_rate for run in tried})
+    # ``min`` keeps the first of equals, and rates ascend: that is the smaller one.
     best = min(rates, key=lambda rate: _rank([run for run in tried if run.learning_rate == rate]), default=None)
     return best if any(run.good and run.learning_rate == best for run in tried) else None
 

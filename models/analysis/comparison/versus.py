@@ -56,6 +56,7 @@ def _metrics(runs: Runs, baseline: Runs) -> Metrics:
         for seed, run in runs.items()
         if run.success and seed in baseline and baseline[seed].success
     ]
+    # Of seeds where both trained: a run at chance tells how often a variant fails, and successes count that.
     finite = [pair for pair in both if all(math.isfinite(value) for value in pair)]
     return Metrics(tuple(ours for ours, _ in finite), tuple(theirs for _, theirs in finite))
 
@@ -63,11 +64,14 @@ def _metrics(runs: Runs, baseline: Runs) -> Metrics:
 def versus(arm: Arm, first: Arm, tested: Tested, progress: Mapping[Measure, Progress]) -> VersusBaseline:
     """``first``: the baseline, whose seeds pair."""
     runs, baseline = arm.ended, first.ended
+    # Only seeds of which both say whether they trained: an untrained network succeeds at nothing.
     judged = [seed for seed, run in runs.items() if run.trained and seed in baseline and baseline[seed].trained]
     ours, theirs = [runs[seed].success for seed in judged], [baseline[seed].success for seed in judged]
     names = dict.fromkeys(name for run in (*baseline.values(), *runs.values()) for name in run.hidden)
+    # Of a variant of which no run has ended the plan says which layers there will be.
     planned = (layer.name for layer in arm.variant.plan.network.hidden)
     layers = compare_layers(baseline, runs, tuple(names) or tuple(planned))
+    # At the end where something was trained: what a remedy repairs only before the first step is lost again.
     decided = [(layer.layer, layer.at_end or layer.at_start) for layer in layers]
     off_chance = [(runs[seed].trained != "no") - (baseline[seed].trained != "no") for seed in judged]
     successes = paired_success_difference(ours, theirs).estimate(NEWCOMBE)
@@ -80,6 +84,7 @@ def versus(arm: Arm, first: Arm, tested: Tested, progress: Mapping[Measure, Prog
         p_holm=tested.p_holm,
         pairing=pairing_of(tested.metrics.ours, tested.metrics.theirs),
         seeds_needed=(
+            # The formula is that of a paired t-test; under another one it would say nothing of the test that was made.
             seeds_to_show(tested.metrics.differences, tested.p_holm, tested.family)
             if tested.test == Method.PAIRED_T
             else None

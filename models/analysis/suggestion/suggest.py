@@ -31,6 +31,7 @@ def suggest(baseline: Plan, *, planned: int, most: int, earlier: Earlier | None 
     """By what an earlier experiment leaves open, else by what the plan shows; where that is nothing a lower and a
     higher rate. ``planned`` variants are looked at, and at most ``most`` chosen. Empty where no single change is left.
     """
+    # With the work of an answer and not of a trial: a client waits for it.
     setup = setup_of(baseline, AT_ONCE)
     if earlier is None:
         suspects = tuple(suspects_of(baseline, setup, AT_ONCE))

@@ -103,6 +103,7 @@ def _target_scale(plan: Plan, setup: Setup) -> str | None:
     if isinstance(dataset, UploadedSpec):
         return "nothing scales the targets, and no plan shows how large they are"
     if isinstance(dataset, TeacherStudentSpec):
+        # Of A·x with x of variance 1: the squares of A's singular values, shared by the outputs.
         deviation = math.hypot(*dataset.singular_values) / math.sqrt(dataset.outputs)
         if not SMALL_TARGETS <= deviation <= LARGE_TARGETS:
             return f"targets have a standard deviation of about {number(deviation)}, and 1 is usual"
@@ -119,6 +120,7 @@ def _initialisation(plan: Plan, setup: Setup) -> str | None:
         common = f"weights of {layers_words(setup.uncentred, all_of_them=True)} have a mean, which all units share"
         return f"{common}: {number(setup.left_by_means, 2)} is left of the square of what tells two cases apart"
     gain = setup.predicted_gain
+    # A loop that explodes has a rule of its own below.
     if gain is None or abs(gain) <= LIMIT or norms_of(plan.network) or (plan.network.recurrent and gain > 0.0):
         return None
     return f"theory puts the total gain of these weights at {number(gain, signed=True)}"
@@ -155,6 +157,7 @@ def _dropout_noise(_: Plan, setup: Setup) -> str | None:
 def _weight_decay(_: Plan, setup: Setup) -> str | None:
     if setup.decay < MUCH_DECAY:
         return None
+    # Beyond 700 the exponential leaves what a float holds.
     return f"decay alone would leave {number(math.exp(-min(setup.decay, 700.0)), 2)} of the weights by the last step"
 
 

@@ -50,6 +50,7 @@ def caveats_of(network: NetworkPlan, batch_size: int, theory: Propagation) -> tu
 
 
 def _of_size(network: NetworkPlan) -> Iterator[Caveat]:
+    # No depth to scatter over, or a norm over the batch, which has a caveat of its own.
     if sizes.only_over_time(network) or len(network.hidden) == 1 or sizes.over_batches(network) is not None:
         return
     spread, few = sizes.scatter(network), len(network.hidden) - 1 <= FEW_INCREMENTS
@@ -89,6 +90,7 @@ def _of_batch_norm(network: NetworkPlan, batch_size: int) -> Iterator[Caveat]:
             "layer were measured up to 14 % off.",
         )
         return
+    # 1/variance over B Gaussian cases has the mean B/(B − 3), up to its own scale: none below 4.
     if batch_size < SMALLEST_BATCH:
         yield Caveat(
             "batch norm over few cases",

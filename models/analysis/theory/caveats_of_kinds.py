@@ -55,6 +55,7 @@ def _of_inits(network: NetworkPlan) -> Iterator[Caveat]:
             "LSUV scales by the data: weights are taken to have the variance that makes Var h = 1, within its "
             "tolerance; layers whose h is a sum with a skip, and recurrent ones, have no prediction.",
         )
+    # Of a recurrent network ``_of_loop`` says what there is to say.
     if "identity" in inits and network.kind != "rnn":
         yield Caveat(
             "identity weights",
@@ -148,6 +149,7 @@ def _of_attention(network: NetworkPlan) -> Iterator[Caveat]:
 
 def _of_loop(node: Recur) -> Iterator[Caveat]:
     init, cell, width = node.layer.init.kind, node.cell, node.units
+    # All singular values are 1, and so are those of every power: one narrow matrix is as good as many.
     exact = cell == "identity" and init in {"orthogonal", "identity", "delta_orthogonal"}
     if cell == "relu" and init == "identity":
         yield Caveat(

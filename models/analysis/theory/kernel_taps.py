@@ -35,6 +35,7 @@ class Window:
     def read(self, image: Array) -> Array:
         """Sum over the kernel at each output pixel."""
         rows, columns = self._sides(*image.shape)
+        # A sum over a square is one along rows and one along columns: two small products, whatever the kernel's area.
         return rows @ image @ columns.T
 
     def send(self, image: Array, given: tuple[int, ...]) -> Array:

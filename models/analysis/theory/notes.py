@@ -53,6 +53,7 @@ def _of_batch_norm(network: NetworkPlan, batch_size: int) -> Iterator[str]:
     if layer is None or layer.activation is None or layer.kind == "conv2d":
         return
     factor = batch_factor(Activate(layer.name, layer.activation, layer.dropout), batch_size)
+    # Infinite below a batch of 4, of which a caveat speaks.
     if math.isfinite(factor) and factor != 1.0:
         yield f"χ is that of batches of {batch_size}; batch norm explodes less with larger ones."
     narrowest = sizes.narrowest(network)

@@ -128,6 +128,7 @@ def predict_spec(
     if isinstance(network, PluginNetworkSpec):
         message = "theory has nothing to say of a plug-in before it is built; an experiment with steps: 0 measures it"
         raise SpecError(Problem("network.kind", network.kind, message, list(NETWORKS)))
+    # Before anything is planned: a few bytes of a spec may ask for more layers than memory holds.
     if network.layer_count > MOST_LAYERS:
         message = f"a prediction follows at most {MOST_LAYERS:,} layers"
         raise SpecError(Problem("network", network.layer_count, message, f"at most {MOST_LAYERS:,} layers"))
@@ -136,6 +137,7 @@ def predict_spec(
     if "batch_norm" in norms_of(planned) and batch_size == 1:
         message = "batch normalisation needs more than one case in every batch"
         raise SpecError(Problem("batch_size", batch_size, message, "at least 2"))
+    # A stack is followed several times for one answer (louder inputs, scatter), and all of them share the time.
     theory = propagate(planned, batch_size, most=AT_ONCE / passes_of(planned))
     if not theory.followed:
         message = "the network has more different layers, heads, pixels or steps than a prediction follows"
@@ -211,12 +213,15 @@ def _mean_log(chis: Sequence[float | None]) -> float | None:
 
 def _depth_scale(chis: Sequence[float | None]) -> float | None:
     log = _mean_log(chis)
+    # 1/|ln χ| (Schoenholz et al. 2017): without bound at the critical point, which null stands for.
     return None if log is None or abs(log) < CRITICAL else 1.0 / abs(log)
 
 
 def _regime(network: NetworkPlan, chis: Sequence[float | None], time: Sequence[TimePrediction]) -> Regime:
     """What holds for the whole network; a recurrent one is called by its steps."""
     if has_skips(network):
+        # Whatever χ is: in a stream that grows it changes from block to block, and no one number calls it ordered or
+        # chaotic.
         return "residual"
     if norms_of(network):
         return "normalised"

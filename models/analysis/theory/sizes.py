@@ -24,6 +24,7 @@ def inverse_width_sum(network: NetworkPlan) -> float:
 
 def scatter(network: NetworkPlan) -> float:
     """By how much one ReLU network's total gain scatters, for one input: Var ln δ² = 5·Σ 1/width."""
+    # 5 is that of ReLU (Hanin & Nica 2018); halved, as G is of δ and not of δ².
     return math.sqrt(5.0 * inverse_width_sum(network)) / 2.0
 
 

@@ -174,6 +174,7 @@ def _structural(plan: Plan, case: Case, remedy: RemedySpec, found: set[str]) -> 
     gain = gain_with(plan, remedy) if found & set(about.treats) else None
     if gain is None:
         return None
+    # Theory beside theory where there is one: its figure before and after is off by the same.
     theory = case.setup.predicted_gain
     now = theory if theory is not None else case.at_start.total_gain.mean
     if not is_worth(gain, now if case.starts_beyond and now is not None else 0.0):

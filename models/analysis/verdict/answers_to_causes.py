@@ -96,6 +96,7 @@ def rate_of(plan: Plan, factor: float, why: str) -> Answer:
 
 def times_rate(plan: Plan, factor: float) -> LearningRateRemedy:
     """The rate so many times that of the run, to three digits, as far as a rate may go."""
+    # As people write a rate: whether it was tried already is asked by equality (``left_to_try.py``).
     value = float(f"{plan.optimizer.learning_rate * factor:.3g}")
     return LearningRateRemedy(kind="learning_rate", value=min(max(value, SMALLEST_RATE), LARGEST_RATE))
 
@@ -158,11 +159,13 @@ def over_time(plan: Plan) -> Iterator[RemedySpec]:
         yield LstmRemedy(kind="lstm", forget_bias=_forget_bias(plan))
     if not cells & {"lstm", "gru"}:
         yield IrnnRemedy(kind="irnn")
+        # ReLU passes half of the square, which √2 makes up for.
         yield OrthogonalInitRemedy(kind="orthogonal_init", gain=math.sqrt(2.0) if "relu" in cells else 1.0)
 
 
 def _forget_bias(plan: Plan) -> float:
     """Such that σ(b)^T = 1/e over T steps; 1, as is usual, where they are few."""
+    # As σ(b) ≈ 1 − e^(−b), that is b ≈ ln T (Tallec & Ollivier 2018, chrono initialisation).
     steps = max(node.steps for node in plan.network.recurrent)
     return max(1.0, round(math.log(steps), 1))
 
@@ -198,6 +201,7 @@ def _symmetric(_: Plan, case: Case) -> Iterator[Answer]:
 
 def _targets(plan: Plan, case: Case) -> Iterator[Answer]:
     """A rate as many times lower as the targets are larger: the gradient of a squared error grows with them."""
+    # Chance under a squared error is the variance of the targets.
     size = math.sqrt(case.measured.facts.chance_level)
     why = "targets of mean 0 and variance 1 fit usual rates"
     yield answer(StandardiseTargetsRemedy(kind="standardise_targets"), why)

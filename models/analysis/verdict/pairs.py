@@ -47,6 +47,7 @@ def with_pairs(plan: Plan, case: Case, causes: tuple[Cause, ...], answers: Seque
         return
     pair, usual = ([*_told(plan, case, causes, its)] for its in (_both(plan, answers), _together(plan, case)))
     rates = [its for its in answers if its.remedy in {"learning_rate", "optimizer"}]
+    # One remedy is the cheaper trial where it may do.
     inside = rates[:1] if case.starts_inside else []
     first = [*inside, *pair, *(its for its in rates if its not in inside)] if pair else []
     ordered = [*first, *(its for its in answers if its not in first)]
@@ -62,6 +63,7 @@ def _told(plan: Plan, case: Case, causes: tuple[Cause, ...], found: Iterator[Ans
 def _both(plan: Plan, answers: Sequence[Answer]) -> Iterator[Answer]:
     """The first answer of the network that something speaks for, with a usual rate where this one is out of range."""
     side, shown = rate_beyond(plan), [its for its in answers if its.basis != "usual"]
+    # The first alone: with each of them the rate would be named again, and the list be of little else.
     network = next((its for its in shown if OF_THE_NETWORK & set(remedies_of(its)[0].slots)), None)
     rate = next(usual_optimizer(plan), None)
     if side is None or network is None or rate is None:

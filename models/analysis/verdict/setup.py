@@ -42,6 +42,7 @@ def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
         nearly_equal=spreads_of_weights(network),
         first_layer_gain=_first_layer_gain(network),
         weight_gains=tuple(_weight_gains(network)),
+        # Dropout makes even equal cases differ: what counts then is how far a true difference stands out of that.
         told_apart=at_depth.told_apart if at_depth is not None and noisy else None,
         alike=at_depth.of_two if at_depth is not None and not noisy else None,
         bare_stream=_has_bare_stream(network),
@@ -87,6 +88,7 @@ def _loss_scale(plan: Plan) -> float | None:
 
 def _first_layer_gain(network: NetworkPlan) -> float | None:
     first, drawn = network.layers[0], layer_variance(network.layers[0])
+    # A token is looked up and has no size, and behind a norm the size of what entered is gone.
     meets_inputs = first.kind in {"linear", "conv2d"} and first.role == "hidden" and network.input.form != "tokens"
     centred = first.normalization is None and drawn.mean == 0.0 and drawn.weight > 0.0
     return math.sqrt(drawn.weight) if meets_inputs and centred else None

@@ -43,6 +43,7 @@ def variant_verdict(summaries: Sequence[RunSummary]) -> Verdict:
     verdicts = [run.verdict for run in summaries]
     seeds = Counter(run.kind for run in verdicts)
     outcome = outcome_of_seeds([run.outcome for run in verdicts])
+    # Answers of runs that fare as the variant does: a healthy seed's would improve what is ill elsewhere.
     named = [run for run in verdicts if (run.kind in WELL) == (outcome.kind in WELL)]
     found = Findings(
         kind=outcome.kind,
@@ -132,6 +133,7 @@ def _evidence(
     others: dict[tuple[str, str], list[Evidence]] = {}
     for run in summaries:
         for item in run.verdict.evidence:
+            # That gain stands above already, over all seeds and with their interval.
             if item.statistic != AT_START.name:
                 others.setdefault((item.signal, item.statistic), []).append(item)
     yield from (_together(items) for items in others.values())

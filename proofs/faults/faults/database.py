@@ -49,6 +49,7 @@ def stutter(target: Target) -> str | None:
         pids = [] if parent is None else [parent, *children(parent)]
         hit = sum(target.sleepers.stop(pid, moment_s) for pid in pids if not target.sleepers.holds(pid))
         target.tend(moment_s + 0.05)
+        # It breathes in between: work goes on for a moment, so that the next stop lands in the midst of it.
         target.tend(moment_s / 2)
     return f"{hit} server processes, {len(moments)} times for 0.1 to 0.5 s" if hit else None
 
@@ -57,6 +58,7 @@ def hang(target: Target) -> str | None:
     """Those who serve a client stand still, most of them beyond a lease, with all the locks that they hold."""
     with target.database.begin() as session:
         serving = list(session.execute(_SERVING).scalars())
+    # Not all: those that go on wait for the locks of those that stand still.
     chosen = [pid for pid in serving if target.rng.random() < 0.7 and not target.sleepers.holds(pid)]
     hit = sum(target.sleepers.stop(pid, target.rng.uniform(0.3, 1.8) * LEASE_S) for pid in chosen)
     return f"{hit} of {len(serving)} processes that serve a client, for up to {1.8 * LEASE_S:.1f} s" if hit else None
@@ -68,6 +70,7 @@ def lock(target: Target) -> str | None:
     if victim is None:
         return None
     with target.database.begin() as session:
+        # There is one connection: nothing that is tended meanwhile may ask the database.
         # Held by this transaction's being open while time goes by.
         session.execute(select(Run.id).where(Run.id == victim.run_id).with_for_update())
         target.tend(target.rng.uniform(0.5, 1.5) * LEASE_S)

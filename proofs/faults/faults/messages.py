@@ -18,6 +18,7 @@ from proofs.faults.target import DISPATCHERS, Target
 from worker.app import ANY_QUEUE
 
 PAUSE_MS = 20_000
+"""Longer than a mark is waited for; and should this program die, Redis goes on by itself."""
 MARKED_WITHIN_S = 6.0
 
 
@@ -60,6 +61,7 @@ def _put_back(target: Target, raw: bytes) -> Callable[[], bool]:
     def put() -> bool:
         try:
             with target.broker() as broker:
+                # Kombu puts at this end and takes at the other: it comes as if it had just been sent.
                 broker.lpush(ANY_QUEUE, raw)
         except redis.RedisError:
             return False
@@ -69,6 +71,7 @@ def _put_back(target: Target, raw: bytes) -> Callable[[], bool]:
 
 
 def _run_of(raw: bytes) -> str:
+    # Kombu's envelope around Celery's second protocol: base64 of [arguments, keywords, embedded].
     arguments, *_ = json.loads(base64.b64decode(json.loads(raw)["body"]))
     return str(arguments[0])
 
@@ -99,6 +102,7 @@ def _newly_marked(target: Target) -> uuid.UUID | None:
         began = session.execute(select(func.clock_timestamp())).scalar_one()
     marked = select(Run.id).where(Run.state == State.QUEUED, Run.published_at > began).limit(1)
     deadline = time.monotonic() + MARKED_WITHIN_S
+    # Where all is published already nobody would mark anything.
     target.submit()
     while time.monotonic() < deadline:
         target.client.send()

@@ -61,6 +61,7 @@ def _is_stored(target: Target, submission: Submission) -> bool:
 
 def _was_answered(connection: HTTPConnection) -> bool:
     try:
+        # What had left before the kill lies in our socket still, and is read although the API is dead.
         return bool(connection.sock.recv(1))
     except OSError:
         return False

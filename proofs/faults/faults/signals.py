@@ -27,11 +27,13 @@ def to_a_worker(*numbers: signal.Signals) -> Fault:
     def strike(target: Target) -> str | None:
         victim = victim_in(target)
         parent = None if victim is None else target.clinic.pid(victim.worker)
+        # Only while the other one trains too: else this would be "every worker killed", which has a place of its own.
         if victim is None or parent is None or len({run.worker for run in target.under_way()}) < len(WORKERS):
             return None
         if not send(parent, numbers[0]):
             return None
         for number in numbers[1:]:
+            # From at once to well within the orderly end that the one before has begun.
             time.sleep(target.rng.uniform(0.0, 0.5))
             send(parent, number)
         return f"process {parent}, {victim.worker}, with {victim.run_id} in a child"

@@ -27,6 +27,7 @@ def full(target: Target) -> str | None:
         return None
     folder = _folder(target)
     folder.mkdir(parents=True, exist_ok=True)
+    # The next attempts too, as another fault may end this one before it reaches a border.
     attempts = range(victim.attempt, victim.attempt + 3)
     drafts = [
         folder / str(Name(victim.run_id, attempt, step, draft=True))
@@ -44,6 +45,7 @@ def full(target: Target) -> str | None:
 def _room_again(drafts: list[Path]) -> Callable[[], bool]:
     def remove() -> bool:
         for draft in drafts:
+            # Where a real draft stood already, or stands by now, it is a worker's.
             if draft.is_symlink():
                 draft.unlink(missing_ok=True)
         return True
