@@ -33,6 +33,13 @@ def decades(low: float, high: float, most: int = MOST) -> list[float]:
     return [float(power) for power in powers[:: max(math.ceil(len(powers) / most), 1)]]
 
 
+def power_words(powers: Sequence[float]) -> list[str]:
+    """Of an axis of logarithms to base 10: all in one way of writing, so that their order is seen."""
+    if all(LEAST <= 10.0**power < LARGE for power in powers):
+        return [number(10.0**power, 1) for power in powers]
+    return [f"1e{power:.0f}".replace("-", "−") for power in powers]
+
+
 def tick_words(ticks: Sequence[float], *, signed: bool = False) -> list[str]:
     """As many decimals as tell one tick from the next."""
     apart = min((after - before for before, after in itertools.pairwise(ticks)), default=0.0)
