@@ -1,7 +1,6 @@
 """Profiles of gradients as inline SVG, from the comparison's own numbers; and what all drawings are made of."""
 
 import math
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -50,15 +49,15 @@ def profile(layers: Sequence[ProfileLayer], low: float, high: float, width: floa
         return ""
     x = Axis(1, len(layers), LEFT, width - RIGHT)
     y = Axis(low, high, HEIGHT - BOTTOM, 6)
-    parts = [_band(x, y), _line(layers, x, y)]
-    parts += [
+    marks = [_line(layers, x, y)]
+    marks += [
         _point(x(place), y, layer.at_start, low, high)
         for place, layer in enumerate(layers, start=1)
         if layer.at_start is not None and layer.at_start.mean is not None
     ]
     label = "measured (points, 95 %) and predicted (line) ln ratio to the last hidden layer, by hidden layer"
     places = "hidden layer 1" if len(layers) == 1 else f"hidden layer 1 to {len(layers)}"
-    return svg(width, HEIGHT, label, "".join(parts) + _frame(x, y, places))
+    return svg(width, HEIGHT, label, _band(x, y) + _frame(x, y, places) + "".join(marks))
 
 
 def _band(x: Axis, y: Axis) -> str:
@@ -97,25 +96,37 @@ def _frame(x: Axis, y: Axis, below: str) -> str:
 
 TICK_SIZE, NAME_SIZE = 12.0, 14.0
 """Of letters, as the style sheets have them: pixels at any width of a drawing."""
-LETTER = 0.62
-"""A letter's width, as a share of its size: of DejaVu Sans, which is wider than most."""
+LETTER = 0.65
+"""A letter's width at most, as a share of its size, in DejaVu Sans, which is wider than most; of thin and wide ones:"""
+WIDTHS = dict.fromkeys(" .,:;|!'()[]/\\ijlfrt", 0.4) | dict.fromkeys("mwMW−+%@=…", 0.98)
 NARROW = 760.0
 """Below this what stands beside each other in wider drawings stands below each other."""
 
 
 def width_of(text: str, size: float = TICK_SIZE) -> float:
-    return len(text) * LETTER * size
+    """Those that Latin has not may be as wide as they are high."""
+    return size * sum(WIDTHS.get(letter, LETTER if letter < "\u2e80" else 1.0) for letter in text)
 
 
 def cut(text: str, room: float, size: float = TICK_SIZE) -> str:
     """Its beginning, as much as has room."""
-    most = max(int(room / (LETTER * size)), 1)
-    return text if len(text) <= most else text[: most - 1] + "…"
+    if width_of(text, size) <= room:
+        return text
+    while text and width_of(f"{text}…", size) > room:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def lines_of(text: str, room: float) -> list[str]:
     """Broken between words, for letters of ticks."""
-    return textwrap.wrap(text, max(int(room / (LETTER * TICK_SIZE)), 1)) or [""]
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if width_of(longer) <= room or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def tick(x: float, y: float, words: str, anchor: str = "start") -> str:

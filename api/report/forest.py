@@ -6,7 +6,7 @@ from functools import partial
 from html import escape
 
 from api.report.drawings import NAME_SIZE, NARROW, Axis, cut, lines_of, svg, tick, width_of
-from api.report.numbers import in_words
+from api.report.numbers import in_words, metric_words
 from api.report.ticks import round_ticks, tick_words
 from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.parts import Outcomes, VariantComparison
@@ -43,8 +43,8 @@ def reached(variants: Sequence[VariantComparison], metric: str, width: float = W
     ends = [value for variant in shown for value in _ends(variant.outcomes)]
     if not ends:
         return ""
-    rows = [_outcome_row(variant) for variant in shown]
-    return _drawn(rows, (min(ends), max(ends)), metric, f"{metric} that each variant's runs reached", width)
+    rows, what = [_outcome_row(variant) for variant in shown], metric_words(metric)
+    return _drawn(rows, (min(ends), max(ends)), what, f"{what} that each variant's runs reached", width)
 
 
 def _drawn(  # noqa: PLR0913 -- what is drawn, and how
@@ -179,7 +179,7 @@ def caption(variants: Sequence[VariantComparison], metric: str) -> str:
     parts = [
         f"share that trains: {SHARES}"
         if what == "success_difference"
-        else f"{metric}: {METRICS}, interval by {METHODS.get(method, method)}"
+        else f"{metric_words(metric)}: {METRICS}, interval by {METHODS.get(method, method)}"
         for what, method in dict.fromkeys(shown)
     ]
     return "; ".join(parts)
@@ -217,7 +217,9 @@ def _forest_row(variant: VariantComparison, estimate: Estimate, what: str) -> Ro
 
 def _what(variant: VariantComparison, metric: str) -> str:
     versus = variant.versus_baseline
-    return "share that trains" if versus is not None and versus.primary == "success_difference" else metric
+    return (
+        "share that trains" if versus is not None and versus.primary == "success_difference" else metric_words(metric)
+    )
 
 
 def _below(variant: VariantComparison) -> str:

@@ -50,7 +50,7 @@ def _one(name: str, heat: HeatMap, limit: float, across: Axis, y: float, tall: f
         f"{tick(LEFT - 6, y + 10, 'last', 'end')}{tick(LEFT - 6, y + tall, 'first', 'end')}"
     )
     frame = f'<rect x="{LEFT}" y="{y:.1f}" width="{whole}" height="{tall:.1f}" class="frame"/>'
-    image = _image(LEFT, y, width, tall, data_uri(heat.levels[::-1], limit))
+    image = _image(LEFT, y, width, tall, data_uri(heat.levels[::-1], limit, blank=heat.absent))
     return words + frame + image + _broken(heat, y + tall / 2, width)
 
 
@@ -65,7 +65,7 @@ def _image(x: float, y: float, width: float, height: float, uri: str) -> str:
 def _broken(heat: HeatMap, y: float, width: float) -> str:
     """A ring where the first column is that has a value which is not finite."""
     columns = np.flatnonzero((np.isnan(heat.levels) | np.isposinf(heat.levels)).any(axis=0))
-    if not columns.size:
+    if heat.absent or not columns.size:
         return ""
     x = LEFT + width * (int(columns[0]) + 0.5) / heat.levels.shape[1]
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" class="broken"/>'

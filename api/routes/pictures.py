@@ -27,7 +27,6 @@ from gradient_clinic.maps.heatmaps import HeatMap
 from gradient_clinic.signals import CurveName
 from models.analysis.comparison.compare import Comparison
 from models.analysis.theory.meanfield import critical_weight_variance
-from models.runs.planned import plan_of
 from models.specs.activation import Function, activation_of
 from models.status import Phase
 from models.storage.database import Database
@@ -185,7 +184,7 @@ def painted_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database
     _, its = _map(database, caller, run_id)
     if not its.levels.size:
         raise ApiError(HTTPStatus.CONFLICT, _no_map({"": its}))
-    painted = colours(its.levels[::-1], scale_limit([its.levels]))
+    painted = colours(its.levels[::-1], scale_limit([its.levels]), blank=its.absent)
     return _sent(request, png(painted.repeat(PIXELS, axis=0).repeat(PIXELS, axis=1)), PNG, {})
 
 
@@ -220,7 +219,7 @@ def drawn_phase(
 def _map(database: Database, caller: Caller, run_id: uuid.UUID) -> tuple[str, HeatMap]:
     with database.snapshot() as session:
         run, experiment = queries.run_of(session, caller, run_id)
-        return f"{run.variant}, seed {run.seed}", map_of(session, run, plan_of(experiment.spec, run))
+        return f"{run.variant}, seed {run.seed}", map_of(session, run, experiment)
 
 
 def _trial(variant: str) -> queries.RunFilter:
