@@ -13,7 +13,7 @@ from gradient_clinic.maps.heatmaps import HeatMap, last_step, whole
 WIDTH, LEFT, RIGHT = 920.0, 40.0, 12.0
 TALL, LOWEST, BETWEEN, TOP = 110.0, 26.0, 24.0, 22.0
 """Heights: of a map, at least of one, of the name above it, and before the first."""
-AXIS, BAR, LINE = 24.0, 260.0, 22.0
+AXIS, BAR, LINE = 28.0, 260.0, 22.0
 """Of the legend: height of the axis of steps above it, width of the scale, height of a line."""
 
 
@@ -28,7 +28,7 @@ def heat_maps(maps: Mapping[str, HeatMap], width: float = WIDTH, most: float = m
     limit, last = scale_limit([heat.levels for heat in shown.values()]), last_step(shown.values())
     across = Axis(0.0, last + 1.0, LEFT, width - RIGHT)
     legend_height, legend = _legend(limit, width)
-    rest = TOP + AXIS + legend_height
+    rest = TOP - BETWEEN + AXIS + legend_height
     tall = max(min(TALL, (most - rest) / len(shown) - BETWEEN), LOWEST)
     drawn = [
         _one(name, heat, limit, across, TOP + at * (tall + BETWEEN), tall)
@@ -37,8 +37,8 @@ def heat_maps(maps: Mapping[str, HeatMap], width: float = WIDTH, most: float = m
     bottom = TOP + len(shown) * (tall + BETWEEN) - BETWEEN
     steps = tick(LEFT, bottom + 15, "step 0") + tick(width - RIGHT, bottom + 15, str(last), "end")
     label = "heat maps of gradients, layer by step: " + ", ".join(shown)
-    below = f'<g transform="translate(0 {bottom + AXIS + 4:.1f})">{legend}</g>'
-    return svg(width, bottom + AXIS + 4 + legend_height, label, "".join(drawn) + steps + below)
+    below = f'<g transform="translate(0 {bottom + AXIS:.1f})">{legend}</g>'
+    return svg(width, bottom + AXIS + legend_height, label, "".join(drawn) + steps + below)
 
 
 def _one(name: str, heat: HeatMap, limit: float, across: Axis, y: float, tall: float) -> str:  # noqa: PLR0913, PLR0917
@@ -84,14 +84,20 @@ def _legend(limit: float, width: float) -> tuple[float, str]:
     lines = lines_of(WORDS, width - RIGHT - x)
     said = "".join(tick(x, y + (LINE - 6.0) * at, its) for at, its in enumerate(lines))
     keys_at = y + (LINE - 6.0) * (len(lines) - 1) + LINE
-    keys = _key(x, keys_at, SILENT, "exactly zero") + _key(x + 120.0, keys_at, NOT_FINITE, "not finite")
-    return keys_at + 8.0, bar + ends + said + keys
+    keys = (
+        _key(x, keys_at, _fill(SILENT), "exactly zero"),
+        _key(x + 105.0, keys_at, _fill(NOT_FINITE), "not finite"),
+        _key(x + 195.0, keys_at, 'class="frame"', "nothing recorded"),
+    )
+    return keys_at + 8.0, bar + ends + said + "".join(keys)
 
 
 WORDS = "ln ratio of a layer's gradient to the last hidden one's, by layer and step"
 
 
-def _key(x: float, y: float, colour: tuple[int, int, int], words: str) -> str:
-    fill = f"rgb({','.join(map(str, colour))})"
-    square = f'<rect x="{x}" y="{y - 10:.1f}" width="12" height="12" fill="{fill}" stroke="#8c959f"/>'
-    return square + tick(x + 17, y, words)
+def _key(x: float, y: float, look: str, words: str) -> str:
+    return f'<rect x="{x}" y="{y - 10:.1f}" width="12" height="12" {look}/>{tick(x + 17, y, words)}'
+
+
+def _fill(colour: tuple[int, int, int]) -> str:
+    return f'fill="rgb({",".join(map(str, colour))})" stroke="#8c959f"'

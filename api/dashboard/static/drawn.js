@@ -9,7 +9,7 @@ const [LEAST, MOST, APART] = [280, 1600, 20];
 const MARGIN = 24;
 const SETTLE_MS = 150;
 
-/** The image of `path` (SVG), asked for once `first` is there; its address is given back with the page. It is drawn for the
+/** The image of `path` (SVG), asked for once `first` is there; its address is given back with the page, or where it is taken off it. It is drawn for the
  * width of its place, and anew for another one: its words are as large as others on any screen, on the wall `zoom` times.
  * `fits`: it ends where the screen does, if half of that is left. Where it is renewed, by one of the same `key`, the old one is seen until the new one
  * is there. */
@@ -18,6 +18,7 @@ export function drawn(path, alt, signal, { first = null, key = path, zoom = 1, f
   const waiting = h("p", { class: "dim" }, "Loading …");
   const element = h("div", { class: "picture", "data-key": key }, waiting, image);
   element.source = { path, first };
+  element.release = release;
   let asked = null;
   let due = null;
 
@@ -50,9 +51,19 @@ export function drawn(path, alt, signal, { first = null, key = path, zoom = 1, f
     }
   }
 
+  /** A wall shows pictures for weeks: nothing of one that is gone is kept. */
+  function release() {
+    observer.disconnect();
+    clearTimeout(due);
+    asked = null;
+    URL.revokeObjectURL(image.src);
+    signal.removeEventListener("abort", release);
+  }
+
   const observer = new ResizeObserver(() => {
-    if (!element.clientWidth) return;
-    if (!asked) take();
+    if (!element.isConnected) release();
+    else if (!element.clientWidth) return;
+    else if (!asked) take();
     else if (asked.address && asked.address !== address()) {
       clearTimeout(due);
       due = setTimeout(take, SETTLE_MS);
@@ -60,13 +71,10 @@ export function drawn(path, alt, signal, { first = null, key = path, zoom = 1, f
   });
   observer.observe(element);
   element.renewed = (fresh) => {
+    fresh.release();
     element.source = fresh.source;
     take();
   };
-  signal.addEventListener("abort", () => {
-    observer.disconnect();
-    clearTimeout(due);
-    URL.revokeObjectURL(image.src);
-  });
+  signal.addEventListener("abort", release);
   return element;
 }
