@@ -19,9 +19,9 @@ from models.status import Source
 from models.storage.tables import Experiment
 
 EXPLANATION = (
-    "Left: ln ratio of each hidden layer's rms gradient to that of the last hidden layer over training, first seed; of "
+    "Maps: ln ratio of each hidden layer's rms gradient to that of the last hidden layer over training, first seed; of "
     "a recurrent network, of each state along time to the last. "
-    "Right: the same before training over all seeds, beside theory; inside the green band (±3) gradients count as "
+    "Profiles: the same before training over all seeds, beside theory; inside the green band (±3) gradients count as "
     "preserved. All maps have one scale of colours and one axis of steps: a run that ended early is narrower."
 )
 REACHED = (
