@@ -14,7 +14,7 @@ from api.report.ticks import decades, power_words, round_ticks, tick_words
 from gradient_clinic.values import Array
 from models.traces.pictures import Picture
 
-WIDTH = 920.0
+WIDTH = 920
 HEIGHT, LOWER = 340.0, 240.0
 """Of a wide drawing, and of the plot of a narrow one, whose names stand below it."""
 LEFT, RIGHT, TOP, BOTTOM = 66.0, 16.0, 26.0, 28.0

@@ -9,7 +9,7 @@ from gradient_clinic.intervals import Estimate
 from gradient_clinic.maps.heatmaps import whole
 from models.analysis.comparison.parts import ProfileLayer
 
-WIDTH, HEIGHT = 300.0, 150.0
+WIDTH, HEIGHT = 300, 150.0
 LEFT, RIGHT, BOTTOM = 40.0, 6.0, 22.0
 LIMIT = 3.0
 TICK = 12.0

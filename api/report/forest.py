@@ -12,7 +12,7 @@ from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.parts import Outcomes, VariantComparison
 from models.analysis.statistics.methods import Method
 
-WIDTH = 920.0
+WIDTH = 920
 NAMES, WORDS, GAP = 190.0, 363.0, 12.0
 """Of a wide drawing: the columns of names and of words, and the space before the marks' axis and behind it."""
 STEP, TOP = 36.0, 18.0

@@ -10,7 +10,7 @@ from api.report.drawings import NAME_SIZE, NARROW, Axis, cut, lines_of, svg, tic
 from gradient_clinic.maps.colours import NOT_FINITE, SILENT, data_uri, scale_limit
 from gradient_clinic.maps.heatmaps import HeatMap, last_step, whole
 
-WIDTH, LEFT, RIGHT = 920.0, 40.0, 12.0
+WIDTH, LEFT, RIGHT = 920, 40.0, 12.0
 TALL, LOWEST, BETWEEN, TOP = 110.0, 26.0, 24.0, 22.0
 """Heights: of a map, at least of one, of the name above it, and before the first."""
 AXIS, BAR, LINE = 28.0, 260.0, 22.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from api.report.drawings import Axis, svg, tick
 from api.report.ticks import round_ticks, tick_words
 
-WIDTH, TALLEST, ASPECT = 460.0, 420.0, 0.72
+WIDTH, TALLEST, ASPECT = 460, 420.0, 0.72
 """Its height is so large a share of its width, up to the tallest."""
 LEFT, RIGHT, TOP, BOTTOM = 36.0, 16.0, 24.0, 40.0
 NARROWEST = 4.0

@@ -61,7 +61,7 @@ def _drawing(path: str, *, summary: str) -> Callable[[Callable[..., Response]], 
 
 LEAST_WIDTH, MOST_WIDTH = 280, 1_600
 Width = Annotated[
-    int | None,
+    int,
     Query(
         ge=LEAST_WIDTH,
         le=MOST_WIDTH,
@@ -73,22 +73,20 @@ VariantName = Annotated[str, Query(max_length=200, description="By its name.")]
 
 @_drawing("/experiments/{experiment_id}/comparison", summary="Each remedy against the baseline")
 def drawn_comparison(
-    experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, width: Width = None
+    experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, width: Width = forest.WIDTH
 ) -> Response:
     """A forest plot: the difference that the comparison says to read first, with its 95 % interval."""
     found = _comparison(database, caller, experiment_id)
-    across = width or forest.WIDTH
-    return _drawn(request, forest.forest(found.variants, found.metric, across), "nothing to compare", across)
+    return _drawn(request, forest.forest(found.variants, found.metric, width), "nothing to compare", width)
 
 
 @_drawing("/experiments/{experiment_id}/outcomes", summary="What the runs reached")
 def drawn_outcomes(
-    experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, width: Width = None
+    experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, width: Width = forest.WIDTH
 ) -> Response:
     """The metric of each variant over the runs that train, and pale over all that have ended."""
     found = _comparison(database, caller, experiment_id)
-    across = width or forest.WIDTH
-    return _drawn(request, forest.reached(found.variants, found.metric, across), "no metric is known", across)
+    return _drawn(request, forest.reached(found.variants, found.metric, width), "no metric is known", width)
 
 
 @_drawing("/experiments/{experiment_id}/profile", summary="Gradients layer by layer, measured beside predicted")
@@ -98,7 +96,7 @@ def drawn_profile(  # noqa: PLR0913, PLR0917 -- as FastAPI names what is asked
     caller: CallerDep,
     database: DatabaseDep,
     variant: VariantName = "baseline",
-    width: Width = None,
+    width: Width = drawings.WIDTH,
 ) -> Response:
     """ln ratio of each hidden layer's gradient to the last one's before training, over all seeds, beside theory.
 
@@ -109,8 +107,7 @@ def drawn_profile(  # noqa: PLR0913, PLR0917 -- as FastAPI names what is asked
     if chosen is None:
         raise ApiError(HTTPStatus.NOT_FOUND, f"the experiment has no variant {variant}")
     low, high = drawings.range_of(one.gradient.profile for one in found.variants)
-    across = width or drawings.WIDTH
-    return _drawn(request, drawings.profile(chosen.gradient.profile, low, high, across), "no hidden layers", across)
+    return _drawn(request, drawings.profile(chosen.gradient.profile, low, high, width), "no hidden layers", width)
 
 
 CurveQuery = Annotated[CurveName, Query()]
@@ -129,14 +126,13 @@ def drawn_maps(  # noqa: PLR0913, PLR0917 -- as FastAPI names what is asked
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
-    width: Width = None,
+    width: Width = heat.WIDTH,
     height: Height = None,
 ) -> Response:
     """Of the first seed, on one scale of colours and one axis of steps."""
     with database.snapshot() as session:
         maps = maps_of(session, queries.experiment_of(session, caller, experiment_id))
-    across = width or heat.WIDTH
-    return _drawn(request, heat.heat_maps(maps, across, height or math.inf), _no_map(maps), across)
+    return _drawn(request, heat.heat_maps(maps, width, height or math.inf), _no_map(maps), width)
 
 
 @_drawing("/experiments/{experiment_id}/curves", summary="A curve of every variant")
@@ -146,7 +142,7 @@ def drawn_curves(  # noqa: PLR0913, PLR0917 -- as FastAPI names what is asked
     caller: CallerDep,
     database: DatabaseDep,
     curve: CurveQuery = "loss",
-    width: Width = None,
+    width: Width = curves.WIDTH,
 ) -> Response:
     """Mean over the first 20 seeds and the band of all their values; by logarithm where these lie far apart."""
     with database.snapshot() as session:
@@ -157,18 +153,16 @@ def drawn_curves(  # noqa: PLR0913, PLR0917 -- as FastAPI names what is asked
             ]
             for name in queries.first_runs(session, experiment)
         }
-    across = width or curves.WIDTH
-    return _drawn(request, curves.curves(found, curve.replace("_", " "), across), NOTHING, across)
+    return _drawn(request, curves.curves(found, curve.replace("_", " "), width), NOTHING, width)
 
 
 @_svg("/runs/{run_id}/heatmap.svg", summary="Gradients by layer and step, drawn")
 def drawn_map(
-    run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, width: Width = None
+    run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, width: Width = heat.WIDTH
 ) -> Response:
     """With axes, scale and the place of the first value that is not finite."""
     name, its = _map(database, caller, run_id)
-    across = width or heat.WIDTH
-    return _drawn(request, heat.heat_maps({name: its}, across), _no_map({name: its}), across)
+    return _drawn(request, heat.heat_maps({name: its}, width), _no_map({name: its}), width)
 
 
 @router.get(
@@ -205,15 +199,14 @@ def drawn_phase(
     activation: Annotated[Function, Query()] = "tanh",
     weight_variance: Variance = None,
     bias_variance: Variance = None,
-    width: Width = None,
+    width: Width = phase.WIDTH,
 ) -> Response:
     """The critical line of mean-field theory over σw² and σb², and where given the place of a network."""
     its = activation_of(activation, None, None)
     found = ((critical_weight_variance(its, bias), bias) for bias in BIASES)
     line = [phase.Point(weight, bias) for weight, bias in found if weight is not None]
     point = None if weight_variance is None else phase.Point(weight_variance, bias_variance or 0.0)
-    across = width or phase.WIDTH
-    return _drawn(request, phase.phase_diagram(activation, line, point, across), "", across)
+    return _drawn(request, phase.phase_diagram(activation, line, point, width), "", width)
 
 
 def _map(database: Database, caller: Caller, run_id: uuid.UUID) -> tuple[str, HeatMap]:
