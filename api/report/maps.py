@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from api.report.drawings import NAME_SIZE, NARROW, Axis, cut, lines_of, svg, tick
+from api.report.drawings import NAME_SIZE, NARROW, Axis, cut, lines_of, svg, tick, width_of
 from gradient_clinic.maps.colours import NOT_FINITE, SILENT, data_uri, scale_limit
 from gradient_clinic.maps.heatmaps import HeatMap, last_step, whole
 
@@ -14,7 +14,7 @@ WIDTH, LEFT, RIGHT = 920, 40.0, 12.0
 TALL, LOWEST, BETWEEN, TOP = 110.0, 26.0, 24.0, 22.0
 """Heights: of a map, at least of one, of the name above it, and before the first."""
 AXIS, BAR, LINE = 28.0, 260.0, 22.0
-"""Of the legend: height of the axis of steps above it, width of the scale, height of a line."""
+"""Of the legend: height of the axis of steps above it, width of the scale at most, height of a line."""
 
 
 def heat_maps(maps: Mapping[str, HeatMap], width: float = WIDTH, most: float = math.inf) -> str:
@@ -74,9 +74,10 @@ def _broken(heat: HeatMap, y: float, width: float) -> str:
 def _legend(limit: float, width: float) -> tuple[float, str]:
     """Its height, and the scale with what the colours are of; below each other where these have no room beside it."""
     share = np.linspace(-1.0, 1.0, 101)
-    bar = _image(LEFT, 0.0, BAR, 12.0, data_uri((np.sign(share) * share**2 * limit)[np.newaxis, :], limit))
+    across = min(BAR, width - LEFT - 2 * RIGHT)
+    bar = _image(LEFT, 0.0, across, 12.0, data_uri((np.sign(share) * share**2 * limit)[np.newaxis, :], limit))
     ends = "".join(
-        tick(LEFT + BAR * (at / 4), 26.0, whole(value), "middle")
+        tick(LEFT + across * (at / 4), 26.0, whole(value), "middle")
         for at, value in enumerate((-limit, -limit / 4, 0.0, limit / 4, limit))
     )
     beside = width >= NARROW
@@ -84,12 +85,14 @@ def _legend(limit: float, width: float) -> tuple[float, str]:
     lines = lines_of(WORDS, width - RIGHT - x)
     said = "".join(tick(x, y + (LINE - 6.0) * at, its) for at, its in enumerate(lines))
     keys_at = y + (LINE - 6.0) * (len(lines) - 1) + LINE
-    keys = (
-        _key(x, keys_at, _fill(SILENT), "exactly zero"),
-        _key(x + 105.0, keys_at, _fill(NOT_FINITE), "not finite"),
-        _key(x + 195.0, keys_at, 'class="frame"', "nothing recorded"),
-    )
-    return keys_at + 8.0, bar + ends + said + "".join(keys)
+    keys, key_x = "", x
+    for look, words in KEYS:
+        wide = 17.0 + width_of(words)
+        if key_x + wide > width:
+            key_x, keys_at = x, keys_at + LINE
+        keys += _key(key_x, keys_at, look, words)
+        key_x += wide + RIGHT
+    return keys_at + 8.0, bar + ends + said + keys
 
 
 WORDS = "ln ratio of a layer's gradient to the last hidden one's, by layer and step"
@@ -101,3 +104,10 @@ def _key(x: float, y: float, look: str, words: str) -> str:
 
 def _fill(colour: tuple[int, int, int]) -> str:
     return f'fill="rgb({",".join(map(str, colour))})" stroke="#8c959f"'
+
+
+KEYS = (
+    (_fill(SILENT), "exactly zero"),
+    (_fill(NOT_FINITE), "not finite"),
+    ('class="frame"', "nothing recorded"),
+)

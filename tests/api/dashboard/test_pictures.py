@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from api.routes.pictures import LEAST_WIDTH
 from tests.api.dashboard.conftest import Json, Stored, Visitor
 
 PHONE: ViewportSize = {"width": 380, "height": 800}
@@ -82,7 +83,9 @@ def test_words_are_read_on_a_phone(visitor: Visitor, stored: Stored) -> None:
     page.set_viewport_size(PHONE)
     page.wait_for_function(AS_DRAWN)
     assert len(asked.addresses) >= wide + 6
-    drawings_are_legible(visitor, asked.addresses[wide:], SMALLEST_PX, 1.0)
+    experiment = f"{visitor.address}/v1/experiments/{stored.sick['id']}"
+    narrowest = [f"{experiment}/{name}.svg?width={LEAST_WIDTH}" for name in ("heatmaps", "curves", "comparison")]
+    drawings_are_legible(visitor, [*asked.addresses[wide:], *narrowest], SMALLEST_PX, 1.0)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
