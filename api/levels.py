@@ -22,17 +22,20 @@ NO_LAYERS: Final = "no layers were recorded: there is nothing to map"
 def maps_of(session: Session, experiment: Experiment) -> dict[str, HeatMap]:
     """By variant, r of its first seed: of hidden layers over depth, or of a recurrent layer's states over time."""
     runs = queries.first_runs(session, experiment)
-    return {name: map_of(session, run, plan_of(experiment.spec, run)) for name, run in runs.items()}
+    return {name: map_of(session, run, experiment) for name, run in runs.items()}
 
 
-def map_of(session: Session, run: Run, plan: Recorded) -> HeatMap:
+def map_of(session: Session, run: Run, experiment: Experiment) -> HeatMap:
     """The same of one run."""
+    plan = plan_of(experiment.spec, run)
     if not plan.layers:
         return HeatMap(np.zeros((0, 0)), np.zeros((0, 2), dtype=np.int64), NO_LAYERS)
     numbers, caption = _rows_of(plan)
     source = Signal(session, run.id, "activation_gradient_rms", numbers)
     drawn = draw(source, 0, LAST_STEP, POINTS, kept=run.raw_dropped_at is None)
-    return HeatMap(_levels(drawn.buckets.mean), drawn.steps, caption)
+    levels = _levels(drawn.buckets.mean)
+    absent = bool(np.isnan(levels).any()) and queries.first_nonfinite_of(session, run, experiment) is None
+    return HeatMap(levels, drawn.steps, caption, absent)
 
 
 def _levels(rms: Array) -> Array:

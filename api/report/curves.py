@@ -8,15 +8,18 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from api.report.drawings import Axis, svg
+from api.report.drawings import NARROW, Axis, cut, svg, tick, width_of
 from api.report.palette import Place, places
-from api.report.ticks import decades, round_ticks, tick_words
+from api.report.ticks import decades, power_words, round_ticks, tick_words
 from gradient_clinic.values import Array
-from gradient_clinic.verdict.wording import number
 from models.traces.pictures import Picture
 
-WIDTH, HEIGHT = 920.0, 340.0
-LEFT, RIGHT, TOP, BOTTOM = 66.0, 190.0, 26.0, 28.0
+WIDTH = 920
+HEIGHT, LOWER = 340.0, 240.0
+"""Of a wide drawing, and of the plot of a narrow one, whose names stand below it."""
+LEFT, RIGHT, TOP, BOTTOM = 66.0, 16.0, 26.0, 28.0
+MARK, LINE = 24.0, 18.0
+"""Before a name, and from one to the next."""
 FAR_APART = 1_000.0
 """So many times as large, values are drawn by their logarithm."""
 
@@ -43,7 +46,7 @@ class Field:
         return [f"{self.x(float(step)):.1f},{self.y(float(one)):.1f}" for step, one in zip(steps, scaled, strict=True)]
 
 
-def curves(pictures: Mapping[str, Sequence[Picture]], title: str) -> str:
+def curves(pictures: Mapping[str, Sequence[Picture]], title: str, width: float = WIDTH) -> str:
     """``pictures``: by variant, of each of its runs, of one curve. Nothing where nothing finite is recorded."""
     recorded = {name: [one for one in each if len(one.steps)] for name, each in pictures.items()}
     steps = common_steps(one for each in recorded.values() for one in each)[:, 0].astype(np.float64)
@@ -54,20 +57,38 @@ def curves(pictures: Mapping[str, Sequence[Picture]], title: str) -> str:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return ""
-    field, at = _field(steps, finite), places(bands)
+    at = places(bands)
+    height, right, names = _names(at, width)
+    field = _field(steps, finite, width - right, LOWER if width < NARROW else height)
     drawn = [_line(band, steps, field, at[name]) for name, band in bands.items()]
-    names = [_named(name, at[name], row) for row, name in enumerate(bands)]
     head = f'<text x="{LEFT}" y="14" class="name">{escape(title)}</text>'
-    return svg(WIDTH, HEIGHT, f"{title} by step", head + _frame(field) + "".join(drawn + names))
+    return svg(width, height, f"{title} by step", head + _frame(field) + "".join(drawn) + names)
 
 
-def _field(steps: Array, finite: Array) -> Field:
+def _names(at: Mapping[str, Place], width: float) -> tuple[float, float, str]:
+    """The drawing's height, what is kept free right of the plot, and the names: there, or in rows below."""
+    longest = MARK + max(width_of(name) for name in at)
+    if width >= NARROW:
+        right = min(longest + 2 * RIGHT, width / 3.0)
+        x = width - right + RIGHT
+        room = right - RIGHT - MARK
+        drawn = [_named(cut(name, room), its, x, TOP + 10 + LINE * row) for row, (name, its) in enumerate(at.items())]
+        return max(HEIGHT, TOP + LINE * len(at) + BOTTOM), right, "".join(drawn)
+    columns = max(int(width / (longest + RIGHT)), 1)
+    drawn = [
+        _named(cut(name, width - MARK), its, row % columns * width / columns, LOWER + LINE * (row // columns + 1))
+        for row, (name, its) in enumerate(at.items())
+    ]
+    return LOWER + LINE * math.ceil(len(at) / columns) + RIGHT, RIGHT, "".join(drawn)
+
+
+def _field(steps: Array, finite: Array, right: float, height: float) -> Field:
     low, high = float(finite.min()), float(finite.max())
     logs = low > 0.0 and high / low > FAR_APART
     if logs:
         low, high = math.log10(low), math.log10(high)
-    x = Axis(float(steps[0]), max(float(steps[-1]), 1.0), LEFT, WIDTH - RIGHT)
-    return Field(x, Axis(low, high, HEIGHT - BOTTOM, TOP), logs)
+    x = Axis(float(steps[0]), max(float(steps[-1]), 1.0), LEFT, right)
+    return Field(x, Axis(low, high, height - BOTTOM, TOP), logs)
 
 
 def common_steps(pictures: Iterable[Picture]) -> npt.NDArray[np.int64]:
@@ -107,24 +128,19 @@ def _line(band: Band, steps: Array, field: Field, place: Place) -> str:
     )
 
 
-def _named(name: str, place: Place, row: int) -> str:
-    x, y = WIDTH - RIGHT + 12, TOP + 10 + 18 * row
+def _named(name: str, place: Place, x: float, y: float) -> str:
     dash = f' stroke-dasharray="{place.dash}"' if place.dash else ""
-    mark = f'<line x1="{x}" x2="{x + 18}" y1="{y - 4}" y2="{y - 4}" class="line{place.slot}" stroke-width="3"{dash}/>'
-    return f'{mark}<text x="{x + 24}" y="{y}" class="tick">{escape(name[:26])}</text>'
+    ends = f'x1="{x:.1f}" x2="{x + 18:.1f}" y1="{y - 4:.1f}" y2="{y - 4:.1f}"'
+    return f'<line {ends} class="line{place.slot}" stroke-width="3"{dash}/>{tick(x + MARK, y, name)}'
 
 
 def _frame(field: Field) -> str:
     x, y = field.x, field.y
     values = decades(y.low, y.high) if field.logs else round_ticks(y.low, y.high)
-    words = [number(10.0**value, 1) for value in values] if field.logs else tick_words(values)
+    words = power_words(values) if field.logs else tick_words(values)
     rows = "".join(
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" class="grid"/>'
-        f'<text x="{LEFT - 6}" y="{y(value) + 3:.1f}" class="tick" text-anchor="end">{shown}</text>'
+        f'<line x1="{x.start}" x2="{x.end:.1f}" y1="{y(value):.1f}" y2="{y(value):.1f}" class="grid"/>'
+        f"{tick(x.start - 6, y(value) + 4, shown, 'end')}"
         for value, shown in zip(values, words, strict=True)
     )
-    ends = "".join(
-        f'<text x="{x(value):.1f}" y="{HEIGHT - 8}" class="tick" text-anchor="{anchor}">{words}</text>'
-        for value, anchor, words in ((x.low, "start", f"step {x.low:.0f}"), (x.high, "end", f"{x.high:.0f}"))
-    )
-    return rows + ends
+    return rows + tick(x.start, y.start + 18, f"step {x.low:.0f}") + tick(x.end, y.start + 18, f"{x.high:.0f}", "end")

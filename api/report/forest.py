@@ -1,33 +1,114 @@
 """Pictures with a row for each variant, as inline SVG: what its runs reached, and how far that is from the baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from html import escape
 
-from api.report.drawings import Axis, svg
-from api.report.numbers import in_words
+from api.report.drawings import NAME_SIZE, NARROW, Axis, cut, lines_of, svg, tick, width_of
+from api.report.numbers import in_words, metric_words
 from api.report.ticks import round_ticks, tick_words
 from gradient_clinic.intervals import Estimate
 from models.analysis.comparison.parts import Outcomes, VariantComparison
 from models.analysis.statistics.methods import Method
 
-WIDTH, NAMES, MARKS, WORDS = 920.0, 190.0, 545.0, 557.0
-STEP, TOP = 34.0, 18.0
+WIDTH = 920
+NAMES, WORDS, GAP = 190.0, 363.0, 12.0
+"""Of a wide drawing: the columns of names and of words, and the space before the marks' axis and behind it."""
+STEP, TOP = 36.0, 18.0
+LINE, MARK, BETWEEN = 16.0, 22.0, 10.0
+"""Of a narrow drawing: heights of a line of words, of the marks below them, and of the space below these."""
 NARROWEST = 0.02
 """An axis of differences reaches at least so far."""
 
+Mark = tuple[float, tuple[float | None, float | None], str]
+"""A mean, both ends of its interval, and what it is of: a class of the style sheets."""
 
-def reached(variants: Sequence[VariantComparison], metric: str) -> str:
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A variant, what stands below its name, its marks on an axis at a height, and these in words."""
+
+    name: str
+    below: str
+    marks: Callable[[Axis, float], str]
+    words: str
+
+
+def reached(variants: Sequence[VariantComparison], metric: str, width: float = WIDTH) -> str:
     """The metric of each variant's successes with its 95 % interval, and pale that of all its runs where some have not
     trained; two marks where its runs fall into two groups.
     """
-    rows = [variant for variant in variants if variant.outcomes.success.of]
-    ends = [value for variant in rows for value in _ends(variant.outcomes)]
+    shown = [variant for variant in variants if variant.outcomes.success.of]
+    ends = [value for variant in shown for value in _ends(variant.outcomes)]
     if not ends:
         return ""
-    x = Axis(min(ends), max(ends), NAMES + 12, MARKS)
-    drawn = [_outcome_row(variant, x, TOP + STEP * at) for at, variant in enumerate(rows)]
-    label = f"{metric} that each variant's runs reached"
-    return svg(WIDTH, _height(rows), label, _ticks(x, _height(rows), metric) + "".join(drawn))
+    rows, what = [_outcome_row(variant) for variant in shown], metric_words(metric)
+    return _drawn(rows, (min(ends), max(ends)), what, f"{what} that each variant's runs reached", width)
+
+
+def _drawn(  # noqa: PLR0913 -- what is drawn, and how
+    rows: Sequence[Row], ends: tuple[float, float], below: str, label: str, width: float, *, signed: bool = False
+) -> str:
+    """``below``: what the axis is of; ``signed``: it is of differences, with a dotted line at none."""
+    drawing = _narrow if width < NARROW else _wide
+    height, inner = drawing(rows, ends, below, width, signed=signed)
+    return svg(width, height, label, inner)
+
+
+def _wide(
+    rows: Sequence[Row], ends: tuple[float, float], below: str, width: float, *, signed: bool
+) -> tuple[float, str]:
+    """Name, marks and words of a row beside each other."""
+    longest = max(max(width_of(row.name, NAME_SIZE), width_of(row.below)) for row in rows)
+    names = min(max(longest + GAP, NAMES), width / 3.0)
+    x = Axis(*ends, names + GAP, width - WORDS - GAP)
+    height = STEP * len(rows) + 30.0
+    drawn = [_axis(x, 4.0, height - 20.0, signed=signed), _ticks(x, height - 6.0, signed=signed)]
+    for at, row in enumerate(rows):
+        y = TOP + STEP * at
+        name = cut(row.name, names, NAME_SIZE)
+        words = lines_of(row.words, WORDS)
+        drawn += [
+            f'<text x="0" y="{y + 2}" class="name">{escape(name)}</text>{tick(0.0, y + 16, cut(row.below, names))}',
+            row.marks(x, y),
+            *(tick(width - WORDS, y + 4 + 14 * (line - (len(words) - 1) / 2), its) for line, its in enumerate(words)),
+        ]
+    return height, "".join([*drawn, tick(width - WORDS + GAP, height - 6, below)])
+
+
+def _narrow(
+    rows: Sequence[Row], ends: tuple[float, float], below: str, width: float, *, signed: bool
+) -> tuple[float, str]:
+    """A row's name, words and marks below each other."""
+    x, y = Axis(*ends, 2 * GAP, width - 2 * GAP), 0.0
+    drawn = []
+    for row in rows:
+        drawn.append(f'<text x="0" y="{y + 14}" class="name">{escape(cut(row.name, width, NAME_SIZE))}</text>')
+        beside = width_of(row.name, NAME_SIZE) + GAP + width_of(row.below) <= width
+        if beside:
+            drawn.append(tick(width, y + 14, row.below, "end"))
+        words = lines_of(row.words if beside else f"{row.below}; {row.words}", width)
+        drawn += [tick(0.0, y + 14 + LINE * line, its) for line, its in enumerate(words, start=1)]
+        y += 14.0 + LINE * len(words)
+        drawn += [_axis(x, y + 4.0, y + MARK, signed=signed), row.marks(x, y + 4.0 + (MARK - 4.0) / 2.0)]
+        y += MARK + BETWEEN
+    drawn += [_ticks(x, y + 6.0, signed=signed), tick(width / 2.0, y + 6.0 + LINE, below, "middle")]
+    return y + 12.0 + LINE, "".join(drawn)
+
+
+def _axis(x: Axis, top: float, bottom: float, *, signed: bool) -> str:
+    lines = [(value, "grid") for value in round_ticks(x.low, x.high)] + ([(0.0, "zero")] if signed else [])
+    return "".join(
+        f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{top:.1f}" y2="{bottom:.1f}" class="{kind}"/>'
+        for value, kind in lines
+    )
+
+
+def _ticks(x: Axis, y: float, *, signed: bool) -> str:
+    values = round_ticks(x.low, x.high)
+    words = tick_words(values, signed=signed)
+    return "".join(tick(x(value), y, its, "middle") for value, its in zip(values, words, strict=True))
 
 
 def _ends(outcomes: Outcomes) -> list[float]:
@@ -51,44 +132,41 @@ def of_all(outcomes: Outcomes) -> Estimate | None:
     return every if some_failed and every is not None and every.mean is not None else None
 
 
-def _outcome_row(variant: VariantComparison, x: Axis, y: float) -> str:
+def _outcome_row(variant: VariantComparison) -> Row:
     outcomes = variant.outcomes
     if outcomes.modes is not None:
-        marks = "".join(_mark(x, y, mode.mean, (mode.lowest, mode.highest), "mode") for mode in outcomes.modes)
+        shown: list[Mark] = [(mode.mean, (mode.lowest, mode.highest), "mode") for mode in outcomes.modes]
         words = ", ".join(f"{mode.n} near {mode.mean:.3g}" for mode in outcomes.modes) + ": no one mean"
     else:
-        marks, words = _means(outcomes, x, y)
-    return _named(variant, y) + marks + _text(WORDS, y + 4, words)
+        shown, words = _means(outcomes)
+    return Row(variant.name, _below(variant), partial(_marks, shown), words)
 
 
-def _means(outcomes: Outcomes, x: Axis, y: float) -> tuple[str, str]:
+def _means(outcomes: Outcomes) -> tuple[list[Mark], str]:
     """Marks and words of the mean over successes and of that over all runs."""
-    marks, words = "", []
+    marks: list[Mark] = []
+    words = []
     if (every := of_all(outcomes)) is not None and every.mean is not None:
-        marks += _mark(x, y, every.mean, (every.low, every.high), "all")
+        marks.append((every.mean, (every.low, every.high), "all"))
         words.append(f"all {every.n}: {in_words(every)}")
     metric = outcomes.metric
     if metric.mean is not None:
-        marks += _mark(x, y, metric.mean, (metric.low, metric.high), "measured")
+        marks.append((metric.mean, (metric.low, metric.high), "measured"))
     return marks, "; ".join(["no run trains" if metric.mean is None else in_words(metric), *words])
 
 
-def forest(variants: Sequence[VariantComparison], metric: str) -> str:
+def forest(variants: Sequence[VariantComparison], metric: str, width: float = WIDTH) -> str:
     """Each remedy's primary result against the baseline with its 95 % interval; the dotted line is no difference."""
-    rows = [(variant, estimate) for variant in variants if (estimate := primary(variant)) is not None]
-    if not rows:
+    shown = [(variant, estimate) for variant in variants if (estimate := primary(variant)) is not None]
+    if not shown:
         return ""
-    ends = [
-        value for _, estimate in rows for value in (estimate.low, estimate.high, estimate.mean) if value is not None
-    ]
-    reach = max([abs(value) for value in ends] + [NARROWEST]) * 1.05
-    x, height = Axis(-reach, reach, NAMES, MARKS), _height(rows)
-    zero = f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="4" y2="{height - 24:.0f}" class="zero"/>'
-    drawn = [_forest_row(variant, estimate, metric, x, TOP + STEP * at) for at, (variant, estimate) in enumerate(rows)]
+    bounds = [value for _, estimate in shown for value in (estimate.low, estimate.high, estimate.mean)]
+    reach = max([abs(value) for value in bounds if value is not None] + [NARROWEST]) * 1.05
+    kinds = list(dict.fromkeys(_what(variant, metric) for variant, _ in shown))
+    # Where all rows are of one thing the axis says which.
+    rows = [_forest_row(variant, estimate, _what(variant, metric) if kinds[1:] else "") for variant, estimate in shown]
     label = "difference of each remedy to the baseline with its 95 % interval"
-    what = " or ".join(dict.fromkeys(_what(variant, metric) for variant, _ in rows))
-    below = _ticks(x, height, f"difference in {what}", signed=True)
-    return svg(WIDTH, height, label, below + zero + "".join(drawn))
+    return _drawn(rows, (-reach, reach), f"difference in {' or '.join(kinds)}", label, width, signed=True)
 
 
 def caption(variants: Sequence[VariantComparison], metric: str) -> str:
@@ -101,7 +179,7 @@ def caption(variants: Sequence[VariantComparison], metric: str) -> str:
     parts = [
         f"share that trains: {SHARES}"
         if what == "success_difference"
-        else f"{metric}: {METRICS}, interval by {METHODS.get(method, method)}"
+        else f"{metric_words(metric)}: {METRICS}, interval by {METHODS.get(method, method)}"
         for what, method in dict.fromkeys(shown)
     ]
     return "; ".join(parts)
@@ -130,27 +208,29 @@ def primary(variant: VariantComparison) -> Estimate | None:
     return estimate if estimate.mean is not None else None
 
 
-def _forest_row(variant: VariantComparison, estimate: Estimate, metric: str, x: Axis, y: float) -> str:
+def _forest_row(variant: VariantComparison, estimate: Estimate, what: str) -> Row:
     assert estimate.mean is not None  # by primary()
-    assert variant.versus_baseline is not None
-    mark = _mark(x, y, estimate.mean, (estimate.low, estimate.high), "measured")
-    return (
-        _named(variant, y) + mark + _text(WORDS, y + 4, f"{_what(variant, metric)} {in_words(estimate, signed=True)}")
-    )
+    shown: list[Mark] = [(estimate.mean, (estimate.low, estimate.high), "measured")]
+    words = f"{what} {in_words(estimate, signed=True)}".lstrip()
+    return Row(variant.name, _below(variant), partial(_marks, shown), words)
 
 
 def _what(variant: VariantComparison, metric: str) -> str:
     versus = variant.versus_baseline
-    return "share that trains" if versus is not None and versus.primary == "success_difference" else metric
+    return (
+        "share that trains" if versus is not None and versus.primary == "success_difference" else metric_words(metric)
+    )
 
 
-def _named(variant: VariantComparison, y: float) -> str:
-    """The variant, and below it how many of its runs train and at which rate of its own."""
+def _below(variant: VariantComparison) -> str:
+    """How many of its runs train, and at which rate of its own."""
     success = variant.outcomes.success
-    below = f"{success.count} of {success.of} train"
-    if variant.tuned is not None:
-        below += f", learning rate {variant.tuned['learning_rate']:g}"
-    return f'<text x="0" y="{y + 2}" class="name">{escape(variant.name[:28])}</text>{_text(0.0, y + 14, below)}'
+    rate = "" if variant.tuned is None else f", learning rate {variant.tuned['learning_rate']:g}"
+    return f"{success.count} of {success.of} train{rate}"
+
+
+def _marks(shown: Sequence[Mark], x: Axis, y: float) -> str:
+    return "".join(_mark(x, y, *one) for one in shown)
 
 
 def _mark(x: Axis, y: float, mean: float, bounds: tuple[float | None, float | None], kind: str) -> str:
@@ -159,22 +239,3 @@ def _mark(x: Axis, y: float, mean: float, bounds: tuple[float | None, float | No
     if low is not None and high is not None:
         interval = f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}" class="interval {kind}"/>'
     return f'{interval}<circle cx="{x(mean):.1f}" cy="{y}" r="4" class="{kind}"/>'
-
-
-def _text(x: float, y: float, words: str) -> str:
-    return f'<text x="{x}" y="{y}" class="tick">{escape(words)}</text>'
-
-
-def _height(rows: Sequence[object]) -> float:
-    return STEP * len(rows) + 30
-
-
-def _ticks(x: Axis, height: float, name: str, *, signed: bool = False) -> str:
-    """Round numbers below the rows, and what they are of beside them."""
-    values = round_ticks(x.low, x.high)
-    marks = "".join(
-        f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="4" y2="{height - 18:.0f}" class="grid"/>'
-        f'<text x="{x(value):.1f}" y="{height - 6:.0f}" class="tick" text-anchor="middle">{words}</text>'
-        for value, words in zip(values, tick_words(values, signed=signed), strict=True)
-    )
-    return marks + _text(WORDS + 12, height - 6, name)

@@ -1,11 +1,12 @@
 """One self-contained HTML page for an experiment: no script, no font, no picture from anywhere else."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 
 from api.report.drawings import profile, range_of
-from api.report.forest import caption, forest, reached
+from api.report.forest import WIDTH, caption, forest, reached
 from api.report.setup import remedies, setup
 from api.report.table import table
 from gradient_clinic.maps.colours import scale_limit
@@ -18,9 +19,9 @@ from models.status import Source
 from models.storage.tables import Experiment
 
 EXPLANATION = (
-    "Left: ln ratio of each hidden layer's rms gradient to that of the last hidden layer over training, first seed; of "
+    "Maps: ln ratio of each hidden layer's rms gradient to that of the last hidden layer over training, first seed; of "
     "a recurrent network, of each state along time to the last. "
-    "Right: the same before training over all seeds, beside theory; inside the green band (±3) gradients count as "
+    "Profiles: the same before training over all seeds, beside theory; inside the green band (±3) gradients count as "
     "preserved. All maps have one scale of colours and one axis of steps: a run that ended early is narrower."
 )
 REACHED = (
@@ -28,6 +29,8 @@ REACHED = (
     "where some have not learned; orange rings: two groups of runs."
 )
 
+PHONE = 340.0
+"""What a phone has for a picture, in pixels of CSS."""
 
 WATCHED = "<p class=remedy>what it changes its name says: it was trained elsewhere</p>"
 
@@ -55,7 +58,6 @@ def render(
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
     mapped = any(heat.levels.size for heat in maps.values())
     title, metric = escape(experiment.name), comparison.metric
-    outcomes, drawn = reached(comparison.variants, metric), forest(comparison.variants, metric)
     below = caption(comparison.variants, metric)
     answer = answer_of(comparison.variants, metric, experiment.spec.optimizer, comparison.causes)
     parts = (
@@ -65,17 +67,21 @@ def render(
         f"<p class=dim>Experiment {experiment.id}, {escape(experiment.state)}, ",
         f"posted {experiment.created_at:%Y-%m-%d %H:%M} UTC</p>{setup(experiment.spec)}",
         f"<p class=answer>{'<br>'.join(map(escape, answer))}</p>{table(comparison, half_of_chance)}",
-        _drawn("What the runs reached", outcomes, REACHED),
-        _drawn("Against the baseline", drawn, escape(below)),
+        _drawn("What the runs reached", partial(reached, comparison.variants, metric), REACHED),
+        _drawn("Against the baseline", partial(forest, comparison.variants, metric), escape(below)),
         f"<h2>Layer by layer</h2><p class=dim>{EXPLANATION}<br>{legend(limit)}</p>" if mapped else "<h2>Variants</h2>",
         f"{sections}<h2>Notes</h2><ul>{notes}</ul></body></html>",
     )
     return "".join(parts)
 
 
-def _drawn(title: str, drawing: str, below: str) -> str:
-    """Nothing where there is nothing to draw: of a log, or of a variant alone."""
-    return f"<h2>{title}</h2><div class=wide>{drawing}</div><p class=dim>{below}</p>" if drawing else ""
+def _drawn(title: str, draw: Callable[[float], str], below: str) -> str:
+    """For wide and for narrow screens, of which the style sheet shows one. Nothing where there is nothing to draw: of a
+    log, or of a variant alone.
+    """
+    wide, narrow = draw(WIDTH), draw(PHONE)
+    pictures = f"<div class=wide>{wide}</div><div class=narrow>{narrow}</div>"
+    return f"<h2>{title}</h2>{pictures}<p class=dim>{below}</p>" if wide else ""
 
 
 def _variant(variant: VariantComparison, what: str, heat: HeatMap | None, limit: float, axes: Axes) -> str:

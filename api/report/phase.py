@@ -5,13 +5,13 @@ Poole et al. 2016; Schoenholz et al. 2017. Weights and biases by their variances
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
-from api.report.drawings import Axis, svg
+from api.report.drawings import Axis, svg, tick
 from api.report.ticks import round_ticks, tick_words
 
-WIDTH, HEIGHT = 460.0, 330.0
-LEFT, RIGHT, TOP, BOTTOM = 50.0, 16.0, 14.0, 40.0
+WIDTH, TALLEST, ASPECT = 460, 420.0, 0.72
+"""Its height is so large a share of its width, up to the tallest."""
+LEFT, RIGHT, TOP, BOTTOM = 36.0, 16.0, 24.0, 40.0
 NARROWEST = 4.0
 """The axis of σw² reaches at least so far."""
 BEYOND = 1.25
@@ -23,19 +23,20 @@ class Point:
     bias_variance: float
 
 
-def phase_diagram(activation: str, line: Sequence[Point], point: Point | None = None) -> str:
+def phase_diagram(activation: str, line: Sequence[Point], point: Point | None = None, width: float = WIDTH) -> str:
     """``line``: critical points by rising σb²; ``point``: a network to be placed on it."""
     widest = [its.weight_variance for its in (*line, *([point] if point else []))]
-    x = Axis(0.0, max(NARROWEST, BEYOND * max(widest, default=0.0)), LEFT, WIDTH - RIGHT)
+    x = Axis(0.0, max(NARROWEST, BEYOND * max(widest, default=0.0)), LEFT, width - RIGHT)
     tallest = max([1.0, *(its.bias_variance for its in (*line, *([point] if point else [])))])
-    y = Axis(0.0, tallest, HEIGHT - BOTTOM, TOP)
+    height = round(min(ASPECT * width, TALLEST))
+    y = Axis(0.0, tallest, height - BOTTOM, TOP)
     label = f"phase diagram of {activation}: σw² by σb², ordered left of the critical line and chaotic right of it"
-    return svg(WIDTH, HEIGHT, label, _regions(line, x, y) + _frame(x, y) + _marked(point, x, y))
+    return svg(width, height, label, _regions(line, x, y) + _frame(x, y) + _marked(point, x, y))
 
 
 def _regions(line: Sequence[Point], x: Axis, y: Axis) -> str:
     if len(line) < 2:
-        return f'<text x="{LEFT + 12}" y="{TOP + 20}" class="tick">this activation has no critical line here</text>'
+        return tick(x.start + 12, y.end + 20, "this activation has no critical line here")
     along = " ".join(f"{x(its.weight_variance):.1f},{y(its.bias_variance):.1f}" for its in line)
     low, high = y(line[0].bias_variance), y(line[-1].bias_variance)
     left = f"{x(0):.1f},{low:.1f} {along} {x(0):.1f},{high:.1f}"
@@ -49,22 +50,12 @@ def _regions(line: Sequence[Point], x: Axis, y: Axis) -> str:
 
 
 def _frame(x: Axis, y: Axis) -> str:
-    across = "".join(
-        f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 14}" class="tick" text-anchor="middle">{words}</text>'
-        for value, words in _ticks(x)
-    )
-    up = "".join(
-        f'<text x="{LEFT - 6}" y="{y(value) + 3:.1f}" class="tick" text-anchor="end">{words}</text>'
-        for value, words in _ticks(y)
-    )
-    names = (
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" class="tick" text-anchor="middle">{escape("σw², variance of weights")}'
-        f'</text><text x="4" y="{TOP + 2}" class="tick">σb²</text>'
-    )
-    box = (
-        f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}" class="outline"/>'
-    )
-    return box + across + up + names
+    across = "".join(tick(x(value), y.start + 15, words, "middle") for value, words in _ticks(x))
+    up = "".join(tick(x.start - 6, y(value) + 4, words, "end") for value, words in _ticks(y))
+    names = tick((x.start + x.end) / 2, y.start + 32, "σw², variance of weights", "middle")
+    names += tick(x.start, y.end - 8, "σb², variance of biases")
+    size = f'width="{x.end - x.start}" height="{y.start - y.end}"'
+    return f'<rect x="{x.start}" y="{y.end}" {size} class="outline"/>' + across + up + names
 
 
 def _ticks(axis: Axis) -> Iterable[tuple[float, str]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from api.report.forest import of_all
-from api.report.numbers import dim, estimate, ratio
+from api.report.numbers import dim, estimate, metric_words, ratio
 from models.analysis.comparison.compare import Comparison
 from models.analysis.comparison.parts import GradientMoment, Outcomes, PredictedGradient, Success, VariantComparison
 
@@ -53,7 +53,11 @@ def _columns(metric: str) -> tuple[Column, ...]:
         Column("gain per layer", lambda variant: _per_layer(variant.gradient.at_start)),
         Column("in theory", lambda variant: _predicted(variant.gradient.predicted), "gain per layer, predicted"),
         Column("learned", lambda variant: _success(variant.outcomes.success), LEARNED),
-        Column(metric, lambda variant: _metric(variant.outcomes), "on the test set, over the runs that have learned"),
+        Column(
+            metric_words(metric),
+            lambda variant: _metric(variant.outcomes),
+            "on the test set, over the runs that have learned",
+        ),
         Column("step time", lambda variant: ratio(variant.cost.step_time_ratio), "of the baseline's"),
     )
 

@@ -33,11 +33,22 @@ def decades(low: float, high: float, most: int = MOST) -> list[float]:
     return [float(power) for power in powers[:: max(math.ceil(len(powers) / most), 1)]]
 
 
+def power_words(powers: Sequence[float]) -> list[str]:
+    """Of an axis of logarithms to base 10: all in one way of writing, so that their order is seen."""
+    if all(LEAST <= 10.0**power < LARGE for power in powers):
+        return [number(10.0**power, 1) for power in powers]
+    return [f"1e{power:.0f}".replace("-", "−") for power in powers]
+
+
 def tick_words(ticks: Sequence[float], *, signed: bool = False) -> list[str]:
-    """As many decimals as tell one tick from the next."""
+    """As many decimals as tell one tick from the next, and all in one way of writing."""
     apart = min((after - before for before, after in itertools.pairwise(ticks)), default=0.0)
-    if apart <= 0.0 or not _is_plain(ticks):
+    if apart <= 0.0:
         return [number(tick, DIGITS, signed=signed) for tick in ticks]
+    if not _is_plain(ticks):
+        # A step of 1e5 is one even where rounding has left it a little less.
+        places = _place(apart * (1.0 + 1e-9)) - _place(max(abs(tick) for tick in ticks))
+        return [_by_power(tick, places, signed=signed) for tick in ticks]
     return [_fixed(tick, _place(apart), signed=signed) for tick in ticks]
 
 
@@ -62,6 +73,13 @@ def _is_plain(values: Iterable[float]) -> bool:
 def _place(value: float) -> int:
     """Of its first digit: 0 of 7.3, 1 of 0.73."""
     return -math.floor(math.log10(value))
+
+
+def _by_power(value: float, places: int, *, signed: bool) -> str:
+    if value == 0.0:
+        return "0"
+    mantissa, power = f"{value:{'+' if signed else ''}.{places}e}".split("e")
+    return f"{mantissa}e{int(power)}".replace("-", "−")
 
 
 def _fixed(value: float, places: int, *, signed: bool) -> str:

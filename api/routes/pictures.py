@@ -1,5 +1,6 @@
 """Pictures without a browser: what the report draws, as files, by suffix."""
 
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,11 +17,8 @@ from api.http.errors import ApiError
 from api.http.etags import etag_of, not_modified
 from api.http.headers import page_policy
 from api.levels import NO_LAYERS, map_of, maps_of
-from api.report.curves import curves
-from api.report.drawings import profile, range_of
-from api.report.forest import forest, reached
-from api.report.maps import heat_maps
-from api.report.phase import Point, phase_diagram
+from api.report import curves, drawings, forest, phase
+from api.report import maps as heat
 from api.report.pictures import STYLE, standalone
 from api.report.pixels import rasterised
 from api.views.traces import LAST_STEP
@@ -29,7 +27,6 @@ from gradient_clinic.maps.heatmaps import HeatMap
 from gradient_clinic.signals import CurveName
 from models.analysis.comparison.compare import Comparison
 from models.analysis.theory.meanfield import critical_weight_variance
-from models.runs.planned import plan_of
 from models.specs.activation import Function, activation_of
 from models.status import Phase
 from models.storage.database import Database
@@ -62,30 +59,44 @@ def _drawing(path: str, *, summary: str) -> Callable[[Callable[..., Response]], 
     return both
 
 
+LEAST_WIDTH, MOST_WIDTH = 280, 1_600
+Width = Annotated[
+    int,
+    Query(
+        ge=LEAST_WIDTH,
+        le=MOST_WIDTH,
+        description="Pixels of CSS that it is to be shown on. Words have one size at any width: it is laid out anew.",
+    ),
+]
 VariantName = Annotated[str, Query(max_length=200, description="By its name.")]
 
 
 @_drawing("/experiments/{experiment_id}/comparison", summary="Each remedy against the baseline")
-def drawn_comparison(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+def drawn_comparison(
+    experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, width: Width = forest.WIDTH
+) -> Response:
     """A forest plot: the difference that the comparison says to read first, with its 95 % interval."""
     found = _comparison(database, caller, experiment_id)
-    return _drawn(request, forest(found.variants, found.metric), "nothing to compare")
+    return _drawn(request, forest.forest(found.variants, found.metric, width), "nothing to compare", width)
 
 
 @_drawing("/experiments/{experiment_id}/outcomes", summary="What the runs reached")
-def drawn_outcomes(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+def drawn_outcomes(
+    experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, width: Width = forest.WIDTH
+) -> Response:
     """The metric of each variant over the runs that train, and pale over all that have ended."""
     found = _comparison(database, caller, experiment_id)
-    return _drawn(request, reached(found.variants, found.metric), "no metric is known")
+    return _drawn(request, forest.reached(found.variants, found.metric, width), "no metric is known", width)
 
 
 @_drawing("/experiments/{experiment_id}/profile", summary="Gradients layer by layer, measured beside predicted")
-def drawn_profile(
+def drawn_profile(  # noqa: PLR0913, PLR0917 -- as FastAPI names what is asked
     experiment_id: uuid.UUID,
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
     variant: VariantName = "baseline",
+    width: Width = drawings.WIDTH,
 ) -> Response:
     """ln ratio of each hidden layer's gradient to the last one's before training, over all seeds, beside theory.
 
@@ -96,30 +107,43 @@ def drawn_profile(
     if chosen is None:
         raise ApiError(HTTPStatus.NOT_FOUND, f"the experiment has no variant {variant}")
     # One axis for all of them: pictures of two variants lie side by side, and must not flatter one.
-    low, high = range_of(one.gradient.profile for one in found.variants)
-    return _drawn(request, profile(chosen.gradient.profile, low, high), "no hidden layers")
+    low, high = drawings.range_of(one.gradient.profile for one in found.variants)
+    return _drawn(request, drawings.profile(chosen.gradient.profile, low, high, width), "no hidden layers", width)
 
 
 CurveQuery = Annotated[CurveName, Query()]
-POINTS, SEEDS = 200, 20
+POINTS, SEEDS = 400, 20
 """Columns of a curve, and of each variant so many seeds at most."""
+
+Height = Annotated[
+    int | None,
+    Query(ge=200, le=10_000, description="Pixels of CSS that there are: with many variants each map is lower."),
+]
 
 
 @_drawing("/experiments/{experiment_id}/heatmaps", summary="Gradients by layer and step of every variant")
-def drawn_maps(experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+def drawn_maps(  # noqa: PLR0913, PLR0917 -- as FastAPI names what is asked
+    experiment_id: uuid.UUID,
+    request: Request,
+    caller: CallerDep,
+    database: DatabaseDep,
+    width: Width = heat.WIDTH,
+    height: Height = None,
+) -> Response:
     """Of the first seed, on one scale of colours and one axis of steps."""
     with database.snapshot() as session:
         maps = maps_of(session, queries.experiment_of(session, caller, experiment_id))
-    return _drawn(request, heat_maps(maps), _no_map(maps))
+    return _drawn(request, heat.heat_maps(maps, width, height or math.inf), _no_map(maps), width)
 
 
 @_drawing("/experiments/{experiment_id}/curves", summary="A curve of every variant")
-def drawn_curves(
+def drawn_curves(  # noqa: PLR0913, PLR0917 -- as FastAPI names what is asked
     experiment_id: uuid.UUID,
     request: Request,
     caller: CallerDep,
     database: DatabaseDep,
     curve: CurveQuery = "loss",
+    width: Width = curves.WIDTH,
 ) -> Response:
     """Mean over the first 20 seeds and the band of all their values; by logarithm where these lie far apart."""
     with database.snapshot() as session:
@@ -130,14 +154,16 @@ def drawn_curves(
             ]
             for name in queries.first_runs(session, experiment)
         }
-    return _drawn(request, curves(found, curve.replace("_", " ")), NOTHING)
+    return _drawn(request, curves.curves(found, curve.replace("_", " "), width), NOTHING, width)
 
 
 @_svg("/runs/{run_id}/heatmap.svg", summary="Gradients by layer and step, drawn")
-def drawn_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep) -> Response:
+def drawn_map(
+    run_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, width: Width = heat.WIDTH
+) -> Response:
     """With axes, scale and the place of the first value that is not finite."""
-    name, heat = _map(database, caller, run_id)
-    return _drawn(request, heat_maps({name: heat}), _no_map({name: heat}))
+    name, its = _map(database, caller, run_id)
+    return _drawn(request, heat.heat_maps({name: its}, width), _no_map({name: its}), width)
 
 
 @router.get(
@@ -150,15 +176,15 @@ def painted_map(run_id: uuid.UUID, request: Request, caller: CallerDep, database
     """The map alone, without words: a square of pixels for each layer and bucket, first layer at the bottom. 409 where
     nothing is recorded yet, or no layer.
     """
-    _, heat = _map(database, caller, run_id)
-    if not heat.levels.size:
-        raise ApiError(HTTPStatus.CONFLICT, _no_map({"": heat}))
-    painted = colours(heat.levels[::-1], scale_limit([heat.levels]))
+    _, its = _map(database, caller, run_id)
+    if not its.levels.size:
+        raise ApiError(HTTPStatus.CONFLICT, _no_map({"": its}))
+    painted = colours(its.levels[::-1], scale_limit([its.levels]), blank=its.absent)
     return _sent(request, png(painted.repeat(PIXELS, axis=0).repeat(PIXELS, axis=1)), PNG, {})
 
 
 def _no_map(maps: Mapping[str, HeatMap]) -> str:
-    without = bool(maps) and all(heat.caption == NO_LAYERS for heat in maps.values())
+    without = bool(maps) and all(its.caption == NO_LAYERS for its in maps.values())
     return NO_LAYERS if without else NOTHING
 
 
@@ -174,19 +200,20 @@ def drawn_phase(
     activation: Annotated[Function, Query()] = "tanh",
     weight_variance: Variance = None,
     bias_variance: Variance = None,
+    width: Width = phase.WIDTH,
 ) -> Response:
     """The critical line of mean-field theory over σw² and σb², and where given the place of a network."""
     its = activation_of(activation, None, None)
     found = ((critical_weight_variance(its, bias), bias) for bias in BIASES)
-    line = [Point(weight, bias) for weight, bias in found if weight is not None]
-    point = None if weight_variance is None else Point(weight_variance, bias_variance or 0.0)
-    return _drawn(request, phase_diagram(activation, line, point), "")
+    line = [phase.Point(weight, bias) for weight, bias in found if weight is not None]
+    point = None if weight_variance is None else phase.Point(weight_variance, bias_variance or 0.0)
+    return _drawn(request, phase.phase_diagram(activation, line, point, width), "", width)
 
 
 def _map(database: Database, caller: Caller, run_id: uuid.UUID) -> tuple[str, HeatMap]:
     with database.snapshot() as session:
         run, experiment = queries.run_of(session, caller, run_id)
-        return f"{run.variant}, seed {run.seed}", map_of(session, run, plan_of(experiment.spec, run))
+        return f"{run.variant}, seed {run.seed}", map_of(session, run, experiment)
 
 
 def _trial(variant: str) -> queries.RunFilter:
@@ -202,9 +229,9 @@ def _comparison(database: Database, caller: Caller, experiment_id: uuid.UUID) ->
         return queries.comparison_of(session, queries.experiment_of(session, caller, experiment_id, compared=True))
 
 
-def _drawn(request: Request, drawing: str, otherwise: str) -> Response:
-    """As SVG or, by the suffix of the address, as PNG."""
-    drawn = standalone(drawing, otherwise)
+def _drawn(request: Request, drawing: str, otherwise: str, width: float) -> Response:
+    """As SVG or, by the suffix of the address, as PNG; ``otherwise`` where nothing was drawn."""
+    drawn = standalone(drawing, otherwise, width)
     if request.url.path.endswith(".svg"):
         return _sent(request, drawn, SVG, page_policy(STYLE))
     try:

@@ -19,11 +19,13 @@ class HeatMap:
     zero, NaN where it is not finite.
 
     ``steps`` (buckets, 2): the first and last step of each; ``caption`` names the rows, or says why there are none.
+    ``absent``: nothing was ever not finite, and NaN is what was not there: no case of a batch was that long.
     """
 
     levels: Array
     steps: npt.NDArray[np.int64]
     caption: str
+    absent: bool = False
 
 
 def last_step(maps: Iterable[HeatMap]) -> int:
@@ -38,7 +40,7 @@ def figure(name: str, heat: HeatMap | None, limit: float, last: int) -> str:
     if heat is None or not heat.levels.size:
         return "<p class=dim>No trace yet.</p>"
     share = (int(heat.steps[-1, 1]) + 1) / (last + 1)
-    uri = data_uri(heat.levels[::-1], limit)
+    uri = data_uri(heat.levels[::-1], limit, blank=heat.absent)
     label = f"heat map of {escape(name)}: layers by steps"
     return (
         f'<figure><div class=steps><img class=map width="{share:.2%}" alt="{label}" src="{uri}"></div>'
@@ -50,6 +52,8 @@ def _range(heat: HeatMap) -> str:
     """Which steps were recorded, and from which on something was not finite in every record."""
     finite = np.flatnonzero(~np.isnan(heat.levels).any(axis=0))
     first, last = int(heat.steps[0, 0]), int(heat.steps[-1, 1])
+    if heat.absent:
+        return f"{_steps(first, last)}; blank where no case of the batch was that long"
     if not finite.size:
         return f"{_steps(first, last)}, not finite"
     if finite[-1] == len(heat.steps) - 1:

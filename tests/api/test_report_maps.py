@@ -59,7 +59,7 @@ def test_a_profile_counts_hidden_layers_as_the_map_does() -> None:
     drawn = profile(layers, -4.0, 4.0)
     assert "hidden layer 1 to 3<" in drawn
     places = [float(x) for x in re.findall(r'<circle cx="([0-9.]+)"', drawn)]
-    assert places == [34.0, 164.0, 294.0]
+    assert places == [40.0, 167.0, 294.0]
 
 
 def test_labels_of_a_profile_do_not_lie_on_each_other() -> None:

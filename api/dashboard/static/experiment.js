@@ -178,7 +178,7 @@ class Experiment {
   }
 
   image(name, alt, first) {
-    return drawn(`${this.path}/${name}`, alt, this.signal, first);
+    return drawn(`${this.path}/${name}`, alt, this.signal, { first });
   }
 
   profile(arm, first) {

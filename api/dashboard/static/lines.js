@@ -67,7 +67,7 @@ export class Lines {
     this.plot = new uPlot({
       width, height: width < 500 ? 240 : 320, series, bands,
       scales: { x: { time: false } },
-      axes: [{ ...axis, size: 32, incrs: WHOLE }, { ...axis, size: room, ...this.ticks() }],
+      axes: [{ ...axis, size: 32, incrs: WHOLE, values: (_, steps) => steps.map(String) }, { ...axis, size: room, ...this.ticks() }],
       cursor: { drag: { setScale: false, x: true, y: false } },
       legend: { live: true, markers: { dash: (plot, at) => (plot.series[at].dash?.length ? "dashed" : "solid") } },
       hooks: { setSelect: [(plot) => this.selected(plot)], draw: [(plot) => this.span && this.lit(plot)] },

@@ -97,6 +97,7 @@ export class Maps {
     const { from, to } = this.zoomed;
     renew(this.scale, bar(scale.limit),
       h("span", { class: "key" }, block(SILENT), "exactly zero"), h("span", { class: "key" }, block(NOT_FINITE), "NaN or Inf"),
+      h("span", { class: "key" }, h("span", { class: "swatch blank", "aria-hidden": "true" }), "nothing recorded"),
       h("span", { class: "key" }, h("span", { class: "ring" }), "first of them"),
       h("label", {}, "limit ", number), h("label", {}, lock, " lock scale"), h("span", { class: "dim" }, "Arrow keys read values. Drag or Enter zooms, Escape shows all."),
       (from !== null || to !== null) && h("button", { type: "button", class: "quiet", onclick: () => this.zoom(null, null) }, `${stepWords([from ?? 0, to ?? "the end"])} ×`));

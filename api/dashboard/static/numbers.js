@@ -22,15 +22,18 @@ export function tickWords(ticks) {
   const apart = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 0;
   const most = Math.max(...ticks.map(Math.abs));
   if (!apart) return ticks.map((tick) => figure(tick));
-  if (most >= 1e5 || most < 1e-3) return ticks.map((tick) => figure(tick, Math.ceil(Math.log10(most / apart)) + 1));
   const part = (apart * 10 ** place(apart)) % 1; // of steps of 2.5
-  return ticks.map((tick) => fixed(tick, place(apart) + (part > 0.1 && part < 0.9 ? 1 : 0)));
+  const places = place(apart * (1 + 1e-9)) + (part > 0.1 && part < 0.9 ? 1 : 0);
+  if (most >= 1e5 || most < 1e-3) return ticks.map((tick) => (tick ? byPower(tick, places - place(most)) : "0"));
+  return ticks.map((tick) => fixed(tick, places));
 }
+
+const byPower = (value, places) => value.toExponential(places).replace("e+", "e").replaceAll("-", MINUS);
 
 /** Ticks of a logarithmic axis: all in one way of writing, so that their order is seen. */
 export function powerWords(ticks) {
   const plain = ticks.every((tick) => tick >= 1e-3 && tick < 1e5);
-  return ticks.map((tick) => (plain ? figure(tick, 1) : tick.toExponential(0).replace("e+", "e").replaceAll("-", MINUS)));
+  return ticks.map((tick) => (plain ? figure(tick, 1) : byPower(tick, 0)));
 }
 
 /** "accuracy", "balanced accuracy", "R²". */

@@ -1,9 +1,10 @@
 // What theory says before anything is trained: sliders, the gain at once, and the place on the phase diagram.
 
-import { blobUrl, send } from "./api.js";
+import { send } from "./api.js";
 import { badge } from "./badges.js";
 import { catalogue } from "./catalogue.js";
 import { choice, h, numbersBehind, put, table } from "./dom.js";
+import { drawn } from "./drawn.js";
 import { Lines } from "./lines.js";
 import { ink, slots } from "./colours.js";
 import { figure, words } from "./numbers.js";
@@ -34,7 +35,7 @@ class Prediction {
   constructor({ activations }, query, signal) {
     Object.assign(this, { query, signal });
     this.answer = h("div", { class: "answer", "aria-live": "polite" });
-    this.phase = h("img", { class: "drawn phase", alt: "Phase diagram: the place of this network between ordered and chaotic" });
+    this.phase = h("div", { class: "phase" });
     this.layers = h("div", {});
     const pick = (title, name, values, usual) => choice(title, values.map((value) => [value, value ? words(value) : "none"]), this.value(name, usual), (value) => this.set(name, value));
     this.controls = h("div", { class: "sliders" },
@@ -84,12 +85,10 @@ class Prediction {
     const asked = JSON.stringify(network);
     this.asked = asked;
     try {
-      const [said, url] = await Promise.all([
-        send("POST", "/v1/predictions", { network }),
-        blobUrl(`/v1/predictions/phase.svg?activation=${network.activation}&weight_variance=${this.number("weight")}&bias_variance=${this.number("bias")}`, "image/svg+xml", this.signal)]);
+      const said = await send("POST", "/v1/predictions", { network });
       if (this.asked !== asked || this.signal.aborted) return;
-      URL.revokeObjectURL(this.phase.src);
-      this.phase.src = url;
+      const place = `/v1/predictions/phase.svg?activation=${network.activation}&weight_variance=${this.number("weight")}&bias_variance=${this.number("bias")}`;
+      renew(this.phase, drawn(place, "Phase diagram: the place of this network between ordered and chaotic", this.signal, { key: "phase" }));
       this.show(said, network);
     } catch (error) {
       if (this.signal.aborted || this.asked !== asked) return;

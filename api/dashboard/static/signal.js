@@ -73,7 +73,7 @@ export class SignalView {
     const back = grid.logs ? Math.exp : (value) => value;
     const zoomed = this.query.get("from") !== null || this.query.get("to") !== null;
     renew(this.place,
-      h("p", { class: "dim" }, `Largest of each bucket, from ${figure(back(low))} (pale) to ${figure(back(high))} (dark)${grid.logs ? ", by logarithm" : ""}; grey is exactly zero, black is not finite. ${grid.raw ? "Every single step is shown." : "Zoom in for single steps; extremes are kept."}`),
+      h("p", { class: "dim" }, `Largest of each bucket, from ${figure(back(low))} (pale) to ${figure(back(high))} (dark)${grid.logs ? ", by logarithm" : ""}; grey is exactly zero, black is not finite. ${grid.raw ? "Every step that was recorded is shown." : "Zoom in for single steps; extremes are kept."}`),
       zoomed && h("button", { type: "button", class: "quiet", onclick: () => this.zoom(null, null) }, `${stepWords([grid.steps[0][0], grid.steps.at(-1)[1]])} ×`),
       this.map.show({ title: SIGNALS[name], name: SIGNALS[name], grid, scale, mark: grid.broken, lit: this.lit() }),
       numbersBehind("Numbers", () => levelTable(SIGNALS[name], grid)), this.lineOf(name, grid, layer));

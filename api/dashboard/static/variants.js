@@ -65,7 +65,7 @@ export function differenceTable(arms, metricName) {
     { title: "Share that trains", number: true, cell: ({ entry }) => estimate(entry.versus_baseline.success_difference) },
     { title: metricName, number: true, cell: ({ entry }) => estimate(entry.versus_baseline.metric_difference) },
     { title: "p (Holm)", number: true, cell: ({ entry }) => figure(entry.versus_baseline.p_holm) },
-    { title: "Test", cell: ({ entry }) => entry.versus_baseline.test ?? "–" },
+    { title: "Test", cell: ({ entry: { versus_baseline: versus } }) => (versus.p_holm === null ? "–" : versus.test ?? "–") },
     { title: "Layers repaired", cell: ({ entry }) => layersIn(entry.versus_baseline.repaired_layers) },
   ];
   return table("Differences to the baseline", columns, arms.filter(({ entry }) => entry.versus_baseline));

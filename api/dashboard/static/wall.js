@@ -9,6 +9,8 @@ import { renew, unhurried } from "./renew.js";
 
 const SHOWN = 8;
 const EVERY_S = 20;
+/** Words of pictures are read from afar: so many times as large as on a desk, but for many variants, which need the room. */
+const [LARGE, MANY] = [1.3, 7];
 
 export async function page(root, { query }, signal) {
   document.title = "Wall – Gradient Clinic";
@@ -27,7 +29,7 @@ export async function page(root, { query }, signal) {
     document.body.classList.remove("on-the-wall");
   });
   const place = h("div", { class: "wall" });
-  put(root, place, h("p", { class: "row" }, hold, h("a", { href: "#/experiments" }, "Leave")));
+  put(root, place, h("p", { class: "row leaving" }, hold, h("a", { href: "#/experiments" }, "Leave")));
   for (let turnOf = 0; !signal.aborted; turnOf += 1) {
     const { items } = await get(`/v1/experiments?page_size=${SHOWN}`, signal);
     // What trains comes first; a stop that is held stays where it is.
@@ -43,10 +45,12 @@ async function one(place, experiment, signal) {
   const path = `/v1/experiments/${experiment.id}`;
   const comparison = await get(`${path}/comparison`, signal);
   const compared = comparison.variants.some((variant) => variant.versus_baseline?.primary);
+  const zoom = comparison.variants.length < MANY ? LARGE : 1;
   unhurried(place, () => renew(place,
     h("h1", {}, experiment.name),
     h("p", { class: "row" }, badge(experiment.state), progress(experiment), experiment.verdict && badge(experiment.verdict, "on the baseline")),
-    h("section", { class: "answer" }, sentences(comparison.answer)),
-    h("div", { class: "columns even" }, layered(comparison) && drawn(`${path}/heatmaps.svg`, "Heat maps of all variants", signal),
-      h("div", {}, compared && drawn(`${path}/comparison.svg`, "Forest plot against the baseline", signal), drawn(`${path}/curves.svg`, "Loss of all variants", signal)))));
+    h("div", { class: "panels" },
+      h("section", { class: "answer" }, sentences(comparison.answer)),
+      layered(comparison) && drawn(`${path}/heatmaps.svg`, "Heat maps of all variants", signal, { zoom, fits: true }),
+      h("div", {}, compared && drawn(`${path}/comparison.svg`, "Forest plot against the baseline", signal, { zoom }), drawn(`${path}/curves.svg`, "Loss of all variants", signal, { zoom })))));
 }

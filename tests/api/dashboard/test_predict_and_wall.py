@@ -23,7 +23,7 @@ def test_sliders_give_the_prediction_of_the_api_at_once(visitor: Visitor, stored
     said = stored.served.client.post("/v1/predictions", json={"network": network}).json()
     expect(page.locator(".answer")).to_contain_text(f"×{said['gain_per_layer']:.3g}")
     expect(page).to_have_url(re.compile("weight=3"))
-    page.wait_for_function("document.querySelector('img.phase').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('.phase img')?.naturalWidth > 0")
     accessible(page)
     page.get_by_role("link", name="Make it an experiment").click()
     expect(page.locator('[data-path="network.init.weight_variance"]')).to_have_value("3")

@@ -30,7 +30,7 @@ def test_a_spike_among_thirty_thousand_steps_is_seen_and_zoomed_to_its_step(visi
         at = (SPIKE_STEP - first + 0.5) / (last - first + 1)
         page.mouse.move(box["x"] + box["width"] * at, box["y"] + box["height"] * 0.6)
         expect(output).to_contain_text(f"{SPIKE:g}")
-        if page.get_by_text("Every single step is shown").is_visible():
+        if page.get_by_text("Every step that was recorded is shown").is_visible():
             break
         page.keyboard.press("Enter")
         expect(surface).not_to_have_attribute("aria-label", re.compile(rf"steps {first} to {last}$"))

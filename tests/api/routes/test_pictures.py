@@ -22,7 +22,7 @@ from api.report.curves import over_seeds
 from api.report.pixels import MOST_PIXELS, rasterised
 from api.routes.pictures import PIXELS
 from gradient_clinic.maps.colours import colours
-from gradient_clinic.signals import CURVES
+from gradient_clinic.signals import CURVES, SIGNALS
 from gradient_clinic.values import Array
 from models.storage.database import Database
 from models.traces.buckets import Buckets, bucket_size
@@ -194,6 +194,56 @@ def test_every_drawing_is_there_as_pixels_of_twice_its_size(client: TestClient, 
         assert painted(client, f"{where}.png?{query}").shape == (2 * height, 2 * width, 3)
     made.problem(client.get(f"{path}/profile.png", params={"variant": "nobody"}), 404)
     made.problem(client.get(f"{path}/comparison.gif"), 404)
+
+
+def test_a_picture_is_laid_out_for_the_width_that_is_asked_for(client: TestClient, database: Database) -> None:
+    path = experiment_of(client, database)
+    drawings = [f"{path}/{name}.svg" for name in ("comparison", "outcomes", "profile", "heatmaps", "curves")]
+    run = client.get(f"{path}/runs").json()["items"][0]["links"]["self"]
+    for where in (*drawings, f"{run}/heatmap.svg", "/v1/predictions/phase.svg"):
+        root = drawn(client, f"{where}?width=340")
+        assert root.get("width") == (root.get("viewBox") or "").split()[2] == "340"
+        assert root.get("viewBox") != drawn(client, where).get("viewBox")
+        made.problem(client.get(where, params={"width": 279}), 422)
+        made.problem(client.get(where, params={"width": 1_601}), 422)
+    empty = drawn(client, f"/v1/experiments/{made.submit(client)['id']}/comparison.svg?width=340")
+    assert (words(empty), empty.get("width")) == ("nothing to compare", "340")
+
+
+def test_maps_are_lower_where_there_is_less_room(client: TestClient, database: Database) -> None:
+    path = experiment_of(client, database)
+
+    def height(query: str) -> float:
+        return float((drawn(client, f"{path}/heatmaps.svg?width=340{query}").get("viewBox") or "").split()[3])
+
+    assert height("&height=300") == pytest.approx(300.0, abs=1.0)
+    assert 200.0 < height("&height=200") < 300.0  # so low that nothing were seen is none
+    assert height("&height=2000") == height("")
+    made.problem(client.get(f"{path}/heatmaps.svg", params={"height": 199}), 422)
+
+
+def test_states_beyond_the_longest_case_are_blank_and_values_not_finite_are_black(
+    client: TestClient, database: Database
+) -> None:
+    """In both a state has no number; the count of what is not finite tells them apart."""
+    asked = {"dataset": {"kind": "mnist_5k"}, "network": {"kind": "rnn", "width": 4}, "seeds": [0]}
+    shown = []
+    for broken in (False, True):
+        experiment = made.submit(client, **asked)
+        lease, plan = made.claim(database, made.run_ids(database, experiment)[0])
+        signals = np.ones((len(SIGNALS), len(plan.network.rows), 4))
+        first = len(plan.layers)  # of the states, which follow the layers
+        signals[SIGNALS.index("nonfinite_count")] = 0.0
+        signals[SIGNALS.index("activation_gradient_rms"), first] = np.nan
+        if broken:
+            signals[SIGNALS.index("nonfinite_count"), :first] = 3.0
+        made.write(database, lease, plan, signals)
+        path = f"/v1/experiments/{experiment['id']}"
+        rings = [one for one in drawn(client, f"{path}/heatmaps.svg").iter() if one.get("class") == "broken"]
+        run = client.get(f"{path}/runs").json()["items"][0]["links"]["self"]
+        corner = Image.open(io.BytesIO(client.get(f"{run}/heatmap.png").content)).convert("RGBA").getpixel((0, -1))
+        shown.append((len(rings), corner, client.get(f"{path}/report").text.count("blank where no case")))
+    assert shown == [(0, (20, 20, 20, 0), 1), (1, (20, 20, 20, 255), 0)]
 
 
 def test_pixels_hold_the_letters(client: TestClient) -> None:
