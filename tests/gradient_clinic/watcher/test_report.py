@@ -302,6 +302,23 @@ def test_before_the_first_step_there_is_nothing_to_say() -> None:
     assert watched.layers().startswith("nothing yet")
 
 
+@pytest.mark.parametrize(("every", "first"), [("2%", 51), (10, 1), (1, 60)])
+def test_what_the_first_steps_have_cost_is_told_where_each_has_a_record_and_later_ones_have_not(
+    every: float | str, first: int
+) -> None:
+    """A record that is as dear as this leaves a share none soon behind them."""
+    model = drawn(3)
+    found = trained(model, sgd(model, 0.01), 60, every=every).reported()
+    assert found.first_steps == first
+    assert 0.0 < found.first_cost <= found.cost
+    told = re.search(
+        r"([\d.]+) % in the first 51 steps, which are all recorded, and ([\d.]+) % behind them", found.text()
+    )
+    assert (told is None) == (every != "2%")
+    if told is not None:
+        assert float(told[1]) + float(told[2]) == pytest.approx(100.0 * found.cost, abs=0.11)
+
+
 def test_the_recall_of_the_early_reading_is_that_of_its_proof() -> None:
     text = (ROOT / "docs" / "science.md").read_text().partition("### Held out")[2]
     (row,) = re.findall(r"(?m)^\| \*\*ours\*\* \| (.+) \| .+ \|$", text.partition("###")[0])
