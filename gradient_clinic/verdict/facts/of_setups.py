@@ -17,6 +17,7 @@ from gradient_clinic.verdict.facts.fact import (
     above,
     below,
 )
+from gradient_clinic.verdict.facts.of_layers import LARGEST_STEP
 from gradient_clinic.verdict.shapes import Evidence
 from gradient_clinic.verdict.wording import layers_words, number
 
@@ -146,7 +147,7 @@ def _weight_scale(case: Case) -> Reading | None:
     lies inside a fused layer, where its slope is not seen.
     """
     slopes = dict(zip(case.measured.hidden, case.measured.slope_at_start, strict=False))
-    gains = case.setup.weight_gains
+    gains = case.gains_on_axis
     flat = [(gain / usual, name) for name, gain, usual in gains if not slopes.get(name, 1.0) >= FLAT_SLOPE]
     size, name = max(flat, default=(0.0, ""))
     return above(size, LARGE_WEIGHTS, (name,), START) if size > LARGE_WEIGHTS else None
@@ -164,7 +165,7 @@ def start_gain(case: Case) -> float:
     """The median √σw² of the layers with a bounded φ, or else that of the first layer; NaN where neither is known.
     Weights that are zero on purpose do not count.
     """
-    gains = [gain for _, gain, _ in case.setup.weight_gains] or [case.setup.first_layer_gain or 0.0]
+    gains = [gain for _, gain, _ in case.gains_on_axis] or [case.setup.first_layer_gain or 0.0]
     drawn = [gain for gain in gains if gain > 0.0]
     return float(np.median(drawn)) if drawn else math.nan
 
@@ -176,12 +177,13 @@ def gain_at_end(case: Case) -> float:
 
 def _starts_small(case: Case) -> bool:
     """Weights that start so small that a step is long beside them, and not beside what they grow to. Of weights under a
-    norm the scale is free, and such a step is too long; units that have died have not grown.
+    norm the scale is free, and such a step is too long; units that have died have not grown. Of a transformer its
+    branches tell.
     """
     its = case.measured
     grows = its.largest_update > LARGE_UPDATE and gain_at_end(case) <= GROWN
     sick = case.kind in {"stalled", "slow"} and not its.normalized
-    return sick and grows and start_gain(case) < SMALL_WEIGHTS
+    return case.branch_gain is None and sick and grows and start_gain(case) < SMALL_WEIGHTS
 
 
 def _start_gain(case: Case) -> Reading | None:
@@ -206,6 +208,23 @@ START_GAIN: Final = Fact("weight_norm", "gain_at_start", _start_gain, _start_gai
 END_GAIN: Final = Fact(
     "weight_norm", "gain_at_end", _end_gain, _end_gain_words, called="√σw² of the weights at the end"
 )
+
+
+def _branch_start(case: Case) -> Reading | None:
+    """√σw² on the branches of a transformer, where a step is long beside it, and would not be beside a usual one."""
+    its, gain = case.measured, case.branch_gain
+    sick = case.kind in {"stalled", "slow"} and not its.normalized
+    if gain is None or not sick or not its.largest_update > LARGE_UPDATE or LARGEST_STEP.of(case) is not None:
+        return None
+    return below(gain, SMALL_WEIGHTS, case.branches, START) if gain < SMALL_WEIGHTS else None
+
+
+def _branch_start_words(item: Evidence) -> str:
+    start = f"weights on the branches start with a √σw² of {number(item.value, 2)}, and about 1 is usual"
+    return f"{start}: they have to grow first, and steps are long beside such a start alone"
+
+
+BRANCH_START: Final = Fact("weight_norm", "gain_of_branches_at_start", _branch_start, _branch_start_words)
 
 
 def _told_apart(case: Case) -> Reading | None:
