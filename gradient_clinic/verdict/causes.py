@@ -13,6 +13,7 @@ from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.fact import Fact
 from gradient_clinic.verdict.facts.of_gains import OVER_TIME_ALONE, PREDICTED
 from gradient_clinic.verdict.facts.of_layers import (
+    BRANCH_START,
     DEAD,
     INPUTS,
     LARGEST_STEP,
@@ -29,7 +30,6 @@ from gradient_clinic.verdict.facts.of_logs import RATE_LEFT
 from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING, FIRST_LOSS, ONE_LABEL, RARE_LOST
 from gradient_clinic.verdict.facts.of_setups import (
     BARE_STREAM,
-    BRANCH_START,
     END_GAIN,
     EQUAL_UNITS,
     FEW_CASES_NORMED,

@@ -10,7 +10,17 @@ from scipy import special
 
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, LARGE_UPDATE, START, Fact, Reading, above, below
+from gradient_clinic.verdict.facts.fact import (
+    CORRELATION,
+    FLAT_SLOPE,
+    LARGE_UPDATE,
+    SMALL_WEIGHTS,
+    START,
+    Fact,
+    Reading,
+    above,
+    below,
+)
 from gradient_clinic.verdict.headline import FRACTION_LIMIT, worst
 from gradient_clinic.verdict.shapes import Evidence
 from gradient_clinic.verdict.wording import layers_words, number, steps_words, words
@@ -275,6 +285,23 @@ def _largest_step(case: Case) -> Reading | None:
 
 CALLED_STEP: Final = "the largest step, as a share of the weights,"
 LARGEST_STEP: Final = Fact("update_ratio", "median_of_largest_steps", _largest_step, called=CALLED_STEP)
+
+
+def _branch_start(case: Case) -> Reading | None:
+    """√σw² on the branches of a transformer, where a step is long beside it, and would not be beside a usual one."""
+    its, gain = case.measured, case.branch_gain
+    sick = case.kind in {"stalled", "slow"} and not its.normalized
+    if gain is None or not sick or not its.largest_update > LARGE_UPDATE or LARGEST_STEP.of(case) is not None:
+        return None
+    return below(gain, SMALL_WEIGHTS, case.branches, START) if gain < SMALL_WEIGHTS else None
+
+
+def _branch_start_words(item: Evidence) -> str:
+    start = f"weights on the branches start with a √σw² of {number(item.value, 2)}, and about 1 is usual"
+    return f"{start}: they have to grow first, and steps are long beside such a start alone"
+
+
+BRANCH_START: Final = Fact("weight_norm", "gain_of_branches_at_start", _branch_start, _branch_start_words)
 
 
 def _smallest_step(case: Case) -> Reading | None:

@@ -11,13 +11,13 @@ from gradient_clinic.verdict.facts.fact import (
     FLAT_SLOPE,
     LARGE_UPDATE,
     LEAST_RATE,
+    SMALL_WEIGHTS,
     START,
     Fact,
     Reading,
     above,
     below,
 )
-from gradient_clinic.verdict.facts.of_layers import LARGEST_STEP
 from gradient_clinic.verdict.shapes import Evidence
 from gradient_clinic.verdict.wording import layers_words, number
 
@@ -38,9 +38,6 @@ SMALL_INPUTS: Final = 0.05
 """rms of the inputs. Two ReLU layers on digits end at an accuracy of 0.97 with 0.3, 0.89 with 0.1, 0.44 with 0.03."""
 LARGE_WEIGHTS: Final = 2.0
 """√σw² over that which keeps signals in size: a tanh's rms slope behind it is below ½ from the second layer on."""
-SMALL_WEIGHTS: Final = 0.4
-"""√σw² at the start. Of LSTMs and GRUs whose default weights (0.58) are halved a step is longer than 0.1 of them at a
-rate at which they learn; of the default ones none is."""
 GROWN: Final = 4.0
 """√σw² at the end of weights that started small. LSTMs, GRUs and MLPs, weights times 0.03 to 0.5, at usual rates and up
 to 100 times as high: of the 70 runs that end at up to 4.3, 58 learn within 500 steps at that rate, and 68 from usual
@@ -208,23 +205,6 @@ START_GAIN: Final = Fact("weight_norm", "gain_at_start", _start_gain, _start_gai
 END_GAIN: Final = Fact(
     "weight_norm", "gain_at_end", _end_gain, _end_gain_words, called="√σw² of the weights at the end"
 )
-
-
-def _branch_start(case: Case) -> Reading | None:
-    """√σw² on the branches of a transformer, where a step is long beside it, and would not be beside a usual one."""
-    its, gain = case.measured, case.branch_gain
-    sick = case.kind in {"stalled", "slow"} and not its.normalized
-    if gain is None or not sick or not its.largest_update > LARGE_UPDATE or LARGEST_STEP.of(case) is not None:
-        return None
-    return below(gain, SMALL_WEIGHTS, case.branches, START) if gain < SMALL_WEIGHTS else None
-
-
-def _branch_start_words(item: Evidence) -> str:
-    start = f"weights on the branches start with a √σw² of {number(item.value, 2)}, and about 1 is usual"
-    return f"{start}: they have to grow first, and steps are long beside such a start alone"
-
-
-BRANCH_START: Final = Fact("weight_norm", "gain_of_branches_at_start", _branch_start, _branch_start_words)
 
 
 def _told_apart(case: Case) -> Reading | None:

@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.of_layers import LOST_IN_HALF
+from gradient_clinic.verdict.facts.of_layers import BRANCH_START, LOST_IN_HALF
 from gradient_clinic.verdict.facts.of_losses import FIRST_LOSS
-from gradient_clinic.verdict.facts.of_setups import BRANCH_START, LEFT_BY_MEANS, START_GAIN, TARGET_SCALE, WEIGHT_SCALE
+from gradient_clinic.verdict.facts.of_setups import LEFT_BY_MEANS, START_GAIN, TARGET_SCALE, WEIGHT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
 from models.analysis.theory.correlations import correlations

@@ -111,6 +111,15 @@ def test_a_rate_that_is_too_low_is_answered_by_a_higher_one() -> None:
     assert "Worth trying: use a higher learning rate." in said
 
 
+def test_who_has_left_chance_without_a_cause_is_not_sent_to_the_data() -> None:
+    """As few records as these show no fall at the end."""
+    model = drawn(3)
+    found = trained(model, sgd(model, 0.02), 24).reported()
+    assert found.verdict is not None
+    assert found.verdict.causes == ("no_gradient_cause_found",)
+    assert "Worth trying: train for more steps" in found.text()
+
+
 def test_the_rate_of_a_report_is_the_one_that_a_schedule_began_with() -> None:
     model = drawn(3)
     optimizer = sgd(model, 0.01)
