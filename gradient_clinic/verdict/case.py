@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from gradient_clinic.activations import Activation
 from gradient_clinic.gains.depth_axis import GradientFacts, GradientKind, gradient_of_run
 from gradient_clinic.gains.limits import LIMIT
@@ -22,7 +24,8 @@ class Setup:
 
     ``equal_units``: layers whose units all start with the same weights, and are not meant to. ``first_layer_gain``: rms
     h of the first layer over the rms of the inputs, √σw²; None under a norm and where it does not meet the inputs.
-    ``weight_gains``: of every hidden layer with a bounded φ and no norm its √σw², and that which keeps signals in size.
+    ``weight_gains``: of every hidden layer with a bounded φ and no norm its √σw², and that which keeps signals in size;
+    and of every layer on a branch that no norm follows, with 1.
     ``nearly_equal``: layers whose units start nearly so, with the spread of their weights as a share of their size.
     ``loss_scale``: what δ is multiplied by in float16; None in any other width.
     ``uncentred``: hidden layers behind the first whose weights have a mean; ``left_by_means``: what these leave of the
@@ -90,6 +93,26 @@ class Case:
     def _over_depth(self, levels: tuple[float, ...]) -> GradientFacts:
         its = self.measured
         return gradient_of_run(levels, batch_norm=its.batch_norm, resized=its.resized, cut=its.depth_cut)
+
+    @property
+    def gains_on_axis(self) -> tuple[tuple[str, float, float], ...]:
+        """Of ``weight_gains`` those of hidden layers, the depth axis."""
+        return tuple(its for its in self.setup.weight_gains if its[0] in self.measured.hidden)
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Layers on the branches of a transformer that have a gain; none where no norm bounds their stream, which long
+        steps break. Weights that are zero on purpose do not count.
+        """
+        bounded = self.measured.network == "transformer" and not self.setup.bare_stream
+        gains = self.setup.weight_gains if bounded else ()
+        return tuple(name for name, gain, _ in gains if name not in self.measured.hidden and gain > 0.0)
+
+    @cached_property
+    def branch_gain(self) -> float | None:
+        """Their median √σw² at the start; None for other networks."""
+        known, branches = {name: gain for name, gain, _ in self.setup.weight_gains}, self.branches
+        return float(np.median([known[name] for name in branches])) if branches else None
 
     @cached_property
     def kind(self) -> RunKind:

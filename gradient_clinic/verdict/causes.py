@@ -13,6 +13,7 @@ from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.fact import Fact
 from gradient_clinic.verdict.facts.of_gains import OVER_TIME_ALONE, PREDICTED
 from gradient_clinic.verdict.facts.of_layers import (
+    BRANCH_START,
     DEAD,
     INPUTS,
     LARGEST_STEP,
@@ -89,8 +90,8 @@ def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:
         return {"class_imbalance": _shown(AT_MAJORITY, case) or []}
     if alone := _shown(ONE_LABEL, case):
         return {"class_imbalance": alone}
-    if falling := _shown(FALLING, case):
-        return {"too_few_steps": falling}
+    if going := _shown(FALLING, case) or _shown(BRANCH_START, case):
+        return {"too_few_steps": going}
     return {"no_gradient_cause_found": []}
 
 
@@ -164,7 +165,9 @@ def _initialisation(case: Case) -> list[Evidence] | None:
         return None
     if theory is not None and math.isfinite(theory) and _beyond(theory, measured):
         return _shown(PREDICTED, case)
-    small = (START_GAIN.of(case), END_GAIN.of(case))
+    small = [START_GAIN.of(case), END_GAIN.of(case)]
+    if case.kind == "stalled":  # one that has left chance has grown its branches, and lacks no more than steps
+        small.append(BRANCH_START.of(case))
     return [shown for shown in small if shown is not None] or None
 
 

@@ -12,7 +12,7 @@ from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict import near_bands
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses, of_setups
-from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, LARGE_UPDATE, Fact
+from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, Fact
 from gradient_clinic.verdict.facts.of_layers import (
     LARGE_INPUT,
     LEAST_WEIGHTS,
@@ -65,7 +65,7 @@ def crossings(case: Case) -> Iterator[Crossing]:
     """All of a run, near or not. What was not measured, or is not finite, has none."""
     start, end = bands_at_start(case.measured), _at_end(case)
     found = [*_of_loss(case.measured, end), *_of_gains(case, start, end), *_of_time(case.measured, end)]
-    found += [*_of_layers(case.measured, end), *_of_start(case, start), *_of_levels(case.measured, start, end)]
+    found += [*_of_layers(case, end), *_of_start(case, start), *_of_levels(case.measured, start, end)]
     found += _of_growth(case, end)
     yield from (its for its in found if math.isfinite(its.value) and math.isfinite(its.share_of_band))
 
@@ -181,8 +181,9 @@ def _replaced(layers: Sequence[TimeLevels], index: int, layer: TimeLevels) -> tu
 # --- layers at the end ----------------------------------------------------------------------------------------------
 
 
-def _of_layers(measured: Measured, bands: Bands) -> Iterator[Crossing]:
+def _of_layers(case: Case, bands: Bands) -> Iterator[Crossing]:
     """Dead units, saturated entries, the largest steps."""
+    measured = case.measured
     for fact, field, fractions in (
         (of_layers.DEAD, "dead", measured.dead),
         (of_layers.SATURATED, "saturated", measured.saturated),
@@ -202,7 +203,7 @@ def _of_layers(measured: Measured, bands: Bands) -> Iterator[Crossing]:
         told = of_layers.WEIGHTS_LEFT, measured.weights_left, LEAST_WEIGHTS
         yield Crossing("weight_decay", measured.hidden, *told, share, moved_left)
     update = measured.largest_update
-    for fact, threshold in ((of_layers.LARGEST_STEP, LARGE_UPDATE), (of_layers.SMALL_STEP, SMALL_UPDATE)):
+    for fact, threshold in ((of_layers.LARGEST_STEP, of_layers.long_step(case)), (of_layers.SMALL_STEP, SMALL_UPDATE)):
         share = abs(math.log(update / threshold)) / bands.update if update > 0.0 else math.inf
         moved_step = _moved(measured, largest_update=_across(update, threshold))
         yield Crossing("learning_rate", measured.hidden, fact, update, threshold, share, moved_step)

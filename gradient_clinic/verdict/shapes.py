@@ -170,7 +170,7 @@ class Measured(Exact):
         return self.trained == "yes"
 
 
-RULES: Final = "9"
+RULES: Final = "10"
 
 
 RunKind = Literal[

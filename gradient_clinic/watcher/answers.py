@@ -30,6 +30,8 @@ USUAL: Final[Mapping[Cause, str]] = {
 }
 """That of docs/verdicts.md."""
 HIGHER: Final = "use a higher learning rate"
+LONGER: Final = "train for more steps, or use a higher learning rate: nothing in the gradients stands against it"
+"""Of a network that has left chance, and no cause."""
 
 
 def worth_trying(verdict: Verdict) -> str:
@@ -40,4 +42,9 @@ def worth_trying(verdict: Verdict) -> str:
 def _answers(causes: Sequence[Cause], verdict: Verdict) -> Iterator[str]:
     too_short = any(item.statistic == SMALL_STEP.name for item in verdict.evidence)
     for cause in causes:
-        yield HIGHER if cause == "learning_rate" and too_short else USUAL[cause]
+        if cause == "learning_rate" and too_short:
+            yield HIGHER
+        elif cause == "no_gradient_cause_found" and verdict.trained == "partly":
+            yield LONGER
+        else:
+            yield USUAL[cause]

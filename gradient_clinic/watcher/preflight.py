@@ -109,6 +109,8 @@ def _looked_at(
         chance_level=targets.chance_level(),
         values=targets.of_values,
         cost=0.0,
+        first_steps=0,
+        first_cost=0.0,
         remarks=(),
     )
     report = report_of(observed)

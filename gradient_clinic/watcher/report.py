@@ -21,6 +21,7 @@ from gradient_clinic.verdict.run_trace import RunTrace
 from gradient_clinic.verdict.shapes import FirstNonfinite, Measured, RunFacts, Verdict
 from gradient_clinic.verdict.wording import gain_words, number
 from gradient_clinic.watcher.answers import worth_trying
+from gradient_clinic.watcher.cadence import UNTOLD
 from gradient_clinic.watcher.records import Record, Records
 from gradient_clinic.watcher.rows import Row
 from gradient_clinic.watcher.setup import kind_of, setup_of
@@ -50,6 +51,8 @@ class Observed:
     chance_level: float | None
     values: bool
     cost: float
+    first_steps: int
+    first_cost: float
     remarks: Sequence[str]
 
 
@@ -67,7 +70,8 @@ class Moment(Value):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report(Value):
     """``verdict`` None where ``remarks`` say why. ``at_end``: gradients now, where no loss was told. ``recall`` and
-    ``false_alarms`` are of the early reading. ``cost``: time that watching took, as a share of all other.
+    ``false_alarms`` are of the early reading. ``cost``: time that watching took, as a share of all other;
+    ``first_cost``: of it that of the ``first_steps``, each of which has a record.
     """
 
     steps: int
@@ -81,6 +85,8 @@ class Report(Value):
     first_nonfinite: FirstNonfinite | None
     before_it: tuple[Moment, ...]
     cost: float
+    first_steps: int
+    first_cost: float
     remarks: tuple[str, ...]
 
     def json(self) -> str:
@@ -103,8 +109,15 @@ class Report(Value):
             lines += [_line(moment) for moment in self.before_it]
         lines += [f"Note: {remark}." for remark in self.remarks]
         skipped = f", {self.skipped} of them skipped by loss scaling" if self.skipped else ""
-        lines.append(f"{self.steps} steps, {self.recorded} recorded{skipped}; watching cost {100 * self.cost:.1f} %.")
+        lines.append(f"{self.steps} steps, {self.recorded} recorded{skipped}; {self._cost()}.")
         return lines
+
+    def _cost(self) -> str:
+        cost = f"watching cost {100 * self.cost:.1f} %"
+        if not UNTOLD <= self.first_steps < self.steps:
+            return cost
+        first = f"{100 * self.first_cost:.1f} % in the first {self.first_steps} steps, which are all recorded"
+        return f"{cost}: {first}, and {100 * (self.cost - self.first_cost):.1f} % behind them"
 
     def _known(self, early: EarlyReading) -> str:
         """What such a reading is worth."""
@@ -134,6 +147,8 @@ def report_of(its: Observed) -> Report:
         first_nonfinite=first_nonfinite(_heard(trace, told=told)) if trace is not None and broken else None,
         before_it=tuple(_moment(record) for record in its.records.before_broken),
         cost=its.cost,
+        first_steps=its.first_steps,
+        first_cost=its.first_cost,
         remarks=(*its.remarks, *remarks, *([] if trace is not None else [NO_AXIS]), *_silent(its.rows, records)),
     )
 

@@ -46,7 +46,7 @@ def setup_of(rows: Sequence[Row], first: Array, *, has_skips: bool, values: bool
         batch_size=max((row.cases for row in placed), default=1),
         predicted_gain=None if has_skips else predicted_gain(rows, first),
         first_layer_gain=_first_layer_gain(rows, first),
-        weight_gains=tuple(_gains_of_states(rows, first)),
+        weight_gains=(*_gains_of_states(rows, first), *_gains_of_branches(rows, first)),
         values=values,
     )
 
@@ -84,6 +84,13 @@ def _gains_of_states(rows: Sequence[Row], first: Array) -> Iterator[tuple[str, f
                 if its.weight is not None and its.name.startswith(f"{row.name}.weight_hh_")
             ]
             yield row.name, max(states, default=0.0), GATED if isinstance(module, nn.LSTM | nn.GRU) else 1.0
+
+
+def _gains_of_branches(rows: Sequence[Row], first: Array) -> Iterator[tuple[str, float, float]]:
+    """Of every layer on a branch without a norm behind it its √σw². A unit is a unit of h, however the weights lie."""
+    for index, row in enumerate(rows):
+        if row.role == "branch" and row.on_branch and row.weight is not None and row.normalization is None:
+            yield row.name, float(first[WEIGHT, index]) / math.sqrt(row.entries / row.positions), 1.0
 
 
 def _applied_at(row: Row, before: Row) -> int:

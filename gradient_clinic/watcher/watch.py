@@ -65,6 +65,7 @@ class Watch:
         self._recording, self._listening = True, False
         self._began, self._ended = time.perf_counter(), math.inf
         self._stepped_at, self._spent = self._began, 0.0
+        self._first, self._first_spent = 0, 0.0  # steps from the first on that were all recorded, and what they took
         self._error: str | None = None
         self._step = Step()
         self._handles: list[RemovableHandle] = []
@@ -131,6 +132,8 @@ class Watch:
             chance_level=chance,
             values=self._targets.of_values,
             cost=self.cost,
+            first_steps=self._first,
+            first_cost=self._share(self._first_spent),
             remarks=self.remarks,
         )
 
@@ -175,8 +178,11 @@ class Watch:
     @property
     def cost(self) -> float:
         """Seconds that watching has taken, over those since it began less these."""
+        return self._share(self._guard.seconds)
+
+    def _share(self, seconds: float) -> float:
         total = min(time.perf_counter(), self._ended) - self._began
-        return self._guard.seconds / max(total - self._guard.seconds, 1e-9)
+        return seconds / max(total - self._guard.seconds, 1e-9)
 
     # --- where it listens -----------------------------------------------------------------------------------------
 
@@ -274,6 +280,8 @@ class Watch:
         self.steps += 1
         self._step = Step()
         now, spent = time.perf_counter(), self._guard.seconds
+        if self.records.count + self._skipped == self.steps:
+            self._first, self._first_spent = self.steps, spent
         self._recording = self._cadence.wants(self.steps, now, spent, told=self.records.told)
         self._listen(on=self._recording)
 

@@ -26,6 +26,20 @@ STREAM: Final[Json] = {
 }
 TEACHER: Final[Json] = {"kind": "teacher_student", "inputs": 20, "outputs": 1, "cases": 1000}
 MOMENTUM: Final[Json] = {**SGD, "momentum": 0.9}
+BLOCKS: Final[Json] = {
+    "kind": "transformer",
+    "blocks": 4,
+    "width": 32,
+    "heads": 4,
+    "norm_position": "post",
+    "init": {"kind": "gaussian", "weight_variance": 0.0025},
+}
+VOWELS: Final[Json] = {
+    "dataset": {"kind": "japanese_vowels", "standardise": "feature"},
+    "network": BLOCKS,
+    "batch_size": 32,
+    "steps": 40,
+}
 
 FAULTS: Final[tuple[tuple[Cause, Json, Json], ...]] = (
     (
@@ -80,6 +94,16 @@ FAULTS: Final[tuple[tuple[Cause, Json, Json], ...]] = (
         "learning_rate",
         {"network": SMALL, "optimizer": {**ADAM, "learning_rate": 0.3}, "steps": 60},
         {"network": SMALL, "optimizer": ADAM, "steps": 60},
+    ),
+    (
+        "too_few_steps",
+        {**VOWELS, "optimizer": ADAM},
+        {**VOWELS, "optimizer": {**ADAM, "learning_rate": 0.1}},
+    ),
+    (
+        "learning_rate",
+        {**VOWELS, "optimizer": {**ADAM, "learning_rate": 0.1}},
+        {**VOWELS, "optimizer": ADAM},
     ),
     (
         "weight_decay",

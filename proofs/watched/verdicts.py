@@ -16,7 +16,6 @@ from proofs.watched.networks import Training, drawn, untold, watched
 STEPS: Final = 80
 SICK: Final[frozenset[RunKind]] = frozenset({"vanishing", "exploding", "diverged", "dead", "stalled", "slow"})
 FINE: Final[frozenset[RunKind]] = frozenset({"healthy"})
-LATE: Final[frozenset[RunKind]] = frozenset({"healthy", "slow"})
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ def as_it_is(_: Training) -> None:
 
 
 INITIALISATION: Final = Right(SICK, frozenset({"initialisation"}))
+STEPS_ALONE: Final = Right(frozenset({"slow"}), frozenset({"too_few_steps"}))
 RATE: Final = Right(SICK, frozenset({"learning_rate"}))
 Break = tuple[str, float, Callable[[Training], None], Right]
 BREAKS: Final[Mapping[str, tuple[Break, ...]]] = {
@@ -79,12 +79,14 @@ BREAKS: Final[Mapping[str, tuple[Break, ...]]] = {
         ("rate × 100", 100.0, as_it_is, Right(SICK, frozenset({"learning_rate", "dead_units"}))),
         ("a dead layer", 1.0, silenced("features.14.bias", -100.0), Right(SICK, said="features.14")),
     ),
-    # Pre-norm blocks: ten times the weights train as well, a tenth moves by more than itself in a step.
+    # Pre-norm blocks: ten times the weights train as well, a tenth moves by more than itself in a step and needs more.
     "GPT-2, 6 blocks": (
         ("as it is", 1.0, as_it_is, Right(FINE)),
         ("weights × 10", 1.0, scaled(10.0), Right(FINE)),
-        ("weights × 0.1", 1.0, scaled(0.1), Right(LATE)),
+        ("weights × 0.1", 1.0, scaled(0.1), STEPS_ALONE),
+        ("weights × 0.03", 1.0, scaled(0.03), STEPS_ALONE),
         ("rate × 100", 100.0, as_it_is, RATE),
+        ("weights × 0.1, rate × 100", 100.0, scaled(0.1), RATE),
     ),
     # At any rate × 10 stays at chance; × 0.1 learns at the same rate, after 300 steps.
     "LSTM tagger": (

@@ -22,6 +22,9 @@ all steps 0.5."""
 
 LARGE_UPDATE: Final = 0.1
 """‖ΔW‖/‖W‖ of one step; 0.001 is usual (Karpathy)."""
+SMALL_WEIGHTS: Final = 0.4
+"""√σw² at the start. Of LSTMs and GRUs whose default weights (0.58) are halved a step is longer than 0.1 of them at a
+rate at which they learn; of the default ones none is."""
 
 
 @dataclass(frozen=True, slots=True)

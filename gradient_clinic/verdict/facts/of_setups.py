@@ -11,6 +11,7 @@ from gradient_clinic.verdict.facts.fact import (
     FLAT_SLOPE,
     LARGE_UPDATE,
     LEAST_RATE,
+    SMALL_WEIGHTS,
     START,
     Fact,
     Reading,
@@ -37,9 +38,6 @@ SMALL_INPUTS: Final = 0.05
 """rms of the inputs. Two ReLU layers on digits end at an accuracy of 0.97 with 0.3, 0.89 with 0.1, 0.44 with 0.03."""
 LARGE_WEIGHTS: Final = 2.0
 """√σw² over that which keeps signals in size: a tanh's rms slope behind it is below ½ from the second layer on."""
-SMALL_WEIGHTS: Final = 0.4
-"""√σw² at the start. Of LSTMs and GRUs whose default weights (0.58) are halved a step is longer than 0.1 of them at a
-rate at which they learn; of the default ones none is."""
 GROWN: Final = 4.0
 """√σw² at the end of weights that started small. LSTMs, GRUs and MLPs, weights times 0.03 to 0.5, at usual rates and up
 to 100 times as high: of the 70 runs that end at up to 4.3, 58 learn within 500 steps at that rate, and 68 from usual
@@ -146,7 +144,7 @@ def _weight_scale(case: Case) -> Reading | None:
     lies inside a fused layer, where its slope is not seen.
     """
     slopes = dict(zip(case.measured.hidden, case.measured.slope_at_start, strict=False))
-    gains = case.setup.weight_gains
+    gains = case.gains_on_axis
     flat = [(gain / usual, name) for name, gain, usual in gains if not slopes.get(name, 1.0) >= FLAT_SLOPE]
     size, name = max(flat, default=(0.0, ""))
     return above(size, LARGE_WEIGHTS, (name,), START) if size > LARGE_WEIGHTS else None
@@ -164,7 +162,7 @@ def start_gain(case: Case) -> float:
     """The median √σw² of the layers with a bounded φ, or else that of the first layer; NaN where neither is known.
     Weights that are zero on purpose do not count.
     """
-    gains = [gain for _, gain, _ in case.setup.weight_gains] or [case.setup.first_layer_gain or 0.0]
+    gains = [gain for _, gain, _ in case.gains_on_axis] or [case.setup.first_layer_gain or 0.0]
     drawn = [gain for gain in gains if gain > 0.0]
     return float(np.median(drawn)) if drawn else math.nan
 
@@ -176,12 +174,13 @@ def gain_at_end(case: Case) -> float:
 
 def _starts_small(case: Case) -> bool:
     """Weights that start so small that a step is long beside them, and not beside what they grow to. Of weights under a
-    norm the scale is free, and such a step is too long; units that have died have not grown.
+    norm the scale is free, and such a step is too long; units that have died have not grown. Of a transformer its
+    branches tell.
     """
     its = case.measured
     grows = its.largest_update > LARGE_UPDATE and gain_at_end(case) <= GROWN
     sick = case.kind in {"stalled", "slow"} and not its.normalized
-    return sick and grows and start_gain(case) < SMALL_WEIGHTS
+    return case.branch_gain is None and sick and grows and start_gain(case) < SMALL_WEIGHTS
 
 
 def _start_gain(case: Case) -> Reading | None:

@@ -31,6 +31,7 @@ OF_CAUSES: Final = (
     of_setups.LEFT_BY_MEANS,
     of_setups.START_GAIN,
     of_setups.END_GAIN,
+    of_layers.BRANCH_START,
     of_setups.TOLD_APART,
     of_layers.WEIGHTS_LEFT,
     of_setups.FEW_CASES_NORMED,

@@ -112,7 +112,8 @@ def _target_scale(plan: Plan, setup: Setup) -> str | None:
 
 def _initialisation(plan: Plan, setup: Setup) -> str | None:
     """Weights beyond what a bounded φ bears, or theory's G of them beyond the cut; a norm makes them void."""
-    sizes = {name: gain / usual for name, gain, usual in setup.weight_gains}
+    axis = {layer.name for layer in plan.network.hidden}
+    sizes = {name: gain / usual for name, gain, usual in setup.weight_gains if name in axis}
     largest = max(sizes, key=lambda name: sizes[name], default="")
     if (size := sizes.get(largest, 0.0)) > LARGE_WEIGHTS:
         return f"weights of {largest} start {number(size, 2)} times as large as keeps signals in size"

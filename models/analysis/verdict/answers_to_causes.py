@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.of_layers import LOST_IN_HALF
+from gradient_clinic.verdict.facts.of_layers import BRANCH_START, LOST_IN_HALF
 from gradient_clinic.verdict.facts.of_losses import FIRST_LOSS
-from gradient_clinic.verdict.facts.of_setups import LEFT_BY_MEANS, TARGET_SCALE, WEIGHT_SCALE
+from gradient_clinic.verdict.facts.of_setups import LEFT_BY_MEANS, START_GAIN, TARGET_SCALE, WEIGHT_SCALE
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
 from models.analysis.theory.correlations import correlations
@@ -180,7 +180,7 @@ def critical_inits(activation: Activation | None) -> Iterator[RemedySpec]:
 
 
 def unequal_weights(activation: Activation | None) -> InitRemedy:
-    """Random ones that fit the activation, as far as any do."""
+    """Random ones around 0 that fit the activation, as far as any do."""
     return InitRemedy(kind="init", init=fitting_init(activation) or XavierNormalInit(kind="xavier_normal"))
 
 
@@ -221,6 +221,8 @@ def _weights(_: Plan, case: Case) -> Iterator[Answer]:
         yield answer(InitRemedy(kind="init", init=init), "smaller weights keep the activation out of its flat ends")
     elif FIRST_LOSS.of(case) and init is not None:
         yield answer(InitRemedy(kind="init", init=init), "smaller weights start at a loss near chance")
+    elif START_GAIN.of(case) or BRANCH_START.of(case):
+        yield answer(unequal_weights(case.setup.activation), "larger weights need no steps to grow first")
 
 
 def _dropout(plan: Plan, _: Case) -> Iterator[Answer]:

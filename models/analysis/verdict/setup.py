@@ -21,7 +21,7 @@ from models.analysis.theory.structure import (
 )
 from models.plan import NetworkPlan, Plan
 from models.plan.over_steps import decay_of, mean_rate
-from models.plan.tree import Normalise, Residual, Weigh
+from models.plan.tree import Normalise, Residual, Weigh, walk
 from models.plan.watched import WatchedPlan
 
 
@@ -41,7 +41,7 @@ def setup_of(plan: Plan, most: float = IN_A_TRIAL) -> Setup:
         equal_units=equal_units(network),
         nearly_equal=spreads_of_weights(network),
         first_layer_gain=_first_layer_gain(network),
-        weight_gains=tuple(_weight_gains(network)),
+        weight_gains=(*_weight_gains(network), *_branch_gains(network)),
         # Dropout makes even equal cases differ: what counts then is how far a true difference stands out of that.
         told_apart=at_depth.told_apart if at_depth is not None and noisy else None,
         alike=at_depth.of_two if at_depth is not None and not noisy else None,
@@ -101,6 +101,14 @@ def _weight_gains(network: NetworkPlan) -> Iterator[tuple[str, float, float]]:
         critical = critical_weight_variance(layer.activation, 0.0)
         if critical is not None:
             yield layer.name, math.sqrt(layer_variance(layer).weight), math.sqrt(critical)
+
+
+def _branch_gains(network: NetworkPlan) -> Iterator[tuple[str, float, float]]:
+    branches = (node for node in walk(network.body) if isinstance(node, Residual))
+    inside = (node.layer for branch in branches for node in branch.body if isinstance(node, Weigh))
+    for layer in inside:
+        if layer.role == "branch" and layer.normalization is None:
+            yield layer.name, math.sqrt(layer_variance(layer).weight), 1.0
 
 
 def _has_bare_stream(network: NetworkPlan) -> bool:

@@ -52,6 +52,22 @@ def test_weights_that_have_grown_to_the_limit_of_a_small_start_are_near_it(side:
     assert near.value == pytest.approx(4.0)
 
 
+@pytest.mark.parametrize("side", [1.0 - 1e-7, 1.0 + 1e-7])
+def test_a_step_as_long_as_branches_that_start_small_bear_is_near_the_other_cause(side: float) -> None:
+    """0.15 beside branches of √σw² = 1, and 3 beside such of 0.05."""
+    init = {"kind": "gaussian", "weight_variance": 0.0025}
+    plan = plan_of(kind="transformer", blocks=2, width=8, heads=2, init=init)
+    trace = trace_of(plan, even(len(plan.layers) - 1, 0.0))
+    trace.signals["activation_rms"][0] = 0.05
+    trace.signals["update_ratio"][:, 0] = 3.0 * side
+    found = summarise(plan, trace, facts_of(plan, test_metric=0.1)).verdict
+    assert found.causes == (("initialisation",) if side < 1.0 else ("learning_rate",))
+    (near,) = [item for item in found.near if item.statistic == "median_of_largest_steps" and item.rule != "steps"]
+    assert near.would_be is not None
+    assert near.would_be.causes == (("learning_rate",) if side < 1.0 else ("initialisation",))
+    assert near.value == pytest.approx(3.0)
+
+
 def test_a_verdict_far_from_every_threshold_is_near_none() -> None:
     assert summary_of(PLAN, -26.0, -26.0, LOSS).verdict.near == ()
 

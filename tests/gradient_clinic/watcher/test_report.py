@@ -111,6 +111,15 @@ def test_a_rate_that_is_too_low_is_answered_by_a_higher_one() -> None:
     assert "Worth trying: use a higher learning rate." in said
 
 
+def test_who_has_left_chance_without_a_cause_is_not_sent_to_the_data() -> None:
+    """As few records as these show no fall at the end."""
+    model = drawn(3)
+    found = trained(model, sgd(model, 0.02), 24).reported()
+    assert found.verdict is not None
+    assert found.verdict.causes == ("no_gradient_cause_found",)
+    assert "Worth trying: train for more steps" in found.text()
+
+
 def test_the_rate_of_a_report_is_the_one_that_a_schedule_began_with() -> None:
     model = drawn(3)
     optimizer = sgd(model, 0.01)
@@ -196,6 +205,54 @@ def test_steps_that_are_long_beside_small_weights_alone_are_not_the_rates_fault(
     found = tagged(nn.LSTM, 0.1, rate, 60)
     assert found is not None
     assert found.causes == (cause,)
+
+
+@pytest.mark.parametrize(
+    ("steps", "rate", "cause"), [(40, 0.003, "too_few_steps"), (80, 0.003, None), (40, 0.1, "learning_rate")]
+)
+def test_a_transformer_whose_small_weights_only_have_to_grow_is_told_from_a_rate_that_is_too_high(
+    steps: int, rate: float, cause: str | None
+) -> None:
+    """A tenth of torch's weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)  # noqa: TID251 -- its layers draw from no other generator
+        model = Continuing()
+    with torch.no_grad():
+        for its in model.parameters():
+            its.mul_(0.1 if its.dim() > 1 else 1.0)
+    random = torch.Generator().manual_seed(3)
+    watched = watch(model, adam(model, rate), every=1)
+    for _ in range(steps):
+        first, by = torch.randint(32, (2, 16, 1), generator=random)
+        words = (first + by % 4 * torch.arange(17)) % 32
+        watched.optimizers[0].zero_grad()
+        loss = F.cross_entropy(model(words[:, :-1]).flatten(0, 1), words[:, 1:].flatten())
+        torch.autograd.backward(watched.loss(loss))
+        watched.optimizers[0].step()
+    found = watched.reported().verdict
+    assert found is not None
+    assert found.causes == (() if cause is None else (cause,))
+    assert (found.kind == "healthy") == (cause is None)
+    if cause == "too_few_steps":
+        (shown,) = [item for item in found.evidence if item.statistic == "gain_of_branches_at_start"]
+        assert shown.value == pytest.approx(0.1 / math.sqrt(3.0), rel=0.05)
+        assert shown.layers[0] == "blocks.layers.0.linear1"
+
+
+class Continuing(nn.Module):
+    """Words that go up by a step of their own; two blocks with norms before their branches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(32, 32), nn.Embedding(16, 32)
+        layer = nn.TransformerEncoderLayer(32, 2, 64, 0.0, batch_first=True, norm_first=True)
+        self.blocks = nn.TransformerEncoder(layer, 2, nn.LayerNorm(32), enable_nested_tensor=False)
+        self.next = nn.Linear(32, 32)
+
+    def forward(self, words: Tensor) -> Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(16)
+        found: Tensor = self.next(self.blocks(self.words(words) + self.places(torch.arange(16)), mask, is_causal=True))
+        return found
 
 
 def tagged(cell: type[nn.RNNBase], times: float, rate: float, steps: int) -> Verdict | None:
@@ -300,6 +357,23 @@ def test_before_the_first_step_there_is_nothing_to_say() -> None:
     assert watched.reported().verdict is None
     assert watched.report().endswith("0 steps, 0 recorded; watching cost 0.0 %.")
     assert watched.layers().startswith("nothing yet")
+
+
+@pytest.mark.parametrize(("every", "first"), [("2%", 51), (10, 1), (1, 60)])
+def test_what_the_first_steps_have_cost_is_told_where_each_has_a_record_and_later_ones_have_not(
+    every: float | str, first: int
+) -> None:
+    """A record that is as dear as this leaves a share none soon behind them."""
+    model = drawn(3)
+    found = trained(model, sgd(model, 0.01), 60, every=every).reported()
+    assert found.first_steps == first
+    assert 0.0 < found.first_cost <= found.cost
+    told = re.search(
+        r"([\d.]+) % in the first 51 steps, which are all recorded, and ([\d.]+) % behind them", found.text()
+    )
+    assert (told is None) == (every != "2%")
+    if told is not None:
+        assert float(told[1]) + float(told[2]) == pytest.approx(100.0 * found.cost, abs=0.11)
 
 
 def test_the_recall_of_the_early_reading_is_that_of_its_proof() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gradient_clinic.verdict.shapes import Verdict
+from models.analysis.suggestion.suspects import suspects_of
 from models.analysis.theory.correlations import correlations
 from models.analysis.verdict.setup import setup_of
 from models.analysis.verdict.summary import summarise
@@ -152,11 +153,59 @@ def test_weights_under_a_norm_have_no_size_to_start_too_small_at() -> None:
     assert found.causes == ("learning_rate",)
 
 
-def _grown(plan: Plan, grown: float, step: float) -> Verdict:
-    """A run that stays at chance, whose weights grow by this factor, and by this share of themselves at first. Inputs
-    have an rms of 1, which the first layer's weights multiply.
+@pytest.mark.parametrize(
+    ("gain", "step", "loss", "cause"),
+    [
+        (0.05, 0.2, CHANCE, "initialisation"),
+        (0.05, 0.2, 0.7 * CHANCE, "too_few_steps"),
+        (0.05, 6.0, CHANCE, "learning_rate"),
+        (0.05, 6.0, 0.7 * CHANCE, "learning_rate"),
+        (0.05, 0.05, CHANCE, "no_gradient_cause_found"),
+        (0.58, 0.2, 0.7 * CHANCE, "no_gradient_cause_found"),
+        (0.58, 0.5, 0.7 * CHANCE, "learning_rate"),
+        (1.8, 0.15, 0.7 * CHANCE, "learning_rate"),
+    ],
+)
+@pytest.mark.parametrize("position", ["pre", "post"])
+def test_a_step_beside_a_transformer_s_branches_is_as_long_as_it_would_be_beside_usual_ones(
+    gain: float, step: float, loss: float, cause: str, position: str
+) -> None:
+    """Those that start small and stay at chance have to be drawn larger; those that have left it lack steps alone."""
+    blocks = {"kind": "transformer", "blocks": 2, "width": 8, "heads": 2, "norm_position": position}
+    plan = plan_of(**blocks, init={"kind": "gaussian", "weight_variance": gain**2})
+    found = _grown(plan, 2.0, step, loss)
+    assert found.causes == (cause,)
+    shown = {item.statistic: (item.value, item.threshold) for item in found.evidence}
+    small = cause in {"initialisation", "too_few_steps"}
+    assert shown.get("gain_of_branches_at_start") == (pytest.approx((gain, 0.4)) if small else None)
+    assert ("Weights on the branches start with a √σw² of 0.05" in found.sentence) == small
+    if cause == "initialisation":
+        assert supported(found)[0] == "init"
+    if cause == "too_few_steps":
+        assert [its.direction for its in found.answers if its.remedy == "learning_rate"] == ["higher"]
+    if cause == "learning_rate":
+        assert shown["median_of_largest_steps"] == pytest.approx((step, max(0.1, 0.15 / gain)))
+
+
+def test_branches_without_a_norm_bear_no_longer_steps() -> None:
+    blocks = {"kind": "transformer", "blocks": 2, "width": 8, "heads": 2, "normalization": None}
+    plan = plan_of(**blocks, init={"kind": "gaussian", "weight_variance": 0.0025})
+    assert "missing_norm" in _grown(plan, 200.0, 0.2).causes
+
+
+def test_a_plan_says_of_branches_what_their_weights_start_at_and_suspects_none() -> None:
+    plan = plan_of(kind="transformer", blocks=1, width=16, heads=2, init={"kind": "gaussian", "weight_variance": 9.0})
+    gains = {name: gain for name, gain, _ in setup_of(plan).weight_gains}
+    named = ("block.0.attention.qkv", "block.0.attention.out", "block.0.mlp.up")
+    assert gains == pytest.approx(dict.fromkeys(named, 3.0))
+    assert "initialisation" not in {its.cause for its in suspects_of(plan, setup_of(plan), math.inf)}
+
+
+def _grown(plan: Plan, grown: float, step: float, loss: float = CHANCE) -> Verdict:
+    """A run of this loss, whose weights grow by this factor, and by this share of themselves at first. Inputs have an
+    rms of 1, which the first layer's weights multiply.
     """
-    trace = trace_of(plan, even(len(plan.layers) - 1, 0.0))
+    trace = trace_of(plan, even(len(plan.layers) - 1, 0.0), loss=loss)
     trace.signals["activation_rms"][0] = setup_of(plan).first_layer_gain or 1.0
     trace.signals["weight_norm"][:] = np.geomspace(1.0, grown, 20)[np.arange(len(trace.steps)).clip(max=19)]
     trace.signals["update_ratio"][:, 0] = step
