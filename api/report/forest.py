@@ -6,9 +6,10 @@ from functools import partial
 from html import escape
 
 from api.report.drawings import NAME_SIZE, NARROW, Axis, cut, lines_of, svg, tick, width_of
-from api.report.numbers import in_words, metric_words
+from api.report.numbers import in_words
 from api.report.ticks import round_ticks, tick_words
 from gradient_clinic.intervals import Estimate
+from gradient_clinic.verdict.wording import metric_words
 from models.analysis.comparison.parts import Outcomes, VariantComparison
 from models.analysis.statistics.methods import Method
 

@@ -16,11 +16,6 @@ def estimate(value: Estimate | None, style: str) -> str:
     return f"{shown.mean} {dim(interval)}" if interval else shown.mean
 
 
-def metric_words(metric: str) -> str:
-    """'accuracy', 'balanced accuracy', 'R²'."""
-    return "R²" if metric == "r2" else metric.replace("_", " ")
-
-
 def ratio(value: Estimate | None) -> str:
     """A factor, whose interval is even in its logarithm only."""
     if value is None or value.mean is None:

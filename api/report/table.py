@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from html import escape
 
 from api.report.forest import of_all
-from api.report.numbers import dim, estimate, metric_words, ratio
+from api.report.numbers import dim, estimate, ratio
+from gradient_clinic.verdict.wording import metric_words
 from models.analysis.comparison.compare import Comparison
 from models.analysis.comparison.parts import GradientMoment, Outcomes, PredictedGradient, Success, VariantComparison
 

@@ -49,6 +49,11 @@ def apart(value: float | None, other: float | None, *, signed: bool = False) -> 
     return shown
 
 
+def metric_words(metric: str) -> str:
+    """'accuracy', 'balanced accuracy', 'R²'."""
+    return "R²" if metric == "r2" else metric.replace("_", " ")
+
+
 def capital(text: str) -> str:
     """With a capital letter first, and the rest as it is."""
     return text[:1].upper() + text[1:]

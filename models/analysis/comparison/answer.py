@@ -26,6 +26,7 @@ from models.analysis.comparison.parts import (
     VariantComparison,
     VersusBaseline,
 )
+from models.analysis.statistics.power import ALPHA
 from models.plan.variants import optimizer_words
 from models.specs.optimizer import OptimizerSpec
 
@@ -55,7 +56,7 @@ def answer_of(
         *(sentence for part in helping for sentence in _told(part, metric)),
         *_between(helping, metric),
         *(sentence for part in _of_degree(others, "harms") for sentence in _told(part, metric)),
-        *_rest(verdict, others),
+        *_rest(verdict, others, metric),
     ]
     return tuple(f"{sentence}." for sentence in _with_chance(said, chance_words(baseline, metric)))
 
@@ -313,7 +314,7 @@ def _shown_by(part: VariantComparison, versus: VersusBaseline, grade: Grade, met
         return f"gradients {part.verdict.at_start.kind if part.verdict else 'not known'} before training"
     if grade.by == "success":
         return f"trains in {_rate(part.outcomes.success)}"
-    return _further(versus, grade, metric)
+    return _further(versus, "metric" if grade.by == "metric" else "loss", metric)
 
 
 def _reached(part: VariantComparison, grade: Grade, metric: str) -> str:
@@ -336,12 +337,11 @@ def _cost(ratio: Estimate) -> Iterator[str]:
         yield f"a step costs ×{estimate_words(ratio)}"
 
 
-def _further(versus: VersusBaseline, grade: Grade, metric: str) -> str:
+def _further(versus: VersusBaseline, measure: Measure, metric: str) -> str:
     """By how much more of the way, or how much better the metric is where both train."""
-    if grade.by == "metric" and versus.primary == "metric_difference":
+    if measure == "metric" and versus.primary == "metric_difference":
         return f"{metric} differs by {estimate_words(versus.metric_difference, signed=True)}"
-    measure: Measure = "metric" if grade.by == "metric" else "loss"
-    name, difference = metric if grade.by == "metric" else "loss", versus.progress[measure].difference
+    name, difference = metric if measure == "metric" else "loss", versus.progress[measure].difference
     return f"of the way from chance by {name} it closes {estimate_words(difference, signed=True)}"
 
 
@@ -370,11 +370,15 @@ def _rate(success: Success) -> str:
     return f"{success.count} of {success.of} runs (95 % {number(success.low)} to {number(success.high)})"
 
 
-def _rest(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str]:
+def _rest(verdict: Verdict, others: Sequence[VariantComparison], metric: str) -> Iterator[str]:
     """The variants that have no effect to tell of."""
     if idle := _of_degree(others, "changes_nothing"):
         yield f"Changed nothing here, traces equal to the baseline's bit for bit in every seed: {_names(idle)}"
-    if unclear := _of_degree(others, "no_difference_shown"):
+    unlike = _of_degree(others, "no_difference_shown")
+    if slight := [part for part in unlike if _is_slight(part)]:
+        each = ", ".join(f"{part.name} ({_further(_versus(part), 'metric', metric)})" for part in slight)
+        yield f"Too small to matter, though shown: {each}"
+    if unclear := [part for part in unlike if part not in slight]:
         smallest = {part.name: _smallest(part) for part in unclear}
         alike = len(unclear) > 1 and len(set(smallest.values())) == 1 and smallest[unclear[0].name]
         each = ", ".join(_unclear(part, verdict, "" if alike else smallest[part.name]) for part in unclear)
@@ -383,10 +387,21 @@ def _rest(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str
         yield f"No run has ended of: {_names(unknown)}"
 
 
+def _is_slight(part: VariantComparison) -> bool:
+    """The metric differs by its own test and interval, and by less than is called an improvement or a harm."""
+    its = _versus(part).progress["metric"]
+    low, high = its.difference.low or 0.0, its.difference.high or 0.0
+    return its.p_holm is not None and its.p_holm < ALPHA and not low <= 0.0 <= high
+
+
+def _versus(part: VariantComparison) -> VersusBaseline:
+    assert part.versus_baseline is not None  # it is graded
+    return part.versus_baseline
+
+
 def _smallest(part: VariantComparison) -> str:
     """'0.04 of the way or more would have been seen'."""
-    assert part.versus_baseline is not None  # it is graded
-    smallest = part.versus_baseline.progress["loss"].smallest_shown
+    smallest = _versus(part).progress["loss"].smallest_shown
     return (
         "" if smallest is None or smallest >= 1.0 else f"{number(smallest, 1)} of the way or more would have been seen"
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gradient_clinic.verdict.sentences import headline
-from gradient_clinic.verdict.wording import number, words
+from gradient_clinic.verdict.wording import metric_words, number, words
 from models.analysis.comparison.from_chance import chance_words
 from models.analysis.comparison.grade import VERBS
 from models.analysis.comparison.parts import Comparison, VariantComparison
@@ -12,7 +12,13 @@ from models.analysis.comparison.parts import Comparison, VariantComparison
 def brief_of(comparison: Comparison, to_do: str) -> tuple[str, ...]:
     """What to do (the answer's first sentence), what is wrong, why, what each variant did, under which conditions."""
     baseline, *others = comparison.variants
-    return to_do, _found(baseline, comparison.metric), _why(comparison), _variants(others), _conditions(comparison)
+    return (
+        to_do,
+        _found(baseline, metric_words(comparison.metric)),
+        _why(comparison),
+        _variants(others),
+        _conditions(comparison),
+    )
 
 
 def _found(baseline: VariantComparison, metric: str) -> str:

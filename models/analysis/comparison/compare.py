@@ -10,6 +10,7 @@ from typing import Final
 
 from gradient_clinic.gains.depth_axis import GradientFacts
 from gradient_clinic.intervals import Estimate, t_interval
+from gradient_clinic.verdict.wording import metric_words
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.arms import Arm, RunRow, Runs, Trial
 from models.analysis.comparison.causes_by_trial import causes_of
@@ -63,13 +64,13 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     # After all parts: which of the baseline's answers were tried already only the other variants say.
     if first.verdict is not None:
         parts[0] = parts[0].model_copy(update={"verdict": with_tried(first.verdict, parts, trial.spec.optimizer)})
-    metric, causes = trial.spec.metric, causes_of(first, arms, beside)
+    metric, causes = metric_words(trial.spec.metric), causes_of(first, arms, beside)
     # Words last: they read all that was put into the parts before.
     said = [baseline_sentence(parts[0], metric), *(variant_sentence(part, metric) for part in parts[1:])]
     parts = [part.model_copy(update={"sentence": text}) for part, text in zip(parts, said, strict=True)]
     return Comparison(
         experiment_id=trial.experiment_id,
-        metric=metric,
+        metric=trial.spec.metric,
         answer=" ".join(answer_of(parts, metric, trial.spec.optimizer, causes)),
         causes=causes,
         notes=tuple(notes_of(trials, parts)),

@@ -309,6 +309,34 @@ def test_what_all_that_are_unclear_share_is_said_once() -> None:
     assert answer.count("would have been seen") == 1
 
 
+def test_what_is_shown_and_below_a_hundredth_of_the_way_is_not_called_no_difference() -> None:
+    """The forest plot beside it shows an interval without 0."""
+    healthy = [(0.0, LEARNED, 0.90 + 0.01 * seed) for seed in range(5)]
+    slightly = [(gain, loss, metric + 0.005 + 0.0002 * seed) for seed, (gain, loss, metric) in enumerate(healthy)]
+    found = compared(healthy, slightly, healthy[::-1])
+    told = re.search(r"Too small to matter, though shown: batch_norm \(accuracy differs by \+0\.005[^.]*", found.answer)
+    assert told is not None, found.answer
+    assert re.search(r"No difference shown: clip_norm", found.answer)
+    slight = found.variants[1].versus_baseline
+    assert slight is not None
+    assert slight.grade is not None
+    assert slight.grade.degree == "no_difference_shown"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"dataset": {"kind": "teacher_student"}}, "R² "),
+        ({"metric": "balanced_accuracy"}, "Balanced accuracy "),
+    ],
+)
+def test_the_metric_is_told_in_words(changes: dict[str, Any], name: str) -> None:
+    found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5, **changes)
+    assert name in found.answer
+    assert not re.search(r"\br2\b|balanced_accuracy", f"{found.answer} {[part.sentence for part in found.variants]}")
+    assert not re.search(r"\br2\b|balanced_accuracy", " ".join(brief_of(found, "")))
+
+
 def test_trained_elsewhere_the_causes_are_what_is_to_be_mended() -> None:
     """Of a network without a plan no remedy is advised, which is not that none is left."""
     baseline = compared([SICK] * 5).variants[0]
@@ -341,8 +369,8 @@ def _agrees(name: str, versus: VersusBaseline, answer: str) -> None:
     told = re.findall(rf"\b{name} (?:seems to )?(repair|improve|harm)s? it: ", answer)
     assert told == [grade.degree.removesuffix("s")] * (grade.degree in {"repairs", "improves", "harms"})
     assert (f"{name} seems to" in answer) == (grade.certainty == "promising")
-    unclear = re.search(r"No difference shown: ([^.]|\.\d)*\.", answer)
-    assert (unclear is not None and name in unclear.group()) == (grade.degree == "no_difference_shown")
+    unlike = re.findall(r"(?:No difference shown|Too small to matter, though shown): (?:[^.]|\.\d)*\.", answer)
+    assert sum(name in sentence for sentence in unlike) == (grade.degree == "no_difference_shown")
     low, high = versus.success_difference.low or 0.0, versus.success_difference.high or 0.0
     if low > 0.0 or high < 0.0:
         assert (grade.degree, grade.by) == ("repairs" if low > 0.0 else "harms", "success")
