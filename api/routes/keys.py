@@ -136,12 +136,13 @@ def rotate(
     database: DatabaseDep,
     ring: RingDep,
 ) -> KeySecret:
-    """The answer has the new secret; the one before it opens for ``overlap_s`` more. Of two rotations within that time
-    the first secret ends with the second. 409 where the key has expired.
+    """The answer has the new secret; the one before it opens for ``overlap_s`` more, in other processes of the API up to
+    2 s longer. Of two rotations within that time the first secret ends with the second. 409 where the key has expired.
     """
     try:
         with database.begin() as session:
             rotated = keys.rotate(session, key_id, asked.overlap_s)
+            notify(session, CHANGED_CHANNEL, KEYS)
     except ExpiredKeyError as error:
         detail = "this key has expired, so that a new secret would open nothing; make another key"
         raise ApiError(HTTPStatus.CONFLICT, detail) from error

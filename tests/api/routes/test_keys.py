@@ -13,14 +13,17 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from api.app import create_app
+from api.changes import KEYS
 from api.http.keyring import Keyring
 from api.http.sse import Pace
 from models.owners.quotas import Quota
+from models.runs import CHANGED_CHANNEL
 from models.settings import Settings
 from models.storage.database import Database
 from tests.api.conftest import ADDRESS, served
 from tests.api.keyed import ADMIN, KEY, bearer, holder, new_key
 from tests.api.made import problem, spec
+from tests.eventually import HANGS_S
 from tests.statements import sent_to
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -93,6 +96,16 @@ def test_another_process_hears_of_it_in_time(keyed: TestClient, database: Databa
     assert opened() == [True, False]
     patient.forget()
     assert opened() == [False, False]
+
+
+def test_other_processes_are_told_of_every_secret_that_ends(keyed: TestClient, database: Database) -> None:
+    """Else what streams under it elsewhere would go on until its next look."""
+    links = new_key(keyed)["links"]
+    with database.listening(CHANGED_CHANNEL) as connection:
+        keyed.post(links["rotate"], json={"overlap_s": 0}, headers=ADMIN)
+        keyed.delete(links["self"], headers=ADMIN)
+        heard = [notice.payload for notice in connection.notifies(timeout=HANGS_S, stop_after=2)]
+    assert heard == [KEYS, KEYS]
 
 
 def test_an_expired_key_opens_nothing(keyed: TestClient, database: Database) -> None:
