@@ -136,8 +136,9 @@ def rotate(
     database: DatabaseDep,
     ring: RingDep,
 ) -> KeySecret:
-    """The answer has the new secret; the one before it opens for ``overlap_s`` more, in other processes of the API up to
-    2 s longer. Of two rotations within that time the first secret ends with the second. 409 where the key has expired.
+    """The answer has the new secret; the one before it opens for ``overlap_s`` more, in other processes of the API for
+    up to 2 s longer. Of two rotations within that time the first secret ends with the second. 409 where the key has
+    expired.
     """
     try:
         with database.begin() as session:
