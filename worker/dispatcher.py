@@ -90,7 +90,8 @@ class Dispatcher:
                 began = time.monotonic()
                 self.release()
                 self.publish()
-                self._closing.wait(REST * (time.monotonic() - began))
+                # No longer than a sweep: a look that waited for a lock says nothing of the next one.
+                self._closing.wait(min(REST * (time.monotonic() - began), self._settings.sweep_s))
                 # One notice is enough to look again; the rest of a burst is swallowed with it.
                 # The wait is no longer than a sweep, as time alone makes leases lapse and notices may be lost.
                 for _ in connection.notifies(timeout=self._settings.sweep_s, stop_after=1):

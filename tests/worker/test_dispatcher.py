@@ -168,7 +168,7 @@ def test_it_serves_what_is_submitted_and_what_was_lost(
         assert eventually(lambda: messages(broker) == 2 * run_ids(database))
 
 
-def test_a_burst_of_notices_takes_a_fifth_of_its_time_at_most(
+def test_between_two_looks_of_a_burst_of_notices_there_is_a_rest(
     database: Database, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[float] = []
@@ -185,8 +185,8 @@ def test_a_burst_of_notices_takes_a_fifth_of_its_time_at_most(
             with database.begin() as session:
                 notify(session, runs.QUEUE_CHANNEL)
         # One after the other they would be ten.
-        assert 2 <= len(looks) <= 3
-        assert eventually(lambda: len(looks) > 3)  # what came last is not forgotten
+        assert len(looks) <= 5
+        assert eventually(lambda: len(looks) > 5)  # what came last is not forgotten
 
 
 def test_old_traces_go_only_where_a_setting_says_so(database: Database, celery: ClinicCelery) -> None:
