@@ -17,7 +17,7 @@ from api.refusals import invalid
 from api.uploads.dialect import MISSING, SEPARATORS, Dialect, dialect_of
 from api.uploads.parts import AnyArray, Asked, Missing, Part, RawSet, Task, check_kept, check_numbers, held
 from api.uploads.targets import LONGEST_NAME, MANY_LABELS
-from models.specs.bounds import MOST_CLASSES
+from models.specs.bounds import MOST_CLASSES, TABLE
 
 MOST_CATEGORIES: Final = 100
 """Different texts of a column that is no label; of more it is a name or a remark, and tells nothing."""
@@ -196,7 +196,7 @@ def _built(table: Table, asked: Asked, rows: int, limit: int) -> RawSet:
         kept = until
     labels, names = _labels(y[:kept], table.target, asked.task)
     note = _note(table, rows - kept)
-    return RawSet([held("features", x[:kept])], [held("label", labels)], "CSV", class_names=names, note=note)
+    return RawSet([held("features", x[:kept])], [held("label", labels)], TABLE, class_names=names, note=note)
 
 
 def _whole(cells: Sequence[Any]) -> list[Any]:

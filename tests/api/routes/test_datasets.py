@@ -409,6 +409,39 @@ def test_the_worker_reads_what_was_sent(client: TestClient, database: Database, 
         load(dataset, 0, elsewhere)
 
 
+def test_columns_of_a_table_are_scaled_each_unless_the_spec_says_otherwise(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    rng = np.random.default_rng(0)
+    grams, share = rng.normal(2.5e6, 4e5, 60), rng.normal(0, 1, 60)
+    lines = (f"{mass:.0f},{part:.4f},{int(part > 0)}" for mass, part in zip(grams, share, strict=True))
+    put(client, "\n".join(("mass,share,kind", *lines)).encode(), "table")
+    put(client, npz(x=np.stack([grams, share], axis=1), y=(share > 0).astype(int)), "arrays")
+
+    def shown(name: str, **dataset: Any) -> Any:
+        return submit(client, **asked(name=name, **dataset))["spec"]["dataset"]["standardise"]
+
+    assert shown("table") == "feature"
+    assert [shown("table", standardise=how) for how in ("scalar", "none")] == ["scalar", "none"]
+    assert shown("arrays") == "scalar"
+    assert shown("arrays", standardise="feature") == "feature"
+    with database.begin() as session:
+        stored = session.execute(select(Experiment.spec).order_by(Experiment.id).limit(1)).scalar_one()
+    assert isinstance(stored, ExperimentSpec)
+    data = load(stored.dataset, 0, settings.files_url())
+    np.testing.assert_allclose(data.train.x.std(0, correction=0).numpy(), [1.0, 1.0], rtol=1e-3)
+    # The remedy would change nothing: it goes by what the spec has become.
+    remedies = spec(**asked(name="table"), remedies=[{"kind": "standardise"}])
+    assert "the data are so already" in client.post("/v1/experiments/validate", json=remedies).text
+
+
+def test_the_scaling_of_an_upload_has_no_default_that_a_client_could_send(client: TestClient) -> None:
+    known = client.get("/openapi.json").json()["components"]["schemas"]
+    found = [shape["properties"]["standardise"] for name, shape in known.items() if name.startswith("UploadedSpec")]
+    assert found
+    assert all("default" not in field and "facts.format is CSV" in field["description"] for field in found)
+
+
 def test_a_set_as_large_as_mnist_is_taken(database_url: str, tmp_path: Path) -> None:
     """70,000 cases of 28×28 by a real connection, as the four files of MNIST."""
     rng = np.random.default_rng(0)
