@@ -126,6 +126,20 @@ def test_a_form_may_say_how_to_read_it_and_so_may_the_address(client: TestClient
     problem(client.put("/v1/datasets/mine", content=clips, params={"features": "mfcc"}), 422)
 
 
+def test_a_header_alone_is_said_to_be_one(client: TestClient) -> None:
+    """Of one column it looks like any text, so that the content type or the name has to tell."""
+    path, alone = "/v1/datasets/mine", b"temp (C)\n"
+    problem(client.put(path, content=alone), 415)
+    problem(client.put(path, files={"file": ("notes.txt", alone, "text/plain")}), 415)
+    for refused in (
+        client.put(path, content=alone, headers={"Content-Type": "text/csv; charset=utf-8"}),
+        client.put(path, files={"file": ("temp.CSV", alone, "text/plain")}),
+        client.put(path, files={"file": ("temp", alone, "text/csv")}),
+        client.put(path, content=b"temp,flow\n"),
+    ):
+        assert "a header and no rows" in problem(refused, 422)["errors"][0]["message"]
+
+
 def test_a_table_is_read_as_the_address_or_the_form_says(client: TestClient) -> None:
     lines = (f"{row},{20 + row},T{row % 3},{10 * row}" for row in range(30))
     table = "\n".join(("id,age,town,price", *lines, "30,,T1,5")).encode()
