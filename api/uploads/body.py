@@ -74,7 +74,8 @@ async def _upload(  # noqa: PLR0913, PLR0917 -- a parameter of the address each
                 async for chunk in request.stream():
                     # In a thread: a disk that is slow must not hold up everybody else's requests.
                     await run_in_threadpool(file.write, chunk)
-                yield Upload([Part("body", file)], asked)
+                is_table = _is_table(request.headers.get("content-type"))
+                yield Upload([Part("body", file)], replace(asked, is_table=is_table))
     except ClientDisconnect as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, "the connection ended before the body did") from error
 
@@ -87,9 +88,14 @@ async def _of_form(request: Request) -> AsyncIterator[tuple[list[Part], dict[str
         for field, value in form.multi_items():
             if isinstance(value, UploadFile):
                 parts.append(Part(f"{field} ({value.filename or 'no name'})", value.file))
+                fields["is_table"] = _is_table(value.content_type, value.filename)
             else:
                 _take(fields, field, value)
         yield parts, fields
+
+
+def _is_table(content_type: str | None, name: str | None = None) -> bool:
+    return (content_type or "").lower().startswith("text/csv") or (name or "").lower().endswith(".csv")
 
 
 def _take(fields: dict[str, Any], field: str, value: str) -> None:

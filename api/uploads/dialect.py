@@ -3,13 +3,14 @@
 import contextlib
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from api.refusals import invalid
-from api.uploads.parts import Part
+from api.uploads.parts import Asked, Part
 from api.uploads.targets import LONGEST_NAME
 
 SAMPLE: Final = 1 << 16
@@ -18,6 +19,9 @@ ENCODINGS: Final = ("utf-8", "cp1252")
 MOST_LINES: Final = 0.9
 """Of a table's lines; a line that differs is then told by its number."""
 MISSING: Final = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+
+_NAME: Final = re.compile(r"\s*\w[\w .%()/-]*")
+"""Of a column, where nothing but its looks says so: JSON and code begin with other characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,8 @@ class Dialect:
     has_header: bool
 
 
-def dialect_of(part: Part, header: bool | None = None) -> Dialect | None:  # noqa: FBT001 -- as it was asked for
-    """None where it is no text of at least two lines with equally many fields. ``header``: None looks for names."""
+def dialect_of(part: Part, asked: Asked) -> Dialect | None:
+    """None where it is no text of at least two lines with equally many fields. RefusalError for a header alone."""
     head = part.head(SAMPLE)
     if b"\0" in head:
         return None
@@ -42,11 +46,13 @@ def dialect_of(part: Part, header: bool | None = None) -> Dialect | None:  # noq
     found = {separator: _rows(lines, separator) for separator in SEPARATORS}
     fitting = {separator: rows for separator, rows in found.items() if _is_table(rows)}
     if not fitting:
+        if any(_is_header_alone(rows, asked) for rows in found.values()):
+            raise invalid(part.name, "it has a header and no rows", allowed="a line for each case below the header")
         return None
     # Text may hold commas, but a table's separator gives the most columns.
     separator = max(fitting, key=lambda candidate: len(fitting[candidate][0]))
     first = fitting[separator][0]
-    has_header = _is_header(first) if header is None else header
+    has_header = _is_header(first) if asked.header is None else asked.header
     names = tuple(name.strip() or f"column {at}" for at, name in enumerate(first, 1))
     names = names if has_header else tuple(f"column {at}" for at in range(1, len(first) + 1))
     if len(set(names)) < len(names):
@@ -84,6 +90,13 @@ def _is_header(first: Sequence[str]) -> bool:
     """Texts, none of them a number or a gap."""
     cells = {cell.strip() for cell in first}
     return cells.isdisjoint(MISSING) and not any(map(_is_number, cells))
+
+
+def _is_header_alone(rows: Sequence[Sequence[str]], asked: Asked) -> bool:
+    """One line, which is said to be of a table, or looks like names side by side."""
+    if len(rows) != 1 or asked.header is False or not _is_header(rows[0]):
+        return False
+    return asked.is_table or (len(rows[0]) > 1 and all(map(_NAME.fullmatch, rows[0])))
 
 
 def _is_number(cell: str) -> bool:

@@ -25,6 +25,7 @@ _LONGEST_AXIS, _MOST_AXES = 2**31, 8
 class Asked:
     """How a request wants its files to be read. ``header``, ``target``, ``ignore`` and ``missing`` are of tables:
     whether the first line has names, the column to be learned, those to be left out, and what becomes of gaps.
+    ``is_table``: a name or a content type says CSV, which counts where the content leaves it open.
     """
 
     features: Features = "log_mel"
@@ -34,6 +35,7 @@ class Asked:
     target: str | None = None
     ignore: Sequence[str] = ()
     missing: Missing = "refuse"
+    is_table: bool = False
 
 
 @dataclass(frozen=True, slots=True)

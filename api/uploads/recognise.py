@@ -5,7 +5,7 @@ here.
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from api.refusals import invalid, unknown
+from api.refusals import FORMATS, invalid, unknown
 from api.uploads import archive, idx
 from api.uploads.checks import CheckedSet, checked
 from api.uploads.parts import Asked, Part, RawSet
@@ -25,7 +25,7 @@ def _raw(parts: Sequence[Part], limit: int, asked: Asked, opened: ExitStack) -> 
     heads = [(part, part.head()) for part in parts]
     empty = next((part for part, head in heads if not head), None)
     if empty is not None or not parts:
-        raise invalid("body" if empty is None else empty.name, "there is nothing in it")
+        raise invalid("body" if empty is None else empty.name, "there is nothing in it", allowed=FORMATS)
     # IDX alone comes in several files, so it is asked first.
     if all(idx.is_idx(head) for _, head in heads):
         if len(parts) == 1:

@@ -14,8 +14,9 @@ _SHOWN = 50
 
 
 def resolved(session: Session, caller: Caller, spec: ExperimentRequest) -> ExperimentRequest:
-    """With version and facts as they are stored, whatever the client said of them. Where no loss or metric was asked
-    for, it gets those that are usual for such targets. The version cannot be deleted before the transaction ends.
+    """With version and facts as they are stored, whatever the client said of them. Where no loss, metric or scaling of
+    inputs was asked for, it gets those that are usual for such data. The version cannot be deleted before the
+    transaction ends.
 
     SpecError where there is no such data set, or not for this task.
     """
@@ -28,7 +29,10 @@ def resolved(session: Session, caller: Caller, spec: ExperimentRequest) -> Exper
     if (problem := _other_task(asked, row)) is not None:
         raise SpecError(problem)
     # The version goes into the stored spec: content that is sent later under this name changes no experiment.
-    known = asked.model_copy(update={"version": row.version, "known": row.facts})
+    found = {"version": row.version, "known": row.facts}
+    if "standardise" not in asked.model_fields_set:
+        found["standardise"] = row.facts.usual_scaling
+    known = asked.model_copy(update=found)
     usual = {"loss": usual_loss(known.facts), "metric": usual_metric(known.facts)}
     given = {name: getattr(spec, name) for name in usual if name in spec.model_fields_set}
     return spec.model_copy(update={"dataset": known, **usual, **given})

@@ -6,6 +6,8 @@ is judged as a whole and not by its first lines.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from textwrap import shorten
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -13,14 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from api.refusals import invalid
+from api.refusals import RefusalError, invalid
 from api.uploads.dialect import MISSING, SEPARATORS, Dialect, dialect_of
 from api.uploads.parts import AnyArray, Asked, Missing, Part, RawSet, Task, check_kept, check_numbers, held
 from api.uploads.targets import LONGEST_NAME, MANY_LABELS
-from models.specs.bounds import MOST_CLASSES
+from models.specs.bounds import MOST_CLASSES, TABLE
 
 MOST_CATEGORIES: Final = 100
 """Different texts of a column that is no label; of more it is a name or a remark, and tells nothing."""
+MOST_NUMBERS: Final = 0.9
+"""Of a column's cells: from this share on the others are taken for mistakes and not for categories."""
+_FEWEST_NUMBERS: Final = 10
+# What ``cast`` takes for a number; it answers for a column as a whole, and says of no cell that it is the wrong one.
+_NUMBER: Final = r"^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)$"
 _GAPS: Final = pa.array(MISSING)
 _STRETCH: Final = 1 << 20
 _MOST_SHOWN: Final = 40
@@ -36,12 +43,20 @@ class Column:
     known: int = 0
     missing: int = 0
     is_number: bool = True
+    numbers: int = 0
+    wrong: tuple[int, str] | None = None
+    """The first cell that is no number: how many rows are above it, and what it holds."""
     texts: set[str] = field(default_factory=set)
 
     @property
     def width(self) -> int:
         """How many inputs it becomes: of two texts one, of more one each."""
         return 1 if self.is_number or len(self.texts) <= 2 else len(self.texts)
+
+    @property
+    def is_broken(self) -> bool:
+        """Nearly all of it is numbers, so that the rest is a mistake."""
+        return not self.is_number and self.numbers >= max(_FEWEST_NUMBERS, MOST_NUMBERS * self.known)
 
     @property
     def most(self) -> int:
@@ -87,7 +102,7 @@ class Table:
 
 def read_table(part: Part, asked: Asked, limit: int) -> RawSet | None:
     """None where it is no table."""
-    dialect = dialect_of(part, asked.header)
+    dialect = dialect_of(part, asked)
     if dialect is None:
         return None
     target = _target(dialect, asked.target)
@@ -95,7 +110,7 @@ def read_table(part: Part, asked: Asked, limit: int) -> RawSet | None:
     table = Table(part.file, dialect, [Column(name, name == target) for name in dialect.names if name not in ignored])
     try:
         rows = _survey(table)
-        _check(table.columns, asked.missing)
+        _check(table, asked.missing)
         return _built(table, asked, rows, limit)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         message = f"it cannot be read: {str(error)[:300]}"
@@ -106,7 +121,8 @@ def _target(dialect: Dialect, asked: str | None) -> str:
     if asked is None:
         return dialect.names[-1]
     if asked not in dialect.names:
-        raise invalid("target", "no column has this name", asked[:LONGEST_NAME], list(dialect.names[:_MOST_SHOWN]))
+        message = f"no column has this name{_meant(asked, dialect.names, dialect)}"
+        raise invalid("target", message, asked[:LONGEST_NAME], list(dialect.names[:_MOST_SHOWN]))
     return asked
 
 
@@ -114,10 +130,21 @@ def _ignored(dialect: Dialect, asked: Sequence[str], target: str) -> set[str]:
     inputs = [name for name in dialect.names if name != target]
     for name in asked:
         if name not in inputs:
-            raise invalid("ignore", "no column of inputs has this name", name[:LONGEST_NAME], inputs[:_MOST_SHOWN])
+            message = f"no column of inputs has this name{_meant(name, inputs, dialect)}"
+            raise invalid("ignore", message, name[:LONGEST_NAME], inputs[:_MOST_SHOWN])
     if not set(inputs) - set(asked):
         raise invalid("ignore", "no column of inputs is left", list(asked[:_MOST_SHOWN]), "some of them")
     return set(asked)
+
+
+def _meant(asked: str, names: Sequence[str], dialect: Dialect) -> str:
+    """What a name that is not there may have been meant for, whether its letters are large or small."""
+    if not dialect.has_header:
+        told = f"its columns are {dialect.names[0]} … {dialect.names[-1]}"
+        return f": the file has no header; {told}. header=true takes the names from its first line"
+    small = {name.casefold(): name for name in reversed(names)}  # of two that differ in this alone, the first
+    near = get_close_matches(asked[:LONGEST_NAME].strip().casefold(), small, n=1)
+    return f"; did you mean {small[near[0]][:LONGEST_NAME]}?" if near else ""
 
 
 # --- the first pass -------------------------------------------------------------------------------------------------
@@ -128,11 +155,15 @@ def _cells(column: Any) -> Any:
     return pc.if_else(pc.is_in(cells, _GAPS), pa.scalar(None, pa.string()), cells)
 
 
+def _plain(cells: Any, dialect: Dialect) -> Any:
+    """With a point for the comma where it does not separate fields."""
+    return cells if dialect.separator == "," else pc.replace_substring(cells, ",", ".")
+
+
 def _numbers(cells: Any, dialect: Dialect) -> Any:
-    """As numbers, with a comma for the point where it does not separate fields; None where one cell is none."""
-    plain = cells if dialect.separator == "," else pc.replace_substring(cells, ",", ".")
+    """As numbers; None where one cell is none."""
     try:
-        return pc.cast(plain, pa.float64())
+        return pc.cast(_plain(cells, dialect), pa.float64())
     except pa.ArrowInvalid:
         return None
 
@@ -141,30 +172,39 @@ def _survey(table: Table) -> int:
     """How many rows there are."""
     rows = 0
     for stretch in table.stretches():
-        rows += len(stretch[0])
         for column, cells in zip(table.columns, stretch, strict=True):
-            _look(cells, column, table.dialect)
+            _look(cells, column, table.dialect, rows)
+        rows += len(stretch[0])
     if not rows:
         raise invalid("file", "it has no rows")
     return rows
 
 
-def _look(cells: Any, column: Column, dialect: Dialect) -> None:
+def _look(cells: Any, column: Column, dialect: Dialect, above: int) -> None:
+    """``above``: how many rows came before."""
     column.missing += cells.null_count
     column.known += len(cells) - cells.null_count
     if column.is_number and (numbers := _numbers(cells, dialect)) is not None:
         column.total += pc.sum(numbers).as_py() or 0.0
+        column.numbers += len(cells) - cells.null_count
     else:
         column.is_number = False
+        are = pc.match_substring_regex(_plain(cells, dialect), _NUMBER, ignore_case=True)
+        column.numbers += pc.sum(are).as_py() or 0
+        if column.wrong is None and (at := pc.index(are, value=False).as_py()) >= 0:
+            column.wrong = (above + at, cells[at].as_py())
     if len(column.texts) <= column.most:  # kept of numbers too, while a later cell may be none
         column.texts.update(text for text in pc.unique(cells).to_pylist() if text is not None)
 
 
-def _check(columns: Sequence[Column], missing: Missing) -> None:
+def _check(table: Table, missing: Missing) -> None:
+    columns = table.columns
     for column in columns:
         where, leave_out = column.name[:LONGEST_NAME], f"ignore={column.name}"[:LONGEST_NAME]
         if not column.known:
             raise invalid(where, "all of its values are missing", allowed=leave_out)
+        if column.is_broken and column.wrong is not None:
+            raise _broken(column, *column.wrong, table.dialect)
         if not column.is_number and len(column.texts) > column.most:
             message = f"it is text with more than {column.most:,} different values"
             allowed = "numbers, or fewer different texts" if column.is_target else f"fewer of them, or {leave_out}"
@@ -177,6 +217,14 @@ def _check(columns: Sequence[Column], missing: Missing) -> None:
         allowed = "missing=drop leaves these rows out"
         allowed += "" if refused[0].is_target else ", missing=fill takes the mean of the column"
         raise invalid(refused[0].name[:LONGEST_NAME], f"values are missing: {told}"[:500], refused[0].missing, allowed)
+
+
+def _broken(column: Column, above: int, cell: str, dialect: Dialect) -> RefusalError:
+    where = f"row {above + 1:,}{' below the header' * dialect.has_header}"
+    message = f"the cell in {where} is no number, and {column.numbers:,} of the column's {column.known:,} values are"
+    leave_out = "" if column.is_target else f", ignore={column.name[:LONGEST_NAME]}"
+    allowed = f"a number, an empty cell (a gap, see missing=){leave_out}; or categories whose names are no numbers"
+    return invalid(column.name[:LONGEST_NAME], message, cell[:LONGEST_NAME], allowed)
 
 
 # --- the second pass ------------------------------------------------------------------------------------------------
@@ -196,7 +244,7 @@ def _built(table: Table, asked: Asked, rows: int, limit: int) -> RawSet:
         kept = until
     labels, names = _labels(y[:kept], table.target, asked.task)
     note = _note(table, rows - kept)
-    return RawSet([held("features", x[:kept])], [held("label", labels)], "CSV", class_names=names, note=note)
+    return RawSet([held("features", x[:kept])], [held("label", labels)], TABLE, class_names=names, note=note)
 
 
 def _whole(cells: Sequence[Any]) -> list[Any]:
@@ -255,7 +303,9 @@ def _note(table: Table, dropped: int) -> str:
     separator = SEPARATORS[table.dialect.separator]
     said = [f"separated by {separator}, {first}, the target is {table.target.name[:60]}"]
     if texts := [column for column in table.inputs if not column.is_number]:
-        said.append(f"{_columns(texts)} of text became {sum(column.width for column in texts)} of 0 and 1")
+        names = shorten(", ".join(column.name[:40] for column in texts), 120, placeholder=" …")
+        inputs = sum(column.width for column in texts)
+        said.append(f"{_columns(texts)} of text ({names}) became {inputs} of 0 and 1")
     if dropped:
         said.append(f"{dropped:,} {'row' if dropped == 1 else 'rows'} with missing values left out")
     elif gaps := [column for column in table.inputs if column.missing]:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from models.specs.base import About
-from models.specs.facts import FOR_SEQUENCES, FOR_TOKENS, FOR_VECTORS, Facts, Split, check_numbers
+from models.specs.facts import FOR_SEQUENCES, FOR_TOKENS, FOR_VECTORS, Facts, Scaling, Split, check_numbers
 
 MAX_CASES = 1_000_000
 Cases = Annotated[int, Field(ge=10, le=MAX_CASES)]
@@ -15,7 +15,7 @@ SingularValue = Annotated[float, Field(gt=0, le=1000)]
 class Generated(Split):
     """Drawn to a formula whose scale is meant, so nothing is standardised unless asked for."""
 
-    standardise: Literal["scalar", "feature", "none"] = "none"
+    standardise: Scaling = "none"
 
     @model_validator(mode="after")
     def _fits_in_memory(self) -> Self:

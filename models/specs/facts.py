@@ -10,6 +10,8 @@ from models.specs.base import Spec
 
 Form = Literal["vector", "image", "sequence", "tokens"]
 Target = Literal["class", "value", "class_per_step"]
+Scaling = Literal["scalar", "feature", "none"]
+"""One mean and deviation for all inputs, those of each, or as they are."""
 
 MAX_NUMBERS = 32_000_000
 """Inputs and labels of a whole set. Reading, splitting and scaling so many was measured to stay below 1 GB."""
@@ -60,7 +62,7 @@ class Split(Spec):
     split_seed: int | None = Field(default=None, ge=0, lt=2**63)
     validation_fraction: float = Field(default=0.0, ge=0, lt=1)
     test_fraction: float = Field(default=0.2, ge=0, lt=1)
-    standardise: Literal["scalar", "feature", "none"] = "scalar"
+    standardise: Scaling = "scalar"
     standardise_targets: bool = False
     """Of values, each output for itself: mean 0 and variance 1 of the training cases, so that chance is 1."""
 

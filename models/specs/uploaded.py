@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from models.specs.base import About, Spec
-from models.specs.bounds import MOST_CLASSES
-from models.specs.facts import FOR_IMAGES, Facts, Split, Target
+from models.specs.bounds import MOST_CLASSES, TABLE
+from models.specs.facts import FOR_IMAGES, Facts, Scaling, Split, Target
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -34,6 +34,11 @@ class UploadedFacts(Spec):
     note: str = Field(default="", max_length=500)
     """How a table was read; what speaks against having read ``y`` so, and how to have it read otherwise."""
 
+    @property
+    def usual_scaling(self) -> Scaling:
+        """Columns of a table have units of their own. Under one mean and deviation the largest would drown the rest."""
+        return "feature" if self.format == TABLE else "scalar"
+
 
 class UploadedSpec(Split):
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
@@ -44,6 +49,14 @@ class UploadedSpec(Split):
     """null is the newest; the answer shows which that was."""
     task: Task | None = None
     """null: as they were read when they came. Labels that are whole numbers may be trained on as amounts."""
+    # A factory, as the answer hangs on what is stored: a client that fills in defaults must not send this one.
+    standardise: Scaling = Field(
+        default_factory=lambda: "scalar",
+        description=(
+            "Left out: feature for a table (facts.format is CSV), whose columns have units of their own, and scalar "
+            "for all else."
+        ),
+    )
     known: UploadedFacts | None = Field(
         default=None,
         alias="facts",

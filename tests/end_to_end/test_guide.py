@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -46,3 +47,16 @@ def test_a_table_becomes_an_answer_line_by_line(clinic: Clinic, tmp_path: Path) 
     assert f"{clinic.address}/dashboard/#/experiment/" in by_curl
     assert by_python.startswith("separated by commas, names from the first line, the target is price")
     assert "houses: 400 cases, stored as version " in by_command
+
+
+def test_a_refused_spec_is_shown_and_nothing_waits_for_it(clinic: Clinic, tmp_path: Path) -> None:
+    made, by_curl, by_python, _ = [lines for _, lines in BLOCKS]
+    run("sh", made, tmp_path, clinic)
+    wrong = by_curl.replace('"steps": 500', '"steps": -500')
+    assert wrong != by_curl
+    said = run("sh", wrong, tmp_path, clinic)
+    assert '"value":-500' in said
+    assert "dashboard" not in said
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run("py", by_python, tmp_path, clinic)
+    assert '"value":-500' in failed.value.output

@@ -126,6 +126,20 @@ def test_a_form_may_say_how_to_read_it_and_so_may_the_address(client: TestClient
     problem(client.put("/v1/datasets/mine", content=clips, params={"features": "mfcc"}), 422)
 
 
+def test_a_header_alone_is_said_to_be_one(client: TestClient) -> None:
+    """Of one column it looks like any text, so that the content type or the name has to tell."""
+    path, alone = "/v1/datasets/mine", b"temp (C)\n"
+    problem(client.put(path, content=alone), 415)
+    problem(client.put(path, files={"file": ("notes.txt", alone, "text/plain")}), 415)
+    for refused in (
+        client.put(path, content=alone, headers={"Content-Type": "text/csv; charset=utf-8"}),
+        client.put(path, files={"file": ("temp.CSV", alone, "text/plain")}),
+        client.put(path, files={"file": ("temp", alone, "text/csv")}),
+        client.put(path, content=b"temp,flow\n"),
+    ):
+        assert "a header and no rows" in problem(refused, 422)["errors"][0]["message"]
+
+
 def test_a_table_is_read_as_the_address_or_the_form_says(client: TestClient) -> None:
     lines = (f"{row},{20 + row},T{row % 3},{10 * row}" for row in range(30))
     table = "\n".join(("id,age,town,price", *lines, "30,,T1,5")).encode()
@@ -407,6 +421,39 @@ def test_the_worker_reads_what_was_sent(client: TestClient, database: Database, 
     elsewhere = (settings.data_dir / "elsewhere").as_uri()
     with pytest.raises(RuntimeError, match="no longer stored"):
         load(dataset, 0, elsewhere)
+
+
+def test_columns_of_a_table_are_scaled_each_unless_the_spec_says_otherwise(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    rng = np.random.default_rng(0)
+    grams, share = rng.normal(2.5e6, 4e5, 60), rng.normal(0, 1, 60)
+    lines = (f"{mass:.0f},{part:.4f},{int(part > 0)}" for mass, part in zip(grams, share, strict=True))
+    put(client, "\n".join(("mass,share,kind", *lines)).encode(), "table")
+    put(client, npz(x=np.stack([grams, share], axis=1), y=(share > 0).astype(int)), "arrays")
+
+    def shown(name: str, **dataset: Any) -> Any:
+        return submit(client, **asked(name=name, **dataset))["spec"]["dataset"]["standardise"]
+
+    assert shown("table") == "feature"
+    assert [shown("table", standardise=how) for how in ("scalar", "none")] == ["scalar", "none"]
+    assert shown("arrays") == "scalar"
+    assert shown("arrays", standardise="feature") == "feature"
+    with database.begin() as session:
+        stored = session.execute(select(Experiment.spec).order_by(Experiment.id).limit(1)).scalar_one()
+    assert isinstance(stored, ExperimentSpec)
+    data = load(stored.dataset, 0, settings.files_url())
+    np.testing.assert_allclose(data.train.x.std(0, correction=0).numpy(), [1.0, 1.0], rtol=1e-3)
+    # The remedy would change nothing: it goes by what the spec has become.
+    remedies = spec(**asked(name="table"), remedies=[{"kind": "standardise"}])
+    assert "the data are so already" in client.post("/v1/experiments/validate", json=remedies).text
+
+
+def test_the_scaling_of_an_upload_has_no_default_that_a_client_could_send(client: TestClient) -> None:
+    known = client.get("/openapi.json").json()["components"]["schemas"]
+    found = [shape["properties"]["standardise"] for name, shape in known.items() if name.startswith("UploadedSpec")]
+    assert found
+    assert all("default" not in field and "facts.format is CSV" in field["description"] for field in found)
 
 
 def test_a_set_as_large_as_mnist_is_taken(database_url: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from api.refusals import FORMATS, RefusalError
 from api.uploads.checks import checked
 from api.uploads.parts import RawSet, held
 from tests.api.uploads.samples import LIMIT, images, npz, refusal, taken
@@ -76,12 +77,14 @@ def test_what_came_in_is_not_changed() -> None:
     assert (x == 1).all()
 
 
-@pytest.mark.parametrize("content", [b"GIF89a...", b'{"x": 1}', b"\x89HDF\r\n\x1a\n", b"x,y\n"])
+@pytest.mark.parametrize("content", [b"GIF89a...", b'{"x": 1}', b"\x89HDF\r\n\x1a\n", b"x\ty:1\n"])
 def test_what_nothing_reads_is_a_415_that_names_what_is_read(content: bytes) -> None:
     assert "nothing here reads" in refusal(415, content)
 
 
 def test_nothing_and_several_of_something_else_are_refused() -> None:
-    assert "nothing in it" in refusal(422, b"")
+    with pytest.raises(RefusalError) as caught:
+        taken(b"")
+    assert ("nothing in it" in str(caught.value), caught.value.allowed) == (True, FORMATS)
     assert "nothing in it" in refusal(422)
     assert "each must be IDX" in refusal(415, npz(x=X, y=Y), npz(x=X, y=Y))

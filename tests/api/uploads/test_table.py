@@ -1,6 +1,7 @@
 """CSV: what people have, beside pandas, and what is refused."""
 
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.refusals import RefusalError
 from tests.api.uploads.samples import refusal, taken
 
 FLOWERS = b"""length,width,colour,species
@@ -27,8 +29,8 @@ def test_a_table_with_names_text_and_a_label_in_its_last_column() -> None:
     np.testing.assert_array_equal(found.x[:, :2], np.array([[5.1, 3.5], [4.9, 3.0], [6.2, 2.8], [5, 3]], np.float32))
     assert found.x[:, 2:].tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1], [0, 1, 0]]
     assert (found.facts.form, found.facts.format, found.facts.task) == ("vector", "CSV", "classification")
-    said = "separated by commas, names from the first line, the target is species; 1 column of text became 3 of 0 and 1"
-    assert found.facts.note == said
+    said = "separated by commas, names from the first line, the target is species; "
+    assert found.facts.note == said + "1 column of text (colour) became 3 of 0 and 1"
 
 
 def test_a_target_by_name_and_columns_left_out() -> None:
@@ -97,7 +99,12 @@ def test_gaps_are_refused_left_out_or_filled_as_asked() -> None:
     ("content", "asked", "said"),
     [
         (FLOWERS, {"target": "petal"}, "no column has this name"),
+        (FLOWERS, {"target": "Specis"}, "no column has this name; did you mean species?"),
+        (FLOWERS, {"ignore": ["Colour "]}, "no column of inputs has this name; did you mean colour?"),
         (FLOWERS, {"ignore": ["species"]}, "no column of inputs has this name"),
+        (b"1,2,3\n4,5,6\n", {"target": "a"}, "the file has no header; its columns are column 1 \u2026 column 3"),
+        (b"length,width\n", {}, "a header and no rows"),
+        (b"length [cm]\n", {"is_table": True}, "a header and no rows"),
         (FLOWERS, {"ignore": ["length", "width", "colour"]}, "no column of inputs is left"),
         (b"a,a,y\n1,2,0\n3,4,1\n", {}, "two columns have one name"),
         (b"a,b,y\n" + b"1,2,0\n" * 20 + b"1,2\n", {}, "Expected 3 columns, got 2"),
@@ -112,7 +119,56 @@ def test_what_is_no_set_is_refused_with_the_reason(content: bytes, asked: dict[s
     assert said in refusal(422, content, **asked)
 
 
-@pytest.mark.parametrize("content", [b'{"x": [1, 2]}', b"a,b", b"<html>\n<body>\n</body>", b"one\ntwo\nthree\n"])
+def column(cells: Iterable[object], separator: str = ",", header: str = "mass,other,y\n") -> bytes:
+    """A table with these in its first column, numbers, and a label."""
+    lines = (f"{cell}{separator}{at % 7}{separator}{at % 2}\n" for at, cell in enumerate(cells))
+    return (header.replace(",", separator) + "".join(lines)).encode()
+
+
+@pytest.mark.parametrize(
+    ("separator", "header", "where"), [(",", "mass,other,y\n", " below the header"), (";", "", "")]
+)
+@pytest.mark.parametrize("count", [10, 400, 200_000])
+def test_a_wrong_cell_in_a_column_of_numbers_is_shown(count: int, separator: str, header: str, where: str) -> None:
+    point = "." if separator == "," else ","
+    numbers = [f"{number}{point}5" for number in range(count)]
+    content = column([*numbers[:-1], "broken", numbers[-1]], separator, header)
+    with pytest.raises(RefusalError) as caught:
+        taken(content, limit=1 << 24, header=bool(header))
+    said = caught.value
+    assert (said.status, said.field, said.value) == (422, "mass" if header else "column 1", "broken")
+    assert f"row {count:,}{where} is no number, and {count:,} of the column's {count + 1:,} values are" in said.message
+    assert "a number, an empty cell" in said.allowed
+    assert f", ignore={said.field};" in said.allowed
+
+
+def test_a_wrong_cell_in_a_target_of_numbers_is_shown() -> None:
+    said = refusal(422, column([*range(30), "broken"]), target="mass")
+    assert "mass: the cell in row 31 below the header is no number" in said
+
+
+@pytest.mark.parametrize(
+    "cells", [[*range(9), "x"], [*range(16), "x", "z"] * 2, [f"n{code % 5}" for code in range(40)]]
+)
+def test_categories_with_numbers_among_them_are_categories(cells: list[object]) -> None:
+    assert taken(column(cells)).x.shape[1] == len(set(cells)) + 1
+
+
+def test_signs_and_exponents_are_numbers_beside_a_wrong_cell() -> None:
+    cells = ["+1", "-2", "3.", "-.5", "1e5", "2E-3", "+7e+2", "8", "9", "10", "1_0"]
+    said = refusal(422, column(cells))
+    assert "row 11 below the header is no number, and 10 of the column's 11 values are" in said
+
+
+def test_many_columns_of_text_fit_the_note() -> None:
+    names = [f"{'long ' * 30}{at}" for at in range(40)]
+    lines = [",".join([f"n{row % 3}"] * 40 + [str(row * 7)]) for row in range(30)]
+    note = taken("\n".join([",".join([*names, "y" * 90]), *lines]).encode(), missing="drop").facts.note
+    assert "40 columns of text (long long" in note
+    assert len(note) <= 500
+
+
+@pytest.mark.parametrize("content", [b'{"x": [1, 2]}', b"1,2", b"<html>\n<body>\n</body>", b"one\ntwo\nthree\n"])
 def test_text_that_is_no_table_is_a_415(content: bytes) -> None:
     assert "nothing here reads" in refusal(415, content)
 
