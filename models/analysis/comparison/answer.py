@@ -16,7 +16,7 @@ from gradient_clinic.verdict.shapes import Answer, Cause, Verdict
 from gradient_clinic.verdict.wording import capital, estimate_words, number, spans, values_of, words
 from models.analysis.comparison.from_chance import chance_words
 from models.analysis.comparison.grade import FEWEST, SICK, VERBS
-from models.analysis.comparison.left_to_try import either, untested, worth_trying
+from models.analysis.comparison.left_to_try import beside_or_instead, either, untested, worth_trying
 from models.analysis.comparison.parts import (
     Degree,
     Grade,
@@ -193,7 +193,7 @@ def _use(best: VariantComparison, verdict: Verdict, left: Sequence[Answer], *, l
         return f"The network trains without a remedy; to improve it, use {_named(best)}{more}"
     if verdict.trained is None or (best.verdict is not None and best.verdict.trained == "yes"):
         return f"Use {_named(best)}{more}"
-    beside = f", so try {worth_trying(left, 2)} too" if left else ""
+    beside = f", so try {beside_or_instead(left, best, 2)}" if left else ""
     why = ", which is shown to help" if leaves_cause else more
     return f"Use {_named(best)}{why}; it does not train yet{beside}"
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradient_clinic.verdict.shapes import Answer
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.brief import brief_of
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
@@ -118,7 +119,7 @@ def test_what_comes_further_without_training_improves() -> None:
     closer = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(5)]
     found = compared([SICK] * 5, closer, [SICK] * 5)
     assert found.answer.startswith(
-        "Use batch_norm, which is shown to help; it does not train yet, so try rezero or scaled"
+        "Use batch_norm, which is shown to help; it does not train yet, so try rezero or scaled too."
     )
     assert "batch_norm improves it: of the way from chance by accuracy it closes +0.3" in found.answer
     assert "It does not train yet." in found.answer
@@ -215,6 +216,34 @@ def test_what_is_shown_to_help_comes_first_and_says_so() -> None:
         "Use init lecun_normal, which is shown to help; it does not train yet, so try dropout 0.05 (lower) too. "
     )
     assert "The trial points to initialisation: init changes it alone and helps." in found.answer
+
+
+CLOSER = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(5)]
+"""Shown to help by the metric too, and does not train."""
+
+
+@pytest.mark.parametrize(
+    ("used", "left", "said"),
+    [
+        ("batch_norm", ["layer_norm"], "layer_norm instead"),
+        ("batch_norm", ["activation"], "activation too"),
+        ("batch_norm", ["layer_norm", "activation"], "activation too"),
+        ("clip_norm", ["layer_norm", "activation"], "layer_norm or activation too"),
+        ("batch_norm", ["rezero+batch_norm"], "rezero with batch_norm instead"),
+    ],
+)
+def test_only_what_one_variant_can_hold_is_to_be_tried_too(used: str, left: list[str], said: str) -> None:
+    found = compared([SICK] * 5, CLOSER, remedies=[{"kind": used}])
+    baseline, part = found.variants
+    assert baseline.verdict is not None
+    kinds = [name.split("+") for name in left]
+    answers = [
+        Answer(remedy=name, why="", spec={"kind": first}, beside=tuple({"kind": kind} for kind in others))
+        for name, (first, *others) in zip(left, kinds, strict=True)
+    ]
+    judged = baseline.model_copy(update={"verdict": replace(baseline.verdict, answers=tuple(answers))})
+    first, *_ = answer_of([judged, part], "accuracy", None, [])
+    assert first == f"Use {used}; it does not train yet, so try {said}."
 
 
 def test_the_brief_says_what_a_trial_does_not_show() -> None:
