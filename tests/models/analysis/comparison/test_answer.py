@@ -13,7 +13,7 @@ from gradient_clinic.verdict.shapes import Answer
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.brief import brief_of
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
-from models.analysis.comparison.parts import ShownCause, VersusBaseline
+from models.analysis.comparison.parts import ShownCause, VariantComparison, VersusBaseline
 from models.specs.optimizer import SgdSpec
 from tests.models.analysis.synthetic import CHANCE, LEARNED, summary_of, variants_of
 from tests.models.analysis.words import assert_short
@@ -218,6 +218,54 @@ def test_what_is_shown_to_help_comes_first_and_says_so() -> None:
     assert "The trial points to initialisation: init changes it alone and helps." in found.answer
 
 
+def _by_heart(seeds: int, metric: float = 0.1) -> list[tuple[float, float, float]]:
+    """The loss falls by a tenth of the way, and no run trains."""
+    return [(0.0, 0.9 * CHANCE + 0.01 * seed, metric) for seed in range(seeds)]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "gain", "to_do", "said"),
+    [
+        (
+            5,
+            -9.0,
+            "orthogonal_init, rezero or layer_norm",
+            "batch_norm lowers the loss on the training data, and no more.",
+        ),
+        (
+            3,
+            0.0,
+            "learning_rate 0.003 (higher)",
+            "on 3 seeds batch_norm seems to lower the loss on the training data, and no more.",
+        ),
+    ],
+)
+def test_what_lowers_the_loss_and_no_more_is_not_to_be_used(seeds: int, gain: float, to_do: str, said: str) -> None:
+    """0 of 5 runs train, and by accuracy it comes no further than the baseline."""
+    found = compared([(gain, CHANCE, 0.12)] * seeds, _by_heart(seeds))
+    grade = found.variants[1].grade
+    assert grade is not None
+    assert (grade.degree, grade.by) == ("improves", "loss")
+    assert found.answer.startswith(f"Try {to_do} next. Nothing that was tried makes it train: {said} ")
+    assert not re.search(r"\bUse\b", found.answer)
+    assert_short(found.answer)
+
+
+def test_what_improves_the_metric_goes_before_what_lowers_the_loss_alone() -> None:
+    better = [(0.0, 0.9 * CHANCE + 0.01 * seed, 0.3 + 0.01 * seed) for seed in range(5)]
+    found = compared([(0.0, CHANCE, 0.12)] * 5, _by_heart(5), better)
+    assert found.answer.startswith("Use clip_norm")
+    assert "and no more" not in found.answer
+    assert re.findall(r"(\w+) improves it: ", found.answer) == ["clip_norm", "batch_norm"]
+
+
+def test_that_nothing_trains_is_not_said_where_a_run_does() -> None:
+    rare = [(0.0, CHANCE, 0.12)] * 4 + [(0.0, LEARNED, 0.9)]
+    found = compared([(0.0, CHANCE, 0.12)] * 5, _by_heart(5), rare)
+    assert " batch_norm lowers the loss on the training data, and no more. " in found.answer
+    assert "Nothing that was tried" not in found.answer
+
+
 CLOSER = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(5)]
 """Shown to help by the metric too, and does not train."""
 
@@ -388,7 +436,17 @@ def test_no_answer_contradicts_its_numbers(arms: tuple[list[tuple[float, float, 
         degrees[part.name] = part.versus_baseline.grade.degree
         _agrees(part.name, part.versus_baseline, found.answer)
     helps = {"repairs", "improves"} & set(degrees.values())
+    assert not any(found.answer.startswith(f"Use {part.name}") for part in others if _lowers_loss_alone(part))
     assert ("No remedy needed" in found.answer) == (baseline.verdict.kind == "healthy" and not helps)
+
+
+def _lowers_loss_alone(part: VariantComparison) -> bool:
+    versus = part.versus_baseline
+    assert versus is not None
+    assert versus.grade is not None
+    further = versus.progress["metric"].difference.mean
+    trains = part.verdict is not None and part.verdict.trained == "yes"
+    return versus.grade.by == "loss" and not trains and further is not None and further < 0.01
 
 
 def _agrees(name: str, versus: VersusBaseline, answer: str) -> None:
