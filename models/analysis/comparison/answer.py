@@ -29,6 +29,7 @@ from models.analysis.comparison.parts import (
 from models.analysis.statistics.power import ALPHA
 from models.plan.variants import optimizer_words
 from models.specs.optimizer import OptimizerSpec
+from models.status import State
 
 MOST_ANSWERS: Final = 3
 VAGUE: Final[frozenset[Cause]] = frozenset({"too_few_steps", "no_gradient_cause_found"})
@@ -40,7 +41,21 @@ TENTH: Final = 0.1
 def answer_of(
     parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec | None, causes: Sequence[ShownCause]
 ) -> tuple[str, ...]:
-    """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names, if any."""
+    """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names, if any.
+
+    While runs wait or train the first one says of how many it holds: the others may say otherwise.
+    """
+    first, *rest = _sentences(parts, metric, optimizer, causes)
+    runs = {state: sum(part.runs.get(state, 0) for part in parts) for state in State}
+    asked, ended = sum(runs.values()), sum(count for state, count in runs.items() if state.is_finished)
+    if ended < asked:
+        first = f"So far ({ended} of {asked} runs): {first[0].lower()}{first[1:]}"
+    return (first, *rest)
+
+
+def _sentences(
+    parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec | None, causes: Sequence[ShownCause]
+) -> tuple[str, ...]:
     baseline, *others = parts
     verdict = baseline.verdict
     if verdict is None:

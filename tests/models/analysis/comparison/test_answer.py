@@ -376,7 +376,30 @@ def test_a_baseline_that_never_trained_is_not_waited_for() -> None:
         "No run of the baseline came to its end (1 failed and 2 cancelled): there is nothing to compare with."
     )
     rows[0] = RunRow("baseline", 0, "running")
-    assert "nothing to compare with yet" in compare(Trial("e", spec, variants, rows)).answer
+    assert compare(Trial("e", spec, variants, rows)).answer == (
+        "So far (2 of 3 runs): no run of the baseline has ended: there is nothing to compare with yet."
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("queued", "So far (3 of 5 runs): no remedy needed: the baseline trains in 2 of 2 runs"),
+        ("running", "So far (3 of 5 runs): no remedy needed: the baseline trains in 2 of 2 runs"),
+        ("failed", "No remedy needed: the baseline trains in 2 of 2 runs"),
+        ("cancelled", "No remedy needed: the baseline trains in 2 of 2 runs"),
+    ],
+)
+def test_while_runs_are_missing_an_answer_holds_so_far(state: str, said: str) -> None:
+    spec, variants = variants_of(NORM, network=HE, seeds={"count": 2})
+    whole = [
+        RunRow("baseline", seed, "succeeded", summary_of(variants[0].plan, 0.0, 0.0, LEARNED, test_metric=0.9))
+        for seed in range(2)
+    ]
+    rows = [*whole, RunRow("baseline", 2, "failed"), RunRow("batch_norm", 0, state), RunRow("batch_norm", 1, state)]
+    answer = compare(Trial("e", spec, variants, rows)).answer
+    assert answer.startswith(said)
+    assert_short(answer)
 
 
 def test_what_all_that_are_unclear_share_is_said_once() -> None:
