@@ -241,7 +241,8 @@ def _use(best: VariantComparison, verdict: Verdict, left: Sequence[Answer], *, l
         return f"The network trains without a remedy; to improve it, use {_named(best)}{more}"
     if verdict.trained is None or (best.verdict is not None and best.verdict.trained == "yes"):
         return f"Use {_named(best)}{more}"
-    beside = f", so try {beside_or_instead(left, best, 2)}" if left else ""
+    # One, where the sentence has a number of seeds to tell too.
+    beside = f", so try {beside_or_instead(left, best, 1 if _is_promising(best) else 2)}" if left else ""
     why = ", which is shown to help" if leaves_cause else more
     return f"Use {_named(best)}{why}; it does not train yet{beside}"
 

@@ -294,6 +294,27 @@ def test_only_what_one_variant_can_hold_is_to_be_tried_too(used: str, left: list
     assert first == f"Use {used}; it does not train yet, so try {said}."
 
 
+def test_a_promise_that_does_not_train_is_told_in_one_short_sentence() -> None:
+    """Of several remedies at once one answer is named: the sentence has two things to say before it."""
+    few = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(3)]
+    baseline, part = compared([SICK] * 3, few, remedies=[CLIP]).variants
+    assert baseline.verdict is not None
+    adam = {"kind": "optimizer", "optimizer": {"kind": "adam", "learning_rate": 0.001}}
+    answers = tuple(
+        Answer(remedy=f"{kind}+optimizer", why="", spec={"kind": kind}, beside=(adam,))
+        for kind in ("layer_norm", "batch_norm")
+    )
+    judged = baseline.model_copy(
+        update={"verdict": replace(baseline.verdict, answers=answers), "runs": {**baseline.runs, "queued": 1}}
+    )
+    first, *_ = answer_of([judged, part], "accuracy", None, [])
+    assert first == (
+        "So far (6 of 7 runs): use clip_norm, and confirm it on more than 3 seeds; it does not train yet, so try "
+        "layer_norm with optimizer adam 0.001 too."
+    )
+    assert_short(first)
+
+
 def test_the_brief_says_what_a_trial_does_not_show() -> None:
     chance = [(0.0, CHANCE, 0.1)] * 3
     found = _noisy(chance, [(0.0, 0.9 * CHANCE + 0.03 * seed, 0.1) for seed in (-1, 0, 1)])
@@ -452,6 +473,10 @@ def test_no_answer_contradicts_its_numbers(arms: tuple[list[tuple[float, float, 
     assert_short(found.answer)
     baseline, *others = found.variants
     assert baseline.verdict is not None
+    waiting = baseline.model_copy(update={"runs": {**baseline.runs, "queued": 1}})
+    early = " ".join(answer_of([waiting, *others], "accuracy", None, found.causes))
+    assert early.startswith("So far (9 of 10 runs): ")
+    assert_short(early)
     degrees = {}
     for part in others:
         assert part.versus_baseline is not None
