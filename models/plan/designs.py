@@ -4,11 +4,12 @@ What a remedy does is in ``models/plan/rewrites.py``; here it is a name, a place
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from models.specs.base import Problem, Spec, SpecError, leaves
 from models.specs.experiment import ExperimentSpec, VariantSpec
-from models.specs.remedy import RemedySpec
+from models.specs.remedy import REMEDIES, RemedySpec
+from models.specs.slots import Slot
 
 BASELINE = "baseline"
 MAX_FACTORS = 5
@@ -65,6 +66,15 @@ def contradiction(name: str, where: str, remedies: Sequence[RemedySpec]) -> Prob
                 return Problem(where, [by_slot[slot], shown], message, "one remedy of this kind in a variant")
             by_slot[slot] = shown
     return None
+
+
+def contradict(some: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether one variant cannot hold both. Remedies by kind, as stored answers and comparisons have them."""
+    return bool(_slots(some) & _slots(others))
+
+
+def _slots(kinds: Iterable[str]) -> set[Slot]:
+    return {slot for kind in kinds for slot in REMEDIES[kind].slots}  # type: ignore[attr-defined]
 
 
 def _parameters(remedy: Spec) -> dict[str, object]:

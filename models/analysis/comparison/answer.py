@@ -15,8 +15,8 @@ from gradient_clinic.verdict.sentences import NO_REMEDY, ONE_LAYER, headline, is
 from gradient_clinic.verdict.shapes import Answer, Cause, Verdict
 from gradient_clinic.verdict.wording import capital, estimate_words, number, spans, values_of, words
 from models.analysis.comparison.from_chance import chance_words
-from models.analysis.comparison.grade import FEWEST, SICK, VERBS
-from models.analysis.comparison.left_to_try import either, untested, worth_trying
+from models.analysis.comparison.grade import FEWEST, MATERIAL, SICK, VERBS
+from models.analysis.comparison.left_to_try import beside_or_instead, either, untested, worth_trying
 from models.analysis.comparison.parts import (
     Degree,
     Grade,
@@ -29,6 +29,7 @@ from models.analysis.comparison.parts import (
 from models.analysis.statistics.power import ALPHA
 from models.plan.variants import optimizer_words
 from models.specs.optimizer import OptimizerSpec
+from models.status import State
 
 MOST_ANSWERS: Final = 3
 VAGUE: Final[frozenset[Cause]] = frozenset({"too_few_steps", "no_gradient_cause_found"})
@@ -40,16 +41,32 @@ TENTH: Final = 0.1
 def answer_of(
     parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec | None, causes: Sequence[ShownCause]
 ) -> tuple[str, ...]:
-    """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names, if any."""
+    """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names, if any.
+
+    While runs wait or train the first one says of how many it holds: the others may say otherwise.
+    """
+    first, *rest = _sentences(parts, metric, optimizer, causes)
+    runs = {state: sum(part.runs.get(state, 0) for part in parts) for state in State}
+    asked, ended = sum(runs.values()), sum(count for state, count in runs.items() if state.is_finished)
+    if ended < asked:
+        first = f"So far ({ended} of {asked} runs): {first[0].lower()}{first[1:]}"
+    return (first, *rest)
+
+
+def _sentences(
+    parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec | None, causes: Sequence[ShownCause]
+) -> tuple[str, ...]:
     baseline, *others = parts
     verdict = baseline.verdict
     if verdict is None:
         return (_without_baseline(baseline),)
     supported = _supported(causes)
     helping = [*_of_degree(others, "repairs", supported), *_of_degree(others, "improves", supported)]
+    # What lowers the loss and no more goes last: it is not to be used.
+    helping.sort(key=_lowers_loss_alone)
     left = untested(verdict, parts, optimizer)
     said = [
-        _helped(helping, supported, verdict, left) if helping else _unhelped(baseline, verdict, left, metric),
+        *_to_do(parts, helping, supported, left, metric),
         *_state(baseline, verdict),
         *_because(parts, optimizer, causes),
         *_lacking(verdict, others),
@@ -124,19 +141,50 @@ def _is_promising(part: VariantComparison) -> bool:
     return grade is not None and grade.certainty == "promising"
 
 
-def _helped(
-    helping: Sequence[VariantComparison], supported: AbstractSet[str], verdict: Verdict, left: Sequence[Answer]
-) -> str:
-    """What a reader should do next, where something helps."""
+def _lowers_loss_alone(part: VariantComparison) -> bool:
+    """It does not train, and a metric that is known comes no further: it may only learn its cases by heart."""
+    grade, verdict = part.grade, part.verdict
+    if grade is None or grade.by != "loss" or verdict is None or verdict.trained in {"yes", None}:
+        return False
+    further = _versus(part).progress["metric"].difference.mean
+    return further is not None and further < MATERIAL["metric"]
+
+
+def _to_do(
+    parts: Sequence[VariantComparison],
+    helping: Sequence[VariantComparison],
+    supported: AbstractSet[str],
+    left: Sequence[Answer],
+    metric: str,
+) -> Iterator[str]:
+    """What a reader should do next; and why not use what lowers the loss, where nothing does more."""
+    baseline, *others = parts
+    verdict = baseline.verdict
+    assert verdict is not None  # else there is nothing to compare with
+    if not helping:
+        yield _unhelped(baseline, verdict, left, metric)
+        return
     best = helping[0]
     against = () if best.name in supported else _answering(verdict, left)
     if against and _is_unproved(best):
-        return _before_it(best, verdict, against)
-    return _use(best, verdict, against or left, leaves_cause=bool(against))
+        yield _before_it(best, verdict, against)
+    elif verdict.kind != "healthy" and _lowers_loss_alone(best):
+        yield _unhelped(baseline, verdict, left, metric)
+        yield _no_more(best, others)
+    else:
+        yield _use(best, verdict, against or left, leaves_cause=bool(against))
+
+
+def _no_more(best: VariantComparison, others: Sequence[VariantComparison]) -> str:
+    """What helps, of which the loss is all that does."""
+    sure = f"on {_seeds(best)} {_named(best)} seems to lower" if _is_promising(best) else f"{_named(best)} lowers"
+    nothing = not any(part.outcomes.success.count for part in others)
+    said = f"{'nothing that was tried makes it train: ' * nothing}{sure} the loss on the training data, and no more"
+    return capital(said) if nothing or _is_promising(best) else said
 
 
 def _unhelped(baseline: VariantComparison, verdict: Verdict, left: Sequence[Answer], metric: str) -> str:
-    """The same where nothing does."""
+    """What to do where nothing is to be used."""
     if verdict.kind == "healthy":
         return _well(baseline, verdict, left)
     next_one = f"try {worth_trying(left, MOST_ANSWERS)} next" if left else ""
@@ -193,7 +241,8 @@ def _use(best: VariantComparison, verdict: Verdict, left: Sequence[Answer], *, l
         return f"The network trains without a remedy; to improve it, use {_named(best)}{more}"
     if verdict.trained is None or (best.verdict is not None and best.verdict.trained == "yes"):
         return f"Use {_named(best)}{more}"
-    beside = f", so try {worth_trying(left, 2)} too" if left else ""
+    # One, where the sentence has a number of seeds to tell too.
+    beside = f", so try {beside_or_instead(left, best, 1 if _is_promising(best) else 2)}" if left else ""
     why = ", which is shown to help" if leaves_cause else more
     return f"Use {_named(best)}{why}; it does not train yet{beside}"
 

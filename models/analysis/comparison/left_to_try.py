@@ -8,6 +8,7 @@ from gradient_clinic.verdict.shapes import Answer, Verdict
 from gradient_clinic.verdict.wording import TOLD
 from models.analysis.comparison.grade import HELPS
 from models.analysis.comparison.parts import VariantComparison
+from models.plan.designs import contradict
 from models.specs.optimizer import OptimizerSpec
 
 IN_VAIN = frozenset({"harms", "changes_nothing"})
@@ -68,9 +69,19 @@ def _of_optimizer(remedy: Spec, own: Spec | None) -> Spec:
 
 
 def worth_trying(left: Sequence[Answer], most: int) -> str:
+    return either([answer_words(answer) for answer in _worth(left)[:most]])
+
+
+def beside_or_instead(left: Sequence[Answer], part: VariantComparison, most: int) -> str:
+    """'dropout 0.05 too' where one variant can hold it and what ``part`` has; 'layer_norm instead' where none can."""
+    worth, held = _worth(left), [str(remedy["kind"]) for remedy in part.remedies]
+    beside = [its for its in worth if not contradict(held, [str(spec["kind"]) for spec in its.specs])]
+    return f"{worth_trying(beside or worth, most)} {'too' if beside else 'instead'}"
+
+
+def _worth(left: Sequence[Answer]) -> Sequence[Answer]:
     """What something speaks for; what usually helps only where nothing else is left."""
-    supported = [answer for answer in left if answer.basis != "usual"]
-    return either([answer_words(answer) for answer in (supported or left)[:most]])
+    return [answer for answer in left if answer.basis != "usual"] or left
 
 
 def either(names: Sequence[str]) -> str:

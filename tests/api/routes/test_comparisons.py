@@ -27,6 +27,7 @@ def test_a_comparison_can_be_read_before_any_run_has_ended(client: TestClient, d
     assert partial["variants"][0]["runs"]["succeeded"] == 1
     assert partial["variants"][0]["verdict"]["seeds"]
     assert any("missing" in note for note in partial["notes"])
+    assert partial["answer"].startswith("So far (1 of 4 runs): ")
 
 
 def test_after_the_end_the_stored_comparison_is_answered(client: TestClient, database: Database) -> None:
@@ -47,12 +48,15 @@ def test_after_the_end_the_stored_comparison_is_answered(client: TestClient, dat
 def test_in_brief_a_comparison_is_five_lines_of_text(client: TestClient, database: Database) -> None:
     experiment = submit(client, remedies=[{"kind": "batch_norm"}])
     path = experiment["links"]["comparison"]
-    assert "batch_norm not run yet" in client.get(path, params={"brief": 1}).text
+    early = client.get(path, params={"brief": 1}).text
+    assert early.startswith("So far (0 of 4 runs): no run of the baseline has ended")
+    assert "batch_norm not run yet" in early
     train_all(database, experiment, gains=(-0.5, -0.6, -0.7))
     brief = client.get(path, params={"brief": "true"})
     assert brief.headers["content-type"] == "text/plain; charset=utf-8"
     first, *others = brief.text.splitlines()
     assert client.get(path).json()["answer"].startswith(first)
+    assert not first.startswith("So far")
     assert [line.split(":")[0] for line in others] == ["Found", "Why", "Variants", "Under"]
     assert client.get(path, params={"brief": "perhaps"}).status_code == 422
 

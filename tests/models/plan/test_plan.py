@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gradient_clinic.activations import Activation
 from models.plan import REWRITES, Plan, expand, plan_variant, rewrites
-from models.plan.designs import contradiction, remedy_names
+from models.plan.designs import contradict, contradiction, remedy_names
 from models.plan.tree import Activate, Dropout, Normalise, Residual, walk
 from models.specs.base import SpecError
 from models.specs.experiment import ExperimentSpec
@@ -419,6 +419,7 @@ def test_two_remedies_contradict_each_other_where_they_share_a_slot_and_nowhere_
         shared = set(one.slots) & set(other.slots)  # type: ignore[attr-defined]  # every remedy has some
         said = contradiction("both", "remedies", [one, other])  # type: ignore[list-item]  # of the union
         assert (said is not None) == bool(shared), (one, other)
+        assert contradict([one.kind], [other.kind]) == bool(shared), (one, other)  # type: ignore[attr-defined]
         if said is not None:
             assert said.field == "remedies"
             assert any(slot.replace("_", " ") in said.message for slot in shared)

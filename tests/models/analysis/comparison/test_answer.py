@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradient_clinic.verdict.shapes import Answer
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.brief import brief_of
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
-from models.analysis.comparison.parts import ShownCause, VersusBaseline
+from models.analysis.comparison.parts import ShownCause, VariantComparison, VersusBaseline
 from models.specs.optimizer import SgdSpec
 from tests.models.analysis.synthetic import CHANCE, LEARNED, summary_of, variants_of
 from tests.models.analysis.words import assert_short
@@ -118,7 +119,7 @@ def test_what_comes_further_without_training_improves() -> None:
     closer = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(5)]
     found = compared([SICK] * 5, closer, [SICK] * 5)
     assert found.answer.startswith(
-        "Use batch_norm, which is shown to help; it does not train yet, so try rezero or scaled"
+        "Use batch_norm, which is shown to help; it does not train yet, so try rezero or scaled too."
     )
     assert "batch_norm improves it: of the way from chance by accuracy it closes +0.3" in found.answer
     assert "It does not train yet." in found.answer
@@ -217,6 +218,103 @@ def test_what_is_shown_to_help_comes_first_and_says_so() -> None:
     assert "The trial points to initialisation: init changes it alone and helps." in found.answer
 
 
+def _by_heart(seeds: int, metric: float = 0.1) -> list[tuple[float, float, float]]:
+    """The loss falls by a tenth of the way, and no run trains."""
+    return [(0.0, 0.9 * CHANCE + 0.01 * seed, metric) for seed in range(seeds)]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "gain", "to_do", "said"),
+    [
+        (
+            5,
+            -9.0,
+            "orthogonal_init, rezero or layer_norm",
+            "batch_norm lowers the loss on the training data, and no more.",
+        ),
+        (
+            3,
+            0.0,
+            "learning_rate 0.003 (higher)",
+            "on 3 seeds batch_norm seems to lower the loss on the training data, and no more.",
+        ),
+    ],
+)
+def test_what_lowers_the_loss_and_no_more_is_not_to_be_used(seeds: int, gain: float, to_do: str, said: str) -> None:
+    """0 of 5 runs train, and by accuracy it comes no further than the baseline."""
+    found = compared([(gain, CHANCE, 0.12)] * seeds, _by_heart(seeds))
+    grade = found.variants[1].grade
+    assert grade is not None
+    assert (grade.degree, grade.by) == ("improves", "loss")
+    assert found.answer.startswith(f"Try {to_do} next. Nothing that was tried makes it train: {said} ")
+    assert not re.search(r"\bUse\b", found.answer)
+    assert_short(found.answer)
+
+
+def test_what_improves_the_metric_goes_before_what_lowers_the_loss_alone() -> None:
+    better = [(0.0, 0.9 * CHANCE + 0.01 * seed, 0.3 + 0.01 * seed) for seed in range(5)]
+    found = compared([(0.0, CHANCE, 0.12)] * 5, _by_heart(5), better)
+    assert found.answer.startswith("Use clip_norm")
+    assert "and no more" not in found.answer
+    assert re.findall(r"(\w+) improves it: ", found.answer) == ["clip_norm", "batch_norm"]
+
+
+def test_that_nothing_trains_is_not_said_where_a_run_does() -> None:
+    rare = [(0.0, CHANCE, 0.12)] * 4 + [(0.0, LEARNED, 0.9)]
+    found = compared([(0.0, CHANCE, 0.12)] * 5, _by_heart(5), rare)
+    assert " batch_norm lowers the loss on the training data, and no more. " in found.answer
+    assert "Nothing that was tried" not in found.answer
+
+
+CLOSER = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(5)]
+"""Shown to help by the metric too, and does not train."""
+
+
+@pytest.mark.parametrize(
+    ("used", "left", "said"),
+    [
+        ("batch_norm", ["layer_norm"], "layer_norm instead"),
+        ("batch_norm", ["activation"], "activation too"),
+        ("batch_norm", ["layer_norm", "activation"], "activation too"),
+        ("clip_norm", ["layer_norm", "activation"], "layer_norm or activation too"),
+        ("batch_norm", ["rezero+batch_norm"], "rezero with batch_norm instead"),
+    ],
+)
+def test_only_what_one_variant_can_hold_is_to_be_tried_too(used: str, left: list[str], said: str) -> None:
+    found = compared([SICK] * 5, CLOSER, remedies=[{"kind": used}])
+    baseline, part = found.variants
+    assert baseline.verdict is not None
+    kinds = [name.split("+") for name in left]
+    answers = [
+        Answer(remedy=name, why="", spec={"kind": first}, beside=tuple({"kind": kind} for kind in others))
+        for name, (first, *others) in zip(left, kinds, strict=True)
+    ]
+    judged = baseline.model_copy(update={"verdict": replace(baseline.verdict, answers=tuple(answers))})
+    first, *_ = answer_of([judged, part], "accuracy", None, [])
+    assert first == f"Use {used}; it does not train yet, so try {said}."
+
+
+def test_a_promise_that_does_not_train_is_told_in_one_short_sentence() -> None:
+    """Of several remedies at once one answer is named: the sentence has two things to say before it."""
+    few = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(3)]
+    baseline, part = compared([SICK] * 3, few, remedies=[CLIP]).variants
+    assert baseline.verdict is not None
+    adam = {"kind": "optimizer", "optimizer": {"kind": "adam", "learning_rate": 0.001}}
+    answers = tuple(
+        Answer(remedy=f"{kind}+optimizer", why="", spec={"kind": kind}, beside=(adam,))
+        for kind in ("layer_norm", "batch_norm")
+    )
+    judged = baseline.model_copy(
+        update={"verdict": replace(baseline.verdict, answers=answers), "runs": {**baseline.runs, "queued": 1}}
+    )
+    first, *_ = answer_of([judged, part], "accuracy", None, [])
+    assert first == (
+        "So far (6 of 7 runs): use clip_norm, and confirm it on more than 3 seeds; it does not train yet, so try "
+        "layer_norm with optimizer adam 0.001 too."
+    )
+    assert_short(first)
+
+
 def test_the_brief_says_what_a_trial_does_not_show() -> None:
     chance = [(0.0, CHANCE, 0.1)] * 3
     found = _noisy(chance, [(0.0, 0.9 * CHANCE + 0.03 * seed, 0.1) for seed in (-1, 0, 1)])
@@ -299,7 +397,30 @@ def test_a_baseline_that_never_trained_is_not_waited_for() -> None:
         "No run of the baseline came to its end (1 failed and 2 cancelled): there is nothing to compare with."
     )
     rows[0] = RunRow("baseline", 0, "running")
-    assert "nothing to compare with yet" in compare(Trial("e", spec, variants, rows)).answer
+    assert compare(Trial("e", spec, variants, rows)).answer == (
+        "So far (2 of 3 runs): no run of the baseline has ended: there is nothing to compare with yet."
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("queued", "So far (3 of 5 runs): no remedy needed: the baseline trains in 2 of 2 runs"),
+        ("running", "So far (3 of 5 runs): no remedy needed: the baseline trains in 2 of 2 runs"),
+        ("failed", "No remedy needed: the baseline trains in 2 of 2 runs"),
+        ("cancelled", "No remedy needed: the baseline trains in 2 of 2 runs"),
+    ],
+)
+def test_while_runs_are_missing_an_answer_holds_so_far(state: str, said: str) -> None:
+    spec, variants = variants_of(NORM, network=HE, seeds={"count": 2})
+    whole = [
+        RunRow("baseline", seed, "succeeded", summary_of(variants[0].plan, 0.0, 0.0, LEARNED, test_metric=0.9))
+        for seed in range(2)
+    ]
+    rows = [*whole, RunRow("baseline", 2, "failed"), RunRow("batch_norm", 0, state), RunRow("batch_norm", 1, state)]
+    answer = compare(Trial("e", spec, variants, rows)).answer
+    assert answer.startswith(said)
+    assert_short(answer)
 
 
 def test_what_all_that_are_unclear_share_is_said_once() -> None:
@@ -352,6 +473,10 @@ def test_no_answer_contradicts_its_numbers(arms: tuple[list[tuple[float, float, 
     assert_short(found.answer)
     baseline, *others = found.variants
     assert baseline.verdict is not None
+    waiting = baseline.model_copy(update={"runs": {**baseline.runs, "queued": 1}})
+    early = " ".join(answer_of([waiting, *others], "accuracy", None, found.causes))
+    assert early.startswith("So far (9 of 10 runs): ")
+    assert_short(early)
     degrees = {}
     for part in others:
         assert part.versus_baseline is not None
@@ -359,7 +484,17 @@ def test_no_answer_contradicts_its_numbers(arms: tuple[list[tuple[float, float, 
         degrees[part.name] = part.versus_baseline.grade.degree
         _agrees(part.name, part.versus_baseline, found.answer)
     helps = {"repairs", "improves"} & set(degrees.values())
+    assert not any(found.answer.startswith(f"Use {part.name}") for part in others if _lowers_loss_alone(part))
     assert ("No remedy needed" in found.answer) == (baseline.verdict.kind == "healthy" and not helps)
+
+
+def _lowers_loss_alone(part: VariantComparison) -> bool:
+    versus = part.versus_baseline
+    assert versus is not None
+    assert versus.grade is not None
+    further = versus.progress["metric"].difference.mean
+    trains = part.verdict is not None and part.verdict.trained == "yes"
+    return versus.grade.by == "loss" and not trains and further is not None and further < 0.01
 
 
 def _agrees(name: str, versus: VersusBaseline, answer: str) -> None:
