@@ -76,18 +76,13 @@ def _end(session: Session, lease: Lease, state: State, reason: str, loss: float 
         update(Run)
         .where(lease.holds())
         .values(state=state, lease_token=None, lease_until=None, ended_at=ended_at, **values)
-        .returning(Run.id)
-        .cte("ended")
     )
-    attempt = (
-        update(Attempt)
-        .where(Attempt.run_id == ended.c.id, Attempt.number == lease.attempt)
-        .values(ended_at=func.clock_timestamp(), reason=reason)
-        .execution_options(synchronize_session=False)
-    )
-    if not changed_rows(session, attempt):
+    # Not one statement with the attempt's: a run that this session has read must be read anew, as it ends here.
+    if not changed_rows(session, ended):
         return False
     # Past this line the lease is ours to the commit, and what follows needs no guard.
+    attempt = update(Attempt).where(Attempt.run_id == lease.run_id, Attempt.number == lease.attempt)
+    session.execute(attempt.values(ended_at=func.clock_timestamp(), reason=reason))
     _stop_unaffordable(session, unaffordable)
     # The experiment is locked from here on, so no run may be locked any more.
     if loss is not None:
