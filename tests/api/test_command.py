@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.uploads.body import FORM_FIELDS
 from gradient_clinic.command.line import main
 from models.settings import Settings
 from tests.api.keyed import ADMIN, KEY, bearer, new_key
@@ -180,3 +181,13 @@ def test_a_watch_that_was_cut_off_goes_on_after_what_it_has(
     assert numbers == sorted(set(numbers))
     assert [line["event"] for line in lines].count("run") == 4
     assert lines[-1]["data"] == {"reason": "ended", "state": "cancelled"}
+
+
+def test_the_help_of_upload_lists_the_values_that_the_api_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["upload", "--help"])
+    told = capsys.readouterr().out
+    for name in ("missing", "task", "header"):
+        values = FORM_FIELDS[name]
+        assert values is not None
+        assert f"--{name} {'|'.join(values)}" in told
