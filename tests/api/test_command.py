@@ -25,8 +25,8 @@ Said = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def app(settings: Settings) -> FastAPI:
-    return create_app(settings.model_copy(update={"api_key": SecretStr(KEY)}))
+def app(settings: Settings, tmp_path: Path) -> FastAPI:
+    return create_app(settings.model_copy(update={"api_key": SecretStr(KEY), "data_dir": tmp_path / "data"}))
 
 
 @pytest.fixture
@@ -191,3 +191,11 @@ def test_the_help_of_upload_lists_the_values_that_the_api_takes(capsys: pytest.C
         values = FORM_FIELDS[name]
         assert values is not None
         assert f"--{name} {'|'.join(values)}" in told
+
+
+@pytest.mark.usefixtures("clinic")
+def test_upload_leaves_several_columns_out(tmp_path: Path, capsys: Said) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("id,remark,area,price\n" + "".join(f"{at},none,{at % 7},{2.5 * at}\n" for at in range(40)))
+    assert main(["upload", "houses", str(table), "--ignore", "id", "--ignore", "remark", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["facts"]["shape"] == [1]
