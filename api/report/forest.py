@@ -168,10 +168,11 @@ def forest(variants: Sequence[VariantComparison], metric: str, width: float = WI
     bounds = [value for _, estimate in shown for value in (estimate.low, estimate.high, estimate.mean)]
     reach = max([abs(value) for value in bounds if value is not None] + [NARROWEST]) * 1.05
     kinds = list(dict.fromkeys(_what(variant, metric) for variant, _ in shown))
-    # Where all rows are of one thing the axis says which.
+    # Where all rows are of one thing the axis says which; else each row does, and the axis has no room for all.
     rows = [_forest_row(variant, estimate, _what(variant, metric) if kinds[1:] else "") for variant, estimate in shown]
     label = "difference of each remedy to the baseline with its 95 % interval"
-    return _drawn(rows, (-reach, reach), f"difference in {' or '.join(kinds)}", label, width, signed=True)
+    below = "difference to the baseline" if kinds[1:] else f"difference in {kinds[0]}"
+    return _drawn(rows, (-reach, reach), below, label, width, signed=True)
 
 
 def caption(variants: Sequence[VariantComparison], metric: str) -> str:
@@ -185,7 +186,8 @@ def _captioned(measure: Shown | None, method: str, metric: str) -> str:
         return f"share that trains: {SHARES}"
     by = METHODS.get(method, method)
     if measure in {"metric", "loss"}:
-        return f"{CLOSED} by {_closed_by(measure, metric)}: {SEEDS}, interval by {by}; the verdict rests on it"
+        way = f"{CLOSED} by {_closed_by(measure, metric)}: {SHARE_OF_WAY}"
+        return f"{way}, {SEEDS}, interval by {by}; the grade rests on it"
     return f"{metric_words(metric)}: {METRICS}, interval by {by}"
 
 
@@ -196,7 +198,8 @@ SHARES = (
 
 
 METRICS = "mean difference over the seeds that train with and without the remedy"
-CLOSED = "way closed from chance"
+CLOSED = "way closed"
+SHARE_OF_WAY = "share of the way from chance to the best possible"
 SEEDS = "mean difference over the seeds in which both were trained"
 METHODS: dict[str, str] = {
     Method.PAIRED_T: "Student's paired t",

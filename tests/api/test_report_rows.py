@@ -127,11 +127,14 @@ def test_the_forest_shows_what_the_grade_rests_on() -> None:
     assert versus.grade is not None
     assert (versus.grade.by, versus.primary) == ("loss", "success_difference")
     drawn, below = (drawing(comparison.variants, "accuracy") for drawing in (forest, caption))
-    assert "way closed from chance by loss +0.27" in re.sub("<[^>]+>", " ", drawn).replace("  ", " ")
+    assert "way closed by loss +0.27" in re.sub("<[^>]+>", " ", drawn).replace("  ", " ")
     assert "share that trains 0" in re.sub("<[^>]+>", " ", drawn)
     first, second = circles(drawn, "measured")
     assert first - second > 50.0
-    assert "way closed from chance by loss: mean difference over the seeds in which both were trained" in below
+    assert "way closed by loss: share of the way from chance to the best possible, mean difference" in below
+    alone = [one for one in comparison.variants if one.name != SECOND]
+    assert "difference in way closed by loss<" in forest(alone, "accuracy", 340)
+    assert "difference to the baseline<" in forest(comparison.variants, "accuracy", 340)
 
 
 def test_the_method_is_named_where_it_is_not_students() -> None:
