@@ -10,7 +10,7 @@ from api.report.numbers import in_words
 from api.report.ticks import round_ticks, tick_words
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.wording import metric_words
-from models.analysis.comparison.parts import Outcomes, VariantComparison
+from models.analysis.comparison.parts import Measure, Outcomes, Primary, VariantComparison
 from models.analysis.statistics.methods import Method
 
 WIDTH = 920
@@ -22,6 +22,8 @@ LINE, MARK, BETWEEN = 16.0, 22.0, 10.0
 NARROWEST = 0.02
 """An axis of differences reaches at least so far."""
 
+Shown = Primary | Measure
+"""Of differences to the baseline: in the share that trains, in the metric, or in how far runs came by either."""
 Mark = tuple[float, tuple[float | None, float | None], str]
 """A mean, both ends of its interval, and what it is of: a class of the style sheets."""
 
@@ -157,33 +159,36 @@ def _means(outcomes: Outcomes) -> tuple[list[Mark], str]:
 
 
 def forest(variants: Sequence[VariantComparison], metric: str, width: float = WIDTH) -> str:
-    """Each remedy's primary result against the baseline with its 95 % interval; the dotted line is no difference."""
+    """Of each remedy the difference to the baseline that its grade rests on, with its 95 % interval; or the one
+    to be read first. The dotted line is no difference.
+    """
     shown = [(variant, estimate) for variant in variants if (estimate := primary(variant)) is not None]
     if not shown:
         return ""
     bounds = [value for _, estimate in shown for value in (estimate.low, estimate.high, estimate.mean)]
     reach = max([abs(value) for value in bounds if value is not None] + [NARROWEST]) * 1.05
     kinds = list(dict.fromkeys(_what(variant, metric) for variant, _ in shown))
-    # Where all rows are of one thing the axis says which.
+    # Where all rows are of one thing the axis says which; else each row does, and the axis has no room for all.
     rows = [_forest_row(variant, estimate, _what(variant, metric) if kinds[1:] else "") for variant, estimate in shown]
     label = "difference of each remedy to the baseline with its 95 % interval"
-    return _drawn(rows, (-reach, reach), f"difference in {' or '.join(kinds)}", label, width, signed=True)
+    below = "difference to the baseline" if kinds[1:] else f"difference in {kinds[0]}"
+    return _drawn(rows, (-reach, reach), below, label, width, signed=True)
 
 
 def caption(variants: Sequence[VariantComparison], metric: str) -> str:
-    """Which difference the forest plot shows, and by which method its intervals are."""
-    shown = [
-        (versus.primary, estimate.method)
-        for variant in variants
-        if (estimate := primary(variant)) is not None and (versus := variant.versus_baseline) is not None
-    ]
-    parts = [
-        f"share that trains: {SHARES}"
-        if what == "success_difference"
-        else f"{metric_words(metric)}: {METRICS}, interval by {METHODS.get(method, method)}"
-        for what, method in dict.fromkeys(shown)
-    ]
-    return "; ".join(parts)
+    """Which differences the forest plot shows, and by which method their intervals are."""
+    shown = [(_measure(variant), estimate.method) for variant in variants if (estimate := primary(variant)) is not None]
+    return "; ".join(_captioned(measure, method, metric) for measure, method in dict.fromkeys(shown))
+
+
+def _captioned(measure: Shown | None, method: str, metric: str) -> str:
+    if measure == "success_difference":
+        return f"share that trains: {SHARES}"
+    by = METHODS.get(method, method)
+    if measure in {"metric", "loss"}:
+        way = f"{CLOSED} by {_closed_by(measure, metric)}: {SHARE_OF_WAY}"
+        return f"{way}, {SEEDS}, interval by {by}; the grade rests on it"
+    return f"{metric_words(metric)}: {METRICS}, interval by {by}"
 
 
 SHARES = (
@@ -193,6 +198,9 @@ SHARES = (
 
 
 METRICS = "mean difference over the seeds that train with and without the remedy"
+CLOSED = "way closed"
+SHARE_OF_WAY = "share of the way from chance to the best possible"
+SEEDS = "mean difference over the seeds in which both were trained"
 METHODS: dict[str, str] = {
     Method.PAIRED_T: "Student's paired t",
     Method.PAIRED_BCA: "the paired BCa bootstrap",
@@ -201,12 +209,28 @@ METHODS: dict[str, str] = {
 
 
 def primary(variant: VariantComparison) -> Estimate | None:
-    """The result that the comparison says to read first."""
-    versus = variant.versus_baseline
-    if versus is None or versus.primary is None:
+    """The difference that is shown."""
+    versus, measure = variant.versus_baseline, _measure(variant)
+    if versus is None or measure is None:
         return None
-    estimate = versus.success_difference if versus.primary == "success_difference" else versus.metric_difference
+    if measure == "success_difference":
+        estimate = versus.success_difference
+    elif measure == "metric_difference":
+        estimate = versus.metric_difference
+    else:
+        estimate = versus.progress[measure].difference
     return estimate if estimate.mean is not None else None
+
+
+def _measure(variant: VariantComparison) -> Shown | None:
+    """How far runs came where the grade rests on that; else what the comparison says to read first."""
+    versus = variant.versus_baseline
+    if versus is None:
+        return None
+    by = None if versus.grade is None else versus.grade.by
+    if by == "loss" or (by == "metric" and versus.primary == "success_difference"):
+        return by
+    return versus.primary
 
 
 def _forest_row(variant: VariantComparison, estimate: Estimate, what: str) -> Row:
@@ -217,10 +241,14 @@ def _forest_row(variant: VariantComparison, estimate: Estimate, what: str) -> Ro
 
 
 def _what(variant: VariantComparison, metric: str) -> str:
-    versus = variant.versus_baseline
-    return (
-        "share that trains" if versus is not None and versus.primary == "success_difference" else metric_words(metric)
-    )
+    measure = _measure(variant)
+    if measure == "success_difference":
+        return "share that trains"
+    return metric_words(metric) if measure == "metric_difference" else f"{CLOSED} by {_closed_by(measure, metric)}"
+
+
+def _closed_by(measure: Shown | None, metric: str) -> str:
+    return "loss" if measure == "loss" else metric_words(metric)
 
 
 def _below(variant: VariantComparison) -> str:

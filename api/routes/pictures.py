@@ -75,7 +75,9 @@ VariantName = Annotated[str, Query(max_length=200, description="By its name.")]
 def drawn_comparison(
     experiment_id: uuid.UUID, request: Request, caller: CallerDep, database: DatabaseDep, width: Width = forest.WIDTH
 ) -> Response:
-    """A forest plot: the difference that the comparison says to read first, with its 95 % interval."""
+    """A forest plot: of each remedy the difference that its grade rests on, else that to be read first, with its 95 %
+    interval.
+    """
     found = _comparison(database, caller, experiment_id)
     return _drawn(request, forest.forest(found.variants, found.metric, width), "nothing to compare", width)
 

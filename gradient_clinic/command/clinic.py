@@ -94,7 +94,7 @@ class Client:
         response = self._http.get(f"/v1/runs/{run_id}/trace", params={"signal": signal}, headers={"Accept": media_type})
         return self._content(response)
 
-    def upload(self, name: str, file: Path, asked: Mapping[str, str]) -> Json:
+    def upload(self, name: str, file: Path, asked: Mapping[str, str | list[str]]) -> Json:
         """A data set of one's own; ``asked``: how it is to be read, as the route's query has it."""
         with file.open("rb") as content:
             return self._answer(self._http.put(f"/v1/datasets/{name}", params=asked, files={"file": content}))

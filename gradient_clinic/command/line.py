@@ -95,14 +95,14 @@ def _add_asking(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     upload = _asking(commands, "upload", "store a data set: npz, IDX, WAV, or a table as CSV", clinic)
     upload.add_argument("name")
     upload.add_argument("file", type=Path)
-    for name, what in (
-        ("target", "the column to be learned"),
-        ("ignore", "columns to leave out, by comma"),
-        ("missing", "what to do with gaps"),
-        ("task", "classification or regression"),
-        ("header", "whether the first row has names"),
+    for name, values, what in (
+        ("target", "COLUMN", "of a table: the column to be learned (the last)"),
+        ("missing", "refuse|drop|fill", "of a table: rows with gaps; fill takes the mean of the column (refuse)"),
+        ("task", "classification|regression", "whether a label is one of some, or an amount (as they look)"),
+        ("header", "true|false", "of a table: whether its first row has names (as it looks)"),
     ):
-        upload.add_argument(f"--{name}", help=f"of a table: {what}")
+        upload.add_argument(f"--{name}", metavar=values, help=what)
+    upload.add_argument("--ignore", action="append", metavar="COLUMN", help="of a table: leave it out, repeated")
     _add_export(_asking(commands, "export", "write an experiment, or one run, for other tools", clinic))
     _add_import(_asking(commands, "import", "bring in the log of a finished training as a run", clinic))
 

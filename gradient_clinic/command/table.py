@@ -53,8 +53,11 @@ def show(console: Console, comparison: Json) -> None:
 
 def show_refusal(console: Console, problem: Json, said: str = "The spec was refused") -> None:
     """Problem details as lines that name the field, what it was, and what it may be."""
-    console.print(Text(f"{said}: {problem.get('detail') or problem.get('title')}", style="bold red"))
-    for error in problem.get("errors") or []:
+    errors, detail = problem.get("errors") or [], str(problem.get("detail") or problem.get("title"))
+    # Of fields the detail is their messages in one line, which come below anyway.
+    repeats = any(str(error.get("message")) in detail for error in errors)
+    console.print(Text(f"{said}:" if repeats else f"{said}: {detail}", style="bold red"))
+    for error in errors:
         line = Text(f"  {error.get('field') or 'spec'}", style="bold")
         if error.get("value") is not None:
             line.append(f" = {error['value']}", style="not bold")

@@ -17,7 +17,10 @@ from proofs.promise import Promise
 from proofs.schedulers.scene import LONGEST_S, Scene
 
 PYTHON_HOME: Final = ROOT / ".clinic-schedulers" / "airflow"
+EXAMPLE: Final = ROOT / "examples" / "airflow" / "gradient_clinic_dag.py"
 DAG: Final = "gradient_clinic"
+REFUSED: Final = "refused"
+"""The same DAG with a spec that no clinic takes."""
 EXPERIMENT: Final = "from airflow"
 LOOK_S: Final = 0.5
 Json = dict[str, Any]
@@ -40,7 +43,7 @@ class Airflow:
 
     def program(self) -> Program:
         home = self._folder.path / "airflow"
-        home.mkdir(exist_ok=True)
+        self._write_dags(home / "dags")
         return Program(
             name="airflow",
             argv=(str(PYTHON_HOME / "bin" / "airflow"), "standalone"),
@@ -50,15 +53,20 @@ class Airflow:
             folder=home,
         )
 
+    def _write_dags(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = EXAMPLE.read_text()
+        (folder / EXAMPLE.name).write_text(text)
+        refused = text.replace(f'DAG("{DAG}"', f'DAG("{REFUSED}"').replace('"depth": 20', '"depth": 0')
+        (folder / "refused_dag.py").write_text(refused)
+
     def _environment(self, home: Path) -> Mapping[str, str]:
         return {
             "PATH": f"{PYTHON_HOME / 'bin'}:/usr/bin:/bin",
             "HOME": str(home),
-            # The folder of its DAGs is our own tree.
-            "PYTHONDONTWRITEBYTECODE": "1",
             "AIRFLOW_HOME": str(home),
             "AIRFLOW_CONN_CLINIC": json.dumps(self._connection),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "examples" / "airflow"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             # One slot is enough, as a sensor that waits in the triggerer holds none.
             "AIRFLOW__CORE__PARALLELISM": "1",
@@ -126,14 +134,14 @@ def promises(scene: Scene) -> Iterator[Promise]:
 
 def _promises(scene: Scene, api: Api) -> Iterator[Promise]:
     # An error ends the waiting too: what cannot be imported is never known.
-    read = _until(lambda: api.knows(DAG) or bool(api.get("importErrors")["total_entries"]))
+    read = _until(lambda: (api.knows(DAG) and api.knows(REFUSED)) or bool(api.get("importErrors")["total_entries"]))
     errors = api.get("importErrors")["import_errors"]
     said = str(errors[0]["stack_trace"])[-200:] if errors else "read" if read else "not found"
     yield Promise("airflow: the DAG is read", "read", said, said == "read")
     # A DAG that was just read is paused, and what is triggered would wait for good.
     api.unpause(DAG)
     run, waited = api.trigger(DAG), set[str]()
-    state = _followed(api, run, lambda: waited.update(_waiting(scene, api, run)))
+    state = _followed(api, DAG, run, lambda: waited.update(_waiting(scene, api, run)))
     yield Promise("airflow: a run of the DAG ends", "success", state, state == "success")
     sensor = ", ".join(sorted(waited)) or "never deferred"
     yield Promise(
@@ -142,24 +150,30 @@ def _promises(scene: Scene, api: Api) -> Iterator[Promise]:
     )  # fmt: skip
     yield scene.same_answer("airflow", EXPERIMENT, _answer(api, run))
     api.clear(DAG, run)
-    again = f"{_followed(api, run, lambda: None)} at try {_tries(api, run)}"
+    again = f"{_followed(api, DAG, run, lambda: None)} at try {_tries(api, DAG, run)}"
     yield Promise("airflow: all of it runs again", "success at try 2", again, again == "success at try 2")
     yield scene.one_experiment("airflow", EXPERIMENT)
+    api.unpause(REFUSED)
+    run = api.trigger(REFUSED)
+    ended = f"{_followed(api, REFUSED, run, lambda: None)} at try {_tries(api, REFUSED, run)}"
+    yield Promise(
+        "airflow: a spec that is refused is not sent again", "failed at try 1", ended, ended == "failed at try 1"
+    )
 
 
-def _followed(api: Api, run: str, look: Callable[[], None]) -> str:
+def _followed(api: Api, dag: str, run: str, look: Callable[[], None]) -> str:
     """The state at the end; ``look`` is called at each look before it."""
 
     def ended() -> bool:
         look()
-        return _state(api, run) in {"success", "failed"}
+        return _state(api, dag, run) in {"success", "failed"}
 
     _until(ended)
-    return _state(api, run)
+    return _state(api, dag, run)
 
 
-def _state(api: Api, run: str) -> str:
-    return str(api.get(f"dags/{DAG}/dagRuns/{run}")["state"])
+def _state(api: Api, dag: str, run: str) -> str:
+    return str(api.get(f"dags/{dag}/dagRuns/{run}")["state"])
 
 
 def _waiting(scene: Scene, api: Api, run: str) -> set[str]:
@@ -169,8 +183,8 @@ def _waiting(scene: Scene, api: Api, run: str) -> set[str]:
     return deferred if deferred and scene.goes_on(EXPERIMENT) else set()
 
 
-def _tries(api: Api, run: str) -> int:
-    return int(api.get(f"dags/{DAG}/dagRuns/{run}/taskInstances/submit")["try_number"])
+def _tries(api: Api, dag: str, run: str) -> int:
+    return int(api.get(f"dags/{dag}/dagRuns/{run}/taskInstances/submit")["try_number"])
 
 
 def _answer(api: Api, run: str) -> str:

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.uploads.body import FORM_FIELDS
 from gradient_clinic.command.line import main
 from models.settings import Settings
 from tests.api.keyed import ADMIN, KEY, bearer, new_key
@@ -24,8 +25,8 @@ Said = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def app(settings: Settings) -> FastAPI:
-    return create_app(settings.model_copy(update={"api_key": SecretStr(KEY)}))
+def app(settings: Settings, tmp_path: Path) -> FastAPI:
+    return create_app(settings.model_copy(update={"api_key": SecretStr(KEY), "data_dir": tmp_path / "data"}))
 
 
 @pytest.fixture
@@ -180,3 +181,21 @@ def test_a_watch_that_was_cut_off_goes_on_after_what_it_has(
     assert numbers == sorted(set(numbers))
     assert [line["event"] for line in lines].count("run") == 4
     assert lines[-1]["data"] == {"reason": "ended", "state": "cancelled"}
+
+
+def test_the_help_of_upload_lists_the_values_that_the_api_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["upload", "--help"])
+    told = capsys.readouterr().out
+    for name in ("missing", "task", "header"):
+        values = FORM_FIELDS[name]
+        assert values is not None
+        assert f"--{name} {'|'.join(values)}" in told
+
+
+@pytest.mark.usefixtures("clinic")
+def test_upload_leaves_several_columns_out(tmp_path: Path, capsys: Said) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("id,remark,area,price\n" + "".join(f"{at},none,{at % 7},{2.5 * at}\n" for at in range(40)))
+    assert main(["upload", "houses", str(table), "--ignore", "id", "--ignore", "remark", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["facts"]["shape"] == [1]

@@ -1,5 +1,6 @@
 """The report's rows of variants: every mark where its figure is, and the figures beside it."""
 
+import dataclasses
 import datetime as dt
 import re
 import uuid
@@ -13,7 +14,7 @@ from models.analysis.comparison.compare import Comparison, RunRow, Trial, compar
 from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from models.storage.tables import Experiment
-from tests.models.analysis.compared import BASE, FIRST, MODEL, SECOND, SPEC, compared, run, with_metrics
+from tests.models.analysis.compared import BASE, FIRST, MODEL, SECOND, SPEC, compared, part, run, with_metrics
 
 DEAD = [run(trained="no", test_metric=metric) for metric in (0.10, 0.11, 0.12)]
 
@@ -108,6 +109,32 @@ def test_the_forest_says_by_which_method_its_intervals_are() -> None:
     many = compared({BASE: with_metrics(*base), FIRST: with_metrics(*higher)})
     assert "the paired BCa bootstrap" in caption(many.variants, "accuracy")
     assert caption(compared({BASE: alive}).variants, "accuracy") == ""
+
+
+def test_the_forest_shows_what_the_grade_rests_on() -> None:
+    """Nothing trains, so both shares are 0; one variant comes further by its loss, and says so of itself."""
+    chance = MODEL.facts.chance_level
+    stuck, falling = (
+        [
+            dataclasses.replace(run(trained="no", test_metric=0.1), final_loss=chance * (share + spread * seed))
+            for seed in range(6)
+        ]
+        for share, spread in ((0.9, 0.0), (0.6, 0.01))
+    )
+    comparison = compared({BASE: stuck, FIRST: falling, SECOND: stuck})
+    versus = part(comparison, FIRST).versus_baseline
+    assert versus is not None
+    assert versus.grade is not None
+    assert (versus.grade.by, versus.primary) == ("loss", "success_difference")
+    drawn, below = (drawing(comparison.variants, "accuracy") for drawing in (forest, caption))
+    assert "way closed by loss +0.27" in re.sub("<[^>]+>", " ", drawn).replace("  ", " ")
+    assert "share that trains 0" in re.sub("<[^>]+>", " ", drawn)
+    first, second = circles(drawn, "measured")
+    assert first - second > 50.0
+    assert "way closed by loss: share of the way from chance to the best possible, mean difference" in below
+    alone = [one for one in comparison.variants if one.name != SECOND]
+    assert "difference in way closed by loss<" in forest(alone, "accuracy", 340)
+    assert "difference to the baseline<" in forest(comparison.variants, "accuracy", 340)
 
 
 def test_the_method_is_named_where_it_is_not_students() -> None:

@@ -18,10 +18,13 @@ export function catalogue() {
 
 const HOLDERS = ["remedies", "networks", "datasets", "optimizers", "inits"];
 
+/** A hash is told by its first digits. */
+const HASH = /^[0-9a-f]{64}$/;
+
 /** A part of a spec in words: its kind, and what it says beyond the defaults of this kind in `lists`. */
 export function told(part, lists, holder = null) {
   if (typeof part === "number") return setting(part);
-  if (part === null || typeof part !== "object") return words(String(part));
+  if (part === null || typeof part !== "object") return HASH.test(part) ? part.slice(0, 8) : words(String(part));
   if (Array.isArray(part)) return part.map((one) => told(one, lists)).join(", ");
   const { kind, facts, ...rest } = part;
   const item = (holder ? [holder] : HOLDERS).map((name) => lists[name].get(kind)).find(Boolean);

@@ -8,13 +8,14 @@ import { Curves } from "./curves.js";
 import { confirmed, h, numbersBehind, put, say, sentences, table } from "./dom.js";
 import { drawn } from "./drawn.js";
 import { Maps } from "./maps.js";
-import { counted, estimate, figure, metricWords, moment, percent, seconds, words } from "./numbers.js";
+import { counted, estimate, figure, metricWords, moment, percent, seconds, setting, words } from "./numbers.js";
 import { renew, unhurried } from "./renew.js";
 import { link } from "./route.js";
 import { differenceTable, profileTable, variantTable } from "./variants.js";
 
 const SETTLE_MS = 1500;
 const SHOWN = 40;
+const SCALING = { scalar: "all inputs by one mean and deviation", feature: "each input by its own mean and deviation", none: "no" };
 
 export async function page(root, { id, query }, signal) {
   const view = new Experiment(id, query, signal);
@@ -88,12 +89,24 @@ class Experiment {
 
   setup() {
     const { spec } = this.experiment;
-    const facts = this.trained ? [
-      ["Data", told(spec.dataset, this.lists, "datasets")], ["Network", told(spec.network, this.lists, "networks")], ["Optimiser", told(spec.optimizer, this.lists, "optimizers")],
+    const facts = this.trained ? this.asked(spec) : [["Trained", "elsewhere, and watched or brought in as a log"], ["Data", spec.data ?? "not told"]];
+    const { Data: data, Network: network } = Object.fromEntries(facts);
+    return h("details", { class: "setup" }, h("summary", {}, this.trained ? `What was asked: ${network}, on ${data}` : "What it is"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+  }
+
+  /** All that decides what is trained, defaults included where a reader has to know them. */
+  asked({ dataset, network, optimizer: { learning_rate: rate, ...optimizer }, ...spec }) {
+    const of = (value, title, text) => (value ? [[title, text(value)]] : []);
+    return [
+      ["Data", told(dataset, this.lists, "datasets")],
+      ...of(dataset.facts?.note, "Read as", (note) => note), ...of(dataset.kind === "uploaded" && dataset.version, "Version", (version) => version),
+      ["Standardised", SCALING[dataset.standardise] + (dataset.standardise_targets ? "; what is to be predicted too" : "")],
+      ["Network", told(network, this.lists, "networks")], ["Optimiser", told(optimizer, this.lists, "optimizers")],
+      ["Learning rate", spec.tune ? `for each variant the best of ${told(spec.tune.learning_rate, this.lists)}` : setting(rate)],
       ["Length", spec.steps === null ? `${spec.epochs} epochs in batches of ${spec.batch_size}` : `${spec.steps} steps in batches of ${spec.batch_size}`],
       ["Seeds", Array.isArray(spec.seeds) ? spec.seeds.join(", ") : `${spec.seeds.count} from ${spec.seeds.first}`], ["Design", words(spec.design)],
-    ] : [["Trained", "elsewhere, and watched or brought in as a log"], ["Data", spec.data ?? "not told"]];
-    return h("details", { class: "setup" }, h("summary", {}, this.trained ? `What was asked: ${facts[1][1]}, on ${facts[0][1]}` : "What it is"), h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+      ...of(this.experiment.suggested?.length && this.experiment.suggested, "Suggested", (all) => h("ul", {}, all.map(({ remedy, why }) => h("li", {}, h("b", {}, words(remedy)), `: ${why}`)))),
+    ];
   }
 
   actions(ended) {

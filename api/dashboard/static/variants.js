@@ -37,10 +37,10 @@ export const gain = (moment) => cell(moment?.judged === false ? null : moment?.t
 export function variantTable(arms, metricName, lists) {
   const columns = [
     { title: "Variant", cell: ({ title, place }) => h("span", { class: "named" }, swatch(place), title) },
-    { title: "Changes", wide: true, cell: ({ entry }) => entry.remedies.map((one) => told(one, lists, "remedies")).join("; ") || "nothing" },
-    { title: "Verdict", cell: ({ entry }) => badge(entry.verdict?.kind) },
     { title: "Trains", number: true, help: "Runs whose final loss is at most half of chance, with the exact 95 % interval of the share", cell: ({ entry }) => success(entry.outcomes.success) },
     { title: metricName, number: true, help: "On the test set, over the runs that train", cell: ({ entry }) => metric(entry.outcomes) },
+    { title: "Verdict", cell: ({ entry }) => badge(entry.verdict?.kind) },
+    { title: "Changes", wide: true, cell: ({ entry }) => entry.remedies.map((one) => told(one, lists, "remedies")).join("; ") || "nothing" },
     { title: "G at start", number: true, help: "ln ratio of the gradient at the first hidden layer to that at the last", cell: ({ entry }) => gain(entry.gradient.at_start) },
     { title: "G at end", number: true, cell: ({ entry }) => gain(entry.gradient.at_end) },
     { title: "Gain per layer", number: true, cell: ({ entry }) => cell(entry.gradient.at_start?.gain_per_layer) },
@@ -57,18 +57,30 @@ export function variantTable(arms, metricName, lists) {
 
 const layersIn = (names) => (names.length > 2 ? `${names.length}, ${names[0]} to ${names.at(-1)}` : names.join(", ") || "none");
 
+/** What the forest plot shows of a variant, as api/report/forest.py chooses it: what the grade rests on. */
+function readFirst({ primary, grade }, metricName) {
+  const by = grade?.by;
+  if (by === "loss" || (by === "metric" && primary === "success_difference")) return `way closed, ${by === "loss" ? "loss" : metricName}`;
+  return { success_difference: "share that trains", metric_difference: metricName }[primary] ?? "–";
+}
+
 /** What the forest plot shows, in numbers. */
 export function differenceTable(arms, metricName) {
+  const compared = arms.filter(({ entry }) => entry.versus_baseline);
+  const closed = (measure) => ({ entry: { versus_baseline: versus } }) => estimate(versus.progress[measure]?.difference);
+  const help = "Of the way from chance to the best possible, over all seeds in which both were trained";
   const columns = [
     { title: "Variant", cell: ({ title }) => title },
-    { title: "Read first", cell: ({ entry }) => ({ success_difference: "share that trains", metric_difference: metricName })[entry.versus_baseline.primary] ?? "–" },
+    { title: "Read first", cell: ({ entry }) => readFirst(entry.versus_baseline, metricName) },
     { title: "Share that trains", number: true, cell: ({ entry }) => estimate(entry.versus_baseline.success_difference) },
     { title: metricName, number: true, cell: ({ entry }) => estimate(entry.versus_baseline.metric_difference) },
+    { title: `Way closed, ${metricName}`, number: true, help, cell: closed("metric") },
+    { title: "Way closed, loss", number: true, help, cell: closed("loss") },
     { title: "p (Holm)", number: true, cell: ({ entry }) => figure(entry.versus_baseline.p_holm) },
     { title: "Test", cell: ({ entry: { versus_baseline: versus } }) => (versus.p_holm === null ? "–" : versus.test ?? "–") },
     { title: "Layers repaired", cell: ({ entry }) => layersIn(entry.versus_baseline.repaired_layers) },
   ];
-  return table("Differences to the baseline", columns, arms.filter(({ entry }) => entry.versus_baseline));
+  return table("Differences to the baseline", columns, compared);
 }
 
 export function profileTable({ title, entry }) {

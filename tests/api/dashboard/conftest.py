@@ -48,6 +48,7 @@ class Served:
     """The service on a port of its own, which can go away and come back."""
 
     url: str
+    data_dir: Path
     key: str | None = None
     _running: tuple[Server, threading.Thread] | None = field(default=None, repr=False)
 
@@ -67,7 +68,8 @@ class Served:
 
     def start(self) -> None:
         key = None if self.key is None else SecretStr(self.key)
-        server = Server(create_app(Settings(database_url=SecretStr(self.url), api_key=key)), "127.0.0.1", self.port)
+        settings = Settings(database_url=SecretStr(self.url), data_dir=self.data_dir, api_key=key)
+        server = Server(create_app(settings), "127.0.0.1", self.port)
         thread = threading.Thread(target=server.run)
         thread.start()
         assert eventually(lambda: server.started)
@@ -104,9 +106,9 @@ class Stored:
 
 
 @pytest.fixture(scope="session")
-def stored(postgres_server: str, template_database: str) -> Iterator[Stored]:
+def stored(postgres_server: str, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     with scratch_database(postgres_server, template_database) as url:
-        served, database = Served(url), Database(url)
+        served, database = Served(url, tmp_path_factory.mktemp("data")), Database(url)
         served.start()
         try:
             yield Stored(served, database, *(fill(served.client, database) for fill in (_sick, _broken, _long)))

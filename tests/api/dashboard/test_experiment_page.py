@@ -16,6 +16,7 @@ from models.storage.tables import Run
 from tests.api import made
 from tests.api.dashboard.conftest import BROKEN_STEP, STEPS, Stored, Visitor, accessible
 from tests.api.routes import test_ingest as ingest
+from tests.eventually import eventually
 from tests.models.analysis.synthetic import CHANCE
 
 
@@ -47,8 +48,20 @@ def test_the_answer_is_in_front_and_the_variants_are_told(visitor: Visitor, stor
     table = page.get_by_role("region", name="Variants")
     expect(table.get_by_role("row")).to_have_count(5)
     expect(table.get_by_role("row").filter(has_text="l2")).to_contain_text("l2 (strength 0.001)")
-    expect(table.get_by_role("row").filter(has_text="batch_norm").get_by_role("cell").nth(1)).to_have_text("batch norm")
+    changes = table.get_by_role("columnheader").all_inner_texts().index("Changes")
+    row = table.get_by_role("row").filter(has_text="batch_norm")
+    expect(row.get_by_role("cell").nth(changes)).to_have_text("batch norm")
     accessible(page)
+
+
+def test_who_trains_is_on_the_first_screen_of_a_phone(visitor: Visitor, stored: Stored) -> None:
+    visitor.page.set_viewport_size({"width": 380, "height": 900})
+    page = shown(visitor, stored.sick)
+    table = page.get_by_role("region", name="Variants")
+    for title in ("Trains", "accuracy"):
+        box = table.get_by_role("columnheader", name=title).bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 380
 
 
 def test_curves_wait_for_no_list_of_runs(visitor: Visitor, stored: Stored) -> None:
@@ -63,6 +76,50 @@ def test_a_depth_is_told_with_its_hidden_layers(visitor: Visitor, stored: Stored
     """Twelve layers with the output; its map has eleven rows."""
     page = shown(visitor, stored.sick)
     expect(page.locator(".setup")).to_contain_text("depth 12 (11 hidden layers and the output)")
+
+
+def on_a_table(stored: Stored) -> dict[str, Any]:
+    """Whose remedies were left to the clinic."""
+    rows = "".join(f"{at},{at % 7},{3 * at}\n" for at in range(200))
+    sent = stored.served.client.put(
+        "/v1/datasets/houses", content=f"area,rooms,price\n{rows}", params={"target": "price"}
+    )
+    assert sent.is_success, sent.text
+    network = {"kind": "mlp", "depth": 12, "width": 8, "activation": "sigmoid"}
+    dataset = {"kind": "uploaded", "name": "houses"}
+    return made.submit(
+        stored.served.client,
+        name="prices",
+        dataset=dataset,
+        network=network,
+        remedies="suggest",
+        seeds=[0],
+        steps=STEPS,
+    )
+
+
+def test_what_was_asked_is_told_in_full_and_fits_a_phone(visitor: Visitor, stored: Stored) -> None:
+    asked = on_a_table(stored)
+    data = asked["spec"]["dataset"]
+    visitor.page.set_viewport_size({"width": 380, "height": 900})
+    page = visitor.open(f"#/experiment/{asked['id']}")
+    setup = page.locator(".setup")
+    expect(setup.locator("summary")).to_contain_text(f"version {data['version'][:8]})")
+    assert eventually(lambda: page.evaluate("document.documentElement.scrollWidth") <= 380)
+    setup.locator("summary").click()
+    for title, said in (
+        ("Read as", data["facts"]["note"]),
+        ("Version", data["version"]),
+        ("Standardised", "all inputs by one mean and deviation"),
+        ("Learning rate", "0.01"),
+        ("Length", f"{STEPS} steps in batches of 128"),
+    ):
+        assert said
+        expect(setup.locator("dt", has_text=title).locator("+ dd")).to_have_text(said)
+    assert asked["suggested"]
+    expect(setup.locator("dd li")).to_have_text([re.compile(re.escape(one["why"])) for one in asked["suggested"]])
+    assert eventually(lambda: page.evaluate("document.documentElement.scrollWidth") <= 380)
+    accessible(page)
 
 
 def test_a_variant_is_taken_home_as_a_file(visitor: Visitor, stored: Stored) -> None:

@@ -168,9 +168,9 @@ def test_light_and_dark_are_the_system_s_or_one_s_own(visitor: Visitor) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded(postgres_server: str, template_database: str) -> Iterator[Served]:
+def guarded(postgres_server: str, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with scratch_database(postgres_server, template_database) as url:
-        served = Served(url, KEY)
+        served = Served(url, tmp_path_factory.mktemp("data"), KEY)
         served.start()
         yield served
         served.stop()

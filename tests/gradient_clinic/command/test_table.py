@@ -97,6 +97,15 @@ def test_a_refusal_names_field_value_reason_and_what_is_allowed() -> None:
     ]
 
 
+def test_a_refusal_is_told_once() -> None:
+    """The API's detail is the messages of its fields in one line."""
+    console = Console(file=io.StringIO(), width=100, highlight=False)
+    errors = [{"field": "loss", "value": "l3", "message": "is not known", "allowed": ["mse"]}]
+    table.show_refusal(console, {"title": "Unprocessable", "detail": "loss: is not known", "errors": errors})
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == ["The spec was refused:", "  loss = l3: is not known (allowed: mse)"]
+
+
 def test_an_interval_that_ends_at_what_is_possible_is_shown_by_its_ends() -> None:
     metric = estimate(0.96, 0.8329, 1.0)
     cut = shown({"metric": "accuracy", "variants": [variant("l2", outcomes={"success": {}, "metric": metric})]})
