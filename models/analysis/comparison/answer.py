@@ -426,7 +426,7 @@ def _rest(verdict: Verdict, others: Sequence[VariantComparison], metric: str) ->
     unlike = _of_degree(others, "no_difference_shown")
     if slight := [part for part in unlike if _is_slight(part)]:
         each = ", ".join(f"{part.name} ({_further(_versus(part), 'metric', metric)})" for part in slight)
-        yield f"Too small to matter, though shown: {each}"
+        yield f"Too small to matter: {each}"
     if unclear := [part for part in unlike if part not in slight]:
         smallest = {part.name: _smallest(part) for part in unclear}
         alike = len(unclear) > 1 and len(set(smallest.values())) == 1 and smallest[unclear[0].name]

@@ -435,7 +435,7 @@ def test_what_is_shown_and_below_a_hundredth_of_the_way_is_not_called_no_differe
     healthy = [(0.0, LEARNED, 0.90 + 0.01 * seed) for seed in range(5)]
     slightly = [(gain, loss, metric + 0.005 + 0.0002 * seed) for seed, (gain, loss, metric) in enumerate(healthy)]
     found = compared(healthy, slightly, healthy[::-1])
-    told = re.search(r"Too small to matter, though shown: batch_norm \(accuracy differs by \+0\.005[^.]*", found.answer)
+    told = re.search(r"Too small to matter: batch_norm \(accuracy differs by \+0\.005[^.]*", found.answer)
     assert told is not None, found.answer
     assert re.search(r"No difference shown: clip_norm", found.answer)
     slight = found.variants[1].versus_baseline
@@ -504,7 +504,7 @@ def _agrees(name: str, versus: VersusBaseline, answer: str) -> None:
     told = re.findall(rf"\b{name} (?:seems to )?(repair|improve|harm)s? it: ", answer)
     assert told == [grade.degree.removesuffix("s")] * (grade.degree in {"repairs", "improves", "harms"})
     assert (f"{name} seems to" in answer) == (grade.certainty == "promising")
-    unlike = re.findall(r"(?:No difference shown|Too small to matter, though shown): (?:[^.]|\.\d)*\.", answer)
+    unlike = re.findall(r"(?:No difference shown|Too small to matter): (?:[^.]|\.\d)*\.", answer)
     assert sum(name in sentence for sentence in unlike) == (grade.degree == "no_difference_shown")
     low, high = versus.success_difference.low or 0.0, versus.success_difference.high or 0.0
     if low > 0.0 or high < 0.0:
