@@ -46,9 +46,10 @@ def lines(figures: Figures) -> Iterator[str]:
     yield f"Harm: {figures['advised_healthy']} of {figures['healthy']} healthy networks are given advice, and"
     yield f"{_share(figures['harmed'][str(BUDGET)])} no longer end at {HEALTHY:g} with one of it."
     yield ""
-    yield "Not repaired, with the accuracy that each piece of advice ends at:"
-    header = ("network", "verdict", "ours", "repaired by")
-    yield from table(header, (_unrepaired(run) for run in figures["unrepaired"]))
+    if figures["unrepaired"]:
+        yield "Not repaired, with the accuracy that each piece of advice ends at:"
+        header = ("network", "verdict", "ours", "repaired by")
+        yield from table(header, (_unrepaired(run) for run in figures["unrepaired"]))
     yield "The record that the product tells beside an answer is of another draw:"
     counted = figures["record_networks"]
     yield f"{counted or 'as many'} networks{'' if counted else ' as before, not counted again'}, all answers to those"
