@@ -1,6 +1,6 @@
 """What is watched of a network: a row per weight tensor and per place where h is met, in the order of a pass."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -65,6 +65,14 @@ class Row:
         if self.role == "branch":
             return "branch" if self.on_branch else "beside"
         return self.role or "weights"
+
+
+def listed(rows: Sequence[Row]) -> str:
+    """A line each."""
+    if not rows:
+        return "nothing yet: layers are found in the first forward pass that has gradients"
+    named = max(len(row.name) for row in rows)
+    return "\n".join(f"{row.name:{named}}  {row.described}".rstrip() for row in rows)
 
 
 @dataclass(slots=True, eq=False)

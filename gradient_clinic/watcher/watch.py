@@ -30,7 +30,7 @@ from gradient_clinic.watcher.ranks import check_parallel, ranks_of
 from gradient_clinic.watcher.records import Record, Records
 from gradient_clinic.watcher.remarks import of_parameters
 from gradient_clinic.watcher.report import Observed, Report, report_of
-from gradient_clinic.watcher.rows import Row
+from gradient_clinic.watcher.rows import Row, listed
 from gradient_clinic.watcher.step import Step, bare
 from gradient_clinic.watcher.stream import Stream, destination_of
 
@@ -56,12 +56,10 @@ class Watch:
             if options.to is not None and (self._ranks is None or not self._ranks.rank):
                 self._stream = Stream(options.to, even, self._say)
                 atexit.register(self._exit)
-        self._targets = Targets()
-        self._guard = Guard(self._failed)
+        self._targets, self._guard = Targets(), Guard(self._failed)
         self._listener: Listener | None = None
         self._following: Following | None = None
-        self._has_skips = False
-        self._skipped = 0  # of the recorded steps
+        self._has_skips, self._skipped = False, 0  # of the recorded steps
         self._recording, self._listening = True, False
         self._began, self._ended = time.perf_counter(), math.inf
         self._stepped_at, self._spent = self._began, 0.0
@@ -69,9 +67,9 @@ class Watch:
         self._error: str | None = None
         self._step = Step()
         self._handles: list[RemovableHandle] = []
-        for optimizer in self.optimizers:
-            self._handles.append(optimizer.register_step_pre_hook(self._before_step))
-            self._handles.append(optimizer.register_step_post_hook(self._after_step))
+        for its in self.optimizers:
+            self._handles += [its.register_step_pre_hook(self._before_step)]
+            self._handles += [its.register_step_post_hook(self._after_step)]
         if options.signals == "weights":
             self._listen_to_weights()
         elif is_compiled(model):
@@ -120,10 +118,12 @@ class Watch:
 
     def _observed(self) -> Observed:
         chance = self._targets.chance_level() if self.options.chance is None else self.options.chance
+        rate = max(float(self.optimizers[0].param_groups[0]["lr"]), self.records.highest_rate())
+        optimizer = type(self.optimizers[0]).__name__
         return Observed(
             model=self.model,
-            optimizer=type(self.optimizers[0]).__name__,
-            conditions=self._conditions(),
+            optimizer=optimizer,
+            conditions=f"{optimizer} {rate:g}, {self.steps} steps so far",
             rows=self.rows,
             has_skips=self._has_skips,
             records=self.records,
@@ -136,10 +136,6 @@ class Watch:
             first_cost=self._share(self._first_spent),
             remarks=self.remarks,
         )
-
-    def _conditions(self) -> str:
-        rate = max(float(self.optimizers[0].param_groups[0]["lr"]), self.records.highest_rate())
-        return f"{type(self.optimizers[0]).__name__} {rate:g}, {self.steps} steps so far"
 
     def close(self) -> None:
         """Leave model and optimisers as they were. What was recorded stays; a second call does nothing."""
@@ -170,10 +166,7 @@ class Watch:
 
     def layers(self) -> str:
         """What is watched, in the order of a pass, and what is left out and why: a line each."""
-        if not self.rows:
-            return "nothing yet: layers are found in the first forward pass that has gradients"
-        named = max(len(row.name) for row in self.rows)
-        return "\n".join(f"{row.name:{named}}  {row.described}".rstrip() for row in self.rows)
+        return listed(self.rows)
 
     @property
     def cost(self) -> float:
@@ -302,14 +295,13 @@ class Watch:
 
     # --- what goes wrong ------------------------------------------------------------------------------------------
 
-    def _say(self, remark: str) -> None:
+    def _say(self, remark: str, error: Exception | None = None) -> None:
         self.remarks.append(remark)
-        LOG.warning(remark)
+        LOG.warning(remark, exc_info=error)
 
     def _failed(self, error: Exception) -> None:
         self._error = f"watching has ended by an error of its own, and training goes on: {error!r}"
-        self.remarks.append(self._error)
-        LOG.warning(self._error, exc_info=error)
+        self._say(self._error, error)
         self.close()
 
 

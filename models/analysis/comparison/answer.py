@@ -1,7 +1,6 @@
 """The answer of a whole comparison in a few sentences: what to do, what is wrong and why, what each variant did.
 
-The first sentence says what to do. Every other variant is then told once, by its grade (``grade.py``). One of which
-nothing is shown is not called useless: the smallest difference that would have been shown stands beside it.
+The first sentence says what to do. Every other variant is then told once, by its grade (``graded.py``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,23 +9,29 @@ from typing import Final
 
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.intervals import Estimate
-from gradient_clinic.verdict.facts.of_losses import FALLING
 from gradient_clinic.verdict.sentences import NO_REMEDY, ONE_LAYER, headline, is_judged
 from gradient_clinic.verdict.shapes import Answer, Cause, Verdict
-from gradient_clinic.verdict.wording import capital, estimate_words, number, spans, values_of, words
+from gradient_clinic.verdict.wording import capital, number, spans, words
 from models.analysis.comparison.from_chance import chance_words
-from models.analysis.comparison.grade import FEWEST, MATERIAL, SICK, VERBS
+from models.analysis.comparison.grade import SICK, VERBS
+from models.analysis.comparison.graded import (
+    between,
+    is_falling,
+    is_promising,
+    lowers_loss_alone,
+    named,
+    names_of,
+    of_degree,
+    rate,
+    rest,
+    seeds_of,
+    told,
+)
 from models.analysis.comparison.left_to_try import beside_or_instead, either, untested, worth_trying
 from models.analysis.comparison.parts import (
-    Degree,
-    Grade,
-    Measure,
     ShownCause,
-    Success,
     VariantComparison,
-    VersusBaseline,
 )
-from models.analysis.statistics.power import ALPHA
 from models.plan.variants import optimizer_words
 from models.specs.optimizer import OptimizerSpec
 from models.status import State
@@ -61,19 +66,19 @@ def _sentences(
     if verdict is None:
         return (_without_baseline(baseline),)
     supported = _supported(causes)
-    helping = [*_of_degree(others, "repairs", supported), *_of_degree(others, "improves", supported)]
+    helping = [*of_degree(others, "repairs", supported), *of_degree(others, "improves", supported)]
     # What lowers the loss and no more goes last: it is not to be used.
-    helping.sort(key=_lowers_loss_alone)
+    helping.sort(key=lowers_loss_alone)
     left = untested(verdict, parts, optimizer)
     said = [
         *_to_do(parts, helping, supported, left, metric),
         *_state(baseline, verdict),
         *_because(parts, optimizer, causes),
         *_lacking(verdict, others),
-        *(sentence for part in helping for sentence in _told(part, metric)),
-        *_between(helping, metric),
-        *(sentence for part in _of_degree(others, "harms") for sentence in _told(part, metric)),
-        *_rest(verdict, others, metric),
+        *(sentence for part in helping for sentence in told(part, metric)),
+        *between(helping, metric),
+        *(sentence for part in of_degree(others, "harms") for sentence in told(part, metric)),
+        *rest(verdict, others, metric),
     ]
     return tuple(f"{sentence}." for sentence in _with_chance(said, chance_words(baseline, metric)))
 
@@ -102,54 +107,6 @@ def _supported(causes: Sequence[ShownCause]) -> set[str]:
     return {name for shown in causes if shown.cause in by_rule for name in shown.variants}
 
 
-def _of_degree(
-    parts: Sequence[VariantComparison], degree: Degree, supported: AbstractSet[str] = frozenset()
-) -> list[VariantComparison]:
-    """What is shown before what is promising, then most successes first, then the best metric; but of those that the
-    metric does not tell from the first, one that mends a known cause goes before it.
-    """
-    those = [part for part in parts if (grade := part.grade) is not None and grade.degree == degree]
-    ordered = sorted(those, key=_rank)
-    for part in ordered:
-        if part.name in supported and _is_alike(part, ordered[0]):
-            return [part, *(other for other in ordered if other is not part)]
-    return ordered
-
-
-def _rank(part: VariantComparison) -> tuple[bool, float, float]:
-    metric = part.outcomes.metric_of_all
-    reached = metric.mean if metric is not None and metric.mean is not None else 0.0
-    return _is_promising(part), -_share(part), -reached
-
-
-def _share(part: VariantComparison) -> float:
-    success = part.outcomes.success
-    return success.count / success.of if success.of else 0.0
-
-
-def _is_alike(part: VariantComparison, first: VariantComparison) -> bool:
-    """As sure, as often trained, and of a metric whose interval meets that of the first."""
-    ours, best = part.outcomes.metric_of_all, first.outcomes.metric_of_all
-    high, low = (None if ours is None else ours.high), (None if best is None else best.low)
-    # With one seed there is no interval, and nothing that would tell them apart.
-    meet = high is None or low is None or high >= low
-    return _is_promising(part) == _is_promising(first) and _share(part) == _share(first) and meet
-
-
-def _is_promising(part: VariantComparison) -> bool:
-    grade = part.grade
-    return grade is not None and grade.certainty == "promising"
-
-
-def _lowers_loss_alone(part: VariantComparison) -> bool:
-    """It does not train, and a metric that is known comes no further: it may only learn its cases by heart."""
-    grade, verdict = part.grade, part.verdict
-    if grade is None or grade.by != "loss" or verdict is None or verdict.trained in {"yes", None}:
-        return False
-    further = _versus(part).progress["metric"].difference.mean
-    return further is not None and further < MATERIAL["metric"]
-
-
 def _to_do(
     parts: Sequence[VariantComparison],
     helping: Sequence[VariantComparison],
@@ -168,7 +125,7 @@ def _to_do(
     against = () if best.name in supported else _answering(verdict, left)
     if against and _is_unproved(best):
         yield _before_it(best, verdict, against)
-    elif verdict.kind != "healthy" and _lowers_loss_alone(best):
+    elif verdict.kind != "healthy" and lowers_loss_alone(best):
         yield _unhelped(baseline, verdict, left, metric)
         yield _no_more(best, others)
     else:
@@ -177,10 +134,10 @@ def _to_do(
 
 def _no_more(best: VariantComparison, others: Sequence[VariantComparison]) -> str:
     """What helps, of which the loss is all that does."""
-    sure = f"on {_seeds(best)} {_named(best)} seems to lower" if _is_promising(best) else f"{_named(best)} lowers"
+    sure = f"on {seeds_of(best)} {named(best)} seems to lower" if is_promising(best) else f"{named(best)} lowers"
     nothing = not any(part.outcomes.success.count for part in others)
     said = f"{'nothing that was tried makes it train: ' * nothing}{sure} the loss on the training data, and no more"
-    return capital(said) if nothing or _is_promising(best) else said
+    return capital(said) if nothing or is_promising(best) else said
 
 
 def _unhelped(baseline: VariantComparison, verdict: Verdict, left: Sequence[Answer], metric: str) -> str:
@@ -200,13 +157,13 @@ def _unhelped(baseline: VariantComparison, verdict: Verdict, left: Sequence[Answ
 def _well(baseline: VariantComparison, verdict: Verdict, left: Sequence[Answer]) -> str:
     if verdict.trained is None and not is_judged(verdict.at_start):
         return f"Train it: {ONE_LAYER}"
-    trains = "" if verdict.trained is None else f": the baseline trains in {_rate(baseline.outcomes.success)}"
+    trains = "" if verdict.trained is None else f": the baseline trains in {rate(baseline.outcomes.success)}"
     said = capital(NO_REMEDY) if verdict.rests_on == "layers" else "No remedy is needed by the loss alone"
     return f"{said}{trains}{_improving(left)}"
 
 
 def _without_remedies(verdict: Verdict) -> str:
-    if _is_falling(verdict):
+    if is_falling(verdict):
         return "Train longer"
     if verdict.rests_on == "loss":
         return "Watch a run with its layers: the loss alone tells no cause"
@@ -224,36 +181,31 @@ def _answering(verdict: Verdict, left: Sequence[Answer]) -> tuple[Answer, ...]:
 
 
 def _is_unproved(best: VariantComparison) -> bool:
-    return _is_promising(best) and best.verdict is not None and best.verdict.trained not in {"yes", None}
+    return is_promising(best) and best.verdict is not None and best.verdict.trained not in {"yes", None}
 
 
 def _before_it(best: VariantComparison, verdict: Verdict, answering: Sequence[Answer]) -> str:
     """An answer to the cause that is named first goes before what changes another thing and is not shown to help."""
     grade = best.grade
     assert grade is not None  # it helps
-    helps = f"{_named(best)} {VERBS[grade.degree, grade.certainty]} it, which {_seeds(best)} do not show"
+    helps = f"{named(best)} {VERBS[grade.degree, grade.certainty]} it, which {seeds_of(best)} do not show"
     return f"Try {worth_trying(answering, 2)} next, against {words(verdict.causes[0])}; {helps}"
 
 
 def _use(best: VariantComparison, verdict: Verdict, left: Sequence[Answer], *, leaves_cause: bool) -> str:
-    more = f", and confirm it on more than {_seeds(best)}" if _is_promising(best) else ""
+    more = f", and confirm it on more than {seeds_of(best)}" if is_promising(best) else ""
     if verdict.kind == "healthy":
-        return f"The network trains without a remedy; to improve it, use {_named(best)}{more}"
+        return f"The network trains without a remedy; to improve it, use {named(best)}{more}"
     if verdict.trained is None or (best.verdict is not None and best.verdict.trained == "yes"):
-        return f"Use {_named(best)}{more}"
+        return f"Use {named(best)}{more}"
     # One, where the sentence has a number of seeds to tell too.
-    beside = f", so try {beside_or_instead(left, best, 1 if _is_promising(best) else 2)}" if left else ""
+    beside = f", so try {beside_or_instead(left, best, 1 if is_promising(best) else 2)}" if left else ""
     why = ", which is shown to help" if leaves_cause else more
-    return f"Use {_named(best)}{why}; it does not train yet{beside}"
+    return f"Use {named(best)}{why}; it does not train yet{beside}"
 
 
 def _improving(left: Sequence[Answer]) -> str:
     return f"; {worth_trying(left, MOST_ANSWERS)} may still improve it" if left else ""
-
-
-def _seeds(part: VariantComparison) -> str:
-    seeds = part.outcomes.success.of
-    return "1 seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def _state(baseline: VariantComparison, verdict: Verdict) -> Iterator[str]:
@@ -261,7 +213,7 @@ def _state(baseline: VariantComparison, verdict: Verdict) -> Iterator[str]:
     if verdict.kind == "healthy":
         return
     if verdict.trained is not None:
-        yield f"The baseline trains in {_rate(baseline.outcomes.success)}{_closing(baseline)}"
+        yield f"The baseline trains in {rate(baseline.outcomes.success)}{_closing(baseline)}"
     yield f"{headline(verdict)}{_where(baseline, verdict)}"
 
 
@@ -295,23 +247,23 @@ def _because(
     value = {"learning_rate": f"{_side(baseline)}{named}"}
     by_rule = [words(shown.cause) + value.get(shown.cause, "") for shown in causes if shown.shown_by == "rule"]
     if by_rule:
-        yield f"Cause{'s' if len(by_rule) > 1 else ''}: {', '.join(by_rule)}"
+        yield f"By its numbers the cause{'s are' if len(by_rule) > 1 else ' is'} {', '.join(by_rule)}"
     for shown in causes:
         if shown.shown_by == "trial":
             known = any((other.cause, other.shown_by) == (shown.cause, "rule") for other in causes)
-            says = f"The trial {'supports' if known else 'points to'} {words(shown.cause)}"
+            says = f"The trial {'agrees on' if known else 'points to'} {words(shown.cause)}"
             yield f"{says}: {'; '.join(_changing(shown, parts))}"
 
 
 def _changing(shown: ShownCause, parts: Sequence[VariantComparison]) -> Iterator[str]:
-    """'activation changes it alone and helps'; of one whose grade is a promise only, that it is not shown."""
+    """'activation changes it alone and helps'; of those whose grade is a promise only, on how few seeds."""
     for promising in (False, True):
-        those = [part for part in parts if part.name in shown.variants and _is_promising(part) == promising]
+        those = [part for part in parts if part.name in shown.variants and is_promising(part) == promising]
         if not those:
             continue
-        change, helps, come = ("change", "help", "come") if len(those) > 1 else ("changes", "helps", "comes")
-        said = f"{_names(those)} {change} it alone"
-        yield f"{said} and {come} further, not shown on {_seeds(those[0])}" if promising else f"{said} and {helps}"
+        change, helps, seems = ("change", "help", "seem") if len(those) > 1 else ("changes", "helps", "seems")
+        said = f"{names_of(those)} {change} it alone and"
+        yield f"on {seeds_of(those[0])} only, {said} {seems} to help" if promising else f"{said} {helps}"
 
 
 def _side(baseline: VariantComparison) -> str:
@@ -322,7 +274,7 @@ def _side(baseline: VariantComparison) -> str:
 
 def _lacking(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[str]:
     """What a slow network may lack: steps, or anything that gradients could give."""
-    if _is_falling(verdict):
+    if is_falling(verdict):
         yield "Its loss was still falling when training ended: more steps may be what it lacks"
     elif verdict.trained == "partly" and len(others) > 1 and all(_comes_equally_far(part) for part in others):
         yield "All variants come equally far and none falls further: data and network may allow no more"
@@ -334,138 +286,4 @@ def _comes_equally_far(part: VariantComparison) -> bool:
     if grade is None or versus is None or grade.degree != "no_difference_shown":
         return False
     smallest = versus.progress["loss"].smallest_shown
-    return smallest is not None and smallest < TENTH and part.verdict is not None and not _is_falling(part.verdict)
-
-
-def _is_falling(verdict: Verdict) -> bool:
-    """In most of its seeds."""
-    those = [item.seeds for item in verdict.evidence if item.statistic == FALLING.name]
-    return bool(those) and 2 * those[0] > sum(verdict.seeds.values())
-
-
-def _told(part: VariantComparison, metric: str) -> Iterator[str]:
-    """What a variant with a grade did, with the figures that show it; what it costs; what it still lacks."""
-    versus, grade = part.versus_baseline, part.grade
-    assert versus is not None  # it is graded
-    assert grade is not None  # it is graded
-    few = " only" * (part.outcomes.success.of < FEWEST)
-    sure = f"On {_seeds(part)}{few}, " if _is_promising(part) else ""
-    yield f"{sure}{_named(part)} {VERBS[grade.degree, grade.certainty]} it: {_shown_by(part, versus, grade, metric)}"
-    if reached := _reached(part, grade, metric):
-        yield capital(reached)
-    if grade.degree == "improves" and part.verdict is not None and part.verdict.trained not in {"yes", None}:
-        yield f"It does not train yet{', and its loss was still falling' * _is_falling(part.verdict)}"
-
-
-def _shown_by(part: VariantComparison, versus: VersusBaseline, grade: Grade, metric: str) -> str:
-    """The figure that its grade rests on."""
-    if grade.by == "gradients":
-        return f"gradients {part.verdict.at_start.kind if part.verdict else 'not known'} before training"
-    if grade.by == "success":
-        return f"trains in {_rate(part.outcomes.success)}"
-    return _further(versus, "metric" if grade.by == "metric" else "loss", metric)
-
-
-def _reached(part: VariantComparison, grade: Grade, metric: str) -> str:
-    """What it reaches, and what a step of it costs."""
-    said = []
-    if grade.by == "success" and part.outcomes.metric.mean is not None:
-        said.append(f"{metric} {estimate_words(part.outcomes.metric)}")
-    if grade.by != "gradients":
-        said += _cost(part.cost.step_time_ratio)
-    return ", ".join(said)
-
-
-def _cost(ratio: Estimate) -> Iterator[str]:
-    """Only where it can be told from ×1; of one seed nothing says whether it can."""
-    if ratio.mean is None:
-        return
-    if ratio.low is None or ratio.high is None:
-        yield f"a step costs about ×{number(ratio.mean, 2)}"
-    elif ratio.low > 1.0 or ratio.high < 1.0:
-        yield f"a step costs ×{estimate_words(ratio)}"
-
-
-def _further(versus: VersusBaseline, measure: Measure, metric: str) -> str:
-    """By how much more of the way, or how much better the metric is where both train."""
-    if measure == "metric" and versus.primary == "metric_difference":
-        return f"{metric} differs by {estimate_words(versus.metric_difference, signed=True)}"
-    name, difference = metric if measure == "metric" else "loss", versus.progress[measure].difference
-    return f"of the way from chance by {name} it closes {estimate_words(difference, signed=True)}"
-
-
-def _between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]:
-    """The first beside the others, by the intervals of what they reach."""
-    reached = {part.name: mean for part in ordered if (mean := part.outcomes.metric_of_all) is not None}
-    if len(reached) < 2:
-        return
-    first, *others = reached
-    low = reached[first].low
-    below = [name for name in others if low is not None and (high := reached[name].high) is not None and high < low]
-    if below:
-        yield f"By {metric} {first} lies above {', '.join(below)}: their intervals do not meet"
-    if rest := [name for name in others if name not in below]:
-        few = ", on so few seeds" * (ordered[0].outcomes.success.of < FEWEST)
-        yield f"By {metric} no difference is shown between {first} and {either(rest)}{few}"
-
-
-def _named(part: VariantComparison) -> str:
-    """'activation relu'."""
-    values = [value for remedy in part.remedies for value in values_of(remedy)]
-    return " ".join([part.name, *(value for value in values if value not in part.name)])
-
-
-def _rate(success: Success) -> str:
-    return f"{success.count} of {success.of} runs (95 % {number(success.low)} to {number(success.high)})"
-
-
-def _rest(verdict: Verdict, others: Sequence[VariantComparison], metric: str) -> Iterator[str]:
-    """The variants that have no effect to tell of."""
-    if idle := _of_degree(others, "changes_nothing"):
-        yield f"Changed nothing here, traces equal to the baseline's bit for bit in every seed: {_names(idle)}"
-    unlike = _of_degree(others, "no_difference_shown")
-    if slight := [part for part in unlike if _is_slight(part)]:
-        each = ", ".join(f"{part.name} ({_further(_versus(part), 'metric', metric)})" for part in slight)
-        yield f"Too small to matter: {each}"
-    if unclear := [part for part in unlike if part not in slight]:
-        smallest = {part.name: _smallest(part) for part in unclear}
-        alike = len(unclear) > 1 and len(set(smallest.values())) == 1 and smallest[unclear[0].name]
-        each = ", ".join(_unclear(part, verdict, "" if alike else smallest[part.name]) for part in unclear)
-        yield f"No difference shown: {each}{f'; of each {alike}' if alike else ''}"
-    if unknown := [part for part in others if part.grade is None]:
-        yield f"No run has ended of: {_names(unknown)}"
-
-
-def _is_slight(part: VariantComparison) -> bool:
-    """The metric differs by its own test and interval, and by less than is called an improvement or a harm."""
-    its = _versus(part).progress["metric"]
-    low, high = its.difference.low or 0.0, its.difference.high or 0.0
-    return its.p_holm is not None and its.p_holm < ALPHA and not low <= 0.0 <= high
-
-
-def _versus(part: VariantComparison) -> VersusBaseline:
-    assert part.versus_baseline is not None  # it is graded
-    return part.versus_baseline
-
-
-def _smallest(part: VariantComparison) -> str:
-    """'0.04 of the way or more would have been seen'."""
-    smallest = _versus(part).progress["loss"].smallest_shown
-    return (
-        "" if smallest is None or smallest >= 1.0 else f"{number(smallest, 1)} of the way or more would have been seen"
-    )
-
-
-def _unclear(part: VariantComparison, baseline: Verdict, smallest: str) -> str:
-    """'layer_norm (dead, at chance where the baseline is not, 0.04 of the way or more would have been seen)'."""
-    assert part.verdict is not None  # it is graded
-    fate: list[str] = [] if part.verdict.kind == "healthy" else [part.verdict.kind]
-    if baseline.trained == "partly" and part.verdict.trained == "no":
-        fate.append("at chance where the baseline is not")
-    if smallest:
-        fate.append(smallest)
-    return f"{_named(part)} ({', '.join(fate)})" if fate else _named(part)
-
-
-def _names(parts: Sequence[VariantComparison]) -> str:
-    return ", ".join(part.name for part in parts)
+    return smallest is not None and smallest < TENTH and part.verdict is not None and not is_falling(part.verdict)

@@ -6,6 +6,7 @@ from gradient_clinic.verdict.sentences import headline
 from gradient_clinic.verdict.wording import metric_words, number, words
 from models.analysis.comparison.from_chance import chance_words
 from models.analysis.comparison.grade import VERBS
+from models.analysis.comparison.graded import is_slight, named
 from models.analysis.comparison.parts import Comparison, VariantComparison
 
 
@@ -33,12 +34,16 @@ def _found(baseline: VariantComparison, metric: str) -> str:
 
 
 def _why(comparison: Comparison) -> str:
-    ways: dict[str, list[str]] = {}
     certain = {part.name for part in comparison.variants if part.grade is not None and part.grade.certainty == "shown"}
+    ways: dict[str, list[str]] = {}
     for shown in comparison.causes:
-        sure = shown.shown_by == "rule" or certain.intersection(shown.variants)
-        ways.setdefault(shown.cause, []).append(f"{'' if sure else 'not shown yet '}by {shown.shown_by}")
-    said = ", ".join(f"{words(cause)} ({' and '.join(by)})" for cause, by in ways.items())
+        if shown.shown_by == "rule":
+            way = "by its numbers"
+        else:
+            few = "" if certain.intersection(shown.variants) else " on few seeds"
+            way = f"the trial {'agrees' if shown.cause in ways else 'points to it'}{few}"
+        ways.setdefault(shown.cause, []).append(way)
+    said = "; ".join(f"{words(cause)} ({', '.join(by)})" for cause, by in ways.items())
     return f"Why: {said or 'no cause found'}."
 
 
@@ -48,10 +53,12 @@ def _variants(others: Sequence[VariantComparison]) -> str:
 
 def _graded(part: VariantComparison) -> str:
     if part.grade is None:
-        return f"{part.name} not run yet"
+        return f"{named(part)} not run yet"
     success = part.outcomes.success
     rate = f", {success.count} of {success.of} train" if success.of else ""
-    return f"{part.name} {VERBS[part.grade.degree, part.grade.certainty]}{rate}"
+    unlike = part.grade.degree == "no_difference_shown"
+    did = "too small to matter" if unlike and is_slight(part) else VERBS[part.grade.degree, part.grade.certainty]
+    return f"{named(part)} {did}{rate}"
 
 
 def _conditions(comparison: Comparison) -> str:

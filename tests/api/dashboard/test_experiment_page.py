@@ -110,7 +110,7 @@ def test_what_was_asked_is_told_in_full_and_fits_a_phone(visitor: Visitor, store
     for title, said in (
         ("Read as", data["facts"]["note"]),
         ("Version", data["version"]),
-        ("Standardised", "all inputs by one mean and deviation"),
+        ("Standardised", "each input by its own mean and deviation"),
         ("Learning rate", "0.01"),
         ("Length", f"{STEPS} steps in batches of 128"),
     ):

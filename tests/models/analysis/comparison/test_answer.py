@@ -52,7 +52,7 @@ def test_what_is_wrong_what_helps_and_what_is_not_shown() -> None:
         "The baseline trains in 0 of 5 runs (95 % 0 to 0.522) and closes 0 of the way from chance by loss. "
         "Chance is a loss of 2.3. "
         "Gradients vanish on their way to the input, at the start beyond ±3 in hidden.0 to hidden.11. "
-        "Cause: depth without skip. "
+        "By its numbers the cause is depth without skip. "
         "batch_norm repairs it: trains in 5 of 5 runs (95 % 0.478 to 1). "
         "Accuracy 0.9 (95 % 0.9 to 0.9, n = 5). "
         "No difference shown: clip_norm (vanishing)."
@@ -204,7 +204,7 @@ def test_an_answer_to_the_cause_comes_before_what_is_not_shown_to_help() -> None
         "Try dropout 0.05 (lower) next, against dropout noise; init lecun_normal seems to improve it, which 3 seeds do "
         "not show. "
     )
-    assert "init changes it alone and comes further, not shown on 3 seeds." in found.answer
+    assert "on 3 seeds only, init changes it alone and seems to help." in found.answer
     assert "helps" not in found.answer
     assert_short(found.answer)
 
@@ -319,7 +319,7 @@ def test_the_brief_says_what_a_trial_does_not_show() -> None:
     chance = [(0.0, CHANCE, 0.1)] * 3
     found = _noisy(chance, [(0.0, 0.9 * CHANCE + 0.03 * seed, 0.1) for seed in (-1, 0, 1)])
     _, _, why, _, _ = brief_of(found, "")
-    assert why == "Why: dropout noise (by rule), initialisation (not shown yet by trial)."
+    assert why == "Why: dropout noise (by its numbers); initialisation (the trial points to it on few seeds)."
 
 
 def test_chance_is_told_where_it_is_first_used_and_once() -> None:
@@ -374,12 +374,15 @@ def test_a_rate_that_broke_training_is_named_with_its_optimiser(tuned: dict[str,
     part = baseline.model_copy(update={"tuned": tuned})
     causes = [ShownCause(cause="learning_rate", shown_by="rule")]
     said = answer_of([part], "accuracy", SgdSpec(kind="sgd", learning_rate=0.5, momentum=0.9), causes)
-    assert f"Cause: learning rate (sgd {rate} momentum 0.9)." in said
+    assert f"By its numbers the cause is learning rate (sgd {rate} momentum 0.9)." in said
 
 
 def test_untrained_networks_are_told_by_their_gradients() -> None:
     found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5, steps=0, epochs=None)
-    assert "in the untrained network, at the start beyond ±3 in hidden.0 to hidden.11. Cause: " in found.answer
+    assert (
+        "in the untrained network, at the start beyond ±3 in hidden.0 to hidden.11. By its numbers the cause is "
+        in found.answer
+    )
     assert "batch_norm repairs it: gradients healthy before training." in found.answer
     assert "trains in" not in found.answer
 
