@@ -59,6 +59,12 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def either(names: Sequence[str]) -> str:
+    """'a, b or c'."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def words(name: str) -> str:
     return name.replace("_", " ")
 

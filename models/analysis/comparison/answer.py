@@ -11,7 +11,7 @@ from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.sentences import NO_REMEDY, ONE_LAYER, headline, is_judged
 from gradient_clinic.verdict.shapes import Answer, Cause, Verdict
-from gradient_clinic.verdict.wording import capital, number, spans, words
+from gradient_clinic.verdict.wording import capital, either, number, spans, words
 from models.analysis.comparison.from_chance import chance_words
 from models.analysis.comparison.grade import SICK, VERBS
 from models.analysis.comparison.graded import (
@@ -27,7 +27,7 @@ from models.analysis.comparison.graded import (
     seeds_of,
     told,
 )
-from models.analysis.comparison.left_to_try import beside_or_instead, either, untested, worth_trying
+from models.analysis.comparison.left_to_try import beside_or_instead, untested, worth_trying
 from models.analysis.comparison.parts import (
     ShownCause,
     VariantComparison,

@@ -9,9 +9,8 @@ from collections.abc import Set as AbstractSet
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.facts.of_losses import FALLING
 from gradient_clinic.verdict.shapes import Verdict
-from gradient_clinic.verdict.wording import capital, estimate_words, number, values_of
+from gradient_clinic.verdict.wording import capital, either, estimate_words, number, values_of
 from models.analysis.comparison.grade import FEWEST, MATERIAL, VERBS
-from models.analysis.comparison.left_to_try import either
 from models.analysis.comparison.parts import (
     Degree,
     Grade,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from gradient_clinic.verdict.sentences import answer_words, verdict_sentence
 from gradient_clinic.verdict.shapes import Answer, Verdict
-from gradient_clinic.verdict.wording import TOLD
+from gradient_clinic.verdict.wording import TOLD, either
 from models.analysis.comparison.grade import HELPS
 from models.analysis.comparison.parts import VariantComparison
 from models.plan.designs import contradict
@@ -82,8 +82,3 @@ def beside_or_instead(left: Sequence[Answer], part: VariantComparison, most: int
 def _worth(left: Sequence[Answer]) -> Sequence[Answer]:
     """What something speaks for; what usually helps only where nothing else is left."""
     return [answer for answer in left if answer.basis != "usual"] or left
-
-
-def either(names: Sequence[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
