@@ -40,9 +40,9 @@ async ([rows, columns, times]) => {
     const values = Float32Array.from({length: rows * columns}, (_, at) => 20 * Math.sin(at / 997));
     const steps = Array.from({length: columns}, (_, at) => [at, at]);
     const names = Array.from({length: rows}, (_, at) => `hidden.${at}`);
-    const grid = {values, rows, columns, names, steps, read: () => ""};
-    const map = new HeatMap({title: "measured", grid, scale: {diverging: true, limit: 12}});
-    document.body.append(map.element);
+    const grid = {values, rows, columns, names, steps, broken: true, read: () => ""};
+    const map = new HeatMap(() => null);
+    document.body.append(map.show({title: "measured", name: "measured", grid, scale: {diverging: true, limit: 12}}));
     const taken = [];
     for (let time = 0; time < times; time += 1) {
         await new Promise(requestAnimationFrame);
