@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Uuid, any_, bindparam, case, func, select, text
+from sqlalchemy import Uuid, any_, bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -54,14 +54,14 @@ class Standing:
     progress: Progress
 
 
-_STANDING = text("""
-SELECT experiment.state, experiment.cancel_requested_at IS NOT NULL, run.state, count(*),
-    sum(CASE WHEN run.state IN ('queued', 'running') THEN run.step ELSE greatest(run.steps, 1) END),
-    sum(greatest(run.steps, 1))
-FROM experiment JOIN run ON run.experiment_id = experiment.id
-WHERE experiment.id = :experiment_id
-GROUP BY experiment.id, run.state
-""")
+_STANDING = (
+    select(
+        Experiment.state, Experiment.cancel_requested_at.is_not(None), Run.state, func.count(), _DONE, func.sum(_STEPS)
+    )
+    .join(Run, Run.experiment_id == Experiment.id)
+    .where(Experiment.id == bindparam("experiment_id", type_=Uuid))
+    .group_by(Experiment.id, Run.state)
+)
 
 
 def standing_of(session: Session, experiment_id: uuid.UUID) -> Standing | None:

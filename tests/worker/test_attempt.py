@@ -91,7 +91,7 @@ def test_a_short_run_takes_twenty_statements_and_no_savepoint_where_nothing_is_c
         workshop.carry_out(run_id)
     assert state(database, run_id) == "succeeded"
     assert len(first) <= 20
-    assert not [one for one in first if "SAVEPOINT" in one]
+    assert not [one for one in first if "SAVEPOINT" in one.statement]
 
 
 def test_a_slot_that_reaches_no_database_waits_with_the_one_message_that_it_has(

@@ -83,8 +83,7 @@ def is_falling(verdict: Verdict) -> bool:
 
 def told(part: VariantComparison, metric: str) -> Iterator[str]:
     """What a variant with a grade did, with the figures that show it; what it costs; what it still lacks."""
-    versus, grade = part.versus_baseline, part.grade
-    assert versus is not None  # it is graded
+    versus, grade = versus_of(part), part.grade
     assert grade is not None  # it is graded
     few = " only" * (part.outcomes.success.of < FEWEST)
     sure = f"On {seeds_of(part)}{few}, " if is_promising(part) else ""

@@ -2,18 +2,18 @@
 
 import base64
 import random
-from collections.abc import Sequence
 from itertools import chain
 from typing import Any, get_args
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import event, text, update
+from sqlalchemy import text, update
 
 from api.queries import Order
 from models.storage.database import Database
 from models.storage.tables import Experiment
 from tests.api.made import Json, problem, submit
+from tests.statements import plan_of, sent_to
 
 PATH = "/v1/experiments"
 ORDERS: tuple[str, ...] = get_args(Order)
@@ -117,35 +117,17 @@ def many(client: TestClient, database: Database) -> None:
         session.execute(text("ANALYZE experiment"))
 
 
-def plan_of(database: Database, statement: str, parameters: Any) -> Json:
-    with database.engine.connect() as connection:
-        found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON, ANALYZE) {statement}", parameters).scalar_one()
-    plan: Json = found[0]["Plan"]
-    return plan
-
-
-def nodes(plan: Json) -> Sequence[Json]:
-    return [plan, *(node for part in plan.get("Plans", ()) for node in nodes(part))]
-
-
 @pytest.mark.usefixtures("many")
 def test_a_page_far_in_reads_few_rows_of_an_index(client: TestClient, database: Database) -> None:
-    engine = client.app.state.database.engine  # type: ignore[attr-defined]  # it is ours
     for order in ORDERS:
         token = ""
         for _ in range(3):
             answer = client.get(PATH, params={"sort": order, "page_size": 100, "page_token": token})
             token = answer.json()["next_page_token"]
-        asked: list[tuple[str, Any]] = []
-
-        def note(*told: Any, asked: list[tuple[str, Any]] = asked) -> None:
-            asked.append((told[2], told[3]))
-
-        event.listen(engine, "before_cursor_execute", note)
-        answer = client.get(PATH, params={"sort": order, "page_token": token})
-        event.remove(engine, "before_cursor_execute", note)
+        with sent_to(client.app.state.database) as asked:  # type: ignore[attr-defined]  # it is ours
+            answer = client.get(PATH, params={"sort": order, "page_token": token})
         assert len(answer.json()["items"]) == 50
-        found = nodes(plan_of(database, *next(one for one in asked if "FROM experiment" in one[0])))
+        found = plan_of(database, next(one for one in asked if "FROM experiment" in one.statement))
         assert [one["Node Type"] for one in found if "Scan" in one["Node Type"]] == ["Index Scan"], order
         assert not any("Sort" in one["Node Type"] for one in found), order
         # Every second row is another owner's.
