@@ -52,6 +52,21 @@ def training(client: httpx.Client, experiment: Json) -> Json:
     return only_run(client, experiment)
 
 
+def trained_as_one(client: httpx.Client, experiment: Json) -> Json:
+    """One of the runs that a worker trains together, once it has left its first records. Slots ask at the same time, so
+    which runs these are is open.
+    """
+    found: list[Json] = []
+
+    def there_is_one() -> bool:
+        items = client.get(experiment["links"]["runs"]).json()["items"]
+        found[:] = [its for its in items if its["state"] == "running" and its["batched"] > 1 and its["progress"] > 0]
+        return bool(found)
+
+    assert eventually(there_is_one, PATIENCE_S)
+    return found[0]
+
+
 def ended(client: httpx.Client, experiment: Json) -> Json:
     deadline = time.monotonic() + PATIENCE_S
     while experiment["state"] not in {"succeeded", "failed", "cancelled"}:
@@ -122,10 +137,11 @@ def test_a_killed_worker_child_costs_nothing_but_time(client: httpx.Client) -> N
 
 
 def test_a_killed_child_gives_back_all_runs_that_it_trains_as_one(client: httpx.Client) -> None:
-    # Widths of 32 are far from the border at which together is no faster.
-    asked = {"seeds": [0, 1, 2, 3], "network": {"kind": "mlp", "depth": 10, "width": 32}, "steps": 2000}
+    # Many narrow layers: 1.6 to 1.8 times as fast together on a busy machine, far from the border of 1.3. Ten of 32
+    # units are at 1.2 to 1.5 there.
+    asked = {"seeds": [0, 1, 2, 3], "network": {"kind": "mlp", "depth": 30, "width": 8}, "steps": 2000}
     experiment = submitted(client, **asked)
-    run = training(client, experiment)
+    run = trained_as_one(client, experiment)
     assert run["batched"] == 2  # of two workers' share
     os.kill(int(run["attempts"][0]["worker"].rpartition(":")[2]), signal.SIGKILL)
     assert ended(client, experiment)["state"] == "succeeded"
