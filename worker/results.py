@@ -45,6 +45,7 @@ class RunResult:
     weights_hash: str
     device: torch.device
     majority_share: float | None
+    neighbour_accuracy: float | None
     test_cases: int
     balanced_accuracy: float | None
     target_offset: float | None
@@ -66,6 +67,7 @@ class RunResult:
             parameters=plan.network.parameters,
             overhead=self.overhead,
             majority_share=self.majority_share,
+            neighbour_accuracy=self.neighbour_accuracy,
             test_cases=self.test_cases,
             balanced_accuracy=self.balanced_accuracy,
             target_offset=self.target_offset,

@@ -17,6 +17,7 @@ from gradient_clinic.probe.probe import Probe, StepRecord
 from models.plan import Plan
 from models.plan.over_steps import factor_of
 from worker.begun import begun
+from worker.datasets.neighbours import neighbour_accuracy
 from worker.datasets.split import Part, TrialData
 from worker.evaluation import balanced_accuracy, evaluate
 from worker.memory import peak_bytes
@@ -69,6 +70,7 @@ class Trainer:
         self.objective = Objective(plan, data, device)
         self.chance_level = data.chance_level(plan.objective)
         self.majority_share = data.majority_share() if plan.experiment.metric == "accuracy" else None
+        self.neighbour_accuracy = neighbour_accuracy(data) if plan.experiment.metric == "accuracy" else None
         self.uneven, self.target_offset = data.is_uneven(), data.target_offset()
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
         self.train_part, self.validation_part, self.test_part = parts
@@ -326,6 +328,7 @@ class Trainer:
             weights_hash=weights_hash(self.model),
             device=self.device,
             majority_share=self.majority_share,
+            neighbour_accuracy=self.neighbour_accuracy,
             test_cases=len(self.test_part),
             target_offset=self.target_offset,
             balanced_accuracy=balanced_accuracy(self.model, self.train_part) if self.uneven else None,

@@ -27,7 +27,16 @@ from gradient_clinic.verdict.facts.of_layers import (
     WEIGHTS_LEFT,
 )
 from gradient_clinic.verdict.facts.of_logs import RATE_LEFT
-from gradient_clinic.verdict.facts.of_losses import ABOVE_CHANCE, AT_MAJORITY, FALLING, FIRST_LOSS, ONE_LABEL, RARE_LOST
+from gradient_clinic.verdict.facts.of_losses import (
+    ABOVE_CHANCE,
+    AS_NEIGHBOURS,
+    AT_MAJORITY,
+    FALLING,
+    FIRST_LOSS,
+    ONE_LABEL,
+    RARE_LOST,
+    UNBALANCED,
+)
 from gradient_clinic.verdict.facts.of_setups import (
     BARE_STREAM,
     END_GAIN,
@@ -86,13 +95,22 @@ def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:
         return {"learning_rate": gone}
     if off := _shown(SMALL_STEP, case) or _shown(LARGEST_STEP, case):
         return {"learning_rate": off}
+    if data := _of_the_data(case):
+        return data
+    if going := _shown(FALLING, case) or _shown(BRANCH_START, case):
+        return {"too_few_steps": going}
+    return {"no_gradient_cause_found": []}
+
+
+def _of_the_data(case: Case) -> dict[Cause, list[Evidence]]:
+    """What the network does is what its labels' shares, or its cases' neighbours, do without it."""
     if (share := case.measured.facts.majority_share) is not None and share > UNBALANCED and AT_MAJORITY.of(case):
         return {"class_imbalance": _shown(AT_MAJORITY, case) or []}
     if alone := _shown(ONE_LABEL, case):
         return {"class_imbalance": alone}
-    if going := _shown(FALLING, case) or _shown(BRANCH_START, case):
-        return {"too_few_steps": going}
-    return {"no_gradient_cause_found": []}
+    if case.measured.trained == "partly" and (alike := _shown(AS_NEIGHBOURS, case)):
+        return {"overlapping_classes": alike}
+    return {}
 
 
 def _shown(fact: Fact, case: Case) -> list[Evidence] | None:
@@ -293,5 +311,3 @@ NEARER: Final[AbstractSet[Cause]] = {
     "batch_norm_at_depth",
 }
 """Causes that are repaired with less than skips: depth is asked for where none of them is found."""
-UNBALANCED: Final = 0.6
-"""Share of the commonest label from which its being all that a network says is told as a matter of the data."""

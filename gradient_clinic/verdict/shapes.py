@@ -61,10 +61,12 @@ class RunFacts:
     majority_share: float | None = None
     """The accuracy, on the test part, of always saying the commonest training label; None where cases have no label
     each, or nothing was held out."""
+    neighbour_accuracy: float | None = None
+    """The accuracy, on the test part, of a vote of the 15 nearest training cases; known of cases of few features."""
     test_cases: int = 0
     balanced_accuracy: float | None = None
     """The mean over labels of the share of training cases that is right at the end; known where one label has more than
-    half of them, as the accuracy then says little of the others."""
+    0.6 of them, as the accuracy then says little of the others."""
     target_offset: float | None = None
     """Of targets that are values: their mean over their standard deviation, at most, over outputs."""
     log: LogFacts | None = None
@@ -170,7 +172,7 @@ class Measured(Exact):
         return self.trained == "yes"
 
 
-RULES: Final = "10"
+RULES: Final = "11"
 
 
 RunKind = Literal[
@@ -200,6 +202,7 @@ Cause = Literal[
     "truncation",
     "numeric_range",
     "class_imbalance",
+    "overlapping_classes",
     "too_few_steps",
     "no_gradient_cause_found",
 ]

@@ -25,6 +25,7 @@ USUAL: Final[Mapping[Cause, str]] = {
     "truncation": "let the gradient go back over the whole sequence",
     "numeric_range": "standardise the inputs; in float16, scale the loss up or use bfloat16",
     "class_imbalance": "weight the classes",
+    "overlapping_classes": "look for features that tell the classes apart: a vote of the nearest cases is as good",
     "too_few_steps": "train for more steps",
     "no_gradient_cause_found": "look at the data and their labels: nothing in the gradients explains it",
 }

@@ -204,8 +204,11 @@ def test_the_majority_share_is_that_of_the_commonest_training_label_among_test_c
     assert TrialData(steps, part(), steps, classes=3, target="class_per_step").majority_share() is None
 
 
-@pytest.mark.parametrize(("labels", "uneven"), [((0, 0, 0, 1), True), ((0, 0, 1, 1), False), ((0, 0, 1, 2), False)])
-def test_labels_are_uneven_where_one_has_more_than_half_of_the_training_cases(
+@pytest.mark.parametrize(
+    ("labels", "uneven"),
+    [((0, 0, 0, 1), True), ((0, 0, 1, 1), False), ((0, 0, 1, 2), False), ((0,) * 11 + (1,) * 9, False)],
+)
+def test_labels_are_uneven_where_one_has_far_more_than_half_of_the_training_cases(
     labels: tuple[int, ...],
     uneven: bool,  # noqa: FBT001
 ) -> None:

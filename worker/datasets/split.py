@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from gradient_clinic.verdict.facts.of_losses import UNBALANCED
 from models.specs.dataset import DatasetSpec, Target, split_sizes
 from models.specs.loss import Objective
 from worker.datasets.chance import chance_of_labels, chance_of_values
@@ -75,8 +76,8 @@ class TrialData:
         return torch.bincount(self.train.y[self.train.y != IGNORED], minlength=self.classes).double()
 
     def is_uneven(self) -> bool:
-        """Whether one label has more than half of the training cases, where cases have a label each."""
-        return self.target == "class" and float(self.label_counts().max()) > len(self.train) / 2
+        """Whether one label has far more than half of the training cases, where cases have a label each."""
+        return self.target == "class" and float(self.label_counts().max()) > UNBALANCED * len(self.train)
 
     def target_offset(self) -> float | None:
         """The largest |mean| of an output's training values, over their standard deviation. None of labels, and where

@@ -14,6 +14,9 @@ from gradient_clinic.verdict.wording import number
 
 FALSE_ALARM: Final = 0.05
 """Of the one-sided test that an accuracy is above that of always saying the commonest label."""
+UNBALANCED: Final = 0.6
+"""Share of the commonest label from which its being all that a network says, or what it says best, is told as a matter
+of the data. Of two labels as common one always has a case more than half, which says nothing."""
 LEAST_BALANCED: Final = 0.9
 """Of a balanced accuracy on training cases: what is called healthy of an accuracy where labels are even. On digits with
 up to 99.5 % of the other labels' cases given to one, twelve ReLU layers end at 0.13 to 0.86 with a loss of 0.11 to 0.36
@@ -232,6 +235,49 @@ ABOVE_MAJORITY: Final = Fact(
 )
 AT_MAJORITY: Final = Fact(
     "test_metric", "accuracy_at_majority", _at_majority, _accuracy_words("not above"), of_most=True
+)
+
+
+def _beside_neighbours(case: Case, errors: float) -> Reading | None:
+    """The test accuracy of a run that has not trained, against that of a vote of each case's neighbours, less so many
+    of its standard errors.
+    """
+    its, facts = case.measured, case.measured.facts
+    share, cases = facts.neighbour_accuracy, facts.test_cases
+    if share is None or cases == 0 or not math.isfinite(facts.test_metric) or not _is_untrained(its):
+        return None
+    error = math.sqrt(share * (1.0 - share) / cases)
+    return above(facts.test_metric, share - errors * error, steps=(its.last_step, its.last_step))
+
+
+def _as_neighbours(case: Case) -> Reading | None:
+    found = _beside_neighbours(case, 1.0)
+    return found if found is not None and case.measured.facts.test_metric >= found.threshold else None
+
+
+def _below_neighbours(case: Case) -> Reading | None:
+    found = _beside_neighbours(case, NORMAL_QUANTILE)
+    return found if found is not None and case.measured.facts.test_metric < found.threshold else None
+
+
+def _neighbours_words(said: str) -> Callable[[Evidence], str]:
+    text = f"test accuracy {{value}} is {said}"
+    return lambda item: text.format(value=number(item.value), threshold=number(item.threshold))
+
+
+AS_NEIGHBOURS: Final = Fact(
+    "test_metric",
+    "accuracy_as_neighbours",
+    _as_neighbours,
+    _neighbours_words("as good as a vote of the 15 nearest training cases ({threshold} less its noise)"),
+    of_most=True,
+)
+BELOW_NEIGHBOURS: Final = Fact(
+    "test_metric",
+    "accuracy_below_neighbours",
+    _below_neighbours,
+    _neighbours_words("below a vote of the 15 nearest training cases ({threshold} less its noise): more can be had"),
+    of_most=True,
 )
 
 

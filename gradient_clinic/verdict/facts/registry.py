@@ -62,6 +62,8 @@ BESIDE: Final = (
     of_losses.FALLING,
     of_losses.ABOVE_MAJORITY,
     of_losses.AT_MAJORITY,
+    of_losses.AS_NEIGHBOURS,
+    of_losses.BELOW_NEIGHBOURS,
     of_losses.RARE_LOST,
     of_losses.ONE_LABEL,
 )

@@ -28,10 +28,7 @@ from models.analysis.comparison.graded import (
     told,
 )
 from models.analysis.comparison.left_to_try import beside_or_instead, untested, worth_trying
-from models.analysis.comparison.parts import (
-    ShownCause,
-    VariantComparison,
-)
+from models.analysis.comparison.parts import Outcomes, ShownCause, VariantComparison
 from models.plan.variants import optimizer_words
 from models.specs.optimizer import OptimizerSpec
 from models.status import State
@@ -145,13 +142,23 @@ def _unhelped(baseline: VariantComparison, verdict: Verdict, left: Sequence[Answ
     if verdict.kind == "healthy":
         return _well(baseline, verdict, left)
     next_one = f"try {worth_trying(left, MOST_ANSWERS)} next" if left else ""
-    if "class_imbalance" in verdict.causes and baseline.outcomes.metric_of_all is not None:
-        reached, share = baseline.outcomes.metric_of_all.mean, baseline.outcomes.majority_share
-        alone = f"{metric} {number(reached)} is what the commonest label alone reaches ({number(share)})"
-        return f"Look at the data, not at gradients: {alone}{f'; {next_one}' if left else ''}"
+    if said := _of_the_data(baseline.outcomes, verdict, metric):
+        return f"Look at the data, not at gradients: {said}{f'; {next_one}' if left else ''}"
     if left:
         return capital(next_one)
     return _without_remedies(verdict)
+
+
+def _of_the_data(outcomes: Outcomes, verdict: Verdict, metric: str) -> str:
+    """What the data alone reach, where that is what holds the network; empty where it is not."""
+    if outcomes.metric_of_all is None:
+        return ""
+    reached = f"{metric} {number(outcomes.metric_of_all.mean)}"
+    if "class_imbalance" in verdict.causes:
+        return f"{reached} is what the commonest label alone reaches ({number(outcomes.majority_share)})"
+    if "overlapping_classes" in verdict.causes:
+        return f"{reached} is as good as a vote of the nearest cases ({number(outcomes.neighbour_accuracy)})"
+    return ""
 
 
 def _well(baseline: VariantComparison, verdict: Verdict, left: Sequence[Answer]) -> str:

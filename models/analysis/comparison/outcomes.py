@@ -35,6 +35,7 @@ def outcomes_of(runs: Runs, metric: str) -> Outcomes:
         modes=two_groups(reached),
         closed={measure: closed_over_seeds(runs, measure) for measure in CLOSED},
         majority_share=_mean([share for run in judged if (share := run.facts.majority_share) is not None]),
+        neighbour_accuracy=_mean([share for run in judged if (share := run.facts.neighbour_accuracy) is not None]),
         chance_loss=_mean([chance for run in judged if math.isfinite(chance := run.facts.chance_level)]),
     )
 

@@ -27,6 +27,7 @@ ELSEWHERE: Final[frozenset[Cause]] = frozenset(
         "weight_decay",
         "batch_norm_of_few_cases",
         "class_imbalance",
+        "overlapping_classes",
         "exploding_over_time",
         "truncation",
     }

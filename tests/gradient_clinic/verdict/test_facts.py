@@ -11,7 +11,13 @@ from gradient_clinic.verdict.case import Case, Setup
 from gradient_clinic.verdict.facts.fact import Fact
 from gradient_clinic.verdict.facts.of_gains import AFTER_TRANSIENT, AFTER_ZERO
 from gradient_clinic.verdict.facts.of_layers import GROWTH, SCALE
-from gradient_clinic.verdict.facts.of_losses import ABOVE_MAJORITY, AT_MAJORITY, FALLING
+from gradient_clinic.verdict.facts.of_losses import (
+    ABOVE_MAJORITY,
+    AS_NEIGHBOURS,
+    AT_MAJORITY,
+    BELOW_NEIGHBOURS,
+    FALLING,
+)
 from gradient_clinic.verdict.measurements import measure, steps_read
 from gradient_clinic.verdict.run_trace import RunTrace
 from gradient_clinic.verdict.shapes import Evidence, RunSummary, Verdict
@@ -259,6 +265,23 @@ def test_without_labels_or_a_test_part_nothing_is_said_of_accuracy(unknown: dict
     facts = {"test_metric": 0.1, "test_cases": 360, "majority_share": 0.1, **unknown}
     found = summary_of(HE, 0.0, **facts).verdict
     assert shown(found, AT_MAJORITY) is shown(found, ABOVE_MAJORITY) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "as_good", "below"),
+    # A vote that is right in 0.8 of 400 cases has a standard error of 0.02.
+    [(0.85, True, False), (0.785, True, False), (0.77, False, False), (0.75, False, True), (0.2, False, True)],
+)
+def test_the_accuracy_is_held_against_a_vote_of_the_nearest_cases(metric: float, as_good: bool, below: bool) -> None:  # noqa: FBT001
+    facts = {"test_metric": metric, "test_cases": 400, "neighbour_accuracy": 0.8}
+    found = summary_of(SHALLOW, 0.0, loss=2.0, **facts).verdict
+    assert (shown(found, AS_NEIGHBOURS) is not None, shown(found, BELOW_NEIGHBOURS) is not None) == (as_good, below)
+    assert ("more can be had" in found.sentence) == below
+    for unknown in ({"neighbour_accuracy": None}, {"test_cases": 0}, {"test_metric": NAN}):
+        left = summary_of(SHALLOW, 0.0, loss=2.0, **facts | unknown).verdict
+        assert shown(left, AS_NEIGHBOURS) is shown(left, BELOW_NEIGHBOURS) is None
+    trained = summary_of(SHALLOW, 0.0, loss=LEARNED, **facts).verdict
+    assert shown(trained, AS_NEIGHBOURS) is shown(trained, BELOW_NEIGHBOURS) is None
 
 
 # --- the learning rate ------------------------------------------------------------------------------------------------

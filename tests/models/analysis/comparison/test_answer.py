@@ -315,6 +315,15 @@ def test_a_promise_that_does_not_train_is_told_in_one_short_sentence() -> None:
     assert_short(first)
 
 
+def test_a_network_that_does_what_its_data_allow_is_sent_to_the_data() -> None:
+    near = [(0.0, 0.6 * CHANCE, metric) for metric in (0.79, 0.8, 0.81)]
+    vote = {"neighbour_accuracy": 0.805, "test_cases": 400}
+    first = compared(near, near, near, facts=vote).answer.split(". ")[0]
+    assert first == "Look at the data, not at gradients: accuracy 0.8 is as good as a vote of the nearest cases (0.805)"
+    assert_short(first)
+    assert compared(near, [WELL] * 3, near, facts=vote).answer.startswith("Use batch_norm")
+
+
 def test_the_brief_says_what_a_trial_does_not_show() -> None:
     chance = [(0.0, CHANCE, 0.1)] * 3
     found = _noisy(chance, [(0.0, 0.9 * CHANCE + 0.03 * seed, 0.1) for seed in (-1, 0, 1)])

@@ -309,6 +309,25 @@ def test_a_network_that_says_the_commonest_label_is_a_matter_of_the_data(share: 
     assert found.causes == causes
 
 
+@pytest.mark.parametrize(
+    ("loss", "metric", "cause"),
+    [
+        (0.6 * CHANCE, 0.79, "overlapping_classes"),
+        (0.6 * CHANCE, 0.7, "no_gradient_cause_found"),  # more can be had
+        (CHANCE, 0.79, "no_gradient_cause_found"),  # nothing was learned, whatever luck has made of the test cases
+    ],
+)
+def test_a_network_that_does_as_well_as_the_nearest_cases_is_a_matter_of_the_data(
+    loss: float, metric: float, cause: str
+) -> None:
+    vote: dict[str, Any] = {"neighbour_accuracy": 0.8, "test_cases": 400, "test_metric": metric}
+    found = judged(plan_of(hidden=[16, 16], init=HE), loss, **vote)
+    assert found.causes == (cause,)
+    assert bool(found.answers) == (cause != "overlapping_classes")
+    sick = judged(plan_of(hidden=[16, 16], init={"kind": "normal", "std": 0.0}), loss, **vote)
+    assert sick.causes == ("symmetric_weights",)
+
+
 @pytest.mark.parametrize(("balanced", "causes"), [(0.5, ("class_imbalance",)), (0.95, ()), (None, ())])
 def test_a_run_that_trains_by_its_loss_may_lose_rare_labels(balanced: float | None, causes: tuple[str, ...]) -> None:
     found = judged(plan_of(hidden=[16, 16], init=HE), loss=0.2, balanced_accuracy=balanced, test_metric=0.98)
