@@ -88,7 +88,8 @@ def _dsilu(z: Array, _: float) -> Array:
 
 
 def _softplus(z: Array, _: float = 0.0) -> Array:
-    return np.logaddexp(0.0, z)
+    with np.errstate(invalid="ignore"):  # of all ufuncs here it alone warns of a NaN that it hands on
+        return np.asarray(np.logaddexp(0.0, z))
 
 
 def _dmish(z: Array, _: float) -> Array:
@@ -244,7 +245,7 @@ SHAPES: dict[str, Shape] = {
     "hardshrink": Shape(
         "Hard shrinkage",
         "φ(z) = z where |z| > ½, else 0",
-        lambda z, _: np.where(np.abs(z) > 0.5, z, 0.0),
+        lambda z, _: np.where(np.abs(z) <= 0.5, 0.0, z),
         lambda z, _: (np.abs(z) > 0.5).astype(np.float64),
         kinks=(-0.5, 0.5),
         active=((-INFINITY, -0.5), (0.5, INFINITY)),

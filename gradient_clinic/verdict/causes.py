@@ -15,6 +15,7 @@ from gradient_clinic.verdict.facts.of_gains import OVER_TIME_ALONE, PREDICTED
 from gradient_clinic.verdict.facts.of_layers import (
     BRANCH_START,
     DEAD,
+    GROWTH,
     INPUTS,
     LARGEST_STEP,
     LOST_IN_HALF,
@@ -95,8 +96,8 @@ def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:
         return {"learning_rate": gone}
     if off := _shown(SMALL_STEP, case) or _shown(LARGEST_STEP, case):
         return {"learning_rate": off}
-    if data := _of_the_data(case):
-        return data
+    if left := _of_the_data(case) or _of_the_forward_pass(case):
+        return left
     if going := _shown(FALLING, case) or _shown(BRANCH_START, case):
         return {"too_few_steps": going}
     return {"no_gradient_cause_found": []}
@@ -110,6 +111,18 @@ def _of_the_data(case: Case) -> dict[Cause, list[Evidence]]:
         return {"class_imbalance": alone}
     if case.measured.trained == "partly" and (alike := _shown(AS_NEIGHBOURS, case)):
         return {"overlapping_classes": alike}
+    return {}
+
+
+def _of_the_forward_pass(case: Case) -> dict[Cause, list[Evidence]]:
+    """What skips hide from G: δ passes around branches that hand on little of h, or of their own slope."""
+    activation = case.setup.activation
+    if case.measured.normalized:
+        return {}
+    if (growth := GROWTH.of(case)) is not None and (growth.value or 0.0) < 1.0 and (growth.margin or 0.0) > 0.0:
+        return {"initialisation": [growth]}
+    if activation is not None and activation.bounded and (flat := _shown(SLOPE, case)):
+        return {"saturating_activation": flat}
     return {}
 
 

@@ -91,6 +91,14 @@ def test_the_active_intervals_are_where_the_slope_is_not_zero(name: str) -> None
     assert np.count_nonzero(slope[inside]) >= np.count_nonzero(inside) - 1  # hard swish turns once
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("activation", EVERY, ids=str)
+def test_a_nan_is_handed_on_without_a_warning(activation: Activation) -> None:
+    z = np.array([np.nan, 1.0])
+    assert np.isnan(activation.phi(z)).tolist() == [True, False]
+    assert np.isfinite(activation.dphi(z))[1]  # that of pieces may be a number for a NaN
+
+
 def test_tanhshrink_keeps_its_slope_near_zero() -> None:
     slope = Activation("tanhshrink").dphi(np.array([1e-6]))
     np.testing.assert_allclose(slope, 1e-12, rtol=1e-9)

@@ -300,6 +300,43 @@ def test_post_norm_at_depth_asks_for_pre_norm_or_warm_up() -> None:
     assert supported(found) == ["pre_norm", "warm_up", "learning_rate"]
 
 
+RESIDUAL: dict[str, Any] = {"kind": "residual_mlp", "blocks": 8, "width": 32, "init": {"kind": "lecun_normal"}}
+
+
+def test_a_stream_that_shrinks_is_told_though_skips_carry_the_gradient() -> None:
+    """By e³ from the first to the last of the stem and its eight blocks, in a run that does not train."""
+
+    def causes(per_block: float, loss: float = 0.7 * CHANCE, **network: object) -> tuple[str, ...]:
+        plan = plan_of(**RESIDUAL | network)
+        return judged(plan, loss, {layer: per_block ** (layer / 2) for layer in range(len(plan.layers))}).causes
+
+    assert causes(0.6) == ("initialisation",)  # e^(-3/8) is 0.687, and two layers make a block
+    assert causes(0.75) == causes(1.6) == ("no_gradient_cause_found",)
+    assert causes(0.6, 0.2) == ()
+    assert causes(0.6, normalization={"kind": "layer_norm"}) == ("no_gradient_cause_found",)
+
+
+@pytest.mark.parametrize(
+    ("activation", "more", "named"),
+    [
+        ("sigmoid", {}, True),  # a slope of ¼ at most
+        ("tanh", {}, False),  # 0.6 at an rms of 1
+        ("relu", {}, False),
+        ("softplus", {}, False),  # flat on one side alone
+        ("sigmoid", {"normalization": {"kind": "batch_norm"}}, False),
+    ],
+)
+def test_branches_that_hand_back_little_are_told_though_skips_carry_the_gradient(
+    activation: str,
+    more: dict[str, object],
+    named: bool,  # noqa: FBT001 -- what has to be seen
+) -> None:
+    plan = plan_of(**RESIDUAL, activation=activation, **more)
+    for loss in (CHANCE, 0.7 * CHANCE):
+        assert ("saturating_activation" in judged(plan, loss).causes) == named
+    assert judged(plan, 0.2).causes == ()
+
+
 # --- data and steps -------------------------------------------------------------------------------------------------
 
 
