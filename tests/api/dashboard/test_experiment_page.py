@@ -144,6 +144,15 @@ def test_pictures_of_the_server_are_shown_with_their_numbers_behind(visitor: Vis
     expect(behind.get_by_role("table")).to_contain_text("batch_norm")
 
 
+def test_what_waits_for_a_worker_says_so_until_it_trains(visitor: Visitor, stored: Stored) -> None:
+    asked = made.submit(stored.served.client, name="early", seeds=[0])
+    page = visitor.open(f"#/experiment/{asked['id']}")
+    expect(page.locator(".head .progress")).to_have_text("waiting for a worker")
+    accessible(page)
+    made.claim(stored.database, made.run_ids(stored.database, asked)[0])
+    expect(page.locator(".head .progress")).to_have_text("0 %")
+
+
 SHOWN_BY = {
     "success_difference": "share that trains",
     "metric_difference": "accuracy",
