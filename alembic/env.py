@@ -13,6 +13,7 @@ from models.storage.database import psycopg_url
 from models.storage.owner_tables import ApiKey
 from models.storage.plugin_tables import Plugin
 from models.storage.trace_tables import TraceChunk
+from models.storage.worker_tables import Worker
 
 
 def _url() -> str:
@@ -40,7 +41,7 @@ def _run() -> None:
     engine = create_engine(_url(), poolclass=pool.NullPool)
     with engine.connect() as connection:
         # Modules of tables that no other one imports: with these all are known.
-        (tables,) = {table.metadata for table in (ApiKey, Plugin, TraceChunk)}
+        (tables,) = {table.metadata for table in (ApiKey, Plugin, TraceChunk, Worker)}
         context.configure(connection=connection, target_metadata=tables, render_item=_render)
         with context.begin_transaction():
             # Two starts at once (compose, several hosts): the second waits, then finds nothing to do.

@@ -44,6 +44,7 @@ from models.runs import comparing
 from models.runs.planned import plan_of
 from models.runs.progress import progress_of
 from models.status import Phase, State
+from models.storage.presence import without_worker
 from models.storage.tables import Attempt, Experiment, Run
 from models.traces.nonfinite import first_broken
 
@@ -119,8 +120,16 @@ def experiment_of(session: Session, caller: Caller, experiment_id: uuid.UUID, *,
 
 def experiment_now(session: Session, caller: Caller, experiment_id: uuid.UUID) -> ExperimentView:
     """As ``experiment_of``, with the state of its runs, as it is answered."""
-    row = experiment_of(session, caller, experiment_id)
-    return experiment_view(row, progress_of(session, [row.id])[row.id])
+    (view,) = experiment_views(session, [experiment_of(session, caller, experiment_id)])
+    return view
+
+
+def experiment_views(session: Session, rows: Sequence[Experiment]) -> list[ExperimentView]:
+    """As they are answered: a statement for all, and one more where some are queued."""
+    progress = progress_of(session, [row.id for row in rows])
+    queued = [row.id for row in rows if row.state == State.QUEUED]
+    waiting = without_worker(session, queued) if queued else ()
+    return [experiment_view(row, progress[row.id], without_worker=row.id in waiting) for row in rows]
 
 
 def comparison_of(session: Session, experiment: Experiment) -> Comparison:

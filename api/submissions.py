@@ -16,6 +16,7 @@ from models.runs import Submission
 from models.runs.progress import Progress
 from models.specs.experiment import ExperimentRequest
 from models.status import State
+from models.storage.presence import without_worker
 
 
 def prepared(session: Session, caller: Caller, request: ExperimentRequest) -> Submission:
@@ -30,9 +31,15 @@ def prepared(session: Session, caller: Caller, request: ExperimentRequest) -> Su
 
 def stored(session: Session, submissions: Sequence[Submission]) -> list[ExperimentView]:
     """As each is answered."""
+    made = runs.submit_all(session, submissions)
+    waiting = without_worker(session, [one.experiment.id for one in made])
     return [
-        experiment_view(made.experiment, Progress({State.QUEUED: made.runs}, 0.0))
-        for made in runs.submit_all(session, submissions)
+        experiment_view(
+            one.experiment,
+            Progress({State.QUEUED: one.runs}, 0.0),
+            without_worker=one.experiment.id in waiting,
+        )
+        for one in made
     ]
 
 

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from models.specs.plugin import Offered
-from models.storage import plugins
+from models.storage import plugins, presence
 from models.storage.database import Database
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ class Publication:
 
     def renew(self) -> None:
         """Say it again where it is time to. What the database does not take is told in the log, and tried again."""
-        if not self.offers or time.monotonic() - self._said_at < plugins.RENEW_S:
+        if not self.offers or time.monotonic() - self._said_at < presence.RENEW_S:
             return
         self._said_at = time.monotonic()
         try:

@@ -8,6 +8,7 @@ A run is taken from its process before the process is ended: nothing more can be
 the run's row it is ended at once, and its transaction with it.
 """
 
+import math
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ from models import logs, runs
 from models.runs import queueing, watching
 from models.runs.watching import Held
 from models.settings import Settings
+from models.storage import presence
 from models.storage.database import Database
 from models.storage.tables import Experiment
 from worker.slots import devices, worker_name
@@ -60,6 +62,8 @@ class Warden:
     deaf_s: float = DEAF_S
     _steps: dict[uuid.UUID, tuple[int, float]] = field(default_factory=dict)
     """By lease token: the step that a run is at, and since when."""
+    _said_at: float = -math.inf
+    """When the parent was last said to be there."""
     _waiting: dict[uuid.UUID, float] = field(default_factory=dict)
     """Published runs that idle slots have not taken, and since when."""
 
@@ -69,6 +73,8 @@ class Warden:
             with suppress(psutil.NoSuchProcess):
                 self.look()
             time.sleep(LOOK_S)
+        with suppress(DBAPIError), self.database.begin() as session:
+            presence.forget(session, worker_name(self.parent.pid))
 
     def look(self) -> None:
         # The warden is a child of the parent as well.
@@ -81,6 +87,7 @@ class Warden:
             for run in held:
                 self._judge(run, children[run.worker])
             self._end_overdue(held)
+            self._say_it_is_there()
         except DBAPIError as error:
             log.warning("the warden cannot ask the database", error=str(error).splitlines()[0])
             # Without the database no slot can claim either, so what waited proves nothing.
@@ -88,6 +95,12 @@ class Warden:
             return
         if self._is_deaf(waiting, idle=len({run.worker for run in held}) < self.settings.workers):
             self._end_parent()
+
+    def _say_it_is_there(self) -> None:
+        if time.monotonic() - self._said_at >= presence.RENEW_S:
+            with self.database.begin() as session:
+                presence.renew(session, worker_name(self.parent.pid), devices(self.settings)[1])
+            self._said_at = time.monotonic()
 
     def _since(self, held: Held) -> tuple[int, float]:
         step, since = self._steps.get(held.lease.token, (-1, 0.0))

@@ -1,6 +1,6 @@
 """Pictures with a row for each variant, as inline SVG: what its runs reached, and how far that is from the baseline."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -10,7 +10,7 @@ from api.report.numbers import in_words
 from api.report.ticks import round_ticks, tick_words
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.wording import metric_words
-from models.analysis.comparison.parts import Measure, Outcomes, Primary, VariantComparison
+from models.analysis.comparison.parts import Outcomes, ShownBy, VariantComparison
 from models.analysis.statistics.methods import Method
 
 WIDTH = 920
@@ -22,8 +22,6 @@ LINE, MARK, BETWEEN = 16.0, 22.0, 10.0
 NARROWEST = 0.02
 """An axis of differences reaches at least so far."""
 
-Shown = Primary | Measure
-"""Of differences to the baseline: in the share that trains, in the metric, or in how far runs came by either."""
 Mark = tuple[float, tuple[float | None, float | None], str]
 """A mean, both ends of its interval, and what it is of: a class of the style sheets."""
 
@@ -159,17 +157,17 @@ def _means(outcomes: Outcomes) -> tuple[list[Mark], str]:
 
 
 def forest(variants: Sequence[VariantComparison], metric: str, width: float = WIDTH) -> str:
-    """Of each remedy the difference to the baseline that its grade rests on, with its 95 % interval; or the one
-    to be read first. The dotted line is no difference.
+    """Of each remedy the difference to the baseline that it is ``shown_by``, with its 95 % interval. The dotted line is
+    no difference.
     """
-    shown = [(variant, estimate) for variant in variants if (estimate := primary(variant)) is not None]
+    shown = list(_shown(variants))
     if not shown:
         return ""
-    bounds = [value for _, estimate in shown for value in (estimate.low, estimate.high, estimate.mean)]
+    bounds = [value for _, _, estimate in shown for value in (estimate.low, estimate.high, estimate.mean)]
     reach = max([abs(value) for value in bounds if value is not None] + [NARROWEST]) * 1.05
-    kinds = list(dict.fromkeys(_what(variant, metric) for variant, _ in shown))
+    kinds = list(dict.fromkeys(_what(measure, metric) for _, measure, _ in shown))
     # Where all rows are of one thing the axis says which; else each row does, and the axis has no room for all.
-    rows = [_forest_row(variant, estimate, _what(variant, metric) if kinds[1:] else "") for variant, estimate in shown]
+    rows = [_forest_row(one, estimate, _what(measure, metric) if kinds[1:] else "") for one, measure, estimate in shown]
     label = "difference of each remedy to the baseline with its 95 % interval"
     below = "difference to the baseline" if kinds[1:] else f"difference in {kinds[0]}"
     return _drawn(rows, (-reach, reach), below, label, width, signed=True)
@@ -177,15 +175,15 @@ def forest(variants: Sequence[VariantComparison], metric: str, width: float = WI
 
 def caption(variants: Sequence[VariantComparison], metric: str) -> str:
     """Which differences the forest plot shows, and by which method their intervals are."""
-    shown = [(_measure(variant), estimate.method) for variant in variants if (estimate := primary(variant)) is not None]
-    return "; ".join(_captioned(measure, method, metric) for measure, method in dict.fromkeys(shown))
+    shown = dict.fromkeys((measure, estimate.method) for _, measure, estimate in _shown(variants))
+    return "; ".join(_captioned(measure, method, metric) for measure, method in shown)
 
 
-def _captioned(measure: Shown | None, method: str, metric: str) -> str:
+def _captioned(measure: ShownBy, method: str, metric: str) -> str:
     if measure == "success_difference":
         return f"share that trains: {SHARES}"
     by = METHODS.get(method, method)
-    if measure in {"metric", "loss"}:
+    if measure != "metric_difference":
         way = f"{CLOSED} by {_closed_by(measure, metric)}: {SHARE_OF_WAY}"
         return f"{way}, {SEEDS}, interval by {by}; the grade rests on it"
     return f"{metric_words(metric)}: {METRICS}, interval by {by}"
@@ -208,47 +206,30 @@ METHODS: dict[str, str] = {
 }
 
 
-def primary(variant: VariantComparison) -> Estimate | None:
-    """The difference that is shown."""
-    versus, measure = variant.versus_baseline, _measure(variant)
-    if versus is None or measure is None:
-        return None
-    if measure == "success_difference":
-        estimate = versus.success_difference
-    elif measure == "metric_difference":
-        estimate = versus.metric_difference
-    else:
-        estimate = versus.progress[measure].difference
-    return estimate if estimate.mean is not None else None
-
-
-def _measure(variant: VariantComparison) -> Shown | None:
-    """How far runs came where the grade rests on that; else what the comparison says to read first."""
-    versus = variant.versus_baseline
-    if versus is None:
-        return None
-    by = None if versus.grade is None else versus.grade.by
-    if by == "loss" or (by == "metric" and versus.primary == "success_difference"):
-        return by
-    return versus.primary
+def _shown(variants: Sequence[VariantComparison]) -> Iterator[tuple[VariantComparison, ShownBy, Estimate]]:
+    """Those with a difference that has a figure."""
+    for variant in variants:
+        versus = variant.versus_baseline
+        estimate = None if versus is None else versus.shown_difference
+        if versus is not None and versus.shown_by is not None and estimate is not None and estimate.mean is not None:
+            yield variant, versus.shown_by, estimate
 
 
 def _forest_row(variant: VariantComparison, estimate: Estimate, what: str) -> Row:
-    assert estimate.mean is not None  # by primary()
+    assert estimate.mean is not None  # by _shown()
     shown: list[Mark] = [(estimate.mean, (estimate.low, estimate.high), "measured")]
     words = f"{what} {in_words(estimate, signed=True)}".lstrip()
     return Row(variant.name, _below(variant), partial(_marks, shown), words)
 
 
-def _what(variant: VariantComparison, metric: str) -> str:
-    measure = _measure(variant)
+def _what(measure: ShownBy, metric: str) -> str:
     if measure == "success_difference":
         return "share that trains"
     return metric_words(metric) if measure == "metric_difference" else f"{CLOSED} by {_closed_by(measure, metric)}"
 
 
-def _closed_by(measure: Shown | None, metric: str) -> str:
-    return "loss" if measure == "loss" else metric_words(metric)
+def _closed_by(measure: ShownBy, metric: str) -> str:
+    return "loss" if measure == "loss_progress" else metric_words(metric)
 
 
 def _below(variant: VariantComparison) -> str:

@@ -34,12 +34,10 @@ from api.views.experiments import (
     ExperimentPage,
     ExperimentView,
     RunPage,
-    experiment_view,
     run_view,
 )
 from gradient_clinic.verdict.shapes import Kind, RunKind
 from models import runs
-from models.runs.progress import progress_of
 from models.specs.experiment import ExperimentRequest
 from models.specs.moment import Moment
 from models.specs.text import NOT_PLAIN, PLAIN
@@ -153,8 +151,7 @@ def list_experiments(
     with database.begin() as session:
         found = queries.experiments(session, caller, wanted, page.place(wanted.order), page.asked)
         shown, token = page.cut(found, lambda one: one[1])
-        progress = progress_of(session, [row.id for row, _ in shown])
-    items = [experiment_view(row, progress[row.id]) for row, _ in shown]
+        items = queries.experiment_views(session, [row for row, _ in shown])
     return written(ExperimentPage(items=items, next_page_token=token))
 
 

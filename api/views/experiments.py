@@ -44,6 +44,8 @@ class ExperimentView(BaseModel):
     state: State
     progress: float
     runs: RunCounts
+    waiting_for: Literal["worker"] | None = None
+    """Of a queued experiment: no worker that has the device which it asks for is there."""
     owner: str
     labels: dict[str, str]
     source: Source
@@ -240,7 +242,7 @@ class BriefRunPage(BaseModel):
     next_page_token: str
 
 
-def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
+def experiment_view(row: Experiment, progress: Progress, *, without_worker: bool) -> ExperimentView:
     path = f"/v1/experiments/{row.id}"
     return ExperimentView(
         id=str(row.id),
@@ -248,6 +250,7 @@ def experiment_view(row: Experiment, progress: Progress) -> ExperimentView:
         state=State(row.state),
         progress=progress.share,
         runs=RunCounts.model_validate(progress.counts),
+        waiting_for="worker" if without_worker else None,
         owner=row.owner,
         labels=row.labels,
         source=Source(row.source),

@@ -61,8 +61,11 @@ def follow(
 
 
 def counted(experiment: Json) -> str:
-    """'3 succeeded, 1 failed'."""
-    return ", ".join(f"{number} {state}" for state, number in experiment["runs"].items() if number)
+    """'3 succeeded, 1 failed'; '25 queued, waiting for a worker'."""
+    said = [f"{number} {state}" for state, number in experiment["runs"].items() if number]
+    # A clinic may be older than this, and not say it.
+    waits = ["waiting for a worker"] if experiment.get("waiting_for") == "worker" else []
+    return ", ".join([*said, *waits])
 
 
 class _Tenths:

@@ -2,19 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from models.specs.plugin import Offered, Part, PluginKey
+from models.storage import presence
 from models.storage.plugin_tables import Plugin
-
-RENEW_S: Final = 10.0
-"""A worker says so often what it has."""
-ABSENT_S: Final = 3 * RENEW_S
-"""What no worker has named for so long, none has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +32,7 @@ def publish(session: Session, offers: Sequence[Offered]) -> None:
 
 def listed(session: Session, part: Part, name: str | None = None) -> list[Listed]:
     """All that were ever published, by name and package, the newest version first."""
-    present = Plugin.seen_at > func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, ABSENT_S)
-    query = select(Plugin, present).where(Plugin.part == part)
+    query = select(Plugin, Plugin.seen_at >= presence.since()).where(Plugin.part == part)
     if name is not None:
         query = query.where(Plugin.name == name)
     rows = session.execute(query.order_by(Plugin.name, Plugin.package, Plugin.published_at.desc()))

@@ -16,6 +16,8 @@ from api.app import create_app
 from api.uploads.body import FORM_FIELDS
 from gradient_clinic.command.line import main
 from models.settings import Settings
+from models.storage import presence
+from models.storage.database import Database
 from tests.api.keyed import ADMIN, KEY, bearer, new_key
 from tests.api.made import spec
 
@@ -127,6 +129,20 @@ def submitted(clinic: httpx2.Client, name: str) -> Json:
 
 def told(capsys: Said) -> list[Json]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.usefixtures("clinic")
+def test_who_waits_for_the_end_hears_that_no_worker_is_there(database: Database, tmp_path: Path, capsys: Said) -> None:
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(spec()))
+    asked = ["submit", str(file), "--wait", "--timeout", "0.1"]
+    assert main(asked) == 124
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "waiting" in line] == ["small:   0%  runs: 2 queued, waiting for a worker"]
+    with database.begin() as session:
+        presence.renew(session, "host:1", "cpu")
+    assert main(asked) == 124
+    assert "small:   0%  runs: 2 queued" in capsys.readouterr().err.splitlines()
 
 
 def test_several_are_watched_to_their_ends(clinic: httpx2.Client, capsys: Said) -> None:

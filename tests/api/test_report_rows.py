@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from api.report.forest import caption, forest, reached
+from api.report.numbers import in_words
 from api.report.page import render
 from api.report.table import table
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
@@ -15,6 +16,7 @@ from models.plan import expand
 from models.specs.experiment import ExperimentSpec
 from models.storage.tables import Experiment
 from tests.models.analysis.compared import BASE, FIRST, MODEL, SECOND, SPEC, compared, part, run, with_metrics
+from tests.models.analysis.shown_cases import CASES, Case
 
 DEAD = [run(trained="no", test_metric=metric) for metric in (0.10, 0.11, 0.12)]
 
@@ -135,6 +137,26 @@ def test_the_forest_shows_what_the_grade_rests_on() -> None:
     alone = [one for one in comparison.variants if one.name != SECOND]
     assert "difference in way closed by loss<" in forest(alone, "accuracy", 340)
     assert "difference to the baseline<" in forest(comparison.variants, "accuracy", 340)
+
+
+AXES = {
+    "success_difference": "difference in share that trains",
+    "metric_difference": "difference in accuracy",
+    "metric_progress": "difference in way closed by accuracy",
+    "loss_progress": "difference in way closed by loss",
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_forest_draws_what_a_variant_is_shown_by(case: Case) -> None:
+    comparison = case.compared()
+    versus = comparison.variants[1].versus_baseline
+    assert versus is not None
+    drawn = forest(comparison.variants, "accuracy")
+    assert bool(drawn) == (case.shown_by in AXES)
+    if versus.shown_difference is not None:
+        assert f">{AXES[versus.shown_by or '']}<" in drawn
+        assert f">{in_words(versus.shown_difference, signed=True)}<" in drawn
 
 
 def test_the_method_is_named_where_it_is_not_students() -> None:

@@ -52,6 +52,16 @@ def training(client: httpx.Client, experiment: Json) -> Json:
     return only_run(client, experiment)
 
 
+def test_a_worker_that_is_up_is_not_waited_for_but_for_a_device_that_it_has_not(client: httpx.Client) -> None:
+    def waits(device: str) -> bool:
+        asked = submitted(client, device=device)
+        client.post(asked["links"]["cancel"])
+        return bool(asked["waiting_for"] == "worker")
+
+    assert eventually(lambda: not waits("cpu"), PATIENCE_S)
+    assert waits("gpu")
+
+
 def trained_as_one(client: httpx.Client, experiment: Json) -> Json:
     """One of the runs that a worker trains together, once it has left its first records. Slots ask at the same time, so
     which runs these are is open.

@@ -16,6 +16,7 @@ from models.runs import queueing
 from models.settings import Settings
 from models.storage.database import Database
 from models.storage.tables import Attempt, Experiment, Run
+from models.storage.worker_tables import Worker
 from tests.eventually import HANGS_S
 from tests.models.stored import new_run
 from tests.processes import PIPE, Process, process
@@ -165,6 +166,19 @@ def test_a_process_that_holds_the_lock_is_ended_although_its_run_cannot_be_taken
         time.sleep(2 * SOON_S)
         warden_of(database, cancel_grace_s=SOON_S).look()
         assert child.wait(HANGS_S) == -9
+
+
+def workers(database: Database) -> list[tuple[str, str]]:
+    with database.begin() as session:
+        return [(row.name, row.device) for row in session.execute(select(Worker)).scalars()]
+
+
+def test_a_worker_is_there_while_its_warden_looks_and_not_once_it_has_ended(database: Database) -> None:
+    warden = warden_of(database, device="cpu")
+    warden.look()
+    assert workers(database) == [(worker_name(psutil.Process().pid), "cpu")]
+    warden.keep_looking()  # the parent of this process is another one, as an orphan's is
+    assert workers(database) == []
 
 
 FAMILY = """

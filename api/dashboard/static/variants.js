@@ -57,12 +57,14 @@ export function variantTable(arms, metricName, lists) {
 
 const layersIn = (names) => (names.length > 2 ? `${names.length}, ${names[0]} to ${names.at(-1)}` : names.join(", ") || "none");
 
-/** What the forest plot shows of a variant, as api/report/forest.py chooses it: what the grade rests on. */
-function readFirst({ primary, grade }, metricName) {
-  const by = grade?.by;
-  if (by === "loss" || (by === "metric" && primary === "success_difference")) return `way closed, ${by === "loss" ? "loss" : metricName}`;
-  return { success_difference: "share that trains", metric_difference: metricName }[primary] ?? "–";
-}
+/** `shown_by` of a variant in the words of the columns. */
+const shownBy = (measure, metricName) => ({
+  success_difference: "share that trains",
+  metric_difference: metricName,
+  metric_progress: `way closed, ${metricName}`,
+  loss_progress: "way closed, loss",
+  gradients: "gradients",
+}[measure] ?? "–");
 
 /** What the forest plot shows, in numbers. */
 export function differenceTable(arms, metricName) {
@@ -71,7 +73,7 @@ export function differenceTable(arms, metricName) {
   const help = "Of the way from chance to the best possible, over all seeds in which both were trained";
   const columns = [
     { title: "Variant", cell: ({ title }) => title },
-    { title: "Read first", cell: ({ entry }) => readFirst(entry.versus_baseline, metricName) },
+    { title: "Shown by", help: "What its grade rests on, and the forest plot draws", cell: ({ entry }) => shownBy(entry.versus_baseline.shown_by, metricName) },
     { title: "Share that trains", number: true, cell: ({ entry }) => estimate(entry.versus_baseline.success_difference) },
     { title: metricName, number: true, cell: ({ entry }) => estimate(entry.versus_baseline.metric_difference) },
     { title: `Way closed, ${metricName}`, number: true, help, cell: closed("metric") },

@@ -6,8 +6,8 @@ from gradient_clinic.verdict.sentences import headline
 from gradient_clinic.verdict.wording import metric_words, number, words
 from models.analysis.comparison.from_chance import chance_words
 from models.analysis.comparison.grade import VERBS
-from models.analysis.comparison.graded import is_slight, named
-from models.analysis.comparison.parts import Comparison, VariantComparison
+from models.analysis.comparison.graded import named, versus_of
+from models.analysis.comparison.parts import Comparison, VariantComparison, is_slight
 
 
 def brief_of(comparison: Comparison, to_do: str) -> tuple[str, ...]:
@@ -56,8 +56,8 @@ def _graded(part: VariantComparison) -> str:
         return f"{named(part)} not run yet"
     success = part.outcomes.success
     rate = f", {success.count} of {success.of} train" if success.of else ""
-    unlike = part.grade.degree == "no_difference_shown"
-    did = "too small to matter" if unlike and is_slight(part) else VERBS[part.grade.degree, part.grade.certainty]
+    slight = is_slight(part.grade, versus_of(part).progress)
+    did = "too small to matter" if slight else VERBS[part.grade.degree, part.grade.certainty]
     return f"{named(part)} {did}{rate}"
 
 

@@ -14,12 +14,11 @@ from models.analysis.comparison.grade import FEWEST, MATERIAL, VERBS
 from models.analysis.comparison.parts import (
     Degree,
     Grade,
-    Measure,
     Success,
     VariantComparison,
     VersusBaseline,
+    is_slight,
 )
-from models.analysis.statistics.power import ALPHA
 
 
 def of_degree(
@@ -83,24 +82,30 @@ def is_falling(verdict: Verdict) -> bool:
 
 def told(part: VariantComparison, metric: str) -> Iterator[str]:
     """What a variant with a grade did, with the figures that show it; what it costs; what it still lacks."""
-    versus, grade = versus_of(part), part.grade
+    grade = part.grade
     assert grade is not None  # it is graded
     few = " only" * (part.outcomes.success.of < FEWEST)
     sure = f"On {seeds_of(part)}{few}, " if is_promising(part) else ""
-    yield f"{sure}{named(part)} {VERBS[grade.degree, grade.certainty]} it: {_shown_by(part, versus, grade, metric)}"
+    yield f"{sure}{named(part)} {VERBS[grade.degree, grade.certainty]} it: {_figure(part, metric)}"
     if reached := _reached(part, grade, metric):
         yield capital(reached)
     if grade.degree == "improves" and part.verdict is not None and part.verdict.trained not in {"yes", None}:
         yield f"It does not train yet{', and its loss was still falling' * is_falling(part.verdict)}"
 
 
-def _shown_by(part: VariantComparison, versus: VersusBaseline, grade: Grade, metric: str) -> str:
-    """The figure that its grade rests on."""
-    if grade.by == "gradients":
+def _figure(part: VariantComparison, metric: str) -> str:
+    """The figure that it is shown by."""
+    versus = versus_of(part)
+    if versus.shown_by == "gradients":
         return f"gradients {part.verdict.at_start.kind if part.verdict else 'not known'} before training"
-    if grade.by == "success":
+    if versus.shown_by == "success_difference":
         return f"trains in {rate(part.outcomes.success)}"
-    return _further(versus, "metric" if grade.by == "metric" else "loss", metric)
+    assert versus.shown_difference is not None  # a grade rests on it
+    difference = estimate_words(versus.shown_difference, signed=True)
+    if versus.shown_by == "metric_difference":
+        return f"{metric} differs by {difference}"
+    by = metric if versus.shown_by == "metric_progress" else "loss"
+    return f"of the way from chance by {by} it closes {difference}"
 
 
 def _reached(part: VariantComparison, grade: Grade, metric: str) -> str:
@@ -121,14 +126,6 @@ def _cost(ratio: Estimate) -> Iterator[str]:
         yield f"a step costs about ×{number(ratio.mean, 2)}"
     elif ratio.low > 1.0 or ratio.high < 1.0:
         yield f"a step costs ×{estimate_words(ratio)}"
-
-
-def _further(versus: VersusBaseline, measure: Measure, metric: str) -> str:
-    """By how much more of the way, or how much better the metric is where both train."""
-    if measure == "metric" and versus.primary == "metric_difference":
-        return f"{metric} differs by {estimate_words(versus.metric_difference, signed=True)}"
-    name, difference = metric if measure == "metric" else "loss", versus.progress[measure].difference
-    return f"of the way from chance by {name} it closes {estimate_words(difference, signed=True)}"
 
 
 def between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]:
@@ -161,8 +158,8 @@ def rest(verdict: Verdict, others: Sequence[VariantComparison], metric: str) -> 
     if idle := of_degree(others, "changes_nothing"):
         yield f"Changed nothing here, traces equal to the baseline's bit for bit in every seed: {names_of(idle)}"
     unlike = of_degree(others, "no_difference_shown")
-    if slight := [part for part in unlike if is_slight(part)]:
-        each = ", ".join(f"{part.name} ({_further(versus_of(part), 'metric', metric)})" for part in slight)
+    if slight := [part for part in unlike if is_slight(part.grade, versus_of(part).progress)]:
+        each = ", ".join(f"{part.name} ({_figure(part, metric)})" for part in slight)
         yield f"Too small to matter: {each}"
     if unclear := [part for part in unlike if part not in slight]:
         smallest = {part.name: _smallest(part) for part in unclear}
@@ -171,13 +168,6 @@ def rest(verdict: Verdict, others: Sequence[VariantComparison], metric: str) -> 
         yield f"No difference shown: {each}{f'; of each {alike}' if alike else ''}"
     if unknown := [part for part in others if part.grade is None]:
         yield f"No run has ended of: {names_of(unknown)}"
-
-
-def is_slight(part: VariantComparison) -> bool:
-    """The metric differs by its own test and interval, and by less than is called an improvement or a harm."""
-    its = versus_of(part).progress["metric"]
-    low, high = its.difference.low or 0.0, its.difference.high or 0.0
-    return its.p_holm is not None and its.p_holm < ALPHA and not low <= 0.0 <= high
 
 
 def versus_of(part: VariantComparison) -> VersusBaseline:

@@ -1,9 +1,9 @@
 """The shape of a comparison. What is not known yet is null."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from gradient_clinic.gains.depth_axis import TimeFacts
 from gradient_clinic.intervals import Estimate
@@ -14,6 +14,7 @@ from models.analysis.comparison.tuning import Tuning
 from models.analysis.statistics.modes import Mode
 from models.analysis.statistics.numbers import Number
 from models.analysis.statistics.pairing import Pairing
+from models.analysis.statistics.power import ALPHA
 
 Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 Primary = Literal["success_difference", "metric_difference"]
@@ -22,6 +23,7 @@ Measure = Literal["metric", "loss"]
 Degree = Literal["repairs", "improves", "no_difference_shown", "harms", "changes_nothing"]
 Certainty = Literal["shown", "promising"]
 By = Literal["success", "metric", "loss", "gradients"]
+ShownBy = Literal["success_difference", "metric_difference", "metric_progress", "loss_progress", "gradients"]
 
 
 class _Answer(BaseModel):
@@ -122,6 +124,12 @@ class Progress(_Answer):
     p_holm: Number
     smallest_shown: Number
 
+    @property
+    def is_shown(self) -> bool:
+        """By its adjusted test and by its interval."""
+        low, high = self.difference.low or 0.0, self.difference.high or 0.0
+        return self.p_holm is not None and self.p_holm < ALPHA and not low <= 0.0 <= high
+
 
 class Grade(_Answer):
     """What a variant is beside the baseline. *repairs*: it trains where the baseline does not; *improves*: it comes
@@ -145,12 +153,38 @@ class ShownCause(_Answer):
     seeds: tuple[int, ...] = ()
 
 
+def _shown_by(known: Mapping[str, Any]) -> ShownBy | None:
+    """What the grade rests on; where it rests on nothing, what is to be read first. From fields of a
+    ``VersusBaseline``, so that answers which were stored without it have it too.
+    """
+    grade: Grade | None = known["grade"]
+    primary: Primary | None = known["primary"]
+    progress: Mapping[Measure, Progress] = known["progress"]
+    by = None if grade is None else grade.by
+    if by == "gradients":
+        return "gradients"
+    without_metric = primary == "metric_difference" and known["metric_difference"].mean is None
+    if by == "loss" or (without_metric and "loss" in progress):
+        return "loss_progress"
+    if primary == "success_difference" and (by == "metric" or is_slight(grade, progress)):
+        return "metric_progress"
+    return primary
+
+
+def is_slight(grade: Grade | None, progress: Mapping[Measure, Progress]) -> bool:
+    """The metric differs, and by less than is called an improvement or a harm."""
+    unlike = grade is not None and grade.degree == "no_difference_shown"
+    return unlike and "metric" in progress and progress["metric"].is_shown
+
+
 class VersusBaseline(_Answer):
     """``test``, ``effect_size`` (paired Hedges g), ``p_holm``, ``pairing`` and ``seeds_needed`` are of the metric;
     ``primary`` is to be read first. ``effect_size_interval`` is that of g, which is of the mean of all seeds where
     ``metric_difference`` is of their middle half too. ``seeds_needed``: with which a paired t-test would find, with
     power 0.8, the difference that these seeds do not show. ``unchanged`` is null where runs of earlier versions do not
     tell, and where no seed has both. ``progress``: how far runs came. ``grade``: null where no run has ended.
+    ``shown_by``: the difference that the grade rests on, else ``primary``. Of it, ``metric_progress`` and
+    ``loss_progress`` are in ``progress``, ``gradients`` are of untrained networks. Null where there is none.
     """
 
     success_difference: Estimate
@@ -167,6 +201,21 @@ class VersusBaseline(_Answer):
     unchanged: Unchanged | None = None
     progress: Mapping[Measure, Progress] = {}
     grade: Grade | None = None
+    shown_by: ShownBy | None = Field(default_factory=_shown_by)
+
+    @property
+    def shown_difference(self) -> Estimate | None:
+        """None where it is shown by gradients, or by nothing."""
+        match self.shown_by:
+            case "success_difference":
+                return self.success_difference
+            case "metric_difference":
+                return self.metric_difference
+            case "metric_progress":
+                return self.progress["metric"].difference
+            case "loss_progress":
+                return self.progress["loss"].difference
+        return None
 
 
 class VariantComparison(_Answer):

@@ -144,6 +144,45 @@ def test_pictures_of_the_server_are_shown_with_their_numbers_behind(visitor: Vis
     expect(behind.get_by_role("table")).to_contain_text("batch_norm")
 
 
+def test_what_waits_for_a_worker_says_so_until_it_trains(visitor: Visitor, stored: Stored) -> None:
+    asked = made.submit(stored.served.client, name="early", seeds=[0])
+    page = visitor.open(f"#/experiment/{asked['id']}")
+    expect(page.locator(".head .progress")).to_have_text("waiting for a worker")
+    accessible(page)
+    made.claim(stored.database, made.run_ids(stored.database, asked)[0])
+    expect(page.locator(".head .progress")).to_have_text("0 %")
+
+
+SHOWN_BY = {
+    "success_difference": "share that trains",
+    "metric_difference": "accuracy",
+    "metric_progress": "way closed, accuracy",
+    "loss_progress": "way closed, loss",
+    "gradients": "gradients",
+    None: "–",
+}
+
+
+def test_the_differences_say_what_each_variant_is_shown_by(visitor: Visitor, stored: Stored) -> None:
+    """As the service says it, whatever else is in its answer: the page decides nothing."""
+    path = f"/v1/experiments/{stored.sick['id']}/comparison"
+    answer = stored.served.client.get(path).json()
+    said = [one["versus_baseline"]["shown_by"] for one in answer["variants"][1:]]
+    assert said == ["success_difference"] * 3
+    for those in (said, list(SHOWN_BY)[:3], list(SHOWN_BY)[3:]):
+        for variant, measure in zip(answer["variants"][1:], those, strict=True):
+            variant["versus_baseline"]["shown_by"] = measure
+        visitor.page.route(f"**{path}", lambda route: route.fulfill(json=answer))
+        page = shown(visitor, stored.sick)
+        page.reload()
+        behind = page.locator("section").filter(has=page.get_by_role("heading", name="Against the baseline"))
+        behind.get_by_text("Numbers").click()
+        table = behind.get_by_role("table")
+        at = table.get_by_role("columnheader").all_inner_texts().index("Shown by")
+        cells = [row.get_by_role("cell").nth(at) for row in table.locator("tbody tr").all()]
+        assert [cell.inner_text() for cell in cells] == [SHOWN_BY[measure] for measure in those]
+
+
 def test_a_pixel_has_the_colour_of_the_report_for_the_value_that_was_recorded(visitor: Visitor, stored: Stored) -> None:
     page = shown(visitor, stored.sick)
     page.get_by_label("Limit of the colour scale").fill("30")

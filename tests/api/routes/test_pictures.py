@@ -58,14 +58,14 @@ def experiment_of(client: TestClient, database: Database) -> str:
     return f"/v1/experiments/{experiment['id']}"
 
 
-def test_the_forest_plot_shows_the_difference_that_is_read_first(client: TestClient, database: Database) -> None:
+def test_the_forest_plot_shows_the_difference_that_the_answer_names(client: TestClient, database: Database) -> None:
     path = experiment_of(client, database)
     comparison = client.get(f"{path}/comparison").json()
     versus = comparison["variants"][1]["versus_baseline"]
-    assert versus["primary"] is not None
+    assert versus["shown_by"] == "success_difference"
     text = words(drawn(client, f"{path}/comparison.svg"))
     assert NAME in text
-    assert f"{versus[versus['primary']]['mean']:+.3g}" in text
+    assert f"{versus['success_difference']['mean']:+.3g}" in text
 
 
 def test_outcomes_have_a_row_for_each_variant(client: TestClient, database: Database) -> None:

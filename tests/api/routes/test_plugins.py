@@ -11,7 +11,7 @@ from sqlalchemy import func, update
 from models.plan.rewrites import FOR_PLUGINS
 from models.runs import seconds
 from models.specs.plugin import Offered, OfferedFacts, PluginKey
-from models.storage import plugins
+from models.storage import plugins, presence
 from models.storage.database import Database
 from models.storage.plugin_tables import Plugin
 from tests.api.made import Json, problem, spec
@@ -57,7 +57,7 @@ def published(database: Database, *offers: Offered) -> None:
 
 def silent(database: Database, version: str) -> None:
     """No worker has named it for a while."""
-    long_ago = func.clock_timestamp() - seconds(plugins.ABSENT_S + 1)
+    long_ago = func.clock_timestamp() - seconds(presence.ABSENT_S + 1)
     with database.begin() as session:
         session.execute(update(Plugin).where(Plugin.version == version).values(seen_at=long_ago))
 
