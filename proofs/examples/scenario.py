@@ -89,6 +89,7 @@ class Scenario:
             self._ended(experiment)
         for experiment in made.values():
             self._read(experiment)
+        self._behind(made["trial"])
         self._together([its["id"] for its in made.values()][:2])
         self._ingested()
         self._logged()
@@ -121,6 +122,12 @@ class Scenario:
             self.ask("GET", f"/v1/runs/{run['id']}/curves", params={"points": 2})
         # Its end closes it; what is told is heard by whoever holds the client's hooks.
         self._http.get(f"{path}/events").raise_for_status()
+
+    def _behind(self, experiment: Json) -> None:
+        asked = SMALL | {"remedies": "suggest", "suggest_from": experiment["id"]}
+        following = self.ask("POST", "/v1/experiments", asked)
+        self._ended(following)
+        self.ask("GET", f"/v1/experiments/{following['id']}/comparison")
 
     def _together(self, ids: list[str]) -> None:
         self.ask("POST", "/v1/comparisons", {"experiment_ids": ids})

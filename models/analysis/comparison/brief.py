@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from gradient_clinic.verdict.sentences import headline
 from gradient_clinic.verdict.wording import metric_words, number, words
 from models.analysis.comparison.from_chance import chance_words
-from models.analysis.comparison.grade import VERBS
-from models.analysis.comparison.graded import is_slight, named
+from models.analysis.comparison.grade import VERBS, named
+from models.analysis.comparison.graded import is_slight
 from models.analysis.comparison.parts import Comparison, VariantComparison
 
 

@@ -9,8 +9,8 @@ from collections.abc import Set as AbstractSet
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.facts.of_losses import FALLING
 from gradient_clinic.verdict.shapes import Verdict
-from gradient_clinic.verdict.wording import capital, either, estimate_words, number, values_of
-from models.analysis.comparison.grade import FEWEST, MATERIAL, VERBS
+from gradient_clinic.verdict.wording import capital, either, estimate_words, number
+from models.analysis.comparison.grade import FEWEST, MATERIAL, VERBS, is_promising, named, of_runs
 from models.analysis.comparison.parts import (
     Degree,
     Grade,
@@ -56,11 +56,6 @@ def _is_alike(part: VariantComparison, first: VariantComparison) -> bool:
     return is_promising(part) == is_promising(first) and _share(part) == _share(first) and meet
 
 
-def is_promising(part: VariantComparison) -> bool:
-    grade = part.grade
-    return grade is not None and grade.certainty == "promising"
-
-
 def lowers_loss_alone(part: VariantComparison) -> bool:
     """It does not train, and a metric that is known comes no further: it may only learn its cases by heart."""
     grade, verdict = part.grade, part.verdict
@@ -71,8 +66,7 @@ def lowers_loss_alone(part: VariantComparison) -> bool:
 
 
 def seeds_of(part: VariantComparison) -> str:
-    seeds = part.outcomes.success.of
-    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+    return of_runs(part.outcomes.success)
 
 
 def is_falling(verdict: Verdict) -> bool:
@@ -144,12 +138,6 @@ def between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]:
     if rest := [name for name in others if name not in below]:
         few = ", on so few seeds" * (ordered[0].outcomes.success.of < FEWEST)
         yield f"By {metric} no difference is shown between {first} and {either(rest)}{few}"
-
-
-def named(part: VariantComparison) -> str:
-    """'activation relu'."""
-    values = [value for remedy in part.remedies for value in values_of(remedy)]
-    return " ".join([part.name, *(value for value in values if value not in part.name)])
 
 
 def rate(success: Success) -> str:

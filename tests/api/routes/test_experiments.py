@@ -21,7 +21,7 @@ from tests.statements import sent_to
 ROOT = Path(__file__).parent.parent.parent.parent
 EXAMPLES = [json.loads(path.read_text()) for path in sorted((ROOT / "examples").glob("*.json"))]
 KEYS = {
-    "id", "name", "state", "progress", "runs", "owner", "labels", "source", "spec", "suggested",
+    "id", "name", "state", "progress", "runs", "owner", "labels", "source", "spec", "suggested", "suggested_from",
     "created_at", "started_at", "ended_at", "verdict", "links",
 }  # fmt: skip
 
