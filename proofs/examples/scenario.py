@@ -149,7 +149,8 @@ class Scenario:
             self.ask("GET", f"/v1/catalogue/{name}")
 
     def _data(self) -> None:
-        rows = "\n".join(["x,y,side", *(f"{x},{x * x % 7},{'in' if x % 3 else 'out'}" for x in range(60))])
+        # Columns of sizes so far apart that the facts name them.
+        rows = "\n".join(["x,y,side", *(f"{x},{1000 * x * x},{'in' if x % 3 else 'out'}" for x in range(60))])
         table = {"file": ("points.csv", rows.encode(), "text/csv")}
         self.ask("PUT", "/v1/datasets/points", files=table, params={"target": "side"})
         self.ask("GET", "/v1/datasets/points")

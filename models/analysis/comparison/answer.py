@@ -241,7 +241,8 @@ def _state(baseline: VariantComparison, verdict: Verdict) -> Iterator[str]:
 
 def _closing(part: VariantComparison) -> str:
     closed = part.outcomes.closed["loss"].mean
-    return "" if closed is None else f" and closes {number(closed, 2)} of the way from chance by loss"
+    gets = "on average its training loss gets"
+    return "" if closed is None else f"; {gets} {number(100.0 * closed, 2)} % of the way from chance to 0"
 
 
 def _where(baseline: VariantComparison, verdict: Verdict) -> str:
@@ -269,7 +270,8 @@ def _because(
     value = {"learning_rate": f"{_side(baseline)}{named}"}
     by_rule = [words(shown.cause) + value.get(shown.cause, "") for shown in causes if shown.shown_by == "rule"]
     if by_rule:
-        yield f"By its numbers the cause{'s are' if len(by_rule) > 1 else ' is'} {', '.join(by_rule)}"
+        causes_are = "causes are" if len(by_rule) > 1 else "cause is"
+        yield f"By the baseline's measurements the {causes_are} {', '.join(by_rule)}"
     for shown in causes:
         if shown.shown_by == "trial":
             known = any((other.cause, other.shown_by) == (shown.cause, "rule") for other in causes)

@@ -38,7 +38,7 @@ def _why(comparison: Comparison) -> str:
     ways: dict[str, list[str]] = {}
     for shown in comparison.causes:
         if shown.shown_by == "rule":
-            way = "by its numbers"
+            way = "by the baseline's measurements"
         else:
             few = "" if certain.intersection(shown.variants) else " on few seeds"
             way = f"the trial {'agrees' if shown.cause in ways else 'points to it'}{few}"

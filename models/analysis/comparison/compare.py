@@ -64,7 +64,7 @@ def compare(trial: Trial, *others: Trial, earlier: Sequence[EarlierVariant] = ()
     beside = [versus(arm, first, tested, came) for arm, tested, came in zip(arms, tests, progress, strict=True)]
     against = [None, *beside]
     parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
-    earlier = still_telling(earlier, parts, {one.experiment_id for one in trials})
+    earlier = still_telling(earlier, parts)
     # After all parts: which of the baseline's answers were tried already only the other variants say.
     if first.verdict is not None:
         told = with_tried(first.verdict, parts, earlier, trial.spec.optimizer)

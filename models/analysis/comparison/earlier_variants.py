@@ -1,7 +1,6 @@
 """What experiments have found that this one was suggested from, as far as it holds here: on the same baseline."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,12 +50,10 @@ def _is_same_baseline(spec: StoredSpec, other: StoredSpec) -> bool:
     return all(getattr(spec, name) == getattr(other, name) for name in BASELINE)
 
 
-def still_telling(
-    earlier: Sequence[EarlierVariant], parts: Sequence[VariantComparison], experiment_ids: AbstractSet[str]
-) -> tuple[EarlierVariant, ...]:
-    """Without those of experiments that are compared here, and without what was tried here once more."""
+def still_telling(earlier: Sequence[EarlierVariant], parts: Sequence[VariantComparison]) -> tuple[EarlierVariant, ...]:
+    """Without what is compared here, or was tried here once more."""
     here = {_key(part) for part in parts if part.grade is not None}
-    return tuple(each for each in earlier if each.experiment_id not in experiment_ids and _key(each) not in here)
+    return tuple(each for each in earlier if _key(each) not in here)
 
 
 def _key(part: EarlierVariant | VariantComparison) -> str:

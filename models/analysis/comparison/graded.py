@@ -5,11 +5,12 @@ One of which nothing is shown is not called useless: beside it stands the smalle
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.facts.of_losses import FALLING
 from gradient_clinic.verdict.shapes import Verdict
-from gradient_clinic.verdict.wording import capital, either, estimate_words, number
+from gradient_clinic.verdict.wording import capital, either, estimate_words, kind_words, number
 from models.analysis.comparison.grade import FEWEST, MATERIAL, VERBS, is_promising, named, of_runs
 from models.analysis.comparison.parts import (
     Degree,
@@ -121,8 +122,16 @@ def _further(versus: VersusBaseline, measure: Measure, metric: str) -> str:
     """By how much more of the way, or how much better the metric is where both train."""
     if measure == "metric" and versus.primary == "metric_difference":
         return f"{metric} differs by {estimate_words(versus.metric_difference, signed=True)}"
-    name, difference = metric if measure == "metric" else "loss", versus.progress[measure].difference
-    return f"of the way from chance by {name} it closes {estimate_words(difference, signed=True)}"
+    way = f"on the way from chance to {f'{metric} 1' if measure == 'metric' else 'loss 0'}"
+    difference = versus.progress[measure].difference
+    if difference.mean is None or difference.mean >= 0.0:
+        return f"gets {estimate_words(difference)} further {way}"
+    return f"stays {estimate_words(_negated(difference))} behind {way}"
+
+
+def _negated(estimate: Estimate) -> Estimate:
+    mean, low, high = (None if one is None else -one for one in (estimate.mean, estimate.high, estimate.low))
+    return replace(estimate, mean=mean, low=low, high=high)
 
 
 def between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]:
@@ -184,7 +193,7 @@ def _smallest(part: VariantComparison) -> str:
 def _unclear(part: VariantComparison, baseline: Verdict, smallest: str) -> str:
     """'layer_norm (dead, at chance where the baseline is not, 0.04 of the way or more would have been seen)'."""
     assert part.verdict is not None  # it is graded
-    fate: list[str] = [] if part.verdict.kind == "healthy" else [part.verdict.kind]
+    fate: list[str] = [] if part.verdict.kind == "healthy" else [kind_words(part.verdict.kind)]
     if baseline.trained == "partly" and part.verdict.trained == "no":
         fate.append("at chance where the baseline is not")
     if smallest:
