@@ -1,6 +1,6 @@
 """What an experiment will cost before it runs: runs, steps, trace values, device time, seeds for an effect."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from models.plan.cost import run_seconds
 from models.plan.idle import without_effect
 from models.specs.experiment import ExperimentSpec
 from models.specs.remedy import RemedySpec
+from models.specs.uploaded import UploadedSpec
 
 EFFECT = 0.05
 """Five points of accuracy: what most readers would call a difference."""
@@ -105,6 +106,16 @@ def _twice(variants: Sequence[Variant]) -> list[list[str]]:
     return [names for held, names in by_remedies.items() if held and len(names) > 1]
 
 
+def _drowned(spec: ExperimentSpec) -> Iterator[str]:
+    """Columns of an upload that one scale for all of them makes constants."""
+    known = spec.dataset.known if isinstance(spec.dataset, UploadedSpec) else None
+    apart = None if known is None else known.columns_apart
+    if apart is not None and spec.dataset.standardise == "scalar":
+        times = f"{float(f'{apart.ratio:.2g}'):,.0f}"
+        larger = f"its numbers are about {times} times as large"
+        yield f'"standardise": "scalar" lets {apart.large} drown {apart.small}: {larger}; "feature" scales each column'
+
+
 def _warnings(spec: ExperimentSpec, variants: Sequence[Variant], suggested: Sequence[Suggested] | None) -> list[str]:
     baseline = variants[0].plan
     said = [
@@ -123,6 +134,7 @@ def _warnings(spec: ExperimentSpec, variants: Sequence[Variant], suggested: Sequ
         said.append("steps: 0 measures the untrained network; nothing is said about whether it trains")
     if spec.trace.budget is not None:
         said.append("trace.budget: every run chooses its cadence as it begins; trace_values is the most there can be")
+    said += _drowned(spec)
     if suggested is not None and not suggested:
         said.append("nothing is suggested: the plan shows no cause that a single change could test")
     if spec.network.kind == "plugin":

@@ -86,6 +86,8 @@ _SEEN = or_(bindparam("sees_all", type_=Boolean), Experiment.owner == any_(bindp
 """``_visible``, by parameters: for one row by its key, where no index hangs on it."""
 _EXPERIMENT = select(Experiment).where(Experiment.id == bindparam("id"), _SEEN)
 _COMPARED = _EXPERIMENT.options(undefer(Experiment.comparison))
+# No stronger: rows that name it, as it will be named itself, can still be written beside it.
+_HELD = _COMPARED.with_for_update(read=True, key_share=True)
 _RUN = (
     select(Run, Experiment).join(Experiment, Experiment.id == Run.experiment_id).where(Run.id == bindparam("id"), _SEEN)
 )
@@ -107,11 +109,13 @@ def _asked(caller: Caller, identifier: uuid.UUID) -> dict[str, object]:
     return {"id": identifier, "sees_all": caller.sees_all, "owners": list(caller.visible)}
 
 
-def experiment_of(session: Session, caller: Caller, experiment_id: uuid.UUID, *, compared: bool = False) -> Experiment:
+def experiment_of(
+    session: Session, caller: Caller, experiment_id: uuid.UUID, *, compared: bool = False, held: bool = False
+) -> Experiment:
     """One that the caller may see; another owner's does not exist for it (404). ``compared``: with what is stored of
-    its comparison.
+    its comparison; ``held``: that too, and it cannot be deleted before the transaction ends.
     """
-    query = _COMPARED if compared else _EXPERIMENT
+    query = _HELD if held else _COMPARED if compared else _EXPERIMENT
     row = session.execute(query, _asked(caller, experiment_id)).scalar_one_or_none()
     if row is None:
         raise not_found("experiment", experiment_id)

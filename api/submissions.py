@@ -24,9 +24,9 @@ def prepared(session: Session, caller: Caller, request: ExperimentRequest) -> Su
 
     Uploaded data are found in the transaction that stores the experiment: they cannot be deleted in between.
     """
-    spec, suggested = settled(session, caller, request)
-    said = None if suggested is None else [remedy.model_dump(mode="json") for remedy in suggested]
-    return Submission.of(spec, planned(spec), caller.owner, said)
+    found = settled(session, caller, request)
+    said = None if found.suggested is None else [remedy.model_dump(mode="json") for remedy in found.suggested]
+    return Submission.of(found.spec, planned(found.spec), caller.owner, said, found.suggested_from)
 
 
 def stored(session: Session, submissions: Sequence[Submission]) -> list[ExperimentView]:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
@@ -10,48 +11,59 @@ from api.http.callers import Caller
 from api.plugins import with_plugins
 from api.uploads.resolution import resolved
 from api.variants import planned, refusing, room_for
-from models.analysis.comparison.compare import Comparison
 from models.analysis.suggestion.choice import Suggested
 from models.analysis.suggestion.earlier import Earlier, earlier_of
 from models.analysis.suggestion.suggest import suggest
 from models.plan import expand
 from models.plan.rewrites import FOR_PLUGINS
-from models.runs import comparing
+from models.runs import lineage
 from models.specs.base import Problem, SpecError
 from models.specs.experiment import ExperimentRequest, ExperimentSpec
-
-Suggestions = Sequence[Suggested]
-"""In the order of the remedies."""
+from models.storage.tables import Experiment
 
 
-def settled(session: Session, caller: Caller, request: ExperimentRequest) -> tuple[ExperimentSpec, Suggestions | None]:
-    """None where the request names its remedies. SpecError where it cannot be; 404 where ``suggest_from`` is not there.
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """``suggested``: in the order of the remedies, None where the request names them. ``suggested_from``: the caller's
+    own experiment that left open what they test.
+    """
+
+    spec: ExperimentSpec
+    suggested: Sequence[Suggested] | None = None
+    suggested_from: uuid.UUID | None = None
+
+
+def settled(session: Session, caller: Caller, request: ExperimentRequest) -> Settled:
+    """SpecError where it cannot be; 404 where ``suggest_from`` is not there.
 
     In the transaction that stores the experiment, so that its data and the earlier one cannot be deleted in between.
     """
     # First: what a plan shows hangs on the data's version.
     request = with_plugins(session, resolved(session, caller, request))
     if request.remedies != "suggest":
-        return request.with_remedies(request.remedies), None
+        return Settled(request.with_remedies(request.remedies))
     if request.network.kind == "plugin":
         message = "what to test is read off the plan of a network, and a plug-in has none before it is built"
         raise SpecError(Problem("remedies", "suggest", message, list(FOR_PLUGINS)))
     spec = request.with_remedies(())
     baseline, *_ = planned(spec)
-    earlier = None if request.suggest_from is None else _earlier(session, caller, request.suggest_from, spec)
+    experiment = None if request.suggest_from is None else _experiment(session, caller, request.suggest_from, spec)
+    earlier = None if experiment is None else _earlier(session, experiment, spec)
     looked_at, most = room_for(spec)
     with refusing("remedies"):
         found = suggest(baseline.plan, planned=looked_at, most=most, earlier=earlier)
     if earlier is not None and not found.remedies:
-        message = "its variants have tested every cause that its verdict names, and the rate"
+        message = "its variants and those before them have tested every cause that its verdict names, and the rate"
         allowed = "another experiment, or left out: then the plan is asked"
         raise SpecError(Problem("suggest_from", str(request.suggest_from), message, allowed))
-    return request.with_remedies(found.remedies), found.suggested
+    # An admin may ask by anybody's; no owner's experiment names one that the owner does not have.
+    own = None if experiment is None or experiment.owner != caller.owner else experiment.id
+    return Settled(request.with_remedies(found.remedies), found.suggested, own)
 
 
-def _earlier(session: Session, caller: Caller, experiment_id: uuid.UUID, spec: ExperimentSpec) -> Earlier:
+def _experiment(session: Session, caller: Caller, experiment_id: uuid.UUID, spec: ExperimentSpec) -> Experiment:
     # Also where it is only validated: what may be asked for is what may be submitted.
-    experiment = queries.experiment_of(session, caller.unshared(), experiment_id, compared=True)
+    experiment = queries.experiment_of(session, caller.unshared(), experiment_id, held=True)
     if experiment.ended_at is None:
         raise _unfit(experiment_id, f"it is {experiment.state}", "an experiment that has ended")
     if not isinstance(experiment.spec, ExperimentSpec):
@@ -62,12 +74,17 @@ def _earlier(session: Session, caller: Caller, experiment_id: uuid.UUID, spec: E
         raise _unfit(
             experiment_id, "its data, or their split or scale, are others", "an experiment on the same dataset"
         )
-    # An experiment that ended a moment ago may have none stored yet.
-    stored = experiment.comparison
-    comparison = comparing.compute(session, experiment_id) if stored is None else Comparison.model_validate(stored)
-    found = earlier_of(expand(experiment.spec), comparison.variants)
+    return experiment
+
+
+def _earlier(session: Session, experiment: Experiment, spec: ExperimentSpec) -> Earlier:
+    assert isinstance(experiment.spec, ExperimentSpec)  # it fits
+    comparison = queries.comparison_of(session, experiment)
+    # On the baseline that is asked about now, which need not be that of the last one.
+    before = () if experiment.suggested_from is None else lineage.earlier(session, experiment.id, spec)
+    found = earlier_of(expand(experiment.spec), comparison.variants, before)
     if found is None:
-        raise _unfit(experiment_id, "no run of its baseline has succeeded", "an experiment with a verdict")
+        raise _unfit(experiment.id, "no run of its baseline has succeeded", "an experiment with a verdict")
     return found
 
 

@@ -59,7 +59,7 @@ def render(
     mapped = any(heat.levels.size for heat in maps.values())
     title, metric = escape(experiment.name), comparison.metric
     below = caption(comparison.variants, metric)
-    answer = answer_of(comparison.variants, metric, experiment.spec.optimizer, comparison.causes)
+    answer = answer_of(comparison.variants, metric, experiment.spec.optimizer, comparison.causes, comparison.earlier)
     parts = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         f'<meta name="viewport" content="width=device-width"><title>{title} – Gradient Clinic</title>',

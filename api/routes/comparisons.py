@@ -66,7 +66,8 @@ def compare(
         experiment = queries.experiment_of(session, caller, experiment_id, compared=True)
         if brief:
             found = queries.comparison_of(session, experiment)
-            to_do, *_ = answer_of(found.variants, found.metric, experiment.spec.optimizer, found.causes)
+            optimizer = experiment.spec.optimizer
+            to_do, *_ = answer_of(found.variants, found.metric, optimizer, found.causes, found.earlier)
             return PlainTextResponse("".join(f"{line}\n" for line in brief_of(found, to_do)))
         if experiment.comparison is not None:
             # As it is stored: a model made of it would only be written out again.

@@ -64,7 +64,8 @@ _SORTED = "By this, and where it is the same by the time of making; with a minus
 def validate(spec: SpecBody, caller: CallerDep, database: DatabaseDep) -> Cost:
     """Variants, runs, parameters, trace size, device time, seeds for an effect, and warnings."""
     with database.begin() as session:
-        return estimate(session, *settled(session, caller, spec))
+        found = settled(session, caller, spec)
+        return estimate(session, found.spec, found.suggested)
 
 
 @router.post(

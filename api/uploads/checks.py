@@ -39,6 +39,7 @@ class Facts:
     format: str
     task: Task
     note: str
+    columns_apart: dict[str, object] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def checked(raw: RawSet, form: Form | None, asked: Task | None, limit: int) -> C
     _check_finite(x)
     shape = tuple(int(size) for size in x.shape[1:])
     note = "; ".join(filter(None, (raw.note, targets.note)))
-    facts = Facts(cases, shape, targets.classes, form, lengths is not None, raw.format, task, note)
+    facts = Facts(cases, shape, targets.classes, form, lengths is not None, raw.format, task, note, raw.columns_apart)
     return CheckedSet(x, targets.y, lengths, facts, targets.names)
 
 

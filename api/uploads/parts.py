@@ -89,6 +89,8 @@ class RawSet:
     class_names: list[str] | None = None
     note: str = ""
     """How it was read, where a format leaves that open."""
+    columns_apart: dict[str, object] | None = None
+    """Of a table: see ``apart.py``."""
 
 
 def check_shape(shape: Sequence[int], where: str) -> None:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from api.refusals import RefusalError, invalid
+from api.uploads.apart import columns_apart
 from api.uploads.dialect import MISSING, SEPARATORS, Dialect, dialect_of
 from api.uploads.parts import AnyArray, Asked, Missing, Part, RawSet, Task, check_kept, check_numbers, held
 from api.uploads.targets import LONGEST_NAME, MANY_LABELS
@@ -237,14 +238,24 @@ def _built(table: Table, asked: Asked, rows: int, limit: int) -> RawSet:
     # As many as there may be; rows with gaps that are left out are cut off at the end.
     x, kept = np.zeros((rows, width), np.float32), 0
     y = np.zeros(rows, np.float64 if table.target.is_number else np.int64)
+    squares = np.zeros(width)
     for stretch in table.stretches():
         cells = _whole(stretch) if asked.missing == "drop" else stretch
         until = kept + len(cells[0])
         _fill(table, cells, x[kept:until], y[kept:until])
+        squares += np.square(x[kept:until], dtype=np.float64).sum(axis=0)
         kept = until
     labels, names = _labels(y[:kept], table.target, asked.task)
     note = _note(table, rows - kept)
-    return RawSet([held("features", x[:kept])], [held("label", labels)], TABLE, class_names=names, note=note)
+    apart = columns_apart([(column.name[:LONGEST_NAME], column.width) for column in table.inputs], squares)
+    return RawSet(
+        [held("features", x[:kept])],
+        [held("label", labels)],
+        TABLE,
+        class_names=names,
+        note=note,
+        columns_apart=apart,
+    )
 
 
 def _whole(cells: Sequence[Any]) -> list[Any]:

@@ -52,6 +52,8 @@ class ExperimentView(BaseModel):
     spec: StoredSpec
     suggested: list[Suggested] | None
     """Of each remedy that the clinic has chosen what it tests and why; null where it was not asked to."""
+    suggested_from: Id | None = None
+    """The experiment that left open what they test; null where there is none, or it was deleted."""
     created_at: Time
     started_at: Time | None
     ended_at: Time | None
@@ -244,6 +246,7 @@ class BriefRunPage(BaseModel):
 
 def experiment_view(row: Experiment, progress: Progress, *, without_worker: bool) -> ExperimentView:
     path = f"/v1/experiments/{row.id}"
+    origin = {} if row.suggested_from is None else {"suggested_from": f"/v1/experiments/{row.suggested_from}"}
     return ExperimentView(
         id=str(row.id),
         name=row.name,
@@ -256,6 +259,7 @@ def experiment_view(row: Experiment, progress: Progress, *, without_worker: bool
         source=Source(row.source),
         spec=row.spec,
         suggested=None if row.suggested is None else [Suggested.model_validate(remedy) for remedy in row.suggested],
+        suggested_from=None if row.suggested_from is None else str(row.suggested_from),
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
@@ -267,6 +271,7 @@ def experiment_view(row: Experiment, progress: Progress, *, without_worker: bool
             "events": f"{path}/events",
             "done": f"{path}/done",
             "cancel": f"{path}/cancel",
+            **origin,
         },
     )
 

@@ -246,7 +246,7 @@ class Answer(Finite):
     verdict; ``estimated_device_seconds``: of all seeds with it, before any are run. ``basis``: what speaks for it; a
     *usual* one makes most networks train, and nothing of this run speaks for it. ``cause``: which one it answers, where
     it is for a cause that the verdict names. ``tried``: a variant of the same experiment has it, or had a part of it in
-    vain; a run alone does not know.
+    vain, or one of an experiment before it on the same baseline; a run alone does not know.
 
     ``beside``: specs of what belongs to it. One answer is then several remedies at once, each of which alone mends half
     of what is wrong; ``remedy`` names them all, joined by +, and ``spec`` is the first.

@@ -28,6 +28,8 @@ TOLD = {
     "warm_up": "steps",
 }
 """What a remedy of these kinds is, beside its name."""
+OF_WHAT = {"scaled": "residual branches"}
+"""What these kinds, which are adjectives, are of."""
 
 
 def number(value: float | None, digits: int = DIGITS, *, signed: bool = False) -> str:
@@ -69,8 +71,15 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def kind_words(kind: str) -> str:
+    """A verdict among others, as 'vanishing'. ``mixed`` alone would not say of what."""
+    return "its seeds disagree" if kind == "mixed" else kind
+
+
 def values_of(remedy: Mapping[str, object]) -> Iterator[str]:
     """What it is, where its kind alone does not say it: '0.001', 'lecun_normal', 'adam 0.001'."""
+    if remedy.get("kind") in OF_WHAT:
+        yield OF_WHAT[str(remedy["kind"])]
     value = remedy.get(TOLD.get(str(remedy.get("kind")), ""))
     if isinstance(value, Mapping):
         yield " ".join(str(value[name]) for name in ("kind", "learning_rate") if name in value)

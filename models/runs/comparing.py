@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
 from models.plan import Variant, expand
 from models.plan.watched import AnyVariant, WatchedVariant, plan_code, plan_watched
-from models.runs import events
+from models.runs import events, lineage
 from models.runs.rates import tried_of
 from models.specs.experiment import ExperimentSpec
 from models.specs.ingested import IngestedSpec, StoredSpec
@@ -26,11 +26,20 @@ def compute(session: Session, *experiment_ids: uuid.UUID) -> Comparison:
 
     Several are compared with the baseline of the first; SpecError where their data differ.
     """
-    return compare(*(_read(session, experiment_id) for experiment_id in experiment_ids))
+    return _computed(session, experiment_ids)
 
 
-def _read(session: Session, experiment_id: uuid.UUID) -> Trial:
-    spec = session.execute(select(Experiment.spec).where(Experiment.id == experiment_id)).scalar_one()
+def _computed(session: Session, experiment_ids: Sequence[uuid.UUID], *, held: bool = False) -> Comparison:
+    """``held``: with the experiments before the first one, until the transaction ends."""
+    (trial, origin), *others = (_read(session, experiment_id) for experiment_id in experiment_ids)
+    earlier = () if origin is None else lineage.earlier(session, experiment_ids[0], trial.spec, held=held)
+    return compare(trial, *(other for other, _ in others), earlier=earlier)
+
+
+def _read(session: Session, experiment_id: uuid.UUID) -> tuple[Trial, uuid.UUID | None]:
+    """With the experiment that it was suggested from."""
+    asked = select(Experiment.spec, Experiment.suggested_from).where(Experiment.id == experiment_id)
+    spec, origin = session.execute(asked).one()
     query = select(Run).where(Run.experiment_id == experiment_id).order_by(Run.position)
     rows = session.execute(query).scalars().all()
     trials = [
@@ -48,7 +57,7 @@ def _read(session: Session, experiment_id: uuid.UUID) -> Trial:
     # Variants in the order of their runs, each once.
     tuned = dict.fromkeys(row.variant for row in rows if row.phase == Phase.TUNE)
     tried = {name: tried_of(row for row in rows if row.variant == name) for name in tuned}
-    return Trial(str(experiment_id), spec, variants_of(spec, rows), trials, tried)
+    return Trial(str(experiment_id), spec, variants_of(spec, rows), trials, tried), origin
 
 
 def variants_of(spec: StoredSpec, rows: Sequence[Run]) -> Sequence[AnyVariant]:
@@ -96,7 +105,8 @@ def store_if_ended(session: Session, experiment_id: uuid.UUID) -> None:
 
 def store(session: Session, experiment_id: uuid.UUID, ended_at: dt.datetime) -> None:
     """Keep the comparison as it is now, and its verdict on the baseline; not after a retry, which ends otherwise."""
-    comparison = compute(session, experiment_id)
+    # What is told of experiments before it must go with them (``lineage.forget``): they wait until it is there.
+    comparison = _computed(session, [experiment_id], held=True)
     verdict = comparison.variants[0].verdict
     session.execute(
         update(Experiment)

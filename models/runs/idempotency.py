@@ -126,13 +126,25 @@ def forget_experiment(session: Session, experiment: Experiment, gone: Answer) ->
 def _without(answer: Answer, experiment_id: str, gone: Answer) -> Answer:
     if answer.get("id") == experiment_id:
         return {"gone": gone}
+    if "items" not in answer:
+        return _without_origin(answer, experiment_id)
     # The values of a sweep are words of the experiment too.
     refused = {"status": gone["status"], "experiment": None, "error": gone, "swept": None}
     items = [
-        item | refused if (item.get("experiment") or {}).get("id") == experiment_id else item
-        for item in answer.get("items", ())
+        item | refused
+        if (item["experiment"] or {}).get("id") == experiment_id
+        else item | {"experiment": item["experiment"] and _without_origin(item["experiment"], experiment_id)}
+        for item in answer["items"]
     ]
     return answer | {"items": items}
+
+
+def _without_origin(view: Answer, experiment_id: str) -> Answer:
+    """An experiment that was suggested from the one that is being deleted, as it is from then on."""
+    if view.get("suggested_from") != experiment_id:
+        return view
+    links = {name: link for name, link in view["links"].items() if name != "suggested_from"}
+    return view | {"suggested_from": None, "links": links}
 
 
 def forget_old(session: Session) -> None:

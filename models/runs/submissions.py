@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from uuid6 import uuid7
 
 from models.plan import Variant, runs_per_variant
-from models.runs import events
+from models.runs import events, lineage
 from models.runs.endings import settle
 from models.runs.writes import CANCEL_CHANNEL, NO_CHECKPOINT, QUEUE_CHANNEL, among, lock_runs, notify
 from models.specs.experiment import ExperimentSpec
@@ -26,7 +26,7 @@ MOST_RUNS_AT_ONCE = 20_000
 @dataclass(frozen=True, slots=True)
 class Submission:
     """An experiment to be stored. ``suggested``: why its remedies were chosen, where the client has left it to the
-    clinic.
+    clinic; ``suggested_from``: the owner's experiment that left open what they test.
     """
 
     spec: ExperimentSpec
@@ -34,6 +34,7 @@ class Submission:
     """Of a run of each variant, by its name. Plans themselves are large, and there may be a thousand submissions."""
     owner: str
     suggested: list[dict[str, Any]] | None = None
+    suggested_from: uuid.UUID | None = None
 
     @classmethod
     def of(
@@ -42,8 +43,10 @@ class Submission:
         variants: Sequence[Variant],
         owner: str,
         suggested: list[dict[str, Any]] | None = None,
+        suggested_from: uuid.UUID | None = None,
     ) -> "Submission":
-        return cls(spec, {variant.name: variant.plan.steps for variant in variants}, owner, suggested)
+        steps = {variant.name: variant.plan.steps for variant in variants}
+        return cls(spec, steps, owner, suggested, suggested_from)
 
     @property
     def runs(self) -> int:
@@ -63,10 +66,9 @@ def submit(
     spec: ExperimentSpec,
     variants: Sequence[Variant],
     owner: str,
-    suggested: list[dict[str, Any]] | None = None,
 ) -> uuid.UUID:
     """As ``submit_all``, of one."""
-    (made,) = submit_all(session, [Submission.of(spec, variants, owner, suggested)])
+    (made,) = submit_all(session, [Submission.of(spec, variants, owner)])
     return made.experiment.id
 
 
@@ -120,6 +122,7 @@ def _columns(submission: Submission) -> dict[str, Any]:
         "labels": spec.labels,
         "spec": spec,
         "suggested": submission.suggested,
+        "suggested_from": submission.suggested_from,
         "not_before": spec.not_before,
         "start_before": spec.latest_start,
         "end_before": spec.end_before,
@@ -205,6 +208,7 @@ def remove(session: Session, experiment_id: uuid.UUID) -> None:
     """Delete an experiment with all its rows. A worker that trains one of its runs finds its lease void."""
     lock_runs(session, Run.experiment_id == experiment_id, ends=True)
     device_time.keep(session, experiment_id)
+    lineage.forget(session, experiment_id)
     events.wake(session, [experiment_id])
     session.execute(delete(Experiment).where(Experiment.id == experiment_id))
     notify(session, CANCEL_CHANNEL, experiment_id)

@@ -18,6 +18,16 @@ Task = Literal["classification", "regression"]
 TARGETS: dict[Task, Target] = {"classification": "class", "regression": "value"}
 
 
+class ColumnsApart(Spec):
+    """The two columns of a table's inputs whose numbers are the largest and the smallest (root mean squares), where
+    these differ by 1,000 times and more.
+    """
+
+    large: str
+    small: str
+    ratio: float
+
+
 class UploadedFacts(Spec):
     """What was found in the data when they came in; see ``Facts``."""
 
@@ -33,6 +43,8 @@ class UploadedFacts(Spec):
     """How ``y`` was read: labels, or amounts."""
     note: str = Field(default="", max_length=500)
     """How a table was read; what speaks against having read ``y`` so, and how to have it read otherwise."""
+    columns_apart: ColumnsApart | None = None
+    """Null of all that is no table, of columns alike in size, and of tables that came before this was looked at."""
 
     @property
     def usual_scaling(self) -> Scaling:

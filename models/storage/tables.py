@@ -55,6 +55,8 @@ class Experiment(Base):
     spec: Mapped[StoredSpec] = mapped_column(PydanticColumn(StoredSpec))
     suggested: Mapped[list[dict[str, Any]] | None]
     """Of each remedy that the clinic has chosen, what it tests and why; NULL where the client has named them."""
+    suggested_from: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("experiment.id", ondelete="SET NULL"))
+    """The same owner's experiment that left open what these remedies test."""
     not_before: Mapped[dt.datetime | None]
     start_before: Mapped[dt.datetime | None]
     """The latest start, whichever name the spec has for it."""
@@ -80,6 +82,8 @@ class Experiment(Base):
         Index("ix_experiment_not_compared", "ended_at", postgresql_where=text("comparison IS NULL")),
         # It never trips while who opens a run holds the name's lock (``runs/ingesting.py``): it is for who forgets to.
         Index("ix_experiment_ingested", "owner", "name", unique=True, postgresql_where=text("source = 'ingested'")),
+        # For who deletes the experiment that others were suggested from (``runs/lineage.py``).
+        Index("ix_experiment_suggested_from", "suggested_from", postgresql_where=text("suggested_from IS NOT NULL")),
         Index("ix_experiment_start_before", "start_before", postgresql_where=text("state IN ('queued', 'running')")),
         Index("ix_experiment_end_before", "end_before", postgresql_where=text("state IN ('queued', 'running')")),
     )

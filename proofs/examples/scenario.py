@@ -89,6 +89,7 @@ class Scenario:
             self._ended(experiment)
         for experiment in made.values():
             self._read(experiment)
+        self._behind(made["trial"])
         self._together([its["id"] for its in made.values()][:2])
         self._ingested()
         self._logged()
@@ -122,6 +123,12 @@ class Scenario:
         # Its end closes it; what is told is heard by whoever holds the client's hooks.
         self._http.get(f"{path}/events").raise_for_status()
 
+    def _behind(self, experiment: Json) -> None:
+        asked = SMALL | {"remedies": "suggest", "suggest_from": experiment["id"]}
+        following = self.ask("POST", "/v1/experiments", asked)
+        self._ended(following)
+        self.ask("GET", f"/v1/experiments/{following['id']}/comparison")
+
     def _together(self, ids: list[str]) -> None:
         self.ask("POST", "/v1/comparisons", {"experiment_ids": ids})
 
@@ -142,7 +149,8 @@ class Scenario:
             self.ask("GET", f"/v1/catalogue/{name}")
 
     def _data(self) -> None:
-        rows = "\n".join(["x,y,side", *(f"{x},{x * x % 7},{'in' if x % 3 else 'out'}" for x in range(60))])
+        # Columns of sizes so far apart that the facts name them.
+        rows = "\n".join(["x,y,side", *(f"{x},{1000 * x * x},{'in' if x % 3 else 'out'}" for x in range(60))])
         table = {"file": ("points.csv", rows.encode(), "text/csv")}
         self.ask("PUT", "/v1/datasets/points", files=table, params={"target": "side"})
         self.ask("GET", "/v1/datasets/points")

@@ -106,6 +106,7 @@ class Experiment {
       ["Length", spec.steps === null ? `${spec.epochs} epochs in batches of ${spec.batch_size}` : `${spec.steps} steps in batches of ${spec.batch_size}`],
       ["Seeds", Array.isArray(spec.seeds) ? spec.seeds.join(", ") : `${spec.seeds.count} from ${spec.seeds.first}`], ["Design", words(spec.design)],
       ...of(this.experiment.suggested?.length && this.experiment.suggested, "Suggested", (all) => h("ul", {}, all.map(({ remedy, why }) => h("li", {}, h("b", {}, words(remedy)), `: ${why}`)))),
+      ...of(this.experiment.suggested_from, "Suggested from", (id) => h("a", { href: link("experiment", id) }, "the experiment before it")),
     ];
   }
 

@@ -12,14 +12,13 @@ from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.sentences import NO_REMEDY, ONE_LAYER, headline, is_judged
 from gradient_clinic.verdict.shapes import Answer, Cause, Verdict
 from gradient_clinic.verdict.wording import capital, either, number, spans, words
+from models.analysis.comparison.earlier_variants import repairing, told_earlier, use_earlier
 from models.analysis.comparison.from_chance import chance_words
-from models.analysis.comparison.grade import SICK, VERBS
+from models.analysis.comparison.grade import SICK, VERBS, is_promising, named
 from models.analysis.comparison.graded import (
     between,
     is_falling,
-    is_promising,
     lowers_loss_alone,
-    named,
     names_of,
     of_degree,
     rate,
@@ -28,7 +27,7 @@ from models.analysis.comparison.graded import (
     told,
 )
 from models.analysis.comparison.left_to_try import beside_or_instead, untested, worth_trying
-from models.analysis.comparison.parts import Outcomes, ShownCause, VariantComparison
+from models.analysis.comparison.parts import EarlierVariant, Outcomes, ShownCause, VariantComparison
 from models.plan.variants import optimizer_words
 from models.specs.optimizer import OptimizerSpec
 from models.status import State
@@ -41,13 +40,18 @@ TENTH: Final = 0.1
 
 
 def answer_of(
-    parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec | None, causes: Sequence[ShownCause]
+    parts: Sequence[VariantComparison],
+    metric: str,
+    optimizer: OptimizerSpec | None,
+    causes: Sequence[ShownCause],
+    earlier: Sequence[EarlierVariant] = (),
 ) -> tuple[str, ...]:
-    """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names, if any.
+    """A string for each sentence. ``parts``: the baseline first; ``optimizer``: the one that its spec names, if any;
+    ``earlier``: what was tried on this baseline before.
 
     While runs wait or train the first one says of how many it holds: the others may say otherwise.
     """
-    first, *rest = _sentences(parts, metric, optimizer, causes)
+    first, *rest = _sentences(parts, metric, optimizer, causes, earlier)
     runs = {state: sum(part.runs.get(state, 0) for part in parts) for state in State}
     asked, ended = sum(runs.values()), sum(count for state, count in runs.items() if state.is_finished)
     if ended < asked:
@@ -56,7 +60,11 @@ def answer_of(
 
 
 def _sentences(
-    parts: Sequence[VariantComparison], metric: str, optimizer: OptimizerSpec | None, causes: Sequence[ShownCause]
+    parts: Sequence[VariantComparison],
+    metric: str,
+    optimizer: OptimizerSpec | None,
+    causes: Sequence[ShownCause],
+    earlier: Sequence[EarlierVariant],
 ) -> tuple[str, ...]:
     baseline, *others = parts
     verdict = baseline.verdict
@@ -66,9 +74,11 @@ def _sentences(
     helping = [*of_degree(others, "repairs", supported), *of_degree(others, "improves", supported)]
     # What lowers the loss and no more goes last: it is not to be used.
     helping.sort(key=lowers_loss_alone)
-    left = untested(verdict, parts, optimizer)
+    left = untested(verdict, parts, earlier, optimizer)
+    known = None if verdict.kind == "healthy" else repairing(earlier)
+    to_do = _to_do(parts, helping, supported, left, metric)
     said = [
-        *_to_do(parts, helping, supported, left, metric),
+        *(to_do if known is None or _is_as_sure(helping, known) else [use_earlier(known)]),
         *_state(baseline, verdict),
         *_because(parts, optimizer, causes),
         *_lacking(verdict, others),
@@ -76,6 +86,7 @@ def _sentences(
         *between(helping, metric),
         *(sentence for part in of_degree(others, "harms") for sentence in told(part, metric)),
         *rest(verdict, others, metric),
+        *told_earlier(earlier),
     ]
     return tuple(f"{sentence}." for sentence in _with_chance(said, chance_words(baseline, metric)))
 
@@ -102,6 +113,16 @@ def _supported(causes: Sequence[ShownCause]) -> set[str]:
     """Variants that change what the baseline's own numbers call a cause."""
     by_rule = {shown.cause for shown in causes if shown.shown_by == "rule"}
     return {name for shown in causes if shown.cause in by_rule for name in shown.variants}
+
+
+def _is_as_sure(helping: Sequence[VariantComparison], known: EarlierVariant) -> bool:
+    """Whether one of these repairs, and is no mere promise beside what was shown before."""
+    return any(
+        part.grade is not None
+        and part.grade.degree == "repairs"
+        and not (is_promising(part) and not is_promising(known))
+        for part in helping
+    )
 
 
 def _to_do(
@@ -226,7 +247,8 @@ def _state(baseline: VariantComparison, verdict: Verdict) -> Iterator[str]:
 
 def _closing(part: VariantComparison) -> str:
     closed = part.outcomes.closed["loss"].mean
-    return "" if closed is None else f" and closes {number(closed, 2)} of the way from chance by loss"
+    gets = "on average its training loss gets"
+    return "" if closed is None else f"; {gets} {number(100.0 * closed, 2)} % of the way from chance to 0"
 
 
 def _where(baseline: VariantComparison, verdict: Verdict) -> str:
@@ -254,7 +276,8 @@ def _because(
     value = {"learning_rate": f"{_side(baseline)}{named}"}
     by_rule = [words(shown.cause) + value.get(shown.cause, "") for shown in causes if shown.shown_by == "rule"]
     if by_rule:
-        yield f"By its numbers the cause{'s are' if len(by_rule) > 1 else ' is'} {', '.join(by_rule)}"
+        causes_are = "causes are" if len(by_rule) > 1 else "cause is"
+        yield f"By the baseline's measurements the {causes_are} {', '.join(by_rule)}"
     for shown in causes:
         if shown.shown_by == "trial":
             known = any((other.cause, other.shown_by) == (shown.cause, "rule") for other in causes)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from gradient_clinic.verdict.sentences import headline
 from gradient_clinic.verdict.wording import metric_words, number, words
 from models.analysis.comparison.from_chance import chance_words
-from models.analysis.comparison.grade import VERBS
-from models.analysis.comparison.graded import named, versus_of
+from models.analysis.comparison.grade import VERBS, named
+from models.analysis.comparison.graded import versus_of
 from models.analysis.comparison.parts import Comparison, VariantComparison, is_slight
 
 
@@ -38,7 +38,7 @@ def _why(comparison: Comparison) -> str:
     ways: dict[str, list[str]] = {}
     for shown in comparison.causes:
         if shown.shown_by == "rule":
-            way = "by its numbers"
+            way = "by the baseline's measurements"
         else:
             few = "" if certain.intersection(shown.variants) else " on few seeds"
             way = f"the trial {'agrees' if shown.cause in ways else 'points to it'}{few}"

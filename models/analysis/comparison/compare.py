@@ -14,6 +14,7 @@ from gradient_clinic.verdict.wording import metric_words
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.arms import Arm, RunRow, Runs, Trial
 from models.analysis.comparison.causes_by_trial import causes_of
+from models.analysis.comparison.earlier_variants import still_telling
 from models.analysis.comparison.factorial import Factorial, analyse
 from models.analysis.comparison.from_chance import progress_of
 from models.analysis.comparison.layers import profile
@@ -21,6 +22,7 @@ from models.analysis.comparison.left_to_try import with_tried
 from models.analysis.comparison.outcomes import outcomes_of
 from models.analysis.comparison.parts import (
     Comparison,
+    EarlierVariant,
     Gradient,
     GradientMoment,
     MeasuredCost,
@@ -49,8 +51,9 @@ OF_CODE: Final = "the network is a plug-in's: theory has the sizes of its weight
 GEOMETRIC: Final = "t on ln ratios, paired by seed"
 
 
-def compare(trial: Trial, *others: Trial) -> Comparison:
-    """The comparison of one experiment, or of several against the baseline of the first one.
+def compare(trial: Trial, *others: Trial, earlier: Sequence[EarlierVariant] = ()) -> Comparison:
+    """The comparison of one experiment, or of several against the baseline of the first one; ``earlier``: what was
+    found on that before.
 
     SpecError where the experiments have other data or another loss: their figures do not compare.
     """
@@ -61,9 +64,11 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     beside = [versus(arm, first, tested, came) for arm, tested, came in zip(arms, tests, progress, strict=True)]
     against = [None, *beside]
     parts = [_variant(arm, first.ended, its) for arm, its in zip((first, *arms), against, strict=True)]
+    earlier = still_telling(earlier, parts)
     # After all parts: which of the baseline's answers were tried already only the other variants say.
     if first.verdict is not None:
-        parts[0] = parts[0].model_copy(update={"verdict": with_tried(first.verdict, parts, trial.spec.optimizer)})
+        told = with_tried(first.verdict, parts, earlier, trial.spec.optimizer)
+        parts[0] = parts[0].model_copy(update={"verdict": told})
     metric, causes = metric_words(trial.spec.metric), causes_of(first, arms, beside)
     # Words last: they read all that was put into the parts before.
     said = [baseline_sentence(parts[0], metric), *(variant_sentence(part, metric) for part in parts[1:])]
@@ -71,10 +76,11 @@ def compare(trial: Trial, *others: Trial) -> Comparison:
     return Comparison(
         experiment_id=trial.experiment_id,
         metric=trial.spec.metric,
-        answer=" ".join(answer_of(parts, metric, trial.spec.optimizer, causes)),
+        answer=" ".join(answer_of(parts, metric, trial.spec.optimizer, causes, earlier)),
         causes=causes,
         notes=tuple(notes_of(trials, parts)),
         variants=tuple(parts),
+        earlier=earlier,
         factorial=None if others else _factorial(trial),
     )
 

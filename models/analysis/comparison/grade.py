@@ -5,7 +5,18 @@ from typing import Final
 
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.shapes import Verdict
-from models.analysis.comparison.parts import By, Certainty, Degree, Grade, Measure, Progress
+from gradient_clinic.verdict.wording import values_of
+from models.analysis.comparison.parts import (
+    By,
+    Certainty,
+    Degree,
+    EarlierVariant,
+    Grade,
+    Measure,
+    Progress,
+    Success,
+    VariantComparison,
+)
 from models.analysis.statistics.power import ALPHA
 from models.analysis.verdict.variant import SHARE
 
@@ -32,6 +43,22 @@ VERBS: Final[Mapping[tuple[Degree, Certainty | None], str]] = {
     ("changes_nothing", "shown"): "changes nothing",
 }
 """A grade in words."""
+
+
+def is_promising(part: VariantComparison | EarlierVariant) -> bool:
+    grade = part.grade
+    return grade is not None and grade.certainty == "promising"
+
+
+def named(part: VariantComparison | EarlierVariant) -> str:
+    """'activation relu'."""
+    values = [value for remedy in part.remedies for value in values_of(remedy)]
+    return " ".join([part.name, *(value for value in values if value not in part.name)])
+
+
+def of_runs(success: Success) -> str:
+    """One run is under each seed."""
+    return "1 seed" if success.of == 1 else f"{success.of} seeds"
 
 
 def grade_of_gradients(before: Verdict, now: Verdict) -> Grade:

@@ -5,12 +5,13 @@ One of which nothing is shown is not called useless: beside it stands the smalle
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.facts.of_losses import FALLING
 from gradient_clinic.verdict.shapes import Verdict
-from gradient_clinic.verdict.wording import capital, either, estimate_words, number, values_of
-from models.analysis.comparison.grade import FEWEST, MATERIAL, VERBS
+from gradient_clinic.verdict.wording import capital, either, estimate_words, kind_words, number
+from models.analysis.comparison.grade import FEWEST, MATERIAL, VERBS, is_promising, named, of_runs
 from models.analysis.comparison.parts import (
     Degree,
     Grade,
@@ -55,11 +56,6 @@ def _is_alike(part: VariantComparison, first: VariantComparison) -> bool:
     return is_promising(part) == is_promising(first) and _share(part) == _share(first) and meet
 
 
-def is_promising(part: VariantComparison) -> bool:
-    grade = part.grade
-    return grade is not None and grade.certainty == "promising"
-
-
 def lowers_loss_alone(part: VariantComparison) -> bool:
     """It does not train, and a metric that is known comes no further: it may only learn its cases by heart."""
     grade, verdict = part.grade, part.verdict
@@ -70,8 +66,7 @@ def lowers_loss_alone(part: VariantComparison) -> bool:
 
 
 def seeds_of(part: VariantComparison) -> str:
-    seeds = part.outcomes.success.of
-    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+    return of_runs(part.outcomes.success)
 
 
 def is_falling(verdict: Verdict) -> bool:
@@ -100,12 +95,14 @@ def _figure(part: VariantComparison, metric: str) -> str:
         return f"gradients {part.verdict.at_start.kind if part.verdict else 'not known'} before training"
     if versus.shown_by == "success_difference":
         return f"trains in {rate(part.outcomes.success)}"
-    assert versus.shown_difference is not None  # a grade rests on it
-    difference = estimate_words(versus.shown_difference, signed=True)
+    difference = versus.shown_difference
+    assert difference is not None  # a grade rests on it
     if versus.shown_by == "metric_difference":
-        return f"{metric} differs by {difference}"
-    by = metric if versus.shown_by == "metric_progress" else "loss"
-    return f"of the way from chance by {by} it closes {difference}"
+        return f"{metric} differs by {estimate_words(difference, signed=True)}"
+    way = f"on the way from chance to {f'{metric} 1' if versus.shown_by == 'metric_progress' else 'loss 0'}"
+    if difference.mean is None or difference.mean >= 0.0:
+        return f"gets {estimate_words(difference)} further {way}"
+    return f"stays {estimate_words(_negated(difference))} behind {way}"
 
 
 def _reached(part: VariantComparison, grade: Grade, metric: str) -> str:
@@ -128,6 +125,11 @@ def _cost(ratio: Estimate) -> Iterator[str]:
         yield f"a step costs ×{estimate_words(ratio)}"
 
 
+def _negated(estimate: Estimate) -> Estimate:
+    mean, low, high = (None if one is None else -one for one in (estimate.mean, estimate.high, estimate.low))
+    return replace(estimate, mean=mean, low=low, high=high)
+
+
 def between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]:
     """The first beside the others, by the intervals of what they reach."""
     reached = {part.name: mean for part in ordered if (mean := part.outcomes.metric_of_all) is not None}
@@ -141,12 +143,6 @@ def between(ordered: Sequence[VariantComparison], metric: str) -> Iterator[str]:
     if rest := [name for name in others if name not in below]:
         few = ", on so few seeds" * (ordered[0].outcomes.success.of < FEWEST)
         yield f"By {metric} no difference is shown between {first} and {either(rest)}{few}"
-
-
-def named(part: VariantComparison) -> str:
-    """'activation relu'."""
-    values = [value for remedy in part.remedies for value in values_of(remedy)]
-    return " ".join([part.name, *(value for value in values if value not in part.name)])
 
 
 def rate(success: Success) -> str:
@@ -186,7 +182,7 @@ def _smallest(part: VariantComparison) -> str:
 def _unclear(part: VariantComparison, baseline: Verdict, smallest: str) -> str:
     """'layer_norm (dead, at chance where the baseline is not, 0.04 of the way or more would have been seen)'."""
     assert part.verdict is not None  # it is graded
-    fate: list[str] = [] if part.verdict.kind == "healthy" else [part.verdict.kind]
+    fate: list[str] = [] if part.verdict.kind == "healthy" else [kind_words(part.verdict.kind)]
     if baseline.trained == "partly" and part.verdict.trained == "no":
         fate.append("at chance where the baseline is not")
     if smallest:

@@ -7,7 +7,7 @@ from gradient_clinic.verdict.sentences import answer_words, verdict_sentence
 from gradient_clinic.verdict.shapes import Answer, Verdict
 from gradient_clinic.verdict.wording import TOLD, either
 from models.analysis.comparison.grade import HELPS
-from models.analysis.comparison.parts import VariantComparison
+from models.analysis.comparison.parts import EarlierVariant, VariantComparison
 from models.plan.designs import contradict
 from models.specs.optimizer import OptimizerSpec
 
@@ -15,24 +15,33 @@ IN_VAIN = frozenset({"harms", "changes_nothing"})
 Spec = Mapping[str, object]
 
 
-def with_tried(verdict: Verdict, parts: Sequence[VariantComparison], optimizer: OptimizerSpec | None) -> Verdict:
+def with_tried(
+    verdict: Verdict,
+    parts: Sequence[VariantComparison],
+    earlier: Sequence[EarlierVariant],
+    optimizer: OptimizerSpec | None,
+) -> Verdict:
     """The verdict on the baseline, with those of its answers marked, and left unsaid, that were tried."""
-    left = untested(verdict, parts, optimizer)
+    left = untested(verdict, parts, earlier, optimizer)
     marked = replace(verdict, answers=tuple(replace(its, tried=its not in left) for its in verdict.answers))
     return replace(marked, sentence=verdict_sentence(marked))
 
 
 def untested(
-    verdict: Verdict, parts: Sequence[VariantComparison], optimizer: OptimizerSpec | None
+    verdict: Verdict,
+    parts: Sequence[VariantComparison],
+    earlier: Sequence[EarlierVariant],
+    optimizer: OptimizerSpec | None,
 ) -> tuple[Answer, ...]:
-    """Its answers that none of the variants is: what was tried here is told by its own figures. ``parts``: the baseline
-    first; ``optimizer``: the one that its spec names, if any.
+    """Its answers that none of the variants is, nor was on this baseline ``earlier``: what was tried is told by its own
+    figures. ``parts``: the baseline first; ``optimizer``: the one that its spec names, if any.
     """
     own = None if optimizer is None else optimizer.model_dump(mode="json", exclude_none=True)
+    variants: list[VariantComparison | EarlierVariant] = [*parts, *earlier]
     return tuple(
         answer
         for answer in verdict.answers
-        if not (answer.tried or _is_tuned(answer, parts) or any(_is_tried(answer, part, own) for part in parts))
+        if not (answer.tried or _is_tuned(answer, parts) or any(_is_tried(answer, its, own) for its in variants))
     )
 
 
@@ -43,7 +52,7 @@ def _is_tuned(answer: Answer, parts: Sequence[VariantComparison]) -> bool:
     return not answer.beside and answer.spec.get("kind") == "learning_rate" and answer.spec.get("value") in rates
 
 
-def _is_tried(answer: Answer, part: VariantComparison, own: Spec | None) -> bool:
+def _is_tried(answer: Answer, part: VariantComparison | EarlierVariant, own: Spec | None) -> bool:
     """Whether a variant has it. One of several remedies: where a variant has them all, or had one of them alone and in
     vain; where nothing of the run speaks for them, one that was not shown to help suffices.
     """

@@ -240,9 +240,19 @@ class VariantComparison(_Answer):
         return None if self.versus_baseline is None else self.versus_baseline.grade
 
 
+class EarlierVariant(_Answer):
+    """A variant of an experiment on the same baseline that this one goes back to by ``suggested_from``."""
+
+    experiment_id: Id
+    name: str
+    remedies: tuple[Mapping[str, object], ...]
+    success: Success
+    grade: Grade
+
+
 class Comparison(_Answer):
     """``answer``: what is wrong and which remedies are shown to help, in a few sentences; ``causes``: of the baseline,
-    by its own numbers and by what changing one thing did.
+    by its own numbers and by what changing one thing did; ``earlier``: what was tried before, and not here once more.
     """
 
     experiment_id: Id
@@ -251,4 +261,5 @@ class Comparison(_Answer):
     causes: tuple[ShownCause, ...] = ()
     notes: tuple[str, ...]
     variants: tuple[VariantComparison, ...]
+    earlier: tuple[EarlierVariant, ...] = ()
     factorial: Factorial | None

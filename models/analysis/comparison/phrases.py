@@ -5,7 +5,7 @@ from typing import Final
 
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.sentences import ONE_LAYER, is_judged
-from gradient_clinic.verdict.wording import capital, estimate_words, number, spans
+from gradient_clinic.verdict.wording import capital, estimate_words, kind_words, number, spans
 from models.analysis.comparison.layers import LayerComparison, State
 from models.analysis.comparison.parts import Outcomes, VariantComparison, VersusBaseline
 from models.analysis.statistics.methods import Method
@@ -68,7 +68,7 @@ def _kind(part: VariantComparison) -> str:
     assert part.verdict is not None  # asked only of variants with runs
     verdict = part.verdict
     back = " (over depth or back through time)" if verdict.at_start.time else ""
-    fate = "trains" if verdict.kind == "healthy" and verdict.trained == "yes" else verdict.kind
+    fate = "trains" if verdict.kind == "healthy" and verdict.trained == "yes" else kind_words(verdict.kind)
     if verdict.rests_on == "loss":
         return f"{fate}, by the loss alone"
     if not is_judged(verdict.at_start):

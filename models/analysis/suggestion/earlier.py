@@ -7,11 +7,11 @@ from typing import Final
 from gradient_clinic.verdict.case import Setup
 from gradient_clinic.verdict.shapes import CAUSES, Cause
 from models.analysis.comparison.causes_by_trial import changed_cause
-from models.analysis.comparison.parts import VariantComparison
+from models.analysis.comparison.parts import EarlierVariant, VariantComparison
 from models.analysis.suggestion.changes import changes_for
 from models.analysis.suggestion.suspects import Suspect, rates
-from models.analysis.verdict.record import remedies_of
-from models.plan import Plan, Variant
+from models.analysis.verdict.record import read, remedies_of
+from models.plan import Plan, Variant, plan_with
 from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
 
@@ -20,9 +20,9 @@ WHY_RATES: Final = "no single change is left that tests a cause of that verdict,
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """``named``: causes by rule of the verdict on the baseline. ``tested``: causes that a variant alone speaks of.
-    ``tried``: the changes that such variants made. ``answers``: the verdict's remedies by kind, with values that fit
-    ``optimizer``, which it was trained by.
+    """``named``: causes by rule of the verdict on the baseline. ``tested``: causes that a variant alone speaks of,
+    there or before. ``tried``: the changes that such variants made. ``answers``: the verdict's remedies by kind, with
+    values that fit ``optimizer``, which it was trained by.
     """
 
     named: tuple[Cause, ...]
@@ -32,21 +32,25 @@ class Earlier:
     optimizer: OptimizerSpec
 
 
-def earlier_of(variants: Sequence[Variant], compared: Sequence[VariantComparison]) -> Earlier | None:
-    """Both in one order, the baseline first. Variants of which no run succeeded have tested nothing; None where that
-    holds for the baseline.
+def earlier_of(
+    variants: Sequence[Variant], compared: Sequence[VariantComparison], before: Sequence[EarlierVariant]
+) -> Earlier | None:
+    """Both in one order, the baseline first; ``before``: what others had tried on it already. Variants of which no run
+    succeeded have tested nothing; None where that holds for the baseline.
     """
     verdict = compared[0].verdict
     if verdict is None:
         return None
+    baseline = variants[0].plan
     trained = [variant for variant, its in zip(variants[1:], compared[1:], strict=True) if its.runs["succeeded"]]
-    changed = [changed_cause(variants[0].plan, variant) for variant in trained]
+    trained += [Variant(its.name, held, plan_with(baseline, *held)) for its in before for held in [read(its.remedies)]]
+    changed = [changed_cause(baseline, variant) for variant in trained]
     return Earlier(
         named=tuple(cause for cause in verdict.causes if cause != CAUSES[-1]),
         tested=frozenset(cause for cause in changed if cause is not None),
         tried=tuple(variant.remedies[0] for variant in trained if len(variant.remedies) == 1),
         answers={answer.remedy: remedies_of(answer)[0] for answer in verdict.answers if not answer.beside},
-        optimizer=variants[0].plan.optimizer,
+        optimizer=baseline.optimizer,
     )
 
 

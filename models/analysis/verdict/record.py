@@ -5,7 +5,7 @@ Counts are of networks drawn at random, which are none of those that advice is j
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -36,7 +36,12 @@ def counts() -> Counts:
 
 def remedies_of(answer: Answer) -> tuple[RemedySpec, ...]:
     """The remedies that it is: one, or several that belong together."""
-    return tuple(_REMEDY.validate_python(spec) for spec in answer.specs)
+    return read(answer.specs)
+
+
+def read(specs: Iterable[Mapping[str, object]]) -> tuple[RemedySpec, ...]:
+    """Remedies, as answers have them."""
+    return tuple(_REMEDY.validate_python(spec) for spec in specs)
 
 
 def told(plan: Plan, kind: RunKind, causes: tuple[Cause, ...], answer: Answer) -> Answer | None:

@@ -122,6 +122,15 @@ def test_what_was_asked_is_told_in_full_and_fits_a_phone(visitor: Visitor, store
     accessible(page)
 
 
+def test_the_experiment_that_it_was_suggested_from_is_a_link_away(visitor: Visitor, stored: Stored) -> None:
+    sick = {field: stored.sick["spec"][field] for field in ("network", "dataset")}
+    asked = made.submit(stored.served.client, **sick, remedies="suggest", suggest_from=stored.sick["id"])
+    page = visitor.open(f"#/experiment/{asked['id']}")
+    page.locator(".setup summary").click()
+    page.get_by_role("link", name="the experiment before it").click()
+    expect(page.get_by_role("heading", name=stored.sick["name"])).to_be_visible()
+
+
 def test_a_variant_is_taken_home_as_a_file(visitor: Visitor, stored: Stored) -> None:
     page = shown(visitor, stored.sick)
     with page.expect_download() as downloading:

@@ -63,7 +63,7 @@ def asked(**dataset: Any) -> dict[str, Any]:
 def test_what_is_put_can_be_looked_at(client: TestClient, kept: Path) -> None:
     answer = put(client)
     facts = {"cases": 60, "shape": [1, 4, 3], "classes": 3, "form": "image", "varying_length": False, "format": "npz"}
-    assert answer["facts"] == {**facts, "task": "classification", "note": ""}
+    assert answer["facts"] == {**facts, "task": "classification", "note": "", "columns_apart": None}
     assert (answer["name"], answer["owner"], answer["bytes"]) == ("mine", "local", 60 * 12 + 60 * 8)
     assert client.get("/v1/datasets/mine").json() == answer
     assert folders(kept) == [answer["version"]]
@@ -421,6 +421,29 @@ def test_the_worker_reads_what_was_sent(client: TestClient, database: Database, 
     elsewhere = (settings.data_dir / "elsewhere").as_uri()
     with pytest.raises(RuntimeError, match="no longer stored"):
         load(dataset, 0, elsewhere)
+
+
+def test_one_scale_for_columns_far_apart_is_warned_of(client: TestClient) -> None:
+    rows = "\n".join(f"{2_000_000 + case},{case % 5 - 2},{'ab'[case % 2]},0,{case % 2}" for case in range(60))
+    put(client, f"mass,rooms,side,none,kind\n{rows}".encode(), "table")
+    put(client, f"mass,rooms,side,none,kind\n{rows}".replace("20000", "").encode(), "even")
+
+    def warnings(name: str, **dataset: Any) -> list[str]:
+        answer = client.post("/v1/experiments/validate", json=spec(**asked(name=name, **dataset), seeds={"count": 5}))
+        assert answer.status_code == 200, answer.text
+        return [said for said in answer.json()["warnings"] if "drown" in said]
+
+    # Of 0 and 1 in equal parts the root mean square is √½; 2,000,000·√2 is 2.8 million.
+    (said,) = warnings("table", standardise="scalar")
+    assert said == (
+        '"standardise": "scalar" lets mass drown side: its numbers are about 2,800,000 times as large; '
+        '"feature" scales each column'
+    )
+    assert warnings("table") == warnings("table", standardise="feature") == warnings("even", standardise="scalar") == []
+    apart = client.get("/v1/datasets/table").json()["facts"]["columns_apart"]
+    assert (apart["large"], apart["small"]) == ("mass", "side")
+    assert apart["ratio"] == pytest.approx(2_000_029.5 * np.sqrt(2.0), rel=1e-6)
+    assert client.get("/v1/datasets/even").json()["facts"]["columns_apart"] is None
 
 
 def test_columns_of_a_table_are_scaled_each_unless_the_spec_says_otherwise(

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 EXAMPLES = [json.loads(path.read_text()) for path in sorted((ROOT / "examples").glob("*.json"))]
 KEYS = {
     "id", "name", "state", "progress", "runs", "waiting_for", "owner", "labels", "source", "spec", "suggested",
+    "suggested_from",
     "created_at", "started_at", "ended_at", "verdict", "links",
 }  # fmt: skip
 

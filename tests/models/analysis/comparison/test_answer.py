@@ -49,10 +49,11 @@ def test_what_is_wrong_what_helps_and_what_is_not_shown() -> None:
     found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5)
     assert found.answer == (
         "Use batch_norm. "
-        "The baseline trains in 0 of 5 runs (95 % 0 to 0.522) and closes 0 of the way from chance by loss. "
+        "The baseline trains in 0 of 5 runs (95 % 0 to 0.522); "
+        "on average its training loss gets 0 % of the way from chance to 0. "
         "Chance is a loss of 2.3. "
         "Gradients vanish on their way to the input, at the start beyond ±3 in hidden.0 to hidden.11. "
-        "By its numbers the cause is depth without skip. "
+        "By the baseline's measurements the cause is depth without skip. "
         "batch_norm repairs it: trains in 5 of 5 runs (95 % 0.478 to 1). "
         "Accuracy 0.9 (95 % 0.9 to 0.9, n = 5). "
         "No difference shown: clip_norm (vanishing)."
@@ -115,13 +116,30 @@ def test_of_two_that_repair_the_one_that_mends_a_known_cause_goes_first_unless_i
     assert ("no difference is shown between" in answer) == (first == "activation")
 
 
+def test_seeds_that_disagree_are_said_to() -> None:
+    found = compared([SICK] * 5, [WELL] + [SICK] * 4, [WELL] * 2 + [SICK] * 3)
+    clip = found.variants[2]
+    assert clip.verdict is not None
+    assert clip.verdict.kind == "mixed"
+    assert "clip_norm (its seeds disagree" in found.answer
+    assert clip.sentence.startswith("clip_norm: its seeds disagree; gradients")
+    assert "mixed" not in found.answer + clip.sentence
+
+
+@pytest.mark.parametrize(("loss", "share"), [(0.6 * CHANCE, "40"), (0.66 * CHANCE, "34")])
+def test_how_far_a_loss_came_is_a_percentage_of_its_way(loss: float, share: str) -> None:
+    answer = compared([(-9.0, loss, 0.1)] * 5).answer
+    assert f"on average its training loss gets {share} % of the way from chance to 0." in answer
+    assert_short(answer)
+
+
 def test_what_comes_further_without_training_improves() -> None:
     closer = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(5)]
     found = compared([SICK] * 5, closer, [SICK] * 5)
     assert found.answer.startswith(
-        "Use batch_norm, which is shown to help; it does not train yet, so try rezero or scaled too."
+        "Use batch_norm, which is shown to help; it does not train yet, so try rezero or scaled residual branches too."
     )
-    assert "batch_norm improves it: of the way from chance by accuracy it closes +0.3" in found.answer
+    assert "batch_norm improves it: gets 0.3" in found.answer
     assert "It does not train yet." in found.answer
 
 
@@ -328,13 +346,16 @@ def test_the_brief_says_what_a_trial_does_not_show() -> None:
     chance = [(0.0, CHANCE, 0.1)] * 3
     found = _noisy(chance, [(0.0, 0.9 * CHANCE + 0.03 * seed, 0.1) for seed in (-1, 0, 1)])
     _, _, why, _, _ = brief_of(found, "")
-    assert why == "Why: dropout noise (by its numbers); initialisation (the trial points to it on few seeds)."
+    assert (
+        why
+        == "Why: dropout noise (by the baseline's measurements); initialisation (the trial points to it on few seeds)."
+    )
 
 
 def test_chance_is_told_where_it_is_first_used_and_once() -> None:
     found = compared([SICK] * 5, [WELL] * 5, facts={"majority_share": 0.113, "test_cases": 360})
     first, *rest = [sentence for sentence in re.split(r"(?<=\.) (?=[A-Z])", found.answer) if "hance" in sentence]
-    assert first.endswith("of the way from chance by loss.")
+    assert first.endswith("on average its training loss gets 0 % of the way from chance to 0.")
     assert rest == ["Chance is a loss of 2.3 and an accuracy of 0.113."]
     assert any(note.endswith("to zero; chance is a loss of 2.3 and an accuracy of 0.113") for note in found.notes)
     well = compared([WELL] * 5, [(0.0, 0.4 * CHANCE, 0.9)] * 5)
@@ -371,7 +392,7 @@ def test_the_cost_of_a_step_is_told_as_surely_as_it_is_known(times: tuple[float,
 def test_a_variant_at_chance_beside_a_baseline_above_it_is_told_so() -> None:
     above = [(-9.0, 2.0, 0.4 + 0.01 * seed) for seed in range(5)]
     found = compared(above, [SICK] * 5, above)
-    assert "batch_norm harms it: of the way from chance by accuracy it closes −0.32" in found.answer
+    assert "batch_norm harms it: stays 0.32" in found.answer
     one = compared(above[:1], [SICK], above[:1])
     assert "batch_norm (vanishing, at chance where the baseline is not)." in one.answer
 
@@ -383,14 +404,14 @@ def test_a_rate_that_broke_training_is_named_with_its_optimiser(tuned: dict[str,
     part = baseline.model_copy(update={"tuned": tuned})
     causes = [ShownCause(cause="learning_rate", shown_by="rule")]
     said = answer_of([part], "accuracy", SgdSpec(kind="sgd", learning_rate=0.5, momentum=0.9), causes)
-    assert f"By its numbers the cause is learning rate (sgd {rate} momentum 0.9)." in said
+    assert f"By the baseline's measurements the cause is learning rate (sgd {rate} momentum 0.9)." in said
 
 
 def test_untrained_networks_are_told_by_their_gradients() -> None:
     found = compared([SICK] * 5, [WELL] * 5, [SICK] * 5, steps=0, epochs=None)
     assert (
-        "in the untrained network, at the start beyond ±3 in hidden.0 to hidden.11. By its numbers the cause is "
-        in found.answer
+        "in the untrained network, at the start beyond ±3 in hidden.0 to hidden.11. By the baseline's measurements the "
+        "cause is " in found.answer
     )
     assert "batch_norm repairs it: gradients healthy before training." in found.answer
     assert "trains in" not in found.answer

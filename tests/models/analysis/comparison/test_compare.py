@@ -160,7 +160,7 @@ def test_cost_adds_time_and_takes_the_largest_memory() -> None:
 
 def test_the_answer_has_the_contracts_keys() -> None:
     answer = compared({BASE: [run()] * 2, FIRST: [run()] * 2}).model_dump(mode="json")
-    assert answer.keys() == {"experiment_id", "metric", "answer", "causes", "notes", "variants", "factorial"}
+    assert answer.keys() == {"experiment_id", "metric", "answer", "causes", "notes", "variants", "earlier", "factorial"}
     assert (answer["metric"], answer["factorial"]) == ("accuracy", None)
     assert "at this learning rate only" in answer["notes"]
     baseline, variant, _ = answer["variants"]
