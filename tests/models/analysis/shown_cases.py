@@ -79,7 +79,7 @@ CASES = [
         arm(2.0, 0.2, 0.2),
         "improves",
         "metric_progress",
-        r"improves it: of the way from chance by accuracy it closes \+0\.2",
+        r"improves it: gets 0\.2.* further on the way from chance to accuracy 1",
     ),
     Case(
         "lower loss, none trains",
@@ -87,7 +87,7 @@ CASES = [
         [(0.0, 1.5 + 0.003 * seed, 0.2) for seed in range(5)],
         "improves",
         "loss_progress",
-        r"improves it: of the way from chance by loss it closes \+0\.2",
+        r"improves it: gets 0\.2.* further on the way from chance to loss 0",
     ),
     Case(
         "higher loss, none trains",
@@ -95,7 +95,7 @@ CASES = [
         [(0.0, 2.0 + 0.003 * seed, 0.2) for seed in range(5)],
         "harms",
         "loss_progress",
-        "harms it: of the way from chance by loss it closes −0.2",
+        r"harms it: stays 0\.2.* behind on the way from chance to loss 0",
     ),
     Case(
         "slightly higher metric, all train",
@@ -111,7 +111,7 @@ CASES = [
         arm(2.0, 0.2, 0.005),
         "no_difference_shown",
         "metric_progress",
-        r"Too small to matter: batch_norm \(of the way from chance by accuracy it closes \+0\.005",
+        r"Too small to matter: batch_norm \(gets 0\.005.* further on the way from chance to accuracy 1",
     ),
     Case(
         "no difference, all train",
