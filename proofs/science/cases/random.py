@@ -32,6 +32,7 @@ SECOND_DRAW: Final = 20261127
 THIRD_DRAW: Final = 20261208
 FOURTH_DRAW: Final = 20261210
 FIFTH_DRAW: Final = 20261212
+SIXTH_DRAW: Final = 20261216
 """Committed before any run of it; no rule is chosen on it."""
 RECORD_DRAW: Final = 20261129
 """Of networks whose repairs are counted for the product."""
