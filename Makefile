@@ -142,7 +142,7 @@ $(DIAGNOSERS)/ready: requirements/diagnosers.txt | $(READY)
 	@touch $@
 
 .PHONY: watched
-watched: $(READY) $(TRAINERS)/ready $(VISION)/ready $(PEERS)/ready $(DIAGNOSERS)/ready ## the watch on ResNet-18, VGG-16, GPT-2, an LSTM, a DCGAN: signals, verdicts, cost (about 15 minutes; NETWORKS=DCGAN PARTS=overhead)
+watched: $(READY) $(TRAINERS)/ready $(VISION)/ready $(PEERS)/ready $(DIAGNOSERS)/ready ## the watch on ResNet-18, VGG-16, GPT-2, an LSTM, a DCGAN: signals, verdicts, cost (about 20 minutes; NETWORKS=DCGAN PARTS=overhead)
 	@PYTHONPATH=$(TRAINERS):$(VISION) $(BIN)/python -W ignore -m proofs.watched $(NETWORKS) $(if $(PARTS),--parts $(PARTS))
 
 # What `gradient-clinic export` writes with: laid beside .venv for its tests, and seen by nothing else.
