@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from gradient_clinic.signals import CURVES, SIGNALS
 from gradient_clinic.verdict.run_trace import RunTrace
@@ -112,6 +112,19 @@ def test_a_claim_starts_the_experiment_and_hands_over_all_that_training_needs(da
     assert got is not None
     assert (got.variant, got.seed, got.spec) == ("baseline", 7, spec(seeds=[7]))
     assert experiment(database, experiment_id).state == State.RUNNING
+
+
+def test_a_claim_waits_for_no_disk_and_the_end_of_a_run_does(database: Database) -> None:
+    (run_id,) = run_ids(database, submit(database))
+    with database.begin() as session:
+        session.execute(text("SET LOCAL synchronous_commit TO on"))  # that of the tests' server is off
+        taken = runs.claim(session, run_id, "host:1", LONG_S)
+        assert session.execute(text("SHOW synchronous_commit")).scalar_one() == "off"
+    assert taken is not None
+    with database.begin() as session:
+        session.execute(text("SET LOCAL synchronous_commit TO on"))
+        assert runs.fail(session, taken.lease, {})
+        assert session.execute(text("SHOW synchronous_commit")).scalar_one() == "on"
 
 
 def test_a_void_lease_can_write_nothing(database: Database) -> None:
