@@ -342,6 +342,27 @@ def test_a_network_that_does_what_its_data_allow_is_sent_to_the_data() -> None:
     assert compared(near, [WELL] * 3, near, facts=vote).answer.startswith("Use batch_norm")
 
 
+@pytest.mark.parametrize(
+    ("metric", "share", "reaches"),
+    [("accuracy", 0.8, "accuracy 0.5 is what the commonest label alone reaches (0.8)"),
+     ("balanced accuracy", None, "balanced accuracy 0.5 is what the commonest label alone reaches")],
+)  # fmt: skip
+def test_what_is_left_to_try_comes_behind_the_data(metric: str, share: float | None, reaches: str) -> None:
+    """The share is known of an accuracy alone."""
+    baseline, part = compared([SICK] * 3, [SICK] * 3, remedies=[CLIP]).variants
+    assert baseline.verdict is not None
+    advised = Answer(remedy="batch_norm", why="", spec={"kind": "batch_norm"})
+    verdict = replace(baseline.verdict, causes=("class_imbalance",), answers=(advised,))
+    reached = baseline.outcomes.metric_of_all
+    assert reached is not None
+    outcomes = baseline.outcomes.model_copy(
+        update={"majority_share": share, "metric_of_all": replace(reached, mean=0.5)}
+    )
+    judged = baseline.model_copy(update={"verdict": verdict, "outcomes": outcomes})
+    first, second, *_ = answer_of([judged, part], metric, None, [])
+    assert (first, second) == (f"Look at the data first: {reaches}.", "Then try batch_norm.")
+
+
 def test_the_brief_says_what_a_trial_does_not_show() -> None:
     chance = [(0.0, CHANCE, 0.1)] * 3
     found = _noisy(chance, [(0.0, 0.9 * CHANCE + 0.03 * seed, 0.1) for seed in (-1, 0, 1)])
