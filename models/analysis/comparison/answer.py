@@ -221,7 +221,8 @@ def _before_it(best: VariantComparison, verdict: Verdict, answering: Sequence[An
     """An answer to the cause that is named first goes before what changes another thing and is not shown to help."""
     grade = best.grade
     assert grade is not None  # it helps
-    helps = f"{named(best)} {VERBS[grade.degree, grade.certainty]} it, which {seeds_of(best)} do not show"
+    # Its certainty is what so few seeds give, however far apart they are.
+    helps = f"{named(best)} {VERBS[grade.degree, grade.certainty]} it, but that rests on {seeds_of(best)}"
     return f"Try {worth_trying(answering, 2)} next, against {words(verdict.causes[0])}; {helps}"
 
 
