@@ -23,6 +23,9 @@ ASSUMED_SD = 0.05
 """Of the paired difference. A round figure: over five seeds of ``examples/deep-sigmoid.json`` the standard deviation
 of the accuracy was 0.01 with batch norm and 0.08 with ReLU."""
 
+PRINTED = 1e9
+"""A ratio below this is printed in full."""
+
 
 class VariantCost(BaseModel):
     """``parameters``: null of a plug-in, which nobody has built yet."""
@@ -111,7 +114,7 @@ def _drowned(spec: ExperimentSpec) -> Iterator[str]:
     known = spec.dataset.known if isinstance(spec.dataset, UploadedSpec) else None
     apart = None if known is None else known.columns_apart
     if apart is not None and spec.dataset.standardise == "scalar":
-        times = f"{float(f'{apart.ratio:.2g}'):,.0f}"
+        times = f"{float(f'{apart.ratio:.2g}'):,.0f}" if apart.ratio < PRINTED else f"{apart.ratio:.1e}"
         larger = f"its numbers are about {times} times as large"
         yield f'"standardise": "scalar" lets {apart.large} drown {apart.small}: {larger}; "feature" scales each column'
 

@@ -62,8 +62,9 @@ def verdict_sentence(verdict: Findings) -> str:
 
 
 def answer_words(answer: Answer) -> str:
-    """'learning_rate 0.0001 (lower)', 'layer_norm with optimizer adam 0.001'."""
-    named = " with ".join(" ".join([str(spec["kind"]), *values_of(spec)]) for spec in answer.specs)
+    """'learning_rate 0.0001 (lower)', 'layer_norm with optimizer adam 0.001', 'rezero with batch_norm and l2'."""
+    first, *others = (" ".join([str(spec["kind"]), *values_of(spec)]) for spec in answer.specs)
+    named = " with ".join([first, *filter(None, [" and ".join(others)])])
     return named if answer.direction is None else f"{named} ({answer.direction})"
 
 

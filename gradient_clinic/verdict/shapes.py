@@ -62,7 +62,8 @@ class RunFacts:
     """The accuracy, on the test part, of always saying the commonest training label; None where cases have no label
     each, or nothing was held out."""
     neighbour_accuracy: float | None = None
-    """The accuracy, on the test part, of a vote of the 15 nearest training cases; known of cases of few features."""
+    """The accuracy, on the test part, of a vote of the 15 nearest training cases, or of the nearest if that is more;
+    known of cases of few features."""
     test_cases: int = 0
     balanced_accuracy: float | None = None
     """The mean over labels of the share of training cases that is right at the end; known where one label has more than

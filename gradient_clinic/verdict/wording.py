@@ -28,7 +28,7 @@ TOLD = {
     "warm_up": "steps",
 }
 """What a remedy of these kinds is, beside its name."""
-OF_WHAT = {"scaled": "residual branches"}
+OF_WHAT = {"scaled": "(residual branches)"}
 """What these kinds, which are adjectives, are of."""
 
 

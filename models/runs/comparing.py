@@ -113,4 +113,6 @@ def store(session: Session, experiment_id: uuid.UUID, ended_at: dt.datetime) -> 
         .where(Experiment.id == experiment_id, Experiment.ended_at == ended_at)
         .values(comparison=comparison.model_dump(mode="json"), verdict=None if verdict is None else verdict.kind)
     )
+    # After a retry, or by other rules, it tells those behind it something else.
+    lineage.forget(session, experiment_id, deleted=False)
     events.wake(session, [experiment_id])

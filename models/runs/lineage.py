@@ -39,22 +39,26 @@ def earlier(
         select(Experiment.id, Experiment.spec, parts.correlate(Experiment).scalar_subquery().label("parts"))
         .join(line, line.c.id == Experiment.id)
         .where(line.c.steps > 0, Experiment.comparison.is_not(None))
-        .order_by(line.c.steps)
+        # Rows are held in the order of their making, as below: neither waits for what the other holds.
+        .order_by(line.c.steps.desc())
     )
     if held:
         query = query.with_for_update(read=True, key_share=True, of=Experiment)
-    return told_by(spec, [Told(str(row.id), row.spec, row.parts or ()) for row in session.execute(query)])
+    nearest_first = reversed(session.execute(query).all())
+    return told_by(spec, [Told(str(row.id), row.spec, row.parts or ()) for row in nearest_first])
 
 
-def forget(session: Session, experiment_id: uuid.UUID) -> None:
-    """What the answers of experiments behind this one tell of it, as it is about to be deleted: they are made anew."""
+def forget(session: Session, experiment_id: uuid.UUID, *, deleted: bool) -> None:
+    """What the answers of experiments behind this one tell of it, as it is about to be deleted or has another answer
+    than before: they are made anew.
+    """
     line = _line(experiment_id, back=False)
     # Rows in the order of their making, this one first: of two such deletions in one line neither waits for the other.
     told = (
         select(Experiment.id)
         .join(line, line.c.id == Experiment.id)
         .order_by(Experiment.id)
-        .with_for_update(of=Experiment)
+        .with_for_update(of=Experiment, key_share=not deleted)
     )
     later = [found for found in session.execute(told).scalars() if found != experiment_id]
     if later:

@@ -208,7 +208,7 @@ def remove(session: Session, experiment_id: uuid.UUID) -> None:
     """Delete an experiment with all its rows. A worker that trains one of its runs finds its lease void."""
     lock_runs(session, Run.experiment_id == experiment_id, ends=True)
     device_time.keep(session, experiment_id)
-    lineage.forget(session, experiment_id)
+    lineage.forget(session, experiment_id, deleted=True)
     events.wake(session, [experiment_id])
     session.execute(delete(Experiment).where(Experiment.id == experiment_id))
     notify(session, CANCEL_CHANNEL, experiment_id)

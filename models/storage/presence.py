@@ -28,10 +28,12 @@ def since() -> ColumnElement[dt.datetime]:
 
 def renew(session: Session, name: str, device: str) -> None:
     """Say that this worker is there. Those that have said nothing for long are forgotten."""
-    session.execute(delete(Worker).where(Worker.seen_at < since(), Worker.name != name))
     said = {"device": device, "seen_at": func.clock_timestamp()}
     new = insert(Worker).values(name=name, **said)
     session.execute(new.on_conflict_do_update(index_elements=[Worker.name], set_=said))
+    # When the database has been away all are silent, and come back at once: who speaks now is not waited for.
+    silent = select(Worker.name).where(Worker.seen_at < since(), Worker.name != name)
+    session.execute(delete(Worker).where(Worker.name.in_(silent.with_for_update(skip_locked=True))))
 
 
 def forget(session: Session, name: str) -> None:

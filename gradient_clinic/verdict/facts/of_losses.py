@@ -269,14 +269,14 @@ AS_NEIGHBOURS: Final = Fact(
     "test_metric",
     "accuracy_as_neighbours",
     _as_neighbours,
-    _neighbours_words("as good as a vote of the 15 nearest training cases ({threshold} less its noise)"),
+    _neighbours_words("as good as a vote of the nearest training cases ({threshold} less its noise)"),
     of_most=True,
 )
 BELOW_NEIGHBOURS: Final = Fact(
     "test_metric",
     "accuracy_below_neighbours",
     _below_neighbours,
-    _neighbours_words("below a vote of the 15 nearest training cases ({threshold} less its noise): more can be had"),
+    _neighbours_words("below a vote of the nearest training cases ({threshold} less its noise): more can be had"),
     of_most=True,
 )
 

@@ -137,14 +137,14 @@ def _to_do(
     verdict = baseline.verdict
     assert verdict is not None  # else there is nothing to compare with
     if not helping:
-        yield _unhelped(baseline, verdict, left, metric)
+        yield from _unhelped(baseline, verdict, left, metric)
         return
     best = helping[0]
     against = () if best.name in supported else _answering(verdict, left)
     if against and _is_unproved(best):
         yield _before_it(best, verdict, against)
     elif verdict.kind != "healthy" and lowers_loss_alone(best):
-        yield _unhelped(baseline, verdict, left, metric)
+        yield from _unhelped(baseline, verdict, left, metric)
         yield _no_more(best, others)
     else:
         yield _use(best, verdict, against or left, leaves_cause=bool(against))
@@ -158,16 +158,19 @@ def _no_more(best: VariantComparison, others: Sequence[VariantComparison]) -> st
     return capital(said) if nothing or is_promising(best) else said
 
 
-def _unhelped(baseline: VariantComparison, verdict: Verdict, left: Sequence[Answer], metric: str) -> str:
+def _unhelped(baseline: VariantComparison, verdict: Verdict, left: Sequence[Answer], metric: str) -> Iterator[str]:
     """What to do where nothing is to be used."""
     if verdict.kind == "healthy":
-        return _well(baseline, verdict, left)
-    next_one = f"try {worth_trying(left, MOST_ANSWERS)} next" if left else ""
-    if said := _of_the_data(baseline.outcomes, verdict, metric):
-        return f"Look at the data, not at gradients: {said}{f'; {next_one}' if left else ''}"
+        yield _well(baseline, verdict, left)
+        return
+    said = _of_the_data(baseline.outcomes, verdict, metric)
+    if said:
+        yield f"Look at the data{' first' if left else ', not at gradients'}: {said}"
     if left:
-        return capital(next_one)
-    return _without_remedies(verdict)
+        tried = worth_trying(left, MOST_ANSWERS)
+        yield f"Then try {tried}" if said else f"Try {tried} next"
+    elif not said:
+        yield _without_remedies(verdict)
 
 
 def _of_the_data(outcomes: Outcomes, verdict: Verdict, metric: str) -> str:
@@ -176,7 +179,9 @@ def _of_the_data(outcomes: Outcomes, verdict: Verdict, metric: str) -> str:
         return ""
     reached = f"{metric} {number(outcomes.metric_of_all.mean)}"
     if "class_imbalance" in verdict.causes:
-        return f"{reached} is what the commonest label alone reaches ({number(outcomes.majority_share)})"
+        # Of a balanced accuracy nothing more has to be known: one label alone is right in one of its classes.
+        share = f" ({number(outcomes.majority_share)})" if outcomes.majority_share is not None else ""
+        return f"{reached} is what the commonest label alone reaches{share}"
     if "overlapping_classes" in verdict.causes:
         return f"{reached} is as good as a vote of the nearest cases ({number(outcomes.neighbour_accuracy)})"
     return ""
@@ -216,7 +221,8 @@ def _before_it(best: VariantComparison, verdict: Verdict, answering: Sequence[An
     """An answer to the cause that is named first goes before what changes another thing and is not shown to help."""
     grade = best.grade
     assert grade is not None  # it helps
-    helps = f"{named(best)} {VERBS[grade.degree, grade.certainty]} it, which {seeds_of(best)} do not show"
+    # Its certainty is what so few seeds give, however far apart they are.
+    helps = f"{named(best)} {VERBS[grade.degree, grade.certainty]} it, but that rests on {seeds_of(best)}"
     return f"Try {worth_trying(answering, 2)} next, against {words(verdict.causes[0])}; {helps}"
 
 

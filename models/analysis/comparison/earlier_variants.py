@@ -84,7 +84,8 @@ def told_earlier(earlier: Sequence[EarlierVariant]) -> Iterator[str]:
     helping = _helping(earlier)
     for part in helping[:MOST_HELPING]:
         did = VERBS[part.grade.degree, part.grade.certainty]
-        trains = f", and trains in {part.success.count} of {part.success.of} runs" * (part.success.of > 0)
+        count, of = part.success.count, part.success.of
+        trains = f", {'and' if count else 'but'} trains in {count} of {of} runs" * (of > 0)
         yield f"In an earlier experiment on this baseline, {named(part)} {did} it{trains}"
     if in_vain := [named(each) for each in earlier if each not in helping]:
         more = len(in_vain) - MOST_IN_VAIN

@@ -6,6 +6,7 @@ One of which nothing is shown is not called useless: beside it stands the smalle
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from typing import Final
 
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict.facts.of_losses import FALLING
@@ -20,6 +21,9 @@ from models.analysis.comparison.parts import (
     VersusBaseline,
     is_slight,
 )
+
+LEAST: Final = 0.001
+"""Of the way from chance: where no loss moves their spread is nearly 0, and a smaller part tells nobody anything."""
 
 
 def of_degree(
@@ -174,9 +178,9 @@ def versus_of(part: VariantComparison) -> VersusBaseline:
 def _smallest(part: VariantComparison) -> str:
     """'0.04 of the way or more would have been seen'."""
     smallest = versus_of(part).progress["loss"].smallest_shown
-    return (
-        "" if smallest is None or smallest >= 1.0 else f"{number(smallest, 1)} of the way or more would have been seen"
-    )
+    if smallest is None or smallest >= 1.0:
+        return ""
+    return f"{number(max(smallest, LEAST), 1)} of the way or more would have been seen"
 
 
 def _unclear(part: VariantComparison, baseline: Verdict, smallest: str) -> str:

@@ -45,7 +45,8 @@ class Outcomes(_Answer):
     runs whose metric is finite, successes or not; ``modes`` where that falls into two groups: no mean describes them.
     ``closed``: the share of the way from chance to the best possible over all trained runs, by metric and by loss.
     ``majority_share``: the accuracy of always saying the commonest label; null where cases have no label each.
-    ``neighbour_accuracy``: that of a vote of a case's 15 nearest training cases; null with more than 20 features.
+    ``neighbour_accuracy``: that of a vote of a case's 15 nearest training cases, or of the nearest if that is more;
+    null with more than 20 features.
     ``chance_loss``: that of who knows no case, a mean over the runs that were trained; null where it is not known.
     """
 

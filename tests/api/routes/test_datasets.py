@@ -439,6 +439,10 @@ def test_one_scale_for_columns_far_apart_is_warned_of(client: TestClient) -> Non
         '"standardise": "scalar" lets mass drown side: its numbers are about 2,800,000 times as large; '
         '"feature" scales each column'
     )
+    huge = "\n".join(f"{case + 1}e28,{'ab'[case % 2]},{case % 2}" for case in range(60))
+    put(client, f"mass,side,kind\n{huge}".encode(), "huge")
+    (said,) = warnings("huge", standardise="scalar")
+    assert "about 5.0e+29 times as large" in said  # √(61·121/6)·√2 is 49.6
     assert warnings("table") == warnings("table", standardise="feature") == warnings("even", standardise="scalar") == []
     apart = client.get("/v1/datasets/table").json()["facts"]["columns_apart"]
     assert (apart["large"], apart["small"]) == ("mass", "side")

@@ -11,11 +11,12 @@ from sqlalchemy.exc import OperationalError
 
 from api import queries
 from api.http.callers import LOCAL
+from models import runs
 from models.runs import comparing, lineage
 from models.storage.database import Database
 from models.storage.tables import Experiment
 from tests.api.keyed import ADMIN, holder
-from tests.api.made import Json, problem, run_ids, spec, submit, train
+from tests.api.made import Json, claim, problem, run_ids, spec, submit, train
 from tests.api.routes.test_suggestions import RATES, SHALLOW, SMALL, causes_tested, suggested
 
 RELU, NORM = {"kind": "activation", "function": "relu"}, {"kind": "batch_norm"}
@@ -174,6 +175,32 @@ def test_what_is_deleted_is_forgotten_by_all_behind_it(client: TestClient, datab
             comparing.store_if_ended(session, experiment_id)
     assert [its["experiment_id"] for its in compared(client, third)["earlier"]] == [second["id"]]
     assert first["id"] not in client.get(third["links"]["comparison"]).text
+
+
+def test_what_is_found_by_a_retry_reaches_all_behind_it(client: TestClient, database: Database) -> None:
+    """Of activation one run failed: what the others say was told, and is told anew once that has ended too."""
+    first = submit(client, network=SMALL, seeds=FIVE, remedies=[RELU])
+    listed = client.get(first["links"]["runs"], params={"page_size": 100}).json()["items"]
+    *_, failing = (uuid.UUID(its["id"]) for its in listed if its["variant"] == "activation")
+    lease, _ = claim(database, failing)
+    with database.begin() as session:
+        runs.fail(session, lease, {"title": "Out of memory", "detail": "of this test"})
+    for run_id in run_ids(database, first):
+        if run_id != failing:
+            train(database, run_id, -1.4)
+    third = after(client, database, after(client, database, first))
+
+    def seeds() -> list[int]:
+        with database.begin() as session:
+            for experiment_id in comparing.missing(session, 10):
+                comparing.store_if_ended(session, experiment_id)
+        told = compared(client, third)["earlier"]
+        return [its["success"]["of"] for its in told if its["experiment_id"] == first["id"]]
+
+    assert seeds() == [4]
+    assert client.post(f"{first['links']['self']}/retry").status_code == 202
+    train(database, failing, -1.4)
+    assert seeds() == [5]
 
 
 def test_one_that_is_suggested_from_cannot_go_meanwhile(client: TestClient, database: Database) -> None:

@@ -1,15 +1,19 @@
 """A queued experiment says that no worker is there, by what workers have said of themselves."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import func, update
+from sqlalchemy import event, func, update
 
 from models.runs import seconds
 from models.storage import presence
 from models.storage.database import Database
 from models.storage.worker_tables import Worker
 from tests.api.made import Json, claim, run_ids, submit
+from tests.eventually import HANGS_S
 from tests.statements import sent_to
 
 
@@ -77,6 +81,26 @@ def test_workers_that_are_long_gone_leave_no_rows(database: Database) -> None:
     there(database, "gpu", "host:1")
     with database.begin() as session:
         assert [(row.name, row.device) for row in session.query(Worker)] == [("host:1", "gpu")]
+
+
+def test_workers_that_come_back_at_once_wait_for_none_that_waits(database: Database) -> None:
+    """As when the database was away: each finds all the others silent, and is at its second statement."""
+    names = ("one:1", "two:1")
+    for name in names:
+        there(database, "cpu", name)
+    silent(database)
+    both = Barrier(2)
+
+    def come_back(name: str) -> None:
+        with database.begin() as session:
+            firsts = iter([lambda: both.wait(HANGS_S)])
+            event.listen(session.connection(), "after_cursor_execute", lambda *_: next(firsts, lambda: None)())
+            presence.renew(session, name, "cpu")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(come_back, names))
+    with database.begin() as session:
+        assert sorted(row.name for row in session.query(Worker)) == list(names)
 
 
 def test_what_may_not_begin_yet_waits_for_its_time_and_what_trains_for_nothing(

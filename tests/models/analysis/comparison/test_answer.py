@@ -1,6 +1,7 @@
 """The answer of a comparison names every remedy once, and says of it what its intervals show and no more."""
 
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,11 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradient_clinic.verdict.sentences import answer_words
 from gradient_clinic.verdict.shapes import Answer
 from models.analysis.comparison.answer import answer_of
 from models.analysis.comparison.brief import brief_of
 from models.analysis.comparison.compare import Comparison, RunRow, Trial, compare
-from models.analysis.comparison.parts import ShownCause, VariantComparison, VersusBaseline
+from models.analysis.comparison.earlier_variants import told_earlier
+from models.analysis.comparison.parts import (
+    EarlierVariant,
+    Grade,
+    ShownCause,
+    Success,
+    VariantComparison,
+    VersusBaseline,
+)
 from models.specs.optimizer import SgdSpec
 from tests.models.analysis.synthetic import CHANCE, LEARNED, summary_of, variants_of
 from tests.models.analysis.words import assert_short
@@ -137,7 +147,8 @@ def test_what_comes_further_without_training_improves() -> None:
     closer = [(0.0, 0.6 * CHANCE + 0.01 * seed, 0.4 + 0.001 * seed) for seed in range(5)]
     found = compared([SICK] * 5, closer, [SICK] * 5)
     assert found.answer.startswith(
-        "Use batch_norm, which is shown to help; it does not train yet, so try rezero or scaled residual branches too."
+        "Use batch_norm, which is shown to help; it does not train yet, so try rezero or scaled (residual branches) "
+        "too."
     )
     assert "batch_norm improves it: gets 0.3" in found.answer
     assert "It does not train yet." in found.answer
@@ -219,8 +230,8 @@ def test_an_answer_to_the_cause_comes_before_what_is_not_shown_to_help() -> None
     assert part.grade is not None
     assert (part.grade.degree, part.grade.certainty) == ("improves", "promising")
     assert found.answer.startswith(
-        "Try dropout 0.05 (lower) next, against dropout noise; init lecun_normal seems to improve it, which 3 seeds do "
-        "not show. "
+        "Try dropout 0.05 (lower) next, against dropout noise; init lecun_normal seems to improve it, but that rests "
+        "on 3 seeds. "
     )
     assert "on 3 seeds only, init changes it alone and seems to help." in found.answer
     assert "helps" not in found.answer
@@ -340,6 +351,51 @@ def test_a_network_that_does_what_its_data_allow_is_sent_to_the_data() -> None:
     assert first == "Look at the data, not at gradients: accuracy 0.8 is as good as a vote of the nearest cases (0.805)"
     assert_short(first)
     assert compared(near, [WELL] * 3, near, facts=vote).answer.startswith("Use batch_norm")
+
+
+@pytest.mark.parametrize(
+    ("metric", "share", "reaches"),
+    [("accuracy", 0.8, "accuracy 0.5 is what the commonest label alone reaches (0.8)"),
+     ("balanced accuracy", None, "balanced accuracy 0.5 is what the commonest label alone reaches")],
+)  # fmt: skip
+def test_what_is_left_to_try_comes_behind_the_data(metric: str, share: float | None, reaches: str) -> None:
+    """The share is known of an accuracy alone."""
+    baseline, part = compared([SICK] * 3, [SICK] * 3, remedies=[CLIP]).variants
+    assert baseline.verdict is not None
+    advised = Answer(remedy="batch_norm", why="", spec={"kind": "batch_norm"})
+    verdict = replace(baseline.verdict, causes=("class_imbalance",), answers=(advised,))
+    reached = baseline.outcomes.metric_of_all
+    assert reached is not None
+    outcomes = baseline.outcomes.model_copy(
+        update={"majority_share": share, "metric_of_all": replace(reached, mean=0.5)}
+    )
+    judged = baseline.model_copy(update={"verdict": verdict, "outcomes": outcomes})
+    first, second, *_ = answer_of([judged, part], metric, None, [])
+    assert (first, second) == (f"Look at the data first: {reaches}.", "Then try batch_norm.")
+
+
+def test_no_smaller_part_of_the_way_than_a_thousandth_is_named() -> None:
+    still = [[(-9.0, CHANCE * (0.9 + spread * seed), 0.1) for seed in range(5)] for spread in (0.0, 1e-8)]
+    assert "batch_norm (vanishing, 0.001 of the way or more would have been seen)" in compared(*still, still[0]).answer
+
+
+@pytest.mark.parametrize(("count", "trains"), [(0, "but trains in 0 of 5 runs"), (5, "and trains in 5 of 5 runs")])
+def test_what_helped_before_and_does_not_train_is_told_by_but(count: int, trains: str) -> None:
+    helped = EarlierVariant(
+        experiment_id=str(uuid.UUID(int=0)),
+        name="scaled",
+        remedies=({"kind": "scaled"},),
+        success=Success(count=count, of=5, low=0.0, high=1.0),
+        grade=Grade(degree="improves", certainty="shown", by="loss"),
+    )
+    (said,) = told_earlier([helped])
+    assert said == f"In an earlier experiment on this baseline, scaled (residual branches) improves it, {trains}"
+
+
+def test_several_remedies_at_once_are_one_with_the_others() -> None:
+    kinds = ({"kind": "rezero"}, {"kind": "batch_norm"}, {"kind": "l2"})
+    said = [answer_words(Answer(remedy="", why="", spec=kinds[0], beside=kinds[1:count])) for count in (1, 2, 3)]
+    assert said == ["rezero", "rezero with batch_norm", "rezero with batch_norm and l2"]
 
 
 def test_the_brief_says_what_a_trial_does_not_show() -> None:
