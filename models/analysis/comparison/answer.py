@@ -292,13 +292,13 @@ def _because(
 
 
 def _changing(shown: ShownCause, parts: Sequence[VariantComparison]) -> Iterator[str]:
-    """'activation changes it alone and helps'; of those whose grade is a promise only, on how few seeds."""
+    """'activation changes only that and helps'; of those whose grade is a promise only, on how few seeds."""
     for promising in (False, True):
         those = [part for part in parts if part.name in shown.variants and is_promising(part) == promising]
         if not those:
             continue
         change, helps, seems = ("change", "help", "seem") if len(those) > 1 else ("changes", "helps", "seems")
-        said = f"{names_of(those)} {change} it alone and"
+        said = f"{names_of(those)} {change} only that and"
         yield f"on {seeds_of(those[0])} only, {said} {seems} to help" if promising else f"{said} {helps}"
 
 
@@ -312,11 +312,11 @@ def _lacking(verdict: Verdict, others: Sequence[VariantComparison]) -> Iterator[
     """What a slow network may lack: steps, or anything that gradients could give."""
     if is_falling(verdict):
         yield "Its loss was still falling when training ended: more steps may be what it lacks"
-    elif verdict.trained == "partly" and len(others) > 1 and all(_comes_equally_far(part) for part in others):
-        yield "All variants come equally far and none falls further: data and network may allow no more"
+    elif verdict.trained == "partly" and len(others) > 1 and all(_gets_no_further(part) for part in others):
+        yield "No variant is shown to get further: data and network may allow no more"
 
 
-def _comes_equally_far(part: VariantComparison) -> bool:
+def _gets_no_further(part: VariantComparison) -> bool:
     """No difference is shown, and one of a tenth of the way would have been."""
     grade, versus = part.grade, part.versus_baseline
     if grade is None or versus is None or grade.degree != "no_difference_shown":

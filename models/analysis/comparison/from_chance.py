@@ -22,7 +22,7 @@ from models.analysis.statistics.over_seeds import over_seeds, paired_over_seeds,
 from models.analysis.statistics.power import ALPHA
 
 FIRST_FOR_CHANCE: Final = frozenset(fact.name for fact in OF_FIRST)
-METRICS: Final = {"accuracy": "an accuracy", "R²": "an R²"}
+METRICS: Final = {"accuracy": "by the commonest label alone an accuracy", "R²": "an R²"}
 
 
 def closed_by_loss(run: RunSummary) -> float:
@@ -43,7 +43,9 @@ def closed_by_metric(run: RunSummary) -> float:
 
 
 def chance_words(part: VariantComparison, metric: str) -> str:
-    """``metric`` in words: 'chance is a loss of 2.3 and an accuracy of 0.11'; empty where it is not known."""
+    """``metric`` in words: 'chance is a loss of 2.3 and by the commonest label alone an accuracy of 0.11'; empty
+    where it is not known.
+    """
     outcomes, evidence = part.outcomes, () if part.verdict is None else part.verdict.evidence
     if outcomes.chance_loss is None:
         return ""

@@ -176,15 +176,15 @@ def versus_of(part: VariantComparison) -> VersusBaseline:
 
 
 def _smallest(part: VariantComparison) -> str:
-    """'0.04 of the way or more would have been seen'."""
+    """'a difference of 0.04 of the way would have been seen'."""
     smallest = versus_of(part).progress["loss"].smallest_shown
     if smallest is None or smallest >= 1.0:
         return ""
-    return f"{number(max(smallest, LEAST), 1)} of the way or more would have been seen"
+    return f"a difference of {number(max(smallest, LEAST), 1)} of the way would have been seen"
 
 
 def _unclear(part: VariantComparison, baseline: Verdict, smallest: str) -> str:
-    """'layer_norm (dead, at chance where the baseline is not, 0.04 of the way or more would have been seen)'."""
+    """'layer_norm (dead, a difference of 0.04 of the way would have been seen)'."""
     assert part.verdict is not None  # it is graded
     fate: list[str] = [] if part.verdict.kind == "healthy" else [kind_words(part.verdict.kind)]
     if baseline.trained == "partly" and part.verdict.trained == "no":

@@ -28,7 +28,7 @@ def test_shares_are_over_runs_that_were_harmed() -> None:
     assert (figures["runs"], figures["harmed"]) == (4, 3)
     assert figures["named"] == pytest.approx(2 / 3)
     assert figures["named_alone"] == pytest.approx(1 / 3)
-    assert figures["guessed"] == pytest.approx(4 / 3 / 19)  # causes that a guess may draw from
+    assert figures["guessed"] == pytest.approx(4 / 3 / 20)  # causes that a guess may draw from
     assert figures["faults"]["fault"]["causes"]["dead_units"] == 1
     assert figures["faults"]["fault"]["missed_in"] == {"relu": 1}
     assert all(line.held is None for line in promises(figures))

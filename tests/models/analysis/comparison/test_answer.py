@@ -233,7 +233,7 @@ def test_an_answer_to_the_cause_comes_before_what_is_not_shown_to_help() -> None
         "Try dropout 0.05 (lower) next, against dropout noise; init lecun_normal seems to improve it, but that rests "
         "on 3 seeds. "
     )
-    assert "on 3 seeds only, init changes it alone and seems to help." in found.answer
+    assert "on 3 seeds only, init changes only that and seems to help." in found.answer
     assert "helps" not in found.answer
     assert_short(found.answer)
 
@@ -244,7 +244,7 @@ def test_what_is_shown_to_help_comes_first_and_says_so() -> None:
     assert found.answer.startswith(
         "Use init lecun_normal, which is shown to help; it does not train yet, so try dropout 0.05 (lower) too. "
     )
-    assert "The trial points to initialisation: init changes it alone and helps." in found.answer
+    assert "The trial points to initialisation: init changes only that and helps." in found.answer
 
 
 def _by_heart(seeds: int, metric: float = 0.1) -> list[tuple[float, float, float]]:
@@ -376,7 +376,10 @@ def test_what_is_left_to_try_comes_behind_the_data(metric: str, share: float | N
 
 def test_no_smaller_part_of_the_way_than_a_thousandth_is_named() -> None:
     still = [[(-9.0, CHANCE * (0.9 + spread * seed), 0.1) for seed in range(5)] for spread in (0.0, 1e-8)]
-    assert "batch_norm (vanishing, 0.001 of the way or more would have been seen)" in compared(*still, still[0]).answer
+    assert (
+        "batch_norm (vanishing, a difference of 0.001 of the way would have been seen)"
+        in compared(*still, still[0]).answer
+    )
 
 
 @pytest.mark.parametrize(("count", "trains"), [(0, "but trains in 0 of 5 runs"), (5, "and trains in 5 of 5 runs")])
@@ -412,8 +415,11 @@ def test_chance_is_told_where_it_is_first_used_and_once() -> None:
     found = compared([SICK] * 5, [WELL] * 5, facts={"majority_share": 0.113, "test_cases": 360})
     first, *rest = [sentence for sentence in re.split(r"(?<=\.) (?=[A-Z])", found.answer) if "hance" in sentence]
     assert first.endswith("on average its training loss gets 0 % of the way from chance to 0.")
-    assert rest == ["Chance is a loss of 2.3 and an accuracy of 0.113."]
-    assert any(note.endswith("to zero; chance is a loss of 2.3 and an accuracy of 0.113") for note in found.notes)
+    assert rest == ["Chance is a loss of 2.3 and by the commonest label alone an accuracy of 0.113."]
+    assert any(
+        note.endswith("to zero; chance is a loss of 2.3 and by the commonest label alone an accuracy of 0.113")
+        for note in found.notes
+    )
     well = compared([WELL] * 5, [(0.0, 0.4 * CHANCE, 0.9)] * 5)
     assert "hance" not in well.answer
     stalled = compared([(0.0, CHANCE, 0.1)] * 5)
@@ -515,7 +521,9 @@ def test_while_runs_are_missing_an_answer_holds_so_far(state: str, said: str) ->
 def test_what_all_that_are_unclear_share_is_said_once() -> None:
     noisy = [(-9.0, 2.0 + 0.02 * seed, 0.2 + 0.01 * seed) for seed in range(5)]
     answer = compared(noisy, noisy[::-1], noisy[::-1]).answer
-    assert re.search(r"No difference shown: batch_norm [^;]*, clip_norm [^;]*; of each 0\.\d+ of the way", answer)
+    assert re.search(
+        r"No difference shown: batch_norm [^;]*, clip_norm [^;]*; of each a difference of 0\.\d+ of the way", answer
+    )
     assert answer.count("would have been seen") == 1
 
 
