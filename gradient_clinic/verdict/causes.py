@@ -105,9 +105,9 @@ def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:
 
 def _of_the_data(case: Case) -> dict[Cause, list[Evidence]]:
     """What the network does is what its labels' shares, or its cases' neighbours, do without it."""
-    if (share := case.measured.facts.majority_share) is not None and share > UNBALANCED and AT_MAJORITY.of(case):
-        return {"class_imbalance": _shown(AT_MAJORITY, case) or []}
-    if alone := _shown(ONE_LABEL, case):
+    share = case.measured.facts.majority_share
+    at_majority = _shown(AT_MAJORITY, case) if share is not None and share > UNBALANCED else None
+    if alone := at_majority or _shown(ONE_LABEL, case):
         return {"class_imbalance": alone}
     if case.measured.trained == "partly" and (alike := _shown(AS_NEIGHBOURS, case)):
         return {"overlapping_classes": alike}

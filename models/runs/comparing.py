@@ -21,16 +21,12 @@ from models.storage.tables import Experiment, Run
 BASELINE: Final = "baseline"
 
 
-def compute(session: Session, *experiment_ids: uuid.UUID) -> Comparison:
-    """From what is stored now; honest about runs that are missing. The experiments must exist.
+def compute(session: Session, *experiment_ids: uuid.UUID, held: bool = False) -> Comparison:
+    """From what is stored now; honest about runs that are missing. The experiments must exist; ``held``: those before
+    the first one do until the transaction ends.
 
     Several are compared with the baseline of the first; SpecError where their data differ.
     """
-    return _computed(session, experiment_ids)
-
-
-def _computed(session: Session, experiment_ids: Sequence[uuid.UUID], *, held: bool = False) -> Comparison:
-    """``held``: with the experiments before the first one, until the transaction ends."""
     (trial, origin), *others = (_read(session, experiment_id) for experiment_id in experiment_ids)
     earlier = () if origin is None else lineage.earlier(session, experiment_ids[0], trial.spec, held=held)
     return compare(trial, *(other for other, _ in others), earlier=earlier)
@@ -106,7 +102,7 @@ def store_if_ended(session: Session, experiment_id: uuid.UUID) -> None:
 def store(session: Session, experiment_id: uuid.UUID, ended_at: dt.datetime) -> None:
     """Keep the comparison as it is now, and its verdict on the baseline; not after a retry, which ends otherwise."""
     # What is told of experiments before it must go with them (``lineage.forget``): they wait until it is there.
-    comparison = _computed(session, [experiment_id], held=True)
+    comparison = compute(session, experiment_id, held=True)
     verdict = comparison.variants[0].verdict
     session.execute(
         update(Experiment)

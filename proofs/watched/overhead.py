@@ -94,11 +94,11 @@ ARMS: Final[Mapping[str, Arm]] = {NOBODY: nothing, **PEERS}
 
 def promises(name: str) -> Iterator[Promise]:
     first, of_pairs = first_steps(name), [in_turns(name) for _ in range(PAIRS)]
-    behind = [steps for pairs in of_pairs for steps in pairs[first:]]
-    alone, watched_s = (sum(column) for column in zip(*behind, strict=True))
-    ratio = watched_s / alone
-    each = [sum(its for _, its in pairs[first:]) / sum(its for its, _ in pairs[first:]) for pairs in of_pairs]
-    what = f"{name}, a step of {1e3 * alone / len(behind):.3g} ms watched at the default budget"
+    of_each = [pairs[first:] for pairs in of_pairs]
+    behind = [steps for pairs in of_each for steps in pairs]
+    ratio, each = ratio_of(behind), [ratio_of(pairs) for pairs in of_each]
+    step_ms = 1e3 * statistics.mean(before for before, _ in behind)
+    what = f"{name}, a step of {step_ms:.3g} ms watched at the default budget"
     yield Promise(what, f"≤ {MOST:g}×", f"{ratio:.3f}× ({min(each):.3f} to {max(each):.3f})", ratio <= MOST)
     of_one = statistics.median(after / before for pairs in of_pairs for before, after in pairs[1:first])
     in_all = f"{of_one:.2f}×, {first * (of_one - 1.0):.1f} steps' time in all"
@@ -107,6 +107,11 @@ def promises(name: str) -> Iterator[Promise]:
     times = {arm: sum(its[arm].seconds for its in rounds) / sum(its[arm].steps for its in rounds) for arm in ARMS}
     for peer in PEERS:
         yield Promise(f"{name}, {peer}", "", f"{times[peer] / times[NOBODY]:.3f}×")
+
+
+def ratio_of(pairs: Sequence[tuple[float, float]]) -> float:
+    """Seconds of all steps that were watched over those of all that were not."""
+    return sum(after for _, after in pairs) / sum(before for before, _ in pairs)
 
 
 def in_turns(name: str) -> list[tuple[float, float]]:

@@ -41,36 +41,17 @@ def only_run(client: httpx.Client, experiment: Json) -> Json:
     return run
 
 
-def training(client: httpx.Client, experiment: Json) -> Json:
-    """The experiment's run, once it has left its first records."""
-
-    def it_has() -> bool:
-        run = only_run(client, experiment)
-        return bool(run["state"] == "running" and run["progress"] > 0)
-
-    assert eventually(it_has, PATIENCE_S)
-    return only_run(client, experiment)
-
-
-def test_a_worker_that_is_up_is_not_waited_for_but_for_a_device_that_it_has_not(client: httpx.Client) -> None:
-    def waits(device: str) -> bool:
-        asked = submitted(client, device=device)
-        client.post(asked["links"]["cancel"])
-        return bool(asked["waiting_for"] == "worker")
-
-    assert eventually(lambda: not waits("cpu"), PATIENCE_S)
-    assert waits("gpu")
-
-
-def trained_as_one(client: httpx.Client, experiment: Json) -> Json:
-    """One of the runs that a worker trains together, once it has left its first records. Slots ask at the same time, so
-    which runs these are is open.
+def training(client: httpx.Client, experiment: Json, batched: int = 1) -> Json:
+    """A run of the experiment that is trained, as one of so many at least, once it has left its first records. Slots
+    ask at the same time, so which runs are trained as one is open.
     """
     found: list[Json] = []
 
     def there_is_one() -> bool:
         items = client.get(experiment["links"]["runs"]).json()["items"]
-        found[:] = [its for its in items if its["state"] == "running" and its["batched"] > 1 and its["progress"] > 0]
+        found[:] = [
+            its for its in items if its["state"] == "running" and its["progress"] > 0 and its["batched"] >= batched
+        ]
         return bool(found)
 
     assert eventually(there_is_one, PATIENCE_S)
@@ -151,7 +132,7 @@ def test_a_killed_child_gives_back_all_runs_that_it_trains_as_one(client: httpx.
     # units are at 1.2 to 1.5 there.
     asked = {"seeds": [0, 1, 2, 3], "network": {"kind": "mlp", "depth": 30, "width": 8}, "steps": 2000}
     experiment = submitted(client, **asked)
-    run = trained_as_one(client, experiment)
+    run = training(client, experiment, batched=2)
     assert run["batched"] == 2  # of two workers' share
     os.kill(int(run["attempts"][0]["worker"].rpartition(":")[2]), signal.SIGKILL)
     assert ended(client, experiment)["state"] == "succeeded"

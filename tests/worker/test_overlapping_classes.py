@@ -1,7 +1,5 @@
 """Two overlapping circles of a user's own, through the worker: the data are told to be what holds the network."""
 
-import hashlib
-import io
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +15,20 @@ from models.specs.experiment import ExperimentSpec
 from models.storage.database import Database
 from models.storage.files import DatasetFiles
 from models.storage.tables import Run
+from tests.worker.uploads import kept
 from worker.attempt import Workshop
 
 CASES = 1_000
 NETWORK: dict[str, Any] = {"kind": "mlp", "hidden": [8, 8], "activation": "tanh"}
 
 
-def kept(files: DatasetFiles, apart: float) -> dict[str, Any]:
+def circles(files: DatasetFiles, apart: float) -> dict[str, Any]:
     """Circles of radius 1 and 1 + ``apart``, with a noise of 0.1. The cut between them is right in Φ(apart/0.2)."""
     random = np.random.default_rng(0)
     angle, y = random.uniform(0, 2 * np.pi, CASES), np.arange(CASES) % 2
     radius = 1.0 + apart * y
     x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1) + random.normal(0, 0.1, (CASES, 2))
-    opened = {"x": io.BytesIO(), "y": io.BytesIO()}
-    np.save(opened["x"], x.astype(np.float32))
-    np.save(opened["y"], y.astype(np.int64))
-    version = hashlib.sha256(b"".join(file.getvalue() for file in opened.values())).hexdigest()
-    for file in opened.values():
-        file.seek(0)
-    files.write(version, opened, {"arrays": list(opened)})
-    facts = {"cases": CASES, "shape": [2], "classes": 2, "form": "vector"}
-    return {"kind": "uploaded", "name": "circles", "version": version, "facts": facts}
+    return {"kind": "uploaded", "name": "circles", **kept(files, x, y)}
 
 
 @pytest.mark.parametrize(("apart", "steps", "causes"), [(0.16, 600, ("overlapping_classes",)), (1.0, 400, ())])
@@ -47,7 +38,7 @@ def test_a_network_that_does_what_the_data_allow_is_not_called_sick(
     settings = Settings(database_url=SecretStr(database_url), lease_s=60.0, data_dir=tmp_path)
     body = {
         "name": "circles",
-        "dataset": kept(DatasetFiles(settings.files_url()), apart),
+        "dataset": circles(DatasetFiles(settings.files_url()), apart),
         "network": NETWORK,
         "optimizer": {"kind": "adam", "learning_rate": 0.01},
         "batch_size": 64,

@@ -3,8 +3,6 @@ every option that changes what is trained. Real PostgreSQL, the worker's own pat
 """
 
 import dataclasses
-import hashlib
-import io
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +38,7 @@ from tests.as_json import as_json
 from tests.networks import EVERY_KIND, TREATABLE
 from tests.spares import Spares
 from tests.worker.test_datasets import NEEDS_APT
+from tests.worker.uploads import kept
 from worker.attempt import Workshop
 from worker.datasets import load
 from worker.engine import train
@@ -216,15 +215,7 @@ def _keep(files: DatasetFiles) -> Json:
     """Three features of very different sizes, and what the API would fill in of them."""
     random = np.random.default_rng(5)
     y = np.arange(60) % 3
-    x = (random.standard_normal((60, 3)) + y[:, None]) * [1.0, 30.0, 900.0]
-    arrays: dict[str, Values] = {"x": x.astype(np.float32), "y": y.astype(np.int64)}
-    opened = {name: io.BytesIO() for name in arrays}
-    for name, array in arrays.items():
-        np.save(opened[name], array)
-        opened[name].seek(0)
-    version = hashlib.sha256(b"".join(file.getvalue() for file in opened.values())).hexdigest()
-    files.write(version, opened, {"arrays": list(arrays)})
-    return {"version": version, "facts": {"cases": 60, "shape": [3], "classes": 3, "form": "vector"}}
+    return kept(files, (random.standard_normal((60, 3)) + y[:, None]) * [1.0, 30.0, 900.0], y)
 
 
 def with_service(place: Place, spec: ExperimentSpec) -> list[tuple[Plan, int, Left]]:

@@ -10,7 +10,7 @@ from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.fact import START, Fact, Reading, above, below
 from gradient_clinic.verdict.measurements import NORMAL_QUANTILE
 from gradient_clinic.verdict.shapes import Evidence, Measured, Trained
-from gradient_clinic.verdict.wording import number
+from gradient_clinic.verdict.wording import DIGITS, number
 
 FALSE_ALARM: Final = 0.05
 """Of the one-sided test that an accuracy is above that of always saying the commonest label."""
@@ -88,8 +88,12 @@ def _first_loss_words(item: Evidence) -> str:
     return f"the untrained network is far too sure: its loss is {number(item.value, 3)} times chance"
 
 
+def _words(text: str, digits: int = DIGITS) -> Callable[[Evidence], str]:
+    return lambda item: text.format(value=number(item.value, digits), threshold=number(item.threshold, digits))
+
+
 def _loss_words(text: str) -> Callable[[Evidence], str]:
-    return lambda item: text.format(value=number(item.value, 4), threshold=number(item.threshold, 4))
+    return _words(text, 4)
 
 
 def _at_chance_words(item: Evidence) -> str:
@@ -226,8 +230,7 @@ def _at_majority(case: Case) -> Reading | None:
 
 def _accuracy_words(side: str) -> Callable[[Evidence], str]:
     floor = "of always saying the commonest label (at most {threshold} in 19 of 20 test sets)"
-    text = f"test accuracy {{value}} is {side} what luck makes {floor}"
-    return lambda item: text.format(value=number(item.value), threshold=number(item.threshold))
+    return _words(f"test accuracy {{value}} is {side} what luck makes {floor}")
 
 
 ABOVE_MAJORITY: Final = Fact(
@@ -260,23 +263,21 @@ def _below_neighbours(case: Case) -> Reading | None:
     return found if found is not None and case.measured.facts.test_metric < found.threshold else None
 
 
-def _neighbours_words(said: str) -> Callable[[Evidence], str]:
-    text = f"test accuracy {{value}} is {said}"
-    return lambda item: text.format(value=number(item.value), threshold=number(item.threshold))
-
-
 AS_NEIGHBOURS: Final = Fact(
     "test_metric",
     "accuracy_as_neighbours",
     _as_neighbours,
-    _neighbours_words("as good as a vote of the nearest training cases ({threshold} less its noise)"),
+    _words("test accuracy {value} is as good as a vote of the nearest training cases ({threshold} less its noise)"),
     of_most=True,
 )
 BELOW_NEIGHBOURS: Final = Fact(
     "test_metric",
     "accuracy_below_neighbours",
     _below_neighbours,
-    _neighbours_words("below a vote of the nearest training cases ({threshold} less its noise): more can be had"),
+    _words(
+        "test accuracy {value} is below a vote of the nearest training cases ({threshold} less its noise): "
+        "more can be had"
+    ),
     of_most=True,
 )
 
