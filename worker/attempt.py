@@ -36,6 +36,7 @@ from models.storage.database import Database
 from models.traces.ending import read_ending
 from worker.app import asked_to_stop
 from worker.beside import Beside
+from worker.beside_on_device import BesideOnDevice
 from worker.cadence import cadence
 from worker.checkpoints import Keeper, unpacked
 from worker.datasets.split import TrialData
@@ -100,7 +101,11 @@ class Workshop:
         publication = Publication(database, shelf.offers)
         heart, files = Heart(database, settings.lease_s, publication.renew), CheckpointFiles(settings.files_url())
         name = worker_name(os.getpid())
-        beside = Beside(settings, database, device, name)
+        beside = (
+            BesideOnDevice(settings, database, device, name, shelf=shelf)
+            if gpu
+            else Beside(settings, database, device, name)
+        )
         return cls(settings, database, heart, files, device, name, shelf, beside)
 
     def close(self) -> None:
@@ -113,9 +118,9 @@ class Workshop:
         # Committed: no transaction is open while the run trains, however long that takes.
         if claim is None:
             return
-        beside = self.beside.claimed(claim)
-        if beside:
-            self._train_together([claim, *beside])
+        claims = [claim, *self.beside.claimed(claim)]
+        if self.beside.are_one(claims):
+            self._train_together(claims)
         else:
             with self.heart.watch(claim.lease) as watch:
                 self._ended_by(claim, partial(self._train, claim, watch))
@@ -162,32 +167,49 @@ class Workshop:
     # --- several runs as one --------------------------------------------------------------------------------------
 
     def _train_together(self, claims: Sequence[Claim]) -> None:
-        pace = self.beside.pace(claims)
+        pace, refused = self.beside.pace(claims), list[Claim]()
         with ExitStack() as watching:
             watches = [watching.enter_context(self.heart.watch(claim.lease)) for claim in claims]
-            ways, members = list[Underway](), list[Member]()
+            ways, trainers = list[Underway](), list[Trainer]()
             for claim, watch in zip(claims, watches, strict=True):
                 try:
-                    way, member = self._member(claim, watch)
+                    way, trainer = self._begun(claim, watch)
+                except StateRefusedError as error:
+                    self._say_refused(claim, error)
+                    refused.append(claim)
                 except Exception as error:  # noqa: BLE001 -- one that cannot begin must not end the others
                     self._ended_by(claim, partial(_fails, error))
                 else:
                     ways.append(way)
-                    members.append(member)
-            group, apart = Group(members, pace), pace.is_apart
+                    trainers.append(trainer)
+            wanted = self.beside.wanted([way.keeper for way in ways])
+            members = [
+                Member(trainer, way.between_steps, due)
+                for way, trainer, due in zip(ways, trainers, wanted, strict=True)
+            ]
+            group, apart = Group(members, pace, self.beside.joining), pace.is_apart
             Recorders([way.recorder for way in ways])
             for number, seen in group.train():
                 self._take(group, number, ways[number], seen)
                 if pace.is_apart and not apart:
                     apart = True
                     self.beside.tell_apart(claims)
+        for claim in refused:
+            self._ended_by(claim, partial(self._train_anew, claim))
 
-    def _member(self, claim: Claim, watch: Watch) -> tuple[Underway, Member]:
+    def _begun(self, claim: Claim, watch: Watch) -> tuple[Underway, Trainer]:
         plan = plan_variant(claim.spec, claim.variant).at_rate(claim.learning_rate)
         data = data_of(plan.dataset, claim.seed, self.settings.files_url(), self.shelf)
-        way = self._underway(claim, watch, plan, plan, data)
+        way = self._underway(claim, watch, plan, plan, data, claim.checkpoint)
         trainer = Trainer(plan, data, seed=claim.seed, device=self.device, dtype=torch.float32, record=True)
-        return way, Member(trainer, way.between_steps, way.keeper.due)
+        if claim.checkpoint is not None:
+            trainer.resume(self._state_at(claim, claim.checkpoint))
+        return way, trainer
+
+    def _train_anew(self, claim: Claim) -> None:
+        """A member whose checkpoint is of no use: the others of its group are further on."""
+        self._start_over(claim)
+        self._train_together([replace(claim, checkpoint=None)])
 
     def _take(self, group: Group, number: int, way: Underway, seen: Seen | Exception) -> None:
         result, error = None, seen if isinstance(seen, Exception) else None
@@ -215,7 +237,7 @@ class Workshop:
         try:
             self._go_through(begin(claim.checkpoint), data)
         except StateRefusedError as refused:
-            log.warning("the checkpoint is of no use; from step 0 again", run=str(claim.lease.run_id), why=str(refused))
+            self._say_refused(claim, refused)
             # Nothing of this attempt is recorded yet; what earlier ones have stored goes with their checkpoint.
             self._start_over(claim)
             self._go_through(begin(), data)
@@ -230,10 +252,7 @@ class Workshop:
 
     def _go_through(self, way: Underway, data: TrialData) -> None:
         """From its checkpoint, or from step 0, to the end."""
-        state, checkpoint = None, way.keeper.last
-        if checkpoint is not None:
-            state = self._state_at(checkpoint)
-            log.info("going on from a checkpoint", run=str(way.claim.lease.run_id), step=checkpoint.step)
+        state = None if way.keeper.last is None else self._state_at(way.claim, way.keeper.last)
         result: RunResult | None = None
         for seen in train(
             way.plan,
@@ -265,11 +284,17 @@ class Workshop:
         keeper = Keeper(self.files, recorder, self.device, self.settings.checkpoint_s, checkpoint)
         return Underway(claim, watch, plan, recorded, recorder, keeper, first)
 
-    def _state_at(self, checkpoint: Checkpoint) -> TrainState:
+    def _state_at(self, claim: Claim, checkpoint: Checkpoint) -> TrainState:
         try:
-            return unpacked(self.files.read(checkpoint.path), self.device)
+            state = unpacked(self.files.read(checkpoint.path), self.device)
         except OSError as error:
             raise StateRefusedError(str(error)) from error
+        log.info("going on from a checkpoint", run=str(claim.lease.run_id), step=checkpoint.step)
+        return state
+
+    @staticmethod
+    def _say_refused(claim: Claim, refused: StateRefusedError) -> None:
+        log.warning("the checkpoint is of no use; from step 0 again", run=str(claim.lease.run_id), why=str(refused))
 
     def _start_over(self, claim: Claim) -> None:
         with self.database.begin() as session:

@@ -3,18 +3,23 @@
 import itertools
 import math
 import uuid
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import structlog
 import torch
 from sqlalchemy.exc import DBAPIError
 
 from models import runs
-from models.plan import plan_variant
+from models.plan import Plan, plan_variant
 from models.runs import Claim, queueing
+from models.runs.queueing import Waiting
 from models.settings import Settings
 from models.storage.database import Database
+from worker.checkpoints import Keeper
+from worker.groups.joint import JointStep
+from worker.groups.mapped import MappedStep
 from worker.groups.pace import Pace, Paces
 from worker.groups.structure import structure_of
 
@@ -27,7 +32,7 @@ STRUCTURES_KEPT = 1_000
 
 @dataclass(slots=True)
 class Beside:
-    """What one worker process, ``name``, knows of runs that can be trained together."""
+    """What one worker process, ``name``, knows of runs that can be trained together, on a CPU."""
 
     settings: Settings
     database: Database
@@ -36,6 +41,9 @@ class Beside:
     _paces: Paces = field(default_factory=Paces)
     _structures: dict[tuple[uuid.UUID, str, float | None], Hashable | None] = field(default_factory=dict)
 
+    joining: ClassVar[type[JointStep | MappedStep]] = JointStep
+    """How the steps of a group are made."""
+
     def claimed(self, claim: Claim) -> list[Claim]:
         """Further runs of its experiment that are trained with this one, if there are any worth it."""
         structure = None if self._trains_alone(claim) else self._structure(claim, claim.variant, claim.learning_rate)
@@ -43,20 +51,23 @@ class Beside:
             return []
         with self.database.begin() as session:
             waiting = queueing.waiting_beside(session, claim.lease.experiment_id)
-        # The other workers get their share of what waits.
-        most = min(MOST_TOGETHER, math.ceil((len(waiting) + 1) / self.settings.workers))
-        alike = (its for its in waiting if self._structure(claim, its.variant, its.learning_rate) == structure)
-        chosen = [its.run_id for its in itertools.islice(alike, most - 1)]
+        chosen = self._alike(claim, structure, waiting, min(MOST_TOGETHER, self._share(waiting)))
         if not chosen or not self._paces.may_be_worth(structure, len(chosen) + 1):
             return []
-        limit = self.settings.max_parallel_per_owner
-        with self.database.begin() as session:
-            return runs.claim_beside(session, claim, chosen, self.name, self.settings.lease_s, limit)
+        return self._claimed(claim, chosen)
+
+    def are_one(self, claims: Sequence[Claim]) -> bool:
+        """Whether these are trained as a group."""
+        return len(claims) > 1
 
     def pace(self, claims: Sequence[Claim]) -> Pace:
         """Of these together."""
         first = claims[0]
         return self._paces.of(self._structure(first, first.variant, first.learning_rate), len(claims))
+
+    def wanted(self, keepers: Sequence[Keeper]) -> list[Callable[[int], bool]]:
+        """Before which steps each run of a group is to be kept."""
+        return [keeper.due for keeper in keepers]
 
     def tell_apart(self, claims: Sequence[Claim]) -> None:
         """Their steps have turned out to be no faster together."""
@@ -67,22 +78,35 @@ class Beside:
             log.warning("it could not be told that runs are trained apart", error=str(error))
 
     def _trains_alone(self, claim: Claim) -> bool:
-        limits = self.settings
-        return (
-            not claim.spec.batching
-            or claim.checkpoint is not None
-            or self.device.type != "cpu"
-            # Several threads would split a group's loops elsewhere than a run's, which may round otherwise.
-            or torch.get_num_threads() > 1
-            # One run may have so much time or memory, and would be ended for what others take.
-            or limits.time_limit_s is not None
-            or limits.memory_limit_bytes is not None
-        )
+        # Several threads would split a group's loops elsewhere than a run's, which may round otherwise.
+        return self._is_held_alone(claim) or claim.checkpoint is not None or torch.get_num_threads() > 1
+
+    def _is_held_alone(self, claim: Claim) -> bool:
+        # One run may have so much time or memory, and would be ended for what others take.
+        limits = self.settings.time_limit_s, self.settings.memory_limit_bytes
+        return not claim.spec.batching or limits != (None, None)
+
+    def _share(self, waiting: Sequence[Waiting]) -> int:
+        """The other workers get their share of what waits."""
+        return math.ceil((len(waiting) + 1) / self.settings.workers)
+
+    def _alike(self, claim: Claim, structure: Hashable, waiting: Sequence[Waiting], most: int) -> list[uuid.UUID]:
+        """Those of ``structure``, so many with the run of ``claim``."""
+        alike = (its for its in waiting if self._structure(claim, its.variant, its.learning_rate) == structure)
+        return [its.run_id for its in itertools.islice(alike, most - 1)]
+
+    def _claimed(self, claim: Claim, chosen: Sequence[uuid.UUID]) -> list[Claim]:
+        limit = self.settings.max_parallel_per_owner
+        with self.database.begin() as session:
+            return runs.claim_beside(session, claim, chosen, self.name, self.settings.lease_s, limit)
 
     def _structure(self, claim: Claim, variant: str, learning_rate: float | None) -> Hashable | None:
         known, asked = self._structures, (claim.lease.experiment_id, variant, learning_rate)
         if asked not in known:
             if len(known) >= STRUCTURES_KEPT:
                 known.clear()
-            known[asked] = structure_of(plan_variant(claim.spec, variant).at_rate(learning_rate))
+            known[asked] = self._structure_of(plan_variant(claim.spec, variant).at_rate(learning_rate))
         return known[asked]
+
+    def _structure_of(self, plan: Plan) -> Hashable | None:
+        return structure_of(plan)

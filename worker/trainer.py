@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,6 +103,8 @@ class Trainer:
         self.first_step, self.stepping_seconds, self.overhead_seconds, self.earlier_seconds = 0, 0.0, 0.0, 0.0
         self.clock: Callable[[], float] = time.perf_counter
         """Seconds of this run: where it shares a step with others, its part of them."""
+        self.members = 1
+        """Whose memory a GPU counts with this run's."""
         # Of the step that is being made, and of the last one.
         self.recording: Probe | RowProbe | None = None
         self.loss, self.made, self.curves = torch.zeros(()), True, dict[str, Scalar]()
@@ -155,8 +158,8 @@ class Trainer:
         """All that steps ``step`` and later depend on, and the time that the earlier ones took."""
         return {
             "step": step,
-            "model": {name: _apart(tensor) for name, tensor in self.model.state_dict().items()},
-            "optimizer": self.optimizer.state_dict(),
+            "model": _apart(dict(self.model.state_dict())),
+            "optimizer": _apart(self.optimizer.state_dict()),
             "masks": {name: masks.get_state() for name, masks in self._masks().items()},
             "remedies": [remedy.state_dict() for remedy in self.remedies],
             "judged": [self.nonfinite_in_a_row, self.diverged, self.skipped],
@@ -186,13 +189,21 @@ class Trainer:
 
     def batch(self, step: int) -> Part:
         """The cases of a step. Their order is a function of seed and epoch alone."""
+        epoch, cases = self.place(step)
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, self.order(epoch).to(self.device)
+        return self.train_part.take(self._order[1][cases])
+
+    def place(self, step: int) -> tuple[int, slice]:
+        """The epoch of a step, and which places of that epoch's order it takes."""
         # The step alone says which cases it takes, so no checkpoint holds an order.
         epoch, index = divmod(step, self.plan.steps_per_epoch)
-        if self._order is None or self._order[0] != epoch:
-            order = torch.randperm(len(self.train_part), generator=generator(self.seed, "order", epoch))
-            self._order = epoch, order.to(self.device)
         size = self.plan.experiment.batch_size
-        return self.train_part.take(self._order[1][index * size : (index + 1) * size])
+        return epoch, slice(index * size, (index + 1) * size)
+
+    def order(self, epoch: int) -> Tensor:
+        """Of the training cases, on the CPU."""
+        return torch.randperm(len(self.train_part), generator=generator(self.seed, "order", epoch))
 
     def step(self, step: int) -> StepRecord | None:
         """One update; its record where this step is recorded."""
@@ -230,14 +241,22 @@ class Trainer:
         """The record of a step whose update is made, in ``seconds`` without recording. ``shared``: they are an even
         part of what all members of a group took, which says nothing of this one's remedies.
         """
+        self.took(seconds, shared=shared)
+        if self.recording is not None:
+            curves: dict[str, Scalar] = {"learning_rate": self.rate, "step_seconds": seconds, **self.curves}
+            self.see(self.recording.record(step, loss=self.loss, **curves))
+        return self.seen
+
+    def took(self, seconds: float, *, shared: bool) -> None:
+        """A step's update is made; see ``conclude``."""
         (self.shared_times if shared else self.step_times).append(seconds)
         self.stepping_seconds += seconds
         self.seen = None
-        if self.recording is not None:
-            curves: dict[str, Scalar] = {"learning_rate": self.rate, "step_seconds": seconds, **self.curves}
-            self.seen = self.recording.record(step, loss=self.loss, **curves)
-            self.overhead_seconds += self.seen.overhead_seconds
-        return self.seen
+
+    def see(self, record: StepRecord) -> None:
+        """Of the step that was just made."""
+        self.seen = record
+        self.overhead_seconds += record.overhead_seconds
 
     def _set_rate(self, step: int) -> None:
         """The rate in force; schedules multiply, and every group of the optimiser follows its own."""
@@ -323,7 +342,12 @@ class Trainer:
             device_seconds=seconds,
             overhead=(stepping + self.overhead_seconds) / stepping if stepping else math.nan,
             peak_memory_bytes=peak_bytes(
-                self.model, self.parameters, self.optimizer, self.device, self.plan.experiment.batch_size
+                self.model,
+                self.parameters,
+                self.optimizer,
+                self.device,
+                self.plan.experiment.batch_size,
+                self.members,
             ),
             weights_hash=weights_hash(self.model),
             device=self.device,
@@ -335,6 +359,13 @@ class Trainer:
         )
 
 
-def _apart(tensor: Tensor) -> Tensor:
-    """Of a part of a larger tensor, which members of a group share, a copy: a file would keep the whole of it."""
-    return tensor.clone() if tensor.untyped_storage().nbytes() > tensor.nbytes else tensor
+def _apart(state: Any) -> Any:
+    """Copies of tensors that are parts of a larger one, as members of a group have: a file would keep all of it."""
+    match state:
+        case Tensor():
+            return state.clone() if state.untyped_storage().nbytes() > state.nbytes else state
+        case dict():
+            return {name: _apart(its) for name, its in state.items()}
+        case list():
+            return [_apart(its) for its in state]
+    return state

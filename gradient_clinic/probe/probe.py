@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from gradient_clinic.probe.meters import meter_for
-from gradient_clinic.probe.meters.meter import Array, Meter, Scalar
+from gradient_clinic.probe.meters.meter import NO_STATES, Array, Meter, Scalar
 from gradient_clinic.probe.points import Loop, Point, find_points
 from gradient_clinic.probe.states import inside_of, side_by_side, state_norms
 from gradient_clinic.signals import SIGNALS
@@ -157,6 +157,15 @@ class Probe:
         matrix, numbers, states = self.meter.read(list(named.values()), self._states(), updated=self._updated)
         self._step = self._step + 1 if step is None else step + 1
         record = self._assemble(matrix, dict(zip(named, numbers, strict=True)), states, began)
+        self._forget()
+        return record
+
+    def record_of(self, step: int, signals: Array, curves: dict[str, float], seconds: float) -> StepRecord:
+        """The record of a step that was read together with those of other networks, in ``seconds`` for this one:
+        ``signals`` (signals, layers).
+        """
+        self._step, self.overhead_seconds = step + 1, seconds
+        record = self._assemble(signals, dict(curves), NO_STATES, time.perf_counter())
         self._forget()
         return record
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from models import runs
 from models.status import Source, State
-from models.storage.tables import Experiment, Run
+from models.storage.tables import Attempt, Experiment, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +113,29 @@ FOR UPDATE OF r SKIP LOCKED
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A queued run that begins at step 0, and the rate that it is trained at; None: its variant's own."""
+    """A queued run, the rate that it is trained at (None: its variant's own), and with how many its last attempt was
+    trained (None: it had none).
+    """
 
     run_id: uuid.UUID
     variant: str
     learning_rate: float | None
+    batched: int | None
 
 
-def waiting_beside(session: Session, experiment_id: uuid.UUID) -> list[Waiting]:
-    """The runs of an experiment that could be claimed now, in the queue's order; none where runs of a higher priority
-    wait, whose turn comes before theirs.
+def waiting_beside(session: Session, experiment_id: uuid.UUID, checkpoint_step: int | None = None) -> list[Waiting]:
+    """The runs of an experiment that could be claimed now and begin at this step (None: the first), in the queue's
+    order; none where runs of a higher priority wait, whose turn comes before theirs.
     """
     its = select(Experiment.priority).where(Experiment.id == experiment_id).scalar_subquery()
     claimable = (Run.state == State.QUEUED, ~Run.held)
     urgent = select(Run.id).join(Experiment).where(*claimable, Experiment.priority > its, _may_begin())
     rows = session.execute(
-        select(Run.id, Run.variant, Run.learning_rate)
+        select(Run.id, Run.variant, Run.learning_rate, Attempt.batched)
         .join(Experiment, Experiment.id == Run.experiment_id)
-        .where(Run.experiment_id == experiment_id, *claimable, Run.checkpoint_step.is_(None), _may_begin())
+        .outerjoin(Attempt, (Attempt.run_id == Run.id) & (Attempt.number == Run.attempt))
+        .where(Run.experiment_id == experiment_id, *claimable, _may_begin())
+        .where(Run.checkpoint_step.is_not_distinct_from(checkpoint_step))
         .where(~urgent.exists())
         .order_by(Run.position)
         .limit(BESIDE)

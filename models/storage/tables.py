@@ -63,6 +63,8 @@ class Experiment(Base):
     end_before: Mapped[dt.datetime | None]
     max_parallel: Mapped[int | None]
     budget_s: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
+    mapped: Mapped[bool | None]
+    """Whether a GPU trains its runs as one network; NULL: none has begun."""
     created_at: Mapped[dt.datetime] = mapped_column(server_default=NOW)
     started_at: Mapped[dt.datetime | None]
     ended_at: Mapped[dt.datetime | None]

@@ -15,7 +15,7 @@ import torch
 from local.errors import LocalError
 from local.interrupts import InterruptedBySignal
 from proofs import promise
-from proofs.gpu import exactness, golden, recording, slots
+from proofs.gpu import exactness, golden, mapping, recording, slots
 from proofs.gpu.check import Check, line_of, text
 from proofs.gpu.search import search
 from proofs.promise import Promise
@@ -43,7 +43,9 @@ def _checked(device: torch.device, name: str) -> int:
     _as_a_worker_has_it()
     lines = list[Promise]()
     # One after the other: the clinic for the slots is started when the checks before it are done.
-    checks = itertools.chain.from_iterable(part.checks(device) for part in (golden, recording, exactness, slots))
+    checks = itertools.chain.from_iterable(
+        part.checks(device) for part in (golden, recording, mapping, exactness, slots)
+    )
     try:
         for line in _lines(checks):
             _say(text(line))
@@ -51,7 +53,7 @@ def _checked(device: torch.device, name: str) -> int:
     except InterruptedBySignal as interrupt:
         return 128 + interrupt.number
     # After the checks and in no count: a busy device must not fail them.
-    for sentence in recording.overhead(device):
+    for sentence in itertools.chain(recording.overhead(device), mapping.gains(device)):
         _say(sentence)
     number, held = promise.count(lines)
     _say(f"gpu-check: device={name} checks={number} failed={number - held}")

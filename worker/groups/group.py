@@ -2,26 +2,18 @@
 
 A member is an ordinary ``Trainer`` with its own network, optimiser, generators, remedies, probe and judging. Only the
 forward and backward pass, the reading of the probes and the update are made for all at once. On the CPU each member's
-weights, losses, traces and states are those that it would have alone, bit for bit (decision 40).
+weights, losses, traces and states are those that it would have alone, bit for bit (decision 40). On a GPU they are so
+up to rounding, and what a step launches does not grow with the members (decision 52).
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
-from gradient_clinic.probe.probe import Probe
-from gradient_clinic.probe.together import Together
-from worker.begun import laid_out
-from worker.datasets.split import IGNORED
+from worker.groups.joint import JointStep, caught
+from worker.groups.mapped import MappedStep
 from worker.groups.pace import COLD, Pace
-from worker.groups.stacked import StackedNetwork
-from worker.groups.update import update
 from worker.results import Seen
 from worker.trainer import Due, Trainer, never
 
@@ -49,11 +41,14 @@ class Group:
     ``leave`` ends one. Those that are left go on as if there had never been others.
     """
 
-    def __init__(self, members: Sequence[Member], pace: Pace | None = None) -> None:
-        """``pace``: by which steps are made together; always where there is none."""
+    def __init__(
+        self, members: Sequence[Member], pace: Pace | None = None, joining: type[JointStep | MappedStep] = JointStep
+    ) -> None:
+        """``pace``: by which steps are made together; always where there is none. ``joining``: how they are made so."""
         self.members, self._pace = members, pace or Pace(gain=math.inf)
+        self._joining = joining
         self._clock = SharedClock(len(members))
-        self._joint: JointStep | None = None
+        self._joint: JointStep | MappedStep | None = None
         for member in members:
             member.trainer.clock = self._clock.read
 
@@ -61,7 +56,7 @@ class Group:
         try:
             while going := self._going():
                 together, steps = self._pace.stretch()
-                if together and len(going) > 1:
+                if together and len(going) >= self._joining.FEWEST:
                     yield from self._stretch(range(len(self.members)), steps, together=True)
                 else:
                     for number in range(len(self.members)):
@@ -91,7 +86,7 @@ class Group:
                 return
             trainers = [self.members[number].trainer for number in going]
             began = time.process_time()
-            failed = self._made(trainers) if together else [_caught(trainers[0].step, trainers[0].due)]
+            failed = self._made(trainers) if together else [caught(trainers[0].step, trainers[0].due)]
             # Where not all steps are recorded, those that are not are the more.
             if step >= COLD and (trainers[0].plan.experiment.trace.every == 1 or trainers[0].recording is None):
                 self._pace.took((time.process_time() - began) / len(trainers), together=together)
@@ -120,68 +115,10 @@ class Group:
     def _made(self, trainers: Sequence[Trainer]) -> Sequence[Exception | None]:
         """The next step of all, together, and the errors that have ended some."""
         try:
-            self._joint = self._joint or JointStep(trainers)
+            self._joint = self._joint or self._joining(trainers)
             return self._joint.make()
         except Exception as error:  # noqa: BLE001 -- what fails for all is told to each
             return [error] * len(trainers)
-
-
-class JointStep:
-    """The steps of ``trainers`` made at once, for as long as these are the members."""
-
-    def __init__(self, trainers: Sequence[Trainer]) -> None:
-        self._trainers = trainers
-        probes = [trainer.probe for trainer in trainers if isinstance(trainer.probe, Probe)]
-        self._together = Together(probes) if len(probes) == len(trainers) else None
-        self._network = StackedNetwork([laid_out(trainer.model) for trainer in trainers], self._together)
-
-    def make(self) -> list[Exception | None]:
-        """The error of each member that its own remedies have ended; None of the others."""
-        trainers, began = self._trainers, time.perf_counter()
-        for trainer in trainers:
-            trainer.begin(trainer.due)
-        losses = self._backward()
-        failed: list[Exception | None] = [
-            _caught(trainer.treat, loss) for trainer, loss in zip(trainers, losses, strict=True)
-        ]
-        update([trainer for trainer, error in zip(trainers, failed, strict=True) if error is None and trainer.made])
-        reading = sum(trainer.reading_seconds for trainer in trainers)
-        # What each member took alone cannot be told apart: all have the same part.
-        seconds = (time.perf_counter() - began - reading) / len(trainers)
-        return [
-            error or _caught(partial(trainer.conclude, shared=True), trainer.due, seconds)
-            for trainer, error in zip(trainers, failed, strict=True)
-        ]
-
-    def _backward(self) -> list[Tensor]:
-        """Each member's loss, with its gradients in ``.grad``."""
-        parts = [trainer.batch(trainer.due) for trainer in self._trainers]
-        if self._together is not None:
-            self._together.recording = self._trainers[0].recording is not None
-        outputs = self._network(torch.stack([part.x for part in parts]))
-        losses = _losses(self._trainers, outputs, [part.y for part in parts])
-        self._network.begin_backward()
-        torch.autograd.backward(losses)
-        if self._together is not None and self._together.recording:
-            self._together.settle()
-        return [loss.detach() for loss in losses]
-
-
-def _losses(trainers: Sequence[Trainer], outputs: Tensor, wanted: Sequence[Tensor]) -> list[Tensor]:
-    if all(trainer.objective.is_plain_cross_entropy for trainer in trainers):
-        logs = functional.log_softmax(outputs.flatten(1, -2), dim=-1)
-        pairs = zip(logs.unbind(), wanted, strict=True)
-        return [functional.nll_loss(log, y.flatten(), ignore_index=IGNORED) for log, y in pairs]
-    each = zip(trainers, outputs.unbind(), wanted, strict=True)
-    return [trainer.objective.loss(output, y) for trainer, output, y in each]
-
-
-def _caught(call: Callable[..., object], *given: object) -> Exception | None:
-    try:
-        call(*given)
-    except Exception as error:  # noqa: BLE001 -- one member's must not end the others
-        return error
-    return None
 
 
 class SharedClock:

@@ -59,6 +59,16 @@ class Pace:
 
 
 @dataclass(slots=True)
+class Always(Pace):
+    """Of a group whose steps are all made together."""
+
+    gain: float | None = math.inf
+
+    def stretch(self) -> tuple[bool, int]:
+        return True, TOGETHER
+
+
+@dataclass(slots=True)
 class Paces:
     """What a process has found out so far."""
 

@@ -40,7 +40,7 @@ class StackedLinear:
         return h
 
     def product(self, x: Tensor) -> Tensor:
-        if x.is_cuda or _same_forward(*self._shape(x)):
+        if _same_forward(*self._shape(x)):
             return (
                 torch.bmm(x, self._transposed)
                 if self.bias is None
@@ -52,13 +52,13 @@ class StackedLinear:
 
     def towards_input(self, delta: Tensor, x: Tensor) -> Tensor:
         """∂L/∂x."""
-        if x.is_cuda or _same_towards_input(*self._shape(x)):
+        if _same_towards_input(*self._shape(x)):
             return torch.bmm(delta, self.weight)
         return torch.stack([one.mm(weight) for one, weight in zip(delta, self.weight, strict=True)])
 
     def keep_gradients(self, delta: Tensor, x: Tensor) -> None:
         """∂L/∂W and ∂L/∂b into the members' ``.grad``."""
-        if x.is_cuda or _same_weight_gradient(*self._shape(x)):
+        if _same_weight_gradient(*self._shape(x)):
             torch.bmm(delta.transpose(1, 2), x, out=self.of_weight)
         else:
             for its, one, entered in zip(self.of_weight, delta, x, strict=True):

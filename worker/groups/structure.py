@@ -1,7 +1,8 @@
 """Which plans can be trained as one network: those of one structure, whatever differs in numbers.
 
 On a CPU a member of a group must end as it would alone, bit for bit (decision 40). So only what is known to keep that
-is in a group; everything else is trained alone.
+is in a group; everything else is trained alone. On a GPU a group is one network mapped over many (decision 52): its
+members have remedies and an optimiser of the same kinds as well.
 """
 
 from collections.abc import Hashable, Iterator
@@ -10,6 +11,8 @@ from typing import Final
 
 from models.plan import LayerPlan, Plan, tree
 from models.specs.init import TorchDefaultInit
+from worker.groups.held import at_unit_rate
+from worker.groups.treatment import TREATED
 
 LANES: Final = 32
 """torch's loops over float32 numbers go by so many at a time (twice a vector of AVX-512) and take what is left at the
@@ -31,10 +34,39 @@ def structure_of(plan: Plan) -> Hashable | None:
         or not all(numbers % LANES == 0 for numbers in _entries(plan))
     ):
         return None
-    body = tuple(_bare(step) for step in network.body)
+    return _of_steps(plan)
+
+
+def mapped_structure_of(plan: Plan) -> Hashable | None:
+    """What plans have in common that a GPU can train as one network; None of one that is trained alone there."""
+    network, asked = plan.network, plan.objective
+    steps = list(tree.walk(network.body))
+    if (
+        plan.steps == 0
+        or not network.layers
+        or plan.experiment.trace.budget is not None
+        or any(remedy.kind not in TREATED for remedy in plan.run_time)
+        # Masks are each member's own draw, and the states of a recurrence are read one by one.
+        or any(isinstance(step, tree.Dropout | tree.Recur) for step in steps)
+        or any(isinstance(step, tree.Activate) and step.dropout > 0.0 for step in steps)
+        # Power iteration changes its vectors in place, by each member's own weights.
+        or any(layer.weight_rule is not None for layer in network.layers)
+        or plan.dataset.facts.varying_length  # which entries count would be each member's own
+        or asked.class_weights is not None  # they are of each member's own split
+        or asked.label_smoothing > 0.0
+        or plan.optimizer.kind == "muon"
+    ):
+        return None
+    remedies = tuple((remedy.kind, getattr(remedy, "layers", None)) for remedy in plan.run_time)
+    return _of_steps(plan), remedies, at_unit_rate(plan.optimizer).model_dump_json(), asked, plan.experiment.drop_last
+
+
+def _of_steps(plan: Plan) -> tuple[Hashable, ...]:
+    """What the steps of a plan are made of but numbers."""
+    body = tuple(_bare(step) for step in plan.network.body)
     facts, asked = plan.dataset.facts, plan.experiment
     trained = plan.sizes, asked.batch_size, plan.steps, asked.trace.every
-    return network.input, network.frozen, body, facts.shape, facts.classes, facts.target, *trained
+    return plan.network.input, plan.network.frozen, body, facts.shape, facts.classes, facts.target, *trained
 
 
 def _entries(plan: Plan) -> Iterator[int]:
@@ -52,6 +84,8 @@ def _bare(step: tree.Node) -> tree.Node:
             return replace(step, layer=_bare_layer(step.layer))
         case tree.Normalise():
             return replace(step, shows=None if step.shows is None else _bare_layer(step.shows))
+        case tree.Positions():
+            return replace(step, init_std=0.0)
         case tree.Residual():
             body, shortcut = (tuple(_bare(its) for its in chain) for chain in (step.body, step.shortcut))
             gate = None if step.gate is None else _bare_layer(step.gate)

@@ -49,8 +49,8 @@ class DeviceMeter(Meter):
             "weight_gradient_max": _largest(gradients),
             "weight_norm": _norms(weights),
             "update_ratio": torch.full_like(norms, math.nan),
-            "dead_fraction": torch.stack([_dead(*of_layer) for of_layer in activations]),
-            "saturated_fraction": torch.stack([_saturated(*of_layer) for of_layer in activations]),
+            "dead_fraction": torch.stack([dead_share(*of_layer) for of_layer in activations]),
+            "saturated_fraction": torch.stack([saturated_share(*of_layer) for of_layer in activations]),
             "nonfinite_count": _nonfinite(gradients),
         }
         # Before the optimiser: the update ratio is of the change that follows.
@@ -147,7 +147,7 @@ def _nonfinite(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack([torch.linalg.vector_norm(difference, 0, dtype=torch.float64) for difference in nothing])
 
 
-def _dead(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:
+def dead_share(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:
     """The share of units whose every entry lies where φ' = 0."""
     dead = dead_units(h, activation)
     return none if dead is None else dead.sum(dtype=torch.float64) / h.shape[-1]
@@ -172,7 +172,8 @@ def dead_units(h: Tensor, activation: Activation | None) -> Tensor | None:
     return dead
 
 
-def _saturated(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:
+def saturated_share(h: Tensor, activation: Activation | None, none: Tensor) -> Tensor:
+    """The share of entries outside of where φ is unsaturated."""
     if activation is None or activation.shape.unsaturated is None:
         return none
     low, high = activation.shape.unsaturated
