@@ -244,11 +244,11 @@ VIA ?=
 verdicts: $(READY) ## trainings whose outcome is known, and trials of every remedy (about 10 minutes; CASES="he_30 lstm"; VIA=service, or a URL: through one)
 	@$(BIN)/python -m proofs.outcomes $(if $(VIA),--via $(VIA)) $(CASES)
 
-SETTINGS ?= default avx2 avx512 weights
+SETTINGS ?= default avx2 avx512 weights together mapped
 PROCESSORS_SEED ?= 7
 
 .PHONY: processors
-processors: $(READY) ## verdicts and tests that train, under other instructions and moved weights (CASES= SETTINGS=)
+processors: $(READY) ## verdicts and tests that train, under other instructions, from moved weights, and of runs trained as one (CASES= SETTINGS=)
 	@$(BIN)/python -m proofs.outcomes.processors $(CASES) --settings $(SETTINGS) --seed $(PROCESSORS_SEED)
 
 SCALE ?= quick

@@ -22,7 +22,7 @@ from models.specs.experiment import ExperimentSpec
 from worker.datasets import load
 from worker.engine import train
 from worker.randomness import generator
-from worker.results import EpochResult, RunResult
+from worker.results import RunResult, Seen
 
 PERTURBATION = 1e-6
 """Relative, of every initial weight: ten times what float32 rounds, and what another order of its sums leaves of some
@@ -85,17 +85,15 @@ def by_variant(runs: Sequence[Ran]) -> dict[str, list[Ran]]:
 
 def _run(variant: str, plan: Plan, seed: int, adjust: Callable[[nn.Module], None] | None) -> Ran:
     began = time.perf_counter()
-    records: list[StepRecord] = []
-    result: RunResult | None = None
-    for seen in train(plan, load(plan.dataset, seed), seed=seed, adjust=adjust):
-        match seen:
-            case StepRecord():
-                records.append(seen)
-            case RunResult():
-                result = seen
-            case EpochResult():
-                pass
-    assert result is not None  # the engine's last word
+    seen = list(train(plan, load(plan.dataset, seed), seed=seed, adjust=adjust))
+    return ran(variant, plan, seed, seen, time.perf_counter() - began)
+
+
+def ran(variant: str, plan: Plan, seed: int, seen: Sequence[Seen], seconds: float) -> Ran:
+    """Of all that a run has yielded."""
+    records = [its for its in seen if isinstance(its, StepRecord)]
+    result = seen[-1]
+    assert isinstance(result, RunResult)  # the engine's last word
     summary = summarise(plan, trace_of(plan, records), result.facts(plan))
     return Ran(
         variant,
@@ -103,7 +101,7 @@ def _run(variant: str, plan: Plan, seed: int, adjust: Callable[[nn.Module], None
         summary,
         tuple(record.loss for record in records),
         tuple(records[0].weight_gradient_norm.tolist()),
-        time.perf_counter() - began,
+        seconds,
     )
 
 

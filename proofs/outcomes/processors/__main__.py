@@ -38,7 +38,8 @@ def main() -> int:
             results = [compare(native[name], trained[name]) for name in names]
             _show(setting, results)
             compared += results
-            failed += 0 if asked.without_tests else _tests(setting, asked)
+            # Tests train in the ways that they are of.
+            failed += 0 if asked.without_tests or setting.way is not None else _tests(setting, asked)
     differences = [difference for result in compared for difference in result.differences]
     differing = sum(not difference.near for difference in differences)
     print(
@@ -51,12 +52,14 @@ def main() -> int:
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m proofs.outcomes.processors", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"cases or remedies; by default {DRAWN}, drawn by the seed")
+    parser.add_argument("names", nargs="*", help=f"cases or remedies, or `all`; by default {DRAWN}, drawn by the seed")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--seed", type=int, default=7, help="draws the cases, and by how much each weight is moved")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--without-tests", action="store_true", help="cases and trials alone")
     asked = parser.parse_args()
+    if asked.names == ["all"]:
+        asked.names = list(KNOWN)
     if unknown := [name for name in asked.names if name not in KNOWN]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(KNOWN)}")
     return asked
@@ -82,6 +85,7 @@ def _trained(setting: Setting, names: Sequence[str], asked: argparse.Namespace, 
         "--processes",
         str(asked.processes),
         *perturbed,
+        *([] if setting.way is None else ["--way", setting.way]),
     ]
     done = ran(setting.command(*arguments))
     if done.returncode:

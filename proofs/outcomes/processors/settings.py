@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from proofs.outcomes.grouped import WAYS
+
 NATIVE: Final = "native"
 WEIGHTS: Final = "weights"
 
@@ -14,13 +16,15 @@ WEIGHTS: Final = "weights"
 @dataclass(frozen=True, slots=True)
 class Setting:
     """``environment`` is read by torch, MKL, oneDNN and numba as their process starts; ``flags`` is what Linux calls
-    the instructions that they then use. ``perturbed``: initial weights are moved.
+    the instructions that they then use. ``perturbed``: initial weights are moved. ``way``: how runs are trained
+    together, by the names of ``grouped``.
     """
 
     name: str
     environment: Mapping[str, str] = field(default_factory=dict)
     flags: frozenset[str] = frozenset()
     perturbed: bool = False
+    way: str | None = None
 
     def command(self, *arguments: str) -> list[str]:
         # The libraries read these as they are loaded, so each setting needs a process of its own.
@@ -50,6 +54,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
         ),
         Setting(WEIGHTS, perturbed=True),
+        *(Setting(way, way=way) for way in WAYS),
     )
 }
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from gradient_clinic.verdict.shapes import RunSummary
 from models.specs.experiment import ExperimentSpec
 from proofs import pool
+from proofs.outcomes.grouped import WAYS, train_grouped
 from proofs.outcomes.running import Ran, train_here, trained_by
 from proofs.outcomes.trials.judging import lines_of
 
@@ -44,11 +45,11 @@ class Trained(BaseModel):
     experiments: tuple[tuple[TrainedRun, ...], ...]
 
 
-def train_case(name: str, perturbed: int | None) -> Trained:
+def train_case(name: str, perturbed: int | None, way: str | None) -> Trained:
     experiments: list[tuple[TrainedRun, ...]] = []
 
     def train_and_keep(spec: ExperimentSpec) -> list[Ran]:
-        runs = train_here(spec, perturbed)
+        runs = train_here(spec, perturbed) if way is None else train_grouped(spec, WAYS[way])
         kept = (TrainedRun(variant=run.variant, seed=run.seed, summary=run.summary) for run in runs)
         experiments.append(tuple(kept))
         return runs
@@ -65,10 +66,12 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("names", nargs="+")
     parser.add_argument("--perturbed", type=int)
+    parser.add_argument("--way", choices=WAYS)
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
     with asked.file.open("w") as file:
-        for trained in pool.over(partial(train_case, perturbed=asked.perturbed), asked.names, asked.processes):
+        train = partial(train_case, perturbed=asked.perturbed, way=asked.way)
+        for trained in pool.over(train, asked.names, asked.processes):
             file.write(trained.model_dump_json() + "\n")
             # The cases that are done are there, should the process be ended.
             file.flush()
