@@ -19,7 +19,7 @@ NOT_STARTED = 3
 
 
 def main() -> int:
-    heap.keep_few_arenas(large_apart=True)
+    heap.for_answers()
     threadpool_limits(1, "blas")  # theory has many small matrices: a second thread would wait for the first
     try:
         settings = Settings()

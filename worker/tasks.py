@@ -57,7 +57,7 @@ def _attempts(settings: Settings) -> ModuleType:
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads_per_worker))  # noqa: TID251
     # torch's compiler makes a cache folder when an optimiser is built; outside the data folder nothing may be left.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.data_dir.resolve() / "torch"))  # noqa: TID251
-    heap.keep_few_arenas(large_apart=False)
+    heap.for_training()
     from worker import attempt  # noqa: PLC0415 -- its time has come only now
 
     return attempt

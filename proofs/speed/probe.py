@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from models import heap
 from models.plan import Plan, expand
 from models.specs.experiment import ExperimentSpec
 from proofs.speed import arms, peers, report
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=[*MLPS, *OTHERS], choices=[*MLPS, *OTHERS], metavar="CASE")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    heap.for_training()  # as a worker has it
     figures: dict[str, Any] = {}
     with ExitStack() as open_runs:
         groups = [OWN]
