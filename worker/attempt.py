@@ -118,7 +118,8 @@ class Workshop:
         # Committed: no transaction is open while the run trains, however long that takes.
         if claim is None:
             return
-        claims = [claim, *self.beside.claimed(claim)]
+        with self.heart.watch(claim.lease):  # a trial of what is faster takes its time
+            claims = [claim, *self.beside.claimed(claim)]
         if self.beside.are_one(claims):
             self._train_together(claims)
         else:

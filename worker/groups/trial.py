@@ -15,6 +15,10 @@ from worker.trainer import Trainer
 
 MEMBERS = 4
 """Of the group that is tried."""
+LONG_S = 0.1
+"""Of a step."""
+LONGEST_S = 2.0
+"""After which a way is tried no further."""
 SHARE = 0.5
 """Of the free memory may go to a group; the rest is for evaluations, and for those who share the device."""
 
@@ -32,7 +36,9 @@ class Trial:
 
 
 def tried(plan: Plan, data: TrialData, seed: int, device: torch.device) -> Trial:
-    """Of runs of ``plan``. A plan that has too few steps to tell is worth nothing."""
+    """Of runs of ``plan``. One that has too few steps to tell is worth nothing, and so is one of long steps: what takes
+    their time is no launch.
+    """
     steps = min(TRIED, plan.steps)
     if steps <= COLD:
         return Trial(gain=0.0, room=math.inf)
@@ -43,6 +49,8 @@ def tried(plan: Plan, data: TrialData, seed: int, device: torch.device) -> Trial
         one, *many = trainers
         alone = _seconds(one.step, steps, device)
         room = _room(device)
+        if alone > LONG_S:
+            return Trial(gain=0.0, room=room)
         joint = MappedStep(many)
 
         def together(step: int) -> None:
@@ -58,8 +66,10 @@ def tried(plan: Plan, data: TrialData, seed: int, device: torch.device) -> Trial
 
 def _seconds(step: Callable[[int], object], steps: int, device: torch.device) -> float:
     """Of the fastest step that finds all in place: what disturbs a step adds to it."""
-    taken = []
+    taken = list[float]()
     for number in range(steps):
+        if len(taken) > COLD and sum(taken) > LONGEST_S:
+            break
         began = time.perf_counter()
         step(number)
         if device.type == "cuda":

@@ -368,6 +368,13 @@ def test_a_trial_leaves_nothing_behind_and_tells_a_gain() -> None:
     assert_as_alone(seeds_of(plan))
 
 
+def test_what_takes_long_steps_is_not_tried_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.groups.trial.LONG_S", 0.0)  # as every step is longer
+    monkeypatch.setattr("worker.groups.trial.MappedStep", None)
+    plan = plan_of(NETWORK, **USUAL)
+    assert tried(plan, data_of(plan), 0, torch.device("cpu")).gain == 0.0
+
+
 # --- structure -----------------------------------------------------------------------------------------------------
 
 
