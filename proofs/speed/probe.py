@@ -47,6 +47,7 @@ def rnn(cell: str) -> Spec:
 
 
 MLPS = {f"mlp {depth} × {width}": mlp(depth, width) for width, depth in itertools.product(WIDTHS, DEPTHS)}
+RECURRENT = {"rnn tanh, 64": rnn("tanh"), "lstm, 64": rnn("lstm")}
 OTHERS = {
     "mlp 20 × 64, sigmoid": mlp(20, 64, "sigmoid"),
     "mlp 20 × 256, sigmoid": mlp(20, 256, "sigmoid"),
@@ -55,8 +56,7 @@ OTHERS = {
         "network": {"kind": "cnn", "channels": [8, 16, 32], "layers_per_stage": 2},
         "batch_size": BATCH,
     },
-    "rnn tanh, 64": rnn("tanh"),
-    "lstm, 64": rnn("lstm"),
+    **RECURRENT,
     "transformer, 4 blocks × 48": {
         "dataset": {"kind": "python_docs", "length": 48},
         "network": {"kind": "transformer", "blocks": 4, "width": 48, "heads": 4},

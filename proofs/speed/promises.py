@@ -10,7 +10,8 @@ from proofs import promise
 from proofs.promise import Promise
 from proofs.speed import report
 from proofs.speed.matrix import GOOD, USUAL, USUAL_ONE
-from proofs.speed.probe import MLPS, OURS, WIDTHS
+from proofs.speed.probe import MLPS, OURS, RECURRENT, WIDTHS
+from proofs.speed.scale import APART, TOGETHER
 
 Figures = Mapping[str, Any]
 
@@ -37,6 +38,9 @@ def of_probe(figures: Figures) -> Iterator[Promise]:
             worst = max(ratios)
             yield most(f"recorded step, width {width}, worst depth", promised, worst, "×")
             yield most(f"recorded step, width {width}, the aim", aim, worst, "×")
+    for name in RECURRENT:
+        if name in figures:
+            yield most(f"recorded step, {name}", 1.25, figures[name]["arms"][OURS]["ratio"], "×")
 
 
 def of_store(figures: Figures) -> Iterator[Promise]:
@@ -141,12 +145,20 @@ def of_ingest(figures: Figures) -> Iterator[Promise]:
 
 def of_scale(figures: Figures) -> Iterator[Promise]:
     alone = f"tiny runs of {figures['run_alone_s']:.2f} s"
-    for workers, found in figures["workers"].items():
-        what = f"{found['runs']:,} {alone}, over that training alone, workers: {workers}"
+    ways = [(way, *its) for way in (TOGETHER, APART) for its in figures.get(way, {}).items()]
+    for way, workers, found in ways:
+        what = f"{found['runs']:,} {alone}, trained {way}, over that training, workers: {workers}"
         over = 100.0 * found["overhead"]
         # More workers than cores only share them.
         yield most(what, 15.0, over, " %") if int(workers) <= figures["cores"] else known(what, f"{over:.4g} %")
-        yield known(f"the list meanwhile, p95, workers: {workers}", f"{found['list_ms']['p95']:,.0f} ms")
+        yield known(f"the list meanwhile, p95, trained {way}, workers: {workers}", f"{found['list_ms']['p95']:,.0f} ms")
+
+
+def of_fixed(figures: Figures) -> Iterator[Promise]:
+    yield most(
+        "a run beside its steps, from the claim to the stored verdict, p50", 60.0, figures["run_ms"]["p50"], " ms"
+    )
+    yield known("of that its own thread's processor time", f"{figures['cpu_ms']['p50']:.3g} ms")
 
 
 BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
@@ -163,6 +175,7 @@ BENCHMARKS: dict[str, Callable[[Figures], Iterator[Promise]]] = {
     "desk": of_desk,
     "ingest": of_ingest,
     "scale": of_scale,
+    "fixed": of_fixed,
 }
 
 
