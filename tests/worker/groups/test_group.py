@@ -12,39 +12,23 @@ from models.specs.optimizer import OPTIMIZERS
 from models.specs.remedy import REMEDIES
 from proofs.gpu.exactness import bits_of
 from tests.networks import TREATABLE
+from tests.worker.groups.members import Run, alone, grouped, seeds_of, seen_by
 from tests.worker.test_resume import stored
 from tests.worker.trials import data_of, plan_of, spec_of, trainer_of, treated
 from worker.datasets.split import TrialData
 from worker.engine import train
 from worker.groups.group import Group, Member
+from worker.groups.joint import JointStep
 from worker.groups.structure import structure_of
 from worker.networks.parts import ACTIVATIONS
 from worker.results import Seen, Snapshot, TrainState
 
 NETWORK: dict[str, Any] = {"hidden": [20, 20, 20]}
 USUAL: dict[str, Any] = {"steps": 6, "batch_size": 32}
-Run = tuple[Plan, int]
 
 
 def together(runs: Sequence[Run], states: Sequence[TrainState | None] | None = None) -> list[list[Seen]]:
-    trainers = [trainer_of(plan, seed=seed) for plan, seed in runs]
-    for trainer, state in zip(trainers, states or [None] * len(trainers), strict=True):
-        if state is not None:
-            trainer.resume(state)
-    return seen_by(Group([Member(trainer) for trainer in trainers]))
-
-
-def seen_by(group: Group) -> list[list[Seen]]:
-    seen: list[list[Seen]] = [[] for _ in group.members]
-    for number, one in group.train():
-        if isinstance(one, Exception):
-            raise one
-        seen[number].append(one)
-    return seen
-
-
-def alone(plan: Plan, seed: int) -> list[Seen]:
-    return list(train(plan, data_of(plan, seed), seed=seed))
+    return grouped(runs, JointStep, states)
 
 
 def assert_as_alone(runs: Sequence[Run]) -> None:
@@ -53,10 +37,6 @@ def assert_as_alone(runs: Sequence[Run]) -> None:
     assert None not in structures
     for (plan, seed), seen in zip(runs, together(runs), strict=True):
         assert bits_of(seen) == bits_of(alone(plan, seed))
-
-
-def seeds_of(plan: Plan) -> list[Run]:
-    return [(plan, seed) for seed in range(3)]
 
 
 # --- everything that a network, an optimiser and a remedy can be --------------------------------------------------

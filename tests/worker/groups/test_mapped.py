@@ -20,9 +20,9 @@ from proofs.gpu.exactness import bits_of
 from proofs.gpu.mapping import counted
 from proofs.gpu.recording import CountOperations
 from tests.networks import EVERY_KIND, MORE_KINDS
+from tests.worker.groups.members import Run, alone, grouped, seeds_of, seen_by
 from tests.worker.test_resume import stored
 from tests.worker.trials import TEACHER, data_of, plan_of, spec_of, spec_of_kind, state_of, trainer_of, treated
-from worker.engine import train
 from worker.groups.group import Group, Member
 from worker.groups.mapped import MappedStep
 from worker.groups.pace import Always
@@ -35,7 +35,6 @@ NETWORK: dict[str, Any] = {"hidden": [20, 20, 20]}
 USUAL: dict[str, Any] = {"steps": 5, "batch_size": 32, "optimizer": {"kind": "sgd", "learning_rate": 0.05}}
 TOLERANCE = 1e-3
 """Relative, of float32 through a few layers and steps; what is small beside the largest layer's is held to that."""
-Run = tuple[Plan, int]
 
 
 def group_of(members: Sequence[Member]) -> Group:
@@ -43,24 +42,7 @@ def group_of(members: Sequence[Member]) -> Group:
 
 
 def mapped(runs: Sequence[Run], states: Sequence[TrainState | None] | None = None) -> list[list[Seen]]:
-    trainers = [trainer_of(plan, seed=seed) for plan, seed in runs]
-    for trainer, state in zip(trainers, states or [None] * len(trainers), strict=True):
-        if state is not None:
-            trainer.resume(state)
-    return seen_by(group_of([Member(trainer) for trainer in trainers]))
-
-
-def seen_by(group: Group) -> list[list[Seen]]:
-    seen: list[list[Seen]] = [[] for _ in group.members]
-    for number, one in group.train():
-        if isinstance(one, Exception):
-            raise one
-        seen[number].append(one)
-    return seen
-
-
-def alone(plan: Plan, seed: int) -> list[Seen]:
-    return list(train(plan, data_of(plan, seed), seed=seed))
+    return grouped(runs, MappedStep, states)
 
 
 def assert_near(one: Sequence[Seen], other: Sequence[Seen], tolerance: float = TOLERANCE) -> None:
@@ -91,10 +73,6 @@ def assert_as_alone(runs: Sequence[Run]) -> None:
     assert None not in structures
     for (plan, seed), seen in zip(runs, mapped(runs), strict=True):
         assert_near(seen, alone(plan, seed))
-
-
-def seeds_of(plan: Plan, count: int = 3) -> list[Run]:
-    return [(plan, seed) for seed in range(count)]
 
 
 # --- everything that a network, an optimiser and a remedy can be --------------------------------------------------
@@ -301,7 +279,7 @@ def test_one_that_diverges_leaves_the_others_as_they_are() -> None:
 def test_what_is_not_finite_is_counted_as_of_a_run_alone() -> None:
     sgd = {"kind": "sgd", "learning_rate": 1000.0, "momentum": 0.9}
     plan = plan_of({"hidden": [20] * 8}, **{**USUAL, "steps": 8, "optimizer": sgd})
-    for seed, seen in enumerate(mapped(seeds_of(plan, 2))):
+    for seed, seen in enumerate(mapped(seeds_of(plan))):
         here, there = seen[-2], alone(plan, seed)[-2]
         assert isinstance(here, StepRecord)
         assert isinstance(there, StepRecord)
