@@ -10,6 +10,7 @@ from typing import ClassVar
 import structlog
 import torch
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from models import runs
 from models.plan import Plan, plan_variant
@@ -51,7 +52,8 @@ class Beside:
             return []
         with self.database.begin() as session:
             waiting = queueing.waiting_beside(session, claim.lease.experiment_id)
-        chosen = self._alike(claim, structure, waiting, min(MOST_TOGETHER, self._share(waiting)))
+            most = self._most(session, waiting, MOST_TOGETHER)
+        chosen = self._alike(claim, structure, waiting, most)
         if not chosen or not self._paces.may_be_worth(structure, len(chosen) + 1):
             return []
         return self._claimed(claim, chosen)
@@ -86,9 +88,14 @@ class Beside:
         limits = self.settings.time_limit_s, self.settings.memory_limit_bytes
         return not claim.spec.batching or limits != (None, None)
 
-    def _share(self, waiting: Sequence[Waiting]) -> int:
-        """The other workers get their share of what waits."""
-        return math.ceil((len(waiting) + 1) / self.settings.workers)
+    def _most(self, session: Session, waiting: Sequence[Waiting], most: int) -> int:
+        """Of ``most`` runs so many that the other workers get their share of what waits: of this experiment, where the
+        queue has not enough for all of them.
+        """
+        share = math.ceil((len(waiting) + 1) / self.settings.workers)
+        if share >= most or queueing.are_waiting(session, most * self.settings.workers):
+            return most
+        return share
 
     def _alike(self, claim: Claim, structure: Hashable, waiting: Sequence[Waiting], most: int) -> list[uuid.UUID]:
         """Those of ``structure``, so many with the run of ``claim``."""

@@ -59,12 +59,13 @@ class BesideOnDevice(Beside):
         with self.database.begin() as session:
             waiting = queueing.waiting_beside(session, experiment_id, None if checkpoint is None else checkpoint.step)
             before = grouping.batched_before(session, claim.lease)
+            most = self._most(session, waiting, MOST_MAPPED)
         if checkpoint is not None:
             # The group as it was: what many round together is not what fewer do.
             most, waiting = before, [its for its in waiting if its.batched == before]
         else:
-            most = int(min(MOST_MAPPED, self._share(waiting), self._trial(claim, structure).room))
-        chosen = self._alike(claim, structure, waiting, max(1, most))
+            most = max(1, int(min(most, self._trial(claim, structure).room)))
+        chosen = self._alike(claim, structure, waiting, most)
         return self._claimed(claim, chosen) if chosen else []
 
     def are_one(self, claims: Sequence[Claim]) -> bool:

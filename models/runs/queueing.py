@@ -143,6 +143,17 @@ def waiting_beside(session: Session, experiment_id: uuid.UUID, checkpoint_step: 
     return [Waiting(*row) for row in rows]
 
 
+def are_waiting(session: Session, runs: int) -> bool:
+    """Whether as many runs, of all experiments together, could be claimed now."""
+    found = (
+        select(Run.id)
+        .join(Experiment, Experiment.id == Run.experiment_id)
+        .where(Run.state == State.QUEUED, ~Run.held, _may_begin())
+        .limit(runs)
+    )
+    return session.execute(select(func.count()).select_from(found.subquery())).scalar_one() >= runs
+
+
 BESIDE = 1_000
 """How many are looked at: enough for every worker to have some of one structure left."""
 

@@ -75,6 +75,15 @@ def test_other_workers_are_left_their_share(database: Database, workshop: Worksh
     assert [row(database, run_id).state for run_id in run_ids] == ["succeeded"] * 3 + ["queued"] * 3
 
 
+def test_where_others_wait_too_a_group_takes_all_that_it_may(database: Database, workshop: Workshop) -> None:
+    workshop.settings.__dict__["workers"] = 2
+    run_ids = submitted(database, steps=3)
+    for _ in range(2):
+        submitted(database, steps=3)  # 18 runs for two workers with groups of 8
+    workshop.carry_out(run_ids[0])
+    assert [row(database, run_id).state for run_id in run_ids] == ["succeeded"] * 6
+
+
 @pytest.mark.parametrize("changes", [{"max_parallel": 2}, {"priority": 5}])
 def test_caps_and_priorities_are_kept(changes: dict[str, Any], database: Database, workshop: Workshop) -> None:
     run_ids = submitted(database, steps=3, **changes)
