@@ -4,17 +4,13 @@ The only module with torch in it that ``worker.tasks`` imports, and only inside 
 """
 
 import os
-import platform
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
-from typing import Final
 
-import numpy as np
 import psycopg
 import structlog
 import torch
@@ -27,9 +23,6 @@ from models.plan import Plan, plan_variant
 from models.plan.watched import AnyPlan, WatchedPlan, plan_code, rows_of
 from models.runs import Checkpoint, Claim, comparing
 from models.settings import Settings
-from models.specs.base import SpecError
-from models.specs.experiment import ExperimentSpec
-from models.specs.plugin import plugins_of
 from models.status import State
 from models.storage.checkpoints import CheckpointFiles
 from models.storage.database import Database
@@ -45,24 +38,18 @@ from worker.found import found_of
 from worker.groups.group import Group, Member
 from worker.heart import Heart, Watch
 from worker.plugins import shelf as plugins
-from worker.plugins.blame import PluginError
 from worker.plugins.cases import data_of
 from worker.plugins.shelf import Shelf
 from worker.publication import Publication
 from worker.recorder import LeaseLostError, Recorder, Recorders
 from worker.results import RunResult, Seen, StateRefusedError, TrainState
 from worker.slots import worker_name
+from worker.telling import explained, versions_of
 from worker.trainer import Trainer
 from worker.underway import CancelRequestedError, HandedBackError, Underway
 
 log = structlog.get_logger()
 
-LIBRARIES: Final[Mapping[str, str]] = {
-    "python": platform.python_version(),
-    "torch": torch.__version__,
-    "numpy": np.__version__,
-    "scikit-learn": version("scikit-learn"),  # of the data inside it
-}
 AWAY_S = 0.5
 """Between two looks for a database that is away."""
 
@@ -161,7 +148,7 @@ class Workshop:
             return  # whoever ends the run settles it; asking again would hold this slot for nothing
         except Exception as error:  # the task's edge: the reason must reach the run row
             log.exception("the run failed", run=str(claim.lease.run_id))
-            self._close_run(claim, State.FAILED, _explained(error, claim.spec))
+            self._close_run(claim, State.FAILED, explained(error, claim.spec))
         with self.database.begin() as session:  # whoever ends an experiment's last run stores its comparison
             comparing.store_if_ended(session, claim.lease.experiment_id)
 
@@ -321,7 +308,7 @@ class Workshop:
             # Read back in this transaction, which alone sees the last rows.
             facts = replace(result.facts(plan), parameters=recorded.network.parameters)
             summary = summarise(recorded, read_ending(session, claim.lease.run_id, recorded, facts), facts)
-            versions = _versions(claim.spec)
+            versions = versions_of(claim.spec)
             # Where the lease is void, the exception takes the last rows back as well.
             if not runs.finish(session, claim.lease, summary, str(result.device), versions, recorder.loss):
                 raise LeaseLostError
@@ -339,21 +326,3 @@ class Workshop:
 def _fails(error: Exception | None) -> None:
     assert error is not None
     raise error
-
-
-def _versions(spec: ExperimentSpec) -> dict[str, str]:
-    return {**{its.package: its.version for its in plugins_of(spec.network, spec.dataset)}, **LIBRARIES}
-
-
-def _explained(error: Exception, spec: ExperimentSpec) -> dict[str, str]:
-    """The error as a client reads it: what happened, and what could be changed."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return {"title": "Out of memory", "detail": f"the network and its batch do not fit the device: {error}"}
-    if isinstance(error, SpecError):
-        return {"title": "Spec refused", "detail": str(error)}
-    if isinstance(error, PluginError):
-        return {"title": "Plug-in failed", "detail": str(error)}
-    # Its backward pass is torch's, which names nobody.
-    beside = ", ".join(f"the {its}" for its in sorted(plugins_of(spec.network, spec.dataset)))
-    trained = f" (training with {beside})" if beside else ""
-    return {"title": "Run failed", "detail": f"{type(error).__name__}: {error}{trained}"}

@@ -10,7 +10,6 @@ from typing import ClassVar
 import structlog
 import torch
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from models import runs
 from models.plan import Plan, plan_variant
@@ -51,9 +50,8 @@ class Beside:
         if structure is None or not self._paces.may_be_worth(structure, 2):
             return []
         with self.database.begin() as session:
-            waiting = queueing.waiting_beside(session, claim.lease.experiment_id)
-            most = self._most(session, waiting, MOST_TOGETHER)
-        chosen = self._alike(claim, structure, waiting, most)
+            queue = queueing.waiting_beside(session, claim.lease.experiment_id, self._enough(MOST_TOGETHER))
+        chosen = self._alike(claim, structure, queue.waiting, self._most(queue, MOST_TOGETHER))
         if not chosen or not self._paces.may_be_worth(structure, len(chosen) + 1):
             return []
         return self._claimed(claim, chosen)
@@ -88,14 +86,16 @@ class Beside:
         limits = self.settings.time_limit_s, self.settings.memory_limit_bytes
         return not claim.spec.batching or limits != (None, None)
 
-    def _most(self, session: Session, waiting: Sequence[Waiting], most: int) -> int:
+    def _enough(self, most: int) -> int:
+        """Runs that have to wait for every slot to have a group of ``most``."""
+        return most * self.settings.workers
+
+    def _most(self, queue: queueing.Beside, most: int) -> int:
         """Of ``most`` runs so many that the other workers get their share of what waits: of this experiment, where the
         queue has not enough for all of them.
         """
-        share = math.ceil((len(waiting) + 1) / self.settings.workers)
-        if share >= most or queueing.are_waiting(session, most * self.settings.workers):
-            return most
-        return share
+        share = math.ceil((len(queue.waiting) + 1) / self.settings.workers)
+        return most if queue.is_long else min(most, share)
 
     def _alike(self, claim: Claim, structure: Hashable, waiting: Sequence[Waiting], most: int) -> list[uuid.UUID]:
         """Those of ``structure``, so many with the run of ``claim``."""

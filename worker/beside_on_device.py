@@ -57,14 +57,15 @@ class BesideOnDevice(Beside):
         structure = self._structure(claim, claim.variant, claim.learning_rate)
         checkpoint, experiment_id = claim.checkpoint, claim.lease.experiment_id
         with self.database.begin() as session:
-            waiting = queueing.waiting_beside(session, experiment_id, None if checkpoint is None else checkpoint.step)
+            step = None if checkpoint is None else checkpoint.step
+            queue = queueing.waiting_beside(session, experiment_id, self._enough(MOST_MAPPED), step)
             before = grouping.batched_before(session, claim.lease)
-            most = self._most(session, waiting, MOST_MAPPED)
+        waiting = queue.waiting
         if checkpoint is not None:
             # The group as it was: what many round together is not what fewer do.
             most, waiting = before, [its for its in waiting if its.batched == before]
         else:
-            most = max(1, int(min(most, self._trial(claim, structure).room)))
+            most = max(1, int(min(self._most(queue, MOST_MAPPED), self._trial(claim, structure).room)))
         chosen = self._alike(claim, structure, waiting, most)
         return self._claimed(claim, chosen) if chosen else []
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from gradient_clinic.probe.probe import StepRecord
 from gradient_clinic.verdict.shapes import RunFacts
@@ -91,3 +92,15 @@ class StateRefusedError(Exception):
 
 Seen = StepRecord | EpochResult | Snapshot | RunResult
 """What training yields."""
+
+
+def apart(state: Any) -> Any:
+    """Copies of tensors that are parts of a larger one, as members of a group have: a file would keep all of it."""
+    match state:
+        case Tensor():
+            return state.clone() if state.untyped_storage().nbytes() > state.nbytes else state
+        case dict():
+            return {name: apart(its) for name, its in state.items()}
+        case list():
+            return [apart(its) for its in state]
+    return state

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,9 +16,10 @@ from gradient_clinic.probe.meters.meter import Scalar
 from gradient_clinic.probe.probe import Probe, StepRecord
 from models.plan import Plan
 from models.plan.over_steps import factor_of
+from worker.batches import Batches
 from worker.begun import begun
 from worker.datasets.neighbours import neighbour_accuracy
-from worker.datasets.split import Part, TrialData
+from worker.datasets.split import TrialData
 from worker.evaluation import balanced_accuracy, evaluate
 from worker.memory import peak_bytes
 from worker.networks.network import weights_hash
@@ -29,11 +29,10 @@ from worker.optimizers import build_optimizer
 from worker.plugins.listening import RowProbe
 from worker.plugins.module import PluginNetwork
 from worker.plugins.shelf import NO_SHELF, Shelf
-from worker.randomness import generator
 from worker.remedies import at_run_time
 from worker.remedies.base import Bound, Clipping, Decay, GradientRule, Penalty, Precision, Schedule
 from worker.remedies.norms import norm_of
-from worker.results import EpochResult, RunResult, Seen, Snapshot, StateRefusedError, StoppedBy, TrainState
+from worker.results import EpochResult, RunResult, Seen, Snapshot, StateRefusedError, StoppedBy, TrainState, apart
 
 TIMES_KEPT = 10_000
 """A long run's memory must not grow with its steps: their median time is that of the last ones."""
@@ -74,9 +73,9 @@ class Trainer:
         self.neighbour_accuracy = neighbour_accuracy(data) if plan.experiment.metric == "accuracy" else None
         self.uneven, self.target_offset = data.is_uneven(), data.target_offset()
         parts = (part.to(device, dtype) for part in (data.train, data.validation, data.test))
-        self.train_part, self.validation_part, self.test_part = parts
-        self._order: tuple[int, Tensor] | None = None
-        self.model = begun(plan, seed, device, dtype, partial(self.batch, 0), shelf)
+        train_part, self.validation_part, self.test_part = parts
+        self.batches = Batches(train_part, seed, plan.experiment.batch_size, plan.steps_per_epoch)
+        self.model = begun(plan, seed, device, dtype, partial(self.batches.of, 0), shelf)
         self.frozen = self.model.parameters_of(plan.network.frozen)
         # By identity: == between tensors compares their entries.
         frozen = {id(parameter) for parameter in self.frozen}
@@ -158,8 +157,8 @@ class Trainer:
         """All that steps ``step`` and later depend on, and the time that the earlier ones took."""
         return {
             "step": step,
-            "model": _apart(dict(self.model.state_dict())),
-            "optimizer": _apart(self.optimizer.state_dict()),
+            "model": apart(dict(self.model.state_dict())),
+            "optimizer": apart(self.optimizer.state_dict()),
             "masks": {name: masks.get_state() for name, masks in self._masks().items()},
             "remedies": [remedy.state_dict() for remedy in self.remedies],
             "judged": [self.nonfinite_in_a_row, self.diverged, self.skipped],
@@ -186,24 +185,6 @@ class Trainer:
         """The generators that a run draws from as it goes; all others begin anew for each purpose."""
         drawing = ((name, its) for name, its in self.model.named_modules() if isinstance(its, Dropout | PluginNetwork))
         return {name: its.masks(self.device) for name, its in drawing}
-
-    def batch(self, step: int) -> Part:
-        """The cases of a step. Their order is a function of seed and epoch alone."""
-        epoch, cases = self.place(step)
-        if self._order is None or self._order[0] != epoch:
-            self._order = epoch, self.order(epoch).to(self.device)
-        return self.train_part.take(self._order[1][cases])
-
-    def place(self, step: int) -> tuple[int, slice]:
-        """The epoch of a step, and which places of that epoch's order it takes."""
-        # The step alone says which cases it takes, so no checkpoint holds an order.
-        epoch, index = divmod(step, self.plan.steps_per_epoch)
-        size = self.plan.experiment.batch_size
-        return epoch, slice(index * size, (index + 1) * size)
-
-    def order(self, epoch: int) -> Tensor:
-        """Of the training cases, on the CPU."""
-        return torch.randperm(len(self.train_part), generator=generator(self.seed, "order", epoch))
 
     def step(self, step: int) -> StepRecord | None:
         """One update; its record where this step is recorded."""
@@ -271,7 +252,7 @@ class Trainer:
 
     def _backward(self, step: int) -> Tensor:
         """The step's data loss, with its gradients in ``.grad``: times the scale, where precision has one."""
-        part, precision = self.batch(step), self.precision
+        part, precision = self.batches.of(step), self.precision
         # Backward stays outside: autograd gives each operation the type that its forward pass had.
         with nullcontext() if precision is None else precision.autocast(self.device):
             loss = self.objective.loss(self.model(part.x, part.lengths), part.y)
@@ -355,17 +336,5 @@ class Trainer:
             neighbour_accuracy=self.neighbour_accuracy,
             test_cases=len(self.test_part),
             target_offset=self.target_offset,
-            balanced_accuracy=balanced_accuracy(self.model, self.train_part) if self.uneven else None,
+            balanced_accuracy=balanced_accuracy(self.model, self.batches.part) if self.uneven else None,
         )
-
-
-def _apart(state: Any) -> Any:
-    """Copies of tensors that are parts of a larger one, as members of a group have: a file would keep all of it."""
-    match state:
-        case Tensor():
-            return state.clone() if state.untyped_storage().nbytes() > state.nbytes else state
-        case dict():
-            return {name: _apart(its) for name, its in state.items()}
-        case list():
-            return [_apart(its) for its in state]
-    return state

@@ -123,15 +123,27 @@ class Waiting:
     batched: int | None
 
 
-def waiting_beside(session: Session, experiment_id: uuid.UUID, checkpoint_step: int | None = None) -> list[Waiting]:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The runs that wait beside one that is claimed, and whether as many as were asked for wait in all experiments."""
+
+    waiting: list[Waiting]
+    is_long: bool
+
+
+def waiting_beside(
+    session: Session, experiment_id: uuid.UUID, enough: int, checkpoint_step: int | None = None
+) -> Beside:
     """The runs of an experiment that could be claimed now and begin at this step (None: the first), in the queue's
     order; none where runs of a higher priority wait, whose turn comes before theirs.
     """
     its = select(Experiment.priority).where(Experiment.id == experiment_id).scalar_subquery()
     claimable = (Run.state == State.QUEUED, ~Run.held)
     urgent = select(Run.id).join(Experiment).where(*claimable, Experiment.priority > its, _may_begin())
+    some = select(Run.id).join(Experiment).where(*claimable, _may_begin()).limit(enough).subquery()
+    are_enough = (select(func.count()).select_from(some).scalar_subquery() >= enough).label("are_enough")
     rows = session.execute(
-        select(Run.id, Run.variant, Run.learning_rate, Attempt.batched)
+        select(Run.id, Run.variant, Run.learning_rate, Attempt.batched, are_enough)
         .join(Experiment, Experiment.id == Run.experiment_id)
         .outerjoin(Attempt, (Attempt.run_id == Run.id) & (Attempt.number == Run.attempt))
         .where(Run.experiment_id == experiment_id, *claimable, _may_begin())
@@ -139,19 +151,8 @@ def waiting_beside(session: Session, experiment_id: uuid.UUID, checkpoint_step: 
         .where(~urgent.exists())
         .order_by(Run.position)
         .limit(BESIDE)
-    )
-    return [Waiting(*row) for row in rows]
-
-
-def are_waiting(session: Session, runs: int) -> bool:
-    """Whether as many runs, of all experiments together, could be claimed now."""
-    found = (
-        select(Run.id)
-        .join(Experiment, Experiment.id == Run.experiment_id)
-        .where(Run.state == State.QUEUED, ~Run.held, _may_begin())
-        .limit(runs)
-    )
-    return session.execute(select(func.count()).select_from(found.subquery())).scalar_one() >= runs
+    ).all()
+    return Beside([Waiting(*row[:-1]) for row in rows], any(row.are_enough for row in rows))
 
 
 BESIDE = 1_000

@@ -75,7 +75,7 @@ def _gaussian(variance: float) -> Json:
 
 def _unscaled(factor: float) -> Callable[[Trainer], None]:
     def touch(trainer: Trainer) -> None:
-        trainer.train_part = replace(trainer.train_part, x=trainer.train_part.x * factor)
+        trainer.batches.part = replace(trainer.batches.part, x=trainer.batches.part.x * factor)
 
     return touch
 

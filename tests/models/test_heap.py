@@ -1,11 +1,11 @@
 """What the C library keeps of freed memory, in a process of its own: the setting is the process's."""
 
-import subprocess
 import sys
 
 import pytest
 
 from models import heap
+from tests.processes import run
 
 STEPS = """
 import resource, sys
@@ -30,10 +30,7 @@ heap.give_back()
 @pytest.mark.skipif(heap._glibc() is None, reason="another C library keeps memory by rules of its own")  # noqa: SLF001
 def test_a_step_of_training_takes_the_pages_that_the_last_one_has_freed() -> None:
     def faults(how: str) -> int:
-        done = subprocess.run(
-            [sys.executable, "-c", STEPS, how], capture_output=True, text=True, check=True, timeout=60
-        )
-        return int(done.stdout)
+        return int(run(sys.executable, "-c", STEPS, how).stdout)
 
     # A page holds 512 numbers: a step's are 20,000 pages, all of which the kernel would clear again.
     assert faults("kept") < 2_000

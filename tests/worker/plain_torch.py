@@ -36,7 +36,7 @@ def batches(plan: Plan, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
     """(x, y) of every step."""
     trainer = trainer_of(plan, seed=seed, dtype=torch.float64, record=False)
     for step in range(plan.steps):
-        part = trainer.batch(step)
+        part = trainer.batches.of(step)
         yield part.x, part.y
 
 

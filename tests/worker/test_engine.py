@@ -60,8 +60,8 @@ def test_the_last_batch_of_an_epoch_is_dropped_or_smaller(drop_last: bool, sizes
     trainer = trainer_of(
         plan_of(batch_size=700, epochs=1, drop_last=drop_last, dataset={"kind": "digits", "test_fraction": 0.2})
     )
-    left = len(trainer.train_part) - 1400
-    assert [len(trainer.batch(step)) for step in range(trainer.plan.steps)] == [
+    left = len(trainer.batches.part) - 1400
+    assert [len(trainer.batches.of(step)) for step in range(trainer.plan.steps)] == [
         *sizes[:2],
         *[left] * (not drop_last),
     ]
@@ -69,9 +69,9 @@ def test_the_last_batch_of_an_epoch_is_dropped_or_smaller(drop_last: bool, sizes
 
 def test_an_epoch_shows_every_case_once_in_an_order_of_its_own() -> None:
     trainer = trainer_of(plan_of(batch_size=480, epochs=2, drop_last=False))
-    epochs = [torch.cat([trainer.batch(3 * epoch + step).x for step in range(3)]) for epoch in range(2)]
+    epochs = [torch.cat([trainer.batches.of(3 * epoch + step).x for step in range(3)]) for epoch in range(2)]
     first, second = (epoch.flatten(1).sum(dim=1) for epoch in epochs)
-    everything = trainer.train_part.x.flatten(1).sum(dim=1)
+    everything = trainer.batches.part.x.flatten(1).sum(dim=1)
     assert len(first) == len(everything)
     assert torch.equal(first.sort().values, everything.sort().values)
     assert not torch.equal(first, second)

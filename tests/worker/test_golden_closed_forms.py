@@ -203,7 +203,7 @@ def test_two_linear_layers_learn_as_saxe_says() -> None:
     cases = ExperimentSpec.model_validate(body).dataset.facts.cases
     plan = expand(ExperimentSpec.model_validate({**body, "batch_size": cases}))[0].plan
     trainer = trainer_of(plan, dtype=torch.float64, record=False)
-    part = trainer.train_part
+    part = trainer.batches.part
     teacher = part.y.T @ part.x / cases
     left, strengths, right = torch.linalg.svd(teacher)
     torch.testing.assert_close(strengths[:3], torch.tensor(modes, dtype=torch.float64), rtol=1e-6, atol=0)

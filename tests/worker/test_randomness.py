@@ -54,7 +54,7 @@ def test_a_remedy_leaves_weights_and_data_order_as_they_were(remedy: dict[str, A
     assert baseline != treated
     for name, tensor in weights_of(baseline).items():
         assert torch.equal(weights_of(treated)[name], tensor), name
-    batches = [trainer_of(plan).batch(0) for plan in (baseline, treated)]
+    batches = [trainer_of(plan).batches.of(0) for plan in (baseline, treated)]
     assert torch.equal(batches[0].x, batches[1].x)
     assert torch.equal(batches[0].y, batches[1].y)
 

@@ -52,19 +52,18 @@ class HeldCases:
 
     def __init__(self, trainers: Sequence[Trainer]) -> None:
         self._trainers = trainers
-        parts = [trainer.train_part for trainer in trainers]
+        parts = [trainer.batches.part for trainer in trainers]
         self._x, self._y = (torch.stack(its) for its in zip(*((part.x, part.y) for part in parts), strict=True))
         for trainer, x, y in zip(trainers, self._x.unbind(), self._y.unbind(), strict=True):
-            trainer.train_part = Part(x, y)  # the same cases, without a copy of their own
+            trainer.batches.part = Part(x, y)  # the same cases, without a copy of their own
         self._rows = torch.arange(len(trainers), device=self._x.device)[:, None]
         self._order: tuple[int, Tensor] | None = None
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """x and y of a step, (networks, cases, …)."""
-        first = self._trainers[0]
-        epoch, cases = first.place(step)
+        epoch, cases = self._trainers[0].batches.place(step)
         if self._order is None or self._order[0] != epoch:
-            orders = torch.stack([trainer.order(epoch) for trainer in self._trainers])
+            orders = torch.stack([trainer.batches.order(epoch) for trainer in self._trainers])
             self._order = epoch, orders.to(self._x.device)
         chosen = self._order[1][:, cases]
         return self._x[self._rows, chosen], self._y[self._rows, chosen]

@@ -49,7 +49,7 @@ class JointStep:
 
     def _backward(self) -> list[Tensor]:
         """Each member's loss, with its gradients in ``.grad``."""
-        parts = [trainer.batch(trainer.due) for trainer in self._trainers]
+        parts = [trainer.batches.of(trainer.due) for trainer in self._trainers]
         if self._together is not None:
             self._together.recording = self._trainers[0].recording is not None
         outputs = self._network(torch.stack([part.x for part in parts]))

@@ -46,7 +46,7 @@ def test_every_signal_is_what_its_formula_says(activation: str, norm: str | None
             before = state_of(trainer)
             record = trainer.step(step)
             assert record is not None
-            told = tell(plan, before, state_of(trainer), trainer.batch(step))
+            told = tell(plan, before, state_of(trainer), trainer.batches.of(step))
             for name in SIGNALS:
                 expected = [getattr(layer, name) for layer in told.layers]
                 np.testing.assert_allclose(getattr(record, name), expected, rtol=tolerance, atol=1e-12, err_msg=name)
@@ -59,7 +59,7 @@ def told_and_recorded(trainer: Trainer, step: int) -> tuple[Oracle, StepRecord]:
     before = state_of(trainer)
     record = trainer.step(step)
     assert record is not None
-    return tell(trainer.plan, before, state_of(trainer), trainer.batch(step)), record
+    return tell(trainer.plan, before, state_of(trainer), trainer.batches.of(step)), record
 
 
 def test_every_kind_of_network_is_tried() -> None:

@@ -57,9 +57,9 @@ def test_faults_of_the_trainer_act_on_it() -> None:
     biases = [bias for name, bias in trainer.model.named_parameters() if name.endswith("bias")]
     assert sum(bool((bias == -30.0).all()) for bias in biases) == 1
     scaled = by_name["inputs × 1e4"]
-    largest = float(trainer.train_part.x.abs().max())
+    largest = float(trainer.batches.part.x.abs().max())
     scaled.touch(trainer)
-    assert math.isclose(float(trainer.train_part.x.abs().max()), 1e4 * largest, rel_tol=1e-4)
+    assert math.isclose(float(trainer.batches.part.x.abs().max()), 1e4 * largest, rel_tol=1e-4)
 
 
 def test_every_base_can_be_trained() -> None:

@@ -129,7 +129,7 @@ def _by_autograd(workshop: Workshop, spec: ExperimentSpec) -> dict[str, list[flo
     h: list[torch.Tensor] = []
     for layer in (module.first, module.norm, module.output):
         layer.register_forward_hook(lambda _module, _inputs, output: h.append(output))
-    part = trainer.batch(0)
+    part = trainer.batches.of(0)
     loss = nn.functional.cross_entropy(trainer.model(part.x), part.y)
     deltas = torch.autograd.grad(loss, h, retain_graph=True)
     weights = torch.autograd.grad(loss, [module.first.weight, module.second.weight, module.output.weight])

@@ -20,7 +20,7 @@ def test_l2_trains_as_if_the_penalty_were_in_the_loss_and_is_recorded_apart() ->
     record, unpenalised = trainer.step(0), plain.step(0)
     assert record is not None
     assert unpenalised is not None
-    oracle = tell(plan, before, state_of(trainer), trainer.batch(0))
+    oracle = tell(plan, before, state_of(trainer), trainer.batches.of(0))
     np.testing.assert_allclose(record.weight_gradient_norm, unpenalised.weight_gradient_norm, rtol=1e-12)
     weights = [before[name] for name in HIDDEN]
     assert record.loss == pytest.approx(oracle.loss, rel=1e-9)
@@ -48,7 +48,7 @@ def test_clipping_is_recorded_as_it_happened(max_norm: float, clipped: float) ->
     moved = sum((its - before[name]).square().sum().item() for name, its in state_of(trainer).items())
     assert math.sqrt(moved) / 0.1 == pytest.approx(expected, rel=1e-6)
     # The layers' gradients are read before clipping.
-    oracle = tell(plan, before, state_of(trainer), trainer.batch(0))
+    oracle = tell(plan, before, state_of(trainer), trainer.batches.of(0))
     expected_norms = [layer.weight_gradient_norm for layer in oracle.layers]
     np.testing.assert_allclose(record.weight_gradient_norm, expected_norms, rtol=1e-9)
 

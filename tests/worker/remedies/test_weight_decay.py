@@ -39,7 +39,7 @@ def test_the_update_that_is_recorded_holds_the_decay() -> None:
     before = state_of(trainer)
     record = trainer.step(0)
     assert record is not None
-    oracle = tell(plan, before, state_of(trainer), trainer.batch(0))
+    oracle = tell(plan, before, state_of(trainer), trainer.batches.of(0))
     assert record.update_ratio == pytest.approx([its.update_ratio for its in oracle.layers], rel=1e-9)
     assert record.penalty == 0.0
     assert record.total_gradient_norm == record.gradient_norm
