@@ -33,6 +33,7 @@ THIRD_DRAW: Final = 20261208
 FOURTH_DRAW: Final = 20261210
 FIFTH_DRAW: Final = 20261212
 SIXTH_DRAW: Final = 20261216
+SEVENTH_DRAW: Final = 20261218
 """Committed before any run of it; no rule is chosen on it."""
 RECORD_DRAW: Final = 20261129
 """Of networks whose repairs are counted for the product."""
