@@ -76,9 +76,11 @@ SMALL_STEP: Final = Fact(
 
 
 def _short_step(case: Case) -> Reading | None:
-    """The same where it moves them, and a run that is on its way has not come half of it."""
-    its = case.measured
-    if its.trained != "partly" or not SMALL_UPDATE <= its.largest_update < SHORT_UPDATE:
+    """The same where it moves them, and a run that is on its way has not come half of it. Dropout slows a run as well,
+    so that there the rate is not blamed (decision 51).
+    """
+    its, noisy = case.measured, case.setup.told_apart is not None
+    if noisy or its.trained != "partly" or not SMALL_UPDATE <= its.largest_update < SHORT_UPDATE:
         return None
     return below(its.largest_update, SHORT_UPDATE, its.hidden, (0, its.last_step))
 

@@ -461,6 +461,14 @@ def test_short_steps_are_told_of_a_run_that_is_on_its_way(update: float, loss: f
         assert "clip_norm" not in supported(found)
 
 
+def test_short_steps_are_not_blamed_where_dropout_slows_a_run_too() -> None:
+    for dropout, cause in ((0.0, "learning_rate"), (0.1, "no_gradient_cause_found")):
+        plan = plan_of(hidden=[16, 16], init=HE, dropout=dropout)
+        trace = trace_of(plan, even(2, 0.0), loss=0.7 * CHANCE)
+        trace.signals["update_ratio"][:] = 0.004
+        assert summarise(plan, trace, facts_of(plan, test_metric=0.4)).verdict.causes == (cause,)
+
+
 def test_a_rate_that_takes_no_weights_is_no_answer() -> None:
     """Kernels are no matrices, and so AdamW's in a network under Muon, at a rate of its own."""
     kernels, muon = {"kind": "cnn", "channels": [4], "layers_per_stage": 2}, {"kind": "muon", "learning_rate": 0.02}
