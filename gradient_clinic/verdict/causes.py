@@ -13,18 +13,15 @@ from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.fact import Fact
 from gradient_clinic.verdict.facts.of_gains import OVER_TIME_ALONE, PREDICTED
 from gradient_clinic.verdict.facts.of_layers import (
-    BRANCH_START,
     DEAD,
     GROWTH,
     INPUTS,
-    LARGEST_STEP,
     LOST_IN_HALF,
     LOWEST,
     OFF_AT_START,
     SATURATED,
     SCALE,
     SLOPE,
-    SMALL_STEP,
     WEIGHTS_LEFT,
 )
 from gradient_clinic.verdict.facts.of_logs import RATE_LEFT
@@ -56,6 +53,7 @@ from gradient_clinic.verdict.facts.of_setups import (
     WEIGHT_SCALE,
     WINDOW,
 )
+from gradient_clinic.verdict.facts.of_steps import BRANCH_START, LARGEST_STEP, SHORT_STEP, SMALL_STEP
 from gradient_clinic.verdict.shapes import CAUSES, Cause, Evidence
 
 
@@ -98,9 +96,12 @@ def _without_gradients(case: Case) -> dict[Cause, list[Evidence]]:
         return {"learning_rate": off}
     if left := _of_the_data(case) or _of_the_forward_pass(case):
         return left
+    found: dict[Cause, list[Evidence]] = {}
+    if short := _shown(SHORT_STEP, case):
+        found["learning_rate"] = short
     if going := _shown(FALLING, case) or _shown(BRANCH_START, case):
-        return {"too_few_steps": going}
-    return {"no_gradient_cause_found": []}
+        found["too_few_steps"] = going
+    return found or {"no_gradient_cause_found": []}
 
 
 def _of_the_data(case: Case) -> dict[Cause, list[Evidence]]:

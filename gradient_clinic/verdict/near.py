@@ -7,7 +7,7 @@ they say something else, the verdict is near it. Theory's numbers do not depend 
 
 from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.causes import find_causes
-from gradient_clinic.verdict.facts.of_layers import LARGEST_STEP
+from gradient_clinic.verdict.facts.of_steps import LARGEST_STEP
 from gradient_clinic.verdict.near_bands import UNSTEADY_UPDATE
 from gradient_clinic.verdict.near_crossings import crossings
 from gradient_clinic.verdict.shapes import STEPS, Near, Outcome

@@ -11,16 +11,16 @@ from gradient_clinic.gains.limits import LIMIT, OVER_TIME, Cut
 from gradient_clinic.intervals import Estimate
 from gradient_clinic.verdict import near_bands
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses, of_setups
+from gradient_clinic.verdict.facts import of_gains, of_layers, of_losses, of_setups, of_steps
 from gradient_clinic.verdict.facts.fact import CORRELATION, FLAT_SLOPE, Fact
 from gradient_clinic.verdict.facts.of_layers import (
     LARGE_INPUT,
     LEAST_WEIGHTS,
     SCALE_LIMIT,
-    SMALL_UPDATE,
     SMALLEST_NORMAL,
     share_off,
 )
+from gradient_clinic.verdict.facts.of_steps import SHORT_UPDATE, SMALL_UPDATE
 from gradient_clinic.verdict.headline import FRACTION_LIMIT, worst
 from gradient_clinic.verdict.measurements import NORMAL_QUANTILE
 from gradient_clinic.verdict.near_bands import Bands, StartBands, bands_at_end, bands_at_start
@@ -203,7 +203,12 @@ def _of_layers(case: Case, bands: Bands) -> Iterator[Crossing]:
         told = of_layers.WEIGHTS_LEFT, measured.weights_left, LEAST_WEIGHTS
         yield Crossing("weight_decay", measured.hidden, *told, share, moved_left)
     update = measured.largest_update
-    for fact, threshold in ((of_layers.LARGEST_STEP, of_layers.long_step(case)), (of_layers.SMALL_STEP, SMALL_UPDATE)):
+    limits = {
+        of_steps.LARGEST_STEP: of_steps.long_step(case),
+        of_steps.SMALL_STEP: SMALL_UPDATE,
+        of_steps.SHORT_STEP: SHORT_UPDATE,
+    }
+    for fact, threshold in limits.items():
         share = abs(math.log(update / threshold)) / bands.update if update > 0.0 else math.inf
         moved_step = _moved(measured, largest_update=_across(update, threshold))
         yield Crossing("learning_rate", measured.hidden, fact, update, threshold, share, moved_step)

@@ -173,7 +173,7 @@ class Measured(Exact):
         return self.trained == "yes"
 
 
-RULES: Final = "11"
+RULES: Final = "12"
 
 
 RunKind = Literal[

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from gradient_clinic.verdict.facts.of_layers import SMALL_STEP
+from gradient_clinic.verdict.facts.of_steps import SHORT_STEP, SMALL_STEP
 from gradient_clinic.verdict.shapes import Cause, Verdict
 
 USUAL: Final[Mapping[Cause, str]] = {
@@ -41,7 +41,7 @@ def worth_trying(verdict: Verdict) -> str:
 
 
 def _answers(causes: Sequence[Cause], verdict: Verdict) -> Iterator[str]:
-    too_short = any(item.statistic == SMALL_STEP.name for item in verdict.evidence)
+    too_short = any(item.statistic in {SHORT_STEP.name, SMALL_STEP.name} for item in verdict.evidence)
     for cause in causes:
         if cause == "learning_rate" and too_short:
             yield HIGHER

@@ -51,12 +51,8 @@ def _muon(spec: Any, plan: Plan) -> Iterator[str]:
     }
     muon = call("torch.optim.Muon", "matrices", *call("", **options).arguments, 'adjust_lr_fn="original"')
     adamw = call("torch.optim.AdamW", "others", lr=spec.adamw_learning_rate, weight_decay=0.0, fused=True)
-    frozen = set(plan.network.frozen)
-    matrices = any(
-        layer.role != "output" and layer.kind in {"linear", "recurrent"} and layer.name not in frozen
-        for layer in plan.layers
-    )
-    yield from lines(Call("Together", [muon, adamw] if matrices else [adamw]), "optimizer = ", room=INSIDE)
+    parts = [muon, adamw] if plan.network.has_matrices else [adamw]
+    yield from lines(Call("Together", parts), "optimizer = ", room=INSIDE)
 
 
 def rate_function(plan: Plan) -> list[str]:

@@ -1,13 +1,16 @@
 """Remedies of which the plan shows that they change nothing: what they set is so already, or they cannot act."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from models.plan.variants import Plan
+from models.specs.optimizer import OptimizerSpec
 from models.specs.remedy import RemedySpec
 from models.specs.training_remedies import EmaClipRemedy, WarmUpRemedy
 
 IN_TRAINING = "it acts in training, and there is none"
+OF_MATRICES: Final = {"learning_rate": 0.0, "momentum": 0.0, "nesterov": False, "ns_steps": 1, "weight_decay": 0.0}
+"""What Muon's own part reads."""
 
 
 def without_effect(plan: Plan, baseline: Plan) -> str | None:
@@ -24,7 +27,16 @@ def _acting(plan: Plan) -> tuple[object, ...]:
     of_tokens = plan.dataset.facts.form == "tokens"
     dataset = plan.dataset.model_copy(update={"standardise": "none"}) if of_tokens else plan.dataset
     run_time = tuple(remedy for remedy in plan.run_time if not any(_idle(plan, remedy)))
-    return plan.network, dataset, plan.optimizer if trains else None, plan.objective, run_time
+    return plan.network, dataset, _stepping(plan) if trains else None, plan.objective, run_time
+
+
+def _stepping(plan: Plan) -> OptimizerSpec:
+    """The optimiser, as far as it acts: AdamW, which has a rate of its own, takes all that is no matrix from Muon."""
+    return plan.optimizer.model_copy(update=OF_MATRICES) if _is_without_matrices(plan) else plan.optimizer
+
+
+def _is_without_matrices(plan: Plan) -> bool:
+    return plan.optimizer.kind == "muon" and not plan.network.has_matrices
 
 
 def _idle(plan: Plan, remedy: RemedySpec) -> Iterator[str]:
@@ -61,7 +73,13 @@ def _reason(plan: Plan, remedy: RemedySpec) -> str:
     if remedy.kind == "standardise_targets":
         return "the targets are so already"
     if remedy.kind in {"learning_rate", "optimizer", "momentum", "schedule"}:
-        return IN_TRAINING if plan.steps == 0 else "the optimiser is so already"
+        return _of_the_optimizer(plan)
     if remedy.kind in {"class_weights", "label_smoothing"}:
         return "the loss is so already"
     return "the network is so already"
+
+
+def _of_the_optimizer(plan: Plan) -> str:
+    if plan.steps == 0:
+        return IN_TRAINING
+    return "Muon has no hidden matrix to take" if _is_without_matrices(plan) else "the optimiser is so already"

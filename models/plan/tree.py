@@ -304,6 +304,12 @@ class NetworkPlan:
         return tuple(layer for layer in self.layers if layer.role == "hidden")
 
     @property
+    def has_matrices(self) -> bool:
+        """Whether Muon has something to orthogonalise: kernels are none, and of a plug-in nobody knows."""
+        hidden = (layer for layer in self.layers if layer.role != "output" and layer.name not in self.frozen)
+        return self.kind == "plugin" or any(layer.kind in {"linear", "recurrent"} for layer in hidden)
+
+    @property
     def judged(self) -> tuple[Layer, ...]:
         """The layers as the rules of a verdict read them."""
         return tuple(layer.judged for layer in self.layers)

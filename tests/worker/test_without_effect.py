@@ -28,6 +28,7 @@ Json = dict[str, Any]
 MLP, TRANSFORMER = TREATABLE["mlp"], TREATABLE["transformer"]
 LSTM: Json = {"kind": "rnn", "cell": "lstm", "width": 6}
 SO_ALREADY, NEVER_TRAINED = "the network is so already", "it acts in training, and there is none"
+KERNELS: Json = {"kind": "cnn", "channels": [4], "layers_per_stage": 2}
 XAVIER = {"kind": "xavier_normal"}
 COSINE = {"kind": "sgd", "learning_rate": 0.1, "schedule": {"kind": "cosine"}}
 IRNN = {"recurrent_init": {"kind": "identity"}, "input_init": {"kind": "normal", "std": 0.001}}
@@ -79,6 +80,7 @@ PLAIN: list[tuple[str, tuple[Json, Json, str]]] = [
     ("warm_up", ({}, {"start_factor": 1.0}, "its factor is 1 from the first step on")),
     *((kind, untrained()) for kind in ("clip_norm", "clip_value", "agc", "gradient_centralization", "l2", "momentum")),
     ("learning_rate", untrained(value=0.5)),
+    ("learning_rate", ({"network": KERNELS, "optimizer": {"kind": "muon"}}, {"value": 0.1}, "no hidden matrix")),
 ]  # fmt: skip
 ACTS = {"mixed_precision"}
 """Whatever it is put into."""

@@ -1,4 +1,4 @@
-"""What single layers, or all of them together, show beside G: units, activations, inputs, sizes, steps."""
+"""What single layers, or all of them together, show beside G: units, activations, inputs, sizes."""
 
 import math
 from collections.abc import Callable
@@ -13,8 +13,6 @@ from gradient_clinic.verdict.case import Case
 from gradient_clinic.verdict.facts.fact import (
     CORRELATION,
     FLAT_SLOPE,
-    LARGE_UPDATE,
-    SMALL_WEIGHTS,
     START,
     Fact,
     Reading,
@@ -25,13 +23,6 @@ from gradient_clinic.verdict.headline import FRACTION_LIMIT, worst
 from gradient_clinic.verdict.shapes import Evidence
 from gradient_clinic.verdict.wording import layers_words, number, steps_words, words
 
-SMALL_UPDATE: Final = 5e-4
-"""‖ΔW‖/‖W‖ of the largest step. ReLU, tanh and convolutional networks on digits that learn in 250 steps have 0.0017 to
-0.8 there; with 5e-4 and less none closes half of the way from chance."""
-LARGE_BRANCH_STEP: Final = 0.15
-"""‖ΔW‖ of one step over the ‖W‖ of branches with √σw² = 1, in a transformer. Of 45 runs from small weights that stand
-above half of chance and have 0.19 and more there, all learn sooner at a lower rate. Of those with up to 0.05 none does;
-four with 0.06 and 0.14 learn within 40 steps, sooner than at a lower rate (docs/verdicts.md)."""
 LEAST_WEIGHTS: Final = 0.45
 """‖W‖ at the end over ‖W‖ at the start. Of ReLU and tanh networks of 3 and 5 layers on digits under AdamW, all with
 0.54 and more learn and none with 0.37 and less does, whatever rate and decay took them there."""
@@ -264,64 +255,6 @@ def _lost_in_half_words(item: Evidence) -> str:
 
 
 LOST_IN_HALF: Final = Fact("activation_gradient_rms", "smallest_layer_in_half", _lost_in_half, _lost_in_half_words)
-
-
-# --- steps ----------------------------------------------------------------------------------------------------------
-
-
-def long_step(case: Case) -> float:
-    """‖ΔW‖/‖W‖ from which on a step is long. On branches of a transformer whose weights start smaller than is usual a
-    step is as long as it would be beside usual ones.
-    """
-    gain = case.branch_gain
-    return LARGE_UPDATE if gain is None else max(LARGE_UPDATE, LARGE_BRANCH_STEP / gain)
-
-
-def _largest_step(case: Case) -> Reading | None:
-    its, limit = case.measured, long_step(case)
-    found = above(its.largest_update, limit, its.hidden, (0, its.last_step))
-    return found if its.largest_update > limit else None
-
-
-CALLED_STEP: Final = "the largest step, as a share of the weights,"
-LARGEST_STEP: Final = Fact("update_ratio", "median_of_largest_steps", _largest_step, called=CALLED_STEP)
-
-
-def _branch_start(case: Case) -> Reading | None:
-    """√σw² on the branches of a transformer, where a step is long beside it, and would not be beside a usual one."""
-    its, gain = case.measured, case.branch_gain
-    sick = case.kind in {"stalled", "slow"} and not its.normalized
-    if gain is None or not sick or not its.largest_update > LARGE_UPDATE or LARGEST_STEP.of(case) is not None:
-        return None
-    return below(gain, SMALL_WEIGHTS, case.branches, START) if gain < SMALL_WEIGHTS else None
-
-
-def _branch_start_words(item: Evidence) -> str:
-    start = f"weights on the branches start with a √σw² of {number(item.value, 2)}, and about 1 is usual"
-    return f"{start}: they have to grow first, and steps are long beside such a start alone"
-
-
-BRANCH_START: Final = Fact("weight_norm", "gain_of_branches_at_start", _branch_start, _branch_start_words)
-
-
-def _smallest_step(case: Case) -> Reading | None:
-    """The median layer's largest step, where even that hardly moves the weights."""
-    its = case.measured
-    found = below(its.largest_update, SMALL_UPDATE, its.hidden, (0, its.last_step))
-    return found if its.largest_update < SMALL_UPDATE else None
-
-
-def _smallest_step_words(item: Evidence) -> str:
-    return f"steps are too short: the largest one moves the weights by {number(item.value, 2)} of themselves"
-
-
-SMALL_STEP: Final = Fact(
-    "update_ratio",
-    "median_of_largest_steps_too_short",
-    _smallest_step,
-    _smallest_step_words,
-    called=CALLED_STEP,
-)
 
 
 def _weights_left(case: Case) -> Reading | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts import of_gains, of_layers, of_logs, of_losses, of_setups
+from gradient_clinic.verdict.facts import of_gains, of_layers, of_logs, of_losses, of_setups, of_steps
 from gradient_clinic.verdict.facts.fact import Fact
 
 RESTS_ON: Final = (
@@ -31,7 +31,7 @@ OF_CAUSES: Final = (
     of_setups.LEFT_BY_MEANS,
     of_setups.START_GAIN,
     of_setups.END_GAIN,
-    of_layers.BRANCH_START,
+    of_steps.BRANCH_START,
     of_setups.TOLD_APART,
     of_layers.WEIGHTS_LEFT,
     of_setups.FEW_CASES_NORMED,
@@ -39,8 +39,9 @@ OF_CAUSES: Final = (
     of_setups.POST_NORM,
     of_losses.FIRST_LOSS,
     of_losses.ABOVE_CHANCE,
-    of_layers.LARGEST_STEP,
-    of_layers.SMALL_STEP,
+    of_steps.LARGEST_STEP,
+    of_steps.SMALL_STEP,
+    of_steps.SHORT_STEP,
     of_setups.MEAN_RATE,
     of_setups.WINDOW,
     of_layers.OFF_AT_START,

@@ -12,9 +12,9 @@ from typing import Final
 from gradient_clinic.activations import Activation
 from gradient_clinic.gains.limits import LIMIT
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.of_layers import SMALL_STEP
 from gradient_clinic.verdict.facts.of_losses import FALLING
 from gradient_clinic.verdict.facts.of_setups import INPUT_SCALE, MEAN_RATE
+from gradient_clinic.verdict.facts.of_steps import SHORT_STEP, SMALL_STEP
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
 from models.analysis.theory.what_if import gain_with, is_worth
@@ -200,7 +200,7 @@ def _at_run_time(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[
 
 def _on_steps(plan: Plan, case: Case, causes: tuple[Cause, ...]) -> Iterator[Answer]:
     no_clip = case.kind == "vanishing" or any(remedy.kind == "clip_norm" for remedy in plan.run_time)
-    short, gone = SMALL_STEP.of(case), MEAN_RATE.of(case)
+    short, gone = SMALL_STEP.of(case) or SHORT_STEP.of(case), MEAN_RATE.of(case)
     if "learning_rate" in causes and gone is not None:
         yield from later_schedule(plan)
         return

@@ -8,9 +8,10 @@ from typing import Final, Literal
 
 from gradient_clinic.activations import Activation
 from gradient_clinic.verdict.case import Case
-from gradient_clinic.verdict.facts.of_layers import BRANCH_START, LOST_IN_HALF
+from gradient_clinic.verdict.facts.of_layers import LOST_IN_HALF
 from gradient_clinic.verdict.facts.of_losses import FIRST_LOSS
 from gradient_clinic.verdict.facts.of_setups import LEFT_BY_MEANS, START_GAIN, TARGET_SCALE, WEIGHT_SCALE
+from gradient_clinic.verdict.facts.of_steps import BRANCH_START
 from gradient_clinic.verdict.shapes import Answer, Cause
 from gradient_clinic.verdict.wording import number
 from models.analysis.theory.correlations import correlations
@@ -121,10 +122,12 @@ def lower_rate(plan: Plan, why: str) -> Iterator[Answer]:
 
 
 def longer_steps(plan: Plan, case: Case) -> Iterator[Answer]:
-    """A rate at which the largest step would be of usual size: steps of most optimisers are proportional to it."""
+    """A rate at which the largest step would be of usual size, or three times as high where that is not enough: steps
+    of most optimisers are proportional to it.
+    """
     largest, rate = case.measured.largest_update, plan.optimizer.learning_rate
     if largest > 0.0:
-        factor = min(USUAL_UPDATE / largest, HIGHEST_RATE / rate)
+        factor = min(max(USUAL_UPDATE / largest, HIGHER_RATE), HIGHEST_RATE / rate)
         moved = f"at this one the largest step moves the weights by {number(largest, 2)} of themselves"
         yield rate_of(plan, factor, f"{moved}, and {USUAL_UPDATE:g} is usual")
 

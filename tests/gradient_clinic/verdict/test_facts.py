@@ -119,6 +119,7 @@ def after(plan: Plan, start: float, then: float, end: float, loss: float = 2.0) 
     """G at step 0, from step 1 to 60, and later."""
     trace = trace_of(plan, even(19, start / 18), even(19, then / 18), loss)
     trace.signals["activation_gradient_rms"][:-1, 60:] = np.exp(even(19, end / 18))[:, None]
+    trace.signals["update_ratio"][:] = 0.02
     return summarise(plan, trace, facts_of(plan))
 
 

@@ -114,7 +114,7 @@ def test_a_rate_that_is_too_low_is_answered_by_a_higher_one() -> None:
 def test_who_has_left_chance_without_a_cause_is_not_sent_to_the_data() -> None:
     """As few records as these show no fall at the end."""
     model = drawn(3)
-    found = trained(model, sgd(model, 0.02), 24).reported()
+    found = trained(model, sgd(model, 0.1), 24).reported()
     assert found.verdict is not None
     assert found.verdict.causes == ("no_gradient_cause_found",)
     assert "Worth trying: train for more steps" in found.text()

@@ -3,23 +3,33 @@
 import pytest
 
 from gradient_clinic.verdict.shapes import Verdict
+from models.analysis.verdict.summary import summarise
 from proofs.science.alarms import MOMENTS, OURS, Judged
 from proofs.science.cases import cases, newest
 from proofs.science.cases.random import architecture
 from proofs.science.newest import answer_of, at_end, figures_of, promises
-from tests.models.analysis.synthetic import CHANCE, plan_of, summary_of
+from tests.models.analysis.synthetic import CHANCE, even, facts_of, plan_of, trace_of
 
 
-def verdict(start: float = 0.0, loss: float = CHANCE) -> Verdict:
-    return summary_of(plan_of(hidden=[16, 16, 16, 16], init={"kind": "kaiming_normal"}), start, loss=loss).verdict
+def verdict(start: float = 0.0, loss: float = CHANCE, update: float = 0.02) -> Verdict:
+    plan = plan_of(hidden=[16, 16, 16, 16], init={"kind": "kaiming_normal"})
+    trace = trace_of(plan, even(4, start / 3.0), loss=loss)
+    trace.signals["update_ratio"][:] = update
+    return summarise(plan, trace, facts_of(plan)).verdict
 
 
 @pytest.mark.parametrize(
-    ("start", "loss", "answer"),
-    [(0.0, CHANCE, "alarm"), (-9.0, 1.5, "alarm"), (0.0, 1.5, "abstained"), (0.0, 0.2, "healthy")],
+    ("start", "loss", "update", "answer"),
+    [
+        (0.0, CHANCE, 0.02, "alarm"),
+        (-9.0, 1.5, 0.02, "alarm"),
+        (0.0, 1.5, 0.02, "abstained"),
+        (0.0, 1.5, 0.002, "alarm"),
+        (0.0, 0.2, 0.002, "healthy"),
+    ],
 )
-def test_a_slow_run_is_named_by_its_cause_alone(start: float, loss: float, answer: str) -> None:
-    assert answer_of(verdict(start, loss)) == answer
+def test_a_slow_run_is_named_by_its_cause_alone(start: float, loss: float, update: float, answer: str) -> None:
+    assert answer_of(verdict(start, loss, update)) == answer
 
 
 def test_todays_verdict_stands_at_the_end_and_early_readings_stay() -> None:

@@ -19,8 +19,9 @@ TEACHER = {"kind": "teacher_student", "cases": 200, "singular_values": [150.0]}
 
 
 def judged(plan: Plan, loss: float = CHANCE, rms: dict[int, float] | None = None, **facts: Any) -> Verdict:
-    """A run whose gradients keep their size; ``rms`` of h by layer, 1 where it is not said."""
+    """A run whose gradients keep their size, by steps that do too; ``rms`` of h by layer, 1 where it is not said."""
     trace = trace_of(plan, even(len(plan.layers) - 1, 0.0), loss=loss)
+    trace.signals["update_ratio"][:] = 0.02
     for layer, size in (rms or {}).items():
         trace.signals["activation_rms"][layer] = size
     return summarise(plan, trace, facts_of(plan, **{"test_metric": 0.1, **facts})).verdict
@@ -430,4 +431,51 @@ def test_a_loss_that_still_falls_lacks_steps() -> None:
     plan = plan_of(hidden=[16, 16], init=HE)
     falling = np.linspace(2.2, 1.3, plan.steps)
     trace = trace_of(plan, even(2, 0.0), loss=falling)
+    trace.signals["update_ratio"][:] = 0.02
     assert summarise(plan, trace, facts_of(plan, test_metric=0.4)).verdict.causes == ("too_few_steps",)
+
+
+@pytest.mark.parametrize(
+    ("update", "loss", "causes"),
+    [
+        (0.004, 2.2, ("learning_rate", "too_few_steps")),
+        (0.02, 2.2, ("too_few_steps",)),
+        (0.004, CHANCE, ("no_gradient_cause_found",)),  # labels that nobody can learn stay there too
+        (0.004, 0.5, ()),
+        (0.0004, 2.2, ("learning_rate",)),
+    ],
+)
+def test_short_steps_are_told_of_a_run_that_is_on_its_way(update: float, loss: float, causes: tuple[str, ...]) -> None:
+    layers, sgd = {"hidden": [16, 16], "init": HE}, {"kind": "sgd", "learning_rate": 0.1}
+    plan = expand(experiment(network=layers, optimizer=sgd))[0].plan
+    falling = loss if loss in {CHANCE, 0.5} else np.linspace(loss, 1.3, plan.steps)
+    trace = trace_of(plan, even(2, 0.0), loss=falling)
+    trace.signals["update_ratio"][:] = update
+    found = summarise(plan, trace, facts_of(plan, test_metric=0.4)).verdict
+    assert found.causes == causes
+    short = causes[:1] == ("learning_rate",)
+    assert ("steps are short beside what is left to learn" in found.sentence.lower()) == (short and update > 0.001)
+    if short:
+        rate = next(its for its in found.answers if its.remedy == "learning_rate")
+        assert rate.spec["value"] == pytest.approx(0.1 * max(0.01 / update, 3.0))
+        assert "clip_norm" not in supported(found)
+
+
+def test_short_steps_are_not_blamed_where_dropout_slows_a_run_too() -> None:
+    for dropout, cause in ((0.0, "learning_rate"), (0.1, "no_gradient_cause_found")):
+        plan = plan_of(hidden=[16, 16], init=HE, dropout=dropout)
+        trace = trace_of(plan, even(2, 0.0), loss=0.7 * CHANCE)
+        trace.signals["update_ratio"][:] = 0.004
+        assert summarise(plan, trace, facts_of(plan, test_metric=0.4)).verdict.causes == (cause,)
+
+
+def test_a_rate_that_takes_no_weights_is_no_answer() -> None:
+    """Kernels are no matrices, and so AdamW's in a network under Muon, at a rate of its own."""
+    kernels, muon = {"kind": "cnn", "channels": [4], "layers_per_stage": 2}, {"kind": "muon", "learning_rate": 0.02}
+    for network, told in ((kernels, False), ({"kind": "mlp", "hidden": [16, 16]}, True)):
+        plan = expand(experiment(network={**network, "init": HE}, optimizer=muon))[0].plan
+        trace = trace_of(plan, even(2, 0.0), loss=0.7 * CHANCE)
+        trace.signals["update_ratio"][:] = 0.004
+        found = summarise(plan, trace, facts_of(plan, test_metric=0.4)).verdict
+        assert ("learning_rate" in supported(found)) == told
+        assert "optimizer" in supported(found)
