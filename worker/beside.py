@@ -1,6 +1,5 @@
 """Which runs a worker claims with the one that it has, to train them together."""
 
-import itertools
 import math
 import uuid
 from collections.abc import Callable, Hashable, Sequence
@@ -51,10 +50,10 @@ class Beside:
             return []
         with self.database.begin() as session:
             queue = queueing.waiting_beside(session, claim.lease.experiment_id, self._enough(MOST_TOGETHER))
-        chosen = self._alike(claim, structure, queue.waiting, self._most(queue, MOST_TOGETHER))
-        if not chosen or not self._paces.may_be_worth(structure, len(chosen) + 1):
+        alike, most = self._alike(claim, structure, queue.waiting), self._most(queue, MOST_TOGETHER)
+        if not self._paces.may_be_worth(structure, min(most, len(alike) + 1)):
             return []
-        return self._claimed(claim, chosen)
+        return self._claimed(claim, alike, most)
 
     def are_one(self, claims: Sequence[Claim]) -> bool:
         """Whether these are trained as a group."""
@@ -97,15 +96,19 @@ class Beside:
         share = math.ceil((len(queue.waiting) + 1) / self.settings.workers)
         return most if queue.is_long else min(most, share)
 
-    def _alike(self, claim: Claim, structure: Hashable, waiting: Sequence[Waiting], most: int) -> list[uuid.UUID]:
-        """Those of ``structure``, so many with the run of ``claim``."""
-        alike = (its for its in waiting if self._structure(claim, its.variant, its.learning_rate) == structure)
-        return [its.run_id for its in itertools.islice(alike, most - 1)]
+    def _alike(self, claim: Claim, structure: Hashable, waiting: Sequence[Waiting]) -> list[uuid.UUID]:
+        """Those of ``structure``."""
+        return [its.run_id for its in waiting if self._structure(claim, its.variant, its.learning_rate) == structure]
 
-    def _claimed(self, claim: Claim, chosen: Sequence[uuid.UUID]) -> list[Claim]:
+    def _claimed(self, claim: Claim, alike: Sequence[uuid.UUID], most: int) -> list[Claim]:
+        """Of ``alike`` the first ones, ``most`` with the run of ``claim``."""
+        if most < 2 or not alike:
+            return []
+        # Some more than are wanted: slots that claim at the same time have each other's first choice in hand.
+        asked = alike[: most - 1 + self.settings.workers]
         limit = self.settings.max_parallel_per_owner
         with self.database.begin() as session:
-            return runs.claim_beside(session, claim, chosen, self.name, self.settings.lease_s, limit)
+            return runs.claim_beside(session, claim, asked, most - 1, self.name, self.settings.lease_s, limit)
 
     def _structure(self, claim: Claim, variant: str, learning_rate: float | None) -> Hashable | None:
         known, asked = self._structures, (claim.lease.experiment_id, variant, learning_rate)

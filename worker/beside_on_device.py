@@ -66,8 +66,7 @@ class BesideOnDevice(Beside):
             most, waiting = before, [its for its in waiting if its.batched == before]
         else:
             most = max(1, int(min(self._most(queue, MOST_MAPPED), self._trial(claim, structure).room)))
-        chosen = self._alike(claim, structure, waiting, most)
-        return self._claimed(claim, chosen) if chosen else []
+        return self._claimed(claim, self._alike(claim, structure, waiting), most)
 
     def are_one(self, claims: Sequence[Claim]) -> bool:
         return self._is_mapped(claims[0])

@@ -115,12 +115,13 @@ def claim_beside(  # noqa: PLR0913, PLR0917 -- as ``claim``
     session: Session,
     first: Claim,
     run_ids: Sequence[uuid.UUID],
+    most: int,
     worker: str,
     lease_s: float,
     owner_limit: int | None = None,
 ) -> list[Claim]:
-    """Of these queued runs of ``first``'s experiment, in this order, as many as may be under way with it: those that
-    nobody else is taking just now. All are told to be trained as one, ``first`` as well.
+    """Of these queued runs of ``first``'s experiment, in this order, at most so many, and as many as may be under way
+    with it: those that nobody else is taking just now. All are told to be trained as one, ``first`` as well.
     """
     experiment_id = first.lease.experiment_id
     # Runs before their experiment, and all at once: whoever holds one of them is not waited for with others in hand.
@@ -131,7 +132,7 @@ def claim_beside(  # noqa: PLR0913, PLR0917 -- as ``claim``
     if owner is None:
         return []
     room = _room(session, experiment_id, _Cap(first.spec.max_parallel, owner, owner_limit))
-    chosen = [run_id for run_id in run_ids if run_id in locked][: int(min(max(0, room), len(run_ids)))]
+    chosen = [run_id for run_id in run_ids if run_id in locked][: int(min(max(0, room), most))]
     if not chosen:
         return []
     batched = len(chosen) + 1

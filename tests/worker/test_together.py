@@ -199,6 +199,18 @@ def test_what_is_handed_back_goes_on_from_its_checkpoint_bit_for_bit(
     assert_left_alike(database, workshop, run_ids, **changes)
 
 
+def test_runs_that_another_slot_is_taking_are_passed_over(database: Database, workshop: Workshop) -> None:
+    """Two slots that claim at the same time would each choose the other's run, and both train alone."""
+    workshop.settings.__dict__["workers"] = 2
+    run_ids = submitted(database)
+    with database.begin() as session:
+        claim = runs.claim(session, run_ids[0], workshop.name, LEASE_S)
+    assert claim is not None
+    with database.begin() as another:
+        another.execute(select(Run).where(Run.id == run_ids[1]).with_for_update())
+        assert [its.lease.run_id for its in workshop.beside.claimed(claim)] == run_ids[2:4]
+
+
 def test_a_dead_process_gives_back_all_that_it_had(database: Database, workshop: Workshop) -> None:
     run_ids = submitted(database)
     with database.begin() as session:
