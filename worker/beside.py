@@ -17,8 +17,8 @@ from models.runs.queueing import Waiting
 from models.settings import Settings
 from models.storage.database import Database
 from worker.checkpoints import Keeper
+from worker.groups.group import Joining
 from worker.groups.joint import JointStep
-from worker.groups.mapped import MappedStep
 from worker.groups.pace import Pace, Paces
 from worker.groups.structure import structure_of
 
@@ -40,7 +40,7 @@ class Beside:
     _paces: Paces = field(default_factory=Paces)
     _structures: dict[tuple[uuid.UUID, str, float | None], Hashable | None] = field(default_factory=dict)
 
-    joining: ClassVar[type[JointStep | MappedStep]] = JointStep
+    joining: ClassVar[Joining] = JointStep
     """How the steps of a group are made."""
 
     def claimed(self, claim: Claim) -> list[Claim]:

@@ -11,7 +11,7 @@ from models.plan import Plan, expand, plan_variant
 from models.runs import Claim, grouping, queueing
 from worker.beside import STRUCTURES_KEPT, Beside
 from worker.checkpoints import Keeper
-from worker.groups.joint import JointStep
+from worker.groups.group import Joining
 from worker.groups.mapped import MappedStep
 from worker.groups.pace import Always, Pace
 from worker.groups.structure import mapped_structure_of
@@ -49,24 +49,23 @@ class BesideOnDevice(Beside):
     _trials: dict[Hashable, Trial] = field(default_factory=dict)
     _decided: dict[uuid.UUID, bool] = field(default_factory=dict)
 
-    joining: ClassVar[type[JointStep | MappedStep]] = MappedStep
+    joining: ClassVar[Joining] = MappedStep
 
     def claimed(self, claim: Claim) -> list[Claim]:
         if not self._is_mapped(claim):
             return []
         structure = self._structure(claim, claim.variant, claim.learning_rate)
-        checkpoint, experiment_id = claim.checkpoint, claim.lease.experiment_id
+        step = None if claim.checkpoint is None else claim.checkpoint.step
         with self.database.begin() as session:
-            step = None if checkpoint is None else checkpoint.step
-            queue = queueing.waiting_beside(session, experiment_id, self._enough(MOST_MAPPED), step)
-            before = grouping.batched_before(session, claim.lease)
-        waiting = queue.waiting
-        if checkpoint is not None:
-            # The group as it was: what many round together is not what fewer do.
-            most, waiting = before, [its for its in waiting if its.batched == before]
-        else:
+            enough = self._enough(MOST_MAPPED)
+            queue = queueing.waiting_beside(session, claim.lease.experiment_id, enough, step)
+            before = None if step is None else grouping.batched_before(session, claim.lease)
+        if before is None:
             most = max(1, int(min(self._most(queue, MOST_MAPPED), self._trial(claim, structure).room)))
-        return self._claimed(claim, self._alike(claim, structure, waiting), most)
+            return self._claimed(claim, self._alike(claim, structure, queue.waiting), most)
+        # The group as it was: what many round together is not what fewer do.
+        waiting = [its for its in queue.waiting if its.batched == before]
+        return self._claimed(claim, self._alike(claim, structure, waiting), before)
 
     def are_one(self, claims: Sequence[Claim]) -> bool:
         return self._is_mapped(claims[0])

@@ -12,6 +12,7 @@ from proofs.gpu.check import Check, WrongError
 from proofs.gpu.golden import farthest
 from proofs.gpu.recording import ROUNDING, CountOperations
 from proofs.gpu.trials import NETWORKS, SEED, data_of, plan_of
+from proofs.outcomes.grouped import seen_by
 from worker.datasets import load
 from worker.groups.group import Group, Member
 from worker.groups.mapped import MappedStep
@@ -61,12 +62,7 @@ def _trainer(kind: str, device: torch.device) -> Trainer:
 def _beside_alone(kind: str, device: torch.device) -> str:
     group = Group([Member(_trainer(kind, device)) for _ in range(FEW)], Always(), MappedStep)
     alone = [seen for seen in _trainer(kind, device).run(lambda: None) if isinstance(seen, StepRecord)]
-    records = list[StepRecord]()
-    for number, seen in group.train():
-        if isinstance(seen, Exception):
-            raise seen
-        if number == FEW - 1 and isinstance(seen, StepRecord):
-            records.append(seen)
+    records = [seen for seen in seen_by(group)[-1] if isinstance(seen, StepRecord)]
     apart = max(farthest(here, there) for here, there in zip(alone, records, strict=True))
     most = ROUNDING[torch.float32]
     told = f"the signals of {len(records)} steps lie {apart:.1e} apart at most, allowed {most:g}"

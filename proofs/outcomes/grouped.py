@@ -12,7 +12,7 @@ from models.plan import Plan, Variant, expand
 from models.specs.experiment import ExperimentSpec
 from proofs.outcomes.running import Ran, ran, train_here
 from worker.datasets import load
-from worker.groups.group import Group, Member
+from worker.groups.group import Group, Joining, Member
 from worker.groups.joint import JointStep
 from worker.groups.mapped import MappedStep
 from worker.groups.pace import Always
@@ -30,7 +30,7 @@ class Way:
     """``all_or_none``: one variant that cannot be grouped leaves all of its experiment alone."""
 
     structure_of: Callable[[Plan], Hashable | None]
-    joining: type[JointStep | MappedStep]
+    joining: Joining
     all_or_none: bool
 
 
@@ -61,15 +61,22 @@ def train_grouped(spec: ExperimentSpec, way: Way) -> list[Ran]:
     return [found[variant.name, seed] for variant in variants for seed in spec.seed_list()]
 
 
-def _group(runs: Sequence[tuple[Variant, int]], joining: type[JointStep | MappedStep]) -> list[Ran]:
-    began, seen = time.perf_counter(), list[list[Seen]]([] for _ in runs)
+def _group(runs: Sequence[tuple[Variant, int]], joining: Joining) -> list[Ran]:
+    began = time.perf_counter()
     trainers = [
         Trainer(its.plan, load(its.plan.dataset, seed), seed=seed, device=CPU, dtype=torch.float32, record=True)
         for its, seed in runs
     ]
-    for number, one in Group([Member(trainer) for trainer in trainers], Always(), joining).train():
+    seen = seen_by(Group([Member(trainer) for trainer in trainers], Always(), joining))
+    seconds = (time.perf_counter() - began) / len(runs)
+    return [ran(its.name, its.plan, seed, yielded, seconds) for (its, seed), yielded in zip(runs, seen, strict=True)]
+
+
+def seen_by(group: Group) -> list[list[Seen]]:
+    """What each member sees; an error of any is raised."""
+    seen: list[list[Seen]] = [[] for _ in group.members]
+    for number, one in group.train():
         if isinstance(one, Exception):
             raise one
         seen[number].append(one)
-    seconds = (time.perf_counter() - began) / len(runs)
-    return [ran(its.name, its.plan, seed, yielded, seconds) for (its, seed), yielded in zip(runs, seen, strict=True)]
+    return seen

@@ -17,6 +17,9 @@ from worker.groups.pace import COLD, Pace
 from worker.results import Seen
 from worker.trainer import Due, Trainer, never
 
+Joining = type[JointStep | MappedStep]
+"""How the steps of a group are made at once: on a CPU, and on a GPU."""
+
 
 def _nothing() -> None:
     pass
@@ -41,9 +44,7 @@ class Group:
     ``leave`` ends one. Those that are left go on as if there had never been others.
     """
 
-    def __init__(
-        self, members: Sequence[Member], pace: Pace | None = None, joining: type[JointStep | MappedStep] = JointStep
-    ) -> None:
+    def __init__(self, members: Sequence[Member], pace: Pace | None = None, joining: Joining = JointStep) -> None:
         """``pace``: by which steps are made together; always where there is none. ``joining``: how they are made so."""
         self.members, self._pace = members, pace or Pace(gain=math.inf)
         self._joining = joining

@@ -4,7 +4,7 @@ Each network keeps its part as its own: its parameters, its buffers, its cases a
 that it can be evaluated, kept in a checkpoint, and leave the others at any step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -94,14 +94,14 @@ class HeldOptimizer:
         self._optimizer.step()
         if not self._is_shared:
             self._share()
-        rates = [trainer.rate for trainer in self._trainers]
-        rate, device = torch.tensor(rates), self._weights[0].device
-        kept = [1.0 - rate * decay for rate, decay in zip(rates, self._decays, strict=True)]
-        numbers = torch.stack([rate, torch.tensor(kept)]).to(device, non_blocking=True)
+        rates, device = [trainer.rate for trainer in self._trainers], self._weights[0].device
+        if any(self._decays):
+            kept = numbers((1.0 - rate * decay for rate, decay in zip(rates, self._decays, strict=True)), device)
+            for weight in self._weights:
+                weight.mul_(of_each(kept, weight))
+        lengths = numbers(rates, device)
         for weight, direction in zip(self._weights, self._directions, strict=True):
-            if any(self._decays):
-                weight.mul_(of_each(numbers[1], weight))
-            weight.addcmul_(direction, of_each(numbers[0], weight))
+            weight.addcmul_(direction, of_each(lengths, weight))
 
     def _go_on(self) -> None:
         """With the memories that the optimisers have."""
@@ -134,6 +134,11 @@ def at_unit_rate(optimizer: OptimizerSpec) -> OptimizerSpec:
     return optimizer.model_copy(update=changes)
 
 
-def of_each(numbers: Tensor, like: Tensor) -> Tensor:
-    """``numbers`` (networks,) so that each meets its network's part of ``like`` (networks, …)."""
-    return numbers.to(like.dtype).view(-1, *[1] * (like.dim() - 1))
+def numbers(values: Iterable[float], device: torch.device) -> Tensor:
+    """One of each network, (networks,) float64; the host does not wait for the copy."""
+    return torch.tensor(list(values), dtype=torch.float64).to(device, non_blocking=True)
+
+
+def of_each(of_networks: Tensor, like: Tensor) -> Tensor:
+    """``of_networks`` (networks,) so that each meets its network's part of ``like`` (networks, …)."""
+    return of_networks.to(like.dtype).view(-1, *[1] * (like.dim() - 1))

@@ -25,9 +25,7 @@ def structure_of(plan: Plan) -> Hashable | None:
     network = plan.network
     steps = list(tree.walk(network.body))
     if (
-        plan.steps == 0
-        or not network.layers  # a plug-in's are known when it is built, and by its own code
-        or plan.experiment.trace.budget is not None  # each run measures its own cadence
+        _is_ever_alone(plan)
         or any(remedy.kind == "mixed_precision" for remedy in plan.run_time)  # casts have no form for many yet
         or not all(isinstance(step, STEPS) for step in steps)
         or not all(layer.kind == "linear" and layer.positions == 1 for layer in network.layers)
@@ -42,9 +40,7 @@ def mapped_structure_of(plan: Plan) -> Hashable | None:
     network, asked = plan.network, plan.objective
     steps = list(tree.walk(network.body))
     if (
-        plan.steps == 0
-        or not network.layers
-        or plan.experiment.trace.budget is not None
+        _is_ever_alone(plan)
         or any(remedy.kind not in TREATED for remedy in plan.run_time)
         # Masks are each member's own draw, and the states of a recurrence are read one by one.
         or any(isinstance(step, tree.Dropout | tree.Recur) for step in steps)
@@ -59,6 +55,14 @@ def mapped_structure_of(plan: Plan) -> Hashable | None:
         return None
     remedies = tuple((remedy.kind, getattr(remedy, "layers", None)) for remedy in plan.run_time)
     return _of_steps(plan), remedies, at_unit_rate(plan.optimizer).model_dump_json(), asked, plan.experiment.drop_last
+
+
+def _is_ever_alone(plan: Plan) -> bool:
+    return (
+        plan.steps == 0
+        or not plan.network.layers  # a plug-in's are known when it is built, and by its own code
+        or plan.experiment.trace.budget is not None  # each run measures its own cadence
+    )
 
 
 def _of_steps(plan: Plan) -> tuple[Hashable, ...]:

@@ -5,7 +5,7 @@ They have remedies of the same kinds, each with its own numbers. A remedy here i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gradient_clinic.probe.meters.mapped import norms_of_each, total_of_each
-from worker.groups.held import HeldWeights, of_each
+from worker.groups.held import HeldWeights, numbers, of_each
 from worker.trainer import Trainer
 
 
@@ -59,7 +59,7 @@ class Decay(ABC):
 
 class L2(Penalty):
     def __init__(self, specs: Sequence[Any], device: torch.device) -> None:
-        self._strengths, self._layers = _numbers((its.strength for its in specs), device), specs[0].layers
+        self._strengths, self._layers = numbers((its.strength for its in specs), device), specs[0].layers
 
     def add_gradient(self, bound: Bound) -> None:
         for weight in bound.weights(self._layers):
@@ -82,7 +82,7 @@ class GradientCentralization(Rule):
 
 class ClipNorm(Clipping):
     def __init__(self, specs: Sequence[Any], device: torch.device) -> None:
-        self._most = _numbers((its.max_norm for its in specs), device)
+        self._most = numbers((its.max_norm for its in specs), device)
 
     def clip(self, bound: Bound, total_norm: Tensor) -> Tensor:
         factors = (self._most / (total_norm + 1e-6)).clamp(max=1.0)
@@ -93,7 +93,7 @@ class ClipNorm(Clipping):
 
 class ClipValue(Clipping):
     def __init__(self, specs: Sequence[Any], device: torch.device) -> None:
-        self._most = _numbers((its.max_value for its in specs), device)
+        self._most = numbers((its.max_value for its in specs), device)
 
     def clip(self, bound: Bound, total_norm: Tensor) -> Tensor:  # noqa: ARG002 -- others stand on it
         for gradient in bound.gradients():
@@ -105,7 +105,7 @@ class ClipValue(Clipping):
 class Agc(Clipping):
     def __init__(self, specs: Sequence[Any], device: torch.device) -> None:
         self._clipping, self._eps = (
-            _numbers(its, device) for its in zip(*((s.clipping, s.eps) for s in specs), strict=True)
+            numbers(its, device) for its in zip(*((s.clipping, s.eps) for s in specs), strict=True)
         )
 
     def clip(self, bound: Bound, total_norm: Tensor) -> Tensor:  # noqa: ARG002 -- others stand on it
@@ -123,7 +123,7 @@ class WeightDecay(Decay):
 
     def shrink(self, bound: Bound, rates: Sequence[float]) -> None:
         pairs = zip(rates, self._strengths, strict=True)
-        kept = _numbers((1.0 - rate * strength for rate, strength in pairs), self._device)
+        kept = numbers((1.0 - rate * strength for rate, strength in pairs), self._device)
         for weight in bound.weights(self._layers):
             weight.mul_(of_each(kept, weight))
 
@@ -182,11 +182,6 @@ class Treatment:
         for decay in self._decaying:
             decay.shrink(bound, [trainer.rate for trainer in self._trainers])
         return curves
-
-
-def _numbers(of_specs: Iterable[float], device: torch.device) -> Tensor:
-    """(networks,) float64."""
-    return torch.tensor(list(of_specs), dtype=torch.float64).to(device, non_blocking=True)
 
 
 def _per_unit(tensor: Tensor) -> Tensor:

@@ -63,7 +63,11 @@ def _smallest_step(case: Case) -> Reading | None:
 
 
 def _smallest_step_words(item: Evidence) -> str:
-    return f"steps are too short: the largest one moves the weights by {number(item.value, 2)} of themselves"
+    return f"steps are too short: {_moved(item)}"
+
+
+def _moved(item: Evidence) -> str:
+    return f"the largest one moves the weights by {number(item.value, 2)} of themselves"
 
 
 SMALL_STEP: Final = Fact(
@@ -86,8 +90,7 @@ def _short_step(case: Case) -> Reading | None:
 
 
 def _short_step_words(item: Evidence) -> str:
-    moved = f"the largest one moves the weights by {number(item.value, 2)} of themselves"
-    return f"steps are short beside what is left to learn: {moved}"
+    return f"steps are short beside what is left to learn: {_moved(item)}"
 
 
 SHORT_STEP: Final = Fact(

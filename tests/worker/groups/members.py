@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from models.plan import Plan
+from proofs.outcomes.grouped import seen_by
 from tests.worker.trials import data_of, trainer_of
 from worker.engine import train
-from worker.groups.group import Group, Member
-from worker.groups.joint import JointStep
-from worker.groups.mapped import MappedStep
+from worker.groups.group import Group, Joining, Member
 from worker.groups.pace import Always
 from worker.results import Seen, TrainState
 
@@ -16,7 +15,7 @@ Run = tuple[Plan, int]
 
 def grouped(
     runs: Sequence[Run],
-    joining: type[JointStep | MappedStep],
+    joining: Joining,
     states: Sequence[TrainState | None] | None = None,
 ) -> list[list[Seen]]:
     """What each sees where all steps are made together, from its state where there is one."""
@@ -25,16 +24,6 @@ def grouped(
         if state is not None:
             trainer.resume(state)
     return seen_by(Group([Member(trainer) for trainer in trainers], Always(), joining))
-
-
-def seen_by(group: Group) -> list[list[Seen]]:
-    """What each member sees; an error of any is raised."""
-    seen: list[list[Seen]] = [[] for _ in group.members]
-    for number, one in group.train():
-        if isinstance(one, Exception):
-            raise one
-        seen[number].append(one)
-    return seen
 
 
 def alone(plan: Plan, seed: int) -> list[Seen]:

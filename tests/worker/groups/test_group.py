@@ -11,8 +11,9 @@ from models.specs.normalization import SkipSpec
 from models.specs.optimizer import OPTIMIZERS
 from models.specs.remedy import REMEDIES
 from proofs.gpu.exactness import bits_of
+from proofs.outcomes.grouped import seen_by
 from tests.networks import TREATABLE
-from tests.worker.groups.members import Run, alone, grouped, seeds_of, seen_by
+from tests.worker.groups.members import Run, alone, grouped, seeds_of
 from tests.worker.test_resume import stored
 from tests.worker.trials import data_of, plan_of, spec_of, trainer_of, treated
 from worker.datasets.split import TrialData

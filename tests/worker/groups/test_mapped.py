@@ -19,8 +19,9 @@ from models.specs.remedy import REMEDIES
 from proofs.gpu.exactness import bits_of
 from proofs.gpu.mapping import counted
 from proofs.gpu.recording import CountOperations
+from proofs.outcomes.grouped import seen_by
 from tests.networks import EVERY_KIND, MORE_KINDS
-from tests.worker.groups.members import Run, alone, grouped, seeds_of, seen_by
+from tests.worker.groups.members import Run, alone, grouped, seeds_of
 from tests.worker.test_resume import stored
 from tests.worker.trials import TEACHER, data_of, plan_of, spec_of, spec_of_kind, state_of, trainer_of, treated
 from worker.groups.group import Group, Member
